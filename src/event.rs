@@ -1,0 +1,126 @@
+//! What happened, in the past tense: stations emit events and never print.
+
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::job::{ImageKey, SiteId};
+use crate::outcome::Outcome;
+
+/// One thing that happened in a run over one site.
+///
+/// The counts of [`Event::PageRead`] and the outcomes of [`Event::ImageFinished`] add up: every image
+/// found is either known, finished once, or left over when the run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Everything is open, the first page is about to be asked for.
+    RunStarted {
+        /// The site.
+        site: SiteId,
+        /// Where the collection lies; empty for a run that keeps nothing.
+        directory: String,
+        /// Images fetched at a time.
+        jobs: usize,
+    },
+    /// A listing page was read.
+    PageRead {
+        /// Its canonical address.
+        page: Url,
+        /// Its number.
+        number: u32,
+        /// Images on it that this run had not seen yet.
+        found: usize,
+        /// Of these, how many the ledger knows already.
+        known: usize,
+        /// Images on it that an earlier page of this run had shown; not among `found`.
+        repeated: usize,
+    },
+    /// The listing came to its end.
+    ListingEnded {
+        /// Pages with images that were read.
+        pages: u32,
+        /// Why it ended there.
+        because: String,
+    },
+    /// The listing could not be read to its end; what was found before is still fetched.
+    ListingFailed {
+        /// The page, or the first page's address.
+        page: Url,
+        /// What went wrong.
+        cause: String,
+    },
+    /// An original is being asked for.
+    FetchStarted {
+        /// The image.
+        key: ImageKey,
+        /// 1 for the first request, 2 for the first retry.
+        attempt: u32,
+    },
+    /// Bytes of an original arrived.
+    FetchProgressed {
+        /// The image.
+        key: ImageKey,
+        /// How many there are so far.
+        bytes: u64,
+        /// How many there will be, where the server said so.
+        of: Option<u64>,
+    },
+    /// A try failed and another will follow.
+    FetchRetried {
+        /// The image.
+        key: ImageKey,
+        /// The try that failed, from 1.
+        attempt: u32,
+        /// What went wrong: untrusted text.
+        cause: String,
+        /// How long until the next try.
+        #[serde(rename = "wait_seconds", serialize_with = "seconds")]
+        wait: Duration,
+    },
+    /// An image came to its end, the ledger included.
+    ImageFinished {
+        /// The image.
+        key: ImageKey,
+        /// How it ended.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// Something the user should know that is no image's end.
+    Warned {
+        /// One line: may quote a server, so untrusted text.
+        message: String,
+    },
+}
+
+fn seconds<S: Serializer>(wait: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(wait.as_secs_f64())
+}
+
+/// Events that may wait for their reporter; past that, `emit` waits and `hint` is lost.
+const WAITING_EVENTS: usize = 1024;
+
+/// The line from the stations to the reporter. The run's events end when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub struct Events(mpsc::Sender<Event>);
+
+impl Events {
+    /// A line, and the end that the reporter reads.
+    pub fn line() -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
+        (Self(sender), receiver)
+    }
+
+    /// Tells `event`: waits for room, and arrives.
+    pub async fn emit(&self, event: Event) {
+        // The reader outlives the stations; if it died, its own error says so.
+        let _ = self.0.send(event).await;
+    }
+
+    /// Tells `event` if there is room; for what the next such event makes good.
+    pub fn hint(&self, event: Event) {
+        let _ = self.0.try_send(event);
+    }
+}

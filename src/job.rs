@@ -1,0 +1,287 @@
+//! What travels: a site's name, an image's identity, and the job that carries both.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use url::Url;
+
+/// The name of a site definition: what the user types, a folder's name, and the first half of a key.
+///
+/// Lower-case letters, digits and inner dashes, at most 64 of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct SiteId(String);
+
+/// Why a text cannot name a site.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{}` cannot name a site: use lower-case letters, digits and dashes, at most 64", .0.escape_debug())]
+pub struct BadSiteId(String);
+
+impl SiteId {
+    /// Takes `name` as a site's name.
+    ///
+    /// # Errors
+    ///
+    /// When it holds anything but lower-case letters, digits and inner dashes, or more than 64 of them.
+    pub fn new(name: impl Into<String>) -> Result<Self, BadSiteId> {
+        let name = name.into();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let fits = (1..=64).contains(&name.len()) && name.chars().all(allowed);
+        if fits && !name.starts_with('-') && !name.ends_with('-') { Ok(Self(name)) } else { Err(BadSiteId(name)) }
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for SiteId {
+    type Error = BadSiteId;
+
+    fn try_from(name: String) -> Result<Self, BadSiteId> {
+        Self::new(name)
+    }
+}
+
+impl From<SiteId> for String {
+    fn from(site: SiteId) -> Self {
+        site.0
+    }
+}
+
+impl fmt::Display for SiteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the ledger remembers an image by: `SITE ADDRESS`, the address being the original's canonical
+/// one, written with `https` whichever scheme it is asked by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageKey(String);
+
+impl ImageKey {
+    /// The key of the image that `site` keeps at `original`.
+    pub fn new(site: &SiteId, original: &Url) -> Self {
+        let address = original.as_str();
+        let address = address.split_once('#').map_or(address, |(address, _fragment)| address);
+        match address.strip_prefix("http:") {
+            Some(rest) => Self(format!("{site} https:{rest}")),
+            None => Self(format!("{site} {address}")),
+        }
+    }
+
+    /// A key as it was written down before, by [`ImageKey::as_str`].
+    pub fn from_written(written: String) -> Self {
+        Self(written)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The address half of the key.
+    pub fn address(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(_site, address)| address)
+    }
+}
+
+impl fmt::Display for ImageKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One image as a listing page shows it; every address is canonical, whatever mirror the page came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// The site it was found on.
+    pub site: SiteId,
+    /// The listing page that showed it.
+    pub page: Url,
+    /// The small picture on that page.
+    pub thumb: Url,
+    /// Where the picture links to, if it does.
+    pub link: Option<Url>,
+    /// The picture's title, as written: untrusted text.
+    pub title: Option<String>,
+}
+
+/// One image to be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What the ledger and a broker know it by.
+    pub key: ImageKey,
+    /// Where it was found.
+    pub image: ImageRef,
+}
+
+/// The file name of an image: portable, printable, at most [`ImageName::MAX_BYTES`] long, never hidden.
+///
+/// `site::name` is the one place that makes one from untrusted text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
+pub struct ImageName {
+    stem: String,
+    extension: String,
+}
+
+impl ImageName {
+    /// The longest name in bytes: 255 less room for what a program beside us may append (`.part`).
+    pub const MAX_BYTES: usize = 240;
+
+    /// Bytes of the suffix that [`ImageName::apart`] adds.
+    pub const SUFFIX_BYTES: usize = 9;
+
+    /// Puts a name together from parts that are already safe; for `site::name` and for reading back.
+    pub(crate) fn from_safe(stem: String, extension: &str) -> Self {
+        Self { stem, extension: extension.to_owned() }
+    }
+
+    /// Reads a name back that was written down before, by its `Display`.
+    pub fn from_written(written: &str) -> Self {
+        let (stem, extension) = written.rsplit_once('.').unwrap_or((written, ""));
+        Self::from_safe(stem.to_owned(), extension)
+    }
+
+    /// The name without its extension.
+    pub fn stem(&self) -> Stem {
+        Stem::new(&self.stem)
+    }
+
+    /// The same name told apart by the first eight digits of its content's hash, for when the plain one is taken.
+    pub fn apart(&self, hash: &ContentHash) -> Self {
+        let mut digits = hash.to_string();
+        digits.truncate(Self::SUFFIX_BYTES - 1);
+        Self { stem: format!("{}~{digits}", self.stem), extension: self.extension.clone() }
+    }
+
+    /// The name as a file system that knows neither case nor Unicode forms would compare it.
+    pub fn folded(&self) -> String {
+        fold(&self.to_string())
+    }
+}
+
+impl fmt::Display for ImageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.stem, self.extension)
+    }
+}
+
+impl From<ImageName> for String {
+    fn from(name: ImageName) -> Self {
+        name.to_string()
+    }
+}
+
+/// A file name without extension, folded: how an image is found again in a folder whose ledger was lost.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stem(String);
+
+impl Stem {
+    /// The folded form of `stem`.
+    pub fn new(stem: &str) -> Self {
+        Self(fold(stem))
+    }
+
+    /// The stem as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Folds case and Unicode form: NFC of the lower-cased NFC.
+fn fold(text: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let lower = text.nfc().collect::<String>().to_lowercase();
+    lower.nfc().collect()
+}
+
+/// The BLAKE3 hash of an image's bytes; shown as 64 hexadecimal digits, as `b3sum` prints it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ContentHash([u8; 32]);
+
+impl ContentHash {
+    /// Takes the 32 bytes of a finished hash.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Reads 64 hexadecimal digits back; `None` for anything else.
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let digits = hex.as_bytes();
+        if digits.len() != 64 {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            *byte = u8::try_from(high * 16 + low).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for ContentHash {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_does_not_depend_on_the_scheme() {
+        let site = SiteId::new("demo").unwrap();
+        let plain = Url::parse("http://demo.invalid/a.png").unwrap();
+        let secure = Url::parse("https://demo.invalid/a.png#top").unwrap();
+        assert_eq!(ImageKey::new(&site, &plain), ImageKey::new(&site, &secure));
+        assert_eq!(ImageKey::new(&site, &plain).address(), "https://demo.invalid/a.png");
+    }
+
+    #[test]
+    fn names_that_differ_by_case_or_unicode_form_fold_to_one() {
+        let name = |stem: &str| ImageName::from_safe(stem.to_owned(), "png").folded();
+        assert_eq!(name("2010-01-01-\u{c9}t\u{e9}"), name("2010-01-01-e\u{301}te\u{301}"));
+        assert_ne!(name("2010-01-01-ete"), name("2010-01-01-\u{e9}t\u{e9}"));
+    }
+
+    #[test]
+    fn a_hash_reads_back_what_it_shows() {
+        let hash = ContentHash::from_bytes([0xa7; 32]);
+        assert_eq!(ContentHash::from_hex(&hash.to_string()), Some(hash));
+        assert_eq!(ContentHash::from_hex("a7"), None);
+        assert_eq!(ContentHash::from_hex(&"g".repeat(64)), None);
+    }
+
+    #[test]
+    fn a_name_told_apart_keeps_its_extension() {
+        let name = ImageName::from_written("2018-03-29-a.b.png");
+        let apart = name.apart(&ContentHash::from_bytes([0x1f; 32]));
+        assert_eq!(apart.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
+    }
+
+    #[test]
+    fn a_site_is_named_by_what_can_be_a_folder_anywhere() {
+        for bad in ["", "-a", "a-", "A", "a/b", "..", "a b", &"a".repeat(65)] {
+            assert!(SiteId::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(SiteId::new("wallhaven-toplist2").is_ok());
+    }
+}

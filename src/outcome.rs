@@ -1,0 +1,149 @@
+//! How a job ended: a bad image is a value, never an error that ends the run.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::job::{ContentHash, ImageName};
+
+/// How one listed image ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// It is in the collection now.
+    Saved(Saved),
+    /// It was in the collection before, or is known to be gone from the site.
+    Known,
+    /// It was left out on purpose.
+    Filtered(Why),
+    /// It could not be had.
+    Failed(Failure),
+    /// The run ended first; the next one goes on with it.
+    Interrupted,
+}
+
+/// Why an image was left out on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "why", content = "detail", rename_all = "snake_case")]
+pub enum Why {
+    /// No rewrite rule of the definition matches its thumb.
+    NoRule,
+    /// The address a rule yields may not be asked: the reason.
+    Address(String),
+    /// `--dry-run`: it would be fetched.
+    DryRun,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoRule => f.write_str("no rewrite rule of the definition matches it"),
+            Self::Address(reason) => write!(f, "its address may not be asked: {reason}"),
+            Self::DryRun => f.write_str("dry run"),
+        }
+    }
+}
+
+/// An image that is under its final name, durable and recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// Its file's name in the collection.
+    pub name: ImageName,
+    /// What the file holds.
+    #[serde(flatten)]
+    pub content: Content,
+    /// True when the same bytes were already there under this name, from another address.
+    pub twin: bool,
+}
+
+/// What verification established about an image's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Content {
+    /// How many bytes.
+    pub bytes: u64,
+    /// Their BLAKE3 hash.
+    #[serde(rename = "blake3")]
+    pub hash: ContentHash,
+    /// The format its signature and structure say.
+    pub format: Format,
+    /// Pixels across, as declared.
+    pub width: u32,
+    /// Pixels down, as declared.
+    pub height: u32,
+}
+
+/// The image formats a collection takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// Portable Network Graphics.
+    Png,
+    /// JPEG, any process.
+    Jpeg,
+    /// GIF 87a or 89a.
+    Gif,
+    /// WebP, lossy or lossless.
+    Webp,
+    /// AV1 Image File Format.
+    Avif,
+}
+
+impl Format {
+    /// Every format, in the order their signatures are tried.
+    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::Gif, Self::Webp, Self::Avif];
+
+    /// The extension a file of this format is given; also the format's name in the ledger.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Self::Png => "png",
+            Self::Jpeg => "jpg",
+            Self::Gif => "gif",
+            Self::Webp => "webp",
+            Self::Avif => "avif",
+        }
+    }
+
+    /// The format that [`Format::extension`] names.
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension() == extension)
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.extension())
+    }
+}
+
+/// An image that could not be had, with what the user needs to judge it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// Where on its way it failed.
+    pub stage: Stage,
+    /// The address asked last, or the thumb when none was asked: untrusted text.
+    pub address: String,
+    /// What went wrong: may quote a server, so untrusted text.
+    pub cause: String,
+    /// How many requests were made for it.
+    pub tries: u32,
+    /// True when the site says it is gone (404 or 410): not asked again for a while.
+    pub gone: bool,
+}
+
+/// The stations of an image's life, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Finding the original's address.
+    Rewrite,
+    /// Asking for it and reading it.
+    Fetch,
+    /// Writing it to a part.
+    Write,
+    /// Judging its bytes.
+    Verify,
+    /// Giving it its name.
+    Place,
+    /// Writing it down in the ledger.
+    Record,
+}

@@ -1,0 +1,323 @@
+//! Bytes nobody sees yet: an image on its way lies in a part, which goes on after a kill where that is safe.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::ImageKey;
+
+/// Whoever wants to see the bytes while they pass: the hash, the checks.
+pub trait Watch: Send {
+    /// Sees the next bytes.
+    fn bytes(&mut self, chunk: &[u8]);
+
+    /// Forgets everything: the bytes begin anew.
+    fn restart(&mut self);
+}
+
+/// What must be true of the server's copy for a part to go on: written beside the part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// The address the bytes came from.
+    pub address: String,
+    /// The strong `ETag` they belong to.
+    pub etag: String,
+    /// The whole image's length.
+    pub length: u64,
+}
+
+/// The folder of the parts; on the file system of the collection, so that placing is a rename.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    folder: Arc<Path>,
+    boot: Arc<str>,
+}
+
+/// A [`Note`] as it lies on disk.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    /// Grows when the meaning of a note changes; another version's part is dropped.
+    version: u32,
+    /// The system's boot: after another one the part's bytes may not be what was written.
+    boot: String,
+    #[serde(flatten)]
+    note: Note,
+}
+
+const NOTE_VERSION: u32 = 1;
+
+/// Chunks below this are gathered first: a system call a packet costs more than the copy.
+const SMALL_CHUNK: usize = 8 * 1024;
+
+/// How much is gathered of small chunks before it is written.
+const GATHERED: usize = 64 * 1024;
+
+/// A part shorter than this is not worth a note: fetching it again costs less than writing one for every image.
+const WORTH_A_NOTE: u64 = 512 * 1024;
+
+impl Parts {
+    /// Opens the folder of the parts, making it where it is missing. `boot` tells one start of the
+    /// system from another.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be made.
+    pub fn open(folder: &Path, boot: &str) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.into(), boot: boot.into() })
+    }
+
+    /// Begins the part of an image, dropping whatever was left of an earlier one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be made.
+    pub fn start<W: Watch>(&self, key: &ImageKey, watch: W) -> io::Result<Part<W>> {
+        let path = self.path(key);
+        let mut fresh = OpenOptions::new();
+        fresh.write(true).create_new(true);
+        let file = match fresh.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                remove(&note_path(&path))?;
+                remove(&path)?;
+                fresh.open(&path)?
+            }
+            other => other?,
+        };
+        let boot = Arc::clone(&self.boot);
+        Ok(Part { path, file, written: 0, gathered: Vec::new(), noted: false, boot, watch })
+    }
+
+    /// Takes up the part that an earlier run left of an image, with what must hold for it to go on; `None`
+    /// when there is none that may. Its bytes are read once, so that `watch` stands where the part stands.
+    ///
+    /// # Errors
+    ///
+    /// When the part is there and cannot be read.
+    pub fn resume<W: Watch>(&self, key: &ImageKey, mut watch: W) -> io::Result<Option<(Part<W>, Note)>> {
+        let path = self.path(key);
+        let Some(note) = self.note(&path) else {
+            return Ok(None);
+        };
+        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            return Ok(None);
+        }
+        let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let mut buffer = vec![0; GATHERED];
+        let mut written = 0;
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => {
+                    watch.bytes(&buffer[..n]);
+                    written += n as u64;
+                }
+            }
+        }
+        if written == 0 || written > note.length {
+            return Ok(None);
+        }
+        let boot = Arc::clone(&self.boot);
+        Ok(Some((Part { path, file, written, gathered: Vec::new(), noted: true, boot, watch }, note)))
+    }
+
+    fn note(&self, part: &Path) -> Option<Note> {
+        let text = fs::read_to_string(note_path(part)).ok()?;
+        let written = serde_json::from_str::<Written>(&text).ok()?;
+        let holds = written.version == NOTE_VERSION && *written.boot == *self.boot;
+        holds.then_some(written.note)
+    }
+
+    fn path(&self, key: &ImageKey) -> PathBuf {
+        let hash = blake3::hash(key.as_str().as_bytes());
+        self.folder.join(format!("{}.part", &hash.to_hex()[..32]))
+    }
+}
+
+/// An image on its way. Dropped unsealed it is removed, unless a note lets a later run go on with it.
+pub struct Part<W> {
+    path: PathBuf,
+    file: File,
+    written: u64,
+    gathered: Vec<u8>,
+    noted: bool,
+    boot: Arc<str>,
+    watch: W,
+}
+
+impl<W: Watch> Part<W> {
+    /// How many bytes there are.
+    pub fn have(&self) -> u64 {
+        self.written + self.gathered.len() as u64
+    }
+
+    /// Who watches the bytes.
+    pub fn watch(&self) -> &W {
+        &self.watch
+    }
+
+    /// Forgets every byte.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be emptied.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.unnote()?;
+        self.gathered.clear();
+        self.written = 0;
+        self.watch.restart();
+        self.file.set_len(0)?;
+        self.file.rewind()
+    }
+
+    /// Adds bytes, writing them from the calling thread: into the page cache that is quicker than handing them on.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be written; how many were is unknown then.
+    pub fn write(&mut self, chunk: &[u8]) -> io::Result<()> {
+        self.watch.bytes(chunk);
+        if chunk.len() < SMALL_CHUNK {
+            self.gathered.extend_from_slice(chunk);
+            if self.gathered.len() < GATHERED {
+                return Ok(());
+            }
+            return self.flush();
+        }
+        self.flush()?;
+        self.file.write_all(chunk)?;
+        self.written += chunk.len() as u64;
+        Ok(())
+    }
+
+    /// Lets a later run go on from here, if the part is long enough for that to pay. Costs nothing when repeated.
+    ///
+    /// # Errors
+    ///
+    /// When the note cannot be written.
+    pub fn note(&mut self, note: &Note) -> io::Result<()> {
+        if self.noted || self.have() < WORTH_A_NOTE {
+            return Ok(());
+        }
+        let written = Written { version: NOTE_VERSION, boot: self.boot.to_string(), note: note.clone() };
+        let path = note_path(&self.path);
+        remove(&path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        file.write_all(&serde_json::to_vec(&written)?)?;
+        self.noted = true;
+        Ok(())
+    }
+
+    /// Ends the writing; the file is closed, and its bytes are complete as far as the sender is concerned.
+    ///
+    /// # Errors
+    ///
+    /// When the last bytes cannot be written.
+    pub fn seal(mut self) -> io::Result<Sealed<W>> {
+        self.flush()?;
+        let Self { path, file, written, gathered: _, noted, boot: _, watch } = self;
+        drop(file);
+        Ok(Sealed { whole: Whole { path, noted }, bytes: written, watch })
+    }
+
+    /// Ends the writing for now: what can go on later stays, the rest is removed.
+    ///
+    /// # Errors
+    ///
+    /// When the last bytes cannot be written, or the file cannot be removed.
+    pub fn set_aside(mut self) -> io::Result<()> {
+        if self.noted {
+            return self.flush();
+        }
+        remove(&self.path)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        self.file.write_all(&self.gathered)?;
+        self.written += self.gathered.len() as u64;
+        self.gathered.clear();
+        Ok(())
+    }
+
+    fn unnote(&mut self) -> io::Result<()> {
+        if self.noted {
+            remove(&note_path(&self.path))?;
+            self.noted = false;
+        }
+        Ok(())
+    }
+}
+
+/// A part whose sender is done, before anybody judged it.
+#[derive(Debug)]
+pub struct Sealed<W> {
+    whole: Whole,
+    bytes: u64,
+    watch: W,
+}
+
+impl<W> Sealed<W> {
+    /// How many bytes it has.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Hands over to the one who judges: the file, and who watched its bytes.
+    pub fn open(self) -> (Whole, W) {
+        (self.whole, self.watch)
+    }
+}
+
+/// A file among the parts that has all its bytes and waits for its name. Removed when dropped; when the
+/// program is killed instead, its note lets the next run judge it again without asking for it.
+#[derive(Debug)]
+pub struct Whole {
+    path: PathBuf,
+    noted: bool,
+}
+
+impl Whole {
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Says that it lies elsewhere now, under its name: nothing is left to remove but the note.
+    pub fn moved(mut self) {
+        if self.noted {
+            // A note without a part means nothing and is overwritten.
+            let _ = fs::remove_file(note_path(&self.path));
+        }
+        self.path = PathBuf::new();
+    }
+}
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        if self.noted {
+            let _ = fs::remove_file(note_path(&self.path));
+        }
+        // Not under a name that counts: what cannot be removed now is overwritten later.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn note_path(part: &Path) -> PathBuf {
+    part.with_extension("note")
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! The queue between the producer and the workers: a socket with one plug a kind of address.
+
+mod memory;
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use url::Url;
+
+use crate::job::Job;
+
+/// Where jobs go in. Held by the producer alone: dropping it is the end of the jobs.
+#[async_trait]
+pub trait Feed: Send + Sync {
+    /// Puts `job` into the queue, waiting while it is full.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach, or nobody is left to take the job.
+    async fn push(&self, job: Job) -> Result<(), QueueError>;
+}
+
+/// Where jobs come out; shared by all workers.
+#[async_trait]
+pub trait Drain: Send + Sync {
+    /// The next job, or `None` once there will never be one again. Cancel-safe: a job that was not
+    /// returned is still in the queue.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach.
+    async fn next(&self) -> Result<Option<Lease>, QueueError>;
+}
+
+/// A job on loan from the queue. Dropped without a verdict it is given back at once.
+pub struct Lease {
+    /// The job.
+    pub job: Job,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    hold: Box<dyn Hold>,
+}
+
+impl Lease {
+    fn new(job: Job, attempt: u32, hold: impl Hold + 'static) -> Self {
+        Self { job, attempt, hold: Box::new(hold) }
+    }
+
+    /// Tells the queue how it went and ends the loan.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach; somebody else will then see the job again.
+    pub async fn settle(self, verdict: Verdict) -> Result<(), QueueError> {
+        self.hold.settle(self.job, self.attempt, verdict).await
+    }
+}
+
+/// A plug's side of a loan; its `Drop` gives the job back.
+#[async_trait]
+trait Hold: Send {
+    async fn settle(self: Box<Self>, job: Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError>;
+}
+
+/// What becomes of a leased job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It has another try, not before this long from now.
+    Again {
+        /// The pause.
+        after: Duration,
+    },
+    /// It came to its end.
+    Settled,
+}
+
+/// Both ends of an open queue.
+pub struct Ends {
+    /// For the producer.
+    pub feed: Box<dyn Feed>,
+    /// For the workers.
+    pub drain: Box<dyn Drain>,
+}
+
+/// Why a queue does not work.
+#[derive(Debug, Error)]
+pub enum QueueError {
+    /// No plug knows the address.
+    #[error("no queue for `{0}:` in this build: use `memory:`")]
+    Unknown(String),
+    /// The other end is gone.
+    #[error("the queue is closed")]
+    Closed,
+}
+
+/// Opens the queue at `url`, holding at most `capacity` jobs.
+///
+/// # Errors
+///
+/// When no plug of this build knows the address, or the queue is out of reach.
+pub async fn open(url: &Url, capacity: NonZeroUsize) -> Result<Ends, QueueError> {
+    match url.scheme() {
+        "memory" => Ok(memory::open(capacity)),
+        scheme => Err(QueueError::Unknown(scheme.to_owned())),
+    }
+}

@@ -1,0 +1,1 @@
+//! Shows what happens: a socket with one plug a way of telling.

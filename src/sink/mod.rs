@@ -1,0 +1,79 @@
+//! Where finished images go: a socket with one plug a kind of place.
+
+mod dir;
+
+use std::io;
+use std::path::Path;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::job::ImageName;
+use crate::outcome::Content;
+use crate::part::Parts;
+use crate::verify::Sound;
+
+/// A place that keeps images under names.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Where bytes on their way lie: beside the target, so that placing is a rename.
+    fn parts(&self) -> &Parts;
+
+    /// Gives each of a group its name; what returns as placed is durable. Nothing is ever overwritten: where
+    /// something foreign has the name, the image is told apart by its hash.
+    async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>>;
+
+    /// Whether a file of this name, or of the name told apart, holds these bytes; answers with its name.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read.
+    async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError>;
+}
+
+/// An image that has its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The name it got.
+    pub name: ImageName,
+}
+
+/// Whether what is placed is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Sync {
+    /// A group at a time: after a power cut, what was recorded is there.
+    #[default]
+    Group,
+    /// Left to the system.
+    Off,
+}
+
+/// Why an image could not be given its name.
+#[derive(Debug, Error)]
+pub enum SinkError {
+    /// The place as a whole does not work: nothing more can be kept.
+    #[error("{what}: {source}")]
+    Storage {
+        /// What was being done, naming the path.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// This one name cannot be used.
+    #[error("`{name}`: {source}")]
+    Name {
+        /// The name.
+        name: ImageName,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Opens the folder `directory`, making it where it is missing. `boot` tells one start of the system from another.
+///
+/// # Errors
+///
+/// When the folder cannot be made or written to.
+pub fn open(directory: &Path, sync: Sync, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
+}
