@@ -2,7 +2,7 @@
 use super::*;
 pub(super) struct Dir;
 impl Dir {
-    pub(super) fn open(_: &Path, _: Sync, _: &str) -> Result<Self, SinkError> {
+    pub(super) fn open(_: &Path, _: Durability, _: &str) -> Result<Self, SinkError> {
         Ok(Dir)
     }
 }

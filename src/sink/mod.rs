@@ -40,7 +40,7 @@ pub struct Placed {
 
 /// Whether what is placed is made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Sync {
+pub enum Durability {
     /// A group at a time: after a power cut, what was recorded is there.
     #[default]
     Group,
@@ -74,6 +74,6 @@ pub enum SinkError {
 /// # Errors
 ///
 /// When the folder cannot be made or written to.
-pub fn open(directory: &Path, sync: Sync, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
+pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
     Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
 }
