@@ -87,8 +87,7 @@ impl Parts {
             }
             other => other?,
         };
-        let boot = Arc::clone(&self.boot);
-        Ok(Part { path, file, written: 0, gathered: Vec::new(), noted: false, boot, watch })
+        Ok(self.part(file, path, 0, false, watch))
     }
 
     /// Takes up the part that an earlier run left of an image, with what must hold for it to go on; `None`
@@ -120,8 +119,12 @@ impl Parts {
         if written == 0 || written > note.length {
             return Ok(None);
         }
-        let boot = Arc::clone(&self.boot);
-        Ok(Some((Part { path, file, written, gathered: Vec::new(), noted: true, boot, watch }, note)))
+        Ok(Some((self.part(file, path, written, true, watch), note)))
+    }
+
+    fn part<W>(&self, file: File, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
+        let whole = Whole { path, noted, sealed: false };
+        Part { file, written, gathered: Vec::new(), watch, boot: Arc::clone(&self.boot), whole }
     }
 
     fn note(&self, part: &Path) -> Option<Note> {
@@ -139,13 +142,12 @@ impl Parts {
 
 /// An image on its way. Dropped unsealed it is removed, unless a note lets a later run go on with it.
 pub struct Part<W> {
-    path: PathBuf,
     file: File,
     written: u64,
     gathered: Vec<u8>,
-    noted: bool,
-    boot: Arc<str>,
     watch: W,
+    boot: Arc<str>,
+    whole: Whole,
 }
 
 impl<W: Watch> Part<W> {
@@ -165,7 +167,10 @@ impl<W: Watch> Part<W> {
     ///
     /// When the file cannot be emptied.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.unnote()?;
+        if self.whole.noted {
+            remove(&note_path(&self.whole.path))?;
+            self.whole.noted = false;
+        }
         self.gathered.clear();
         self.written = 0;
         self.watch.restart();
@@ -199,15 +204,15 @@ impl<W: Watch> Part<W> {
     ///
     /// When the note cannot be written.
     pub fn note(&mut self, note: &Note) -> io::Result<()> {
-        if self.noted || self.have() < WORTH_A_NOTE {
+        if self.whole.noted || self.have() < WORTH_A_NOTE {
             return Ok(());
         }
         let written = Written { version: NOTE_VERSION, boot: self.boot.to_string(), note: note.clone() };
-        let path = note_path(&self.path);
+        let path = note_path(&self.whole.path);
         remove(&path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
         file.write_all(&serde_json::to_vec(&written)?)?;
-        self.noted = true;
+        self.whole.noted = true;
         Ok(())
     }
 
@@ -218,21 +223,8 @@ impl<W: Watch> Part<W> {
     /// When the last bytes cannot be written.
     pub fn seal(mut self) -> io::Result<Sealed<W>> {
         self.flush()?;
-        let Self { path, file, written, gathered: _, noted, boot: _, watch } = self;
-        drop(file);
-        Ok(Sealed { whole: Whole { path, noted }, bytes: written, watch })
-    }
-
-    /// Ends the writing for now: what can go on later stays, the rest is removed.
-    ///
-    /// # Errors
-    ///
-    /// When the last bytes cannot be written, or the file cannot be removed.
-    pub fn set_aside(mut self) -> io::Result<()> {
-        if self.noted {
-            return self.flush();
-        }
-        remove(&self.path)
+        self.whole.sealed = true;
+        Ok(Sealed { whole: self.whole, bytes: self.written, watch: self.watch })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -242,14 +234,6 @@ impl<W: Watch> Part<W> {
         self.file.write_all(&self.gathered)?;
         self.written += self.gathered.len() as u64;
         self.gathered.clear();
-        Ok(())
-    }
-
-    fn unnote(&mut self) -> io::Result<()> {
-        if self.noted {
-            remove(&note_path(&self.path))?;
-            self.noted = false;
-        }
         Ok(())
     }
 }
@@ -274,12 +258,13 @@ impl<W> Sealed<W> {
     }
 }
 
-/// A file among the parts that has all its bytes and waits for its name. Removed when dropped; when the
-/// program is killed instead, its note lets the next run judge it again without asking for it.
+/// A file among the parts that waits for its name. Removed when dropped; when the program is killed
+/// instead, its note lets the next run go on with it, or judge it again without asking for it.
 #[derive(Debug)]
 pub struct Whole {
     path: PathBuf,
     noted: bool,
+    sealed: bool,
 }
 
 impl Whole {
@@ -300,14 +285,15 @@ impl Whole {
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        if self.path.as_os_str().is_empty() {
+        let goes_on = self.noted && !self.sealed;
+        if goes_on || self.path.as_os_str().is_empty() {
             return;
-        }
-        if self.noted {
-            let _ = fs::remove_file(note_path(&self.path));
         }
         // Not under a name that counts: what cannot be removed now is overwritten later.
         let _ = fs::remove_file(&self.path);
+        if self.noted {
+            let _ = fs::remove_file(note_path(&self.path));
+        }
     }
 }
 
@@ -319,5 +305,128 @@ fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::SiteId;
+    use url::Url;
+
+    #[derive(Debug, Default)]
+    struct Seen(Vec<u8>);
+
+    impl Watch for Seen {
+        fn bytes(&mut self, chunk: &[u8]) {
+            self.0.extend_from_slice(chunk);
+        }
+
+        fn restart(&mut self) {
+            self.0.clear();
+        }
+    }
+
+    fn key() -> ImageKey {
+        ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse("https://demo.invalid/a.png").unwrap())
+    }
+
+    fn note(length: u64) -> Note {
+        Note { address: "https://demo.invalid/a.png".into(), etag: "\"1\"".into(), length }
+    }
+
+    fn names(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_sealed_part_holds_what_was_written_in_whatever_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        let mut sent = Vec::new();
+        for size in [1, 5000, 100_000, 3, 70_000, 8192, 1] {
+            let chunk = vec![u8::try_from(size % 251).unwrap(); size];
+            part.write(&chunk).unwrap();
+            sent.extend(chunk);
+        }
+        let sealed = part.seal().unwrap();
+        assert_eq!(sealed.bytes(), sent.len() as u64);
+        let (whole, seen) = sealed.open();
+        assert_eq!(fs::read(whole.path()).unwrap(), sent);
+        assert_eq!(seen.0, sent);
+    }
+
+    #[test]
+    fn a_part_without_a_note_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        part.write(&[7; 1000]).unwrap();
+        part.note(&note(2000)).unwrap();
+        drop(part);
+        assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_noted_part_goes_on_where_it_stood() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 600_000]).unwrap();
+        part.note(&note(700_000)).unwrap();
+        drop(part);
+        let (mut part, found) = parts.resume(&key(), Seen::default()).unwrap().unwrap();
+        assert_eq!((part.have(), found), (600_000, note(700_000)));
+        part.write(&vec![8; 100_000]).unwrap();
+        let (whole, seen) = part.seal().unwrap().open();
+        assert_eq!(seen.0.len(), 700_000);
+        assert_eq!(fs::read(whole.path()).unwrap(), seen.0);
+        drop(whole);
+        assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_part_of_another_boot_or_without_its_note_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 600_000]).unwrap();
+        part.note(&note(700_000)).unwrap();
+        drop(part);
+        let later = Parts::open(folder.path(), "another boot").unwrap();
+        assert!(later.resume(&key(), Seen::default()).unwrap().is_none());
+        let fresh = later.start(&key(), Seen::default()).unwrap();
+        assert_eq!(fresh.have(), 0);
+        drop(fresh);
+        assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_restarted_part_forgets_its_bytes_and_its_note() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 600_000]).unwrap();
+        part.note(&note(700_000)).unwrap();
+        part.restart().unwrap();
+        part.write(&[1, 2, 3]).unwrap();
+        let (whole, seen) = part.seal().unwrap().open();
+        assert_eq!(seen.0, [1, 2, 3]);
+        assert_eq!(fs::read(whole.path()).unwrap(), [1, 2, 3]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_in_the_place_of_a_part_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "mine").unwrap();
+        let parts = Parts::open(&folder.path().join("parts"), "boot").unwrap();
+        std::os::unix::fs::symlink(&victim, parts.path(&key())).unwrap();
+        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        part.write(&[9; 100]).unwrap();
+        part.seal().unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
 }
