@@ -40,12 +40,13 @@ pub struct Lease {
     pub job: Job,
     /// Which try this is, from 1.
     pub attempt: u32,
-    hold: Box<dyn Hold>,
+    /// Taken by the verdict; still there when the lease is dropped without one.
+    loan: Option<Box<dyn Loan>>,
 }
 
 impl Lease {
-    fn new(job: Job, attempt: u32, hold: impl Hold + 'static) -> Self {
-        Self { job, attempt, hold: Box::new(hold) }
+    fn new(job: Job, attempt: u32, loan: impl Loan + 'static) -> Self {
+        Self { job, attempt, loan: Some(Box::new(loan)) }
     }
 
     /// Tells the queue how it went and ends the loan.
@@ -53,15 +54,29 @@ impl Lease {
     /// # Errors
     ///
     /// When the queue is out of reach; somebody else will then see the job again.
-    pub async fn settle(self, verdict: Verdict) -> Result<(), QueueError> {
-        self.hold.settle(self.job, self.attempt, verdict).await
+    pub async fn settle(mut self, verdict: Verdict) -> Result<(), QueueError> {
+        match self.loan.take() {
+            Some(loan) => loan.settle(&self.job, self.attempt, verdict).await,
+            None => Ok(()),
+        }
     }
 }
 
-/// A plug's side of a loan; its `Drop` gives the job back.
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            loan.give_back(&self.job, self.attempt);
+        }
+    }
+}
+
+/// A plug's side of a lease.
 #[async_trait]
-trait Hold: Send {
-    async fn settle(self: Box<Self>, job: Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError>;
+trait Loan: Send {
+    async fn settle(self: Box<Self>, job: &Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError>;
+
+    /// Gives the job back; cannot wait, so a plug that is far away leaves it to its time-out.
+    fn give_back(self: Box<Self>, job: &Job, attempt: u32);
 }
 
 /// What becomes of a leased job.

@@ -3,7 +3,7 @@
 mod dir;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use thiserror::Error;
@@ -59,6 +59,14 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
+    /// Another process works on the place.
+    #[error("`{}` is held by another run{}: wait for it to end", .path.display(), of(.holder))]
+    Locked {
+        /// The lock.
+        path: PathBuf,
+        /// The holder's process id, where it could be read.
+        holder: String,
+    },
     /// This one name cannot be used.
     #[error("`{name}`: {source}")]
     Name {
@@ -76,4 +84,8 @@ pub enum SinkError {
 /// When the folder cannot be made or written to.
 pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
     Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
+}
+
+fn of(holder: &str) -> String {
+    if holder.is_empty() { String::new() } else { format!(" (pid {})", holder.escape_debug()) }
 }
