@@ -1,1 +1,145 @@
-//! Every exit code.
+//! Every exit code, and what leads to which.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::engine::EngineError;
+use crate::ledger::LedgerError;
+use crate::report::Tally;
+use crate::sink::SinkError;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All that was wanted is there and verified.
+    Done,
+    /// Some images failed, the rest are fine.
+    Incomplete,
+    /// Usage, configuration or site definition wrong; nothing was fetched.
+    Usage,
+    /// The listing could not be read.
+    Listing,
+    /// Local storage: disk full, no permission, not a folder.
+    Storage,
+    /// Another run holds the folder, or the ledger cannot be used.
+    Busy,
+    /// Standard output was closed under a command whose work is its output.
+    Closed,
+    /// Ended by a signal, state saved.
+    Signal(Signal),
+}
+
+/// The signals that end a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// The terminal went away.
+    Hangup,
+    /// Ctrl-C.
+    Interrupt,
+    /// `kill`.
+    Terminate,
+}
+
+impl Exit {
+    /// The code the shell sees.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 2,
+            Self::Listing => 3,
+            Self::Storage => 4,
+            Self::Busy => 5,
+            Self::Closed => 141,
+            Self::Signal(Signal::Hangup) => 129,
+            Self::Signal(Signal::Interrupt) => 130,
+            Self::Signal(Signal::Terminate) => 143,
+        }
+    }
+
+    /// Which of two is told when both hold: a signal, then 2, 4, 5, 3, 1, 0.
+    #[must_use]
+    pub fn or_worse(self, other: Self) -> Self {
+        if other.weight() > self.weight() { other } else { self }
+    }
+
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Incomplete => 1,
+            Self::Listing => 2,
+            Self::Busy => 3,
+            Self::Storage => 4,
+            Self::Usage => 5,
+            Self::Closed => 6,
+            Self::Signal(_) => 7,
+        }
+    }
+
+    /// What a run's counts come to.
+    pub fn of_tally(tally: &Tally) -> Self {
+        let images = if tally.failed > 0 { Self::Incomplete } else { Self::Done };
+        let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
+        images.or_worse(listing)
+    }
+
+    /// What an error that ended the program comes to. What no station of ours told is wrong usage: every
+    /// other error is met before anything is fetched.
+    pub fn of_error(error: &anyhow::Error) -> Self {
+        let told = error.chain().find_map(|cause| {
+            let engine = cause.downcast_ref().map(Self::of_engine);
+            let sink = cause.downcast_ref().map(Self::of_sink);
+            let ledger = cause.downcast_ref::<LedgerError>().map(|_| Self::Busy);
+            let output = cause.downcast_ref().map(Self::of_output);
+            engine.or(sink).or(ledger).or(output)
+        });
+        told.unwrap_or(Self::Usage)
+    }
+
+    fn of_engine(error: &EngineError) -> Self {
+        match error {
+            EngineError::Queue(_) => Self::Usage,
+            EngineError::Ledger(_) => Self::Busy,
+            EngineError::Sink(error) => Self::of_sink(error),
+        }
+    }
+
+    fn of_sink(error: &SinkError) -> Self {
+        match error {
+            SinkError::Storage { .. } | SinkError::Name { .. } => Self::Storage,
+            SinkError::Locked { .. } => Self::Busy,
+        }
+    }
+
+    fn of_output(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Storage }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_ends_the_weightiest_is_told() {
+        let by_weight = [
+            Exit::Done,
+            Exit::Incomplete,
+            Exit::Listing,
+            Exit::Busy,
+            Exit::Storage,
+            Exit::Usage,
+            Exit::Signal(Signal::Interrupt),
+        ];
+        for pair in by_weight.windows(2) {
+            assert_eq!(pair[0].or_worse(pair[1]), pair[1]);
+            assert_eq!(pair[1].or_worse(pair[0]), pair[1]);
+        }
+    }
+}

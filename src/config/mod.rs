@@ -1,1 +1,10 @@
-//! ...
+//! What the user said, and what therefore holds.
+
+pub mod file;
+pub mod options;
+pub mod settings;
+mod value;
+
+pub use options::Options;
+// pub use settings::Settings;
+pub use value::{PageRange, Period, Size};

@@ -1,1 +1,169 @@
-//! ...
+//! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
+
+mod keeper;
+mod producer;
+mod quota;
+mod shutdown;
+mod worker;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::task::JoinSet;
+
+pub use producer::{Ending, Listing, Pages};
+pub use quota::Quota;
+pub use shutdown::Shutdown;
+
+use crate::event::{Event, Events};
+use crate::fetch::{Fetcher, Retry};
+use crate::ledger::{Ledger, LedgerError, Record};
+use crate::queue::{Drain, Ends, Feed, QueueError};
+use crate::sink::{Sink, SinkError};
+use crate::site::Site;
+use crate::verify::Limits;
+
+/// The left half of the line: what it takes to find a site's images.
+#[derive(Clone)]
+pub struct Scan {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The door to it.
+    pub fetcher: Arc<Fetcher>,
+    /// What is known already.
+    pub ledger: Arc<dyn Ledger>,
+    /// Which pages.
+    pub pages: Pages,
+    /// Listing pages asked for ahead of the one being handed on.
+    pub ahead: NonZeroUsize,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+    /// Where what happens is told.
+    pub events: Events,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// The right half of the line: what it takes to bring them home.
+#[derive(Clone)]
+pub struct Haul {
+    /// The site.
+    pub site: Arc<Site>,
+    /// The door to it.
+    pub fetcher: Arc<Fetcher>,
+    /// When to try again.
+    pub retry: Retry,
+    /// Where what happened is remembered.
+    pub ledger: Arc<dyn Ledger>,
+    /// Where images go.
+    pub sink: Arc<dyn Sink>,
+    /// What an image may declare.
+    pub limits: Limits,
+    /// How many more may be saved.
+    pub quota: Quota,
+    /// What time it is.
+    pub clock: fn() -> Timestamp,
+    /// Where what happens is told.
+    pub events: Events,
+    /// When to stop.
+    pub shutdown: Shutdown,
+}
+
+/// A station that broke: the run cannot go on.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The queue.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The place where images go.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+}
+
+/// A page feeds that many workers for one round trip; so many more pages are asked for ahead.
+const IMAGES_A_PAGE: usize = 28;
+
+/// How many listing pages to ask for ahead, so that `jobs` workers never wait for the listing.
+pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_A_PAGE))
+}
+
+/// Walks the listing and puts every new image into `feed`.
+///
+/// # Errors
+///
+/// When the ledger or the queue breaks; an unreadable listing is the [`Listing`]'s to tell.
+pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineError> {
+    producer::run(scan, feed).await
+}
+
+/// Walks the listing and brings every new image home with `jobs` workers, until all is done or the shutdown says so.
+///
+/// # Errors
+///
+/// The first station that broke; the others have ended by then.
+pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<Listing, EngineError> {
+    let Ends { feed, drain } = queue;
+    let shutdown = scan.shutdown.clone();
+    let producer = tokio::spawn(producer::run(scan, feed));
+    let hauled = self::haul(haul, Arc::from(drain), jobs).await;
+    if hauled.is_err() {
+        shutdown.stop();
+    }
+    let listed = joined(producer.await);
+    hauled?;
+    listed
+}
+
+async fn haul(haul: Haul, drain: Arc<dyn Drain>, jobs: NonZeroUsize) -> Result<(), EngineError> {
+    recover(&*haul.ledger, &*haul.sink).await?;
+    let shutdown = haul.shutdown.clone();
+    let (line, finished) = keeper::line();
+    let keeper = tokio::spawn(keeper::Keeper::new(&haul).run(finished));
+    let mut workers = JoinSet::new();
+    for _ in 0..jobs.get() {
+        workers.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
+    }
+    // The workers hold the last ends of all three lines: when they are done, the keeper and the events end too.
+    drop((haul, drain, line));
+    let mut worked = Ok(());
+    while let Some(ended) = workers.join_next().await {
+        let ended = joined(ended);
+        if ended.is_err() {
+            shutdown.stop();
+        }
+        worked = worked.and(ended);
+    }
+    joined(keeper.await).and(worked)
+}
+
+/// Finishes what an earlier run was about to name when it was killed: no request is made for it.
+async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError> {
+    let mut records = Vec::new();
+    for unfinished in ledger.unfinished().await? {
+        let key = unfinished.key;
+        records.push(match sink.holds(&unfinished.name, &unfinished.content).await? {
+            Some(name) => Record::Saved { key, name },
+            None => Record::Unplaced { key },
+        });
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    Ok(ledger.record(records).await?)
+}
+
+/// A task's result; its panic is ours.
+fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
+    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
+/// Warns of something that is no image's end.
+async fn warn(events: &Events, message: impl Into<String>) {
+    events.emit(Event::Warned { message: message.into() }).await;
+}

@@ -89,3 +89,8 @@ pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Si
 fn of(holder: &str) -> String {
     if holder.is_empty() { String::new() } else { format!(" (pid {})", holder.escape_debug()) }
 }
+
+/// The folder inside `directory` where everything lies that is no image: the ledger too.
+pub fn ours(directory: &Path) -> PathBuf {
+    directory.join(dir::OURS)
+}

@@ -1,0 +1,165 @@
+//! `wallhaul fetch`: what is new on a site, into its collection.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+use url::Url;
+
+use super::World;
+use super::place::{Place, sites};
+use crate::config::{Options, PageRange, Settings};
+use crate::engine::{self, Haul, Pages, Quota, Scan, Shutdown};
+use crate::event::{Event, Events};
+use crate::exit::Exit;
+use crate::fetch::Retry;
+use crate::job::Job;
+use crate::ledger::{self, Ledger};
+use crate::outcome::{Outcome, Why};
+use crate::queue::{self, Feed, QueueError};
+use crate::report::{self, Tally};
+use crate::sink::{self, Durability};
+
+/// Fetches what is new on the sites of these names, one site after another.
+///
+/// # Errors
+///
+/// When something is wrong that concerns no single image: a definition, a folder, a ledger.
+pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+    let settings = Settings::new(options, world.stderr, world.clock);
+    let sites = sites(&names, &settings)?;
+    let several = sites.len() > 1;
+    let quota = Quota::new(settings.max_downloads);
+    let mut exit = Exit::Done;
+    for site in sites {
+        if shutdown.is_stopping() {
+            break;
+        }
+        let place = Place::open(site, &settings, several).await?;
+        let ended = fetch_one(&place, &settings, world, &quota, &shutdown).await?;
+        exit = exit.or_worse(ended);
+    }
+    Ok(exit)
+}
+
+async fn fetch_one(
+    place: &Place,
+    settings: &Settings,
+    world: &World,
+    quota: &Quota,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Exit> {
+    let (events, told) = Events::line();
+    let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
+    let dispatch = tokio::spawn(report::dispatch(told, reporters));
+    let ran = if settings.dry_run {
+        look(place, settings, world, events, shutdown).await
+    } else {
+        haul(place, settings, world, quota, events, shutdown).await
+    };
+    let tally = dispatch.await.context("reporting")?;
+    ran?;
+    Ok(Exit::of_tally(&tally))
+}
+
+async fn haul(
+    place: &Place,
+    settings: &Settings,
+    world: &World,
+    quota: &Quota,
+    events: Events,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let sink = sink::open(&place.directory, settings.durability, &world.boot)?;
+    let ledger = ledger::open(&sink::ours(&place.directory), settings.durability == Durability::Group)?;
+    let queue = queue::open(&memory(), capacity(settings.jobs)).await?;
+    events.emit(started(place, settings)).await;
+    let scan = scan(place, settings, world, Arc::from(ledger), events.clone(), shutdown);
+    let haul = Haul {
+        site: Arc::clone(&place.site),
+        fetcher: Arc::clone(&place.fetcher),
+        retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
+        ledger: Arc::clone(&scan.ledger),
+        sink: Arc::from(sink),
+        limits: settings.limits,
+        quota: quota.clone(),
+        clock: world.clock,
+        events,
+        shutdown: shutdown.clone(),
+    };
+    engine::run(scan, haul, queue, settings.jobs).await?;
+    Ok(())
+}
+
+/// `--dry-run`: walks the listing and says of each image what would become of it.
+async fn look(
+    place: &Place,
+    settings: &Settings,
+    world: &World,
+    events: Events,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
+    let ledger = ledger::open_to_read(&sink::ours(&place.directory))?;
+    let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
+    events.emit(started(place, settings)).await;
+    let feed = Box::new(WouldFetch(events.clone()));
+    engine::scan(scan(place, settings, world, ledger, events, shutdown), feed).await?;
+    Ok(())
+}
+
+/// Takes jobs and does none.
+struct WouldFetch(Events);
+
+#[async_trait]
+impl Feed for WouldFetch {
+    async fn push(&self, job: Job) -> Result<(), QueueError> {
+        self.0.emit(Event::ImageFinished { key: job.key, outcome: Outcome::Filtered(Why::DryRun) }).await;
+        Ok(())
+    }
+}
+
+pub(super) fn scan(
+    place: &Place,
+    settings: &Settings,
+    world: &World,
+    ledger: Arc<dyn Ledger>,
+    events: Events,
+    shutdown: &Shutdown,
+) -> Scan {
+    let PageRange { first, last } = settings.pages;
+    Scan {
+        site: Arc::clone(&place.site),
+        fetcher: Arc::clone(&place.fetcher),
+        ledger,
+        pages: Pages { first: first.unwrap_or_else(|| place.site.start()), last },
+        ahead: engine::pages_ahead(settings.jobs),
+        clock: world.clock,
+        events,
+        shutdown: shutdown.clone(),
+    }
+}
+
+fn started(place: &Place, settings: &Settings) -> Event {
+    let shown = |path: &Path| path.display().to_string();
+    Event::RunStarted {
+        site: place.site.id().clone(),
+        directory: shown(&place.directory),
+        jobs: settings.jobs.get(),
+    }
+}
+
+fn memory() -> Url {
+    Url::parse("memory:").expect("a constant that parses")
+}
+
+/// Jobs waiting for each worker: enough that none is idle while the producer reads the next page.
+const JOBS_A_WORKER: usize = 4;
+/// Even one worker gets two pages' worth.
+const LEAST_WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+
+fn capacity(jobs: NonZeroUsize) -> NonZeroUsize {
+    LEAST_WAITING.max(jobs.saturating_mul(NonZeroUsize::new(JOBS_A_WORKER).expect("not zero")))
+}

@@ -1,0 +1,148 @@
+//! `wallhaul ledger`: what a collection remembers, for people and for scripts.
+
+use std::fmt::Write as _;
+use std::io::{self, BufWriter, Write as _};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use anyhow::bail;
+
+use super::print;
+use crate::config::options::Place;
+use crate::exit::Exit;
+use crate::ledger::{self, Ledger, Row, Selection, State, Stats};
+use crate::report::escape;
+use crate::report::figures::{count, size};
+use crate::sink;
+
+/// Prints the images of a collection, one a line.
+///
+/// # Errors
+///
+/// When there is no ledger, it cannot be read, or standard output cannot be written to.
+pub fn list_ledger(
+    site: &str,
+    place: Place,
+    like: Option<String>,
+    state: Option<State>,
+    json: bool,
+) -> anyhow::Result<Exit> {
+    let ledger = open(site, place)?;
+    each(&*ledger, &Selection { like, state }, |row| if json { object(row) } else { Ok(line(row)) })?;
+    Ok(Exit::Done)
+}
+
+/// Prints everything remembered of the images whose address or name holds `text`; exit code 1 when there is none.
+///
+/// # Errors
+///
+/// As [`list_ledger`].
+pub fn show_ledger(site: &str, place: Place, text: String, json: bool) -> anyhow::Result<Exit> {
+    let ledger = open(site, place)?;
+    let selection = Selection { like: Some(text), state: None };
+    let shown = each(&*ledger, &selection, |row| if json { object(row) } else { Ok(card(row)) })?;
+    Ok(if shown == 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+/// Prints a collection in figures.
+///
+/// # Errors
+///
+/// As [`list_ledger`].
+pub fn count_ledger(site: &str, place: Place, json: bool) -> anyhow::Result<Exit> {
+    let stats = open(site, place)?.stats()?;
+    let text = if json { serde_json::to_string(&stats)? + "\n" } else { figures(&stats) };
+    print(text.as_bytes())
+}
+
+fn open(site: &str, place: Place) -> anyhow::Result<Box<dyn Ledger>> {
+    let directory = place.directory.unwrap_or_else(|| PathBuf::from("wallpapers").join(site));
+    match ledger::open_to_read(&sink::ours(&directory))? {
+        Some(ledger) => Ok(ledger),
+        None => bail!(
+            "there is no collection in `{}`: name its folder with -d, or its site with --site",
+            directory.display()
+        ),
+    }
+}
+
+/// Prints what `shown` makes of each row, and answers with how many there were.
+fn each(ledger: &dyn Ledger, selection: &Selection, shown: impl Fn(&Row) -> anyhow::Result<String>) -> anyhow::Result<usize> {
+    let mut stdout = BufWriter::new(io::stdout().lock());
+    let mut rows = 0;
+    let mut written = Ok(());
+    ledger.each(selection, &mut |row| {
+        rows += 1;
+        written = shown(&row).and_then(|text| Ok(stdout.write_all(text.as_bytes())?));
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    written?;
+    stdout.flush()?;
+    Ok(rows)
+}
+
+fn object(row: &Row) -> anyhow::Result<String> {
+    Ok(serde_json::to_string(row)? + "\n")
+}
+
+fn line(row: &Row) -> String {
+    let bytes = row.content.map_or_else(|| "-".to_owned(), |content| content.bytes.to_string());
+    let name = row.name.as_deref().or(row.cause.as_deref()).unwrap_or("-");
+    format!("{}\t{}\t{bytes}\t{}\t{}\n", row.at, state(row.state), escape(name), escape(row.key.address()))
+}
+
+fn card(row: &Row) -> String {
+    let mut card = String::new();
+    let mut field = |label: &str, value: Option<String>| {
+        if let Some(value) = value {
+            // Writing to a string cannot fail.
+            let _ = writeln!(card, "{label:<14}{}", escape(&value));
+        }
+    };
+    field("name", row.name.clone());
+    field("state", Some(state(row.state).to_owned()));
+    field("at", Some(row.at.to_string()));
+    field("address", Some(row.address.clone()));
+    field("page", row.page.clone());
+    field("title", row.title.clone());
+    if let Some(content) = row.content {
+        field("bytes", Some(count(usize::try_from(content.bytes).unwrap_or(usize::MAX))));
+        field("format", Some(format!("{}, {} x {}", content.format, content.width, content.height)));
+        field("blake3", Some(content.hash.to_string()));
+    }
+    field("etag", row.etag.clone());
+    field("last-modified", row.last_modified.clone());
+    field("cause", row.cause.clone());
+    field("asked again", row.until.map(|until| until.to_string()));
+    card.push('\n');
+    card
+}
+
+fn figures(stats: &Stats) -> String {
+    let mut text = String::new();
+    let mut field = |label: &str, value: String| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{label:<10}{value}");
+    };
+    let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
+    field("saved", format!("{} images in {} files, {}", number(stats.saved), number(stats.files), size(stats.bytes)));
+    let formats: Vec<_> = stats.formats.iter().map(|(format, files)| format!("{} {format}", number(*files))).collect();
+    if !formats.is_empty() {
+        field("formats", formats.join(", "));
+    }
+    field("failed", number(stats.failed));
+    field("gone", number(stats.gone));
+    if let (Some(first), Some(last)) = (stats.first, stats.last) {
+        field("fetched", format!("{first} to {last}"));
+    }
+    text
+}
+
+const fn state(state: State) -> &'static str {
+    match state {
+        State::Saved => "saved",
+        State::Placing => "placing",
+        State::Failed => "failed",
+        State::Gone => "gone",
+    }
+}

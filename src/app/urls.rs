@@ -1,0 +1,73 @@
+//! `wallhaul urls`: the addresses of the originals, for whatever else downloads.
+
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Context as _;
+use async_trait::async_trait;
+
+use super::World;
+use super::fetch::scan;
+use super::place::{Place, sites};
+use crate::config::{Options, Settings};
+use crate::engine::{self, Shutdown};
+use crate::event::Events;
+use crate::exit::Exit;
+use crate::fetch::Fetcher;
+use crate::job::Job;
+use crate::ledger;
+use crate::queue::{Feed, QueueError};
+use crate::report;
+use crate::site::Site;
+
+/// Prints the address of every original on the sites of these names, one a line.
+///
+/// # Errors
+///
+/// When a definition is wrong, or standard output cannot be written to.
+pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+    let settings = Settings::new(options, world.stderr, world.clock);
+    let mut exit = Exit::Done;
+    for site in sites(&names, &settings)? {
+        let place = Place::open(site, &settings, false).await?;
+        let (events, told) = Events::line();
+        let reporters = report::open(&settings.telling, Box::new(io::sink()), Box::new(io::stderr()));
+        let dispatch = tokio::spawn(report::dispatch(told, reporters));
+        let broken = Arc::new(Mutex::new(None));
+        let feed = Printer {
+            site: Arc::clone(&place.site),
+            fetcher: Arc::clone(&place.fetcher),
+            broken: Arc::clone(&broken),
+        };
+        let scan = scan(&place, &settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
+        let listed = engine::scan(scan, Box::new(feed)).await;
+        let tally = dispatch.await.context("reporting")?;
+        listed?;
+        if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(anyhow::Error::new(error).context("writing to standard output"));
+        }
+        exit = exit.or_worse(Exit::of_tally(&tally));
+    }
+    Ok(exit)
+}
+
+/// Takes jobs and prints where their images lie. Once that fails it takes no more.
+struct Printer {
+    site: Arc<Site>,
+    fetcher: Arc<Fetcher>,
+    broken: Arc<Mutex<Option<io::Error>>>,
+}
+
+#[async_trait]
+impl Feed for Printer {
+    async fn push(&self, job: Job) -> Result<(), QueueError> {
+        let candidates = self.site.candidates(&job.image).unwrap_or_default();
+        let Some(original) = candidates.first() else { return Ok(()) };
+        let address = self.fetcher.asked(&original.address);
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{address}").and_then(|()| stdout.flush()).map_err(|error| {
+            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            QueueError::Closed
+        })
+    }
+}

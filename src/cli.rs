@@ -1,0 +1,188 @@
+//! The command line: the shapes clap reads, and no decision.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use wallhaul::config::Options;
+use wallhaul::config::options::{Network, Place, Telling};
+use wallhaul::ledger::State;
+
+/// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
+/// verified collection that is never fetched twice.
+#[derive(Debug, Parser)]
+#[command(
+    name = "wallhaul",
+    version,
+    max_term_width = 100,
+    after_help = "Start with `wallhaul fetch demo`: it needs no network. `wallhaul COMMAND --help` has examples."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Fetch what is new on a site into its collection
+    #[command(after_help = FETCH_HELP)]
+    Fetch {
+        /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
+        #[arg(value_name = "SITE")]
+        sites: Vec<String>,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// Print the addresses of a site's originals, one a line
+    #[command(after_help = URLS_HELP)]
+    Urls {
+        /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
+        #[arg(value_name = "SITE")]
+        sites: Vec<String>,
+        /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
+        #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true)]
+        pages: Option<wallhaul::config::PageRange>,
+        #[command(flatten)]
+        network: Box<Network>,
+        #[command(flatten)]
+        telling: Telling,
+        #[command(flatten)]
+        config: ConfigFile,
+    },
+    /// The sites this program knows
+    Sites {
+        #[command(subcommand)]
+        command: Option<SitesCommand>,
+    },
+    /// What a collection's ledger remembers
+    #[command(after_help = LEDGER_HELP)]
+    Ledger {
+        #[command(subcommand)]
+        command: LedgerCommand,
+    },
+    /// Print a script that completes this program's commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print this program's manual page
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SitesCommand {
+    /// One site a line: its name, its address, what it is
+    List,
+    /// A site's definition, as TOML: the start of one of your own
+    Show {
+        /// The site's name
+        site: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// One image a line, oldest first: when, state, bytes, name, address
+    List {
+        #[command(flatten)]
+        which: Collection,
+        /// Only images in this state
+        #[arg(long, value_enum)]
+        state: Option<StateName>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything remembered of the images whose address or name holds a text
+    Show {
+        /// The text; letter case does not count
+        text: String,
+        #[command(flatten)]
+        which: Collection,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The collection in figures
+    Stats {
+        #[command(flatten)]
+        which: Collection,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Which collection a ledger belongs to.
+#[derive(Debug, Args)]
+pub(crate) struct Collection {
+    /// The site whose collection it is
+    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops")]
+    pub(crate) site: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum StateName {
+    Saved,
+    Placing,
+    Failed,
+    Gone,
+}
+
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Saved => Self::Saved,
+            StateName::Placing => Self::Placing,
+            StateName::Failed => Self::Failed,
+            StateName::Gone => Self::Gone,
+        }
+    }
+}
+
+/// Where options are read from below the flags and the environment.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Configuration")]
+pub(crate) struct ConfigFile {
+    /// Read this file in place of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
+    #[arg(long, value_name = "FILE", env = "WALLHAUL_CONFIG", hide_env = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long, conflicts_with = "config")]
+    pub(crate) no_config: bool,
+}
+
+const FETCH_HELP: &str = "\
+Every long flag is also a variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and a key of the
+configuration file; a flag wins over the variable, the variable over the file.
+
+Exit codes: 0 all that was wanted is there · 1 some images failed · 2 wrong usage or definition ·
+3 the listing could not be read · 4 storage · 5 the collection or its ledger is in use or unusable ·
+129, 130, 143 ended by a signal, state saved.
+
+Examples:
+  wallhaul fetch demo                          the built-in site, without a network
+  wallhaul fetch                               all of simpledesktops.com, or what is new there
+  wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into a folder of yours
+  wallhaul fetch -q                            for cron: silent unless something is wrong
+  wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
+  wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
+
+const URLS_HELP: &str = "\
+Examples:
+  wallhaul urls > originals.txt
+  wallhaul urls -p 1-3 | aria2c -i - -d pictures
+  wallhaul urls | xargs -P 4 -n 1 curl -O";
+
+const LEDGER_HELP: &str = "\
+The ledger is an SQLite file, DIR/.wallhaul/ledger.db; its view `collection` is made for people.
+
+Examples:
+  wallhaul ledger stats
+  wallhaul ledger list --state failed
+  wallhaul ledger show mountains -d ~/Pictures
+  sqlite3 wallpapers/simpledesktops/.wallhaul/ledger.db 'select name, bytes from collection limit 5'";

@@ -1,0 +1,148 @@
+//! What holds: every option answered, by what was said or by its default.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::options::{Choice, ColorWhen, Network, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
+use super::{Options, PageRange, Period, Size};
+use crate::fetch::{FetchSettings, Robots};
+use crate::job::SiteId;
+use crate::report::{self, Progress, Stderr, When};
+use crate::sink::Durability;
+use crate::verify::Limits;
+
+/// What a run goes by. No setting is absent but where absence means something.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the collection lies, where the default will not do.
+    pub directory: Option<PathBuf>,
+    /// Whether what is placed is made durable.
+    pub durability: Durability,
+    /// Images at a time.
+    pub jobs: NonZeroUsize,
+    /// Which listing pages; all, where none are said.
+    pub pages: PageRange,
+    /// After how many new images to stop.
+    pub max_downloads: Option<u64>,
+    /// Whether to only say what would be fetched.
+    pub dry_run: bool,
+    /// What an image may declare.
+    pub limits: Limits,
+    /// How the run is told.
+    pub telling: report::Telling,
+    /// A mirror of the site.
+    pub base_url: Option<Url>,
+    /// A site definition of the user's own.
+    pub site_file: Option<PathBuf>,
+    /// How servers are asked.
+    pub fetch: FetchSettings,
+}
+
+/// What the program calls itself where the user says nothing else.
+const USER_AGENT: &str = concat!("wallhaul/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
+
+const JOBS: u16 = 8;
+
+impl Settings {
+    /// Answers every option that was not said. `stderr` and `clock` are the world's.
+    pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
+        let Options { place, choice, telling, network } = options;
+        let Place { directory, sync } = place;
+        let Choice { jobs, pages, max_downloads, dry_run, max_size, max_pixels } = choice;
+        let jobs =
+            NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
+        Self {
+            directory,
+            durability: match sync.unwrap_or(SyncWhen::Group) {
+                SyncWhen::Group => Durability::Group,
+                SyncWhen::Off => Durability::Off,
+            },
+            jobs,
+            pages: pages.unwrap_or(PageRange { first: None, last: None }),
+            max_downloads,
+            dry_run: dry_run.unwrap_or(false),
+            limits: Limits { max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels) },
+            telling: told(&telling, stderr, clock),
+            base_url: network.base_url.clone(),
+            site_file: network.site_file.clone(),
+            fetch: asked(network, jobs, max_size),
+        }
+    }
+
+    /// Where the collection of `site` lies; one of `several` has a folder of its own inside what the user said.
+    pub fn collection(&self, site: &SiteId, several: bool) -> PathBuf {
+        match &self.directory {
+            Some(directory) if several => directory.join(site.as_str()),
+            Some(directory) => directory.clone(),
+            None => Path::new("wallpapers").join(site.as_str()),
+        }
+    }
+}
+
+fn told(telling: &Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {
+    let Telling { json, progress, color, quiet, verbose } = *telling;
+    report::Telling {
+        progress: match progress.unwrap_or(ProgressHow::Auto) {
+            ProgressHow::Auto => Progress::Auto,
+            ProgressHow::Bars => Progress::Bars,
+            ProgressHow::Plain => Progress::Plain,
+            ProgressHow::None => Progress::None,
+        },
+        json: json.unwrap_or(false),
+        quiet: quiet.unwrap_or(false),
+        verbose,
+        color: match color.unwrap_or(ColorWhen::Auto) {
+            ColorWhen::Auto => When::Auto,
+            ColorWhen::Always => When::Always,
+            ColorWhen::Never => When::Never,
+        },
+        stderr,
+        clock,
+    }
+}
+
+fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) -> FetchSettings {
+    let Network {
+        base_url: _,
+        site_file: _,
+        retries,
+        retry_wait,
+        connect_timeout,
+        stall_timeout,
+        min_speed,
+        wait,
+        robots,
+        max_page_size,
+        ca_certificate,
+        insecure,
+        http2,
+        user_agent,
+        header,
+    } = network;
+    let period = |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
+    let size = |said: Option<Size>, default: u64| said.map_or(default, |Size(bytes)| bytes);
+    FetchSettings {
+        user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
+        connect_timeout: period(connect_timeout, Duration::from_secs(10)),
+        stall_timeout: period(stall_timeout, Duration::from_secs(30)),
+        min_speed: size(min_speed, 100),
+        retries: retries.unwrap_or(4),
+        retry_wait: period(retry_wait, Duration::from_millis(500)),
+        max_page_bytes: size(max_page_size, 16_000_000),
+        max_image_bytes: size(max_size, 100_000_000),
+        ca_certificates: ca_certificate,
+        insecure: insecure.unwrap_or(false),
+        http2: http2.unwrap_or(false),
+        robots: match robots.unwrap_or(RobotsHow::Obey) {
+            RobotsHow::Obey => Robots::Obey,
+            RobotsHow::Ignore => Robots::Ignore,
+        },
+        connections: connections.get(),
+        headers: header,
+        wait: period(wait, Duration::ZERO),
+    }
+}

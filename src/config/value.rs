@@ -1,0 +1,139 @@
+//! The values options take, each read once into a type that cannot be wrong.
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A length of time: `30s`, `1m30s`, or bare seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+/// The longest period taken: what is longer is a slip, and would overflow a clock somewhere.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected a length of time like `30s`, `1m30s`, `500ms` or `30` (seconds)".to_owned();
+        let period = match text.parse::<f64>() {
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?,
+            Err(_) => {
+                let span = text.parse::<jiff::SignedDuration>().map_err(|_| wrong())?;
+                Duration::try_from(span).map_err(|_| wrong())?
+            }
+        };
+        if period > LONGEST {
+            return Err("expected at most a year".to_owned());
+        }
+        Ok(Self(period))
+    }
+}
+
+/// A number of bytes: `500`, `64k`, `100M`, `2G` (powers of 1000), `64Ki`, `100Mi` (powers of 1024).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected a number of bytes like `500`, `64k`, `100M` or `1Gi`".to_owned();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit = unit.trim().trim_end_matches(['B', 'b']).to_ascii_lowercase();
+        let factor: u64 = match unit.as_str() {
+            "" => 1,
+            "k" => 1_000,
+            "ki" => 1 << 10,
+            "m" => 1_000_000,
+            "mi" => 1 << 20,
+            "g" => 1_000_000_000,
+            "gi" => 1 << 30,
+            "t" => 1_000_000_000_000,
+            "ti" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(factor).map(Self).ok_or_else(wrong)
+    }
+}
+
+/// Which listing pages: `3`, `3-7`, `3-` or `-7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRange {
+    /// The first page wanted, if one was said.
+    pub first: Option<u32>,
+    /// The last page wanted, if one was said.
+    pub last: Option<u32>,
+}
+
+impl FromStr for PageRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected pages like `3`, `3-7`, `3-` or `-7`, counted from 1".to_owned();
+        let bound = |text: &str| match text {
+            "" => Ok(None),
+            text => text.parse().map(|number: NonZeroU32| Some(number.get())).map_err(|_| wrong()),
+        };
+        let range = match text.split_once('-') {
+            Some((first, last)) => Self { first: bound(first)?, last: bound(last)? },
+            None => Self { first: bound(text)?, last: bound(text)? },
+        };
+        match (range.first, range.last) {
+            (None, None) => Err(wrong()),
+            (Some(first), Some(last)) if first > last => Err(format!("page {first} comes after page {last}")),
+            _ => Ok(range),
+        }
+    }
+}
+
+impl fmt::Display for PageRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
+        write!(f, "{}-{}", bound(self.first), bound(self.last))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_read_as_people_write_them() {
+        let period = |text: &str| text.parse::<Period>().map(|period| period.0);
+        assert_eq!(period("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(period("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(period("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(period("1m30s"), Ok(Duration::from_secs(90)));
+        for bad in ["", "soon", "-1", "-5s", "1e300", "NaN", "inf", "400d", "99999999999"] {
+            assert!(period(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_as_people_write_them() {
+        let size = |text: &str| text.parse::<Size>().map(|size| size.0);
+        assert_eq!(size("500"), Ok(500));
+        assert_eq!(size("64k"), Ok(64_000));
+        assert_eq!(size("100MB"), Ok(100_000_000));
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        for bad in ["", "M", "-1", "1.5M", "5x", "99999999999T"] {
+            assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn page_ranges_read_as_people_write_them() {
+        let range = |text: &str| text.parse::<PageRange>().map(|range| (range.first, range.last));
+        assert_eq!(range("50"), Ok((Some(50), Some(50))));
+        assert_eq!(range("3-7"), Ok((Some(3), Some(7))));
+        assert_eq!(range("3-"), Ok((Some(3), None)));
+        assert_eq!(range("-7"), Ok((None, Some(7))));
+        for bad in ["", "-", "0", "0-3", "7-3", "a", "1-b", "1-2-3", "99999999999"] {
+            assert!(range(bad).is_err(), "{bad:?}");
+        }
+    }
+}

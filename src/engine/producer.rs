@@ -1,0 +1,245 @@
+//! The producer: walks a site's listing pages, a few ahead, and hands on what neither the ledger nor this run has seen.
+
+use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use super::{EngineError, Scan, joined, warn};
+use crate::event::Event;
+use crate::fetch::{FetchError, Page};
+use crate::job::{ImageKey, ImageRef, Job, Stem};
+use crate::outcome::{Outcome, Why};
+use crate::queue::{Feed, QueueError};
+use crate::site::ListingPage;
+
+/// Which listing pages are wanted, by number, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pages {
+    /// The first.
+    pub first: u32,
+    /// The last; without one, whatever the site has.
+    pub last: Option<u32>,
+}
+
+/// How the reading of a listing ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    /// Pages with images that were read.
+    pub pages: u32,
+    /// Why no more were.
+    pub ending: Ending,
+}
+
+/// Why a listing was read no further.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// There is no more, or no more was wanted: the reason.
+    Reached(String),
+    /// The page could not be read, or no longer looks like the site.
+    Failed {
+        /// The page.
+        page: Url,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The run ended first.
+    Stopped,
+}
+
+/// So many pages in a row that show only what earlier ones showed mean that the site repeats itself.
+const PAGES_WITHOUT_NEWS: u32 = 2;
+
+pub(super) async fn run(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineError> {
+    let events = scan.events.clone();
+    let mut producer = Producer { scan, feed, seen: Seen::default(), pages: 0 };
+    let ending = producer.walk().await?;
+    let pages = producer.pages;
+    match ending.clone() {
+        Ending::Reached(because) => events.emit(Event::ListingEnded { pages, because }).await,
+        Ending::Failed { page, cause } => events.emit(Event::ListingFailed { page, cause }).await,
+        Ending::Stopped => {}
+    }
+    Ok(Listing { pages, ending })
+}
+
+struct Producer {
+    scan: Scan,
+    feed: Box<dyn Feed>,
+    seen: Seen,
+    pages: u32,
+}
+
+impl Producer {
+    async fn walk(&mut self) -> Result<Ending, EngineError> {
+        let mut ahead = Ahead::new(&self.scan);
+        let mut without_news = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = self.scan.shutdown.stopping() => return Ok(Ending::Stopped),
+                next = ahead.next() => next,
+            };
+            let Some((number, page)) = next else {
+                return Ok(Ending::Reached("the last page asked for was read".to_owned()));
+            };
+            let (address, listing) = match self.read(number, page) {
+                Ok(read) => read,
+                Err(ending) => return Ok(ending),
+            };
+            self.pages += 1;
+            let Some(news) = self.hand_on(number, address, listing).await? else {
+                return Ok(Ending::Stopped);
+            };
+            without_news = if news == 0 { without_news + 1 } else { 0 };
+            if without_news == PAGES_WITHOUT_NEWS {
+                return Ok(Ending::Reached(format!("page {number} and the one before it showed nothing new")));
+            }
+        }
+    }
+
+    /// Reads a page that arrived, or says why the listing ends with it.
+    fn read(&self, number: u32, page: Result<Page, FetchError>) -> Result<(Url, ListingPage), Ending> {
+        let site = &self.scan.site;
+        let address = site.page(number);
+        let is_first = number == site.start();
+        let failed = |cause: String| Ending::Failed { page: self.scan.fetcher.asked(&address), cause };
+        let page = match page {
+            Ok(page) => page,
+            Err(error) if !is_first && error.status().is_some_and(|status| site.ends_at(status)) => {
+                return Err(Ending::Reached(format!("there is no page {number}")));
+            }
+            Err(error) => return Err(failed(error.to_string())),
+        };
+        let listing = site.read(&page.asked, &page.text).map_err(|error| failed(error.to_string()))?;
+        if !listing.images.is_empty() {
+            return Ok((address, listing));
+        }
+        if !is_first && listing.health.is_end() {
+            return Err(Ending::Reached(format!("page {number} is empty")));
+        }
+        Err(failed(format!("page {number} shows no image: {}", listing.health)))
+    }
+
+    /// Hands on what is new on a page, and answers with how much this run had not seen before; `None` when
+    /// nobody takes jobs any more.
+    async fn hand_on(&mut self, number: u32, page: Url, listing: ListingPage) -> Result<Option<usize>, EngineError> {
+        if listing.odd > 0 {
+            let message = format!("{page}: {} images have no address that can be asked", listing.odd);
+            warn(&self.scan.events, message).await;
+        }
+        let shown = listing.images.len();
+        let sorted = self.sort(listing.images);
+        let found = sorted.new.len() + sorted.unruly.len();
+        let asked = sorted.new.iter().map(|(job, stem)| (job.key.clone(), stem.clone())).collect();
+        let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
+        let read = Event::PageRead { page, number, found, known: known.len(), repeated: shown - found };
+        self.scan.events.emit(read).await;
+        for key in sorted.unruly {
+            let outcome = Outcome::Filtered(Why::NoRule);
+            self.scan.events.emit(Event::ImageFinished { key, outcome }).await;
+        }
+        for (job, _stem) in sorted.new {
+            if known.contains_key(&job.key) {
+                continue;
+            }
+            let pushed = tokio::select! {
+                biased;
+                () = self.scan.shutdown.stopping() => return Ok(None),
+                pushed = self.feed.push(job) => pushed,
+            };
+            match pushed {
+                Ok(()) => {}
+                Err(QueueError::Closed) => return Ok(None),
+                Err(broken) => return Err(broken.into()),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
+    fn sort(&mut self, images: Vec<ImageRef>) -> Sorted {
+        let site = &self.scan.site;
+        let mut sorted = Sorted::default();
+        for image in images {
+            let image = self.scan.fetcher.home(image);
+            let candidates = site.candidates(&image).unwrap_or_default();
+            match candidates.first() {
+                Some(original) => {
+                    let key = ImageKey::new(site.id(), &original.address);
+                    if self.seen.insert(&key) {
+                        let stem = site.stem(&image, &original.address);
+                        sorted.new.push((Job { key, image }, stem));
+                    }
+                }
+                None => {
+                    let key = ImageKey::new(site.id(), &image.thumb);
+                    if self.seen.insert(&key) {
+                        sorted.unruly.push(key);
+                    }
+                }
+            }
+        }
+        sorted
+    }
+}
+
+/// A page's images that this run had not seen.
+#[derive(Default)]
+struct Sorted {
+    new: Vec<(Job, Stem)>,
+    /// Those whose thumb no rule rewrites, by the thumb's address.
+    unruly: Vec<ImageKey>,
+}
+
+/// The keys this run has seen, eight bytes each: a million items must not cost a hundred megabytes.
+///
+/// Two keys of one run meet with a probability of one in 30 million for a million items.
+#[derive(Default)]
+struct Seen {
+    hashes: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Seen {
+    /// Whether `key` is new.
+    fn insert(&mut self, key: &ImageKey) -> bool {
+        self.hashes.insert(self.hasher.hash_one(key))
+    }
+}
+
+/// The pages being asked for, in their order. Each has a task of its own, so that it goes on while the queue is full.
+struct Ahead {
+    scan: Scan,
+    next: Option<u32>,
+    asked: VecDeque<(u32, AbortOnDropHandle<Result<Page, FetchError>>)>,
+}
+
+impl Ahead {
+    fn new(scan: &Scan) -> Self {
+        Self { scan: scan.clone(), next: Some(scan.pages.first), asked: VecDeque::new() }
+    }
+
+    /// The next page, or `None` after the last one wanted. Cancel-safe.
+    async fn next(&mut self) -> Option<(u32, Result<Page, FetchError>)> {
+        // One more than ahead: the one being waited for.
+        while self.asked.len() <= self.scan.ahead.get() {
+            let Some(number) = self.next else { break };
+            let wanted = self.scan.pages.last.is_none_or(|last| number <= last);
+            if !wanted {
+                break;
+            }
+            self.next = number.checked_add(1);
+            let fetcher = Arc::clone(&self.scan.fetcher);
+            let address = self.scan.site.page(number);
+            let page = tokio::spawn(async move { fetcher.page(&address).await });
+            self.asked.push_back((number, AbortOnDropHandle::new(page)));
+        }
+        let (number, page) = self.asked.front_mut()?;
+        let (number, page) = (*number, joined(page.await));
+        self.asked.pop_front();
+        Some((number, page))
+    }
+}

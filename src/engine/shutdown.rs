@@ -1,0 +1,38 @@
+//! When to stop: first no new work, then nothing at all.
+
+use tokio_util::sync::CancellationToken;
+
+/// The two steps of an end that was asked for. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    stopping: CancellationToken,
+    aborting: CancellationToken,
+}
+
+impl Shutdown {
+    /// No new work; images in hand finish.
+    pub fn stop(&self) {
+        self.stopping.cancel();
+    }
+
+    /// Images in hand are dropped; their parts stay.
+    pub fn abort(&self) {
+        self.stopping.cancel();
+        self.aborting.cancel();
+    }
+
+    /// Whether new work may still begin.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// Returns when no new work may begin. Cancel-safe.
+    pub async fn stopping(&self) {
+        self.stopping.cancelled().await;
+    }
+
+    /// Returns when images in hand are to be dropped. Cancel-safe.
+    pub async fn aborting(&self) {
+        self.aborting.cancelled().await;
+    }
+}

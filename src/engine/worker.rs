@@ -1,0 +1,225 @@
+//! A worker: takes a job, finds the original, streams it into a part, and hands what is sound to the keeper.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::keeper::{Finished, Kept, Line};
+use super::{EngineError, Haul};
+use crate::event::Event;
+use crate::fetch::{Body, FetchError};
+use crate::job::{ImageKey, Job};
+use crate::ledger::Origin;
+use crate::outcome::{Failure, Outcome, Stage, Why};
+use crate::part::{Note, Part};
+use crate::queue::{Drain, Lease, Verdict};
+use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
+
+pub(super) struct Worker {
+    haul: Haul,
+    drain: Arc<dyn Drain>,
+    line: Line,
+}
+
+/// Progress is told no more often than it can be seen.
+const HINT_EVERY: Duration = Duration::from_millis(100);
+
+impl Worker {
+    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line) -> Self {
+        Self { haul, drain, line }
+    }
+
+    /// Works until there is nothing more to do, or nothing more may begin.
+    pub(super) async fn run(self) -> Result<(), EngineError> {
+        while let Some(lease) = self.next().await? {
+            if !self.haul.quota.take() {
+                // The job goes back, and whoever takes it next ends here too.
+                break;
+            }
+            let in_hand = self.line.in_hand();
+            let ended = tokio::select! {
+                biased;
+                () = self.haul.shutdown.aborting() => return Ok(()),
+                ended = self.fetch(&lease) => ended,
+            };
+            drop(in_hand);
+            self.hand_on(lease, ended).await?;
+        }
+        Ok(())
+    }
+
+    /// The next job. Every branch is cancel-safe.
+    async fn next(&self) -> Result<Option<Lease>, EngineError> {
+        tokio::select! {
+            biased;
+            () = self.haul.shutdown.stopping() => Ok(None),
+            lease = self.drain.next() => Ok(lease?),
+        }
+    }
+
+    /// Hands the end of a job on: to the keeper, or back to the queue for another try.
+    async fn hand_on(&self, lease: Lease, ended: Result<(Sound, Origin), Miss>) -> Result<(), EngineError> {
+        let kept = match ended {
+            Ok((sound, origin)) => Kept::Sound(Box::new((sound, origin))),
+            Err(miss) => {
+                self.haul.quota.give_back();
+                let pause = self.pause(lease.attempt, &miss);
+                if let Some(after) = pause.filter(|_| !self.haul.shutdown.is_stopping()) {
+                    let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
+                    let retried = Event::FetchRetried { key, attempt: lease.attempt, cause, wait: after };
+                    self.haul.events.emit(retried).await;
+                    return Ok(lease.settle(Verdict::Again { after }).await?);
+                }
+                Kept::Not(miss.outcome(&lease))
+            }
+        };
+        self.line.hand_over(Finished { lease, kept }).await;
+        Ok(())
+    }
+
+    /// How long until another try is worth it; a bad image gets one more, for it may have been the transfer.
+    fn pause(&self, attempt: u32, miss: &Miss) -> Option<Duration> {
+        match &miss.cause {
+            Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
+            Cause::Flaw(flaw) if flaw.is_not_an_image() || attempt > 1 => None,
+            Cause::Flaw(_) => self.haul.retry.first_pause(),
+            Cause::Rewrite(_) | Cause::Write(_) => None,
+        }
+    }
+
+    /// Tries one candidate after the other until one is an image.
+    async fn fetch(&self, lease: &Lease) -> Result<(Sound, Origin), Miss> {
+        let Job { key, image } = &lease.job;
+        self.haul.events.hint(Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
+        let candidates = self.haul.site.candidates(image);
+        let candidates = candidates.map_err(|error| Miss::new(&image.thumb, Cause::Rewrite(error.to_string())))?;
+        let mut missed = None;
+        for candidate in candidates {
+            let address = candidate.address;
+            match self.stream(key, &address).await {
+                Ok((sound, body)) => {
+                    let origin = Origin {
+                        page: image.page.clone(),
+                        address,
+                        title: image.title.clone(),
+                        etag: body.etag().map(str::to_owned),
+                        last_modified: body.last_modified().map(str::to_owned),
+                    };
+                    return Ok((sound, origin));
+                }
+                Err(cause) if cause.is_absence() => missed = Some(Miss::new(&address, cause)),
+                Err(cause) => return Err(Miss::new(&address, cause)),
+            }
+        }
+        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite("no candidate".to_owned()))))
+    }
+
+    /// Streams the original at `address` into a part and has it judged.
+    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Body), Cause> {
+        let (mut part, mut body) = self.begin(key, address).await?;
+        let note = note(address, &body);
+        let mut hinted = Instant::now();
+        while let Some(chunk) = body.chunk().await? {
+            part.write(&chunk)?;
+            if let Some(flaw) = part.watch().flaw() {
+                return Err(Cause::Flaw(flaw.clone()));
+            }
+            if let Some(note) = &note {
+                part.note(note)?;
+            }
+            if hinted.elapsed() >= HINT_EVERY {
+                hinted = Instant::now();
+                let (key, bytes, of) = (key.clone(), part.have(), body.length());
+                self.haul.events.hint(Event::FetchProgressed { key, bytes, of });
+            }
+        }
+        let sealed = part.seal()?;
+        match examine(sealed, body.length()) {
+            Ok(sound) => Ok((sound, body)),
+            Err(Unsound { flaw, .. }) => Err(Cause::Flaw(flaw)),
+        }
+    }
+
+    /// Asks for the image: from where an earlier run stopped, if its part may go on, else from the start.
+    async fn begin(&self, key: &ImageKey, address: &Url) -> Result<(Part<Inspector>, Body), Cause> {
+        let parts = self.haul.sink.parts();
+        let inspector = || Inspector::new(self.haul.limits);
+        let left = parts.resume(key, inspector())?;
+        if let Some((mut part, note)) = left.filter(|(_part, note)| note.address == address.as_str()) {
+            match self.haul.fetcher.image(address, Some((&note, part.have()))).await {
+                Ok(body) => {
+                    if body.from() == 0 {
+                        part.restart()?;
+                    }
+                    return Ok((part, body));
+                }
+                Err(error) if error.is_unsatisfied_range() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let body = self.haul.fetcher.image(address, None).await?;
+        Ok((parts.start(key, inspector())?, body))
+    }
+}
+
+/// What would have to hold for a later run to go on with the part; `None` where that would not be safe.
+fn note(address: &Url, body: &Body) -> Option<Note> {
+    let (etag, length) = (body.strong_etag()?, body.length()?);
+    Some(Note { address: address.to_string(), etag: etag.to_owned(), length })
+}
+
+/// A try that brought no image.
+struct Miss {
+    address: Url,
+    cause: Cause,
+}
+
+/// Why a try brought no image.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("{0}")]
+    Rewrite(String),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("writing it: {0}")]
+    Write(#[from] std::io::Error),
+    #[error(transparent)]
+    Flaw(Flaw),
+}
+
+impl Cause {
+    /// Whether the image may lie at the next candidate's address instead.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_gone(),
+            Self::Flaw(flaw) => flaw.is_not_an_image(),
+            Self::Rewrite(_) | Self::Write(_) => false,
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Rewrite(_) => Stage::Rewrite,
+            Self::Fetch(_) => Stage::Fetch,
+            Self::Write(_) => Stage::Write,
+            Self::Flaw(_) => Stage::Verify,
+        }
+    }
+}
+
+impl Miss {
+    fn new(address: &Url, cause: Cause) -> Self {
+        Self { address: address.clone(), cause }
+    }
+
+    fn outcome(self, lease: &Lease) -> Outcome {
+        let Self { address, cause } = self;
+        if let Cause::Rewrite(_) = cause {
+            return Outcome::Filtered(Why::NoRule);
+        }
+        let gone = matches!(&cause, Cause::Fetch(error) if error.is_gone());
+        let (stage, cause) = (cause.stage(), cause.to_string());
+        Outcome::Failed(Failure { stage, address: address.to_string(), cause, tries: lease.attempt, gone })
+    }
+}
