@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::World;
-use super::place::{Place, sites};
+use super::visit::{Visit, sites};
 use crate::config::{Options, PageRange, Settings};
 use crate::engine::{self, Haul, Pages, Quota, Scan, Shutdown};
 use crate::event::{Event, Events};
@@ -38,15 +38,15 @@ pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown
         if shutdown.is_stopping() {
             break;
         }
-        let place = Place::open(site, &settings, several).await?;
-        let ended = fetch_one(&place, &settings, world, &quota, &shutdown).await?;
+        let visit = Visit::open(site, &settings, several).await?;
+        let ended = fetch_one(&visit, &settings, world, &quota, &shutdown).await?;
         exit = exit.or_worse(ended);
     }
     Ok(exit)
 }
 
 async fn fetch_one(
-    place: &Place,
+    visit: &Visit,
     settings: &Settings,
     world: &World,
     quota: &Quota,
@@ -56,9 +56,9 @@ async fn fetch_one(
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
     let ran = if settings.dry_run {
-        look(place, settings, world, events, shutdown).await
+        look(visit, settings, world, events, shutdown).await
     } else {
-        haul(place, settings, world, quota, events, shutdown).await
+        haul(visit, settings, world, quota, events, shutdown).await
     };
     let tally = dispatch.await.context("reporting")?;
     ran?;
@@ -66,21 +66,21 @@ async fn fetch_one(
 }
 
 async fn haul(
-    place: &Place,
+    visit: &Visit,
     settings: &Settings,
     world: &World,
     quota: &Quota,
     events: Events,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let sink = sink::open(&place.directory, settings.durability, &world.boot)?;
-    let ledger = ledger::open(&sink::ours(&place.directory), settings.durability == Durability::Group)?;
+    let sink = sink::open(&visit.directory, settings.durability, &world.boot)?;
+    let ledger = ledger::open(&sink::ours(&visit.directory), settings.durability == Durability::Group)?;
     let queue = queue::open(&memory(), capacity(settings.jobs)).await?;
-    events.emit(started(place, settings)).await;
-    let scan = scan(place, settings, world, Arc::from(ledger), events.clone(), shutdown);
+    events.emit(started(visit, settings)).await;
+    let scan = scan(visit, settings, world, Arc::from(ledger), events.clone(), shutdown);
     let haul = Haul {
-        site: Arc::clone(&place.site),
-        fetcher: Arc::clone(&place.fetcher),
+        site: Arc::clone(&visit.site),
+        fetcher: Arc::clone(&visit.fetcher),
         retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
         ledger: Arc::clone(&scan.ledger),
         sink: Arc::from(sink),
@@ -96,17 +96,17 @@ async fn haul(
 
 /// `--dry-run`: walks the listing and says of each image what would become of it.
 async fn look(
-    place: &Place,
+    visit: &Visit,
     settings: &Settings,
     world: &World,
     events: Events,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let ledger = ledger::open_to_read(&sink::ours(&place.directory))?;
+    let ledger = ledger::open_to_read(&sink::ours(&visit.directory))?;
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
-    events.emit(started(place, settings)).await;
+    events.emit(started(visit, settings)).await;
     let feed = Box::new(WouldFetch(events.clone()));
-    engine::scan(scan(place, settings, world, ledger, events, shutdown), feed).await?;
+    engine::scan(scan(visit, settings, world, ledger, events, shutdown), feed).await?;
     Ok(())
 }
 
@@ -122,7 +122,7 @@ impl Feed for WouldFetch {
 }
 
 pub(super) fn scan(
-    place: &Place,
+    visit: &Visit,
     settings: &Settings,
     world: &World,
     ledger: Arc<dyn Ledger>,
@@ -131,10 +131,10 @@ pub(super) fn scan(
 ) -> Scan {
     let PageRange { first, last } = settings.pages;
     Scan {
-        site: Arc::clone(&place.site),
-        fetcher: Arc::clone(&place.fetcher),
+        site: Arc::clone(&visit.site),
+        fetcher: Arc::clone(&visit.fetcher),
         ledger,
-        pages: Pages { first: first.unwrap_or_else(|| place.site.start()), last },
+        pages: Pages { first: first.unwrap_or_else(|| visit.site.start()), last },
         ahead: engine::pages_ahead(settings.jobs),
         clock: world.clock,
         events,
@@ -142,11 +142,11 @@ pub(super) fn scan(
     }
 }
 
-fn started(place: &Place, settings: &Settings) -> Event {
+fn started(visit: &Visit, settings: &Settings) -> Event {
     let shown = |path: &Path| path.display().to_string();
     Event::RunStarted {
-        site: place.site.id().clone(),
-        directory: shown(&place.directory),
+        site: visit.site.id().clone(),
+        directory: shown(&visit.directory),
         jobs: settings.jobs.get(),
     }
 }

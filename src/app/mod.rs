@@ -2,9 +2,9 @@
 
 mod fetch;
 mod ledger;
-mod place;
 mod sites;
 mod urls;
+mod visit;
 mod world;
 
 use std::io::Write as _;

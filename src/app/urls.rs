@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::World;
 use super::fetch::scan;
-use super::place::{Place, sites};
+use super::visit::{Visit, sites};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown};
 use crate::event::Events;
@@ -29,17 +29,17 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
     let settings = Settings::new(options, world.stderr, world.clock);
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
-        let place = Place::open(site, &settings, false).await?;
+        let visit = Visit::open(site, &settings, false).await?;
         let (events, told) = Events::line();
         let reporters = report::open(&settings.telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = tokio::spawn(report::dispatch(told, reporters));
         let broken = Arc::new(Mutex::new(None));
         let feed = Printer {
-            site: Arc::clone(&place.site),
-            fetcher: Arc::clone(&place.fetcher),
+            site: Arc::clone(&visit.site),
+            fetcher: Arc::clone(&visit.fetcher),
             broken: Arc::clone(&broken),
         };
-        let scan = scan(&place, &settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
+        let scan = scan(&visit, &settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
         let listed = engine::scan(scan, Box::new(feed)).await;
         let tally = dispatch.await.context("reporting")?;
         listed?;

@@ -1,4 +1,4 @@
-//! A site and where it is asked: its definition, the mirror in front of it, the folder its collection lies in.
+//! A visit to a site: its definition, the door to it, the folder its collection lies in.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const DEFAULT_SITE: &str = "simpledesktops";
 const DEMO: &str = "demo";
 
 /// A site, the door to it, and its folder.
-pub(super) struct Place {
+pub(super) struct Visit {
     pub(super) site: Arc<Site>,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) directory: PathBuf,
@@ -46,7 +46,7 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
     Ok(sites)
 }
 
-impl Place {
+impl Visit {
     /// Opens the door to `site`; the built-in one is served first.
     pub(super) async fn open(site: Site, settings: &Settings, several: bool) -> anyhow::Result<Self> {
         let served = match &settings.base_url {
