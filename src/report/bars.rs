@@ -85,8 +85,9 @@ impl Reporter for Bars {
         let size = (self.size)().filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
         self.screen.paper().size = size;
         self.frame.tick(tally, since);
-        self.print_log();
+        // The frame first: what is drawn again below the log must fit the window as it is now.
         self.bar.set_message(self.frame.lines(tally, size).join("\n"));
+        self.print_log();
         self.screen.paper().outlet.send()
     }
 
