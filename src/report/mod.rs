@@ -1,1 +1,224 @@
-//! Shows what happens: a socket with one plug a way of telling.
+//! Shows what happens in a run: a socket with one plug a way of telling.
+//!
+//! Untrusted text leaves this module through [`escape`] alone, or as JSON strings that no terminal can
+//! mistake for commands.
+
+mod bars;
+mod dispatch;
+pub mod figures;
+mod frame;
+mod jsonl;
+mod lines;
+mod outlet;
+mod plain;
+#[cfg(test)]
+mod samples;
+mod speed;
+mod tally;
+mod terminal;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::event::Event;
+
+pub use self::dispatch::dispatch;
+pub use self::tally::{Silenced, Tally};
+pub use self::terminal::{Size, escape};
+
+use self::bars::Bars;
+use self::jsonl::JsonLines;
+use self::lines::Detail;
+use self::plain::Plain;
+
+/// One way of telling what happens. One that fails is not asked again; the run goes on without it.
+pub trait Reporter: Send {
+    /// What it is, for the line that says it fell silent.
+    fn name(&self) -> &'static str;
+
+    /// Takes note of `event`. Called for each one, so nothing slow belongs here.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell any more.
+    fn told(&mut self, event: &Event) -> io::Result<()>;
+
+    /// Nothing more waits to be told right now: whatever was held back goes out.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell any more.
+    fn caught_up(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Draws how things stand, `since` the run's start; called ten times a second at most.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell any more.
+    fn tick(&mut self, _tally: &Tally, _since: Duration) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Says how the run ended; nothing is told afterwards.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot tell any more.
+    fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()>;
+}
+
+/// What progress is shown on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Progress {
+    /// Bars for a person at a terminal; otherwise nothing but news and trouble.
+    #[default]
+    Auto,
+    /// Bars, if stderr is a terminal that can move its cursor.
+    Bars,
+    /// A line for each image, and a summary.
+    Plain,
+    /// None; trouble and the summary are still told.
+    None,
+}
+
+/// When lines are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum When {
+    /// On a terminal, unless the environment asks for none.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What is known of stderr; read from the world by whoever starts the run.
+#[derive(Debug, Clone, Copy)]
+pub struct Stderr {
+    /// Whether it is a terminal.
+    pub terminal: bool,
+    /// Whether that terminal only prints: `TERM` is `dumb`, empty or missing.
+    pub dumb: bool,
+    /// Whether `NO_COLOR` is set and not empty.
+    pub no_color: bool,
+    /// Asks the terminal's size; asked again at each drawing, since windows are resized.
+    pub size: fn() -> Option<Size>,
+}
+
+/// How a run is to be told.
+#[derive(Debug, Clone, Copy)]
+pub struct Telling {
+    /// `--progress`.
+    pub progress: Progress,
+    /// `--json`: one event a line on stdout.
+    pub json: bool,
+    /// `-q`: errors only.
+    pub quiet: bool,
+    /// How many `-v`.
+    pub verbose: u8,
+    /// `--color`.
+    pub color: When,
+    /// Where people read.
+    pub stderr: Stderr,
+    /// The wall clock that events are dated by.
+    pub clock: fn() -> Timestamp,
+}
+
+impl Telling {
+    /// Whether lines are coloured.
+    fn coloured(&self) -> bool {
+        match self.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto => self.stderr.terminal && !self.stderr.dumb && !self.stderr.no_color,
+        }
+    }
+
+    /// Whether there are bars. Not by themselves beside `--json`: what reads its lines often prints to
+    /// the same terminal, and would tear them.
+    fn bars(&self) -> bool {
+        let possible = self.stderr.terminal && !self.stderr.dumb && !self.quiet;
+        match self.progress {
+            Progress::Auto => possible && !self.json,
+            Progress::Bars => possible,
+            Progress::Plain | Progress::None => false,
+        }
+    }
+
+    /// How much is told in lines. A terminal that wants progress and cannot have bars gets a line for each image.
+    fn detail(&self) -> Detail {
+        let no_bars_possible = self.stderr.terminal && self.stderr.dumb;
+        match (self.quiet, self.verbose, self.progress) {
+            (true, _, _) => Detail::Errors,
+            (false, 2.., _) => Detail::Everything,
+            (false, 1, _) => Detail::Events,
+            (false, 0, Progress::Plain) => Detail::Images,
+            (false, 0, Progress::Auto | Progress::Bars) if no_bars_possible => Detail::Images,
+            (false, 0, Progress::Auto | Progress::Bars | Progress::None) => Detail::Trouble,
+        }
+    }
+}
+
+/// The reporters that `telling` asks for.
+pub fn open(telling: &Telling, stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>) -> Vec<Box<dyn Reporter>> {
+    let (detail, coloured) = (telling.detail(), telling.coloured());
+    let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
+    if telling.json {
+        reporters.push(Box::new(JsonLines::new(stdout, telling.clock)));
+    }
+    if telling.bars() {
+        reporters.push(Box::new(Bars::new(stderr, telling.stderr.size, detail, coloured)));
+    } else {
+        let always_sums_up = telling.stderr.terminal;
+        reporters.push(Box::new(Plain::new(stderr, detail, coloured, always_sums_up)));
+    }
+    reporters
+}
+
+#[cfg(test)]
+mod tests {
+    use super::samples::telling;
+    use super::*;
+
+    const TERMINAL: Stderr = Stderr { terminal: true, dumb: false, no_color: false, size: || None };
+
+    #[test]
+    fn bars_are_for_a_person_at_a_terminal() {
+        let at_terminal = Telling { stderr: TERMINAL, ..telling() };
+        assert!(at_terminal.bars());
+        assert!(!telling().bars(), "not off a terminal");
+        assert!(!Telling { progress: Progress::Bars, ..telling() }.bars(), "not even on request");
+        assert!(!Telling { stderr: Stderr { dumb: true, ..TERMINAL }, ..telling() }.bars());
+        assert!(!Telling { quiet: true, ..at_terminal }.bars());
+        assert!(!Telling { progress: Progress::None, ..at_terminal }.bars());
+        assert!(!Telling { json: true, ..at_terminal }.bars(), "JSON lines may share the terminal");
+        assert!(Telling { json: true, progress: Progress::Bars, ..at_terminal }.bars());
+    }
+
+    #[test]
+    fn colours_are_for_terminals_that_want_them() {
+        let at_terminal = Telling { stderr: TERMINAL, ..telling() };
+        assert!(at_terminal.coloured());
+        assert!(!telling().coloured());
+        assert!(!Telling { stderr: Stderr { no_color: true, ..TERMINAL }, ..telling() }.coloured());
+        assert!(!Telling { stderr: Stderr { dumb: true, ..TERMINAL }, ..telling() }.coloured());
+        assert!(!Telling { color: When::Never, ..at_terminal }.coloured());
+        assert!(Telling { color: When::Always, ..telling() }.coloured());
+    }
+
+    #[test]
+    fn quiet_wins_over_verbose_and_verbose_over_progress() {
+        assert_eq!(telling().detail(), Detail::Trouble);
+        assert_eq!(Telling { quiet: true, verbose: 2, ..telling() }.detail(), Detail::Errors);
+        assert_eq!(Telling { verbose: 1, progress: Progress::Plain, ..telling() }.detail(), Detail::Events);
+        assert_eq!(Telling { progress: Progress::Plain, ..telling() }.detail(), Detail::Images);
+        let dumb = Stderr { dumb: true, ..TERMINAL };
+        assert_eq!(Telling { stderr: dumb, ..telling() }.detail(), Detail::Images);
+        assert_eq!(Telling { stderr: dumb, progress: Progress::None, ..telling() }.detail(), Detail::Trouble);
+    }
+}

@@ -1,0 +1,187 @@
+//! What is said of one event in one line, and to whom: the words that plain lines and bars share.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use super::figures::{self, of, size, time};
+use super::terminal::{Hue, paint, quote};
+use crate::event::Event;
+use crate::job::ImageKey;
+use crate::outcome::{Failure, Outcome, Saved, Why};
+
+/// How much is told in lines; each step tells what the one before tells, and more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Detail {
+    /// What could not be had, and nothing else: not even a summary.
+    Errors,
+    /// Warnings too, and what a dry run would do; a summary of news or trouble.
+    Trouble,
+    /// Each image that was fetched or left out.
+    Images,
+    /// Each page and each new try.
+    Events,
+    /// Whatever happened, known images and first requests included.
+    Everything,
+}
+
+/// The line for `event`, if it is told at this `detail`: one line, safe to print, without its end.
+pub(super) fn line(event: &Event, detail: Detail, coloured: bool) -> Option<String> {
+    if told_from(event)? > detail {
+        return None;
+    }
+    let (hue, word, text) = words(event);
+    Some(format!("{} {text}", paint(word, hue, coloured)))
+}
+
+/// The least detail at which `event` is told; none for what only moves a bar.
+fn told_from(event: &Event) -> Option<Detail> {
+    Some(match event {
+        Event::ListingFailed { .. } => Detail::Errors,
+        Event::Warned { .. } => Detail::Trouble,
+        Event::RunStarted { .. } | Event::PageRead { .. } | Event::ListingEnded { .. } | Event::FetchRetried { .. } => {
+            Detail::Events
+        }
+        Event::FetchStarted { .. } => Detail::Everything,
+        Event::FetchProgressed { .. } => return None,
+        Event::ImageFinished { key: _, outcome } => match outcome {
+            Outcome::Failed(_) => Detail::Errors,
+            Outcome::Filtered(Why::DryRun) => Detail::Trouble,
+            Outcome::Saved(_) | Outcome::Filtered(Why::NoRule | Why::Address(_)) => Detail::Images,
+            Outcome::Interrupted => Detail::Events,
+            Outcome::Known => Detail::Everything,
+        },
+    })
+}
+
+/// The first word with its colour, and the rest of the line.
+fn words(event: &Event) -> (Hue, &'static str, String) {
+    match event {
+        Event::RunStarted { site, directory, jobs } if directory.is_empty() => {
+            (Hue::Plain, "started", format!("{site}, {} at a time", of(*jobs, "image", "images")))
+        }
+        Event::RunStarted { site, directory, jobs } => (
+            Hue::Plain,
+            "started",
+            format!("{site} into {}, {} at a time", quote(directory), of(*jobs, "image", "images")),
+        ),
+        Event::PageRead { page, number, found, known, repeated } => {
+            (Hue::Plain, "read", page_read(page.as_str(), *number, *found, *known, *repeated))
+        }
+        Event::ListingEnded { pages, because } => {
+            let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
+            (Hue::Plain, "listed", format!("{}: {}", of(pages, "page", "pages"), quote(because)))
+        }
+        Event::ListingFailed { page, cause } => {
+            (Hue::Red, "error:", format!("the listing broke off at {}: {}", quote(page.as_str()), quote(cause)))
+        }
+        Event::FetchStarted { key, attempt } => (Hue::Plain, "asking", format!("{}, try {attempt}", address(key))),
+        Event::FetchProgressed { key, bytes, of: _ } => {
+            (Hue::Plain, "reading", format!("{}: {}", address(key), size(*bytes)))
+        }
+        Event::FetchRetried { key, attempt, cause, wait } => (
+            Hue::Yellow,
+            "retrying",
+            format!("{} in {}: try {attempt} failed: {}", address(key), time(*wait), quote(cause)),
+        ),
+        Event::ImageFinished { key, outcome } => finished(key, outcome),
+        Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
+    }
+}
+
+fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
+    match outcome {
+        Outcome::Saved(Saved { name, content, twin: false }) => {
+            (Hue::Green, "saved", format!("{} ({})", quote(&name.to_string()), size(content.bytes)))
+        }
+        Outcome::Saved(Saved { name, content: _, twin: true }) => {
+            (Hue::Plain, "duplicate", format!("{}: the same bytes as {}", address(key), quote(&name.to_string())))
+        }
+        Outcome::Known => (Hue::Plain, "known", address(key).into_owned()),
+        Outcome::Filtered(Why::DryRun) => (Hue::Plain, "would fetch", address(key).into_owned()),
+        Outcome::Filtered(why @ (Why::NoRule | Why::Address(_))) => {
+            (Hue::Yellow, "skipped", format!("{}: {}", address(key), quote(&why.to_string())))
+        }
+        Outcome::Failed(failure) => (Hue::Red, "failed", failed(failure)),
+        Outcome::Interrupted => (Hue::Yellow, "left", format!("{} for the next run", address(key))),
+    }
+}
+
+fn failed(failure: &Failure) -> String {
+    let Failure { stage: _, address, cause, tries, gone } = failure;
+    let tries = match usize::try_from(*tries).unwrap_or(usize::MAX) {
+        0 => "not asked".to_owned(),
+        tries => of(tries, "try", "tries"),
+    };
+    let later = if *gone { ", not asked again for a while" } else { "" };
+    format!("{}: {} ({tries}{later})", quote(address), quote(cause))
+}
+
+fn page_read(page: &str, number: u32, found: usize, known: usize, repeated: usize) -> String {
+    let mut text = format!("page {number} ({}): {}", quote(page), of(found, "image", "images"));
+    for (number, what) in [(known, "already there"), (repeated, "seen on an earlier page")] {
+        if number > 0 {
+            // Writing to a string does not fail.
+            let _ = write!(text, ", {} {what}", figures::count(number));
+        }
+    }
+    text
+}
+
+fn address(key: &ImageKey) -> Cow<'_, str> {
+    quote(key.address())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::{HOSTILE, eventful_run, hostile_run};
+    use crate::report::terminal::is_plain;
+
+    fn log(detail: Detail) -> String {
+        let lines = eventful_run().iter().filter_map(|event| line(event, detail, false)).collect::<Vec<_>>();
+        lines.join("\n")
+    }
+
+    #[test]
+    fn errors_alone_are_told_when_quiet() {
+        insta::assert_snapshot!(log(Detail::Errors));
+    }
+
+    #[test]
+    fn trouble_is_told_unasked() {
+        insta::assert_snapshot!(log(Detail::Trouble));
+    }
+
+    #[test]
+    fn each_image_is_told_on_request() {
+        insta::assert_snapshot!(log(Detail::Images));
+    }
+
+    #[test]
+    fn events_that_matter_are_told_when_verbose() {
+        insta::assert_snapshot!(log(Detail::Events));
+    }
+
+    #[test]
+    fn everything_is_told_when_very_verbose() {
+        insta::assert_snapshot!(log(Detail::Everything));
+    }
+
+    #[test]
+    fn a_hostile_name_or_cause_cannot_leave_its_line() {
+        for event in hostile_run() {
+            let Some(line) = line(&event, Detail::Everything, false) else { continue };
+            assert!(line.chars().all(is_plain), "{line:?}");
+        }
+        let said = hostile_run().iter().filter_map(|event| line(event, Detail::Trouble, false)).collect::<String>();
+        assert!(said.contains(&*quote(HOSTILE)), "{said}");
+    }
+
+    #[test]
+    fn colours_the_first_word_only() {
+        let told = |event: &Event| line(event, Detail::Images, true);
+        let lines: Vec<_> = eventful_run().iter().filter_map(told).collect();
+        assert!(lines.iter().any(|line| line.starts_with("\x1b[31mfailed\x1b[0m https:")), "{lines:?}");
+        assert!(lines.iter().all(|line| line.matches('\x1b').count() <= 2), "{lines:?}");
+    }
+}

@@ -1,0 +1,99 @@
+//! Lines on stderr: for logs, for cron, and for terminals without bars.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use super::lines::{self, Detail};
+use super::outlet::Outlet;
+use super::{Reporter, Tally};
+use crate::event::Event;
+
+/// Tells in lines, each whole.
+pub(super) struct Plain {
+    stderr: Outlet,
+    detail: Detail,
+    coloured: bool,
+    always_sums_up: bool,
+}
+
+impl Plain {
+    /// Lines of this `detail`. Where nobody watches, a run without news and trouble is not summed up.
+    pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool, always_sums_up: bool) -> Self {
+        Self { stderr: Outlet::new(stderr), detail, coloured, always_sums_up }
+    }
+
+    fn sums_up(&self, tally: &Tally) -> bool {
+        match self.detail {
+            Detail::Errors => false,
+            Detail::Trouble => self.always_sums_up || tally.is_news(),
+            Detail::Images | Detail::Events | Detail::Everything => true,
+        }
+    }
+}
+
+impl Reporter for Plain {
+    fn name(&self) -> &'static str {
+        "the log on stderr"
+    }
+
+    fn told(&mut self, event: &Event) -> io::Result<()> {
+        match lines::line(event, self.detail, self.coloured) {
+            Some(line) => self.stderr.line(line.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    fn caught_up(&mut self) -> io::Result<()> {
+        self.stderr.send()
+    }
+
+    fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
+        if self.sums_up(tally) {
+            self.stderr.add(tally.summary(took, self.coloured).as_bytes());
+        }
+        self.stderr.send()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::samples::{Shared, TOOK, eventful_run, run_through, second_run};
+
+    fn log(events: &[Event], detail: Detail, always_sums_up: bool) -> String {
+        let log = Shared::default();
+        run_through(&mut Plain::new(log.writer(), detail, false, always_sums_up), events);
+        log.text()
+    }
+
+    #[test]
+    fn a_second_run_says_nothing_where_nobody_watches() {
+        assert_eq!(log(&second_run(), Detail::Trouble, false), "");
+    }
+
+    #[test]
+    fn a_second_run_is_summed_up_on_a_terminal() {
+        insta::assert_snapshot!(log(&second_run(), Detail::Trouble, true));
+    }
+
+    #[test]
+    fn a_run_with_news_tells_its_trouble_and_a_summary() {
+        insta::assert_snapshot!(log(&eventful_run(), Detail::Trouble, false));
+    }
+
+    #[test]
+    fn a_quiet_run_is_not_summed_up() {
+        let log = log(&eventful_run(), Detail::Errors, true);
+        assert!(!log.contains(" found: "), "{log}");
+    }
+
+    #[test]
+    fn lines_go_out_as_soon_as_nothing_more_waits() {
+        let log = Shared::default();
+        let mut plain = Plain::new(log.writer(), Detail::Trouble, false, false);
+        plain.told(&Event::Warned { message: "slow".to_owned() }).unwrap();
+        plain.caught_up().unwrap();
+        assert_eq!(log.text(), "warning: slow\n");
+        plain.ended(&Tally::default(), TOOK).unwrap();
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs for the tests of the reporters, and writers to watch them by.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use url::Url;
+
+use super::{Progress, Reporter, Stderr, Tally, Telling, When};
+use crate::event::Event;
+use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
+use crate::outcome::{Content, Failure, Format, Outcome, Saved, Stage, Why};
+
+pub(super) const TOOK: Duration = Duration::from_millis(12_345);
+
+/// A text that clears the screen, sets the title, starts a line, and turns the reading direction.
+pub(super) const HOSTILE: &str = "\x1b[2J\x1b]0;owned\x07\r\n\u{9b}31m\u{202e}gnp\u{200b}\u{e0041}\x7f";
+
+/// A run off a terminal, with nothing asked for.
+pub(super) fn telling() -> Telling {
+    Telling {
+        progress: Progress::Auto,
+        json: false,
+        quiet: false,
+        verbose: 0,
+        color: When::Auto,
+        stderr: Stderr { terminal: false, dumb: false, no_color: false, size: || None },
+        clock: noon,
+    }
+}
+
+pub(super) fn noon() -> Timestamp {
+    "2026-11-23T12:00:00.123456Z".parse().unwrap()
+}
+
+pub(super) fn tally_of(events: &[Event]) -> Tally {
+    let mut tally = Tally::default();
+    for event in events {
+        tally.add(event);
+    }
+    tally
+}
+
+/// Tells `reporter` a whole run.
+pub(super) fn run_through(reporter: &mut dyn Reporter, events: &[Event]) {
+    for event in events {
+        reporter.told(event).unwrap();
+    }
+    reporter.caught_up().unwrap();
+    reporter.ended(&tally_of(events), TOOK).unwrap();
+}
+
+pub(super) fn run_started() -> Event {
+    let site = SiteId::new("demo").unwrap();
+    Event::RunStarted { site, directory: "./wallpapers/demo".to_owned(), jobs: 8 }
+}
+
+pub(super) fn page_read(number: u32, found: usize, known: usize) -> Event {
+    let page = Url::parse(&format!("https://demo.invalid/browse/{number}/")).unwrap();
+    Event::PageRead { page, number, found, known, repeated: 0 }
+}
+
+fn key(name: &str) -> ImageKey {
+    ImageKey::from_written(format!("demo {}", address(name)))
+}
+
+fn address(name: &str) -> String {
+    format!("https://cdn.demo.invalid/originals/{name}")
+}
+
+pub(super) fn started(name: &str) -> Event {
+    Event::FetchStarted { key: key(name), attempt: 1 }
+}
+
+pub(super) fn progressed(name: &str, bytes: u64, of: Option<u64>) -> Event {
+    Event::FetchProgressed { key: key(name), bytes, of }
+}
+
+pub(super) fn retried(name: &str, attempt: u32) -> Event {
+    let cause = "503 Service Unavailable".to_owned();
+    Event::FetchRetried { key: key(name), attempt, cause, wait: Duration::from_millis(1_500) }
+}
+
+pub(super) fn finished(name: &str, outcome: Outcome) -> Event {
+    Event::ImageFinished { key: key(name), outcome }
+}
+
+pub(super) fn saved(name: &str, bytes: u64) -> Event {
+    finished(name, Outcome::Saved(Saved { name: ImageName::from_written(name), content: content(bytes), twin: false }))
+}
+
+pub(super) fn twin(name: &str) -> Event {
+    let there = ImageName::from_written("2010-01-01-First.png");
+    finished(name, Outcome::Saved(Saved { name: there, content: content(1_000), twin: true }))
+}
+
+fn content(bytes: u64) -> Content {
+    let hash = ContentHash::from_bytes([0xa7; 32]);
+    Content { bytes, hash, format: Format::Png, width: 2880, height: 1800 }
+}
+
+pub(super) fn failed(name: &str, cause: &str, tries: u32) -> Event {
+    let gone = cause.starts_with("404");
+    let failure = Failure { stage: Stage::Fetch, address: address(name), cause: cause.to_owned(), tries, gone };
+    finished(name, Outcome::Failed(failure))
+}
+
+/// A run in which each kind of event happens; three images are left at its end.
+pub(super) fn eventful_run() -> Vec<Event> {
+    vec![
+        run_started(),
+        page_read(1, 8, 2),
+        started("2018-03-29-Mountains.png"),
+        progressed("2018-03-29-Mountains.png", 65_536, Some(170_200)),
+        saved("2018-03-29-Mountains.png", 170_200),
+        Event::Warned { message: "the page names an unknown charset".to_owned() },
+        retried("2018-03-30-Sea.png", 1),
+        failed("2018-03-30-Sea.png", "503 Service Unavailable", 5),
+        Event::PageRead {
+            page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
+            number: 2,
+            found: 4,
+            known: 0,
+            repeated: 1,
+        },
+        twin("2018-03-31-Copy.png"),
+        failed("2018-04-01-Gone.png", "404 Not Found", 1),
+        finished("2018-04-02-Odd.png", Outcome::Filtered(Why::NoRule)),
+        finished(
+            "2018-04-03-Private.png",
+            Outcome::Filtered(Why::Address("127.0.0.1 is a loopback address".to_owned())),
+        ),
+        finished("2018-04-04-Dry.png", Outcome::Filtered(Why::DryRun)),
+        finished("2018-04-05-Known.png", Outcome::Known),
+        finished("2018-04-06-Cut.png", Outcome::Interrupted),
+        Event::ListingFailed {
+            page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
+            cause: "connection reset".to_owned(),
+        },
+        Event::ListingEnded { pages: 2, because: "page 3 could not be read".to_owned() },
+    ]
+}
+
+/// A run that finds what the last one saved.
+pub(super) fn second_run() -> Vec<Event> {
+    let because = "page 53 has no images".to_owned();
+    vec![run_started(), page_read(1, 1_436, 1_436), Event::ListingEnded { pages: 52, because }]
+}
+
+/// A run in which every text that may be foreign is [`HOSTILE`].
+pub(super) fn hostile_run() -> Vec<Event> {
+    let site = SiteId::new("demo").unwrap();
+    vec![
+        Event::RunStarted { site, directory: HOSTILE.to_owned(), jobs: 1 },
+        page_read(1, 10, 0),
+        started(HOSTILE),
+        progressed(HOSTILE, 1, None),
+        Event::FetchRetried { key: key(HOSTILE), attempt: 1, cause: HOSTILE.to_owned(), wait: Duration::ZERO },
+        started(HOSTILE),
+        saved(&format!("{HOSTILE}.png"), 1),
+        failed(HOSTILE, HOSTILE, 1),
+        finished(HOSTILE, Outcome::Filtered(Why::Address(HOSTILE.to_owned()))),
+        finished(HOSTILE, Outcome::Filtered(Why::DryRun)),
+        Event::Warned { message: HOSTILE.to_owned() },
+        Event::ListingFailed { page: Url::parse("https://demo.invalid/").unwrap(), cause: HOSTILE.to_owned() },
+        Event::ListingEnded { pages: 1, because: HOSTILE.to_owned() },
+        started(HOSTILE),
+    ]
+}
+
+/// Keeps what is written where the test can read it.
+#[derive(Clone, Default)]
+pub(super) struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Shared {
+    pub(super) fn writer(&self) -> Box<dyn Write + Send> {
+        Box::new(self.clone())
+    }
+
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A pipe whose reader is gone.
+pub(super) struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+        Err(io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
