@@ -1,0 +1,261 @@
+//! AVIF: boxes in boxes, without an end mark: the walk ends well at a box's border, with all that is needed seen.
+
+use super::input::{Checker, Halt, Input, Size};
+use super::{Flaw, Limits};
+
+/// Checks an AVIF. What lies behind the last needed box must be boxes as well: without an end mark, junk
+/// cannot be told from a box that was cut.
+pub(super) struct Avif {
+    limits: Limits,
+    state: State,
+    branded: bool,
+    /// How many boxes of [`WAY`] the walk is in.
+    depth: usize,
+    /// What is left of each of these behind the box at hand; the first stands for the file.
+    left: [u64; WAY.len()],
+    size: Option<Size>,
+    has_data: bool,
+    open: bool,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    FileType,
+    Brand {
+        left: u64,
+        major: [u8; 4],
+    },
+    Header,
+    LongHeader {
+        kind: [u8; 4],
+    },
+    MetaVersion,
+    Dimensions {
+        left: u64,
+    },
+    Content {
+        left: u64,
+    },
+    /// In a box that goes on to the end of the file.
+    ToTheEnd,
+}
+
+/// The boxes on the way to an image's size, each in the one before.
+const WAY: [[u8; 4]; 4] = [*b"meta", *b"iprp", *b"ipco", *b"ispe"];
+
+const HEADER: u64 = 8;
+const LONG_HEADER: u64 = 16;
+
+impl Avif {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::FileType,
+            branded: false,
+            depth: 0,
+            left: [u64::MAX; WAY.len()],
+            size: None,
+            has_data: false,
+            open: false,
+        }
+    }
+
+    fn header(&mut self, kind: [u8; 4], length: u64, header: u64) -> Result<State, Halt> {
+        let room = self.left[self.depth].checked_sub(length);
+        let (Some(left), Some(room)) = (length.checked_sub(header), room) else {
+            return Err(Halt::broken("an AVIF box too short, or longer than the one it is in"));
+        };
+        self.left[self.depth] = room;
+        self.has_data |= self.depth == 0 && kind == *b"mdat";
+        if kind != WAY[self.depth] {
+            return Ok(State::Content { left });
+        }
+        if kind == *b"ispe" {
+            let left = left.checked_sub(12).ok_or(Halt::broken("an AVIF `ispe` box too short for a size"))?;
+            return Ok(State::Dimensions { left });
+        }
+        self.depth += 1;
+        self.left[self.depth] = left;
+        if kind == *b"meta" {
+            let left = left.checked_sub(4).ok_or(Halt::broken("an AVIF `meta` box without a version"))?;
+            self.left[self.depth] = left;
+            return Ok(State::MetaVersion);
+        }
+        self.box_ended()
+    }
+
+    /// Leaves the boxes that end here.
+    fn box_ended(&mut self) -> Result<State, Halt> {
+        while self.depth > 0 && self.left[self.depth] == 0 {
+            self.depth -= 1;
+            if self.depth == 0 && self.size.is_none() {
+                return Err(Halt::broken("an AVIF whose `meta` box gives no size"));
+            }
+        }
+        Ok(State::Header)
+    }
+
+    /// Takes a size. An image made of tiles has one for the tiles and one for itself: the largest is its own.
+    fn dimensions(&mut self, width: u32, height: u32) -> Result<(), Flaw> {
+        let size = self.limits.allow(width, height)?;
+        if self.size.is_none_or(|largest| largest.pixels() < size.pixels()) {
+            self.size = Some(size);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a brand promises still or moving AVIF.
+fn is_avif(brand: [u8; 4]) -> bool {
+    matches!(&brand, b"avif" | b"avis")
+}
+
+impl Checker for Avif {
+    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.state = match self.state {
+            State::FileType => {
+                let [l0, l1, l2, l3, _, _, _, _, m0, m1, m2, m3, ..] = input.record::<16>()?;
+                let (length, major) = (u32::from_be_bytes([l0, l1, l2, l3]), [m0, m1, m2, m3]);
+                self.branded = is_avif(major);
+                match u64::from(length).checked_sub(16) {
+                    Some(left) if left % 4 == 0 => State::Brand { left, major },
+                    _ => return Err(Halt::broken("an AVIF `ftyp` box of an odd length")),
+                }
+            }
+            State::Brand { left: 0, .. } if self.branded => State::Header,
+            State::Brand { left: 0, major } => {
+                let what = format!("a media file of brand `{}`", major.escape_ascii());
+                return Err(Flaw::NotAnImage { what }.into());
+            }
+            State::Brand { left, major } => {
+                self.branded |= is_avif(input.record()?);
+                State::Brand { left: left - 4, major }
+            }
+            State::Header => {
+                let [l0, l1, l2, l3, kind @ ..] = input.record::<8>()?;
+                match u32::from_be_bytes([l0, l1, l2, l3]) {
+                    0 if self.depth == 0 && kind == *b"mdat" => {
+                        (self.has_data, self.open) = (true, true);
+                        State::ToTheEnd
+                    }
+                    1 => State::LongHeader { kind },
+                    length => self.header(kind, length.into(), HEADER)?,
+                }
+            }
+            State::LongHeader { kind } => self.header(kind, u64::from_be_bytes(input.record()?), LONG_HEADER)?,
+            State::MetaVersion => {
+                input.record::<4>()?;
+                self.box_ended()?
+            }
+            State::Dimensions { left } => {
+                let [_, _, _, _, w0, w1, w2, w3, h0, h1, h2, h3] = input.record::<12>()?;
+                self.dimensions(u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]))?;
+                State::Content { left }
+            }
+            State::Content { ref mut left } => {
+                input.skip(left)?;
+                self.box_ended()?
+            }
+            State::ToTheEnd => return Err(Halt::Ended),
+        };
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Size> {
+        let at_a_border = matches!(self.state, State::Header | State::ToTheEnd) && self.depth == 0;
+        self.size.filter(|_| at_a_border && self.has_data)
+    }
+
+    fn knows_its_end(&self) -> bool {
+        !self.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HEIGHT, WIDTH, avif, bmff, broken, find, ispe, judge, patched};
+    use super::*;
+    use crate::part::Watch as _;
+    use crate::verify::Inspector;
+
+    fn file(boxes: &[Vec<u8>]) -> Vec<u8> {
+        [bmff(*b"ftyp", b"avif\0\0\0\0"), boxes.concat()].concat()
+    }
+
+    fn meta(properties: &[u8]) -> Vec<u8> {
+        bmff(*b"meta", &[b"\0\0\0\0", &bmff(*b"iprp", &bmff(*b"ipco", properties))[..]].concat())
+    }
+
+    fn data() -> Vec<u8> {
+        bmff(*b"mdat", b"compressed")
+    }
+
+    #[test]
+    fn the_largest_size_is_the_images_own() {
+        let content = judge(&avif()).unwrap();
+        assert_eq!((content.width, content.height), (WIDTH, HEIGHT));
+    }
+
+    #[test]
+    fn boxes_may_come_in_any_order_and_with_long_lengths() {
+        assert!(judge(&file(&[data(), bmff(*b"free", b""), meta(&ispe(5, 5))])).is_ok());
+        let long = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x14data".to_vec();
+        let bytes = file(&[meta(&ispe(5, 5)), long]);
+        assert!(judge(&bytes).is_ok());
+        assert_eq!(judge(&bytes[..bytes.len() - 1]), Err(Flaw::Cut));
+        let endless = patched(&bytes, bytes.len() - 12, &[0xff; 8]);
+        assert_eq!(judge(&endless), broken("an AVIF box too short, or longer than the one it is in"));
+    }
+
+    #[test]
+    fn all_that_is_needed_must_be_there() {
+        assert_eq!(judge(&file(&[meta(&ispe(5, 5))])), Err(Flaw::Cut));
+        assert_eq!(judge(&file(&[data()])), Err(Flaw::Cut));
+        assert_eq!(judge(&file(&[data(), meta(b"")])), broken("an AVIF whose `meta` box gives no size"));
+    }
+
+    #[test]
+    fn a_box_that_is_not_all_there_is_a_cut_wherever_it_stands() {
+        let bytes = file(&[data(), meta(&[ispe(5, 5), bmff(*b"pixi", b"\0")].concat())]);
+        for end in 1..bytes.len() {
+            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+        }
+        assert_eq!(judge(&[&bytes[..], b"\0\0\0"].concat()), Err(Flaw::Cut));
+    }
+
+    #[test]
+    fn data_without_a_length_are_taken_when_the_sender_gave_one() {
+        let bytes = file(&[meta(&ispe(5, 5)), b"\0\0\0\0mdatdata".to_vec()]);
+        assert!(judge(&bytes).is_ok());
+        let mut inspector = Inspector::new(Limits::default());
+        inspector.bytes(&bytes);
+        assert_eq!(inspector.verdict(bytes.len() as u64, None), Err(Flaw::EndUnknown));
+    }
+
+    #[test]
+    fn a_box_must_fit_into_the_one_it_is_in() {
+        let bytes = avif();
+        let wrong = broken("an AVIF box too short, or longer than the one it is in");
+        for kind in [b"hdlr", b"iprp", b"ipco", b"ispe", b"ipma", b"mdat"] {
+            let length = find(&bytes, kind) - 4;
+            assert_eq!(judge(&patched(&bytes, length, &[0, 0, 0, 7])), wrong, "{kind:?} too short");
+            if kind != b"mdat" {
+                assert_eq!(judge(&patched(&bytes, length, &[0x7f])), wrong, "{kind:?} too long");
+            }
+        }
+        let junk_behind = [&bytes[..], b"\0\0\0\0junk"].concat();
+        assert_eq!(judge(&junk_behind), wrong);
+        assert_eq!(judge(&file(&[bmff(*b"meta", b"\0")])), broken("an AVIF `meta` box without a version"));
+        let short = meta(&bmff(*b"ispe", &[0; 11]));
+        assert_eq!(judge(&file(&[short])), broken("an AVIF `ispe` box too short for a size"));
+    }
+
+    #[test]
+    fn another_brand_is_not_an_image() {
+        let video = [bmff(*b"ftyp", b"mp4\x1b\0\0\0\0isommp41"), meta(&ispe(5, 5)), data()].concat();
+        let flaw = judge(&video).unwrap_err();
+        assert!(flaw.is_not_an_image());
+        assert_eq!(flaw.to_string(), r"a media file of brand `mp4\x1b` in place of an image");
+        assert_eq!(judge(&bmff(*b"ftyp", b"avif\0\0\0\0mi")), broken("an AVIF `ftyp` box of an odd length"));
+    }
+}

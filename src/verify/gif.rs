@@ -1,0 +1,169 @@
+//! GIF 87a and 89a: a screen, then images and extensions in sub-blocks, then a trailer.
+
+use super::Limits;
+use super::input::{Checker, Halt, Input, Size};
+
+/// Checks a GIF, moving or not.
+pub(super) struct Gif {
+    limits: Limits,
+    state: State,
+    size: Option<Size>,
+    has_image: bool,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Screen,
+    Colours {
+        left: u64,
+        then: Then,
+    },
+    /// At the byte that says what comes.
+    Block,
+    ExtensionLabel,
+    Descriptor,
+    /// At the byte with which an image's data begin.
+    CodeSize,
+    /// At the length of a sub-block; `image` when it would be an image's data.
+    SubBlock {
+        image: bool,
+    },
+    SubBlockData {
+        left: u64,
+        image: bool,
+    },
+    Ended,
+}
+
+/// What follows a table of colours.
+#[derive(Clone, Copy)]
+enum Then {
+    Block,
+    CodeSize,
+}
+
+/// The largest first code size that a code of 12 bits leaves room for.
+const LARGEST_CODE_SIZE: u8 = 11;
+
+impl Gif {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Screen, size: None, has_image: false }
+    }
+
+    fn block(&self, introducer: u8) -> Result<State, Halt> {
+        match introducer {
+            0x21 => Ok(State::ExtensionLabel),
+            0x2C => Ok(State::Descriptor),
+            0x3B if self.has_image => Ok(State::Ended),
+            0x3B => Err(Halt::broken("a GIF without an image")),
+            _ => Err(Halt::broken("a GIF block that the format does not know")),
+        }
+    }
+}
+
+/// The table of colours that `flags` announce, if they do.
+fn colours(flags: u8, then: Then) -> State {
+    let left = if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 0x07) + 1) };
+    State::Colours { left, then }
+}
+
+impl Checker for Gif {
+    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.state = match self.state {
+            State::Screen => {
+                let [_, _, _, _, _, _, w0, w1, h0, h1, flags, _background, _aspect] = input.record::<13>()?;
+                let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
+                self.size = Some(self.limits.allow(width.into(), height.into())?);
+                colours(flags, Then::Block)
+            }
+            State::Colours { ref mut left, then } => {
+                input.skip(left)?;
+                match then {
+                    Then::Block => State::Block,
+                    Then::CodeSize => State::CodeSize,
+                }
+            }
+            State::Block => {
+                let [introducer] = input.record()?;
+                self.block(introducer)?
+            }
+            State::ExtensionLabel => {
+                input.record::<1>()?;
+                State::SubBlock { image: false }
+            }
+            State::Descriptor => {
+                let [_, _, _, _, w0, w1, h0, h1, flags] = input.record()?;
+                // An image may be larger than its screen, and a viewer makes room for it.
+                self.limits.allow(u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())?;
+                colours(flags, Then::CodeSize)
+            }
+            State::CodeSize => match input.record()? {
+                [1..=LARGEST_CODE_SIZE] => State::SubBlock { image: true },
+                [_] => return Err(Halt::broken("a GIF image with an impossible code size")),
+            },
+            State::SubBlock { image } => match input.record()? {
+                [0] => State::Block,
+                [length] => State::SubBlockData { left: length.into(), image },
+            },
+            State::SubBlockData { ref mut left, image } => {
+                input.skip(left)?;
+                self.has_image |= image;
+                State::SubBlock { image }
+            }
+            State::Ended => return Err(Halt::Ended),
+        };
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Size> {
+        self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{broken, judge, patched};
+    use crate::verify::Flaw;
+
+    const SCREEN: &[u8] = b"GIF87a\x07\0\x05\0\x80\0\0rgbRGB";
+    const IMAGE: &[u8] = b"\x2c\0\0\0\0\x07\0\x05\0\x81rgbRGBrgbRGB\x02\x03\x3b\x3b\x3b\x01!\0";
+    const EXTENSION: &[u8] = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0";
+
+    fn gif(pieces: &[&[u8]]) -> Vec<u8> {
+        [SCREEN, &pieces.concat()[..]].concat()
+    }
+
+    #[test]
+    fn a_moving_gif_ends_at_its_trailer_alone() {
+        let bytes = gif(&[EXTENSION, IMAGE, b"\x21\xfe\x02;;\0", IMAGE, b";"]);
+        let content = judge(&bytes).unwrap();
+        assert_eq!((content.width, content.height), (7, 5));
+        for end in 1..bytes.len() {
+            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn blocks_must_be_those_of_the_format() {
+        let without_data = [&IMAGE[..23], b"\0"].concat();
+        let cases: [(&[&[u8]], _); 5] = [
+            (&[b";"], "a GIF without an image"),
+            (&[EXTENSION, b";"], "a GIF without an image"),
+            (&[&without_data, b";"], "a GIF without an image"),
+            (&[IMAGE, b"\0;"], "a GIF block that the format does not know"),
+            (&[&patched(IMAGE, 22, &[12])], "a GIF image with an impossible code size"),
+        ];
+        for (pieces, what) in cases {
+            assert_eq!(judge(&gif(pieces)), broken(what));
+        }
+    }
+
+    #[test]
+    fn an_image_larger_than_its_screen_is_within_the_limits_too() {
+        let huge = patched(IMAGE, 5, &[0xff; 4]);
+        let flaw = Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 };
+        assert_eq!(judge(&gif(&[&huge, b";"])), Err(flaw));
+        let blank = patched(&gif(&[IMAGE, b";"]), 6, &[0, 0]);
+        assert_eq!(judge(&blank), Err(Flaw::NoPixels { width: 0, height: 5 }));
+    }
+}

@@ -1,0 +1,247 @@
+//! JPEG: marker segments, and scans of entropy-coded data in which only a marker begins with `FF`.
+
+use super::Limits;
+use super::input::{Checker, Halt, Input, Size};
+
+/// Checks a JPEG of any process. One whose height comes after its first scan (`DNL`) is refused: nothing
+/// in use writes it.
+pub(super) struct Jpeg {
+    limits: Limits,
+    state: State,
+    size: Option<Size>,
+    scanned: bool,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Start,
+    /// Where a marker must stand.
+    Marker,
+    /// Behind the `FF` of a marker.
+    Code,
+    /// At the length of a segment that tells nothing here.
+    Length,
+    /// At the length of a frame's header.
+    Frame,
+    /// At the length of a scan's header.
+    ScanHeader,
+    Segment {
+        left: u64,
+        then: Then,
+    },
+    Scan,
+    /// Behind an `FF` among entropy-coded data.
+    ScanCode,
+    Ended,
+}
+
+/// What follows a segment.
+#[derive(Clone, Copy)]
+enum Then {
+    Marker,
+    Scan,
+}
+
+impl Jpeg {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Start, size: None, scanned: false }
+    }
+
+    fn marker(&self, code: u8) -> Result<State, Halt> {
+        match code {
+            // Tables stand among the frame headers' codes: DHT and DAC.
+            0xC4 | 0xCC | 0xDB..=0xFE => Ok(State::Length),
+            0xC8 => Err(Halt::broken("a JPEG marker that the format reserves")),
+            0xC0..=0xCF if self.size.is_some() => Err(Halt::broken("a JPEG with two frames")),
+            0xC0..=0xCF => Ok(State::Frame),
+            0xDA if self.size.is_none() => Err(Halt::broken("a JPEG scan before its frame")),
+            0xDA => Ok(State::ScanHeader),
+            0xD9 if !self.scanned => Err(Halt::broken("a JPEG without a scan")),
+            0xD9 => Ok(State::Ended),
+            // Fill before a marker's code.
+            0xFF => Ok(State::Code),
+            // TEM stands alone.
+            0x01 => Ok(State::Marker),
+            0x00 | 0x02..=0xBF | 0xD0..=0xD8 => Err(Halt::broken("a JPEG marker out of place")),
+        }
+    }
+
+    fn frame(&mut self, header: [u8; 8]) -> Result<State, Halt> {
+        let [l0, l1, _precision, h0, h1, w0, w1, components] = header;
+        let left = 3 * u64::from(components);
+        if components == 0 || u64::from(u16::from_be_bytes([l0, l1])) != 8 + left {
+            return Err(Halt::broken("a JPEG frame header of the wrong length"));
+        }
+        let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
+        self.size = Some(self.limits.allow(width.into(), height.into())?);
+        Ok(State::Segment { left, then: Then::Marker })
+    }
+
+    fn scan(&mut self, header: [u8; 3]) -> Result<State, Halt> {
+        let [l0, l1, components] = header;
+        let left = 2 * u64::from(components) + 3;
+        if !(1..=4).contains(&components) || u64::from(u16::from_be_bytes([l0, l1])) != 3 + left {
+            return Err(Halt::broken("a JPEG scan header of the wrong length"));
+        }
+        self.scanned = true;
+        Ok(State::Segment { left, then: Then::Scan })
+    }
+}
+
+/// Whether the byte behind an `FF` says that the scan goes on: a stuffed `FF`, or a restart.
+fn is_data(code: u8) -> bool {
+    matches!(code, 0x00 | 0xD0..=0xD7)
+}
+
+/// How many of the first bytes of `data` hold no marker, in whole blocks. One byte in a few hundred is a
+/// stuffed `FF`: to stop at each costs three times as much as to look at all pairs without a branch.
+fn without_marker(data: &[u8]) -> usize {
+    const BLOCK: usize = 256;
+    let mut clear = 0;
+    while let Some(block) = data.get(clear..=clear + BLOCK) {
+        let pairs = block.iter().zip(&block[1..]);
+        if pairs.fold(false, |found, (&byte, &next)| found | ((byte == 0xFF) & !is_data(next))) {
+            break;
+        }
+        clear += BLOCK;
+    }
+    clear
+}
+
+impl Checker for Jpeg {
+    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.state = match self.state {
+            State::Start => {
+                input.record::<2>()?;
+                State::Marker
+            }
+            State::Marker => match input.record()? {
+                [0xFF] => State::Code,
+                [_] => return Err(Halt::broken("bytes between JPEG segments")),
+            },
+            State::Code => {
+                let [code] = input.record()?;
+                self.marker(code)?
+            }
+            State::Length => match u64::from(u16::from_be_bytes(input.record()?)).checked_sub(2) {
+                Some(left) => State::Segment { left, then: Then::Marker },
+                None => return Err(Halt::broken("a JPEG segment shorter than its own length field")),
+            },
+            State::Frame => {
+                let header = input.record()?;
+                self.frame(header)?
+            }
+            State::ScanHeader => {
+                let header = input.record()?;
+                self.scan(header)?
+            }
+            State::Segment { ref mut left, then } => {
+                input.skip(left)?;
+                match then {
+                    Then::Marker => State::Marker,
+                    Then::Scan => State::Scan,
+                }
+            }
+            State::Scan => {
+                input.skip_some(without_marker);
+                input.skip_past(0xFF)?;
+                State::ScanCode
+            }
+            State::ScanCode => match input.record()? {
+                [code] if is_data(code) => State::Scan,
+                [0xFF] => State::ScanCode,
+                [code] => self.marker(code)?,
+            },
+            State::Ended => return Err(Halt::Ended),
+        };
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Size> {
+        self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HEIGHT, WIDTH, broken, drawn, find, judge, patched};
+    use crate::verify::Flaw;
+
+    const FRAME: &[u8] = b"\xff\xc2\0\x0b\x08\0\x05\0\x07\x01\x01\x11\0";
+    const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
+    const END: &[u8] = b"\xff\xd9";
+
+    fn jpeg(pieces: &[&[u8]]) -> Vec<u8> {
+        [b"\xff\xd8", &pieces.concat()[..]].concat()
+    }
+
+    #[test]
+    fn several_scans_with_restarts_stuffing_and_fill_are_one_image() {
+        let tables: &[u8] = b"\xff\xff\xff\xc4\0\x04\xff\xd9";
+        let app = b"\xff\xe1\0\x06\xff\xd8\xff\xd9";
+        let bytes = jpeg(&[app, FRAME, tables, SCAN, b"a\xff\0b\xff\xd0c\xff\xff\xd7", tables, SCAN, b"\xff\0", END]);
+        let content = judge(&bytes).unwrap();
+        assert_eq!((content.width, content.height), (7, 5));
+        for end in 3..bytes.len() {
+            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn a_marker_is_found_wherever_it_stands_in_a_long_scan() {
+        let data = b"\xff\0\xff\xd3.".repeat(160);
+        for at in 0..data.len() {
+            let behind = [0; 600];
+            assert!(judge(&jpeg(&[FRAME, SCAN, &data[..at], END, &behind])).is_ok(), "behind {at} bytes");
+            let wrong = jpeg(&[FRAME, SCAN, &data[..at], b"\xff\x02", &behind]);
+            assert_eq!(judge(&wrong), broken("a JPEG marker out of place"), "behind {at} bytes");
+        }
+        assert_eq!(judge(&jpeg(&[FRAME, SCAN, &data])), Err(Flaw::Cut));
+    }
+
+    #[test]
+    fn a_thumbnail_within_the_metadata_does_not_end_the_image() {
+        let real = drawn(image::ImageFormat::Jpeg);
+        let segment = [b"\xff\xe1", &u16::try_from(real.len() + 2).unwrap().to_be_bytes()[..], &real].concat();
+        let bytes = [&real[..2], &segment, &real[2..]].concat();
+        assert_eq!(judge(&bytes).map(|content| (content.width, content.height)), Ok((WIDTH, HEIGHT)));
+        assert_eq!(judge(&bytes[..bytes.len() - 2]), Err(Flaw::Cut));
+    }
+
+    #[test]
+    fn segments_must_stand_where_the_format_wants_them() {
+        let cases: [(&[&[u8]], _); 10] = [
+            (&[END, FRAME], "a JPEG without a scan"),
+            (&[FRAME, END, SCAN], "a JPEG without a scan"),
+            (&[b"\xff\xdb\0\x02", SCAN], "a JPEG scan before its frame"),
+            (&[FRAME, FRAME], "a JPEG with two frames"),
+            (&[b"\xff\xe0\0\x01"], "a JPEG segment shorter than its own length field"),
+            (&[b"\xff\xe0\0\x02<html>"], "bytes between JPEG segments"),
+            (&[b"\xff\xd0"], "a JPEG marker out of place"),
+            (&[b"\xff\xd8"], "a JPEG marker out of place"),
+            (&[FRAME, SCAN, b"data\xff\x02"], "a JPEG marker out of place"),
+            (&[b"\xff\xc8\0\x02"], "a JPEG marker that the format reserves"),
+        ];
+        for (pieces, what) in cases {
+            assert_eq!(judge(&jpeg(pieces)), broken(what));
+        }
+    }
+
+    #[test]
+    fn headers_must_be_as_long_as_their_components_make_them() {
+        let longer_frame = patched(FRAME, 3, &[12]);
+        assert_eq!(judge(&jpeg(&[&longer_frame, SCAN])), broken("a JPEG frame header of the wrong length"));
+        let longer_scan = patched(SCAN, 3, &[9]);
+        assert_eq!(judge(&jpeg(&[FRAME, &longer_scan])), broken("a JPEG scan header of the wrong length"));
+    }
+
+    #[test]
+    fn a_height_of_zero_is_refused() {
+        let real = drawn(image::ImageFormat::Jpeg);
+        let height = find(&real, b"\xff\xc0") + 5;
+        let flaw = Flaw::NoPixels { width: WIDTH, height: 0 };
+        assert_eq!(judge(&patched(&real, height, &[0, 0])), Err(flaw));
+        let huge = patched(&real, height, &[0xff; 4]);
+        assert_eq!(judge(&huge), Err(Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 }));
+    }
+}

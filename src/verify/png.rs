@@ -1,0 +1,216 @@
+//! PNG: a signature, then chunks with checksums, `IHDR` first and `IEND` last.
+
+use super::input::{Checker, Halt, Input, Size};
+use super::{Flaw, Limits};
+
+/// Checks a PNG.
+pub(super) struct Png {
+    limits: Limits,
+    state: State,
+    kind: [u8; 4],
+    checksum: crc32fast::Hasher,
+    fields: [u8; 13],
+    size: Option<Size>,
+    has_pixels: bool,
+}
+
+enum State {
+    Signature,
+    Header,
+    Fields,
+    Data { left: u64 },
+    Checksum,
+    Ended,
+}
+
+/// The format's own limit on a chunk's length.
+const LONGEST_CHUNK: u32 = (1 << 31) - 1;
+
+impl Png {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            state: State::Signature,
+            kind: [0; 4],
+            checksum: crc32fast::Hasher::new(),
+            fields: [0; 13],
+            size: None,
+            has_pixels: false,
+        }
+    }
+
+    fn header(&mut self, length: u32, kind: [u8; 4]) -> Result<State, Halt> {
+        if length > LONGEST_CHUNK {
+            return Err(Halt::broken("a PNG chunk longer than the format allows"));
+        }
+        if !kind.iter().all(u8::is_ascii_alphabetic) {
+            return Err(Halt::broken("a PNG chunk whose name is not four letters"));
+        }
+        self.kind = kind;
+        self.checksum = crc32fast::Hasher::new();
+        self.checksum.update(&kind);
+        match (&kind, self.size) {
+            (b"IHDR", None) if length == 13 => Ok(State::Fields),
+            (b"IHDR", _) => Err(Halt::broken("a second PNG `IHDR`, or one of the wrong length")),
+            (_, None) => Err(Halt::broken("a PNG that does not begin with `IHDR`")),
+            (b"IEND", _) if length > 0 => Err(Halt::broken("a PNG `IEND` that is not empty")),
+            (b"IEND", _) if !self.has_pixels => Err(Halt::broken("a PNG without `IDAT`")),
+            _ => {
+                self.has_pixels |= kind == *b"IDAT" && length > 0;
+                Ok(State::Data { left: u64::from(length) })
+            }
+        }
+    }
+
+    /// What follows a chunk whose checksum is right.
+    fn chunk_ended(&mut self) -> Result<State, Halt> {
+        match &self.kind {
+            b"IHDR" => self.size = Some(self.declared()?),
+            b"IEND" => return Ok(State::Ended),
+            _ => {}
+        }
+        Ok(State::Header)
+    }
+
+    fn declared(&self) -> Result<Size, Halt> {
+        let [w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = self.fields;
+        let depth_fits = match colour {
+            0 => matches!(depth, 1 | 2 | 4 | 8 | 16),
+            2 | 4 | 6 => matches!(depth, 8 | 16),
+            3 => matches!(depth, 1 | 2 | 4 | 8),
+            _ => false,
+        };
+        if !depth_fits || compression != 0 || filter != 0 || interlace > 1 {
+            return Err(Halt::broken("a PNG `IHDR` with values the format does not know"));
+        }
+        Ok(self.limits.allow(u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]))?)
+    }
+}
+
+impl Checker for Png {
+    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.state = match self.state {
+            State::Signature => {
+                input.record::<8>()?;
+                State::Header
+            }
+            State::Header => {
+                let [l0, l1, l2, l3, kind @ ..] = input.record::<8>()?;
+                self.header(u32::from_be_bytes([l0, l1, l2, l3]), kind)?
+            }
+            State::Fields => {
+                self.fields = input.record()?;
+                self.checksum.update(&self.fields);
+                State::Checksum
+            }
+            State::Data { ref mut left } => {
+                input.pass(left, |slice| self.checksum.update(slice))?;
+                State::Checksum
+            }
+            State::Checksum => {
+                let written = u32::from_be_bytes(input.record()?);
+                if self.checksum.clone().finalize() != written {
+                    let chunk = self.kind.escape_ascii().to_string();
+                    return Err(Flaw::BadChecksum { chunk }.into());
+                }
+                self.chunk_ended()?
+            }
+            State::Ended => return Err(Halt::Ended),
+        };
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Size> {
+        self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{broken, drawn, find, judge, patched};
+    use super::*;
+
+    fn drawn_png() -> Vec<u8> {
+        drawn(image::ImageFormat::Png)
+    }
+
+    fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
+        let checksum = crc32fast::hash(&[&kind, data].concat());
+        let length = u32::try_from(data.len()).unwrap();
+        [&length.to_be_bytes()[..], &kind, data, &checksum.to_be_bytes()].concat()
+    }
+
+    fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
+        [b"\x89PNG\r\n\x1a\n".to_vec(), chunks.concat()].concat()
+    }
+
+    fn ihdr(width: u32, height: u32, rest: [u8; 5]) -> Vec<u8> {
+        chunk(*b"IHDR", &[&width.to_be_bytes()[..], &height.to_be_bytes(), &rest].concat())
+    }
+
+    const PLAIN: [u8; 5] = [8, 2, 0, 0, 0];
+
+    #[test]
+    fn no_flipped_bit_is_accepted() {
+        let bytes = drawn_png();
+        for at in 0..bytes.len() {
+            for bit in 0..8 {
+                let flipped = patched(&bytes, at, &[bytes[at] ^ 1 << bit]);
+                assert!(judge(&flipped).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_checksum_names_its_chunk() {
+        let bytes = drawn_png();
+        let data = find(&bytes, b"IDAT") + 6;
+        let flaw = judge(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
+        assert_eq!(flaw, Flaw::BadChecksum { chunk: "IDAT".to_owned() });
+        assert_eq!(flaw.to_string(), "the checksum of chunk `IDAT` is wrong");
+    }
+
+    #[test]
+    fn sizes_are_refused_by_what_is_declared() {
+        let huge = png(&[ihdr(65535, 65535, PLAIN), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b"")]);
+        let flaw = Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 };
+        assert_eq!(judge(&huge), Err(flaw));
+        let endless = png(&[ihdr(u32::MAX, u32::MAX, PLAIN)]);
+        assert!(matches!(judge(&endless), Err(Flaw::TooManyPixels { width: u32::MAX, .. })));
+        let empty = png(&[ihdr(0, 5, PLAIN)]);
+        assert_eq!(judge(&empty), Err(Flaw::NoPixels { width: 0, height: 5 }));
+    }
+
+    #[test]
+    fn chunks_must_stand_where_the_format_wants_them() {
+        let (head, data, end) = (ihdr(5, 5, PLAIN), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b""));
+        let with_text = png(&[head.clone(), chunk(*b"tEXt", b""), data.clone(), end.clone()]);
+        assert!(judge(&with_text).is_ok());
+        let cases = [
+            (png(&[data.clone(), end.clone()]), "a PNG that does not begin with `IHDR`"),
+            (png(&[head.clone(), head.clone()]), "a second PNG `IHDR`, or one of the wrong length"),
+            (png(&[chunk(*b"IHDR", b"short")]), "a second PNG `IHDR`, or one of the wrong length"),
+            (png(&[head.clone(), end.clone()]), "a PNG without `IDAT`"),
+            (png(&[head.clone(), chunk(*b"IDAT", b""), end]), "a PNG without `IDAT`"),
+            (png(&[head.clone(), data, chunk(*b"IEND", b"x")]), "a PNG `IEND` that is not empty"),
+            (png(&[head.clone(), chunk(*b"ID T", b"x")]), "a PNG chunk whose name is not four letters"),
+            (png(&[head, b"\x80\0\0\0IDAT".to_vec()]), "a PNG chunk longer than the format allows"),
+        ];
+        for (bytes, what) in cases {
+            assert_eq!(judge(&bytes), broken(what));
+        }
+    }
+
+    #[test]
+    fn fields_must_hold_what_the_format_knows() {
+        let accepted = |fields| judge(&png(&[ihdr(5, 5, fields), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b"")])).is_ok();
+        for good in [[16, 6, 0, 0, 1], [1, 3, 0, 0, 0], [1, 0, 0, 0, 0], [8, 4, 0, 0, 0]] {
+            assert!(accepted(good), "{good:?}");
+        }
+        for bad in
+            [[16, 3, 0, 0, 0], [4, 2, 0, 0, 0], [8, 1, 0, 0, 0], [8, 2, 1, 0, 0], [8, 2, 0, 1, 0], [8, 2, 0, 0, 2]]
+        {
+            assert!(!accepted(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! WebP: chunks in a RIFF whose length is its end.
+
+use super::Limits;
+use super::input::{Checker, Halt, Input, Size};
+
+/// Checks a WebP, lossy, lossless or moving.
+pub(super) struct Webp {
+    limits: Limits,
+    state: State,
+    /// What is left of the RIFF behind the chunk at hand.
+    left: u64,
+    /// What is left of the chunk at hand, padding included, behind its fields.
+    chunk: u64,
+    size: Option<Size>,
+    has_image: bool,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    Riff,
+    Header,
+    /// At the fields of `VP8X`: the canvas.
+    Canvas,
+    /// At the fields of `VP8 `: a lossy frame.
+    Lossy,
+    /// At the fields of `VP8L`: a lossless frame.
+    Lossless,
+    Chunk,
+    Ended,
+}
+
+const CHUNK_HEADER: u64 = 8;
+
+impl Webp {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, state: State::Riff, left: 0, chunk: 0, size: None, has_image: false }
+    }
+
+    fn header(&mut self, kind: [u8; 4], length: u64) -> Result<State, Halt> {
+        let room = self.left.checked_sub(CHUNK_HEADER);
+        let Some(room) = room.filter(|&room| length <= room) else {
+            return Err(Halt::broken("a WebP chunk longer than its RIFF"));
+        };
+        // A chunk is padded to an even length; some writers leave that out at the very end.
+        let padded = (length + length % 2).min(room);
+        self.left = room - padded;
+        let (fields, state) = match (&kind, self.size) {
+            (b"VP8X", None) => (10, State::Canvas),
+            (b"VP8 ", _) => (10, State::Lossy),
+            (b"VP8L", _) => (5, State::Lossless),
+            (_, None) => return Err(Halt::broken("a WebP that does not begin with an image chunk")),
+            _ => (0, State::Chunk),
+        };
+        if length < fields {
+            return Err(Halt::broken("a WebP image chunk too short for its fields"));
+        }
+        self.chunk = padded - fields;
+        self.has_image |= matches!(&kind, b"VP8 " | b"VP8L" | b"ANMF");
+        Ok(state)
+    }
+
+    /// Takes a frame's size; it is the image's where no canvas was given before it.
+    fn frame(&mut self, width: u32, height: u32) -> Result<State, Halt> {
+        let frame = self.limits.allow(width, height)?;
+        self.size.get_or_insert(frame);
+        Ok(State::Chunk)
+    }
+}
+
+impl Checker for Webp {
+    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+        self.state = match self.state {
+            State::Riff => {
+                let [_, _, _, _, l0, l1, l2, l3, _, _, _, _] = input.record::<12>()?;
+                let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
+                // The length counts from behind itself: the four letters `WEBP` are in it.
+                self.left = length.checked_sub(4).ok_or(Halt::broken("a WebP whose RIFF has no room for it"))?;
+                State::Header
+            }
+            State::Header => {
+                let [k0, k1, k2, k3, l0, l1, l2, l3] = input.record()?;
+                self.header([k0, k1, k2, k3], u32::from_le_bytes([l0, l1, l2, l3]).into())?
+            }
+            State::Canvas => {
+                let [_flags, _, _, _, w0, w1, w2, h0, h1, h2] = input.record()?;
+                let less_one = |bytes| u32::from_le_bytes(bytes) + 1;
+                self.frame(less_one([w0, w1, w2, 0]), less_one([h0, h1, h2, 0]))?
+            }
+            State::Lossy => match input.record()? {
+                [tag, _, _, 0x9D, 0x01, 0x2A, w0, w1, h0, h1] if tag & 1 == 0 => {
+                    // The upper two bits are a scale that only viewers care for.
+                    let pixels = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3FFF);
+                    self.frame(pixels([w0, w1]), pixels([h0, h1]))?
+                }
+                _ => return Err(Halt::broken("a WebP `VP8 ` chunk without a key frame")),
+            },
+            State::Lossless => {
+                let [signature, b0, b1, b2, b3] = input.record()?;
+                let bits = u32::from_le_bytes([b0, b1, b2, b3]);
+                // Width and height less one in 14 bits each, one bit for transparency, three for the version.
+                if signature != 0x2F || bits >> 29 != 0 {
+                    return Err(Halt::broken("a WebP `VP8L` chunk without its signature"));
+                }
+                self.frame((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)?
+            }
+            State::Chunk => {
+                input.skip(&mut self.chunk)?;
+                match self.left {
+                    0 if self.has_image => State::Ended,
+                    0 => return Err(Halt::broken("a WebP without an image")),
+                    _ => State::Header,
+                }
+            }
+            State::Ended => return Err(Halt::Ended),
+        };
+        Ok(())
+    }
+
+    fn end(&self) -> Option<Size> {
+        self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{HEIGHT, WIDTH, broken, judge, lossy_frame, patched, webp};
+    use crate::verify::Flaw;
+
+    /// A canvas of 300 x 200.
+    const CANVAS: &[u8] = b"\x02\0\0\0\x2b\x01\0\xc7\0\0";
+
+    fn size(bytes: &[u8]) -> Result<(u32, u32), Flaw> {
+        judge(bytes).map(|content| (content.width, content.height))
+    }
+
+    #[test]
+    fn each_kind_of_image_tells_its_size() {
+        let lossless = [&[0x2f][..], &(0x1000_0000_u32 + (199 << 14) + 299).to_le_bytes(), b"data"].concat();
+        assert_eq!(size(&webp(&[(b"VP8 ", &lossy_frame())])), Ok((WIDTH, HEIGHT)));
+        assert_eq!(size(&webp(&[(b"VP8L", &lossless)])), Ok((300, 200)));
+        assert_eq!(size(&webp(&[(b"VP8X", CANVAS), (b"ALPH", b"a"), (b"VP8 ", &lossy_frame())])), Ok((300, 200)));
+        assert_eq!(size(&webp(&[(b"VP8X", CANVAS), (b"ANIM", b""), (b"ANMF", b"frame")])), Ok((300, 200)));
+    }
+
+    #[test]
+    fn the_length_of_the_riff_is_the_end() {
+        let bytes = webp(&[(b"VP8X", CANVAS), (b"VP8 ", &lossy_frame()), (b"XMP ", b"odd")]);
+        for end in 1..bytes.len() {
+            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+        }
+        let unpadded = patched(&bytes[..bytes.len() - 1], 4, &[bytes[4] - 1]);
+        assert!(judge(&unpadded).is_ok());
+        let endless = patched(&bytes, 4, &[0xff; 4]);
+        assert_eq!(judge(&endless), Err(Flaw::Cut));
+    }
+
+    #[test]
+    fn chunks_must_stand_where_the_format_wants_them() {
+        let cases = [
+            (webp(&[(b"EXIF", b""), (b"VP8 ", &lossy_frame())]), "a WebP that does not begin with an image chunk"),
+            (webp(&[(b"VP8X", CANVAS), (b"ANIM", b"")]), "a WebP without an image"),
+            (webp(&[(b"VP8 ", b"short")]), "a WebP image chunk too short for its fields"),
+            (webp(&[(b"VP8 ", &patched(&lossy_frame(), 0, &[1]))]), "a WebP `VP8 ` chunk without a key frame"),
+            (webp(&[(b"VP8 ", &patched(&lossy_frame(), 3, &[0]))]), "a WebP `VP8 ` chunk without a key frame"),
+            (webp(&[(b"VP8L", b"\x2e\0\0\0\0")]), "a WebP `VP8L` chunk without its signature"),
+            (b"RIFF\0\0\0\0WEBP".to_vec(), "a WebP whose RIFF has no room for it"),
+            (b"RIFF\x0b\0\0\0WEBPVP8 \0\0\0\0".to_vec(), "a WebP chunk longer than its RIFF"),
+            (b"RIFF\x0c\0\0\0WEBPVP8 \xff\xff\xff\xff".to_vec(), "a WebP chunk longer than its RIFF"),
+        ];
+        for (bytes, what) in cases {
+            assert_eq!(judge(&bytes), broken(what));
+        }
+    }
+
+    #[test]
+    fn a_frame_is_within_the_limits_like_its_canvas() {
+        let huge = patched(&lossy_frame(), 6, &[0xff; 4]);
+        let flaw = Flaw::TooManyPixels { width: 0x3fff, height: 0x3fff, limit: 200_000_000 };
+        assert_eq!(judge(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])), Err(flaw));
+        let vast = patched(CANVAS, 4, &[0xff; 6]);
+        assert!(matches!(judge(&webp(&[(b"VP8X", &vast)])), Err(Flaw::TooManyPixels { width: 0x100_0000, .. })));
+    }
+}
