@@ -1,0 +1,264 @@
+//! The one place that makes a file name of untrusted text: portable, printable, never hidden, never too long.
+
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::job::ImageName;
+
+/// The extensions that are cut from an address's last part; a file's own comes from its bytes.
+const IMAGE_EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "gif", "webp", "avif"];
+
+/// Letters of the longest extension a file is given.
+const LONGEST_EXTENSION: usize = 4;
+
+/// The longest stem: what is left of a name beside the extension and the suffix that may tell it apart.
+const MAX_BYTES: usize = ImageName::MAX_BYTES - ImageName::SUFFIX_BYTES - 1 - LONGEST_EXTENSION;
+
+/// Digits of the hash that stands for what was cut from a long name.
+const HASH_DIGITS: usize = 16;
+
+/// A stem of any text whatever. The same text always yields the same stem; what was cut from a long one
+/// lives on as a hash of the whole.
+pub(super) fn stem(text: &str) -> String {
+    let tamed = text.nfc().map(tame).collect::<String>();
+    let shown = tamed.trim_start_matches(['-', '.', ' ']).trim_end_matches(['.', ' ']);
+    let named = match shown {
+        "" => "image".to_owned(),
+        device if is_device(device) => format!("_{device}"),
+        shown => shown.to_owned(),
+    };
+    if named.len() <= MAX_BYTES {
+        return named;
+    }
+    let kept = border(&named, MAX_BYTES - HASH_DIGITS - 1);
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    format!("{}-{}", &named[..kept], &hash[..HASH_DIGITS])
+}
+
+/// The last part of an untrusted path, percent-decoded once, without the extension of an image.
+pub(super) fn part(path: &str) -> String {
+    let decoded = decoded(path);
+    let last = decoded.rsplit(['/', '\\']).next().unwrap_or_default();
+    match last.rsplit_once('.') {
+        Some((stem, extension)) if IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) => {
+            stem.to_owned()
+        }
+        _ => last.to_owned(),
+    }
+}
+
+/// `text` with its percent-escapes decoded once; what is no UTF-8 then is replaced.
+pub(super) fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = (first == b'%').then(|| after.get(..2)).flatten().and_then(hex);
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn hex(digits: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(digits[at]).to_digit(16);
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// The last border between characters of `text` at or before the byte `at`.
+pub(super) fn border(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+/// The character itself, or what stands for it in a name.
+fn tame(c: char) -> char {
+    match c {
+        // Separators somewhere, or refused by Windows; `~` is what `ImageName::apart` writes.
+        '/' | '\\' | '<' | '>' | ':' | '"' | '?' | '*' | '|' | '~' => '_',
+        c if c.is_whitespace() => ' ',
+        c if is_visible(c) => c,
+        _ => '_',
+    }
+}
+
+fn is_visible(c: char) -> bool {
+    let unseen = matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fffd}' | '\u{e0100}'..='\u{e01ef}');
+    // A string shows characters as they are where they can be seen: no controls, no marks of direction,
+    // nothing private or unassigned. The letter before it lets combining marks pass.
+    c == '\'' || (!unseen && String::from_iter(['a', c]).escape_debug().count() == 2)
+}
+
+/// Whether Windows takes a file of this name for a device, whatever its extension.
+fn is_device(stem: &str) -> bool {
+    let name = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
+    if matches!(name.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$") {
+        return true;
+    }
+    let port = name.strip_prefix("COM").or_else(|| name.strip_prefix("LPT")).unwrap_or_default();
+    let mut number = port.chars();
+    matches!((number.next(), number.next()), (Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}'), None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Component, Path};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::job::ContentHash;
+    use crate::outcome::Format;
+
+    #[test]
+    fn a_part_is_the_last_one_decoded_once_without_its_extension() {
+        let cases = [
+            ("Mountains.png", "Mountains"),
+            (".png", ""),
+            ("08.03.12.png", "08.03.12"),
+            ("Liquid-45", "Liquid-45"),
+            ("st.-patric.png", "st.-patric"),
+            ("A.PNG", "A"),
+            ("a.png.jpg", "a.png"),
+            ("a.html", "a.html"),
+            ("%E6%8F%92%E5%A4%B4.png", "\u{63d2}\u{5934}"),
+            ("..%2F..%2Fetc%2Fpasswd", "passwd"),
+            ("a%5Cb.gif", "b"),
+            ("%252e%252e%252fx.png", "%2e%2e%2fx"),
+            ("100%.png", "100%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("..", ".."),
+            ("%ff.webp", "\u{fffd}"),
+            ("C:\\x.avif", "x"),
+            ("", ""),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(part(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn hostile_text_becomes_a_name_that_is_good_everywhere() {
+        let cases = [
+            ("", "image"),
+            (".", "image"),
+            ("..", "image"),
+            (" . - ", "image"),
+            ("../../x", "_.._x"),
+            ("/etc/passwd", "_etc_passwd"),
+            ("~x", "_x"),
+            ("x~1f1f1f1f", "x_1f1f1f1f"),
+            ("-rf", "rf"),
+            (".bashrc", "bashrc"),
+            ("x. . ", "x"),
+            ("a\0b", "a_b"),
+            ("a\u{202e}gnp", "a_gnp"),
+            ("a\u{200b}b", "a_b"),
+            ("a\u{2028}b\u{a0}c", "a b c"),
+            ("a\r\nb", "a  b"),
+            ("\u{1b}[31m", "_[31m"),
+            ("<>:\"?*|", "_______"),
+            ("con", "_con"),
+            ("NUL.tar", "_NUL.tar"),
+            ("com\u{b9}", "_com\u{b9}"),
+            ("COM10", "COM10"),
+            ("aux .x", "_aux .x"),
+            ("lpt0", "_lpt0"),
+            ("it's", "it's"),
+            ("\u{2605}\u{2318}", "\u{2605}\u{2318}"),
+            ("e\u{301}", "\u{e9}"),
+            ("\u{1f600}", "\u{1f600}"),
+            ("\u{939}\u{93f}\u{928}\u{94d}", "\u{939}\u{93f}\u{928}\u{94d}"),
+            ("\u{3164}", "_"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(stem(text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_name_ends_in_a_hash_of_the_whole() {
+        let long = |end: &str| stem(&format!("2018-03-29-{}{end}", "\u{e9}".repeat(300)));
+        assert!(long("a").len() <= MAX_BYTES && long("a").len() > MAX_BYTES - 4);
+        assert!(long("a").starts_with("2018-03-29-\u{e9}"));
+        assert_ne!(long("a"), long("b"));
+        assert_eq!(long("a"), long("a"));
+    }
+
+    #[test]
+    fn no_format_has_a_longer_extension_than_room_is_kept_for() {
+        assert!(Format::ALL.iter().all(|format| format.extension().len() <= LONGEST_EXTENSION));
+    }
+
+    fn untrusted() -> impl Strategy<Value = String> {
+        let nasty = prop::sample::select(vec![
+            "/",
+            "\\",
+            "..",
+            "%2f",
+            "%00",
+            "\0",
+            "\u{202e}",
+            "\u{200d}",
+            "con",
+            "NUL",
+            ".",
+            "-",
+            "~",
+            " ",
+            "\u{301}",
+            "A",
+            "\u{fb01}",
+            "%",
+            "\u{e9}",
+            "\u{1f3f3}\u{fe0f}",
+            "\u{2000}",
+            "\u{378}",
+            "\u{e001}",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ]);
+        let mixed = prop::collection::vec(
+            prop_oneof![nasty.prop_map(str::to_owned), any::<char>().prop_map(String::from)],
+            0..24,
+        );
+        prop_oneof![any::<String>(), mixed.prop_map(|pieces| pieces.concat())]
+    }
+
+    fn not_to_be_seen(c: char) -> bool {
+        let direction =
+            matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let no_width = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+        let no_character = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffd}'..='\u{ffff}' | '\u{e0000}'..);
+        direction || no_width || no_character || c.is_control() || (c.is_whitespace() && c != ' ')
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_text_makes_a_name_that_stays_in_its_folder(text in untrusted()) {
+            let stem = stem(&text);
+            let name = ImageName::from_safe(stem.clone(), "webp");
+            let file = name.to_string();
+            let inside = Path::new(&file).components().collect::<Vec<_>>();
+            prop_assert!(matches!(inside[..], [Component::Normal(_)]));
+            prop_assert!(!stem.starts_with(['-', '.', ' ']) && !stem.ends_with(['.', ' ']) && !stem.contains('~'));
+            prop_assert!(!file.contains(['/', '\\', '<', '>', ':', '"', '?', '*', '|']) && !is_device(&stem));
+            prop_assert!(!file.contains(not_to_be_seen));
+            let apart = name.apart(&ContentHash::from_bytes([7; 32])).to_string();
+            prop_assert!(apart.len() <= ImageName::MAX_BYTES && apart.len() + ".part".len() <= 255);
+            prop_assert_eq!(ImageName::from_written(&file), name);
+        }
+
+        #[test]
+        fn a_name_made_of_a_name_is_the_same_name(text in untrusted()) {
+            let once = stem(&text);
+            prop_assert_eq!(stem(&once), once);
+        }
+
+        #[test]
+        fn any_path_has_a_last_part_without_separators(text in untrusted()) {
+            prop_assert!(!part(&text).contains(['/', '\\']));
+        }
+    }
+}
