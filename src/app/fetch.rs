@@ -20,7 +20,7 @@ use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Why};
 use crate::queue::{self, Feed, QueueError};
-use crate::report::{self, Tally};
+use crate::report;
 use crate::sink::{self, Durability};
 
 /// Fetches what is new on the sites of these names, one site after another.
@@ -144,11 +144,7 @@ pub(super) fn scan(
 
 fn started(visit: &Visit, settings: &Settings) -> Event {
     let shown = |path: &Path| path.display().to_string();
-    Event::RunStarted {
-        site: visit.site.id().clone(),
-        directory: shown(&visit.directory),
-        jobs: settings.jobs.get(),
-    }
+    Event::RunStarted { site: visit.site.id().clone(), directory: shown(&visit.directory), jobs: settings.jobs.get() }
 }
 
 fn memory() -> Url {

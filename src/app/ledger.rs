@@ -67,7 +67,11 @@ fn open(site: &str, place: Place) -> anyhow::Result<Box<dyn Ledger>> {
 }
 
 /// Prints what `shown` makes of each row, and answers with how many there were.
-fn each(ledger: &dyn Ledger, selection: &Selection, shown: impl Fn(&Row) -> anyhow::Result<String>) -> anyhow::Result<usize> {
+fn each(
+    ledger: &dyn Ledger,
+    selection: &Selection,
+    shown: impl Fn(&Row) -> anyhow::Result<String>,
+) -> anyhow::Result<usize> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     let mut rows = 0;
     let mut written = Ok(());

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::print;
 use crate::exit::Exit;
-use crate::site;
+use crate::site::{self, Site};
 
 /// Prints every site, one a line.
 ///
@@ -15,10 +15,9 @@ use crate::site;
 /// When standard output cannot be written to.
 pub fn list_sites() -> anyhow::Result<Exit> {
     let mut lines = String::new();
-    for shipped in site::shipped() {
-        let site = shipped.site();
-        let description = site.description().unwrap_or_default();
-        writeln!(lines, "{:<16} {:<32} {description}", site.id().as_str(), site.base().as_str())?;
+    for (name, text) in site::shipped() {
+        let site = Site::from_toml(text)?;
+        writeln!(lines, "{name:<16} {:<32} {}", site.base().as_str(), site.description())?;
     }
     print(lines.as_bytes())
 }
@@ -29,7 +28,8 @@ pub fn list_sites() -> anyhow::Result<Exit> {
 ///
 /// When there is no such site, or standard output cannot be written to.
 pub fn show_site(name: &str) -> anyhow::Result<Exit> {
-    let found = site::shipped().into_iter().find(|shipped| shipped.name() == name);
-    let shipped = found.with_context(|| format!("there is no site `{}`: see `wallhaul sites`", name.escape_debug()))?;
-    print(shipped.text().as_bytes())
+    let found = site::shipped().iter().find(|(shipped, _text)| *shipped == name);
+    let (_name, text) =
+        found.with_context(|| format!("there is no site `{}`: see `wallhaul sites`", name.escape_debug()))?;
+    print(text.as_bytes())
 }

@@ -34,11 +34,8 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
         let reporters = report::open(&settings.telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = tokio::spawn(report::dispatch(told, reporters));
         let broken = Arc::new(Mutex::new(None));
-        let feed = Printer {
-            site: Arc::clone(&visit.site),
-            fetcher: Arc::clone(&visit.fetcher),
-            broken: Arc::clone(&broken),
-        };
+        let feed =
+            Printer { site: Arc::clone(&visit.site), fetcher: Arc::clone(&visit.fetcher), broken: Arc::clone(&broken) };
         let scan = scan(&visit, &settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
         let listed = engine::scan(scan, Box::new(feed)).await;
         let tally = dispatch.await.context("reporting")?;

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::config::Settings;
 use crate::demo::{self, Gallery, Served};
-use crate::fetch::Fetcher;
+use crate::fetch::{Fetcher, Premises};
 use crate::site::Site;
 
 /// The site that is meant when none is named.
@@ -50,24 +50,33 @@ impl Visit {
     /// Opens the door to `site`; the built-in one is served first.
     pub(super) async fn open(site: Site, settings: &Settings, several: bool) -> anyhow::Result<Self> {
         let served = match &settings.base_url {
-            None if site.id().as_str() == DEMO => Some(demo::serve(Gallery::demo()).await.context("serving the demo site")?),
+            None if site.id().as_str() == DEMO => {
+                Some(demo::serve(Gallery::demo()).await.context("serving the demo site")?)
+            }
             Some(_) | None => None,
         };
-        let mirror = served.as_ref().map(Served::address).or_else(|| settings.base_url.clone());
-        let fetcher = Fetcher::new(&settings.fetch, &site, mirror)?;
+        let mirror = served.as_ref().map(Served::address).or(settings.base_url.as_ref()).cloned();
+        let fetcher = Fetcher::new(&settings.fetch, &premises(&site, settings)?, mirror)?;
         let directory = settings.collection(site.id(), several);
         Ok(Self { site: Arc::new(site), fetcher: Arc::new(fetcher), directory, _served: served })
     }
 }
 
+/// Where the site lies. A definition of the user's own names its hosts himself, so they may be private.
+fn premises(site: &Site, settings: &Settings) -> anyhow::Result<Premises> {
+    let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
+    let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
+    let named = if settings.site_file.is_some() { hosts.iter().map(|host| on(host)).collect() } else { Ok(Vec::new()) };
+    Ok(Premises { pages: site.base().clone(), images: on(site.image_host())?, hosts, named: named? })
+}
+
 fn shipped(name: &str) -> anyhow::Result<Site> {
-    Site::shipped(name).with_context(|| {
-        let hint = if Url::parse(name).is_ok() { "; the address of a mirror goes with --base-url" } else { "" };
-        format!("there is no site `{}`: see `wallhaul sites`, or define one with --site-file{hint}", name.escape_debug())
-    })
+    Ok(Site::shipped(name)?)
 }
 
 fn own(path: &Path, settings: &Settings) -> anyhow::Result<Site> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("reading the site definition `{}`", path.display()))?;
-    Site::from_toml(&text).map_err(|error| anyhow::anyhow!("{}", error.told(&path.display().to_string(), settings.telling.coloured())))
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("reading the site definition `{}`", path.display()))?;
+    Site::from_toml(&text)
+        .map_err(|error| anyhow::anyhow!("{}", error.told(&path.display().to_string(), settings.telling.coloured())))
 }

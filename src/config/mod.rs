@@ -6,5 +6,5 @@ pub mod settings;
 mod value;
 
 pub use options::Options;
-// pub use settings::Settings;
-pub use value::{PageRange, Period, Size};
+pub use settings::Settings;
+pub use value::{Header, PageRange, Period, Size};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, ValueEnum};
 use url::Url;
 
-use super::{PageRange, Period, Size};
+use super::{Header, PageRange, Period, Size};
 
 /// Everything that can be said about a run; whatever was not said is absent.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -131,7 +131,7 @@ pub struct Network {
     pub user_agent: Option<String>,
     /// A further header for the site's hosts, `Name: value`
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
-    pub header: Vec<String>,
+    pub header: Vec<Header>,
 }
 
 /// `--sync`.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::options::{Choice, ColorWhen, Network, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
-use super::{Options, PageRange, Period, Size};
+use super::{Header, Options, PageRange, Period, Size};
 use crate::fetch::{FetchSettings, Robots};
 use crate::job::SiteId;
 use crate::report::{self, Progress, Stderr, When};
@@ -142,7 +142,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
             RobotsHow::Ignore => Robots::Ignore,
         },
         connections: connections.get(),
-        headers: header,
+        headers: header.into_iter().map(|Header { name, value }| (name, value)).collect(),
         wait: period(wait, Duration::ZERO),
     }
 }

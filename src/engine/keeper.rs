@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 use super::{EngineError, Haul};
 use crate::event::{Event, Events};
@@ -173,7 +174,10 @@ impl Keeper {
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
         let image = &lease.job.image;
-        let name = self.site.name(image, &origin.address, content.format.extension());
+        // Named by the key's address, not by the candidate that brought the bytes: a name must not change
+        // with what a server had on the day.
+        let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
+        let name = self.site.name(image, &original, content.format);
         Intent { key: lease.job.key.clone(), site: image.site.clone(), origin, name, content, at }
     }
 
@@ -228,7 +232,7 @@ impl Keeper {
     }
 }
 
-fn unplaced(address: &url::Url, name: &ImageName, source: &std::io::Error) -> Outcome {
+fn unplaced(address: &Url, name: &ImageName, source: &std::io::Error) -> Outcome {
     let cause = format!("giving it the name `{name}`: {source}");
     Outcome::Failed(Failure { stage: Stage::Place, address: address.to_string(), cause, tries: 1, gone: false })
 }

@@ -13,7 +13,7 @@ use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::outcome::{Outcome, Why};
 use crate::queue::{Feed, QueueError};
-use crate::site::ListingPage;
+use crate::site::{ListingPage, Look};
 
 /// Which listing pages are wanted, by number, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,20 +114,19 @@ impl Producer {
             Err(error) => return Err(failed(error.to_string())),
         };
         let listing = site.read(&page.asked, &page.text).map_err(|error| failed(error.to_string()))?;
-        if !listing.images.is_empty() {
-            return Ok((address, listing));
+        match listing.health.look(is_first) {
+            Look::Gallery => Ok((address, listing)),
+            Look::End => Err(Ending::Reached(format!("page {number} is empty"))),
+            Look::Strange(why) => Err(failed(why.to_owned())),
         }
-        if !is_first && listing.health.is_end() {
-            return Err(Ending::Reached(format!("page {number} is empty")));
-        }
-        Err(failed(format!("page {number} shows no image: {}", listing.health)))
     }
 
     /// Hands on what is new on a page, and answers with how much this run had not seen before; `None` when
     /// nobody takes jobs any more.
     async fn hand_on(&mut self, number: u32, page: Url, listing: ListingPage) -> Result<Option<usize>, EngineError> {
-        if listing.odd > 0 {
-            let message = format!("{page}: {} images have no address that can be asked", listing.odd);
+        let passed_over = listing.health.bare + listing.health.odd;
+        if passed_over > 0 {
+            let message = format!("{page}: {passed_over} of its items have no address that can be asked for");
             warn(&self.scan.events, message).await;
         }
         let shown = listing.images.len();

@@ -83,7 +83,7 @@ impl Worker {
         match &miss.cause {
             Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
             Cause::Flaw(flaw) if flaw.is_not_an_image() || attempt > 1 => None,
-            Cause::Flaw(_) => self.haul.retry.first_pause(),
+            Cause::Flaw(_) => self.haul.retry.own(attempt),
             Cause::Rewrite(_) | Cause::Write(_) => None,
         }
     }
@@ -154,7 +154,7 @@ impl Worker {
                     }
                     return Ok((part, body));
                 }
-                Err(error) if error.is_unsatisfied_range() => {}
+                Err(error) if error.is_stale_part() => {}
                 Err(error) => return Err(error.into()),
             }
         }

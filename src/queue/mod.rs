@@ -72,7 +72,7 @@ impl Drop for Lease {
 
 /// A plug's side of a lease.
 #[async_trait]
-trait Loan: Send {
+trait Loan: Send + Sync {
     async fn settle(self: Box<Self>, job: &Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError>;
 
     /// Gives the job back; cannot wait, so a plug that is far away leaves it to its time-out.

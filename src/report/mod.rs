@@ -131,7 +131,7 @@ pub struct Telling {
 
 impl Telling {
     /// Whether lines are coloured.
-    fn coloured(&self) -> bool {
+    pub fn coloured(&self) -> bool {
         match self.color {
             When::Always => true,
             When::Never => false,
