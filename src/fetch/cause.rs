@@ -1,0 +1,87 @@
+//! Reads what went wrong out of the network crates' errors: DNS, TLS, proxy, or the plain connection.
+
+use std::error::Error;
+use std::io;
+
+use hyper::Uri;
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::CertificateError;
+use url::Url;
+
+use super::error::FetchError;
+use super::policy::{PrivateOnly, host_of};
+use super::roots::is_own_root;
+
+/// Why a request to `address` brought no answer.
+pub(super) fn of_request(error: &reqwest::Error, address: &Url) -> FetchError {
+    let host = host_of(address);
+    if let Some(private) = find::<PrivateOnly>(error) {
+        return FetchError::Refused { address: address.to_string(), reason: private.to_string() };
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return FetchError::Tls { host, reason: handshake(tls) };
+    }
+    let reason = deepest(error);
+    if error.is_connect() {
+        if let Some(proxy) = proxy_for(address) {
+            return FetchError::Proxy { proxy, host, reason };
+        }
+        let unknown = error.is_dns();
+        return if unknown { FetchError::Dns { host, reason } } else { FetchError::Connect { host, reason } };
+    }
+    match find::<hyper::Error>(error) {
+        Some(hyper) if hyper.is_parse() => FetchError::NotHttp { host, reason },
+        _ if error.is_builder() => FetchError::Refused { address: address.to_string(), reason },
+        _ => FetchError::HungUp { host, reason },
+    }
+}
+
+/// Why a body did not come to its end: the last words of the connection.
+pub(super) fn of_body(error: &reqwest::Error) -> String {
+    deepest(error)
+}
+
+/// The proxy that the environment prescribes for `address`.
+fn proxy_for(address: &Url) -> Option<String> {
+    let address = address.as_str().parse::<Uri>().ok()?;
+    let proxy = Matcher::from_system().intercept(&address)?;
+    proxy.uri().authority().map(|authority| {
+        // A password stands before the last `@`.
+        let authority = authority.as_str();
+        authority.rsplit_once('@').map_or(authority, |(_password, host)| host).to_owned()
+    })
+}
+
+fn handshake(error: &rustls::Error) -> String {
+    use CertificateError::{Expired, ExpiredContext, NotValidForName, NotValidForNameContext, UnknownIssuer};
+    match error {
+        rustls::Error::InvalidCertificate(UnknownIssuer) => "its certificate is signed by nobody we trust".to_owned(),
+        error if is_own_root(error) => "its certificate is self-signed".to_owned(),
+        rustls::Error::InvalidCertificate(Expired | ExpiredContext { .. }) => "its certificate has expired".to_owned(),
+        rustls::Error::InvalidCertificate(NotValidForName | NotValidForNameContext { .. }) => {
+            "its certificate is for another name".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// What lies at the bottom of an error, which says most; a time-out says nothing of itself.
+fn deepest(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    links(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+    links(error).find_map(|link| link.downcast_ref())
+}
+
+/// The error and what caused it, from the outside in.
+fn links<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |&link| {
+        // An I/O error passes over the error it wraps when asked for its source.
+        let wrapped = link.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| link.source())
+    })
+}

@@ -1,0 +1,151 @@
+//! The two clients: one for pages, which may come compressed, and one for images, which come as they are.
+
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, ClientBuilder, redirect, retry};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+
+use super::FetchSettings;
+use super::error::FetchError;
+use super::policy::Policy;
+use super::roots::Roots;
+
+/// What is being asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A page of the site.
+    Page,
+    /// A host's robots.txt.
+    Robots,
+    /// Bytes, as the site keeps them.
+    Image,
+}
+
+/// A client a kind. Each keeps its connections to itself.
+#[derive(Debug)]
+pub(super) struct Clients {
+    pages: Client,
+    images: Client,
+}
+
+impl Clients {
+    /// Builds both; nothing is connected or looked up yet.
+    pub(super) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, FetchError> {
+        let provider = Arc::new(ring::default_provider());
+        // Whoever came first installed the same one.
+        let _ = ring::default_provider().install_default();
+        let roots = Arc::new(Roots::new(Arc::clone(&provider), &settings.ca_certificates)?);
+        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let mut tls = tls.map_err(unusable)?.dangerous().with_custom_certificate_verifier(roots).with_no_client_auth();
+        let versions: &[&str] = if settings.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
+        tls.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+
+        let mut as_they_are = HeaderMap::new();
+        as_they_are.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let images = builder(settings, policy, &tls).no_gzip().no_brotli().no_deflate().default_headers(as_they_are);
+        Ok(Self {
+            pages: builder(settings, policy, &tls).build().map_err(unusable)?,
+            images: images.build().map_err(unusable)?,
+        })
+    }
+
+    /// The client for `kind`.
+    pub(super) fn of(&self, kind: Kind) -> &Client {
+        match kind {
+            Kind::Page | Kind::Robots => &self.pages,
+            Kind::Image => &self.images,
+        }
+    }
+}
+
+fn builder(settings: &FetchSettings, policy: &Policy, tls: &ClientConfig) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(&settings.user_agent)
+        // Redirects are followed by our own loop, tries are counted in one place.
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .connect_timeout(settings.connect_timeout)
+        // An idle connection that is dropped is dialled again, with all its round trips.
+        .pool_max_idle_per_host(settings.connections.max(1))
+        .tcp_nodelay(true)
+        .dns_resolver(policy.resolver());
+    let builder = if settings.insecure {
+        builder.tls_danger_accept_invalid_certs(true)
+    } else {
+        builder.tls_backend_preconfigured(tls.clone())
+    };
+    // Framing and flow control cost more than streams save where bodies are large.
+    if settings.http2 { builder.http2_adaptive_window(true) } else { builder.http1_only() }
+}
+
+/// Headers that would make an answer mean something else than what was asked.
+const OURS: [HeaderName; 6] = [ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING];
+
+/// Reads the headers that the user wants sent.
+pub(super) fn headers(said: &[(String, String)]) -> Result<HeaderMap, FetchError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in said {
+        let bad = |reason: String| FetchError::Setting { what: format!("header `{name}`"), reason };
+        let read_name = name.trim().parse::<HeaderName>().map_err(|error| bad(error.to_string()))?;
+        if OURS.contains(&read_name) {
+            return Err(bad("wallhaul sets it itself".to_owned()));
+        }
+        let mut read_value = value.trim().parse::<HeaderValue>().map_err(|error| bad(error.to_string()))?;
+        read_value.set_sensitive(true);
+        headers.append(read_name, read_value);
+    }
+    Ok(headers)
+}
+
+fn unusable(error: impl std::error::Error) -> FetchError {
+    let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+    FetchError::Setting { what: "the network client cannot be built".to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fetch::scripted::settings;
+    use crate::fetch::{FetchError, FetchSettings, Fetcher, Premises};
+    use url::Url;
+
+    fn opened(settings: &FetchSettings) -> Result<Fetcher, FetchError> {
+        let here = Url::parse("https://gallery.test/").unwrap();
+        let premises = Premises { pages: here.clone(), images: here, hosts: Vec::new(), named: Vec::new() };
+        Fetcher::new(settings, &premises, None)
+    }
+
+    #[test]
+    fn every_way_to_set_it_up_can_be_built() {
+        for (insecure, http2) in [(false, false), (false, true), (true, false), (true, true)] {
+            opened(&FetchSettings { insecure, http2, connections: 0, ..settings() }).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_at_the_start() {
+        for (name, value) in
+            [("", "x"), ("a b", "x"), ("x", "line\nbreak"), ("Range", "bytes=0-"), ("accept-encoding", "gzip")]
+        {
+            let headers = vec![(name.to_owned(), value.to_owned())];
+            let error = opened(&FetchSettings { headers, ..settings() }).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("header `{name}`: ")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_user_agent_that_cannot_be_sent_is_an_error() {
+        assert!(opened(&FetchSettings { user_agent: "a\nb".to_owned(), ..settings() }).is_err());
+    }
+
+    #[test]
+    fn what_waits_for_the_network_may_move_between_threads() {
+        fn may_move<T: Send>(_: T) {}
+        let (fetcher, address) = (opened(&settings()).unwrap(), Url::parse("https://gallery.test/").unwrap());
+        may_move(fetcher.page(&address));
+        may_move(fetcher.image(&address, None));
+    }
+}

@@ -1,0 +1,50 @@
+//! The hosts of a run: what is remembered of each while it is asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use url::{Origin, Url};
+
+use super::error::FetchError;
+use super::pace::Pace;
+use super::policy::host_of;
+use super::retry::Retry;
+use super::robots::Rules;
+
+/// One origin, and what holds for asking it.
+#[derive(Debug)]
+pub(super) struct Host {
+    /// How errors name it.
+    pub(super) name: String,
+    /// How fast it may be asked.
+    pub(super) pace: Pace,
+    /// What its robots.txt says, once that was read; or why it could not be.
+    pub(super) rules: OnceCell<Result<Rules, Arc<FetchError>>>,
+}
+
+/// Every origin asked so far; no more than the policy lets through.
+#[derive(Debug)]
+pub(super) struct Hosts {
+    interval: Duration,
+    rests: Retry,
+    known: Mutex<HashMap<Origin, Arc<Host>>>,
+}
+
+impl Hosts {
+    /// Nobody was asked yet; see [`Pace::new`].
+    pub(super) fn new(interval: Duration, rests: Retry) -> Self {
+        Self { interval, rests, known: Mutex::default() }
+    }
+
+    /// The host of an address.
+    pub(super) fn of(&self, address: &Url) -> Arc<Host> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = known.entry(address.origin()).or_insert_with(|| {
+            let pace = Pace::new(self.interval, self.rests);
+            Arc::new(Host { name: host_of(address), pace, rules: OnceCell::new() })
+        });
+        Arc::clone(host)
+    }
+}

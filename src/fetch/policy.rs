@@ -1,0 +1,324 @@
+//! Which address may be asked: one rule for pages, images, robots.txt and every redirect on the way.
+
+use std::collections::HashSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use thiserror::Error;
+use url::{Host, Origin, Url};
+
+use super::error::FetchError;
+
+/// How many redirects are followed.
+pub(super) const MOST_HOPS: usize = 10;
+
+/// Where a site lies: what its definition names, and what of it the user named himself.
+#[derive(Debug, Clone)]
+pub struct Premises {
+    /// The listing's canonical address; its origin is the canonical one of every page.
+    pub pages: Url,
+    /// Its origin is the canonical one of every thumb and original.
+    pub images: Url,
+    /// Further hosts of the definition, each `HOST` or `HOST:PORT`.
+    pub hosts: Vec<String>,
+    /// Addresses whose origins the user named, by argument, list or a definition of his own: these alone may
+    /// be private.
+    pub named: Vec<Url>,
+}
+
+/// The origins that may be asked, and which of them may lie in a private network.
+#[derive(Debug)]
+pub(super) struct Policy {
+    open: HashSet<Origin>,
+    named: HashSet<Origin>,
+}
+
+impl Policy {
+    /// The policy for a site and the mirror it is fetched from, if any.
+    pub(super) fn new(premises: &Premises, mirror: Option<&Url>) -> Result<Self, FetchError> {
+        let named: HashSet<Origin> = premises.named.iter().chain(mirror).map(Url::origin).collect();
+        let mut open = named.clone();
+        for address in [&premises.pages, &premises.images] {
+            open.insert(address.origin());
+            open.extend(address.host_str().into_iter().flat_map(origins));
+        }
+        for host in &premises.hosts {
+            let of_host: Vec<Origin> = origins(host).collect();
+            if of_host.is_empty() {
+                let (what, reason) = (format!("host `{host}`"), "not a host name".to_owned());
+                return Err(FetchError::Setting { what, reason });
+            }
+            open.extend(of_host);
+        }
+        Ok(Self { open, named })
+    }
+
+    /// Refuses an address that may not be asked, before anybody is.
+    pub(super) fn check(&self, address: &Url) -> Result<(), FetchError> {
+        match self.objection(address) {
+            Some(reason) => Err(FetchError::Refused { address: address.to_string(), reason: reason.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a redirect that may not be followed.
+    pub(super) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
+        let downgrade = from.scheme() == "https" && to.scheme() == "http";
+        let objection = if downgrade { Some("that would leave https for http") } else { self.objection(to) };
+        match objection {
+            Some(reason) => {
+                let reason = format!("{to} is not asked: {reason}");
+                Err(FetchError::Redirect { host: host_of(from), reason })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn objection(&self, address: &Url) -> Option<&'static str> {
+        if !matches!(address.scheme(), "http" | "https") {
+            return Some("only http and https addresses are");
+        }
+        let origin = address.origin();
+        if self.named.contains(&origin) {
+            return None;
+        }
+        if !self.open.contains(&origin) {
+            return Some("the site's definition does not name its host");
+        }
+        if !address.username().is_empty() || address.password().is_some() {
+            return Some("it holds a password that the user did not name");
+        }
+        let literal = match address.host() {
+            Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
+            Some(Host::Ipv6(v6)) => IpAddr::V6(v6),
+            Some(Host::Domain(_)) | None => return None,
+        };
+        is_private(literal).then_some("it lies in a private network, and the user did not name it")
+    }
+
+    /// A resolver that keeps the names it looks up to the same rule: the address checked is the one connected to.
+    pub(super) fn resolver(&self) -> Resolver {
+        let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
+        Resolver { guarded: self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect() }
+    }
+}
+
+/// The host of an address as errors name it, with its port where that is not the scheme's own.
+pub(super) fn host_of(address: &Url) -> String {
+    let host = address.host_str().unwrap_or_default();
+    match address.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// The origins that a definition opens by naming `host`.
+fn origins(host: &str) -> impl Iterator<Item = Origin> {
+    let plain = Url::parse(&format!("http://{host}/")).ok();
+    let secure = Url::parse(&format!("https://{host}/")).ok();
+    plain.into_iter().chain(secure).filter(|address| address.path() == "/").map(|address| address.origin())
+}
+
+fn domain(origin: &Origin) -> Option<String> {
+    match origin {
+        Origin::Tuple(_, Host::Domain(name), _) => Some(name.clone()),
+        Origin::Tuple(..) | Origin::Opaque(_) => None,
+    }
+}
+
+/// Looks names up as the system does, and keeps private addresses back.
+///
+/// A name that is not guarded is one whose origin the user named, or his proxy's: nothing else passes
+/// [`Policy::check`]. Behind a proxy it is the proxy that looks the site's names up, so that only
+/// addresses written as numbers are checked then.
+pub(super) struct Resolver {
+    guarded: HashSet<String>,
+}
+
+/// What a [`Resolver`] says when nothing is left of an answer.
+#[derive(Debug, Error)]
+#[error("its name leads to a private address ({0}), and the user did not name it")]
+pub(super) struct PrivateOnly(IpAddr);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guarded = self.guarded.contains(name.as_str());
+        Box::pin(async move {
+            let (kept_back, open): (Vec<_>, Vec<SocketAddr>) = tokio::net::lookup_host((name.as_str(), 0))
+                .await?
+                .partition(|address| guarded && is_private(address.ip()));
+            match kept_back.first() {
+                Some(private) if open.is_empty() => Err(PrivateOnly(private.ip()).into()),
+                _ => Ok(Box::new(open.into_iter()) as Addrs),
+            }
+        })
+    }
+}
+
+/// Whether an address belongs to this machine, its link or its network, or to nobody, whichever way it is written.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => is_private_v4(v4),
+        IpAddr::V6(v6) => is_private_v6(v6),
+    }
+}
+
+fn is_private_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    match a {
+        0 | 10 | 127 | 224.. => true,
+        100 => (64..128).contains(&b),
+        169 => b == 254,
+        172 => (16..32).contains(&b),
+        192 => b == 168 || (b == 0 && c == 0),
+        198 => b == 18 || b == 19,
+        _ => false,
+    }
+}
+
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // IPv4 in IPv6: compatible (`::` and `::1` among them) or mapped, behind a NAT64, and by 6to4.
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+            embedded(high, low)
+        }
+        // A NAT64 of the local network's own.
+        [0x64, 0xff9b, 1, ..] => true,
+        // Unique local, link-local, the old site-local, multicast.
+        [first, ..] => first & 0xfe00 == 0xfc00 || first & 0xff80 == 0xfe80 || first & 0xff00 == 0xff00,
+    }
+}
+
+fn embedded(high: u16, low: u16) -> bool {
+    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+    is_private_v4(Ipv4Addr::new(a, b, c, d))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Fetcher;
+    use crate::fetch::scripted::{Reply, Server, image, settings};
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn gallery() -> Premises {
+        Premises {
+            pages: url("https://gallery.test/browse/"),
+            images: url("https://static.gallery.test/"),
+            hosts: vec!["cdn.test".to_owned(), "10.1.2.3".to_owned()],
+            named: Vec::new(),
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy::new(&gallery(), None).unwrap()
+    }
+
+    #[test]
+    fn a_definitions_hosts_are_open_by_http_and_https_at_their_own_ports() {
+        for open in ["https://gallery.test/", "http://static.gallery.test/a.png", "https://cdn.test/x?y"] {
+            assert!(policy().check(&url(open)).is_ok(), "{open}");
+        }
+        for shut in [
+            "https://gallery.test:8443/",
+            "https://other.test/",
+            "https://evil.gallery.test/",
+            "https://gallery.test./",
+        ] {
+            assert!(policy().check(&url(shut)).is_err(), "{shut}");
+        }
+    }
+
+    #[test]
+    fn no_other_scheme_is_asked() {
+        for shut in ["file:///etc/passwd", "ftp://gallery.test/", "gopher://gallery.test/", "data:,x", "javascript:x"] {
+            assert!(matches!(policy().check(&url(shut)), Err(FetchError::Refused { .. })), "{shut}");
+        }
+    }
+
+    #[test]
+    fn a_private_literal_is_refused_unless_its_very_origin_was_named() {
+        let error = policy().check(&url("http://10.1.2.3/")).unwrap_err();
+        assert!(error.to_string().contains("private network"), "{error}");
+        let named = Premises { named: vec![url("http://10.1.2.3/any")], ..gallery() };
+        let policy = Policy::new(&named, None).unwrap();
+        assert!(policy.check(&url("http://10.1.2.3/other")).is_ok());
+        assert!(policy.check(&url("https://10.1.2.3/other")).is_err());
+    }
+
+    #[test]
+    fn a_mirror_is_named_by_giving_it() {
+        let policy = Policy::new(&gallery(), Some(&url("http://127.0.0.1:8000/sd/"))).unwrap();
+        assert!(policy.check(&url("http://127.0.0.1:8000/x")).is_ok());
+        assert!(policy.check(&url("http://127.0.0.1:22/x")).is_err());
+    }
+
+    #[test]
+    fn a_password_is_only_sent_where_the_user_named_the_place() {
+        assert!(policy().check(&url("https://user:secret@gallery.test/")).is_err());
+        let policy = Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
+        assert!(policy.check(&url("https://user:secret@mirror.test/x")).is_ok());
+    }
+
+    #[test]
+    fn a_redirect_is_checked_like_a_first_address_and_never_leaves_https() {
+        let from = url("https://gallery.test/");
+        let hop = |to| policy().check_hop(&from, &url(to));
+        assert!(hop("https://static.gallery.test/a").is_ok());
+        for shut in ["http://gallery.test/", "file:///etc/passwd", "https://other.test/", "https://10.1.2.3/"] {
+            assert!(matches!(hop(shut), Err(FetchError::Redirect { .. })), "{shut}");
+        }
+        assert!(policy().check_hop(&url("http://gallery.test/"), &from).is_ok());
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_refused_at_the_start() {
+        for bad in ["", "a b", "a/b", "user@"] {
+            let premises = Premises { hosts: vec![bad.to_owned()], ..gallery() };
+            assert!(matches!(Policy::new(&premises, None), Err(FetchError::Setting { .. })), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_ones_own_network_is_known_in_every_spelling() {
+        let private = "127.0.0.1 0.0.0.0 10.0.0.1 100.64.0.1 169.254.169.254 172.31.0.1 192.168.1.1 198.18.0.1 224.0.0.1 \
+            255.255.255.255 :: ::1 fe80::1 fc00::1 fd12::1 fec0::1 ff02::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::7f00:1 \
+            64:ff9b::7f00:1 64:ff9b:1::1 2002:7f00:1::";
+        for address in private.split_whitespace() {
+            assert!(is_private(address.parse().unwrap()), "{address}");
+        }
+        let public =
+            "1.1.1.1 100.128.0.1 172.32.0.1 192.167.0.1 2606:4700::1111 64:ff9b::101:101 2002:101:101:: ::ffff:8.8.8.8";
+        for address in public.split_whitespace() {
+            assert!(!is_private(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_home_is_kept_back_unless_it_was_named() {
+        let premises = Premises { hosts: vec!["localhost".to_owned()], ..gallery() };
+        let resolver = Policy::new(&premises, None).unwrap().resolver();
+        let kept_back = resolver.resolve("localhost".parse().unwrap()).await.err().unwrap();
+        assert!(kept_back.is::<PrivateOnly>());
+
+        let named = Premises { named: vec![url("http://localhost:8000/")], ..premises };
+        let resolver = Policy::new(&named, None).unwrap().resolver();
+        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_home_is_refused_before_anybody_is_connected_to() {
+        let server = Server::start(|_| Reply::ok("secret")).await;
+        let mut here = server.url("/a.png");
+        here.set_host(Some("localhost")).unwrap();
+        let premises = Premises { pages: here.clone(), images: here.clone(), hosts: Vec::new(), named: Vec::new() };
+        let fetcher = Fetcher::new(&settings(), &premises, None).unwrap();
+        let error = image(&fetcher, &here).await.unwrap_err();
+        assert!(matches!(error, FetchError::Refused { .. }), "{error}");
+        assert!(error.to_string().contains("private address"), "{error}");
+        assert_eq!(server.connections(), 0);
+    }
+}
