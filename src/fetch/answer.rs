@@ -133,8 +133,8 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::FetchSettings;
     use crate::fetch::scripted::{Reply, Server, image, line, path_of, settings};
+    use crate::fetch::{Again, FetchSettings, Fetcher, Premises, Robots};
 
     fn patient() -> FetchSettings {
         FetchSettings { retries: 2, ..settings() }
@@ -193,7 +193,7 @@ mod tests {
         let server = Server::start(script).await;
         let fetcher = server.fetcher_with(&patient());
         let error = image(&fetcher, &server.url("/busy.png")).await.unwrap_err();
-        assert_eq!(error.again(), crate::fetch::Again::After(Duration::from_secs(7)));
+        assert_eq!(error.again(), Again::After(Duration::from_secs(7)));
         let start = Instant::now();
         image(&fetcher, &server.url("/other.png")).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), 7);
@@ -263,13 +263,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = Server::start(|_| Reply::ok("")).await;
         drop(listener);
-        let premises = crate::fetch::Premises {
+        let premises = Premises {
             pages: server.url("/"),
             images: server.url("/"),
             hosts: Vec::new(),
             named: vec![Url::parse(&format!("http://{address}/")).unwrap()],
         };
-        let fetcher = crate::fetch::Fetcher::new(&settings(), &premises, None).unwrap();
+        let fetcher = Fetcher::new(&settings(), &premises, None).unwrap();
         let error = image(&fetcher, &premises.named[0]).await.unwrap_err();
         assert!(matches!(error, FetchError::Connect { .. }), "{error}");
         assert!(error.to_string().contains(&address.to_string()), "{error}");
@@ -339,19 +339,26 @@ mod tests {
         let there = other.url("/there.png");
         let server = Server::start(move |head| match path_of(head) {
             "/a.png" => Reply::to("/b.png"),
-            _ => Reply::to(there.as_str()),
+            "/b.png" => Reply::to(there.as_str()),
+            _ => Reply::ok(""),
         });
         let server = server.await;
-        let premises = crate::fetch::Premises {
+        let premises = Premises {
             pages: server.url("/"),
             images: other.url("/"),
             hosts: Vec::new(),
             named: vec![server.url("/"), other.url("/")],
         };
         let headers = vec![("Authorization".to_owned(), "secret".to_owned())];
-        let fetcher = crate::fetch::Fetcher::new(&FetchSettings { headers, ..settings() }, &premises, None).unwrap();
+        let settings = FetchSettings { headers, robots: Robots::Obey, ..settings() };
+        let fetcher = Fetcher::new(&settings, &premises, None).unwrap();
         assert_eq!(image(&fetcher, &server.url("/a.png")).await.unwrap(), b"there");
-        assert!(server.heads().iter().all(|head| line(head, "authorization") == Some("secret")));
-        assert_eq!(line(&other.heads()[0], "authorization"), None);
+        for path in ["/a.png", "/b.png"] {
+            let heads = server.heads();
+            let head = heads.iter().find(|head| path_of(head) == path).unwrap();
+            assert_eq!(line(head, "authorization"), Some("secret"));
+        }
+        assert_eq!(other.heads().len(), 2, "robots.txt and the image");
+        assert!(other.heads().iter().all(|head| line(head, "authorization").is_none()));
     }
 }

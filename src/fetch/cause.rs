@@ -9,14 +9,15 @@ use rustls::CertificateError;
 use url::Url;
 
 use super::error::FetchError;
-use super::policy::{PrivateOnly, host_of};
+use super::policy::{host_of, shown};
+use super::resolver::PrivateOnly;
 use super::roots::is_own_root;
 
 /// Why a request to `address` brought no answer.
 pub(super) fn of_request(error: &reqwest::Error, address: &Url) -> FetchError {
     let host = host_of(address);
     if let Some(private) = find::<PrivateOnly>(error) {
-        return FetchError::Refused { address: address.to_string(), reason: private.to_string() };
+        return FetchError::Refused { address: shown(address), reason: private.to_string() };
     }
     if let Some(tls) = find::<rustls::Error>(error) {
         return FetchError::Tls { host, reason: handshake(tls) };
@@ -31,7 +32,7 @@ pub(super) fn of_request(error: &reqwest::Error, address: &Url) -> FetchError {
     }
     match find::<hyper::Error>(error) {
         Some(hyper) if hyper.is_parse() => FetchError::NotHttp { host, reason },
-        _ if error.is_builder() => FetchError::Refused { address: address.to_string(), reason },
+        _ if error.is_builder() => FetchError::Refused { address: shown(address), reason },
         _ => FetchError::HungUp { host, reason },
     }
 }

@@ -11,6 +11,7 @@ use rustls::crypto::ring;
 use super::FetchSettings;
 use super::error::FetchError;
 use super::policy::Policy;
+use super::resolver::Resolver;
 use super::roots::Roots;
 
 /// What is being asked for.
@@ -43,11 +44,13 @@ impl Clients {
         let versions: &[&str] = if settings.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
         tls.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
 
+        // One for both: what one looked up the other need not.
+        let resolver = Arc::new(policy.resolver());
         let mut as_they_are = HeaderMap::new();
         as_they_are.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let images = builder(settings, policy, &tls).no_gzip().no_brotli().no_deflate().default_headers(as_they_are);
+        let images = builder(settings, &resolver, &tls).no_gzip().no_brotli().no_deflate().default_headers(as_they_are);
         Ok(Self {
-            pages: builder(settings, policy, &tls).build().map_err(unusable)?,
+            pages: builder(settings, &resolver, &tls).build().map_err(unusable)?,
             images: images.build().map_err(unusable)?,
         })
     }
@@ -61,7 +64,7 @@ impl Clients {
     }
 }
 
-fn builder(settings: &FetchSettings, policy: &Policy, tls: &ClientConfig) -> ClientBuilder {
+fn builder(settings: &FetchSettings, resolver: &Arc<Resolver>, tls: &ClientConfig) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(&settings.user_agent)
         // Redirects are followed by our own loop, tries are counted in one place.
@@ -72,7 +75,7 @@ fn builder(settings: &FetchSettings, policy: &Policy, tls: &ClientConfig) -> Cli
         // An idle connection that is dropped is dialled again, with all its round trips.
         .pool_max_idle_per_host(settings.connections.max(1))
         .tcp_nodelay(true)
-        .dns_resolver(policy.resolver());
+        .dns_resolver(Arc::clone(resolver));
     let builder = if settings.insecure {
         builder.tls_danger_accept_invalid_certs(true)
     } else {

@@ -33,7 +33,7 @@ pub enum FetchError {
         path: String,
     },
     /// Whether the address may be asked cannot be known; every try was made.
-    #[error("robots.txt of `{host}` cannot be read: {cause}; `--robots ignore` does without")]
+    #[error("{}", unread(.host, .cause))]
     Robots {
         /// The host.
         host: String,
@@ -99,7 +99,7 @@ pub enum FetchError {
         reason: String,
     },
     /// The answer did not begin, or went silent.
-    #[error("`{host}` sent nothing for {}", spoken(*.limit))]
+    #[error("`{host}` kept us waiting for {}", spoken(*.limit))]
     Stalled {
         /// The host.
         host: String,
@@ -232,9 +232,17 @@ impl FetchError {
 
     /// Whether it speaks against the host as a whole, and not against this one address.
     pub(super) fn blames_host(&self) -> bool {
-        let turned_away = matches!(self.status(), Some(401 | 403 | 500..));
+        let turned_away = matches!(self.status(), Some(401 | 403 | 407 | 500..));
         let broken = matches!(self, Self::Tls { .. } | Self::NotHttp { .. });
         turned_away || broken || (self.again() != Again::Never && !self.is_stale_part())
+    }
+}
+
+/// A host that is out of reach is no matter of its robots.txt.
+fn unread(host: &str, cause: &FetchError) -> String {
+    match cause.status() {
+        Some(_) => format!("robots.txt of `{host}` cannot be read: {cause}; `--robots ignore` does without"),
+        None => format!("{cause} (asked for its robots.txt)"),
     }
 }
 

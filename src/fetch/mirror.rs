@@ -28,7 +28,8 @@ impl Mirror {
     /// What is really asked for a canonical address.
     pub(super) fn asked(&self, address: &Url) -> Url {
         let Some(base) = &self.base else { return address.clone() };
-        let of_site = address.host_str().is_some_and(|host| self.hosts.contains(host));
+        let of_web = matches!(address.scheme(), "http" | "https");
+        let of_site = of_web && address.host_str().is_some_and(|host| self.hosts.contains(host));
         if !of_site || address.origin() == base.origin() {
             return address.clone();
         }
@@ -112,6 +113,7 @@ mod tests {
             assert_eq!(asked("http://static.gallery.test/a%20b.png"), "http://127.0.0.1:8000/sd/a%20b.png");
             assert_eq!(asked("http://cdn.test:8080/a"), "http://127.0.0.1:8000/sd/a");
             assert_eq!(asked("https://other.test/a"), "https://other.test/a");
+            assert_eq!(asked("ftp://gallery.test/a"), "ftp://gallery.test/a");
             assert_eq!(asked("http://127.0.0.1:8000/uploads/a"), "http://127.0.0.1:8000/uploads/a");
         }
     }

@@ -1,13 +1,12 @@
 //! Which address may be asked: one rule for pages, images, robots.txt and every redirect on the way.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use thiserror::Error;
 use url::{Host, Origin, Url};
 
 use super::error::FetchError;
+use super::resolver::{Resolver, is_private};
 
 /// How many redirects are followed.
 pub(super) const MOST_HOPS: usize = 10;
@@ -56,7 +55,7 @@ impl Policy {
     /// Refuses an address that may not be asked, before anybody is.
     pub(super) fn check(&self, address: &Url) -> Result<(), FetchError> {
         match self.objection(address) {
-            Some(reason) => Err(FetchError::Refused { address: address.to_string(), reason: reason.to_owned() }),
+            Some(reason) => Err(FetchError::Refused { address: shown(address), reason: reason.to_owned() }),
             None => Ok(()),
         }
     }
@@ -67,7 +66,7 @@ impl Policy {
         let objection = if downgrade { Some("that would leave https for http") } else { self.objection(to) };
         match objection {
             Some(reason) => {
-                let reason = format!("{to} is not asked: {reason}");
+                let reason = format!("{} is not asked: {reason}", shown(to));
                 Err(FetchError::Redirect { host: host_of(from), reason })
             }
             None => Ok(()),
@@ -97,9 +96,13 @@ impl Policy {
     }
 
     /// A resolver that keeps the names it looks up to the same rule: the address checked is the one connected to.
+    ///
+    /// A name that it does not guard is one whose origin the user named, or his proxy's: nothing else passes
+    /// [`Policy::check`]. Behind a proxy it is the proxy that looks the site's names up, so that only addresses
+    /// written as numbers are checked then.
     pub(super) fn resolver(&self) -> Resolver {
         let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
-        Resolver { guarded: self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect() }
+        Resolver::new(self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect())
     }
 }
 
@@ -110,6 +113,14 @@ pub(super) fn host_of(address: &Url) -> String {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
+}
+
+/// An address as errors show it: without a password.
+pub(super) fn shown(address: &Url) -> String {
+    let mut address = address.clone();
+    // Where there can be no password there is none to be shown.
+    let _ = address.set_password(None);
+    address.into()
 }
 
 /// The origins that a definition opens by naming `host`.
@@ -124,74 +135,6 @@ fn domain(origin: &Origin) -> Option<String> {
         Origin::Tuple(_, Host::Domain(name), _) => Some(name.clone()),
         Origin::Tuple(..) | Origin::Opaque(_) => None,
     }
-}
-
-/// Looks names up as the system does, and keeps private addresses back.
-///
-/// A name that is not guarded is one whose origin the user named, or his proxy's: nothing else passes
-/// [`Policy::check`]. Behind a proxy it is the proxy that looks the site's names up, so that only
-/// addresses written as numbers are checked then.
-pub(super) struct Resolver {
-    guarded: HashSet<String>,
-}
-
-/// What a [`Resolver`] says when nothing is left of an answer.
-#[derive(Debug, Error)]
-#[error("its name leads to a private address ({0}), and the user did not name it")]
-pub(super) struct PrivateOnly(IpAddr);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let guarded = self.guarded.contains(name.as_str());
-        Box::pin(async move {
-            let (kept_back, open): (Vec<_>, Vec<SocketAddr>) = tokio::net::lookup_host((name.as_str(), 0))
-                .await?
-                .partition(|address| guarded && is_private(address.ip()));
-            match kept_back.first() {
-                Some(private) if open.is_empty() => Err(PrivateOnly(private.ip()).into()),
-                _ => Ok(Box::new(open.into_iter()) as Addrs),
-            }
-        })
-    }
-}
-
-/// Whether an address belongs to this machine, its link or its network, or to nobody, whichever way it is written.
-fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => is_private_v6(v6),
-    }
-}
-
-fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    match a {
-        0 | 10 | 127 | 224.. => true,
-        100 => (64..128).contains(&b),
-        169 => b == 254,
-        172 => (16..32).contains(&b),
-        192 => b == 168 || (b == 0 && c == 0),
-        198 => b == 18 || b == 19,
-        _ => false,
-    }
-}
-
-fn is_private_v6(address: Ipv6Addr) -> bool {
-    match address.segments() {
-        // IPv4 in IPv6: compatible (`::` and `::1` among them) or mapped, behind a NAT64, and by 6to4.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            embedded(high, low)
-        }
-        // A NAT64 of the local network's own.
-        [0x64, 0xff9b, 1, ..] => true,
-        // Unique local, link-local, the old site-local, multicast.
-        [first, ..] => first & 0xfe00 == 0xfc00 || first & 0xff80 == 0xfe80 || first & 0xff00 == 0xff00,
-    }
-}
-
-fn embedded(high: u16, low: u16) -> bool {
-    let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
-    is_private_v4(Ipv4Addr::new(a, b, c, d))
 }
 
 #[cfg(test)]
@@ -280,33 +223,6 @@ mod tests {
             let premises = Premises { hosts: vec![bad.to_owned()], ..gallery() };
             assert!(matches!(Policy::new(&premises, None), Err(FetchError::Setting { .. })), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn an_address_of_ones_own_network_is_known_in_every_spelling() {
-        let private = "127.0.0.1 0.0.0.0 10.0.0.1 100.64.0.1 169.254.169.254 172.31.0.1 192.168.1.1 198.18.0.1 224.0.0.1 \
-            255.255.255.255 :: ::1 fe80::1 fc00::1 fd12::1 fec0::1 ff02::1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::7f00:1 \
-            64:ff9b::7f00:1 64:ff9b:1::1 2002:7f00:1::";
-        for address in private.split_whitespace() {
-            assert!(is_private(address.parse().unwrap()), "{address}");
-        }
-        let public =
-            "1.1.1.1 100.128.0.1 172.32.0.1 192.167.0.1 2606:4700::1111 64:ff9b::101:101 2002:101:101:: ::ffff:8.8.8.8";
-        for address in public.split_whitespace() {
-            assert!(!is_private(address.parse().unwrap()), "{address}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_home_is_kept_back_unless_it_was_named() {
-        let premises = Premises { hosts: vec!["localhost".to_owned()], ..gallery() };
-        let resolver = Policy::new(&premises, None).unwrap().resolver();
-        let kept_back = resolver.resolve("localhost".parse().unwrap()).await.err().unwrap();
-        assert!(kept_back.is::<PrivateOnly>());
-
-        let named = Premises { named: vec![url("http://localhost:8000/")], ..premises };
-        let resolver = Policy::new(&named, None).unwrap().resolver();
-        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_ok());
     }
 
     #[tokio::test]

@@ -135,8 +135,8 @@ mod tests {
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
-    use crate::fetch::FetchSettings;
     use crate::fetch::scripted::{Reply, Server, image, settings};
+    use crate::fetch::{FetchSettings, Fetcher, Premises};
 
     /// What a certificate is made for: names, and whether it is an authority.
     fn parameters(names: &[&str], is_ca: IsCa) -> CertificateParams {
@@ -214,6 +214,20 @@ mod tests {
             let (server, pem) = self_signed(past).await;
             assert!(reason(ask(&server, &pem).await.unwrap_err()).contains("expired"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_https_is_followed_and_the_certificate_checked() {
+        let (server, _) = self_signed(parameters(&["127.0.0.1"], IsCa::NoCa)).await;
+        let there = server.url("/there.png");
+        let plain = Server::start(move |_| Reply::to(there.as_str())).await;
+        let named = vec![plain.url("/"), server.url("/")];
+        let premises = Premises { pages: plain.url("/"), images: plain.url("/"), hosts: Vec::new(), named };
+        let checking = Fetcher::new(&settings(), &premises, None).unwrap();
+        assert!(reason(image(&checking, &plain.url("/a.png")).await.unwrap_err()).contains("nobody we trust"));
+        let trusting = FetchSettings { insecure: true, ..settings() };
+        let trusting = Fetcher::new(&trusting, &premises, None).unwrap();
+        assert_eq!(image(&trusting, &plain.url("/a.png")).await.unwrap(), b"safe");
     }
 
     #[tokio::test]
