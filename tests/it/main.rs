@@ -1,0 +1,4 @@
+//! What can be seen from outside: the rules of the source tree, and the program in an empty world.
+
+mod fences;
+mod support;

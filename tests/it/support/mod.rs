@@ -1,0 +1,29 @@
+//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, and the
+//! real catalogue laid out as a site.
+
+pub(crate) mod gallery;
+pub(crate) mod nginx;
+pub(crate) mod program;
+pub(crate) mod terminal;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long anything may take before it counts as hanging: far more than a busy machine needs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks `ask` again and again until it answers.
+///
+/// # Panics
+///
+/// When it has not answered within [`PATIENCE`]: `what` says what was waited for.
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain for {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
