@@ -1,1 +1,262 @@
-//! ...
+//! A ledger that lasts as long as its run: for runs that keep nothing, and for tests.
+
+use std::collections::{BTreeSet, HashMap};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::rules::{self, Book, Entry, File, FileId, Noted};
+use super::{Berth, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats, Unfinished};
+use crate::job::{ImageKey, ImageName, Stem};
+use crate::outcome::Content;
+
+/// The ledger in memory.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<Rows>);
+
+impl Memory {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Ledger for Memory {
+    async fn known(
+        &self,
+        images: Vec<(ImageKey, Stem)>,
+        now: Timestamp,
+    ) -> Result<HashMap<ImageKey, Past>, LedgerError> {
+        let Ok(known) = rules::known(&mut *self.rows(), images, now);
+        Ok(known)
+    }
+
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Berth>, LedgerError> {
+        let Ok(berths) = rules::placing(&mut *self.rows(), group);
+        Ok(berths)
+    }
+
+    async fn record(&self, group: Vec<Record>) -> Result<(), LedgerError> {
+        let Ok(()) = rules::record(&mut *self.rows(), group);
+        Ok(())
+    }
+
+    async fn adopt(&self, files: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
+        let Ok(adopted) = rules::adopt(&mut *self.rows(), files);
+        Ok(adopted)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
+        let rows = self.rows();
+        let promise = |(key, image): (&ImageKey, &Image)| {
+            let file = image.file(&rows).filter(|_| image.entry.state == State::Placing)?;
+            Some(Unfinished { key: key.clone(), name: file.name.clone(), content: file.content })
+        };
+        Ok(rows.in_order().into_iter().filter_map(promise).collect())
+    }
+
+    fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {
+        let rows = self.rows();
+        let mut images = rows.in_order();
+        images.sort_by_key(|(_, image)| image.entry.at);
+        let all: Vec<Row> = images.into_iter().map(|(key, image)| image.row(key, &rows)).collect();
+        // Whoever gets the rows may ask the ledger again.
+        drop(rows);
+        let _ = all.into_iter().filter(rules::chosen(selection)).try_for_each(row);
+        Ok(())
+    }
+
+    fn stats(&self) -> Result<Stats, LedgerError> {
+        let rows = self.rows();
+        let count = |state| rows.images.values().filter(|image| image.entry.state == state).count() as u64;
+        let saved = || rows.files.values().filter(|file| file.saved);
+        let fetched = || rows.images.values().map(|image| &image.entry).filter(|entry| entry.state == State::Saved);
+        let mut formats = HashMap::<String, u64>::new();
+        for file in saved() {
+            *formats.entry(file.content.format.to_string()).or_default() += 1;
+        }
+        let mut formats: Vec<_> = formats.into_iter().collect();
+        formats.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
+        Ok(Stats {
+            saved: count(State::Saved),
+            files: saved().count() as u64,
+            bytes: saved().map(|file| file.content.bytes).sum(),
+            failed: count(State::Failed),
+            gone: count(State::Gone),
+            formats,
+            first: fetched().map(|entry| entry.at).min(),
+            last: fetched().map(|entry| entry.at).max(),
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    images: HashMap<ImageKey, Image>,
+    files: HashMap<FileId, Kept>,
+    names: HashMap<String, FileId>,
+    stems: BTreeSet<(Stem, FileId)>,
+    written: i64,
+}
+
+/// An image's row and its place in the order of writing.
+#[derive(Debug)]
+struct Image {
+    number: i64,
+    entry: Entry,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: ImageName,
+    content: Content,
+    saved: bool,
+}
+
+impl Rows {
+    fn next(&mut self) -> i64 {
+        self.written += 1;
+        self.written
+    }
+
+    fn in_order(&self) -> Vec<(&ImageKey, &Image)> {
+        let mut images: Vec<_> = self.images.iter().collect();
+        images.sort_by_key(|(_, image)| image.number);
+        images
+    }
+
+    fn enlist(&mut self, id: FileId, name: &ImageName) {
+        self.names.insert(name.folded(), id);
+        self.stems.insert((name.stem(), id));
+    }
+
+    fn delist(&mut self, id: FileId, name: &ImageName) {
+        self.names.remove(&name.folded());
+        self.stems.remove(&(name.stem(), id));
+    }
+}
+
+impl Image {
+    fn file<'a>(&self, rows: &'a Rows) -> Option<&'a Kept> {
+        rows.files.get(&self.entry.file?)
+    }
+
+    fn row(&self, key: &ImageKey, rows: &Rows) -> Row {
+        let file = self.file(rows);
+        let entry = self.entry.clone();
+        Row {
+            key: key.clone(),
+            state: entry.state,
+            at: entry.at,
+            name: file.map(|file| file.name.to_string()),
+            content: file.map(|file| file.content),
+            page: entry.page,
+            address: entry.address,
+            title: entry.title,
+            etag: entry.etag,
+            last_modified: entry.last_modified,
+            cause: entry.cause,
+            until: entry.until,
+        }
+    }
+}
+
+impl Book for Rows {
+    type Error = Infallible;
+
+    fn image(&mut self, key: &ImageKey) -> Result<Option<Noted>, Infallible> {
+        let noted =
+            |image: &Image| Noted { state: image.entry.state, file: image.entry.file, until: image.entry.until };
+        Ok(self.images.get(key).map(noted))
+    }
+
+    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> Result<(), Infallible> {
+        let number = self.next();
+        match self.images.get_mut(key) {
+            Some(image) => image.entry = entry,
+            None => drop(self.images.insert(key.clone(), Image { number, entry })),
+        }
+        Ok(())
+    }
+
+    fn settle_image(&mut self, key: &ImageKey) -> Result<(), Infallible> {
+        if let Some(image) = self.images.get_mut(key) {
+            image.entry.state = State::Saved;
+        }
+        Ok(())
+    }
+
+    fn drop_image(&mut self, key: &ImageKey) -> Result<(), Infallible> {
+        self.images.remove(key);
+        Ok(())
+    }
+
+    fn file(&mut self, id: FileId) -> Result<Option<File>, Infallible> {
+        Ok(self.files.get(&id).map(|Kept { name, content, saved }| File {
+            id,
+            name: name.clone(),
+            bytes: content.bytes,
+            hash: content.hash,
+            saved: *saved,
+        }))
+    }
+
+    fn file_named(&mut self, name: &ImageName) -> Result<Option<File>, Infallible> {
+        match self.names.get(&name.folded()) {
+            Some(&id) => self.file(id),
+            None => Ok(None),
+        }
+    }
+
+    fn adoptable(&mut self, stem: &Stem) -> Result<bool, Infallible> {
+        let mut same = self.stems.range((stem.clone(), FileId::MIN)..=(stem.clone(), FileId::MAX));
+        let saved = |id| self.files.get(id).is_some_and(|file| file.saved);
+        let in_use = |id| self.images.values().any(|image| image.entry.file == Some(id));
+        Ok(same.any(|(_, id)| saved(id) && !in_use(*id)))
+    }
+
+    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> Result<FileId, Infallible> {
+        let id = self.next();
+        self.enlist(id, name);
+        self.files.insert(id, Kept { name: name.clone(), content: *content, saved });
+        Ok(id)
+    }
+
+    fn rename_file(&mut self, id: FileId, name: &ImageName) -> Result<(), Infallible> {
+        if let Some(mut file) = self.files.remove(&id) {
+            self.delist(id, &file.name);
+            self.enlist(id, name);
+            file.name = name.clone();
+            self.files.insert(id, file);
+        }
+        Ok(())
+    }
+
+    fn settle_file(&mut self, id: FileId) -> Result<(), Infallible> {
+        if let Some(file) = self.files.get_mut(&id) {
+            file.saved = true;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, from: FileId, to: FileId) -> Result<(), Infallible> {
+        for image in self.images.values_mut().filter(|image| image.entry.file == Some(from)) {
+            image.entry.file = Some(to);
+        }
+        Ok(())
+    }
+
+    fn in_use(&mut self, id: FileId) -> Result<bool, Infallible> {
+        Ok(self.images.values().any(|image| image.entry.file == Some(id)))
+    }
+
+    fn drop_file(&mut self, id: FileId) -> Result<(), Infallible> {
+        if let Some(file) = self.files.remove(&id) {
+            self.delist(id, &file.name);
+        }
+        Ok(())
+    }
+}

@@ -1,10 +1,14 @@
 //! What was fetched, from where, and under which name: the memory that makes a second run quick.
 
+#[cfg(test)]
+mod contract;
 mod memory;
+mod rules;
 mod sqlite;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -32,19 +36,28 @@ pub trait Ledger: Send + Sync {
     ) -> Result<HashMap<ImageKey, Past>, LedgerError>;
 
     /// Writes down, durably, what is about to be given a name, and answers with the name each may have:
-    /// in the order asked, each unlike every other name in the ledger even when folded.
+    /// in the order asked, each unlike every other name in the ledger even when folded. An image stands in a
+    /// group once; what was promised to it before and not kept is taken back.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be written; nothing of the group is then written down.
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Berth>, LedgerError>;
 
-    /// Writes down how a group of images ended, in one transaction.
+    /// Writes down how a group of images ended, in one transaction; twins after the image they share a file with.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be written; nothing of the group is then written down.
     async fn record(&self, group: Vec<Record>) -> Result<(), LedgerError>;
+
+    /// Writes down files that lie in the collection and whose addresses are not known; answers with how many the
+    /// ledger had no file of that name for. The others stay as they were written.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be written; nothing of them is then written down.
+    async fn adopt(&self, files: Vec<(ImageName, Content)>) -> Result<usize, LedgerError>;
 
     /// What an earlier run was about to name when it was killed.
     ///
@@ -53,14 +66,14 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError>;
 
-    /// Hands the rows of `selection` to `row`, oldest first, until it breaks off.
+    /// Hands the rows of `selection` to `row`, oldest first, until it breaks off. Blocks while it reads.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError>;
 
-    /// The ledger in figures.
+    /// The ledger in figures. Blocks while it reads.
     ///
     /// # Errors
     ///
@@ -126,7 +139,8 @@ pub enum Berth {
 /// How an image ended, to be written down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// It is under this name, which is the one it was promised unless a foreign file was in the way.
+    /// It is under this name, which is the one it was promised unless a foreign file was in the way. Says
+    /// nothing of an image that was never promised a name.
     Saved {
         /// Its identity, as in its [`Intent`].
         key: ImageKey,
@@ -138,7 +152,7 @@ pub enum Record {
         /// Its identity.
         key: ImageKey,
     },
-    /// It could not be had.
+    /// It could not be had. One that is in the collection from before stays there.
     Failed {
         /// Its identity.
         key: ImageKey,
@@ -187,6 +201,21 @@ pub enum State {
     Gone,
 }
 
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Saved, Self::Placing, Self::Failed, Self::Gone];
+
+    /// The state as the ledger and its listings spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Saved => "saved",
+            Self::Placing => "placing",
+            Self::Failed => "failed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
 /// One row, as people and scripts read it. A field that does not apply is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
@@ -222,7 +251,7 @@ pub struct Row {
 pub struct Stats {
     /// Images in the collection, by address.
     pub saved: u64,
-    /// Files they lie in: fewer where two addresses gave the same bytes.
+    /// Files in the collection: fewer where two addresses gave the same bytes, more where addresses were lost.
     pub files: u64,
     /// Bytes of these files.
     pub bytes: u64,
@@ -240,4 +269,82 @@ pub struct Stats {
 
 /// Why a ledger does not work.
 #[derive(Debug, Error)]
-pub enum LedgerError {}
+pub enum LedgerError {
+    /// Something else has the ledger's name.
+    #[error("`{}` is not a ledger ({reason}): move it aside and run again, no image is touched", path.display())]
+    Foreign {
+        /// Its path.
+        path: PathBuf,
+        /// What it is instead.
+        reason: String,
+    },
+    /// What was written down cannot be read any more.
+    #[error("the ledger `{}` is damaged ({reason}): move it aside and run again, no image is touched", path.display())]
+    Damaged {
+        /// Its path.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// A later version of the program wrote it.
+    #[error("the ledger `{}` has schema {found}, this build knows {known}: use a newer wallhaul", path.display())]
+    Newer {
+        /// Its path.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// The newest schema of this build.
+        known: i32,
+    },
+    /// Another program holds it.
+    #[error("the ledger `{}` is held by another program: end it or wait for it, and run again", path.display())]
+    Locked {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The disk or the file system does not let it be read or written.
+    #[error(
+        "the ledger `{}` cannot be read or written ({reason}): make room, give permission, \
+         or keep it elsewhere with --state-dir",
+        path.display()
+    )]
+    Storage {
+        /// Its path.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// Its thread ended before its work did.
+    #[error("the ledger `{}` closed before its time: run again", path.display())]
+    Closed {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+/// Opens the ledger in `directory`, making it where there is none. `durable` says that what was written down
+/// outlasts a power cut; without it only the ledger itself does. Closed, whole and in one file, when dropped.
+///
+/// # Errors
+///
+/// When it cannot be read or written, is no ledger, is held by another program, or is of a newer schema; it is
+/// then as it was.
+pub fn open(directory: &Path, durable: bool) -> Result<Box<dyn Ledger>, LedgerError> {
+    Ok(Box::new(sqlite::Sqlite::open(directory, durable)?))
+}
+
+/// Opens the ledger in `directory` to be read, beside a run that writes it or on a file system that cannot be
+/// written; `None` where there is none yet.
+///
+/// # Errors
+///
+/// When it cannot be read, is no ledger, or is of a newer schema.
+pub fn open_to_read(directory: &Path) -> Result<Option<Box<dyn Ledger>>, LedgerError> {
+    let ledger = sqlite::Sqlite::open_to_read(directory)?;
+    Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn Ledger>))
+}
+
+/// A ledger that lasts as long as its run.
+pub fn in_memory() -> Box<dyn Ledger> {
+    Box::new(memory::Memory::default())
+}

@@ -1,0 +1,108 @@
+//! What people and scripts read.
+
+use jiff::SignedDuration;
+
+use super::*;
+
+#[tokio::test]
+async fn a_row_gives_back_what_was_written_down() {
+    for (_home, ledger) in plugs() {
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        let later = noon() + SignedDuration::from_hours(1);
+        ledger.record(vec![failed("2.png", Some(later))]).await.unwrap();
+        let Origin { page, address, title, etag, last_modified } = intent("1.png", "a.png", 1).origin;
+        let first = Row {
+            key: key("1.png"),
+            state: State::Saved,
+            at: noon(),
+            name: Some("a.png".to_owned()),
+            content: Some(content(1)),
+            page: Some(page.into()),
+            address: address.into(),
+            title,
+            etag,
+            last_modified,
+            cause: None,
+            until: None,
+        };
+        let second = Row {
+            key: key("2.png"),
+            state: State::Gone,
+            name: None,
+            content: None,
+            page: None,
+            address: contract::address("2.png").into(),
+            title: None,
+            etag: None,
+            last_modified: None,
+            cause: Some("404 Not Found".to_owned()),
+            until: Some(later),
+            ..first.clone()
+        };
+        assert_eq!(rows(&*ledger, &Selection::default()), [first, second]);
+    }
+}
+
+#[tokio::test]
+async fn rows_come_oldest_first_and_only_those_asked_for() {
+    for (_home, ledger) in plugs() {
+        for (image, wanted, hours) in [("b.png", "Late.png", 2), ("a.png", "Zo\u{cb}.png", 1), ("C.png", "c.png", 1)] {
+            let at = noon() + SignedDuration::from_hours(hours) + SignedDuration::from_millis(hours);
+            ledger.placing(vec![Intent { at, ..intent(image, wanted, 1) }]).await.unwrap();
+        }
+        ledger.record(vec![saved("a.png", "Zo\u{cb}.png")]).await.unwrap();
+        let found = |like: Option<&str>, state| {
+            let selection = Selection { like: like.map(str::to_owned), state };
+            let rows = rows(&*ledger, &selection);
+            rows.into_iter().map(|row| row.name.unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(found(None, None), ["Zo\u{cb}.png", "c.png", "Late.png"]);
+        assert_eq!(found(None, Some(State::Placing)), ["c.png", "Late.png"]);
+        assert_eq!(found(Some("ZO\u{eb}"), None), ["Zo\u{cb}.png"]);
+        assert_eq!(found(Some("originals/c"), None), ["c.png"]);
+        assert_eq!(found(Some("%"), None), [""; 0]);
+        assert_eq!(found(Some("late"), Some(State::Saved)), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_listing_stops_where_its_reader_breaks_off() {
+    for (_home, ledger) in plugs() {
+        ledger.placing(vec![intent("1.png", "a.png", 1), intent("2.png", "b.png", 2)]).await.unwrap();
+        let mut told = 0;
+        let row = &mut |_| {
+            told += 1;
+            ControlFlow::Break(())
+        };
+        ledger.each(&Selection::default(), row).unwrap();
+        assert_eq!(told, 1);
+    }
+}
+
+#[tokio::test]
+async fn figures_count_images_by_state_and_files_by_format() {
+    for (_home, ledger) in plugs() {
+        assert_eq!(ledger.stats().unwrap(), Stats::default());
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        let mut photo = intent("2.jpg", "b.jpg", 2);
+        photo.content.format = Format::Jpeg;
+        photo.at = noon() + SignedDuration::from_hours(1);
+        ledger.placing(vec![photo, intent("3.png", "c.png", 3)]).await.unwrap();
+        ledger
+            .record(vec![saved("2.jpg", "b.jpg"), failed("4.png", None), failed("5.png", Some(noon()))])
+            .await
+            .unwrap();
+        ledger.adopt(vec![(name("d.png"), content(4))]).await.unwrap();
+        let stats = Stats {
+            saved: 2,
+            files: 3,
+            bytes: 3000,
+            failed: 1,
+            gone: 1,
+            formats: vec![("png".to_owned(), 2), ("jpg".to_owned(), 1)],
+            first: Some(noon()),
+            last: Some(noon() + SignedDuration::from_hours(1)),
+        };
+        assert_eq!(ledger.stats().unwrap(), stats);
+    }
+}

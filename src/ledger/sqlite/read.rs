@@ -1,0 +1,114 @@
+//! What is read at length: listings, figures, and the promises of a killed run.
+
+use std::ops::ControlFlow;
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::write::{format, hash, length, state, time};
+use crate::job::{ImageKey, ImageName};
+use crate::ledger::rules::chosen;
+use crate::ledger::{Row, Selection, Stats, Unfinished};
+use crate::outcome::Content;
+
+/// Does the work of `Ledger::each`, a row in memory at a time.
+pub(super) fn each(
+    connection: &Connection,
+    selection: &Selection,
+    tell: &mut dyn FnMut(Row) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
+    let chosen = chosen(selection);
+    let mut statement = connection.prepare(
+        "SELECT bytes, blake3, format, width, height, key, images.state, at, name, page, address, title, etag,
+                last_modified, cause, until
+         FROM images LEFT JOIN files ON files.id = images.file
+         ORDER BY at, images.rowid",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let row = self::row(row)?;
+        if chosen(&row) && tell(row).is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let name: Option<String> = row.get(8)?;
+    Ok(Row {
+        content: name.is_some().then(|| content(row)).transpose()?,
+        key: ImageKey::from_written(row.get(5)?),
+        state: state(row, 6)?,
+        at: time(row, 7)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        name,
+        page: row.get(9)?,
+        address: row.get(10)?,
+        title: row.get(11)?,
+        etag: row.get(12)?,
+        last_modified: row.get(13)?,
+        cause: row.get(14)?,
+        until: time(row, 15)?,
+    })
+}
+
+/// Reads the first five columns.
+fn content(row: &rusqlite::Row<'_>) -> rusqlite::Result<Content> {
+    Ok(Content {
+        bytes: length(row, 0)?,
+        hash: hash(row, 1)?,
+        format: format(row, 2)?,
+        width: row.get(3)?,
+        height: row.get(4)?,
+    })
+}
+
+/// Does the work of `Ledger::unfinished`.
+pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
+    let mut statement = connection.prepare(
+        "SELECT bytes, blake3, format, width, height, key, name
+         FROM images JOIN files ON files.id = images.file
+         WHERE images.state = 'placing'
+         ORDER BY images.rowid",
+    )?;
+    let promises = statement.query_map([], |row| {
+        let name: String = row.get(6)?;
+        let key = ImageKey::from_written(row.get(5)?);
+        Ok(Unfinished { key, name: ImageName::from_written(&name), content: content(row)? })
+    })?;
+    promises.collect()
+}
+
+/// Does the work of `Ledger::stats`, all of it at one moment of the ledger.
+pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
+    let moment = connection.transaction()?;
+    let images = moment.query_row(
+        "SELECT count(*) FILTER (WHERE state = 'saved'),
+                count(*) FILTER (WHERE state = 'failed'),
+                count(*) FILTER (WHERE state = 'gone'),
+                min(at) FILTER (WHERE state = 'saved'),
+                max(at) FILTER (WHERE state = 'saved')
+         FROM images",
+        [],
+        |row| {
+            Ok(Stats {
+                saved: length(row, 0)?,
+                failed: length(row, 1)?,
+                gone: length(row, 2)?,
+                first: time(row, 3)?,
+                last: time(row, 4)?,
+                ..Stats::default()
+            })
+        },
+    )?;
+    let files =
+        moment.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM files WHERE state = 'saved'", [], |row| {
+            Ok(Stats { files: length(row, 0)?, bytes: length(row, 1)?, ..images })
+        })?;
+    let mut statement = moment.prepare(
+        "SELECT format, count(*) AS files FROM files WHERE state = 'saved'
+         GROUP BY format ORDER BY files DESC, format",
+    )?;
+    let formats = statement.query_map([], |row| Ok((row.get(0)?, length(row, 1)?)))?;
+    Ok(Stats { formats: formats.collect::<rusqlite::Result<_>>()?, ..files })
+}
