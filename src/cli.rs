@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
-use wallhaul::config::options::{Network, Place, Telling};
+use wallhaul::config::options::{Network, Place};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -46,8 +46,6 @@ pub(crate) enum Command {
         pages: Option<wallhaul::config::PageRange>,
         #[command(flatten)]
         network: Box<Network>,
-        #[command(flatten)]
-        telling: Telling,
         #[command(flatten)]
         config: ConfigFile,
     },

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
 use wallhaul::app::{self, World};
-use wallhaul::config::options::{Choice, Place};
+use wallhaul::config::options::Choice;
 use wallhaul::config::{Options, file};
 use wallhaul::engine::Shutdown;
 use wallhaul::exit::{Exit, Signal};
@@ -37,9 +37,9 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             let options = with_file(*options, &config, world)?;
             in_motion(|shutdown| app::fetch(sites, options, world, shutdown))
         }
-        Command::Urls { sites, pages, network, telling, config } => {
+        Command::Urls { sites, pages, network, config } => {
             let choice = Choice { pages, ..Choice::default() };
-            let said = Options { place: Place::default(), choice, telling, network: *network };
+            let said = Options { choice, network: *network, ..Options::default() };
             let options = with_file(said, &config, world)?;
             in_motion(|shutdown| app::urls(sites, options, world, shutdown))
         }

@@ -75,7 +75,7 @@ async fn haul(
 ) -> anyhow::Result<()> {
     let sink = sink::open(&visit.directory, settings.durability, &world.boot)?;
     let ledger = ledger::open(&sink::ours(&visit.directory), settings.durability == Durability::Group)?;
-    let queue = queue::open(&memory(), capacity(settings.jobs)).await?;
+    let queue = queue::open(&memory(), capacity(settings.jobs))?;
     events.emit(started(visit, settings)).await;
     let scan = scan(visit, settings, world, Arc::from(ledger), events.clone(), shutdown);
     let haul = Haul {

@@ -17,7 +17,7 @@ use crate::fetch::Fetcher;
 use crate::job::Job;
 use crate::ledger;
 use crate::queue::{Feed, QueueError};
-use crate::report;
+use crate::report::{self, Progress, Telling};
 use crate::site::Site;
 
 /// Prints the address of every original on the sites of these names, one a line.
@@ -27,11 +27,13 @@ use crate::site::Site;
 /// When a definition is wrong, or standard output cannot be written to.
 pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
+    // The addresses are the news; beside them only trouble is told.
+    let telling = Telling { progress: Progress::None, json: false, quiet: true, ..settings.telling };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let visit = Visit::open(site, &settings, false).await?;
         let (events, told) = Events::line();
-        let reporters = report::open(&settings.telling, Box::new(io::sink()), Box::new(io::stderr()));
+        let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = tokio::spawn(report::dispatch(told, reporters));
         let broken = Arc::new(Mutex::new(None));
         let feed =

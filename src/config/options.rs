@@ -39,7 +39,7 @@ pub struct Place {
 }
 
 /// What is fetched.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
 pub struct Choice {
     /// Images at a time [default: 8]
@@ -63,7 +63,7 @@ pub struct Choice {
 }
 
 /// How much is told, and how.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Telling")]
 pub struct Telling {
     /// One JSON event a line on standard output

@@ -17,12 +17,11 @@ impl FromStr for Period {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "expected a length of time like `30s`, `1m30s`, `500ms` or `30` (seconds)".to_owned();
-        let period = match text.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?,
-            Err(_) => {
-                let span = text.parse::<jiff::SignedDuration>().map_err(|_| wrong())?;
-                Duration::try_from(span).map_err(|_| wrong())?
-            }
+        let period = if let Ok(seconds) = text.parse::<f64>() {
+            Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?
+        } else {
+            let span = text.parse::<jiff::SignedDuration>().map_err(|_| wrong())?;
+            Duration::try_from(span).map_err(|_| wrong())?
         };
         if period > LONGEST {
             return Err("expected at most a year".to_owned());

@@ -1,6 +1,7 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
 mod keeper;
+mod line;
 mod producer;
 mod quota;
 mod shutdown;
@@ -123,7 +124,7 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
 async fn haul(haul: Haul, drain: Arc<dyn Drain>, jobs: NonZeroUsize) -> Result<(), EngineError> {
     recover(&*haul.ledger, &*haul.sink).await?;
     let shutdown = haul.shutdown.clone();
-    let (line, finished) = keeper::line();
+    let (line, finished) = line::line();
     let keeper = tokio::spawn(keeper::Keeper::new(&haul).run(finished));
     let mut workers = JoinSet::new();
     for _ in 0..jobs.get() {

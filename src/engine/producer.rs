@@ -165,20 +165,16 @@ impl Producer {
         for image in images {
             let image = self.scan.fetcher.home(image);
             let candidates = site.candidates(&image).unwrap_or_default();
-            match candidates.first() {
-                Some(original) => {
-                    let key = ImageKey::new(site.id(), &original.address);
-                    if self.seen.insert(&key) {
-                        let stem = site.stem(&image, &original.address);
-                        sorted.new.push((Job { key, image }, stem));
-                    }
-                }
-                None => {
-                    let key = ImageKey::new(site.id(), &image.thumb);
-                    if self.seen.insert(&key) {
-                        sorted.unruly.push(key);
-                    }
-                }
+            let original = candidates.first().map(|candidate| &candidate.address);
+            let key = ImageKey::new(site.id(), original.unwrap_or(&image.thumb));
+            if !self.seen.insert(&key) {
+                continue;
+            }
+            if let Some(original) = original {
+                let stem = site.stem(&image, original);
+                sorted.new.push((Job { key, image }, stem));
+            } else {
+                sorted.unruly.push(key);
             }
         }
         sorted

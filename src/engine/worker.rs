@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::keeper::{Finished, Kept, Line};
+use super::line::{Finished, Kept, Line};
 use super::{EngineError, Haul};
 use crate::event::Event;
 use crate::fetch::{Body, FetchError};
@@ -14,6 +14,7 @@ use crate::ledger::Origin;
 use crate::outcome::{Failure, Outcome, Stage, Why};
 use crate::part::{Note, Part};
 use crate::queue::{Drain, Lease, Verdict};
+use crate::sink::SinkError;
 use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
 
 pub(super) struct Worker {
@@ -64,6 +65,9 @@ impl Worker {
             Ok((sound, origin)) => Kept::Sound(Box::new((sound, origin))),
             Err(miss) => {
                 self.haul.quota.give_back();
+                if let Some(broken) = miss.breaks_the_run() {
+                    return Err(broken.into());
+                }
                 let pause = self.pause(lease.attempt, &miss);
                 if let Some(after) = pause.filter(|_| !self.haul.shutdown.is_stopping()) {
                     let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
@@ -211,6 +215,13 @@ impl Cause {
 impl Miss {
     fn new(address: &Url, cause: Cause) -> Self {
         Self { address: address.clone(), cause }
+    }
+
+    fn breaks_the_run(&self) -> Option<SinkError> {
+        match &self.cause {
+            Cause::Write(error) => SinkError::of_part(error),
+            Cause::Rewrite(_) | Cause::Fetch(_) | Cause::Flaw(_) => None,
+        }
     }
 
     fn outcome(self, lease: &Lease) -> Outcome {

@@ -115,7 +115,7 @@ pub enum QueueError {
 /// # Errors
 ///
 /// When no plug of this build knows the address, or the queue is out of reach.
-pub async fn open(url: &Url, capacity: NonZeroUsize) -> Result<Ends, QueueError> {
+pub fn open(url: &Url, capacity: NonZeroUsize) -> Result<Ends, QueueError> {
     match url.scheme() {
         "memory" => Ok(memory::open(capacity)),
         scheme => Err(QueueError::Unknown(scheme.to_owned())),

@@ -45,8 +45,8 @@ impl Sink for Dir {
     }
 
     async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
-        let shelf = Arc::clone(&self.shelf);
-        let placing = spawn_blocking(move || shelf.place(group));
+        let ours = Arc::clone(&self.shelf);
+        let placing = spawn_blocking(move || ours.place(group));
         placing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
@@ -139,9 +139,7 @@ impl Shelf {
     }
 
     fn failed(&self, doing: &str, error: &io::Error) -> SinkError {
-        // One error may have to be told of many images, and `io::Error` cannot be cloned.
-        let source = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
-        storage(doing, &self.path)(source)
+        storage(doing, &self.path)(same(error))
     }
 }
 
@@ -169,9 +167,14 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Whether the place as a whole is the matter, not this one image.
-fn is_storage(error: &io::Error) -> bool {
-    use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied)
+pub(super) fn is_storage(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied | FileTooLarge)
+}
+
+/// The error once more: one may have to be told of many images, and `io::Error` cannot be cloned.
+pub(super) fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }
 
 fn hash(path: &Path) -> io::Result<ContentHash> {

@@ -86,6 +86,15 @@ pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Si
     Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
 }
 
+impl SinkError {
+    /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
+    /// nothing when only this image is concerned.
+    pub fn of_part(error: &io::Error) -> Option<Self> {
+        let what = "writing an image".to_owned();
+        dir::is_storage(error).then(|| Self::Storage { what, source: dir::same(error) })
+    }
+}
+
 fn of(holder: &str) -> String {
     if holder.is_empty() { String::new() } else { format!(" (pid {})", holder.escape_debug()) }
 }
