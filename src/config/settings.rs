@@ -66,7 +66,7 @@ impl Settings {
             max_downloads,
             dry_run: dry_run.unwrap_or(false),
             limits: Limits { max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels) },
-            telling: told(&telling, stderr, clock),
+            telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
             fetch: asked(network, jobs, max_size),
@@ -83,8 +83,8 @@ impl Settings {
     }
 }
 
-fn told(telling: &Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {
-    let Telling { json, progress, color, quiet, verbose } = *telling;
+fn told(telling: Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {
+    let Telling { json, progress, color, quiet, verbose } = telling;
     report::Telling {
         progress: match progress.unwrap_or(ProgressHow::Auto) {
             ProgressHow::Auto => Progress::Auto,
