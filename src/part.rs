@@ -57,70 +57,53 @@ const SMALL_CHUNK: usize = 8 * 1024;
 const GATHERED: usize = 64 * 1024;
 
 /// A part shorter than this is not worth a note: fetching it again costs less than writing one for every image.
-const WORTH_A_NOTE: u64 = 512 * 1024;
+const WORTH_A_NOTE: u64 = 1_000_000;
 
 impl Parts {
-    /// Opens the folder of the parts, making it where it is missing. `boot` tells one start of the
-    /// system from another.
+    /// Opens the folder of the parts, making it where it is missing, and clears away what no run could go on
+    /// with. `boot` tells one start of the system from another. Nobody else may be at work in the folder.
     ///
     /// # Errors
     ///
-    /// When the folder cannot be made.
+    /// When the folder cannot be made, read or cleared.
     pub fn open(folder: &Path, boot: &str) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        Ok(Self { folder: folder.into(), boot: boot.into() })
+        let parts = Self { folder: folder.into(), boot: boot.into() };
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            let part = path.with_extension("part");
+            if parts.note(&part).is_none() {
+                remove(&path)?;
+            }
+        }
+        Ok(parts)
     }
 
-    /// Begins the part of an image, dropping whatever was left of an earlier one.
+    /// Begins the part of an image, or goes on with the one an earlier try left; then the note says what must
+    /// hold for that, and the part's bytes are read once, so that `watch` stands where the part stands.
     ///
     /// # Errors
     ///
-    /// When the file cannot be made.
-    pub fn start<W: Watch>(&self, key: &ImageKey, watch: W) -> io::Result<Part<W>> {
+    /// When the file cannot be made, or is there and cannot be read.
+    pub fn begin<W: Watch>(&self, key: &ImageKey, mut watch: W) -> io::Result<(Part<W>, Option<Note>)> {
         let path = self.path(key);
         let mut fresh = OpenOptions::new();
         fresh.write(true).create_new(true);
-        let file = match fresh.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                remove(&note_path(&path))?;
-                remove(&path)?;
-                fresh.open(&path)?
+        match fresh.open(&path) {
+            Ok(file) => return Ok((self.part(file, path, 0, false, watch), None)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(note) = self.note(&path) {
+            let (file, written) = reread(&path, &mut watch)?;
+            if written <= note.length {
+                return Ok((self.part(file, path, written, true, watch), Some(note)));
             }
-            other => other?,
-        };
-        Ok(self.part(file, path, 0, false, watch))
-    }
-
-    /// Takes up the part that an earlier run left of an image, with what must hold for it to go on; `None`
-    /// when there is none that may. Its bytes are read once, so that `watch` stands where the part stands.
-    ///
-    /// # Errors
-    ///
-    /// When the part is there and cannot be read.
-    pub fn resume<W: Watch>(&self, key: &ImageKey, mut watch: W) -> io::Result<Option<(Part<W>, Note)>> {
-        let path = self.path(key);
-        let Some(note) = self.note(&path) else {
-            return Ok(None);
-        };
-        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
-            return Ok(None);
+            watch.restart();
         }
-        let mut file = OpenOptions::new().read(true).write(true).open(&path)?;
-        let mut buffer = vec![0; GATHERED];
-        let mut written = 0;
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => {
-                    watch.bytes(&buffer[..n]);
-                    written += n as u64;
-                }
-            }
-        }
-        if written == 0 || written > note.length {
-            return Ok(None);
-        }
-        Ok(Some((self.part(file, path, written, true, watch), note)))
+        remove(&note_path(&path))?;
+        remove(&path)?;
+        Ok((self.part(fresh.open(&path)?, path, 0, false, watch), None))
     }
 
     fn part<W>(&self, file: File, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
@@ -128,7 +111,11 @@ impl Parts {
         Part { file, written, gathered: Vec::new(), watch, boot: Arc::clone(&self.boot), whole }
     }
 
+    /// What must hold for `part` to go on; `None` when it may not.
     fn note(&self, part: &Path) -> Option<Note> {
+        if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file()) {
+            return None;
+        }
         let text = fs::read_to_string(note_path(part)).ok()?;
         let written = serde_json::from_str::<Written>(&text).ok()?;
         let holds = written.version == NOTE_VERSION && *written.boot == *self.boot;
@@ -209,9 +196,7 @@ impl<W: Watch> Part<W> {
             return Ok(());
         }
         let written = Written { version: NOTE_VERSION, boot: self.boot.to_string(), note: note.clone() };
-        let path = note_path(&self.whole.path);
-        remove(&path)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).open(note_path(&self.whole.path))?;
         file.write_all(&serde_json::to_vec(&written)?)?;
         self.whole.noted = true;
         Ok(())
@@ -299,6 +284,22 @@ impl Drop for Whole {
     }
 }
 
+/// Shows `watch` what lies in a part, and answers with the file, ready for more, and how much there was.
+fn reread(path: &Path, watch: &mut impl Watch) -> io::Result<(File, u64)> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut buffer = vec![0; GATHERED];
+    let mut written = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok((file, written)),
+            n => {
+                watch.bytes(&buffer[..n]);
+                written += n as u64;
+            }
+        }
+    }
+}
+
 fn note_path(part: &Path) -> PathBuf {
     part.with_extension("note")
 }
@@ -345,7 +346,7 @@ mod tests {
     fn a_sealed_part_holds_what_was_written_in_whatever_pieces() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
         let mut sent = Vec::new();
         for size in [1, 5000, 100_000, 3, 70_000, 8192, 1] {
             let chunk = vec![u8::try_from(size % 251).unwrap(); size];
@@ -363,7 +364,7 @@ mod tests {
     fn a_part_without_a_note_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
         part.write(&[7; 1000]).unwrap();
         part.note(&note(2000)).unwrap();
         drop(part);
@@ -374,15 +375,15 @@ mod tests {
     fn a_noted_part_goes_on_where_it_stood() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 600_000]).unwrap();
-        part.note(&note(700_000)).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 1_100_000]).unwrap();
+        part.note(&note(1_200_000)).unwrap();
         drop(part);
-        let (mut part, found) = parts.resume(&key(), Seen::default()).unwrap().unwrap();
-        assert_eq!((part.have(), found), (600_000, note(700_000)));
+        let (mut part, found) = parts.begin(&key(), Seen::default()).unwrap();
+        assert_eq!((part.have(), found), (1_100_000, Some(note(1_200_000))));
         part.write(&vec![8; 100_000]).unwrap();
         let (whole, seen) = part.seal().unwrap().open();
-        assert_eq!(seen.0.len(), 700_000);
+        assert_eq!(seen.0.len(), 1_200_000);
         assert_eq!(fs::read(whole.path()).unwrap(), seen.0);
         drop(whole);
         assert_eq!(names(folder.path()), 0);
@@ -392,25 +393,38 @@ mod tests {
     fn a_part_of_another_boot_or_without_its_note_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 600_000]).unwrap();
-        part.note(&note(700_000)).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 1_100_000]).unwrap();
+        part.note(&note(1_200_000)).unwrap();
         drop(part);
+        fs::write(folder.path().join("left-behind.part"), "by a kill").unwrap();
         let later = Parts::open(folder.path(), "another boot").unwrap();
-        assert!(later.resume(&key(), Seen::default()).unwrap().is_none());
-        let fresh = later.start(&key(), Seen::default()).unwrap();
-        assert_eq!(fresh.have(), 0);
+        assert_eq!(names(folder.path()), 0);
+        let (fresh, found) = later.begin(&key(), Seen::default()).unwrap();
+        assert_eq!((fresh.have(), found), (0, None));
         drop(fresh);
         assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_part_longer_than_its_whole_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 1_100_000]).unwrap();
+        part.note(&note(1_000_001)).unwrap();
+        drop(part);
+        let (part, found) = parts.begin(&key(), Seen::default()).unwrap();
+        assert_eq!((part.have(), found, part.watch().0.len()), (0, None, 0));
     }
 
     #[test]
     fn a_restarted_part_forgets_its_bytes_and_its_note() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 600_000]).unwrap();
-        part.note(&note(700_000)).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 1_100_000]).unwrap();
+        part.note(&note(1_200_000)).unwrap();
         part.restart().unwrap();
         part.write(&[1, 2, 3]).unwrap();
         let (whole, seen) = part.seal().unwrap().open();
@@ -426,7 +440,7 @@ mod tests {
         fs::write(&victim, "mine").unwrap();
         let parts = Parts::open(&folder.path().join("parts"), "boot").unwrap();
         std::os::unix::fs::symlink(&victim, parts.path(&key())).unwrap();
-        let mut part = parts.start(&key(), Seen::default()).unwrap();
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
         part.write(&[9; 100]).unwrap();
         part.seal().unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");

@@ -102,15 +102,9 @@ impl Worker {
         for candidate in candidates {
             let address = candidate.address;
             match self.stream(key, &address).await {
-                Ok((sound, body)) => {
-                    let origin = Origin {
-                        page: image.page.clone(),
-                        address,
-                        title: image.title.clone(),
-                        etag: body.etag().map(str::to_owned),
-                        last_modified: body.last_modified().map(str::to_owned),
-                    };
-                    return Ok((sound, origin));
+                Ok((sound, Served { etag, last_modified })) => {
+                    let (page, title) = (image.page.clone(), image.title.clone());
+                    return Ok((sound, Origin { page, address, title, etag, last_modified }));
                 }
                 Err(cause) if cause.is_absence() => missed = Some(Miss::new(&address, cause)),
                 Err(cause) => return Err(Miss::new(&address, cause)),
@@ -120,8 +114,15 @@ impl Worker {
     }
 
     /// Streams the original at `address` into a part and has it judged.
-    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Body), Cause> {
-        let (mut part, mut body) = self.begin(key, address).await?;
+    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Served), Cause> {
+        let (mut part, left) = self.haul.sink.parts().begin(key, Inspector::new(self.haul.limits))?;
+        let left = left.filter(|note| note.address == address.as_str());
+        if let Some(note) = left.as_ref().filter(|note| note.length == part.have()) {
+            // A run was killed between the last byte and the name: nothing needs to be asked for.
+            let served = Served { etag: Some(note.etag.clone()), last_modified: None };
+            return Ok((judge(part, Some(note.length))?, served));
+        }
+        let mut body = self.ask(address, &mut part, left.as_ref()).await?;
         let note = note(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
@@ -138,33 +139,33 @@ impl Worker {
                 self.haul.events.hint(Event::FetchProgressed { key, bytes, of });
             }
         }
-        let sealed = part.seal()?;
-        match examine(sealed, body.length()) {
-            Ok(sound) => Ok((sound, body)),
-            Err(Unsound { flaw, .. }) => Err(Cause::Flaw(flaw)),
-        }
+        let served =
+            Served { etag: body.etag().map(str::to_owned), last_modified: body.last_modified().map(str::to_owned) };
+        Ok((judge(part, body.length())?, served))
     }
 
-    /// Asks for the image: from where an earlier run stopped, if its part may go on, else from the start.
-    async fn begin(&self, key: &ImageKey, address: &Url) -> Result<(Part<Inspector>, Body), Cause> {
-        let parts = self.haul.sink.parts();
-        let inspector = || Inspector::new(self.haul.limits);
-        let left = parts.resume(key, inspector())?;
-        if let Some((mut part, note)) = left.filter(|(_part, note)| note.address == address.as_str()) {
-            match self.haul.fetcher.image(address, Some((&note, part.have()))).await {
-                Ok(body) => {
-                    if body.from() == 0 {
-                        part.restart()?;
-                    }
-                    return Ok((part, body));
-                }
-                Err(error) if error.is_stale_part() => {}
-                Err(error) => return Err(error.into()),
-            }
+    /// Asks for the image: for what `part` lacks, if the server still has what `left` says, else for all of it.
+    async fn ask(&self, address: &Url, part: &mut Part<Inspector>, left: Option<&Note>) -> Result<Body, Cause> {
+        let fetcher = &self.haul.fetcher;
+        let body = match fetcher.image(address, left.map(|note| (note, part.have()))).await {
+            Err(error) if error.is_stale_part() => fetcher.image(address, None).await?,
+            asked => asked?,
+        };
+        if body.from() != part.have() {
+            part.restart()?;
         }
-        let body = self.haul.fetcher.image(address, None).await?;
-        Ok((parts.start(key, inspector())?, body))
+        Ok(body)
     }
+}
+
+/// What a server said of the image beside its bytes.
+struct Served {
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+fn judge(part: Part<Inspector>, want: Option<u64>) -> Result<Sound, Cause> {
+    examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))
 }
 
 /// What would have to hold for a later run to go on with the part; `None` where that would not be safe.

@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let key = ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse("https://demo.invalid/a.png").unwrap());
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let mut part = parts.start(&key, Inspector::new(Limits::default())).unwrap();
+        let (mut part, _) = parts.begin(&key, Inspector::new(Limits::default())).unwrap();
         part.write(b"<html>the answer before this one").unwrap();
         part.restart().unwrap();
         part.write(bytes).unwrap();
