@@ -41,7 +41,10 @@ impl Worker {
             let in_hand = self.line.in_hand();
             let ended = tokio::select! {
                 biased;
-                () = self.haul.shutdown.aborting() => return Ok(()),
+                () = self.haul.shutdown.aborting() => {
+                    self.leave(lease).await;
+                    return Ok(());
+                }
                 ended = self.fetch(&lease) => ended,
             };
             drop(in_hand);
@@ -57,6 +60,12 @@ impl Worker {
             () = self.haul.shutdown.stopping() => Ok(None),
             lease = self.drain.next() => Ok(lease?),
         }
+    }
+
+    /// Leaves an image to the next run: its part stays, its lease goes back.
+    async fn leave(&self, lease: Lease) {
+        let key = lease.job.key.clone();
+        self.haul.events.emit(Event::ImageFinished { key, outcome: Outcome::Interrupted }).await;
     }
 
     /// Hands the end of a job on: to the keeper, or back to the queue for another try.
