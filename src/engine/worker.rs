@@ -143,15 +143,19 @@ impl Worker {
             }
             if hinted.elapsed() >= HINT_EVERY {
                 hinted = Instant::now();
-                let (key, bytes, of) = (key.clone(), part.have(), body.length());
-                self.haul.events.hint(Event::FetchProgressed { key, bytes, of });
+                self.progressed(key, part.have(), body.length());
             }
         }
+        self.progressed(key, part.have(), Some(part.have()));
         let sealed = part.seal()?;
         match examine(sealed, body.length()) {
             Ok(sound) => Ok((sound, body)),
             Err(Unsound { flaw, .. }) => Err(Cause::Flaw(flaw)),
         }
+    }
+
+    fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
+        self.haul.events.hint(Event::FetchProgressed { key: key.clone(), bytes, of });
     }
 
     /// Asks for the image: from where an earlier run stopped, if its part may go on, else from the start.
