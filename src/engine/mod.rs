@@ -109,6 +109,8 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineErro
 ///
 /// The first station that broke; the others have ended by then.
 pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<Listing, EngineError> {
+    // Before the producer asks what is known: what a killed run had named is.
+    recover(&*haul.ledger, &*haul.sink).await?;
     let Ends { feed, drain } = queue;
     let shutdown = scan.shutdown.clone();
     let producer = tokio::spawn(producer::run(scan, feed));
@@ -122,7 +124,6 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
 }
 
 async fn haul(haul: Haul, drain: Arc<dyn Drain>, jobs: NonZeroUsize) -> Result<(), EngineError> {
-    recover(&*haul.ledger, &*haul.sink).await?;
     let shutdown = haul.shutdown.clone();
     let (line, finished) = line::line();
     let keeper = tokio::spawn(keeper::Keeper::new(&haul).run(finished));
