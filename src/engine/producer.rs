@@ -136,8 +136,8 @@ impl Producer {
         let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
         let read = Event::PageRead { page, number, found, known: known.len(), repeated: shown - found };
         self.scan.events.emit(read).await;
-        for key in sorted.unruly {
-            let outcome = Outcome::Filtered(Why::NoRule);
+        for (key, why) in sorted.unruly {
+            let outcome = Outcome::Filtered(why);
             self.scan.events.emit(Event::ImageFinished { key, outcome }).await;
         }
         for (job, _stem) in sorted.new {
@@ -164,17 +164,19 @@ impl Producer {
         let mut sorted = Sorted::default();
         for image in images {
             let image = self.scan.fetcher.home(image);
-            let candidates = site.candidates(&image).unwrap_or_default();
-            let original = candidates.first().map(|candidate| &candidate.address);
-            let key = ImageKey::new(site.id(), original.unwrap_or(&image.thumb));
+            let candidates = site.candidates(&image);
+            let original = candidates.and_then(|candidates| candidates.into_iter().next().ok_or(Why::NoRule));
+            let address = original.as_ref().map_or(&image.thumb, |original| &original.address);
+            let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
             }
-            if let Some(original) = original {
-                let stem = site.stem(&image, original);
-                sorted.new.push((Job { key, image }, stem));
-            } else {
-                sorted.unruly.push(key);
+            match original {
+                Ok(original) => {
+                    let stem = site.stem(&image, &original.address);
+                    sorted.new.push((Job { key, image }, stem));
+                }
+                Err(why) => sorted.unruly.push((key, why)),
             }
         }
         sorted
@@ -185,8 +187,8 @@ impl Producer {
 #[derive(Default)]
 struct Sorted {
     new: Vec<(Job, Stem)>,
-    /// Those whose thumb no rule rewrites, by the thumb's address.
-    unruly: Vec<ImageKey>,
+    /// Those that have no original to ask for, by the thumb's address, and why.
+    unruly: Vec<(ImageKey, Why)>,
 }
 
 /// The keys this run has seen, eight bytes each: a million items must not cost a hundred megabytes.

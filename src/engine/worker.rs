@@ -97,7 +97,7 @@ impl Worker {
         let Job { key, image } = &lease.job;
         self.haul.events.hint(Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
         let candidates = self.haul.site.candidates(image);
-        let candidates = candidates.map_err(|error| Miss::new(&image.thumb, Cause::Rewrite(error.to_string())))?;
+        let candidates = candidates.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
         let mut missed = None;
         for candidate in candidates {
             let address = candidate.address;
@@ -110,7 +110,7 @@ impl Worker {
                 Err(cause) => return Err(Miss::new(&address, cause)),
             }
         }
-        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite("no candidate".to_owned()))))
+        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite(Why::NoRule))))
     }
 
     /// Streams the original at `address` into a part and has it judged.
@@ -184,7 +184,7 @@ struct Miss {
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]
-    Rewrite(String),
+    Rewrite(Why),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("writing it: {0}")]
@@ -227,8 +227,8 @@ impl Miss {
 
     fn outcome(self, lease: &Lease) -> Outcome {
         let Self { address, cause } = self;
-        if let Cause::Rewrite(_) = cause {
-            return Outcome::Filtered(Why::NoRule);
+        if let Cause::Rewrite(why) = cause {
+            return Outcome::Filtered(why);
         }
         let gone = matches!(&cause, Cause::Fetch(error) if error.is_gone());
         let (stage, cause) = (cause.stage(), cause.to_string());
