@@ -127,8 +127,10 @@ impl Worker {
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
-            if let Some(flaw) = part.watch().flaw() {
-                return Err(Cause::Flaw(flaw.clone()));
+            if let Some(flaw) = part.watch().flaw().cloned() {
+                // Nobody may go on with what is wrong.
+                part.restart()?;
+                return Err(Cause::Flaw(flaw));
             }
             if let Some(note) = &note {
                 part.note(note)?;
