@@ -90,8 +90,8 @@ impl Exit {
             let engine = cause.downcast_ref().map(Self::of_engine);
             let sink = cause.downcast_ref().map(Self::of_sink);
             let ledger = cause.downcast_ref::<LedgerError>().map(|_| Self::Busy);
-            let output = cause.downcast_ref().map(Self::of_output);
-            engine.or(sink).or(ledger).or(output)
+            let system = cause.downcast_ref().map(Self::of_system);
+            engine.or(sink).or(ledger).or(system)
         });
         told.unwrap_or(Self::Usage)
     }
@@ -111,8 +111,16 @@ impl Exit {
         }
     }
 
-    fn of_output(error: &io::Error) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Storage }
+    /// What is left to the system alone is to read the files that the user named and to write to standard output.
+    fn of_system(error: &io::Error) -> Self {
+        use io::ErrorKind::{
+            BrokenPipe, InvalidData, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        match error.kind() {
+            BrokenPipe => Self::Closed,
+            InvalidData | InvalidFilename | IsADirectory | NotADirectory | NotFound | PermissionDenied => Self::Usage,
+            _ => Self::Storage,
+        }
     }
 }
 
