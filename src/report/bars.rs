@@ -1,15 +1,12 @@
 //! Bars on a terminal: one frame of lines that is drawn over, ten times a second at most, and the log above it.
 
-use std::fmt;
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::frame::Frame;
 use super::lines::{self, Detail};
 use super::outlet::Outlet;
+use super::terminal::columns;
 use super::{Reporter, Size, Tally};
 use crate::event::Event;
 
@@ -19,16 +16,14 @@ const USUAL: Size = Size { rows: 24, columns: 80 };
 /// Log lines wait for the next drawing, unless there are this many bytes of them.
 const LOG_WAITING: usize = 64 * 1024;
 
-/// Tells by bars. The whole frame is the message of one bar, so that it is laid out in one place and drawn in
-/// one go; the terminal is left as it was when this ends or is dropped.
+/// Tells by bars. The terminal is left as it was when this ends or is dropped.
 pub(super) struct Bars {
-    bar: ProgressBar,
-    screen: Screen,
-    size: fn() -> Option<Size>,
+    terminal: Terminal,
     frame: Frame,
     log: String,
     detail: Detail,
     coloured: bool,
+    ended: bool,
 }
 
 impl Bars {
@@ -39,27 +34,15 @@ impl Bars {
         detail: Detail,
         coloured: bool,
     ) -> Self {
-        let screen = Screen::new(stderr);
-        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-        let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
-        Self { bar, screen, size, frame: Frame::default(), log: String::new(), detail, coloured }
-    }
-
-    /// Prints what was logged above the frame.
-    fn print_log(&mut self) {
-        if !self.log.is_empty() {
-            self.bar.suspend(|| self.screen.paper().outlet.add(self.log.as_bytes()));
-            self.log.clear();
-        }
+        let terminal = Terminal { outlet: Outlet::new(stderr), size, shown: Vec::new(), window: USUAL };
+        Self { terminal, frame: Frame::default(), log: String::new(), detail, coloured, ended: false }
     }
 
     /// Takes the frame away and prints what was logged.
     fn clear(&mut self) -> io::Result<()> {
-        self.bar.finish_and_clear();
-        self.screen.paper().outlet.add(self.log.as_bytes());
-        self.log.clear();
-        self.screen.paper().outlet.send()
+        self.ended = true;
+        let window = self.terminal.window();
+        self.terminal.show(&mut self.log, Vec::new(), window)
     }
 }
 
@@ -77,18 +60,14 @@ impl Reporter for Bars {
         if self.log.len() < LOG_WAITING {
             return Ok(());
         }
-        self.print_log();
-        self.screen.paper().outlet.send()
+        let (window, shown) = (self.terminal.window(), self.terminal.shown.clone());
+        self.terminal.show(&mut self.log, shown, window)
     }
 
     fn tick(&mut self, tally: &Tally, since: Duration) -> io::Result<()> {
-        let size = (self.size)().filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
-        self.screen.paper().size = size;
+        let window = self.terminal.window();
         self.frame.tick(tally, since);
-        // The frame first: what is drawn again below the log must fit the window as it is now.
-        self.bar.set_message(self.frame.lines(tally, size).join("\n"));
-        self.print_log();
-        self.screen.paper().outlet.send()
+        self.terminal.show(&mut self.log, self.frame.lines(tally, window), window)
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
@@ -99,96 +78,50 @@ impl Reporter for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        if !self.bar.is_finished() {
+        if !self.ended {
             // A terminal that cannot be cleaned cannot be told so either.
             let _ = self.clear();
         }
     }
 }
 
-/// The terminal as indicatif sees it. Nothing is written before a whole frame is ready: so no frame tears.
-#[derive(Clone)]
-struct Screen(Arc<Mutex<Paper>>);
-
-struct Paper {
+/// The terminal, with the frame that is shown at its end. The cursor stays behind the frame's last line.
+struct Terminal {
     outlet: Outlet,
-    /// The size the frame was laid out for: a window resized since would make indicatif miscount its lines.
-    size: Size,
+    size: fn() -> Option<Size>,
+    /// The lines of the frame, each shorter than the window was wide.
+    shown: Vec<String>,
+    window: Size,
 }
 
-impl Screen {
-    fn new(stderr: Box<dyn Write + Send>) -> Self {
-        Self(Arc::new(Mutex::new(Paper { outlet: Outlet::new(stderr), size: USUAL })))
+impl Terminal {
+    /// How large the window is now.
+    fn window(&self) -> Size {
+        (self.size)().filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL)
     }
 
-    fn paper(&self) -> MutexGuard<'_, Paper> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, text: &str) {
-        self.paper().outlet.add(text.as_bytes());
-    }
-
-    fn move_cursor(&self, by: usize, direction: char) {
-        if by > 0 {
-            self.add(&format!("\x1b[{by}{direction}"));
+    /// Prints the log where the frame stood and the new frame below it, in one go: so nothing tears.
+    fn show(&mut self, log: &mut String, lines: Vec<String>, window: Size) -> io::Result<()> {
+        if log.is_empty() && lines == self.shown && window == self.window {
+            return Ok(());
         }
-    }
-}
-
-impl fmt::Debug for Screen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Screen").field("size", &self.paper().size).finish_non_exhaustive()
-    }
-}
-
-impl TermLike for Screen {
-    fn width(&self) -> u16 {
-        self.paper().size.columns
+        self.outlet.add(self.wipe(window).as_bytes());
+        self.outlet.add(log.as_bytes());
+        self.outlet.add(lines.join("\n").as_bytes());
+        log.clear();
+        (self.shown, self.window) = (lines, window);
+        self.outlet.send()
     }
 
-    fn height(&self) -> u16 {
-        self.paper().size.rows
-    }
-
-    fn move_cursor_up(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'A');
-        Ok(())
-    }
-
-    fn move_cursor_down(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'B');
-        Ok(())
-    }
-
-    fn move_cursor_right(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'C');
-        Ok(())
-    }
-
-    fn move_cursor_left(&self, n: usize) -> io::Result<()> {
-        self.move_cursor(n, 'D');
-        Ok(())
-    }
-
-    fn write_line(&self, s: &str) -> io::Result<()> {
-        self.add(s);
-        self.add("\n");
-        Ok(())
-    }
-
-    fn write_str(&self, s: &str) -> io::Result<()> {
-        self.add(s);
-        Ok(())
-    }
-
-    fn clear_line(&self) -> io::Result<()> {
-        self.add("\r\x1b[2K");
-        Ok(())
-    }
-
-    fn flush(&self) -> io::Result<()> {
-        Ok(())
+    /// What takes the frame away, row by row: terminals keep a copy of a screen that is erased as a whole.
+    /// In a window that was made narrower the lines have been broken into more rows.
+    fn wipe(&self, window: Size) -> String {
+        let width = usize::from(window.columns);
+        let rows: usize = self.shown.iter().map(|line| columns(line).div_ceil(width).max(1)).sum();
+        match rows {
+            0 => String::new(),
+            rows => format!("\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(rows - 1)),
+        }
     }
 }
 
@@ -273,18 +206,32 @@ mod tests {
     }
 
     #[test]
-    fn a_window_made_smaller_gets_a_frame_that_fits() {
+    fn a_window_made_narrower_keeps_no_piece_of_the_frame_before() {
         static COLUMNS: AtomicU16 = AtomicU16::new(100);
         let terminal = Shared::default();
         let size = || Some(Size { rows: 24, columns: COLUMNS.load(Ordering::Relaxed) });
         let mut bars = Bars::new(terminal.writer(), size, Detail::Trouble, false);
         bars.told(&started("2018-03-29-Mountains-behind-the-sea.png")).unwrap();
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
-        let wide = terminal.text().len();
+        let wide = terminal.text();
+        assert_eq!(columns(wide.lines().last().unwrap()), 67);
         COLUMNS.store(20, Ordering::Relaxed);
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
-        let drawn = terminal.text()[wide..].to_owned();
-        assert!(drawn.ends_with("starting  listing...  2018-03-29-Moun..."), "{drawn:?}");
+        // The overall line has 20 columns and takes one row still; the image's 67 take four.
+        let drawn = terminal.text()[wide.len()..].to_owned();
+        let wiped = format!("\r\x1b[2K{}", "\x1b[A\x1b[2K".repeat(4));
+        assert_eq!(drawn, wiped + "starting  listing...\n  2018-03-29-Moun...");
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_drawn_again() {
+        let terminal = Shared::default();
+        let mut bars = bars(&terminal);
+        bars.told(&started("a.png")).unwrap();
+        bars.tick(&Tally::default(), Duration::ZERO).unwrap();
+        let drawn = terminal.text();
+        bars.tick(&Tally::default(), Duration::from_secs(1)).unwrap();
+        assert_eq!(terminal.text(), drawn);
     }
 
     #[test]

@@ -52,7 +52,9 @@ impl Reporter for Plain {
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
         if let (Detail::Errors, Some(lost)) = (self.detail, tally.results_lost()) {
-            self.stderr.line(format!("{} {}", paint("error:", Hue::Red, self.coloured), quote(&lost.to_string())).as_bytes())?;
+            self.stderr.line(
+                format!("{} {}", paint("error:", Hue::Red, self.coloured), quote(&lost.to_string())).as_bytes(),
+            )?;
         }
         if self.sums_up(tally) {
             self.stderr.add(tally.summary(took, self.coloured).as_bytes());

@@ -24,11 +24,10 @@ const BESIDE: [(&str, &[&str]); 4] =
     [("outcome", &["job"]), ("event", &["job", "outcome"]), ("app", &["config", "exit"]), ("main", &["cli"])];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 7] = [
+const CRATES: [(&[&str], &[&str]); 6] = [
     (&["reqwest"], &["fetch"]),
     (&["scraper"], &["site"]),
     (&["clap", "clap_complete", "clap_mangen"], &["cli", "config", "main", "app"]),
-    (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
     (&["hyper", "hyper_util", "http_body_util"], &["demo", "fetch"]),
     (&["anyhow"], &["app", "config", "exit", "main", "cli"]),
@@ -224,7 +223,6 @@ mod tests {
         let planted = [
             ("fetch/mod.rs", "use scraper::Html;"),
             ("engine/mod.rs", "#[derive(clap::Parser)] struct X;"),
-            ("engine/mod.rs", "use indicatif;"),
             ("ledger/mod.rs", "use ::rusqlite::Connection;"),
             ("report/mod.rs", "use {hyper::body, std::fmt};"),
             ("report/mod.rs", "extern crate anyhow;"),
