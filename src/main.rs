@@ -51,22 +51,30 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             clap_complete::generate(shell, &mut Cli::command(), "wallhaul", &mut script);
             app::print(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).context("writing the manual page")?;
-            app::print(&page)
-        }
+        Command::Man { command } => manual(&command),
     }
 }
 
 fn ledger(command: LedgerCommand) -> anyhow::Result<Exit> {
     match command {
         LedgerCommand::List { which, state, json } => {
-            app::list_ledger(&which.site, which.place, None, state.map(Into::into), json)
+            app::list_ledger(&which.site, which.directory, None, state.map(Into::into), json)
         }
-        LedgerCommand::Show { text, which, json } => app::show_ledger(&which.site, which.place, text, json),
-        LedgerCommand::Stats { which, json } => app::count_ledger(&which.site, which.place, json),
+        LedgerCommand::Show { text, which, json } => app::show_ledger(&which.site, which.directory, text, json),
+        LedgerCommand::Stats { which, json } => app::count_ledger(&which.site, which.directory, json),
     }
+}
+
+/// Prints the manual page of the program, or of the command at the end of `path`.
+fn manual(path: &[String]) -> anyhow::Result<Exit> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let command = path.iter().try_fold(&program, |command, name| command.find_subcommand(name));
+    let command =
+        command.with_context(|| format!("there is no command `{}`: see `wallhaul --help`", path.join(" ")))?;
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).render(&mut page).context("writing the manual page")?;
+    app::print(&page)
 }
 
 /// What was said by flag or variable, over what the configuration file says.

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::print;
-use crate::config::options::Place;
 use crate::exit::Exit;
 use crate::ledger::{self, Ledger, Row, Selection, State, Stats};
 use crate::report::escape;
@@ -22,12 +21,12 @@ use crate::sink;
 /// When there is no ledger, it cannot be read, or standard output cannot be written to.
 pub fn list_ledger(
     site: &str,
-    place: Place,
+    directory: Option<PathBuf>,
     like: Option<String>,
     state: Option<State>,
     json: bool,
 ) -> anyhow::Result<Exit> {
-    let ledger = open(site, place)?;
+    let ledger = open(site, directory)?;
     each(&*ledger, &Selection { like, state }, |row| if json { object(row) } else { Ok(line(row)) })?;
     Ok(Exit::Done)
 }
@@ -37,8 +36,8 @@ pub fn list_ledger(
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn show_ledger(site: &str, place: Place, text: String, json: bool) -> anyhow::Result<Exit> {
-    let ledger = open(site, place)?;
+pub fn show_ledger(site: &str, directory: Option<PathBuf>, text: String, json: bool) -> anyhow::Result<Exit> {
+    let ledger = open(site, directory)?;
     let selection = Selection { like: Some(text), state: None };
     let shown = each(&*ledger, &selection, |row| if json { object(row) } else { Ok(card(row)) })?;
     Ok(if shown == 0 { Exit::Incomplete } else { Exit::Done })
@@ -49,14 +48,14 @@ pub fn show_ledger(site: &str, place: Place, text: String, json: bool) -> anyhow
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn count_ledger(site: &str, place: Place, json: bool) -> anyhow::Result<Exit> {
-    let stats = open(site, place)?.stats()?;
+pub fn count_ledger(site: &str, directory: Option<PathBuf>, json: bool) -> anyhow::Result<Exit> {
+    let stats = open(site, directory)?.stats()?;
     let text = if json { serde_json::to_string(&stats)? + "\n" } else { figures(&stats) };
     print(text.as_bytes())
 }
 
-fn open(site: &str, place: Place) -> anyhow::Result<Box<dyn Ledger>> {
-    let directory = place.directory.unwrap_or_else(|| PathBuf::from("wallpapers").join(site));
+fn open(site: &str, directory: Option<PathBuf>) -> anyhow::Result<Box<dyn Ledger>> {
+    let directory = directory.unwrap_or_else(|| PathBuf::from("wallpapers").join(site));
     match ledger::open_to_read(&sink::ours(&directory))? {
         Some(ledger) => Ok(ledger),
         None => bail!(
