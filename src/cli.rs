@@ -63,8 +63,11 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print this program's manual page
-    Man,
+    /// Print this program's manual page, or that of a command
+    Man {
+        /// The command, as in `wallhaul man ledger list`
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,14 +85,14 @@ pub(crate) enum SitesCommand {
 pub(crate) enum LedgerCommand {
     /// One image a line, oldest first: when, state, bytes, name, address
     List {
-        #[command(flatten)]
-        which: Collection,
         /// Only images in this state
         #[arg(long, value_enum)]
         state: Option<StateName>,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        which: Collection,
     },
     /// Everything remembered of the images whose address or name holds a text
     Show {
@@ -103,22 +106,23 @@ pub(crate) enum LedgerCommand {
     },
     /// The collection in figures
     Stats {
-        #[command(flatten)]
-        which: Collection,
         /// One JSON object
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        which: Collection,
     },
 }
 
 /// Which collection a ledger belongs to.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Collection")]
 pub(crate) struct Collection {
-    /// The site whose collection it is
-    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops")]
-    pub(crate) site: String,
     #[command(flatten)]
     pub(crate) place: Place,
+    /// The site whose collection in the default place is meant [default: simpledesktops]
+    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops", hide_default_value = true)]
+    pub(crate) site: String,
     #[command(flatten)]
     pub(crate) config: Source,
 }
@@ -159,6 +163,11 @@ Examples:
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
 
 const URLS_HELP: &str = "\
+Variables and the configuration file say the same here as for `wallhaul fetch`.
+
+Exit codes: 0 every address was printed · 2 wrong usage or definition · 3 the listing could not be read ·
+4 standard output could not be written to · 129, 130, 143 ended by a signal · 141 nobody read on.
+
 Examples:
   wallhaul urls > originals.txt
   wallhaul urls -p 1-3 | aria2c -i - -d pictures

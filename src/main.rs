@@ -47,11 +47,7 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             clap_complete::generate(shell, &mut Cli::command(), "wallhaul", &mut script);
             app::print(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).context("writing the manual page")?;
-            app::print(&page)
-        }
+        Command::Man { command } => manual(&command),
     }
 }
 
@@ -74,6 +70,18 @@ fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
             app::count_ledger(&site, &place, json)
         }
     }
+}
+
+/// Prints the manual page of the program, or of the command at the end of `path`.
+fn manual(path: &[String]) -> anyhow::Result<Exit> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let command = path.iter().try_fold(&program, |command, name| command.find_subcommand(name));
+    let unknown = || format!("there is no command `{}`: see `wallhaul --help`", path.join(" "));
+    let mut page = Vec::new();
+    let manual = clap_mangen::Man::new(command.with_context(unknown)?.clone());
+    manual.render(&mut page).context("writing the manual page")?;
+    app::print(&page)
 }
 
 /// How long images in hand may take to finish after a first signal.

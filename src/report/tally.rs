@@ -253,7 +253,11 @@ impl Tally {
         if shown < self.failed {
             let _ = writeln!(text, "  ... and {} more", count(self.failed - shown));
         }
-        text.push_str("see `wallhaul ledger list --state failed`\n");
+        let _ = writeln!(
+            text,
+            "see `wallhaul ledger list -d {} --state failed`, or `gone` for 404 and 410",
+            quote(&self.directory)
+        );
     }
 }
 
