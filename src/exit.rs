@@ -80,7 +80,8 @@ impl Exit {
     pub fn of_tally(tally: &Tally) -> Self {
         let images = if tally.failed > 0 { Self::Incomplete } else { Self::Done };
         let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
-        images.or_worse(listing)
+        let output = if tally.results_lost().is_some() { Self::Storage } else { Self::Done };
+        images.or_worse(listing).or_worse(output)
     }
 
     /// What an error that ended the program comes to. What no station of ours told is wrong usage: every

@@ -88,6 +88,9 @@ fn with_file(said: Options, config: &ConfigFile, world: &World) -> anyhow::Resul
 /// How long images in hand may take to finish after a first signal.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How long the end of a run that drops what is in hand may take: a flush, a summary.
+const LAST_WORDS: Duration = Duration::from_millis(700);
+
 /// Runs what waits for the network, until it ends or a signal ends it.
 fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(work: impl FnOnce(Shutdown) -> F) -> anyhow::Result<Exit> {
     raise_descriptor_limit();
@@ -103,7 +106,11 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(work: impl FnOnce(Shutdow
     let shutdown = Shutdown::default();
     let ended = runtime.block_on(async {
         tokio::spawn(listen(shutdown.clone(), Arc::clone(&told)).context("listening for signals")?);
-        work(shutdown).await
+        tokio::select! {
+            ended = work(shutdown.clone()) => ended,
+            // The signal says how it ended.
+            () = overdue(&shutdown) => Ok(Exit::Done),
+        }
     });
     // A page cache write or a flush that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
@@ -132,6 +139,13 @@ fn listen(shutdown: Shutdown, told: Arc<OnceLock<Signal>>) -> anyhow::Result<imp
         let _ = tokio::time::timeout(GRACE, next()).await;
         shutdown.abort();
     })
+}
+
+/// Returns when a run that was aborted has not ended soon after: whoever reads what it tells has stopped
+/// reading, or a disk hangs. It may be left at any moment, and the next one goes on.
+async fn overdue(shutdown: &Shutdown) {
+    shutdown.aborting().await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 /// Each worker holds a socket and a file: what the system allows at most is taken.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use url::Url;
 
 use super::World;
 use super::fetch::scan;
@@ -63,10 +64,17 @@ impl Feed for Printer {
         let candidates = self.site.candidates(&job.image).unwrap_or_default();
         let Some(original) = candidates.first() else { return Ok(()) };
         let address = self.fetcher.asked(&original.address);
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{address}").and_then(|()| stdout.flush()).map_err(|error| {
+        // A reader that stopped reading makes this wait, and signals are served meanwhile.
+        let written = tokio::task::spawn_blocking(move || print(&address)).await;
+        written.unwrap_or_else(|lost| Err(io::Error::other(lost))).map_err(|error| {
             *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             QueueError::Closed
         })
     }
+}
+
+fn print(address: &Url) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{address}")?;
+    stdout.flush()
 }

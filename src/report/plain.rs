@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::lines::{self, Detail};
 use super::outlet::Outlet;
+use super::terminal::{Hue, paint, quote};
 use super::{Reporter, Tally};
 use crate::event::Event;
 
@@ -50,6 +51,11 @@ impl Reporter for Plain {
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
+        if let (Detail::Errors, Some(lost)) = (self.detail, tally.results_lost()) {
+            self.stderr.line(
+                format!("{} {}", paint("error:", Hue::Red, self.coloured), quote(&lost.to_string())).as_bytes(),
+            )?;
+        }
         if self.sums_up(tally) {
             self.stderr.add(tally.summary(took, self.coloured).as_bytes());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
+use super::Reporter;
 use super::figures::{count, of, size, time};
 use super::terminal::{Hue, paint, quote};
 use crate::event::Event;
@@ -76,18 +77,25 @@ pub struct Silenced {
     pub cause: String,
     /// Whether its reader is gone, as after `| head`; otherwise it could not write.
     pub reader_gone: bool,
+    /// Whether it brought results, and not only word of them.
+    pub results: bool,
 }
 
 impl Silenced {
     /// `reporter` failed with `error`.
-    pub(super) fn new(reporter: &'static str, error: &io::Error) -> Self {
-        Self { reporter, cause: error.to_string(), reader_gone: error.kind() == io::ErrorKind::BrokenPipe }
+    pub(super) fn new(reporter: &dyn Reporter, error: &io::Error) -> Self {
+        Self {
+            reporter: reporter.name(),
+            cause: error.to_string(),
+            reader_gone: error.kind() == io::ErrorKind::BrokenPipe,
+            results: reporter.brings_results(),
+        }
     }
 }
 
 impl fmt::Display for Silenced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reporter, cause, reader_gone } = self;
+        let Self { reporter, cause, reader_gone, results: _ } = self;
         if *reader_gone {
             write!(f, "nobody reads {reporter} any more; the run goes on")
         } else {
@@ -159,6 +167,12 @@ impl Tally {
     /// Images found that had not come to any end when the run did.
     pub fn left(&self) -> usize {
         self.found.saturating_sub(self.done())
+    }
+
+    /// The reporter whose results could not be written, if there is one. That nobody wants them any more is
+    /// no loss.
+    pub fn results_lost(&self) -> Option<&Silenced> {
+        self.silenced.iter().find(|silenced| silenced.results && !silenced.reader_gone)
     }
 
     /// Whether anything happened that is worth a word to somebody who was not watching.
