@@ -1,11 +1,10 @@
 //! The command line: the shapes clap reads, and no decision.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
-use wallhaul::config::options::{Network, Place};
+use wallhaul::config::file::Source;
+use wallhaul::config::options::{Network, Paging, Place};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -33,7 +32,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Box<Options>,
         #[command(flatten)]
-        config: ConfigFile,
+        config: Source,
     },
     /// Print the addresses of a site's originals, one a line
     #[command(after_help = URLS_HELP)]
@@ -41,13 +40,12 @@ pub(crate) enum Command {
         /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
         #[arg(value_name = "SITE")]
         sites: Vec<String>,
-        /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
-        #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true)]
-        pages: Option<wallhaul::config::PageRange>,
+        #[command(flatten)]
+        paging: Paging,
         #[command(flatten)]
         network: Box<Network>,
         #[command(flatten)]
-        config: ConfigFile,
+        config: Source,
     },
     /// The sites this program knows
     Sites {
@@ -121,6 +119,8 @@ pub(crate) struct Collection {
     pub(crate) site: String,
     #[command(flatten)]
     pub(crate) place: Place,
+    #[command(flatten)]
+    pub(crate) config: Source,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -140,18 +140,6 @@ impl From<StateName> for State {
             StateName::Gone => Self::Gone,
         }
     }
-}
-
-/// Where options are read from below the flags and the environment.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Configuration")]
-pub(crate) struct ConfigFile {
-    /// Read this file in place of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
-    #[arg(long, value_name = "FILE", env = "WALLHAUL_CONFIG", hide_env = true)]
-    pub(crate) config: Option<PathBuf>,
-    /// Read no configuration file
-    #[arg(long, conflicts_with = "config")]
-    pub(crate) no_config: bool,
 }
 
 const FETCH_HELP: &str = "\

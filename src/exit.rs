@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use thiserror::Error;
+
 use crate::engine::EngineError;
 use crate::ledger::LedgerError;
 use crate::report::Tally;
@@ -90,9 +92,9 @@ impl Exit {
         let told = error.chain().find_map(|cause| {
             let engine = cause.downcast_ref().map(Self::of_engine);
             let sink = cause.downcast_ref().map(Self::of_sink);
-            let ledger = cause.downcast_ref::<LedgerError>().map(|_| Self::Busy);
-            let system = cause.downcast_ref().map(Self::of_system);
-            engine.or(sink).or(ledger).or(system)
+            let ledger = cause.downcast_ref().map(Self::of_ledger);
+            let output = cause.downcast_ref().map(Self::of_output);
+            engine.or(sink).or(ledger).or(output)
         });
         told.unwrap_or(Self::Usage)
     }
@@ -100,7 +102,7 @@ impl Exit {
     fn of_engine(error: &EngineError) -> Self {
         match error {
             EngineError::Queue(_) => Self::Usage,
-            EngineError::Ledger(_) => Self::Busy,
+            EngineError::Ledger(error) => Self::of_ledger(error),
             EngineError::Sink(error) => Self::of_sink(error),
         }
     }
@@ -112,18 +114,31 @@ impl Exit {
         }
     }
 
-    /// What is left to the system alone is to read the files that the user named and to write to standard output.
-    fn of_system(error: &io::Error) -> Self {
-        use io::ErrorKind::{
-            BrokenPipe, InvalidData, InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied,
-        };
-        match error.kind() {
-            BrokenPipe => Self::Closed,
-            InvalidData | InvalidFilename | IsADirectory | NotADirectory | NotFound | PermissionDenied => Self::Usage,
-            _ => Self::Storage,
+    fn of_ledger(error: &LedgerError) -> Self {
+        match error {
+            LedgerError::Storage { .. } => Self::Storage,
+            LedgerError::Foreign { .. }
+            | LedgerError::Damaged { .. }
+            | LedgerError::Newer { .. }
+            | LedgerError::Locked { .. }
+            | LedgerError::Closed { .. } => Self::Busy,
         }
     }
+
+    fn of_output(OutputError(error): &OutputError) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Storage }
+    }
 }
+
+/// Standard output of a command whose work is its output cannot be written to.
+#[derive(Debug, Error)]
+#[error("writing to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
+/// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Drawn(pub String);
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -92,7 +92,9 @@ impl Reporter for Bars {
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
-        self.log += &tally.summary(took, self.coloured);
+        if tally.has_begun() {
+            self.log += &tally.summary(took, self.coloured);
+        }
         self.clear()
     }
 }

@@ -25,8 +25,7 @@ impl Plain {
 
     fn sums_up(&self, tally: &Tally) -> bool {
         match self.detail {
-            // The listing's error has said it all.
-            _ if tally.found == 0 && tally.listing_failed.is_some() => false,
+            _ if !tally.has_begun() => false,
             Detail::Errors => false,
             Detail::Trouble => self.always_sums_up || tally.is_news(),
             Detail::Images | Detail::Events | Detail::Everything => true,

@@ -175,9 +175,14 @@ impl Tally {
         self.silenced.iter().find(|silenced| silenced.results && !silenced.reader_gone)
     }
 
+    /// Whether there is anything to sum up: a run that broke before its first image has been told of.
+    pub fn has_begun(&self) -> bool {
+        self.site.is_some() && (self.found > 0 || self.listing_failed.is_none())
+    }
+
     /// Whether anything happened that is worth a word to somebody who was not watching.
     pub fn is_news(&self) -> bool {
-        let news = self.saved + self.would_fetch;
+        let news = self.saved + self.filtered;
         let trouble = self.failed + self.interrupted + self.left() + self.warnings;
         news + trouble > 0 || self.listing_failed.is_some()
     }
