@@ -90,7 +90,7 @@ fn hold_ledger(world: &World, mirror: &Mirror) {
     for original in &mirror.gallery.originals {
         let row = &rows[&format!("https://static.simpledesktops.com{}", original.path)];
         let (extension, format) = match original.format {
-            ImageFormat::Jpeg => ("jpg", "jpeg"),
+            ImageFormat::Jpeg => ("jpg", "jpg"),
             ImageFormat::Gif => ("gif", "gif"),
             _ => ("png", "png"),
         };
