@@ -55,6 +55,10 @@ async fn fetch_one(
     let (events, told) = Events::line();
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
+    if settings.fetch.insecure {
+        let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
+        events.emit(Event::Warned { message }).await;
+    }
     let ran = if settings.dry_run {
         look(visit, settings, world, events, shutdown).await
     } else {
