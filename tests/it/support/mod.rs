@@ -1,9 +1,11 @@
-//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, and the
-//! real catalogue laid out as a site.
+//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
+//! before it, and the real catalogue laid out as a site.
 
 pub(crate) mod gallery;
+pub(crate) mod gate;
 pub(crate) mod nginx;
 pub(crate) mod program;
+pub(crate) mod site;
 pub(crate) mod terminal;
 
 use std::thread;
