@@ -149,10 +149,11 @@ impl From<StateName> for State {
 const FETCH_HELP: &str = "\
 Every long flag is also a variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and a key of the
 configuration file; a flag wins over the variable, the variable over the file.
+TIME is `30s`, `1m30s`, `500ms` or bare seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
 
 Exit codes: 0 all that was wanted is there · 1 some images failed · 2 wrong usage or definition ·
-3 the listing could not be read · 4 storage · 5 the collection or its ledger is in use or unusable ·
-129, 130, 143 ended by a signal, state saved.
+3 the listing could not be read · 4 a disk is full or may not be written to · 5 the collection is in
+use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network
@@ -165,8 +166,8 @@ Examples:
 const URLS_HELP: &str = "\
 Variables and the configuration file say the same here as for `wallhaul fetch`.
 
-Exit codes: 0 every address was printed · 2 wrong usage or definition · 3 the listing could not be read ·
-4 standard output could not be written to · 129, 130, 143 ended by a signal · 141 nobody read on.
+Exit codes: 0 every address was printed · 2 wrong usage or definition · 3 the listing could not be
+read · 4 the addresses could not be written · 129, 130, 143 ended by a signal · 141 nobody read on.
 
 Examples:
   wallhaul urls > originals.txt

@@ -57,7 +57,7 @@ async fn fetch_one(
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
     if settings.fetch.insecure {
-        let message = "--insecure: no certificate is checked, whoever answers is believed".to_owned();
+        let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
     }
     let ran = if settings.dry_run {

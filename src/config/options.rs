@@ -74,7 +74,7 @@ pub struct Choice {
 
 /// How much is told, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Telling")]
+#[command(next_help_heading = "Output")]
 pub struct Telling {
     /// One JSON event a line on standard output
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
@@ -103,7 +103,7 @@ pub struct Network {
     /// Read a site definition of your own
     #[arg(long, value_name = "FILE", env = "WALLHAUL_SITE_FILE", hide_env = true)]
     pub site_file: Option<PathBuf>,
-    /// Tries after the first one [default: 4]
+    /// How often to try again [default: 4]
     #[arg(short = 'R', long, value_name = "N", env = "WALLHAUL_RETRIES", hide_env = true)]
     pub retries: Option<u32>,
     /// The pause before the first retry; it doubles each time [default: 500ms]
@@ -147,22 +147,22 @@ pub struct Network {
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SyncWhen {
-    /// A group at a time.
+    /// A group of images is on the disk before any of them gets its name.
     Group,
-    /// Left to the system.
+    /// Left to the system: quicker on slow disks, and a power cut may cost the newest images.
     Off,
 }
 
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProgressHow {
-    /// Bars on a terminal; elsewhere lines, and none when there is no news.
+    /// Bars on a terminal; elsewhere trouble and a summary, and nothing when there is no news.
     Auto,
-    /// Bars.
+    /// Bars, if there is a terminal that can show them.
     Bars,
-    /// Lines.
+    /// A line for each image, and a summary.
     Plain,
-    /// Neither.
+    /// Trouble and a summary.
     None,
 }
 

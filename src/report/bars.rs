@@ -88,6 +88,10 @@ impl Reporter for Bars {
         // Room for the `^C` that a terminal writes behind the frame: broken into a row of its own it would stay.
         let room = Size { columns: size.columns.saturating_sub(2).max(1), ..size };
         let lines = self.frame.lines(tally, room);
+        // What has not changed is not drawn again: a terminal may have broken it anew and not said so yet.
+        if self.log.is_empty() && self.screen.paper().shows(size, &lines) {
+            return Ok(());
+        }
         self.screen.paper().resized(size, &lines);
         // The frame first: what is drawn again below the log must fit the window as it is now.
         self.bar.set_message(lines.join("\n"));
@@ -120,8 +124,8 @@ struct Paper {
     outlet: Outlet,
     /// The size the frame was laid out for: a window resized since would make indicatif miscount its lines.
     size: Size,
-    /// How wide each line of the shown frame is.
-    shown: Vec<usize>,
+    /// The lines of the frame that is shown.
+    shown: Vec<String>,
     /// Whether a line ended, and the cursor still stands behind it.
     after_line: bool,
 }
@@ -131,10 +135,14 @@ impl Paper {
     /// lines shown so far into more rows than indicatif knows of: those are taken away here.
     fn resized(&mut self, size: Size, lines: &[String]) {
         let width = usize::from(size.columns);
-        let more: usize = self.shown.iter().map(|&columns| columns.div_ceil(width).saturating_sub(1)).sum();
+        let more: usize = self.shown.iter().map(|line| columns(line).div_ceil(width).saturating_sub(1)).sum();
         self.outlet.add("\r\x1b[2K\x1b[A".repeat(more).as_bytes());
         self.size = size;
-        self.shown = lines.iter().map(|line| columns(line)).collect();
+        self.shown = lines.to_vec();
+    }
+
+    fn shows(&self, size: Size, lines: &[String]) -> bool {
+        self.size == size && self.shown == lines
     }
 }
 

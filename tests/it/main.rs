@@ -5,7 +5,11 @@
 mod again;
 mod fences;
 mod paging;
+mod screen;
+mod signals;
+mod streams;
 mod support;
+mod told;
 mod trouble;
 mod whole;
 mod words;

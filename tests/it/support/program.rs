@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{PATIENCE, until};
 
 /// The built program.
 pub(crate) const WALLHAUL: &str = env!("CARGO_BIN_EXE_wallhaul");
@@ -140,6 +140,12 @@ impl Running {
         kill_process(self.id, signal).expect("it still runs");
     }
 
+    /// Sends it `signal` again and again, as somebody in a hurry does, until it ends.
+    pub(crate) fn insist(self, signal: Signal) -> Ended {
+        until("its end", || kill_process(self.id, signal).is_err().then_some(()));
+        self.wait()
+    }
+
     /// What it has written to stderr so far.
     pub(crate) fn stderr(&self) -> String {
         read(&self.heard.join("stderr"))
@@ -213,7 +219,6 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::until;
     use super::*;
 
     fn shell(world: &World, script: &str) -> Program {

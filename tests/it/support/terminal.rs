@@ -48,6 +48,11 @@ impl Terminal {
         self.ask(&["capture-pane", "-p", "-e"])
     }
 
+    /// Keeps in `file` every byte that comes to the terminal from now on, as it came.
+    pub(crate) fn record(&self, file: &Path) {
+        self.ask(&["pipe-pane", &format!("exec cat > '{}'", file.display())]);
+    }
+
     /// Waits until the screen shows what `shows` looks for, and returns that screen.
     pub(crate) fn until(&self, what: &str, shows: impl Fn(&str) -> bool) -> String {
         until(what, || Some(self.screen()).filter(|screen| shows(screen)))

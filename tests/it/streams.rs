@@ -1,0 +1,152 @@
+//! What becomes of a run whose streams are closed, full, or not read: it never panics, and hardly ever stops.
+
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Write as _};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{OFlags, fcntl_setfl};
+use rustix::process::Signal;
+
+use crate::support::program::{Ended, Program, WALLHAUL, World, files};
+use crate::support::site::Site;
+use crate::support::until;
+
+const IMAGES: usize = 3;
+
+/// The program about to fetch `site`, started by a shell that has `redirected` its streams.
+fn redirected(world: &World, site: &Site, flags: &str, redirected: &str) -> Program {
+    let line = format!("exec \"$0\" fetch --base-url \"$1\" {flags} {redirected}");
+    world.program("/bin/sh").args(["-c", &line, WALLHAUL, &site.nginx.origin()])
+}
+
+/// How many images were kept in the folder of `world` where the program usually works.
+fn kept(world: &World) -> usize {
+    files(&world.work().join("wallpapers/simpledesktops")).len()
+}
+
+fn assert_plain(ended: &Ended) {
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(!text.contains("panicked") && !text.contains(['\x1b', '\r']), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_run_brings_its_images_home_whatever_became_of_its_streams() {
+    let site = Site::open(IMAGES);
+    let summary = "simpledesktops: 3 found: 3 saved";
+    let cases = [
+        ("", ">&-", summary),
+        ("--json", ">&-", summary),
+        ("", ">/dev/full", summary),
+        ("", "2>&-", ""),
+        ("-v", "2>/dev/full", ""),
+        ("", "<&-", summary),
+        ("", "<&- >&- 2>&-", ""),
+    ];
+    for (flags, streams, said) in cases {
+        let world = World::new();
+        let ended = redirected(&world, &site, flags, streams).run();
+        assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{streams}: {ended:?}");
+        assert!(ended.stderr.starts_with(said) && ended.stderr.is_empty() == said.is_empty(), "{streams}: {ended:?}");
+        assert_plain(&ended);
+    }
+}
+
+#[test]
+fn json_lines_that_could_not_be_written_are_told_of_and_end_with_4() {
+    let site = Site::open(IMAGES);
+    for (flags, said) in
+        [("--json", "warning: the JSON lines on stdout: "), ("--json -q", "error: the JSON lines on stdout: ")]
+    {
+        let world = World::new();
+        let ended = redirected(&world, &site, flags, ">/dev/full").run();
+        assert_eq!((ended.code, kept(&world)), (Some(4), IMAGES), "{ended:?}");
+        assert!(ended.stderr.starts_with(said) && ended.stderr.contains("No space left on device"), "{ended:?}");
+        assert_plain(&ended);
+    }
+}
+
+#[test]
+fn a_fetch_goes_on_without_the_reader_of_its_json_lines() {
+    let (world, site) = (World::new(), Site::open(IMAGES));
+    let ended = site.fetch(&world).args(["--json"]).stdout(left_pipe()).run();
+    assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{ended:?}");
+    assert!(ended.stderr.starts_with("warning: nobody reads the JSON lines on stdout any more; the run goes on\n"));
+}
+
+#[test]
+fn what_only_prints_ends_with_its_reader_and_says_when_a_disk_is_full() {
+    let (world, site) = (World::new(), Site::open(IMAGES));
+    let fetched = site.fetch(&world).run();
+    assert_eq!(fetched.code, Some(0));
+    let lists: [&[&str]; 4] =
+        [&["sites"], &["sites", "show", "demo"], &["ledger", "list"], &["urls", "--base-url", &site.nginx.origin()]];
+    for list in lists {
+        let left = world.wallhaul().args(list).stdout(left_pipe()).run();
+        assert_eq!((left.code, left.stderr.as_str()), (Some(141), ""), "{list:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = world.wallhaul().args(list).stdout(full).run();
+        assert_eq!(full.code, Some(4), "{list:?}: {full:?}");
+        assert!(full.stderr.starts_with("error: ") && full.stderr.contains("No space left"), "{list:?}: {full:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
+    let commands: [(&str, &[&str]); 2] = [("fetch", &["--json"]), ("urls", &[])];
+    let runs = commands.map(|(command, flags)| {
+        let (world, site) = (World::new(), Site::open(IMAGES));
+        let (reader, writer) = full_pipe();
+        let running = site.visit(&world, command).args(flags).stdout(writer).start();
+        let is_fetch = command == "fetch";
+        until("all there is to do before the pipe is read", || {
+            let asked = site.nginx.requests().iter().any(|request| request.path == "/browse/1/");
+            (if is_fetch { kept(&world) == IMAGES } else { asked }).then_some(())
+        });
+        (world, site, reader, running)
+    });
+    let told = Instant::now();
+    for (.., running) in &runs {
+        running.signal(Signal::INT);
+    }
+    for (_world, _site, _reader, running) in runs {
+        assert_eq!(running.wait().code, Some(130));
+    }
+    // Within 5 s, and twice that on a busy machine; nothing else would ever end it.
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+}
+
+#[test]
+fn a_run_needs_nothing_of_its_surroundings() {
+    let site = Site::open(IMAGES);
+    let homeless: fn(Program) -> Program = |program| program.without("HOME");
+    let empty: fn(Program) -> Program = |program| program.without("HOME").without("PATH").inside("/");
+    let elsewhere: fn(Program) -> Program =
+        |program| program.env("HOME", "/nowhere").env("LANG", "xx_YY").env("TERM", "");
+    for surroundings in [homeless, empty, elsewhere] {
+        let world = World::new();
+        let directory = world.work().join("pictures");
+        let program = site.fetch(&world).args(["-d", directory.to_str().unwrap()]);
+        let ended = surroundings(program).run();
+        assert_eq!((ended.code, files(&directory).len()), (Some(0), IMAGES), "{ended:?}");
+        assert_plain(&ended);
+    }
+}
+
+/// A pipe whose reader is gone.
+fn left_pipe() -> PipeWriter {
+    io::pipe().expect("a pipe").1
+}
+
+/// A pipe that takes nothing more until somebody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    fcntl_setfl(&writer, OFlags::NONBLOCK).expect("a pipe that can be told not to block");
+    let error = loop {
+        if let Err(error) = writer.write(&[b'\n'; 4096]) {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    fcntl_setfl(&writer, OFlags::empty()).expect("a pipe that can be told to block");
+    (reader, writer)
+}
