@@ -73,6 +73,21 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError>;
 
+    /// Every file the ledger knows of, by name. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    fn files(&self) -> Result<Vec<Filed>, LedgerError>;
+
+    /// Lets go of files that are damaged or missing, each with the reason: what lay in them counts as failed and is
+    /// asked for again, and their names are free.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be written; nothing of them is then written down.
+    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError>;
+
     /// The ledger in figures. Blocks while it reads.
     ///
     /// # Errors
@@ -176,6 +191,17 @@ pub struct Unfinished {
     pub name: ImageName,
     /// What its bytes are.
     pub content: Content,
+}
+
+/// A file of the collection, as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its name.
+    pub name: ImageName,
+    /// What it holds.
+    pub content: Content,
+    /// Whether it was seen under its name; otherwise a run was about to place it.
+    pub saved: bool,
 }
 
 /// Which rows to read.

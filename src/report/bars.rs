@@ -59,7 +59,7 @@ impl Bars {
         self.bar.finish_and_clear();
         self.screen.paper().outlet.add(self.log.as_bytes());
         self.log.clear();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 }
 
@@ -78,17 +78,16 @@ impl Reporter for Bars {
             return Ok(());
         }
         self.print_log();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 
     fn tick(&mut self, tally: &Tally, since: Duration) -> io::Result<()> {
-        let size = (self.size)().filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
-        self.screen.paper().size = size;
+        let size = self.screen.take_size((self.size)());
         self.frame.tick(tally, since);
         // The frame first: what is drawn again below the log must fit the window as it is now.
         self.bar.set_message(self.frame.lines(tally, size).join("\n"));
         self.print_log();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
@@ -108,7 +107,7 @@ impl Drop for Bars {
 
 /// The terminal as indicatif sees it. Nothing is written before a whole frame is ready: so no frame tears.
 #[derive(Clone)]
-struct Screen(Arc<Mutex<Paper>>);
+pub(super) struct Screen(Arc<Mutex<Paper>>);
 
 struct Paper {
     outlet: Outlet,
@@ -117,8 +116,20 @@ struct Paper {
 }
 
 impl Screen {
-    fn new(stderr: Box<dyn Write + Send>) -> Self {
+    pub(super) fn new(stderr: Box<dyn Write + Send>) -> Self {
         Self(Arc::new(Mutex::new(Paper { outlet: Outlet::new(stderr), size: USUAL })))
+    }
+
+    /// Takes the size a terminal tells, or the usual one; whatever is drawn from now on must fit it.
+    pub(super) fn take_size(&self, told: Option<Size>) -> Size {
+        let size = told.filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
+        self.paper().size = size;
+        size
+    }
+
+    /// Writes what was drawn.
+    pub(super) fn send(&self) -> io::Result<()> {
+        self.paper().outlet.send()
     }
 
     fn paper(&self) -> MutexGuard<'_, Paper> {
