@@ -1,11 +1,10 @@
 //! The command line: the shapes clap reads, and no decision.
 
-use std::path::PathBuf;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
-use wallhaul::config::options::{Network, Place};
+use wallhaul::config::file::Source;
+use wallhaul::config::options::{Network, Paging, Place};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -33,7 +32,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: Box<Options>,
         #[command(flatten)]
-        config: ConfigFile,
+        config: Source,
     },
     /// Print the addresses of a site's originals, one a line
     #[command(after_help = URLS_HELP)]
@@ -41,13 +40,12 @@ pub(crate) enum Command {
         /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
         #[arg(value_name = "SITE")]
         sites: Vec<String>,
-        /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
-        #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true)]
-        pages: Option<wallhaul::config::PageRange>,
+        #[command(flatten)]
+        paging: Paging,
         #[command(flatten)]
         network: Box<Network>,
         #[command(flatten)]
-        config: ConfigFile,
+        config: Source,
     },
     /// The sites this program knows
     Sites {
@@ -65,8 +63,11 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-    /// Print this program's manual page
-    Man,
+    /// Print this program's manual page, or that of a command
+    Man {
+        /// The command, as in `wallhaul man ledger list`
+        command: Vec<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -84,14 +85,14 @@ pub(crate) enum SitesCommand {
 pub(crate) enum LedgerCommand {
     /// One image a line, oldest first: when, state, bytes, name, address
     List {
-        #[command(flatten)]
-        which: Collection,
         /// Only images in this state
         #[arg(long, value_enum)]
         state: Option<StateName>,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        which: Collection,
     },
     /// Everything remembered of the images whose address or name holds a text
     Show {
@@ -105,22 +106,25 @@ pub(crate) enum LedgerCommand {
     },
     /// The collection in figures
     Stats {
-        #[command(flatten)]
-        which: Collection,
         /// One JSON object
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        which: Collection,
     },
 }
 
 /// Which collection a ledger belongs to.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Collection")]
 pub(crate) struct Collection {
-    /// The site whose collection it is
-    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops")]
-    pub(crate) site: String,
     #[command(flatten)]
     pub(crate) place: Place,
+    /// The site whose collection in the default place is meant [default: simpledesktops]
+    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops", hide_default_value = true)]
+    pub(crate) site: String,
+    #[command(flatten)]
+    pub(crate) config: Source,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -142,18 +146,6 @@ impl From<StateName> for State {
     }
 }
 
-/// Where options are read from below the flags and the environment.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Configuration")]
-pub(crate) struct ConfigFile {
-    /// Read this file in place of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
-    #[arg(long, value_name = "FILE", env = "WALLHAUL_CONFIG", hide_env = true)]
-    pub(crate) config: Option<PathBuf>,
-    /// Read no configuration file
-    #[arg(long, conflicts_with = "config")]
-    pub(crate) no_config: bool,
-}
-
 const FETCH_HELP: &str = "\
 Every long flag is also a variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and a key of the
 configuration file; a flag wins over the variable, the variable over the file.
@@ -171,6 +163,11 @@ Examples:
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
 
 const URLS_HELP: &str = "\
+Variables and the configuration file say the same here as for `wallhaul fetch`.
+
+Exit codes: 0 every address was printed · 2 wrong usage or definition · 3 the listing could not be read ·
+4 standard output could not be written to · 129, 130, 143 ended by a signal · 141 nobody read on.
+
 Examples:
   wallhaul urls > originals.txt
   wallhaul urls -p 1-3 | aria2c -i - -d pictures

@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use thiserror::Error;
+
 use crate::engine::EngineError;
 use crate::ledger::LedgerError;
 use crate::report::Tally;
@@ -80,7 +82,8 @@ impl Exit {
     pub fn of_tally(tally: &Tally) -> Self {
         let images = if tally.failed > 0 { Self::Incomplete } else { Self::Done };
         let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
-        images.or_worse(listing)
+        let output = if tally.results_lost().is_some() { Self::Storage } else { Self::Done };
+        images.or_worse(listing).or_worse(output)
     }
 
     /// What an error that ended the program comes to. What no station of ours told is wrong usage: every
@@ -89,7 +92,7 @@ impl Exit {
         let told = error.chain().find_map(|cause| {
             let engine = cause.downcast_ref().map(Self::of_engine);
             let sink = cause.downcast_ref().map(Self::of_sink);
-            let ledger = cause.downcast_ref::<LedgerError>().map(|_| Self::Busy);
+            let ledger = cause.downcast_ref().map(Self::of_ledger);
             let output = cause.downcast_ref().map(Self::of_output);
             engine.or(sink).or(ledger).or(output)
         });
@@ -99,7 +102,7 @@ impl Exit {
     fn of_engine(error: &EngineError) -> Self {
         match error {
             EngineError::Queue(_) => Self::Usage,
-            EngineError::Ledger(_) => Self::Busy,
+            EngineError::Ledger(error) => Self::of_ledger(error),
             EngineError::Sink(error) => Self::of_sink(error),
         }
     }
@@ -111,10 +114,31 @@ impl Exit {
         }
     }
 
-    fn of_output(error: &io::Error) -> Self {
+    fn of_ledger(error: &LedgerError) -> Self {
+        match error {
+            LedgerError::Storage { .. } => Self::Storage,
+            LedgerError::Foreign { .. }
+            | LedgerError::Damaged { .. }
+            | LedgerError::Newer { .. }
+            | LedgerError::Locked { .. }
+            | LedgerError::Closed { .. } => Self::Busy,
+        }
+    }
+
+    fn of_output(OutputError(error): &OutputError) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Storage }
     }
 }
+
+/// Standard output of a command whose work is its output cannot be written to.
+#[derive(Debug, Error)]
+#[error("writing to standard output: {0}")]
+pub struct OutputError(#[from] io::Error);
+
+/// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
+#[derive(Debug, Error)]
+#[error("{0}")]
+pub struct Drawn(pub String);
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -2,22 +2,19 @@
 
 mod cli;
 
-use std::io::Write as _;
+use std::cell::OnceCell;
 use std::process::ExitCode;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
 use wallhaul::app::{self, World};
-use wallhaul::config::options::Choice;
-use wallhaul::config::{Options, file};
+use wallhaul::config::Options;
 use wallhaul::engine::Shutdown;
 use wallhaul::exit::{Exit, Signal};
-use wallhaul::report;
 
-use crate::cli::{Cli, Command, ConfigFile, LedgerCommand, SitesCommand};
+use crate::cli::{Cli, Collection, Command, LedgerCommand, SitesCommand};
 
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
@@ -34,62 +31,70 @@ fn main() -> ExitCode {
 fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
     match command {
         Command::Fetch { sites, options, config } => {
-            let options = with_file(*options, &config, world)?;
-            in_motion(|shutdown| app::fetch(sites, options, world, shutdown))
+            let options = config.under(*options, world.config_file.as_deref())?;
+            in_motion(world, |shutdown| app::fetch(sites, options, world, shutdown))
         }
-        Command::Urls { sites, pages, network, config } => {
-            let choice = Choice { pages, ..Choice::default() };
-            let said = Options { choice, network: *network, ..Options::default() };
-            let options = with_file(said, &config, world)?;
-            in_motion(|shutdown| app::urls(sites, options, world, shutdown))
+        Command::Urls { sites, paging, network, config } => {
+            let said = Options { paging, network: *network, ..Options::default() };
+            let options = config.under(said, world.config_file.as_deref())?;
+            in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
         Command::Sites { command: None | Some(SitesCommand::List) } => app::list_sites(),
         Command::Sites { command: Some(SitesCommand::Show { site }) } => app::show_site(&site),
-        Command::Ledger { command } => ledger(command),
+        Command::Ledger { command } => ledger(command, world),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "wallhaul", &mut script);
             app::print(&script)
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page).context("writing the manual page")?;
-            app::print(&page)
-        }
+        Command::Man { command } => manual(&command),
     }
 }
 
-fn ledger(command: LedgerCommand) -> anyhow::Result<Exit> {
+fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
+    let folder = |which: Collection| -> anyhow::Result<_> {
+        let said = Options { place: which.place, ..Options::default() };
+        Ok((which.site, which.config.under(said, world.config_file.as_deref())?.place))
+    };
     match command {
         LedgerCommand::List { which, state, json } => {
-            app::list_ledger(&which.site, which.place, None, state.map(Into::into), json)
+            let (site, place) = folder(which)?;
+            app::list_ledger(&site, &place, state.map(Into::into), json)
         }
-        LedgerCommand::Show { text, which, json } => app::show_ledger(&which.site, which.place, text, json),
-        LedgerCommand::Stats { which, json } => app::count_ledger(&which.site, which.place, json),
+        LedgerCommand::Show { text, which, json } => {
+            let (site, place) = folder(which)?;
+            app::show_ledger(&site, &place, text, json)
+        }
+        LedgerCommand::Stats { which, json } => {
+            let (site, place) = folder(which)?;
+            app::count_ledger(&site, &place, json)
+        }
     }
 }
 
-/// What was said by flag or variable, over what the configuration file says.
-fn with_file(said: Options, config: &ConfigFile, world: &World) -> anyhow::Result<Options> {
-    let path = match &config.config {
-        Some(path) => path.clone(),
-        None if config.no_config => return Ok(said),
-        None => match &world.config_file {
-            Some(path) if path.exists() => path.clone(),
-            Some(_) | None => return Ok(said),
-        },
-    };
-    let reading = || format!("reading the configuration file `{}`", path.display());
-    let text = std::fs::read_to_string(&path).with_context(reading)?;
-    let below = file::read(&text).with_context(reading)?;
-    Ok(Options::over(said, below))
+/// Prints the manual page of the program, or of the command at the end of `path`.
+fn manual(path: &[String]) -> anyhow::Result<Exit> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let command = path.iter().try_fold(&program, |command, name| command.find_subcommand(name));
+    let unknown = || format!("there is no command `{}`: see `wallhaul --help`", path.join(" "));
+    let mut page = Vec::new();
+    let manual = clap_mangen::Man::new(command.with_context(unknown)?.clone());
+    manual.render(&mut page).context("writing the manual page")?;
+    app::print(&page)
 }
 
 /// How long images in hand may take to finish after a first signal.
 const GRACE: Duration = Duration::from_secs(3);
 
+/// How long the end of a run that drops what is in hand may take: a flush, a summary.
+const LAST_WORDS: Duration = Duration::from_millis(700);
+
 /// Runs what waits for the network, until it ends or a signal ends it.
-fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(work: impl FnOnce(Shutdown) -> F) -> anyhow::Result<Exit> {
+fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
+    world: &World,
+    work: impl FnOnce(Shutdown) -> F,
+) -> anyhow::Result<Exit> {
     raise_descriptor_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // Few threads: work waits for the network, and disk work that blocks comes in groups.
@@ -99,31 +104,42 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(work: impl FnOnce(Shutdow
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    let told = Arc::new(OnceLock::new());
+    let told = OnceCell::new();
     let shutdown = Shutdown::default();
     let ended = runtime.block_on(async {
-        tokio::spawn(listen(shutdown.clone(), Arc::clone(&told)).context("listening for signals")?);
-        work(shutdown).await
+        let ended = signalled(world, shutdown.clone(), &told).context("listening for signals")?;
+        tokio::select! {
+            ended = work(shutdown) => ended,
+            // The signal says how it ended.
+            () = ended => Ok(Exit::Done),
+        }
     });
     // A page cache write or a flush that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     match told.get() {
-        Some(&signal) => ended.map(|exit| exit.or_worse(Exit::Signal(signal))),
+        Some(&signal) => Ok(ended.unwrap_or_else(|error| app::tell(&error)).or_worse(Exit::Signal(signal))),
         None => ended,
     }
 }
 
-/// The first signal stops the run, the second, or the end of the grace, drops what is in hand.
-fn listen(shutdown: Shutdown, told: Arc<OnceLock<Signal>>) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+/// The first signal stops the run, the second, or the end of the grace, drops what is in hand. Returns when a run
+/// that was aborted has not ended soon after: whoever reads what it tells has stopped reading, or a disk hangs.
+/// It may be left at any moment, and the next one goes on.
+fn signalled<'a>(
+    world: &World,
+    shutdown: Shutdown,
+    told: &'a OnceCell<Signal>,
+) -> anyhow::Result<impl Future<Output = ()> + 'a> {
+    let heeded = |kind: SignalKind| world.heeds(kind.as_raw_value()).then(|| signal(kind)).transpose();
+    let mut hangup = heeded(SignalKind::hangup())?;
+    let mut interrupt = heeded(SignalKind::interrupt())?;
+    let mut terminate = heeded(SignalKind::terminate())?;
     Ok(async move {
         let mut next = async || {
             tokio::select! {
-                _ = hangup.recv() => Signal::Hangup,
-                _ = interrupt.recv() => Signal::Interrupt,
-                _ = terminate.recv() => Signal::Terminate,
+                () = received(&mut hangup) => Signal::Hangup,
+                () = received(&mut interrupt) => Signal::Interrupt,
+                () = received(&mut terminate) => Signal::Terminate,
             }
         };
         let first = next().await;
@@ -131,7 +147,18 @@ fn listen(shutdown: Shutdown, told: Arc<OnceLock<Signal>>) -> anyhow::Result<imp
         shutdown.stop();
         let _ = tokio::time::timeout(GRACE, next()).await;
         shutdown.abort();
+        tokio::time::sleep(LAST_WORDS).await;
     })
+}
+
+/// Returns when the signal arrived; never for one that is not listened to. Cancel-safe.
+async fn received(listener: &mut Option<tokio::signal::unix::Signal>) {
+    match listener {
+        Some(listener) => {
+            listener.recv().await;
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Each worker holds a socket and a file: what the system allows at most is taken.
@@ -144,17 +171,5 @@ fn raise_descriptor_limit() {
 }
 
 fn finish(ended: anyhow::Result<Exit>) -> ExitCode {
-    let exit = match ended {
-        Ok(exit) => exit,
-        Err(error) => {
-            let exit = Exit::of_error(&error);
-            if exit != Exit::Closed {
-                let told = report::escape(&format!("{error:#}")).into_owned();
-                // Where nobody listens nothing can be said.
-                let _ = writeln!(std::io::stderr(), "error: {told}");
-            }
-            exit
-        }
-    };
-    exit.into()
+    ended.unwrap_or_else(|error| app::tell(&error)).into()
 }

@@ -70,9 +70,10 @@ impl Parts {
         fs::create_dir_all(folder)?;
         let parts = Self { folder: folder.into(), boot: boot.into() };
         for entry in fs::read_dir(folder)? {
-            let path = entry?.path();
-            let part = path.with_extension("part");
-            if parts.note(&part).is_none() {
+            let entry = entry?;
+            let path = entry.path();
+            // A folder here is none of ours.
+            if !entry.file_type()?.is_dir() && parts.note(&path.with_extension("part")).is_none() {
                 remove(&path)?;
             }
         }
@@ -96,7 +97,7 @@ impl Parts {
         }
         if let Some(note) = self.note(&path) {
             let (file, written) = reread(&path, &mut watch)?;
-            if written <= note.length {
+            if (1..=note.length).contains(&written) {
                 return Ok((self.part(file, path, written, true, watch), Some(note)));
             }
             watch.restart();

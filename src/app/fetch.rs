@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
-use super::World;
 use super::visit::{Visit, sites};
-use crate::config::{Options, PageRange, Settings};
-use crate::engine::{self, Haul, Pages, Quota, Scan, Shutdown};
+use super::{World, tell};
+use crate::config::{Options, Settings};
+use crate::engine::{self, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
 use crate::exit::Exit;
 use crate::fetch::Retry;
@@ -23,11 +23,12 @@ use crate::queue::{self, Feed, QueueError};
 use crate::report;
 use crate::sink::{self, Durability};
 
-/// Fetches what is new on the sites of these names, one site after another.
+/// Fetches what is new on the sites of these names, one site after another. What concerns one site alone is told,
+/// and the others go on.
 ///
 /// # Errors
 ///
-/// When something is wrong that concerns no single image: a definition, a folder, a ledger.
+/// When the options or a definition are wrong; nothing was fetched then.
 pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     let sites = sites(&names, &settings)?;
@@ -35,12 +36,12 @@ pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown
     let quota = Quota::new(settings.max_downloads);
     let mut exit = Exit::Done;
     for site in sites {
-        if shutdown.is_stopping() {
+        if shutdown.is_stopping() || quota.is_spent() {
             break;
         }
         let visit = Visit::open(site, &settings, several).await?;
-        let ended = fetch_one(&visit, &settings, world, &quota, &shutdown).await?;
-        exit = exit.or_worse(ended);
+        let ended = fetch_one(&visit, &settings, world, &quota, &shutdown).await;
+        exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
     }
     Ok(exit)
 }
@@ -81,7 +82,7 @@ async fn haul(
     let ledger = ledger::open(&sink::ours(&visit.directory), settings.durability == Durability::Group)?;
     let queue = queue::open(&memory(), capacity(settings.jobs))?;
     events.emit(started(visit, settings)).await;
-    let scan = scan(visit, settings, world, Arc::from(ledger), events.clone(), shutdown);
+    let scan = visit.scan(settings, world, Arc::from(ledger), events.clone(), shutdown);
     let haul = Haul {
         site: Arc::clone(&visit.site),
         fetcher: Arc::clone(&visit.fetcher),
@@ -110,7 +111,7 @@ async fn look(
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
     events.emit(started(visit, settings)).await;
     let feed = Box::new(WouldFetch(events.clone()));
-    engine::scan(scan(visit, settings, world, ledger, events, shutdown), feed).await?;
+    engine::scan(visit.scan(settings, world, ledger, events, shutdown), feed).await?;
     Ok(())
 }
 
@@ -122,27 +123,6 @@ impl Feed for WouldFetch {
     async fn push(&self, job: Job) -> Result<(), QueueError> {
         self.0.emit(Event::ImageFinished { key: job.key, outcome: Outcome::Filtered(Why::DryRun) }).await;
         Ok(())
-    }
-}
-
-pub(super) fn scan(
-    visit: &Visit,
-    settings: &Settings,
-    world: &World,
-    ledger: Arc<dyn Ledger>,
-    events: Events,
-    shutdown: &Shutdown,
-) -> Scan {
-    let PageRange { first, last } = settings.pages;
-    Scan {
-        site: Arc::clone(&visit.site),
-        fetcher: Arc::clone(&visit.fetcher),
-        ledger,
-        pages: Pages { first: first.unwrap_or_else(|| visit.site.start()), last },
-        ahead: engine::pages_ahead(settings.jobs),
-        clock: world.clock,
-        events,
-        shutdown: shutdown.clone(),
     }
 }
 

@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
-use std::path::PathBuf;
 
 use anyhow::bail;
 
 use super::print;
 use crate::config::options::Place;
-use crate::exit::Exit;
+use crate::exit::{Exit, OutputError};
 use crate::ledger::{self, Ledger, Row, Selection, State, Stats};
 use crate::report::escape;
 use crate::report::figures::{count, size};
@@ -20,15 +19,10 @@ use crate::sink;
 /// # Errors
 ///
 /// When there is no ledger, it cannot be read, or standard output cannot be written to.
-pub fn list_ledger(
-    site: &str,
-    place: Place,
-    like: Option<String>,
-    state: Option<State>,
-    json: bool,
-) -> anyhow::Result<Exit> {
+pub fn list_ledger(site: &str, place: &Place, state: Option<State>, json: bool) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
-    each(&*ledger, &Selection { like, state }, |row| if json { object(row) } else { Ok(line(row)) })?;
+    let selection = Selection { like: None, state };
+    each(&*ledger, &selection, |row| if json { object(row) } else { Ok(line(row)) })?;
     Ok(Exit::Done)
 }
 
@@ -37,7 +31,7 @@ pub fn list_ledger(
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn show_ledger(site: &str, place: Place, text: String, json: bool) -> anyhow::Result<Exit> {
+pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection { like: Some(text), state: None };
     let shown = each(&*ledger, &selection, |row| if json { object(row) } else { Ok(card(row)) })?;
@@ -49,14 +43,14 @@ pub fn show_ledger(site: &str, place: Place, text: String, json: bool) -> anyhow
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn count_ledger(site: &str, place: Place, json: bool) -> anyhow::Result<Exit> {
+pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exit> {
     let stats = open(site, place)?.stats()?;
     let text = if json { serde_json::to_string(&stats)? + "\n" } else { figures(&stats) };
     print(text.as_bytes())
 }
 
-fn open(site: &str, place: Place) -> anyhow::Result<Box<dyn Ledger>> {
-    let directory = place.directory.unwrap_or_else(|| PathBuf::from("wallpapers").join(site));
+fn open(site: &str, place: &Place) -> anyhow::Result<Box<dyn Ledger>> {
+    let directory = place.collection(site, false);
     match ledger::open_to_read(&sink::ours(&directory))? {
         Some(ledger) => Ok(ledger),
         None => bail!(
@@ -77,11 +71,11 @@ fn each(
     let mut written = Ok(());
     ledger.each(selection, &mut |row| {
         rows += 1;
-        written = shown(&row).and_then(|text| Ok(stdout.write_all(text.as_bytes())?));
+        written = shown(&row).and_then(|text| Ok(stdout.write_all(text.as_bytes()).map_err(OutputError::from)?));
         if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
     written?;
-    stdout.flush()?;
+    stdout.flush().map_err(OutputError::from)?;
     Ok(rows)
 }
 
@@ -92,7 +86,7 @@ fn object(row: &Row) -> anyhow::Result<String> {
 fn line(row: &Row) -> String {
     let bytes = row.content.map_or_else(|| "-".to_owned(), |content| content.bytes.to_string());
     let name = row.name.as_deref().or(row.cause.as_deref()).unwrap_or("-");
-    format!("{}\t{}\t{bytes}\t{}\t{}\n", row.at, state(row.state), escape(name), escape(row.key.address()))
+    format!("{}\t{}\t{bytes}\t{}\t{}\n", row.at, row.state.as_str(), escape(name), escape(row.key.address()))
 }
 
 fn card(row: &Row) -> String {
@@ -104,7 +98,7 @@ fn card(row: &Row) -> String {
         }
     };
     field("name", row.name.clone());
-    field("state", Some(state(row.state).to_owned()));
+    field("state", Some(row.state.as_str().to_owned()));
     field("at", Some(row.at.to_string()));
     field("address", Some(row.address.clone()));
     field("page", row.page.clone());
@@ -140,13 +134,4 @@ fn figures(stats: &Stats) -> String {
         field("fetched", format!("{first} to {last}"));
     }
     text
-}
-
-const fn state(state: State) -> &'static str {
-    match state {
-        State::Saved => "saved",
-        State::Placing => "placing",
-        State::Failed => "failed",
-        State::Gone => "gone",
-    }
 }

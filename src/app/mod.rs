@@ -15,7 +15,8 @@ pub use sites::{list_sites, show_site};
 pub use urls::urls;
 pub use world::World;
 
-use crate::exit::Exit;
+use crate::exit::{Drawn, Exit, OutputError};
+use crate::report::escape;
 
 /// Prints what is a command's whole work.
 ///
@@ -24,7 +25,20 @@ use crate::exit::Exit;
 /// When standard output cannot be written to.
 pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text)?;
-    stdout.flush()?;
+    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(OutputError::from)?;
     Ok(Exit::Done)
+}
+
+/// Tells of an error on stderr, and says what it comes to. That nobody reads our output is not worth a word.
+pub fn tell(error: &anyhow::Error) -> Exit {
+    let exit = Exit::of_error(error);
+    let told = match error.downcast_ref() {
+        Some(Drawn(text)) => text.trim_end().to_owned(),
+        None => format!("error: {}", escape(&format!("{error:#}"))),
+    };
+    if exit != Exit::Closed {
+        // Where nobody listens nothing can be said.
+        let _ = writeln!(std::io::stderr(), "{told}");
+    }
+    exit
 }

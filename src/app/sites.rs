@@ -28,8 +28,9 @@ pub fn list_sites() -> anyhow::Result<Exit> {
 ///
 /// When there is no such site, or standard output cannot be written to.
 pub fn show_site(name: &str) -> anyhow::Result<Exit> {
-    let found = site::shipped().iter().find(|(shipped, _text)| *shipped == name);
-    let (_name, text) =
-        found.with_context(|| format!("there is no site `{}`: see `wallhaul sites`", name.escape_debug()))?;
+    // Asked by its name, so that a name nearly right is told.
+    let site = Site::shipped(name)?;
+    let shipped = site::shipped().iter().find(|(shipped, _text)| *shipped == site.id().as_str());
+    let (_name, text) = shipped.context("a site that ships has a text")?;
     print(text.as_bytes())
 }

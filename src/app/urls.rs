@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use url::Url;
 
 use super::World;
-use super::fetch::scan;
 use super::visit::{Visit, sites};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown};
 use crate::event::Events;
-use crate::exit::Exit;
+use crate::exit::{Exit, OutputError};
 use crate::fetch::Fetcher;
 use crate::job::Job;
 use crate::ledger;
@@ -38,12 +38,12 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
         let broken = Arc::new(Mutex::new(None));
         let feed =
             Printer { site: Arc::clone(&visit.site), fetcher: Arc::clone(&visit.fetcher), broken: Arc::clone(&broken) };
-        let scan = scan(&visit, &settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
+        let scan = visit.scan(&settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
         let listed = engine::scan(scan, Box::new(feed)).await;
         let tally = dispatch.await.context("reporting")?;
         listed?;
         if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(anyhow::Error::new(error).context("writing to standard output"));
+            return Err(OutputError::from(error).into());
         }
         exit = exit.or_worse(Exit::of_tally(&tally));
     }
@@ -63,10 +63,17 @@ impl Feed for Printer {
         let candidates = self.site.candidates(&job.image).unwrap_or_default();
         let Some(original) = candidates.first() else { return Ok(()) };
         let address = self.fetcher.asked(&original.address);
-        let mut stdout = io::stdout().lock();
-        writeln!(stdout, "{address}").and_then(|()| stdout.flush()).map_err(|error| {
+        // A reader that stopped reading makes this wait, and signals are served meanwhile.
+        let written = tokio::task::spawn_blocking(move || print(&address)).await;
+        written.unwrap_or_else(|lost| Err(io::Error::other(lost))).map_err(|error| {
             *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             QueueError::Closed
         })
     }
+}
+
+fn print(address: &Url) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{address}")?;
+    stdout.flush()
 }

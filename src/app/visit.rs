@@ -1,14 +1,20 @@
 //! A visit to a site: its definition, the door to it, the folder its collection lies in.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use crate::config::Settings;
+use super::World;
+use crate::config::{PageRange, Settings};
 use crate::demo::{self, Gallery, Served};
+use crate::engine::{self, Pages, Scan, Shutdown};
+use crate::event::Events;
+use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
+use crate::ledger::Ledger;
 use crate::site::Site;
 
 /// The site that is meant when none is named.
@@ -26,57 +32,95 @@ pub(super) struct Visit {
     _served: Option<Served>,
 }
 
-/// The definitions of the sites that were named, all of them read before the first one is asked.
-pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<Site>> {
-    let own = settings.site_file.as_deref().map(|path| own(path, settings)).transpose()?;
+/// A site that was named, before it is visited.
+pub(super) struct Named {
+    site: Site,
+    /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
+    own: bool,
+}
+
+/// The sites that were named, every definition read before the first one is asked.
+pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<Named>> {
+    let mut own = settings.site_file.as_deref().map(|path| own(path, settings)).transpose()?;
     if names.is_empty() {
         return Ok(vec![own.map_or_else(|| shipped(DEFAULT_SITE), Ok)?]);
     }
-    let mut own = own;
+    if names.len() > 1 && settings.base_url.is_some() {
+        bail!("--base-url is the mirror of one site: name one");
+    }
     let mut sites = Vec::with_capacity(names.len());
     for name in names {
-        sites.push(match own.take_if(|own| own.id().as_str() == name) {
+        sites.push(match own.take_if(|own| own.site.id().as_str() == name) {
             Some(own) => own,
             None => shipped(name)?,
         });
     }
     if let Some(unused) = own {
-        bail!("--site-file defines the site `{}`, which is not among those named", unused.id());
+        bail!("--site-file defines the site `{}`, which is not among those named", unused.site.id());
     }
     Ok(sites)
 }
 
 impl Visit {
-    /// Opens the door to `site`; the built-in one is served first.
-    pub(super) async fn open(site: Site, settings: &Settings, several: bool) -> anyhow::Result<Self> {
-        let served = match &settings.base_url {
-            None if site.id().as_str() == DEMO => {
-                Some(demo::serve(Gallery::demo()).await.context("serving the demo site")?)
-            }
-            Some(_) | None => None,
-        };
-        let mirror = served.as_ref().map(Served::address).or(settings.base_url.as_ref()).cloned();
-        let fetcher = Fetcher::new(&settings.fetch, &premises(&site, settings)?, mirror)?;
-        let directory = settings.collection(site.id(), several);
+    /// Opens the door to a site; the built-in one is served first.
+    pub(super) async fn open(named: Named, settings: &Settings, several: bool) -> anyhow::Result<Self> {
+        let premises = named.premises()?;
+        let site = named.site;
+        let mut asking = settings.fetch.clone();
+        let mut mirror = settings.base_url.clone();
+        let mut served = None;
+        if mirror.is_none() && site.id().as_str() == DEMO {
+            let demo = demo::serve(Gallery::demo()).await.context("serving the demo site")?;
+            mirror = Some(demo.address().clone());
+            // No proxy reaches the loopback of this machine.
+            asking.proxies = false;
+            served = Some(demo);
+        }
+        let fetcher = Fetcher::new(&asking, &premises, mirror)?;
+        let directory = settings.place.collection(site.id().as_str(), several);
         Ok(Self { site: Arc::new(site), fetcher: Arc::new(fetcher), directory, _served: served })
+    }
+
+    /// What it takes to find the site's images.
+    pub(super) fn scan(
+        &self,
+        settings: &Settings,
+        world: &World,
+        ledger: Arc<dyn Ledger>,
+        events: Events,
+        shutdown: &Shutdown,
+    ) -> Scan {
+        let PageRange { first, last } = settings.pages;
+        Scan {
+            site: Arc::clone(&self.site),
+            fetcher: Arc::clone(&self.fetcher),
+            ledger,
+            pages: Pages { first: first.unwrap_or_else(|| self.site.start()), last },
+            ahead: engine::pages_ahead(settings.jobs),
+            clock: world.clock,
+            events,
+            shutdown: shutdown.clone(),
+        }
     }
 }
 
-/// Where the site lies. A definition of the user's own names its hosts himself, so they may be private.
-fn premises(site: &Site, settings: &Settings) -> anyhow::Result<Premises> {
-    let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
-    let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
-    let named = if settings.site_file.is_some() { hosts.iter().map(|host| on(host)).collect() } else { Ok(Vec::new()) };
-    Ok(Premises { pages: site.base().clone(), images: on(site.image_host())?, hosts, named: named? })
+impl Named {
+    fn premises(&self) -> anyhow::Result<Premises> {
+        let site = &self.site;
+        let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
+        let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
+        let named = if self.own { hosts.iter().map(|host| on(host)).collect() } else { Ok(Vec::new()) };
+        Ok(Premises { pages: site.base().clone(), images: on(site.image_host())?, hosts, named: named? })
+    }
 }
 
-fn shipped(name: &str) -> anyhow::Result<Site> {
-    Ok(Site::shipped(name)?)
+fn shipped(name: &str) -> anyhow::Result<Named> {
+    Ok(Named { site: Site::shipped(name)?, own: false })
 }
 
-fn own(path: &Path, settings: &Settings) -> anyhow::Result<Site> {
-    let text =
-        std::fs::read_to_string(path).with_context(|| format!("reading the site definition `{}`", path.display()))?;
-    Site::from_toml(&text)
-        .map_err(|error| anyhow::anyhow!("{}", error.told(&path.display().to_string(), settings.telling.coloured())))
+fn own(path: &Path, settings: &Settings) -> anyhow::Result<Named> {
+    let file = path.display().to_string();
+    let text = fs::read_to_string(path).with_context(|| format!("reading the site definition `{file}`"))?;
+    let site = Site::from_toml(&text).map_err(|error| Drawn(error.told(&file, settings.telling.coloured())))?;
+    Ok(Named { site, own: true })
 }

@@ -18,6 +18,9 @@ pub struct World {
     pub config_file: Option<PathBuf>,
     /// Tells one start of the system from another; empty where the system does not say.
     pub boot: String,
+    /// The signals that were ignored when the program started, a bit each from the lowest number on: under
+    /// `nohup`, or in the background of a script, they are not to end it.
+    pub ignored_signals: u64,
     /// What time it is.
     pub clock: fn() -> Timestamp,
 }
@@ -37,9 +40,23 @@ impl World {
             },
             config_file: folders.map(|folders| folders.config_dir().join("wallhaul").join("config.toml")),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+            ignored_signals: ignored_signals().unwrap_or(0),
             clock: Timestamp::now,
         }
     }
+
+    /// Whether the signal of this number is to be heeded.
+    pub fn heeds(&self, signal: i32) -> bool {
+        let bit = u32::try_from(signal - 1).ok().and_then(|place| 1_u64.checked_shl(place));
+        bit.is_some_and(|bit| self.ignored_signals & bit == 0)
+    }
+}
+
+/// Reads the kernel's mask; `None` where there is none to read.
+fn ignored_signals() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 fn terminal_size() -> Option<Size> {

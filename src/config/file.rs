@@ -1,12 +1,48 @@
 //! The configuration file: a key for every long flag, each value read by the flag's own parser.
 
+use std::fs;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args as _, Command, FromArgMatches as _};
+use anyhow::Context as _;
+use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
 use super::Options;
+
+/// Where options are read from below the flags and the environment.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Configuration")]
+pub struct Source {
+    /// Read this file in place of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
+    #[arg(long, value_name = "FILE", env = "WALLHAUL_CONFIG", hide_env = true)]
+    config: Option<PathBuf>,
+    /// Read no configuration file
+    #[arg(long)]
+    no_config: bool,
+}
+
+impl Source {
+    /// What was said by flag or variable, over what the file says; without one that was named, the `usual` one
+    /// is read if it is there.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or a line of it cannot be taken.
+    pub fn under(&self, said: Options, usual: Option<&Path>) -> anyhow::Result<Options> {
+        let path = match (&self.config, usual) {
+            _ if self.no_config => return Ok(said),
+            (Some(path), _) => path,
+            (None, Some(path)) if path.exists() => path,
+            (None, _) => return Ok(said),
+        };
+        let reading = || format!("reading the configuration file `{}`", path.display());
+        let text = fs::read_to_string(path).with_context(reading)?;
+        let below = read(&text).with_context(reading)?;
+        Ok(Options::over(said, below))
+    }
+}
 
 /// A line of a configuration file that cannot be taken.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -2,8 +2,9 @@
 //!
 //! Every long flag is also the variable `WALLHAUL_FLAG_NAME` and the key `flag-name` of the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use url::Url;
 
@@ -15,6 +16,9 @@ pub struct Options {
     /// Where the collection lies.
     #[command(flatten)]
     pub place: Place,
+    /// Which pages are read.
+    #[command(flatten)]
+    pub paging: Paging,
     /// What is fetched.
     #[command(flatten)]
     pub choice: Choice,
@@ -26,16 +30,22 @@ pub struct Options {
     pub network: Network,
 }
 
-/// Where the collection lies, and how it is kept.
+/// Where the collection lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
 pub struct Place {
     /// Where the collection lies [default: ./wallpapers/SITE]
     #[arg(short, long, value_name = "DIR", env = "WALLHAUL_DIRECTORY", hide_env = true)]
     pub directory: Option<PathBuf>,
-    /// Make images durable a group at a time, or leave that to the system [default: group]
-    #[arg(long, value_name = "WHEN", value_enum, env = "WALLHAUL_SYNC", hide_env = true)]
-    pub sync: Option<SyncWhen>,
+}
+
+/// Which listing pages are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "What to fetch")]
+pub struct Paging {
+    /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
+    #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true, env = "WALLHAUL_PAGES", hide_env = true)]
+    pub pages: Option<PageRange>,
 }
 
 /// What is fetched.
@@ -45,14 +55,11 @@ pub struct Choice {
     /// Images at a time [default: 8]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), env = "WALLHAUL_JOBS", hide_env = true)]
     pub jobs: Option<u16>,
-    /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
-    #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true, env = "WALLHAUL_PAGES", hide_env = true)]
-    pub pages: Option<PageRange>,
     /// Stop, successfully, after this many new images
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_DOWNLOADS", hide_env = true)]
     pub max_downloads: Option<u64>,
     /// Say what would be fetched, and write nothing
-    #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
+    #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
     /// Refuse images of more bytes [default: 100M]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MAX_SIZE", hide_env = true)]
@@ -60,6 +67,9 @@ pub struct Choice {
     /// Refuse images that declare more pixels [default: 200000000]
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_PIXELS", hide_env = true)]
     pub max_pixels: Option<u64>,
+    /// Make images durable a group at a time, or leave that to the system [default: group]
+    #[arg(long, value_name = "WHEN", value_enum, help_heading = "Collection", env = "WALLHAUL_SYNC", hide_env = true)]
+    pub sync: Option<SyncWhen>,
 }
 
 /// How much is told, and how.
@@ -67,7 +77,7 @@ pub struct Choice {
 #[command(next_help_heading = "Telling")]
 pub struct Telling {
     /// One JSON event a line on standard output
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
     pub json: Option<bool>,
     /// How progress is shown [default: auto]
     #[arg(long, value_name = "HOW", value_enum, env = "WALLHAUL_PROGRESS", hide_env = true)]
@@ -76,7 +86,7 @@ pub struct Telling {
     #[arg(long, value_name = "WHEN", value_enum, env = "WALLHAUL_COLOR", hide_env = true)]
     pub color: Option<ColorWhen>,
     /// Say nothing but errors
-    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, env = "WALLHAUL_QUIET", hide_env = true)]
+    #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_QUIET", hide_env = true)]
     pub quiet: Option<bool>,
     /// Say more: a line for each page, image and retry; twice, everything
     #[arg(short, long, action = ArgAction::Count, env = "WALLHAUL_VERBOSE", hide_env = true)]
@@ -121,10 +131,10 @@ pub struct Network {
     #[arg(long, value_name = "FILE", env = "WALLHAUL_CA_CERTIFICATE", hide_env = true)]
     pub ca_certificate: Vec<PathBuf>,
     /// Check no certificates at all
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, env = "WALLHAUL_INSECURE", hide_env = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_INSECURE", hide_env = true)]
     pub insecure: Option<bool>,
     /// Let images come over HTTP/2 where a server offers it
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", hide_possible_values = true, env = "WALLHAUL_HTTP2", hide_env = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_HTTP2", hide_env = true)]
     pub http2: Option<bool>,
     /// What the program calls itself [default: wallhaul/VERSION (+homepage)]
     #[arg(long, value_name = "TEXT", env = "WALLHAUL_USER_AGENT", hide_env = true)]
@@ -179,9 +189,10 @@ pub enum RobotsHow {
 impl Options {
     /// What holds when both were said: `said` wins over `below`, option by option.
     pub fn over(said: Self, below: Self) -> Self {
-        let Self { place, choice, telling, network } = said;
+        let Self { place, paging, choice, telling, network } = said;
         Self {
             place: place.over(below.place),
+            paging: Paging { pages: paging.pages.or(below.paging.pages) },
             choice: choice.over(below.choice),
             telling: telling.over(below.telling),
             network: network.over(below.network),
@@ -190,22 +201,31 @@ impl Options {
 }
 
 impl Place {
+    /// The folder of `site`'s collection; one of `several` has a folder of its own inside what the user said.
+    pub fn collection(&self, site: &str, several: bool) -> PathBuf {
+        match &self.directory {
+            Some(directory) if several => directory.join(site),
+            Some(directory) => directory.clone(),
+            None => Path::new("wallpapers").join(site),
+        }
+    }
+
     fn over(self, below: Self) -> Self {
-        let Self { directory, sync } = self;
-        Self { directory: directory.or(below.directory), sync: sync.or(below.sync) }
+        let Self { directory } = self;
+        Self { directory: directory.or(below.directory) }
     }
 }
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { jobs, pages, max_downloads, dry_run, max_size, max_pixels } = self;
+        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = self;
         Self {
             jobs: jobs.or(below.jobs),
-            pages: pages.or(below.pages),
             max_downloads: max_downloads.or(below.max_downloads),
             dry_run: dry_run.or(below.dry_run),
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
+            sync: sync.or(below.sync),
         }
     }
 }

@@ -1,16 +1,15 @@
 //! What holds: every option answered, by what was said or by its default.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use url::Url;
 
-use super::options::{Choice, ColorWhen, Network, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
+use super::options::{Choice, ColorWhen, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
 use super::{Header, Options, PageRange, Period, Size};
 use crate::fetch::{FetchSettings, Robots};
-use crate::job::SiteId;
 use crate::report::{self, Progress, Stderr, When};
 use crate::sink::Durability;
 use crate::verify::Limits;
@@ -18,8 +17,8 @@ use crate::verify::Limits;
 /// What a run goes by. No setting is absent but where absence means something.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where the collection lies, where the default will not do.
-    pub directory: Option<PathBuf>,
+    /// Where collections lie.
+    pub place: Place,
     /// Whether what is placed is made durable.
     pub durability: Durability,
     /// Images at a time.
@@ -50,13 +49,12 @@ const JOBS: u16 = 8;
 impl Settings {
     /// Answers every option that was not said. `stderr` and `clock` are the world's.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
-        let Options { place, choice, telling, network } = options;
-        let Place { directory, sync } = place;
-        let Choice { jobs, pages, max_downloads, dry_run, max_size, max_pixels } = choice;
+        let Options { place, paging: Paging { pages }, choice, telling, network } = options;
+        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
-            directory,
+            place,
             durability: match sync.unwrap_or(SyncWhen::Group) {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,
@@ -70,15 +68,6 @@ impl Settings {
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
             fetch: asked(network, jobs, max_size),
-        }
-    }
-
-    /// Where the collection of `site` lies; one of `several` has a folder of its own inside what the user said.
-    pub fn collection(&self, site: &SiteId, several: bool) -> PathBuf {
-        match &self.directory {
-            Some(directory) if several => directory.join(site.as_str()),
-            Some(directory) => directory.clone(),
-            None => Path::new("wallpapers").join(site.as_str()),
         }
     }
 }
@@ -144,5 +133,6 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         connections: connections.get(),
         headers: header.into_iter().map(|Header { name, value }| (name, value)).collect(),
         wait: period(wait, Duration::ZERO),
+        proxies: true,
     }
 }

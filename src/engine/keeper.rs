@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::line::{Arrivals, Finished, Kept};
-use super::{EngineError, Haul};
+use super::{EngineError, Haul, Shutdown};
 use crate::event::{Event, Events};
 use crate::job::ImageName;
 use crate::ledger::{Berth, Intent, Ledger, Origin, Record};
@@ -27,6 +27,7 @@ pub(super) struct Keeper {
     sink: Arc<dyn Sink>,
     clock: fn() -> Timestamp,
     events: Events,
+    shutdown: Shutdown,
 }
 
 impl Keeper {
@@ -37,18 +38,23 @@ impl Keeper {
             sink: Arc::clone(&haul.sink),
             clock: haul.clock,
             events: haul.events.clone(),
+            shutdown: haul.shutdown.clone(),
         }
     }
 
     /// Keeps group after group until the workers are gone.
     pub(super) async fn run(self, mut arrivals: Arrivals) -> Result<(), EngineError> {
+        // Once the run is aborted no new group is begun: what is left of it goes back to the queue.
         while let Some(group) = arrivals.group().await {
+            if self.shutdown.is_aborting() {
+                break;
+            }
             self.keep(group).await?;
         }
         Ok(())
     }
 
-    /// Data on disk, promises, names, folder on disk, rows, leases, in this order: a kill between any two of
+    /// Promises, data on disk, names, folder on disk, rows, leases, in this order: a kill between any two of
     /// them repeats work and loses none.
     async fn keep(&self, group: Vec<Finished>) -> Result<(), EngineError> {
         let now = (self.clock)();
@@ -128,7 +134,6 @@ impl Keeper {
         let key = lease.job.key.clone();
         match outcome {
             Outcome::Saved(saved) => Some(Record::Saved { key, name: saved.name.clone() }),
-            Outcome::Failed(failure) if failure.stage == Stage::Place => Some(Record::Unplaced { key }),
             Outcome::Failed(failure) => {
                 let until = failure.gone.then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
                 let site = self.site.id().clone();

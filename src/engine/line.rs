@@ -62,9 +62,9 @@ impl Line {
         InHand(Arc::clone(&self.in_hand))
     }
 
-    pub(super) async fn hand_over(&self, finished: Finished) {
-        // A keeper that is gone has told its error; dropped here, the lease goes back.
-        let _ = self.finished.send(finished).await;
+    /// Hands over; false when the keeper is gone.
+    pub(super) async fn hand_over(&self, finished: Finished) -> bool {
+        self.finished.send(finished).await.is_ok()
     }
 }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-pub use producer::{Ending, Listing, Pages};
+pub use producer::Pages;
 pub use quota::Quota;
 pub use shutdown::Shutdown;
 
@@ -98,8 +98,8 @@ pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
 ///
 /// # Errors
 ///
-/// When the ledger or the queue breaks; an unreadable listing is the [`Listing`]'s to tell.
-pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineError> {
+/// When the ledger or the queue breaks; an unreadable listing is told as an event.
+pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
     producer::run(scan, feed).await
 }
 
@@ -108,39 +108,30 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineErro
 /// # Errors
 ///
 /// The first station that broke; the others have ended by then.
-pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<Listing, EngineError> {
-    let Ends { feed, drain } = queue;
-    let shutdown = scan.shutdown.clone();
-    let producer = tokio::spawn(producer::run(scan, feed));
-    let hauled = self::haul(haul, Arc::from(drain), jobs).await;
-    if hauled.is_err() {
-        shutdown.stop();
-    }
-    let listed = joined(producer.await);
-    hauled?;
-    listed
-}
-
-async fn haul(haul: Haul, drain: Arc<dyn Drain>, jobs: NonZeroUsize) -> Result<(), EngineError> {
+pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
+    // First of all: what a killed run had named is known then.
     recover(&*haul.ledger, &*haul.sink).await?;
-    let shutdown = haul.shutdown.clone();
-    let (line, finished) = line::line();
-    let keeper = tokio::spawn(keeper::Keeper::new(&haul).run(finished));
-    let mut workers = JoinSet::new();
+    let shutdown = scan.shutdown.clone();
+    let mut stations = JoinSet::new();
+    stations.spawn(producer::run(scan, queue.feed));
+    let (line, arrivals) = line::line();
+    stations.spawn(keeper::Keeper::new(&haul).run(arrivals));
+    let drain: Arc<dyn Drain> = Arc::from(queue.drain);
     for _ in 0..jobs.get() {
-        workers.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
+        stations.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
     }
-    // The workers hold the last ends of all three lines: when they are done, the keeper and the events end too.
+    // The stations hold the last ends of all three lines: each ends when those before it did.
     drop((haul, drain, line));
-    let mut worked = Ok(());
-    while let Some(ended) = workers.join_next().await {
+    let mut ran = Ok(());
+    while let Some(ended) = stations.join_next().await {
         let ended = joined(ended);
         if ended.is_err() {
-            shutdown.stop();
+            // Nothing can be kept any more, so nothing more is asked for.
+            shutdown.abort();
         }
-        worked = worked.and(ended);
+        ran = ran.and(ended);
     }
-    joined(keeper.await).and(worked)
+    ran
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.
@@ -148,9 +139,11 @@ async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError
     let mut records = Vec::new();
     for unfinished in ledger.unfinished().await? {
         let key = unfinished.key;
-        records.push(match sink.holds(&unfinished.name, &unfinished.content).await? {
-            Some(name) => Record::Saved { key, name },
-            None => Record::Unplaced { key },
+        records.push(match sink.holds(&unfinished.name, &unfinished.content).await {
+            Ok(Some(name)) => Record::Saved { key, name },
+            // What cannot be read is not what was promised.
+            Ok(None) | Err(SinkError::Name { .. }) => Record::Unplaced { key },
+            Err(broken) => return Err(broken.into()),
         });
     }
     if records.is_empty() {

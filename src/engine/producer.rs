@@ -24,27 +24,12 @@ pub struct Pages {
     pub last: Option<u32>,
 }
 
-/// How the reading of a listing ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listing {
-    /// Pages with images that were read.
-    pub pages: u32,
-    /// Why no more were.
-    pub ending: Ending,
-}
-
 /// Why a listing was read no further.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+enum Ending {
     /// There is no more, or no more was wanted: the reason.
     Reached(String),
     /// The page could not be read, or no longer looks like the site.
-    Failed {
-        /// The page.
-        page: Url,
-        /// What went wrong.
-        cause: String,
-    },
+    Failed { page: Url, cause: String },
     /// The run ended first.
     Stopped,
 }
@@ -52,17 +37,19 @@ pub enum Ending {
 /// So many pages in a row that show only what earlier ones showed mean that the site repeats itself.
 const PAGES_WITHOUT_NEWS: u32 = 2;
 
-pub(super) async fn run(scan: Scan, feed: Box<dyn Feed>) -> Result<Listing, EngineError> {
+/// Walks the listing; how it ended is told as an event.
+pub(super) async fn run(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
     let events = scan.events.clone();
     let mut producer = Producer { scan, feed, seen: Seen::default(), pages: 0 };
-    let ending = producer.walk().await?;
-    let pages = producer.pages;
-    match ending.clone() {
-        Ending::Reached(because) => events.emit(Event::ListingEnded { pages, because }).await,
+    match producer.walk().await? {
+        Ending::Reached(because) => {
+            let pages = producer.pages;
+            events.emit(Event::ListingEnded { pages, because }).await;
+        }
         Ending::Failed { page, cause } => events.emit(Event::ListingFailed { page, cause }).await,
         Ending::Stopped => {}
     }
-    Ok(Listing { pages, ending })
+    Ok(())
 }
 
 struct Producer {
@@ -90,8 +77,9 @@ impl Producer {
                 Err(ending) => return Ok(ending),
             };
             self.pages += 1;
-            let Some(news) = self.hand_on(number, address, listing).await? else {
-                return Ok(Ending::Stopped);
+            let news = match self.hand_on(number, address, listing).await? {
+                Ok(news) => news,
+                Err(ending) => return Ok(ending),
             };
             without_news = if news == 0 { without_news + 1 } else { 0 };
             if without_news == PAGES_WITHOUT_NEWS {
@@ -121,9 +109,14 @@ impl Producer {
         }
     }
 
-    /// Hands on what is new on a page, and answers with how much this run had not seen before; `None` when
-    /// nobody takes jobs any more.
-    async fn hand_on(&mut self, number: u32, page: Url, listing: ListingPage) -> Result<Option<usize>, EngineError> {
+    /// Hands on what is new on a page, and answers with how much this run had not seen before, or with why the
+    /// listing ends here.
+    async fn hand_on(
+        &mut self,
+        number: u32,
+        page: Url,
+        listing: ListingPage,
+    ) -> Result<Result<usize, Ending>, EngineError> {
         let passed_over = listing.health.bare + listing.health.odd;
         if passed_over > 0 {
             let message = format!("{page}: {passed_over} of its items have no address that can be asked for");
@@ -134,11 +127,18 @@ impl Producer {
         let found = sorted.new.len() + sorted.unruly.len();
         let asked = sorted.new.iter().map(|(job, stem)| (job.key.clone(), stem.clone())).collect();
         let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
-        let read = Event::PageRead { page, number, found, known: known.len(), repeated: shown - found };
+        let (known_here, repeated) = (known.len(), shown - found);
+        let read = Event::PageRead { page: page.clone(), number, found, known: known_here, repeated };
         self.scan.events.emit(read).await;
-        for key in sorted.unruly {
-            let outcome = Outcome::Filtered(Why::NoRule);
+        // Judged by the first page alone: a rule that fits nothing there no longer fits the site.
+        let misfit = sorted.unruly.first().filter(|_| self.pages == 1 && sorted.new.is_empty());
+        let misfit = misfit.map(|(_key, why)| format!("not one of the {found} thumbs on it has an original: {why}"));
+        for (key, why) in sorted.unruly {
+            let outcome = Outcome::Filtered(why);
             self.scan.events.emit(Event::ImageFinished { key, outcome }).await;
+        }
+        if let Some(cause) = misfit {
+            return Ok(Err(Ending::Failed { page, cause }));
         }
         for (job, _stem) in sorted.new {
             if known.contains_key(&job.key) {
@@ -146,16 +146,16 @@ impl Producer {
             }
             let pushed = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(None),
+                () = self.scan.shutdown.stopping() => return Ok(Err(Ending::Stopped)),
                 pushed = self.feed.push(job) => pushed,
             };
             match pushed {
                 Ok(()) => {}
-                Err(QueueError::Closed) => return Ok(None),
+                Err(QueueError::Closed) => return Ok(Err(Ending::Stopped)),
                 Err(broken) => return Err(broken.into()),
             }
         }
-        Ok(Some(found))
+        Ok(Ok(found))
     }
 
     /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
@@ -164,17 +164,19 @@ impl Producer {
         let mut sorted = Sorted::default();
         for image in images {
             let image = self.scan.fetcher.home(image);
-            let candidates = site.candidates(&image).unwrap_or_default();
-            let original = candidates.first().map(|candidate| &candidate.address);
-            let key = ImageKey::new(site.id(), original.unwrap_or(&image.thumb));
+            let candidates = site.candidates(&image);
+            let original = candidates.and_then(|candidates| candidates.into_iter().next().ok_or(Why::NoRule));
+            let address = original.as_ref().map_or(&image.thumb, |original| &original.address);
+            let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
             }
-            if let Some(original) = original {
-                let stem = site.stem(&image, original);
-                sorted.new.push((Job { key, image }, stem));
-            } else {
-                sorted.unruly.push(key);
+            match original {
+                Ok(original) => {
+                    let stem = site.stem(&image, &original.address);
+                    sorted.new.push((Job { key, image }, stem));
+                }
+                Err(why) => sorted.unruly.push((key, why)),
             }
         }
         sorted
@@ -185,8 +187,8 @@ impl Producer {
 #[derive(Default)]
 struct Sorted {
     new: Vec<(Job, Stem)>,
-    /// Those whose thumb no rule rewrites, by the thumb's address.
-    unruly: Vec<ImageKey>,
+    /// Those that have no original to ask for, by the thumb's address, and why.
+    unruly: Vec<(ImageKey, Why)>,
 }
 
 /// The keys this run has seen, eight bytes each: a million items must not cost a hundred megabytes.

@@ -26,6 +26,11 @@ impl Shutdown {
         self.stopping.is_cancelled()
     }
 
+    /// Whether images in hand are to be dropped.
+    pub fn is_aborting(&self) -> bool {
+        self.aborting.is_cancelled()
+    }
+
     /// Returns when no new work may begin. Cancel-safe.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;

@@ -41,7 +41,10 @@ impl Worker {
             let in_hand = self.line.in_hand();
             let ended = tokio::select! {
                 biased;
-                () = self.haul.shutdown.aborting() => return Ok(()),
+                () = self.haul.shutdown.aborting() => {
+                    self.leave(lease).await;
+                    return Ok(());
+                }
                 ended = self.fetch(&lease) => ended,
             };
             drop(in_hand);
@@ -59,26 +62,50 @@ impl Worker {
         }
     }
 
+    /// Leaves an image to the next run: its part stays, its lease goes back.
+    async fn leave(&self, lease: Lease) {
+        let key = lease.job.key.clone();
+        self.haul.events.emit(Event::ImageFinished { key, outcome: Outcome::Interrupted }).await;
+    }
+
     /// Hands the end of a job on: to the keeper, or back to the queue for another try.
     async fn hand_on(&self, lease: Lease, ended: Result<(Sound, Origin), Miss>) -> Result<(), EngineError> {
-        let kept = match ended {
-            Ok((sound, origin)) => Kept::Sound(Box::new((sound, origin))),
-            Err(miss) => {
-                self.haul.quota.give_back();
-                if let Some(broken) = miss.breaks_the_run() {
-                    return Err(broken.into());
+        let miss = match ended {
+            Ok((sound, origin)) => {
+                if self.haul.quota.spend() {
+                    self.haul.shutdown.stop();
                 }
-                let pause = self.pause(lease.attempt, &miss);
-                if let Some(after) = pause.filter(|_| !self.haul.shutdown.is_stopping()) {
-                    let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
-                    let retried = Event::FetchRetried { key, attempt: lease.attempt, cause, wait: after };
-                    self.haul.events.emit(retried).await;
-                    return Ok(lease.settle(Verdict::Again { after }).await?);
-                }
-                Kept::Not(miss.outcome(&lease))
+                return self.hand_over(lease, Kept::Sound(Box::new((sound, origin)))).await;
             }
+            Err(miss) => miss,
         };
-        self.line.hand_over(Finished { lease, kept }).await;
+        self.haul.quota.give_back();
+        if let Some(broken) = miss.breaks_the_run() {
+            return Err(broken.into());
+        }
+        match self.pause(lease.attempt, &miss) {
+            Some(_) if self.haul.shutdown.is_stopping() => {
+                self.leave(lease).await;
+                Ok(())
+            }
+            Some(after) => {
+                let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
+                let retried = Event::FetchRetried { key, attempt: lease.attempt, cause, wait: after };
+                self.haul.events.emit(retried).await;
+                Ok(lease.settle(Verdict::Again { after }).await?)
+            }
+            None => {
+                let outcome = miss.outcome(&lease);
+                self.hand_over(lease, Kept::Not(outcome)).await
+            }
+        }
+    }
+
+    /// Hands over to the keeper. One that is gone has told why; then nothing can be kept any more.
+    async fn hand_over(&self, lease: Lease, kept: Kept) -> Result<(), EngineError> {
+        if !self.line.hand_over(Finished { lease, kept }).await {
+            self.haul.shutdown.abort();
+        }
         Ok(())
     }
 
@@ -97,7 +124,7 @@ impl Worker {
         let Job { key, image } = &lease.job;
         self.haul.events.hint(Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
         let candidates = self.haul.site.candidates(image);
-        let candidates = candidates.map_err(|error| Miss::new(&image.thumb, Cause::Rewrite(error.to_string())))?;
+        let candidates = candidates.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
         let mut missed = None;
         for candidate in candidates {
             let address = candidate.address;
@@ -110,38 +137,51 @@ impl Worker {
                 Err(cause) => return Err(Miss::new(&address, cause)),
             }
         }
-        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite("no candidate".to_owned()))))
+        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite(Why::NoRule))))
     }
 
     /// Streams the original at `address` into a part and has it judged.
     async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Served), Cause> {
-        let (mut part, left) = self.haul.sink.parts().begin(key, Inspector::new(self.haul.limits))?;
-        let left = left.filter(|note| note.address == address.as_str());
-        if let Some(note) = left.as_ref().filter(|note| note.length == part.have()) {
+        let (mut part, mut left) = self.begin(key, address)?;
+        if let Some(note) = left.take_if(|note| note.length == part.have()) {
             // A run was killed between the last byte and the name: nothing needs to be asked for.
-            let served = Served { etag: Some(note.etag.clone()), last_modified: None };
-            return Ok((judge(part, Some(note.length))?, served));
+            if let Ok(sound) = judge(part, Some(note.length)) {
+                return Ok((sound, Served { etag: Some(note.etag), last_modified: None }));
+            }
+            (part, left) = self.begin(key, address)?;
         }
         let mut body = self.ask(address, &mut part, left.as_ref()).await?;
         let note = note(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
-            if let Some(flaw) = part.watch().flaw() {
-                return Err(Cause::Flaw(flaw.clone()));
+            if let Some(flaw) = part.watch().flaw().cloned() {
+                // Nobody may go on with what is wrong.
+                part.restart()?;
+                return Err(Cause::Flaw(flaw));
             }
             if let Some(note) = &note {
                 part.note(note)?;
             }
             if hinted.elapsed() >= HINT_EVERY {
                 hinted = Instant::now();
-                let (key, bytes, of) = (key.clone(), part.have(), body.length());
-                self.haul.events.hint(Event::FetchProgressed { key, bytes, of });
+                self.progressed(key, part.have(), body.length());
             }
         }
+        self.progressed(key, part.have(), Some(part.have()));
         let served =
             Served { etag: body.etag().map(str::to_owned), last_modified: body.last_modified().map(str::to_owned) };
         Ok((judge(part, body.length())?, served))
+    }
+
+    fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
+        self.haul.events.hint(Event::FetchProgressed { key: key.clone(), bytes, of });
+    }
+
+    /// Begins the image's part; with what must hold to go on, if an earlier try left one of this very address.
+    fn begin(&self, key: &ImageKey, address: &Url) -> Result<(Part<Inspector>, Option<Note>), Cause> {
+        let (part, left) = self.haul.sink.parts().begin(key, Inspector::new(self.haul.limits))?;
+        Ok((part, left.filter(|note| note.address == address.as_str())))
     }
 
     /// Asks for the image: for what `part` lacks, if the server still has what `left` says, else for all of it.
@@ -184,7 +224,7 @@ struct Miss {
 #[derive(Debug, thiserror::Error)]
 enum Cause {
     #[error("{0}")]
-    Rewrite(String),
+    Rewrite(Why),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("writing it: {0}")]
@@ -227,8 +267,8 @@ impl Miss {
 
     fn outcome(self, lease: &Lease) -> Outcome {
         let Self { address, cause } = self;
-        if let Cause::Rewrite(_) = cause {
-            return Outcome::Filtered(Why::NoRule);
+        if let Cause::Rewrite(why) = cause {
+            return Outcome::Filtered(why);
         }
         let gone = matches!(&cause, Cause::Fetch(error) if error.is_gone());
         let (stage, cause) = (cause.stage(), cause.to_string());

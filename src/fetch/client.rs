@@ -81,6 +81,7 @@ fn builder(settings: &FetchSettings, resolver: &Arc<Resolver>, tls: &ClientConfi
     } else {
         builder.tls_backend_preconfigured(tls.clone())
     };
+    let builder = if settings.proxies { builder } else { builder.no_proxy() };
     // Framing and flow control cost more than streams save where bodies are large.
     if settings.http2 { builder.http2_adaptive_window(true) } else { builder.http1_only() }
 }

@@ -79,6 +79,8 @@ pub struct FetchSettings {
     pub headers: Vec<(String, String)>,
     /// The least time between two requests to one host.
     pub wait: Duration,
+    /// Whether the proxies that the environment names are used.
+    pub proxies: bool,
 }
 
 /// What a robots.txt means to us.

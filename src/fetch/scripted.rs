@@ -200,6 +200,7 @@ pub(super) fn settings() -> FetchSettings {
         insecure: false,
         http2: false,
         robots: Robots::Ignore,
+        proxies: true,
         connections: 4,
         headers: Vec::new(),
         wait: Duration::ZERO,

@@ -331,7 +331,7 @@ pub enum LedgerError {
     /// The disk or the file system does not let it be read or written.
     #[error(
         "the ledger `{}` cannot be read or written ({reason}): make room, give permission, \
-         or keep it elsewhere with --state-dir",
+         or keep the collection on another disk",
         path.display()
     )]
     Storage {

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use super::frame::Frame;
 use super::lines::{self, Detail};
 use super::outlet::Outlet;
+use super::terminal::columns;
 use super::{Reporter, Size, Tally};
 use crate::event::Event;
 
@@ -82,16 +83,17 @@ impl Reporter for Bars {
     }
 
     fn tick(&mut self, tally: &Tally, since: Duration) -> io::Result<()> {
-        let size = self.screen.take_size((self.size)());
         self.frame.tick(tally, since);
         // The frame first: what is drawn again below the log must fit the window as it is now.
-        self.bar.set_message(self.frame.lines(tally, size).join("\n"));
+        self.bar.set_message(self.screen.lay((self.size)(), |size| self.frame.lines(tally, size)));
         self.print_log();
         self.screen.send()
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
-        self.log += &tally.summary(took, self.coloured);
+        if tally.has_begun() {
+            self.log += &tally.summary(took, self.coloured);
+        }
         self.clear()
     }
 }
@@ -113,18 +115,40 @@ struct Paper {
     outlet: Outlet,
     /// The size the frame was laid out for: a window resized since would make indicatif miscount its lines.
     size: Size,
+    /// How wide each line of the shown frame is.
+    shown: Vec<usize>,
+    /// Whether a line ended, and the cursor still stands behind it.
+    after_line: bool,
+}
+
+impl Paper {
+    /// Takes note of the window that `lines` are about to be drawn in. One that was made narrower has broken the
+    /// lines shown so far into more rows than indicatif knows of: those are taken away here.
+    fn resized(&mut self, size: Size, lines: &[String]) {
+        let width = usize::from(size.columns);
+        let more: usize = self.shown.iter().map(|&columns| columns.div_ceil(width).saturating_sub(1)).sum();
+        self.outlet.add("\r\x1b[2K\x1b[A".repeat(more).as_bytes());
+        self.size = size;
+        self.shown = lines.iter().map(|line| columns(line)).collect();
+    }
 }
 
 impl Screen {
     pub(super) fn new(stderr: Box<dyn Write + Send>) -> Self {
-        Self(Arc::new(Mutex::new(Paper { outlet: Outlet::new(stderr), size: USUAL })))
+        Self(Arc::new(Mutex::new(Paper {
+            outlet: Outlet::new(stderr),
+            size: USUAL,
+            shown: Vec::new(),
+            after_line: false,
+        })))
     }
 
-    /// Takes the size a terminal tells, or the usual one; whatever is drawn from now on must fit it.
-    pub(super) fn take_size(&self, told: Option<Size>) -> Size {
+    /// Lays out a frame for a window of the size that was told, or of a usual one; answers with its text.
+    pub(super) fn lay(&self, told: Option<Size>, lines: impl FnOnce(Size) -> Vec<String>) -> String {
         let size = told.filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
-        self.paper().size = size;
-        size
+        let lines = lines(size);
+        self.paper().resized(size, &lines);
+        lines.join("\n")
     }
 
     /// Writes what was drawn.
@@ -141,6 +165,7 @@ impl Screen {
     }
 
     fn move_cursor(&self, by: usize, direction: char) {
+        self.paper().after_line = false;
         if by > 0 {
             self.add(&format!("\x1b[{by}{direction}"));
         }
@@ -189,7 +214,14 @@ impl TermLike for Screen {
     }
 
     fn write_str(&self, s: &str) -> io::Result<()> {
-        self.add(s);
+        // indicatif ends a line by blanks up to the window's edge, which become a row of their own when the window
+        // is made narrower: a line break in their place, once there is another line, does not.
+        let ends_line = s.trim_matches(' ').is_empty();
+        let after_line = std::mem::replace(&mut self.paper().after_line, ends_line);
+        if !ends_line {
+            self.add(if after_line { "\r\n" } else { "" });
+            self.add(s);
+        }
         Ok(())
     }
 
@@ -284,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_made_smaller_gets_a_frame_that_fits() {
+    fn a_window_made_narrower_keeps_no_piece_of_the_frame_before() {
         static COLUMNS: AtomicU16 = AtomicU16::new(100);
         let terminal = Shared::default();
         let size = || Some(Size { rows: 24, columns: COLUMNS.load(Ordering::Relaxed) });
@@ -294,8 +326,10 @@ mod tests {
         let wide = terminal.text().len();
         COLUMNS.store(20, Ordering::Relaxed);
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
+        // The overall line has 20 columns and takes one row still; the image's 67 take four.
         let drawn = terminal.text()[wide..].to_owned();
-        assert!(drawn.ends_with("starting  listing...  2018-03-29-Moun..."), "{drawn:?}");
+        assert!(drawn.starts_with(&"\r\x1b[2K\x1b[A".repeat(3)), "{drawn:?}");
+        assert!(drawn.ends_with("starting  listing...\r\n  2018-03-29-Moun..."), "{drawn:?}");
     }
 
     #[test]

@@ -45,8 +45,8 @@ impl Counter {
         {
             shown.drawn = Some(Instant::now());
             let line = format!("{}  {} of {}", shown.what, count(done), count(shown.of));
-            let size = shown.screen.take_size((shown.size)());
-            shown.bar.set_message(cut(&line, usize::from(size.columns)).into_owned());
+            let frame = |size: Size| vec![cut(&line, usize::from(size.columns)).into_owned()];
+            shown.bar.set_message(shown.screen.lay((shown.size)(), frame));
             shown.send();
         }
     }

@@ -91,7 +91,7 @@ impl Desk {
         self.reporters.retain_mut(|reporter| match ask(reporter.as_mut(), &self.tally) {
             Ok(()) => true,
             Err(error) => {
-                silenced.push(Silenced::new(reporter.name(), &error));
+                silenced.push(Silenced::new(reporter.as_ref(), &error));
                 false
             }
         });
@@ -113,7 +113,7 @@ impl Desk {
         while !self.reporters.is_empty() {
             let mut reporter = self.reporters.remove(0);
             if let Err(error) = reporter.ended(&self.tally, took) {
-                self.let_go(Silenced::new(reporter.name(), &error));
+                self.let_go(Silenced::new(reporter.as_ref(), &error));
             }
         }
         self.tally
@@ -179,6 +179,36 @@ mod tests {
         let tally = tell_all(eventful_run(), reporters).await;
         assert_eq!(tally.silenced.len(), 2);
         assert_eq!(tally.failed, tally_of(&eventful_run()).failed);
+    }
+
+    /// A full disk under whoever writes to it.
+    struct Full;
+
+    impl io::Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(io::Error::from(io::ErrorKind::StorageFull))
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn results_that_could_not_be_written_are_told_of_even_when_quiet() {
+        let err = Shared::default();
+        let quiet = Telling { json: true, quiet: true, ..telling() };
+        let tally = tell_all(second_run(), open(&quiet, Box::new(Full), err.writer())).await;
+        assert!(tally.results_lost().is_some());
+        assert!(err.text().starts_with("error: the JSON lines on stdout: "), "{}", err.text());
+    }
+
+    #[tokio::test]
+    async fn neither_a_lost_log_nor_a_lost_reader_is_a_lost_result() {
+        let tally = tell_all(eventful_run(), open(&telling(), Box::new(io::sink()), Box::new(Full))).await;
+        assert_eq!((tally.silenced.len(), tally.results_lost()), (1, None));
+        let reporters = open(&Telling { json: true, ..telling() }, Box::new(Broken), Box::new(io::sink()));
+        assert_eq!(tell_all(eventful_run(), reporters).await.results_lost(), None);
     }
 
     struct Faulty;

@@ -96,7 +96,7 @@ impl Frame {
         let room = IMAGES_SHOWN.min(usize::from(window.rows).saturating_sub(OTHER_LINES));
         let mut lines = vec![self.overall(tally, width)];
         if room > 0 {
-            let mut flights: Vec<_> = self.flights.iter().collect();
+            let mut flights: Vec<_> = self.flights.iter().filter(|(_, flight)| !flight.has_landed()).collect();
             flights.sort_unstable_by_key(|(_, flight)| flight.order);
             let hidden = flights.len().saturating_sub(room);
             lines.extend(flights.into_iter().take(room).map(|(key, flight)| flight.line(key, width)));
@@ -157,6 +157,11 @@ impl Flight {
 
     /// Columns of a line that are not the name's: the bar, the figures, and what sets them apart.
     const BESIDE_THE_NAME: usize = 42;
+
+    /// Whether all of it is here: it waits for its name then, and for nothing that could be watched.
+    fn has_landed(&self) -> bool {
+        self.of == Some(self.bytes)
+    }
 
     fn line(&self, key: &ImageKey, width: usize) -> String {
         let name = file_name(key);
@@ -244,6 +249,14 @@ mod tests {
         let lines = frame_of(&events).lines(&Tally::default(), WINDOW);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[1].contains("b.png"), "{lines:?}");
+    }
+
+    #[test]
+    fn an_image_that_is_all_here_leaves_the_frame_and_counts_once() {
+        let mut frame = frame_of(&[started("a.png"), started("b.png"), progressed("a.png", 700, Some(700))]);
+        assert_eq!(frame.lines(&Tally::default(), WINDOW).len(), 2);
+        frame.told(&saved("a.png", 700));
+        assert_eq!(frame.received, 700);
     }
 
     #[test]

@@ -44,6 +44,10 @@ impl Reporter for JsonLines {
         "the JSON lines on stdout"
     }
 
+    fn brings_results(&self) -> bool {
+        true
+    }
+
     /// What may be lost on its way is no record of what happened, and is left out.
     fn told(&mut self, event: &Event) -> io::Result<()> {
         match event {

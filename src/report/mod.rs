@@ -41,6 +41,11 @@ pub trait Reporter: Send {
     /// What it is, for the line that says it fell silent.
     fn name(&self) -> &'static str;
 
+    /// Whether it brings results: what somebody else works with, and misses when it breaks off.
+    fn brings_results(&self) -> bool {
+        false
+    }
+
     /// Takes note of `event`. Called for each one, so nothing slow belongs here.
     ///
     /// # Errors

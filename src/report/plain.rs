@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::lines::{self, Detail};
 use super::outlet::Outlet;
+use super::terminal::{Hue, paint, quote};
 use super::{Reporter, Tally};
 use crate::event::Event;
 
@@ -24,8 +25,7 @@ impl Plain {
 
     fn sums_up(&self, tally: &Tally) -> bool {
         match self.detail {
-            // The listing's error has said it all.
-            _ if tally.found == 0 && tally.listing_failed.is_some() => false,
+            _ if !tally.has_begun() => false,
             Detail::Errors => false,
             Detail::Trouble => self.always_sums_up || tally.is_news(),
             Detail::Images | Detail::Events | Detail::Everything => true,
@@ -50,6 +50,11 @@ impl Reporter for Plain {
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
+        if let (Detail::Errors, Some(lost)) = (self.detail, tally.results_lost()) {
+            self.stderr.line(
+                format!("{} {}", paint("error:", Hue::Red, self.coloured), quote(&lost.to_string())).as_bytes(),
+            )?;
+        }
         if self.sums_up(tally) {
             self.stderr.add(tally.summary(took, self.coloured).as_bytes());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
+use super::Reporter;
 use super::figures::{count, of, size, time};
 use super::terminal::{Hue, paint, quote};
 use crate::event::Event;
@@ -76,18 +77,25 @@ pub struct Silenced {
     pub cause: String,
     /// Whether its reader is gone, as after `| head`; otherwise it could not write.
     pub reader_gone: bool,
+    /// Whether it brought results, and not only word of them.
+    pub results: bool,
 }
 
 impl Silenced {
     /// `reporter` failed with `error`.
-    pub(super) fn new(reporter: &'static str, error: &io::Error) -> Self {
-        Self { reporter, cause: error.to_string(), reader_gone: error.kind() == io::ErrorKind::BrokenPipe }
+    pub(super) fn new(reporter: &dyn Reporter, error: &io::Error) -> Self {
+        Self {
+            reporter: reporter.name(),
+            cause: error.to_string(),
+            reader_gone: error.kind() == io::ErrorKind::BrokenPipe,
+            results: reporter.brings_results(),
+        }
     }
 }
 
 impl fmt::Display for Silenced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reporter, cause, reader_gone } = self;
+        let Self { reporter, cause, reader_gone, results: _ } = self;
         if *reader_gone {
             write!(f, "nobody reads {reporter} any more; the run goes on")
         } else {
@@ -161,9 +169,20 @@ impl Tally {
         self.found.saturating_sub(self.done())
     }
 
+    /// The reporter whose results could not be written, if there is one. That nobody wants them any more is
+    /// no loss.
+    pub fn results_lost(&self) -> Option<&Silenced> {
+        self.silenced.iter().find(|silenced| silenced.results && !silenced.reader_gone)
+    }
+
+    /// Whether there is anything to sum up: a run that broke before its first image has been told of.
+    pub fn has_begun(&self) -> bool {
+        self.site.is_some() && (self.found > 0 || self.listing_failed.is_none())
+    }
+
     /// Whether anything happened that is worth a word to somebody who was not watching.
     pub fn is_news(&self) -> bool {
-        let news = self.saved + self.would_fetch;
+        let news = self.saved + self.filtered;
         let trouble = self.failed + self.interrupted + self.left() + self.warnings;
         news + trouble > 0 || self.listing_failed.is_some()
     }
@@ -234,7 +253,11 @@ impl Tally {
         if shown < self.failed {
             let _ = writeln!(text, "  ... and {} more", count(self.failed - shown));
         }
-        text.push_str("see `wallhaul ledger list --state failed`\n");
+        let _ = writeln!(
+            text,
+            "see `wallhaul ledger list -d {} --state failed`, or `gone` for 404 and 410",
+            quote(&self.directory)
+        );
     }
 }
 

@@ -45,19 +45,16 @@ impl Sink for Dir {
     }
 
     async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
-        let ours = Arc::clone(&self.shelf);
-        let placing = spawn_blocking(move || ours.place(group));
+        let keeper = Arc::clone(&self.shelf);
+        let placing = spawn_blocking(move || keeper.place(group));
         placing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 
     async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError> {
-        for name in [name.clone(), name.apart(&content.hash)] {
-            let found = self.shelf.has(&name, content);
-            if found.map_err(|source| SinkError::Name { name: name.clone(), source })? {
-                return Ok(Some(name));
-            }
-        }
-        Ok(None)
+        let (keeper, content) = (Arc::clone(&self.shelf), *content);
+        let names = [name.clone(), name.apart(&content.hash)];
+        let looking = spawn_blocking(move || keeper.holds(names, &content));
+        looking.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 }
 
@@ -102,6 +99,17 @@ impl Shelf {
             }
         }
         Err(SinkError::Name { name, source: io::Error::from(io::ErrorKind::AlreadyExists) })
+    }
+
+    fn holds(&self, names: [ImageName; 2], content: &Content) -> Result<Option<ImageName>, SinkError> {
+        for name in names {
+            match self.has(&name, content) {
+                Ok(true) => return Ok(Some(name)),
+                Ok(false) => {}
+                Err(source) => return Err(SinkError::Name { name, source }),
+            }
+        }
+        Ok(None)
     }
 
     fn has(&self, name: &ImageName, content: &Content) -> io::Result<bool> {

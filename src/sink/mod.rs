@@ -52,7 +52,7 @@ pub enum Durability {
 #[derive(Debug, Error)]
 pub enum SinkError {
     /// The place as a whole does not work: nothing more can be kept.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Storage {
         /// What was being done, naming the path.
         what: String,
@@ -68,7 +68,7 @@ pub enum SinkError {
         holder: String,
     },
     /// This one name cannot be used.
-    #[error("`{name}`: {source}")]
+    #[error("`{name}`")]
     Name {
         /// The name.
         name: ImageName,

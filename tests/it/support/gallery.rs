@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Cursor;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use blake3::Hash;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
@@ -60,13 +60,31 @@ impl Gallery {
         let pages = items.chunks(ON_A_PAGE);
         let listing = Self { pages: pages.len(), originals, thumb: blake3::hash(&thumb_bytes) };
         for (number, items) in (1..).zip(pages) {
-            let page = page(number, items);
-            keep(folder, &format!("/browse/{number}/index.html"), page.as_bytes());
-            if number == 1 {
-                keep(folder, "/browse/index.html", page.as_bytes());
-            }
+            show(folder, number, items);
         }
         listing
+    }
+
+    /// Lets the listing page of this number show these thumbs instead, whatever they lead to.
+    pub(crate) fn hang(folder: &Path, number: usize, thumbs: &[String]) {
+        let items: Vec<String> = thumbs.iter().map(|thumb| item(thumb, "/browse/")).collect();
+        show(folder, number, &items);
+    }
+}
+
+impl Original {
+    /// The path of the thumb that the listing shows for it.
+    pub(crate) fn thumb(&self) -> String {
+        format!("{}.295x184_q100.png", self.path)
+    }
+}
+
+/// Writes the listing page of this number.
+fn show(folder: &Path, number: usize, items: &[String]) {
+    let page = page(number, items);
+    keep(folder, &format!("/browse/{number}/index.html"), page.as_bytes());
+    if number == 1 {
+        keep(folder, "/browse/index.html", page.as_bytes());
     }
 }
 
@@ -89,10 +107,15 @@ fn picture(index: usize, format: ImageFormat) -> Vec<u8> {
 }
 
 /// Writes the file that a server has at `path`.
-fn keep(folder: &Path, path: &str, bytes: &[u8]) {
-    let file = folder.join(unescaped(path.trim_start_matches('/')));
+pub(super) fn keep(folder: &Path, path: &str, bytes: &[u8]) {
+    let file = file(folder, path);
     fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder of the site");
     fs::write(file, bytes).expect("a file of the site");
+}
+
+/// The file that a server looks for when it is asked for `path`.
+pub(super) fn file(folder: &Path, path: &str) -> PathBuf {
+    folder.join(unescaped(path.trim_start_matches('/')))
 }
 
 /// Decodes percent-escapes, as a server does before it looks for the file.
@@ -162,7 +185,7 @@ mod tests {
             let (status, bytes) = nginx.get(&original.path);
             assert_eq!((status, blake3::hash(&bytes)), (200, original.hash), "{original:?}");
             assert_eq!(image::guess_format(&bytes).unwrap(), original.format);
-            let (status, bytes) = nginx.get(&format!("{}.295x184_q100.png", original.path));
+            let (status, bytes) = nginx.get(&original.thumb());
             assert_eq!((status, blake3::hash(&bytes)), (200, gallery.thumb));
         }
     }

@@ -1,7 +1,8 @@
-//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, and the
-//! real catalogue laid out as a site.
+//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, the real
+//! catalogue laid out as a site, and a mirror made of both.
 
 pub(crate) mod gallery;
+pub(crate) mod mirror;
 pub(crate) mod nginx;
 pub(crate) mod program;
 pub(crate) mod terminal;

@@ -85,6 +85,13 @@ impl Nginx {
         log.lines().map(|line| Request::read(line).expect("a line as the settings have it")).collect()
     }
 
+    /// Forgets what it was asked so far.
+    pub(crate) fn forget(&self) {
+        self.get("/.settled");
+        // It appends to the file, so that it goes on at the new end.
+        fs::write(self.folder.path().join("requests"), "").expect("the log of requests");
+    }
+
     /// Asks for `path` in the plainest way: the status, and the body.
     pub(crate) fn get(&self, path: &str) -> (u16, Vec<u8>) {
         self.ask(path, "")
@@ -153,6 +160,8 @@ mod tests {
         fs::write(site.path().join("1/index.html"), "a page").unwrap();
         fs::write(site.path().join("\u{63d2}.png"), "not a picture").unwrap();
         let nginx = Nginx::serve(site.path(), "location /busy { return 503; }");
+        nginx.get("/forgotten");
+        nginx.forget();
         assert_eq!(nginx.get("/1/?a=%22"), (200, b"a page".to_vec()));
         assert_eq!(nginx.get("/%E6%8F%92.png"), (200, b"not a picture".to_vec()));
         assert_eq!(nginx.get("/busy").0, 503);

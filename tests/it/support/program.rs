@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::PATIENCE;
@@ -182,6 +183,19 @@ pub(crate) struct Ended {
     pub(crate) signal: Option<Signal>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// Its stdout read as one JSON object a line.
+    pub(crate) fn objects(&self) -> Vec<Value> {
+        let objects = self.stdout.lines().map(serde_json::from_str);
+        objects.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+
+    /// The last of them, in which a run sums up.
+    pub(crate) fn sum(&self) -> Value {
+        self.objects().pop().unwrap_or_else(|| panic!("it said nothing: {self:?}"))
+    }
 }
 
 fn read(path: &Path) -> String {

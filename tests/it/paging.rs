@@ -1,0 +1,190 @@
+//! Which listing pages are read, where a listing ends, and what is taken from its pages.
+
+use serde_json::Value;
+
+use crate::support::gallery::{Gallery, Original};
+use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
+use crate::support::program::World;
+
+/// The paths of these originals, sorted.
+fn paths(originals: &[Original]) -> Vec<String> {
+    let mut paths: Vec<String> = originals.iter().map(|original| original.path.clone()).collect();
+    paths.sort_unstable();
+    paths
+}
+
+fn thumbs(originals: &[Original]) -> Vec<String> {
+    originals.iter().map(Original::thumb).collect()
+}
+
+#[test]
+fn only_the_pages_that_were_named_are_read() {
+    let mirror = Mirror::of(112);
+    let fetch = |pages: &str| {
+        mirror.nginx.forget();
+        let world = World::new();
+        let ended = mirror.fetch(&world).args(["-p", pages]).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(collection(&world).len(), mirror.originals_asked().len());
+        (mirror.pages_asked(), mirror.originals_asked())
+    };
+    let originals = &mirror.gallery.originals;
+    assert_eq!(fetch("2"), (vec![2], paths(&originals[28..56])));
+    assert_eq!(fetch("2-3"), (vec![2, 3], paths(&originals[28..84])));
+    assert_eq!(fetch("-2"), (vec![1, 2], paths(&originals[..56])));
+    let (pages, asked) = fetch("3-");
+    assert_eq!((&pages[..3], asked), (&[3, 4, 5][..], paths(&originals[56..])));
+}
+
+#[test]
+fn a_page_past_the_end_is_the_end() {
+    let (world, mirror) = (World::new(), Mirror::of(5));
+    let ended = mirror.fetch(&world).args(["-p", "99"]).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    assert_eq!((mirror.pages_asked(), mirror.originals_asked()), (vec![99], Vec::new()));
+    let ended = mirror.fetch(&world).args(["-p", "1-99"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_whole(&world, &mirror);
+}
+
+#[test]
+fn a_site_without_a_first_page_is_no_site() {
+    let (world, mirror) = (World::new(), Mirror::of(5));
+    mirror.take("/browse/1/index.html");
+    let ended = mirror.fetch(&world).run();
+    let page = format!("{}/browse/1/", mirror.nginx.origin());
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains(&page) && ended.stderr.contains("404"), "{}", ended.stderr);
+    assert_eq!((ended.stderr.lines().count(), mirror.originals_asked().len()), (1, 0), "{}", ended.stderr);
+}
+
+#[test]
+fn an_empty_page_in_the_gallerys_frame_is_the_end() {
+    let (world, mirror) = (World::new(), Mirror::of(84));
+    Gallery::hang(mirror.site(), 2, &[]);
+    let ended = mirror.fetch(&world).args(["-v"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("page 2 is empty"), "{}", ended.stderr);
+    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..28]));
+}
+
+#[test]
+fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
+    let (world, mirror) = (World::new(), Mirror::of(84));
+    mirror.put("/browse/2/index.html", b"<html><body><h1>Please log in</h1></body></html>");
+    let ended = mirror.fetch(&world).run();
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains("/browse/2/: there is no image on it"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the listing was not read to its end"), "{}", ended.stderr);
+    assert_eq!(collection(&world).len(), 28, "what stands before it is fetched");
+    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..28]));
+}
+
+#[test]
+fn a_listing_that_breaks_keeps_what_was_found_before() {
+    let (world, mirror) = (World::new(), Mirror::with(112, "location = /browse/3/ { return 500; }"));
+    let ended = mirror.fetch(&world).args(["--retries", "0", "--json"]).run();
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains("/browse/3/") && ended.stderr.contains("500"), "{}", ended.stderr);
+    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..56]));
+    let sum = ended.sum();
+    assert_eq!((&sum["saved"], &sum["listed"], &sum["left"]), (&56.into(), &false.into(), &0.into()));
+    assert!(sum["listing_failed"].as_str().unwrap().contains("500"), "{sum}");
+}
+
+#[test]
+fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news() {
+    let (world, mirror) =
+        (World::new(), Mirror::with(28, "location /browse/ { try_files /browse/1/index.html =404; }"));
+    let ended = mirror.fetch(&world).args(["-v"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("page 3 and the one before it showed nothing new"), "{}", ended.stderr);
+    assert_whole(&world, &mirror);
+    assert_eq!(mirror.originals_asked(), mirror.originals());
+    // Three were read and two more were on their way.
+    assert!(mirror.pages_asked().len() <= 5, "{:?}", mirror.pages_asked());
+}
+
+#[test]
+fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
+    let (world, mirror) = (World::new(), Mirror::of(84));
+    let originals = &mirror.gallery.originals;
+    // Five newer ones came while the first page was read: its last five stand on the second again, and so on.
+    Gallery::hang(mirror.site(), 2, &thumbs(&originals[23..51]));
+    Gallery::hang(mirror.site(), 3, &thumbs(&originals[46..74]));
+    Gallery::hang(mirror.site(), 4, &thumbs(&originals[69..]));
+    let ended = mirror.fetch(&world).args(["--json"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let sum = ended.sum();
+    assert_eq!((&sum["found"], &sum["repeated"]), (&84.into(), &15.into()));
+    assert_eq!(mirror.originals_asked(), mirror.originals());
+    assert_whole(&world, &mirror);
+}
+
+#[test]
+fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
+    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let ended = mirror.fetch(&world).args(["-j", "1", "--max-downloads", "10"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // Ten are fetched and 64 wait, which reach into the third page; two more are on their way.
+    assert!(mirror.pages_asked().len() <= 5, "{:?}", mirror.pages_asked());
+}
+
+#[test]
+fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
+    let (world, mirror) = (World::new(), Mirror::of(28));
+    let mut hung = thumbs(&mirror.gallery.originals[..20]);
+    hung.insert(3, "/uploads/desktops/2011/01/01/Moon_iphone_thumb.png".to_owned());
+    hung.insert(9, "/static/images/advertisement.gif".to_owned());
+    hung.insert(14, "http://elsewhere.invalid/a.png.295x184_q100.png".to_owned());
+    Gallery::hang(mirror.site(), 1, &hung);
+
+    let ended = mirror.fetch(&world).args(["--json", "--progress", "plain"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..20]));
+    assert_eq!(mirror.nginx.requests().len(), 20 + mirror.pages_asked().len() + 1, "originals, pages, robots.txt");
+
+    let sum = ended.sum();
+    assert_eq!((&sum["found"], &sum["saved"], &sum["filtered"]), (&23.into(), &20.into(), &3.into()));
+    assert!(ended.stderr.contains("20 saved") && ended.stderr.contains("3 skipped"), "{}", ended.stderr);
+    let skipped = ended.objects().into_iter().filter(|event| event["outcome"] == "filtered");
+    let why: Vec<_> = skipped.map(|event| (text(&event, "key"), text(&event, "why"), text(&event, "detail"))).collect();
+    let expected = [
+        (
+            "simpledesktops https://static.simpledesktops.com/uploads/desktops/2011/01/01/Moon_iphone_thumb.png",
+            "no_rule",
+            "",
+        ),
+        ("simpledesktops https://static.simpledesktops.com/static/images/advertisement.gif", "no_rule", ""),
+        (
+            "simpledesktops https://elsewhere.invalid/a.png.295x184_q100.png",
+            "address",
+            "the definition does not name its host `elsewhere.invalid`",
+        ),
+    ];
+    assert_eq!(why, expected.map(|(key, why, detail)| (key.to_owned(), why.to_owned(), detail.to_owned())));
+}
+
+fn text(event: &Value, field: &str) -> String {
+    event[field].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_dry_run_names_each_image_once_and_writes_nothing() {
+    let (world, mirror) = (World::new(), Mirror::of(60));
+    let ended = mirror.fetch(&world).args(["-n"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!world.work().join(GOT).exists(), "no folder is made");
+    let named = ended.stderr.lines().filter_map(|line| line.strip_prefix("would fetch "));
+    let wanted = mirror.gallery.originals.iter();
+    let wanted = wanted.map(|original| format!("https://static.simpledesktops.com{}", original.path));
+    assert_eq!(named.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+    assert!(ended.stderr.contains("60 would be fetched"), "{}", ended.stderr);
+    assert_eq!(mirror.originals_asked(), [""; 0]);
+
+    assert_eq!(mirror.fetch(&world).args(["-p", "1"]).run().code, Some(0));
+    let ended = mirror.fetch(&world).args(["-n", "--json"]).run();
+    let sum = ended.sum();
+    assert_eq!((&sum["known"], &sum["would_fetch"]), (&28.into(), &32.into()));
+    assert_eq!(collection(&world).len(), 28);
+}

@@ -1,0 +1,125 @@
+//! The catalogue behind a real server: what a run is pointed at with `--base-url`, and what came of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use blake3::Hash;
+use tempfile::TempDir;
+
+use super::gallery::{self, Gallery};
+use super::nginx::{Nginx, Request};
+use super::program::{Program, World, files};
+
+/// Where the runs of these tests keep their collection, seen from where they are started.
+pub(crate) const GOT: &str = "got";
+
+/// A mirror of the site: its folder, its images, its server.
+pub(crate) struct Mirror {
+    pub(crate) gallery: Gallery,
+    pub(crate) nginx: Nginx,
+    site: TempDir,
+}
+
+impl Mirror {
+    /// Serves the first `count` images, with thumbs written relative to the site's root.
+    pub(crate) fn of(count: usize) -> Self {
+        Self::with(count, "")
+    }
+
+    /// The same, with `extra` among the server's settings. A file in the site's folder can be a switch there:
+    /// `if (-f $document_root/busy) { return 503; }`.
+    pub(crate) fn with(count: usize, extra: &str) -> Self {
+        let site = tempfile::tempdir().expect("a temporary folder");
+        let gallery = Gallery::lay(site.path(), "", count);
+        let nginx = Nginx::serve(site.path(), extra);
+        Self { gallery, nginx, site }
+    }
+
+    /// The folder that is served.
+    pub(crate) fn site(&self) -> &Path {
+        self.site.path()
+    }
+
+    /// Puts these bytes where the server has `path`.
+    pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
+        gallery::keep(self.site(), path, bytes);
+    }
+
+    /// The bytes that the server has at `path`.
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let (status, bytes) = self.nginx.get(path);
+        assert_eq!(status, 200, "{path}");
+        bytes
+    }
+
+    /// `wallhaul fetch` from here into [`GOT`], ready for more arguments. It waits neither long between
+    /// tries nor for the disk, which others keep busy; `--sync group` lets it.
+    pub(crate) fn fetch(&self, world: &World) -> Program {
+        let program = world.wallhaul().env("WALLHAUL_RETRY_WAIT", "1ms").env("WALLHAUL_SYNC", "off");
+        program.args(["fetch", "--base-url", &self.nginx.origin(), "-d", GOT])
+    }
+
+    /// Takes away what the server has at `path`.
+    pub(crate) fn take(&self, path: &str) {
+        let file = gallery::file(self.site(), path);
+        fs::remove_file(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    }
+
+    /// The paths below `/uploads/` that were asked for, sorted.
+    pub(crate) fn originals_asked(&self) -> Vec<String> {
+        let mut paths = self.asked(|path| path.starts_with("/uploads/"));
+        paths.sort_unstable();
+        paths
+    }
+
+    /// The numbers of the listing pages that were asked for, sorted.
+    pub(crate) fn pages_asked(&self) -> Vec<u32> {
+        let number = |path: &str| path.strip_prefix("/browse/")?.strip_suffix('/')?.parse().ok();
+        let mut pages: Vec<u32> = self.asked(|_| true).iter().filter_map(|path| number(path)).collect();
+        pages.sort_unstable();
+        pages
+    }
+
+    fn asked(&self, which: impl Fn(&str) -> bool) -> Vec<String> {
+        let asked = self.nginx.requests().into_iter().map(|Request { path, .. }| path);
+        asked.filter(|path| which(path)).collect()
+    }
+
+    /// The paths of all its originals, sorted.
+    pub(crate) fn originals(&self) -> Vec<String> {
+        let mut paths: Vec<String> = self.gallery.originals.iter().map(|original| original.path.clone()).collect();
+        paths.sort_unstable();
+        paths
+    }
+}
+
+/// The images of the collection in [`GOT`]: name and hash.
+pub(crate) fn collection(world: &World) -> BTreeMap<String, Hash> {
+    files(&world.work().join(GOT)).into_iter().map(|(name, bytes)| (name, blake3::hash(&bytes))).collect()
+}
+
+/// What lies among the parts of the collection.
+pub(crate) fn parts(world: &World) -> BTreeMap<String, Vec<u8>> {
+    files(&world.work().join(GOT).join(".wallhaul/parts"))
+}
+
+/// Asserts that the collection holds every image of `mirror` once, under any names, and nothing else.
+pub(crate) fn assert_whole(world: &World, mirror: &Mirror) {
+    let mut got: Vec<_> = collection(world).into_values().map(|hash| hash.to_hex()).collect();
+    let mut due: Vec<_> = mirror.gallery.originals.iter().map(|original| original.hash.to_hex()).collect();
+    got.sort_unstable();
+    due.sort_unstable();
+    assert!(got == due, "{} files of {} images", got.len(), due.len());
+    let left: Vec<String> = parts(world).into_keys().collect();
+    assert!(left.is_empty(), "left among the parts: {left:?}");
+}
+
+/// Runs an SQL query over the ledger with `SQLite`'s own shell: one row a line, fields separated by `|`.
+pub(crate) fn sqlite(world: &World, query: &str) -> String {
+    let ledger = world.work().join(GOT).join(".wallhaul/ledger.db");
+    assert!(fs::exists(&ledger).expect("its folder can be read"), "there is no ledger");
+    let ended = world.program("sqlite3").args([ledger.as_os_str()]).args(["-batch", query]).run();
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{query}");
+    ended.stdout
+}
