@@ -2,6 +2,7 @@
 
 mod file;
 mod read;
+pub(super) mod replace;
 mod write;
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use crate::ledger::{
 use crate::outcome::Content;
 
 /// The file's name in the directory it is opened in.
-const NAME: &str = "ledger.db";
+pub(super) const NAME: &str = "ledger.db";
 
 /// One group being written and a page of each site's producer; who asks more waits.
 const ASKS: usize = 16;
