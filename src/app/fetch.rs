@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
-use super::rebuild::{adopt_lost, is_lost};
+use super::rebuild::{adopt, left_behind};
 use super::visit::{Collection, Visit, sites};
 use super::{World, tell};
 use crate::config::{Options, Settings};
@@ -59,10 +59,14 @@ async fn fetch_one(
         if settings.dry_run {
             return look(visit, settings, world, events, shutdown).await;
         }
-        let lost = is_lost(&visit.directory);
+        let left = left_behind(&visit.directory, shutdown).await?;
+        if shutdown.is_stopping() {
+            // A ledger made now would know nothing of what lies there.
+            return Ok(());
+        }
         let collection = Collection::open(&visit.directory, settings, world)?;
-        if lost {
-            let adopted = adopt_lost(visit.directory.clone(), &*collection.ledger, shutdown).await?;
+        if !left.is_empty() {
+            let adopted = adopt(&*collection.ledger, left).await?;
             let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));
             events.emit(Event::Warned { message }).await;
         }

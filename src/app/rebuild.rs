@@ -63,22 +63,20 @@ fn tell(adopted: usize, old: Option<&Path>) {
     let _ = writeln!(io::stderr(), "the new ledger knows {images}{old}");
 }
 
-/// Takes what lies in a collection whose ledger was lost into the new one; answers with how many images.
+/// The images of a collection whose ledger is not there any more, for [`adopt`]; none where there is a ledger, or
+/// was no collection before, or the run is to end.
 ///
 /// # Errors
 ///
-/// When the folder cannot be read or the ledger not be written.
-pub(super) async fn adopt_lost(directory: PathBuf, ledger: &dyn Ledger, shutdown: &Shutdown) -> anyhow::Result<usize> {
-    let shutdown = shutdown.clone();
-    let judged = aside(move || judge(&directory, folder::entries(&directory)?, &shutdown, &mut |_, _| Ok(())));
-    let Some(images) = judged.await? else { return Ok(0) };
-    Ok(adopt(ledger, images).await?)
-}
-
-/// Whether `directory` is a collection whose ledger is not there any more.
-pub(super) fn is_lost(directory: &Path) -> bool {
+/// When the folder cannot be read.
+pub(super) async fn left_behind(directory: &Path, shutdown: &Shutdown) -> anyhow::Result<Vec<(ImageName, Content)>> {
     let ours = sink::ours(directory);
-    ours.is_dir() && ledger::is_blank(&ours)
+    if !ours.is_dir() || !ledger::is_blank(&ours) {
+        return Ok(Vec::new());
+    }
+    let (directory, shutdown) = (directory.to_owned(), shutdown.clone());
+    let judged = aside(move || judge(&directory, folder::entries(&directory)?, &shutdown, &mut |_, _| Ok(())));
+    Ok(judged.await?.unwrap_or_default())
 }
 
 /// The folder in which the new ledger is made; removed when dropped.
@@ -108,7 +106,12 @@ impl Drop for Workshop {
 /// Rows written at once: enough that a transaction costs nothing, few enough to be soon written.
 const GROUP: usize = 1_000;
 
-async fn adopt(ledger: &dyn Ledger, images: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
+/// Has the ledger take images in; answers with how many it did not know.
+///
+/// # Errors
+///
+/// When the ledger cannot be written.
+pub(super) async fn adopt(ledger: &dyn Ledger, images: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
     let mut adopted = 0;
     for group in images.chunks(GROUP) {
         adopted += ledger.adopt(group.to_vec()).await?;
@@ -137,7 +140,7 @@ fn judge(
                 images.push(image);
                 None
             }
-            Err(reason) => Some(Finding { finding: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason }),
+            Err(reason) => Some(Finding { kind: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason }),
         };
         tell(seen, foreign)
     })?;

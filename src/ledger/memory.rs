@@ -71,8 +71,8 @@ impl Ledger for Memory {
 
     fn files(&self) -> Result<Vec<Filed>, LedgerError> {
         let rows = self.rows();
-        let filed = |file: &Kept| Filed { name: file.name.clone(), content: file.content, saved: file.saved };
-        let mut files: Vec<_> = rows.files.values().map(filed).collect();
+        let told = |file: &Kept| Filed { name: file.name.clone(), content: file.content, saved: file.saved };
+        let mut files: Vec<_> = rows.files.values().map(told).collect();
         files.sort_by_cached_key(|file| file.name.to_string());
         Ok(files)
     }

@@ -41,9 +41,7 @@ impl Bars {
         coloured: bool,
     ) -> Self {
         let screen = Screen::new(stderr);
-        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-        let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        let bar = screen.bar();
         Self { bar, screen, size, frame: Frame::default(), log: String::new(), detail, coloured }
     }
 
@@ -141,6 +139,13 @@ impl Screen {
             shown: Vec::new(),
             after_line: false,
         })))
+    }
+
+    /// A bar on it that shows nothing but its message.
+    pub(super) fn bar(&self) -> ProgressBar {
+        let target = ProgressDrawTarget::term_like(Box::new(self.clone()));
+        let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
+        ProgressBar::with_draw_target(None, target).with_style(style)
     }
 
     /// Lays out a frame for a window of the size that was told, or of a usual one; answers with its text.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
 use super::bars::Screen;
 use super::figures::count;
@@ -31,10 +31,7 @@ impl Counter {
     pub fn new(telling: &Telling, stderr: Box<dyn Write + Send>, what: &'static str, of: usize) -> Self {
         Self(telling.bars().then(|| {
             let screen = Screen::new(stderr);
-            let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-            let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
-            let bar = ProgressBar::with_draw_target(None, target).with_style(style);
-            Shown { what, of, bar, screen, size: telling.stderr.size, drawn: None }
+            Shown { what, of, bar: screen.bar(), screen, size: telling.stderr.size, drawn: None }
         }))
     }
 

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::io::{BufRead, Seek};
+use std::num::NonZeroU64;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Condvar, Mutex, MutexGuard, Once, PoisonError};
 
@@ -16,9 +17,6 @@ use crate::outcome::{Content, Format};
 
 /// What all images that are decoded at one moment may take together.
 const MEMORY: u64 = 512 << 20;
-
-/// The longest side that is decoded: what the formats of the web can say.
-const LONGEST_SIDE: usize = 65_535;
 
 /// Decodes images, several threads at a time; a thread waits while the others have too much in memory.
 pub struct Pixels {
@@ -60,8 +58,8 @@ impl Pixels {
         let _taken = self.take(memory);
         let decode = || match format {
             Format::Png => png(file),
-            Format::Jpeg => jpeg(file),
-            Format::Gif => gif(file),
+            Format::Jpeg => jpeg(file, content),
+            Format::Gif => gif(file, memory),
             Format::Webp => webp(file),
             Format::Avif => Ok(Seen::None("this program has no decoder for AVIF".to_owned())),
         };
@@ -112,7 +110,9 @@ fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
     let read = || {
-        let mut reader = png::Decoder::new_with_options(file, options).read_info()?;
+        let mut decoder = png::Decoder::new_with_options(file, options);
+        decoder.set_limits(png::Limits { bytes: usize::try_from(MEMORY).unwrap_or(usize::MAX) });
+        let mut reader = decoder.read_info()?;
         let info = reader.info();
         let frames = info.animation_control.map_or(1, |animation| {
             // A still picture in front of the animation is one more.
@@ -129,17 +129,19 @@ fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
     Ok(Seen::All)
 }
 
-fn jpeg(file: impl BufRead + Seek) -> Result<Seen, String> {
-    let options = DecoderOptions::default();
-    let options = options.set_strict_mode(true).set_max_width(LONGEST_SIDE).set_max_height(LONGEST_SIDE);
+fn jpeg(file: impl BufRead + Seek, content: &Content) -> Result<Seen, String> {
+    let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
+    let (width, height) = (side(content.width), side(content.height));
+    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(width).set_max_height(height);
     JpegDecoder::new_with_options(file, options).decode().map_err(|error| format!("{error:?}"))?;
     Ok(Seen::All)
 }
 
-fn gif(file: impl BufRead) -> Result<Seen, String> {
+fn gif(file: impl BufRead, memory: u64) -> Result<Seen, String> {
     let read = || {
         let mut options = gif::DecodeOptions::new();
-        options.set_memory_limit(gif::MemoryLimit::Unlimited);
+        // A frame of more than the whole picture is none.
+        options.set_memory_limit(NonZeroU64::new(memory).map_or(gif::MemoryLimit::Unlimited, gif::MemoryLimit::Bytes));
         let mut decoder = options.read_info(file)?;
         while decoder.read_next_frame()?.is_some() {}
         Ok(Seen::All)

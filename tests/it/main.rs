@@ -7,5 +7,6 @@ mod fences;
 mod paging;
 mod support;
 mod trouble;
+mod verify;
 mod whole;
 mod words;

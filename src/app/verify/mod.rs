@@ -140,11 +140,11 @@ impl Look {
         self.judge_each(&saved, &mut told, |filed, verdict, told| found.note(filed, verdict, told))?;
         for filed in unfinished {
             let reason = "a run was about to place it; the next `wallhaul fetch` settles it".to_owned();
-            told.tell(&Finding { finding: Kind::Unfinished, name: filed.name.to_string(), reason })?;
+            told.tell(&Finding { kind: Kind::Unfinished, name: filed.name.to_string(), reason })?;
         }
-        for (name, kind) in entries {
-            let reason = format!("{} that the ledger does not know", folder::kind(kind));
-            told.tell(&Finding { finding: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason })?;
+        for (name, what) in entries {
+            let reason = format!("{} that the ledger does not know", folder::kind(what));
+            told.tell(&Finding { kind: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason })?;
         }
         found.counts = told.counts;
         Ok(found)
@@ -181,11 +181,11 @@ impl Look {
 impl Found {
     fn note(&mut self, filed: &Filed, verdict: Verdict, told: &mut Told) -> anyhow::Result<()> {
         let name = || filed.name.to_string();
-        let (state, finding, reason) = match verdict {
+        let (state, kind, reason) = match verdict {
             Verdict::Sound { sum, unseen } => {
                 self.note_sound(filed, sum, told);
                 return match unseen {
-                    Some(reason) => told.tell(&Finding { finding: Kind::Undecoded, name: name(), reason }),
+                    Some(reason) => told.tell(&Finding { kind: Kind::Undecoded, name: name(), reason }),
                     None => Ok(()),
                 };
             }
@@ -196,7 +196,7 @@ impl Found {
                 (State::Missing, Kind::Missing, why)
             }
         };
-        told.tell(&Finding { finding, name: name(), reason: reason.clone() })?;
+        told.tell(&Finding { kind, name: name(), reason: reason.clone() })?;
         self.broken.push(Broken { name: filed.name.clone(), reason, state });
         Ok(())
     }
@@ -212,7 +212,10 @@ impl Found {
 
 /// Writes sums as `sha256sum -c` reads them, beside the images.
 fn write_sums(path: &Path, sums: &BTreeMap<String, String>) -> anyhow::Result<Exit> {
-    let text: String = sums.iter().map(|(name, sum)| format!("{sum}  {name}\n")).collect();
+    let mut text = String::new();
+    for (name, sum) in sums {
+        text.extend([sum, "  ", name, "\n"]);
+    }
     if path == Path::new("-") {
         return print(text.as_bytes());
     }

@@ -88,7 +88,7 @@ impl Look {
             Verdict::Sound { sum, unseen: _ } => {
                 found.note_sound(filed, sum, told);
                 let reason = "fetched again".to_owned();
-                told.tell(&Finding { finding: Kind::Repaired, name: filed.name.to_string(), reason })
+                told.tell(&Finding { kind: Kind::Repaired, name: filed.name.to_string(), reason })
             }
             // It was told when it was found, and stands.
             Verdict::Damaged(_) | Verdict::Displaced(_) | Verdict::Missing => Ok(()),

@@ -1,5 +1,6 @@
 //! What is said of a collection: a line a finding, and a summary.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use serde::Serialize;
@@ -11,7 +12,8 @@ use crate::report::{Counter, Telling, escape, object};
 /// Something that is not as it should be, or that one should know.
 #[derive(Debug, Serialize)]
 pub(in crate::app) struct Finding {
-    pub(in crate::app) finding: Kind,
+    #[serde(rename = "finding")]
+    pub(in crate::app) kind: Kind,
     pub(in crate::app) name: String,
     pub(in crate::app) reason: String,
 }
@@ -76,7 +78,7 @@ impl Told {
     ///
     /// When it cannot be written.
     pub(in crate::app) fn tell(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        *self.counts.of(finding.finding) += 1;
+        *self.counts.of(finding.kind) += 1;
         let line = if self.json { object(finding)? + "\n" } else { line(finding) };
         let out = &mut self.out;
         let written = self.counter.aside(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
@@ -89,8 +91,8 @@ impl Told {
     }
 }
 
-fn line(Finding { finding, name, reason }: &Finding) -> String {
-    format!("{}\t{}\t{}\n", finding.as_str(), escape(name), escape(reason))
+fn line(Finding { kind, name, reason }: &Finding) -> String {
+    format!("{}\t{}\t{}\n", kind.as_str(), escape(name), escape(reason))
 }
 
 impl Counts {
@@ -122,7 +124,8 @@ impl Counts {
             (self.foreign, "foreign, left alone"),
         ];
         for (number, what) in further.into_iter().filter(|(number, _)| *number > 0) {
-            text += &format!(", {} {what}", count(number));
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", {} {what}", count(number));
         }
         if self.stopped {
             text += "; stopped before all was seen";
