@@ -79,6 +79,7 @@ pub enum Format {
     /// Portable Network Graphics.
     Png,
     /// JPEG, any process.
+    #[serde(rename = "jpg")]
     Jpeg,
     /// GIF 87a or 89a.
     Gif,

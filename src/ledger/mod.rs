@@ -252,23 +252,30 @@ pub struct Row {
     /// When it was fetched, or failed.
     pub at: Timestamp,
     /// Its file's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// What the file holds.
     #[serde(flatten)]
     pub content: Option<Content>,
     /// The listing page that showed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
     /// The address asked.
     pub address: String,
     /// Its title.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     /// The server's `ETag`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// The server's `Last-Modified`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
     /// Why it could not be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
     /// For one that is gone: when it is asked for again.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
 

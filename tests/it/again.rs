@@ -60,7 +60,8 @@ fn sixty_four_jobs_ask_for_sixty_four_images_at_once() {
     let asking = || running.stderr().lines().filter(|line| line.starts_with("asking ")).count();
     until("64 images to be asked for", || (asking() >= 64).then_some(()));
     assert_eq!(asking(), 64);
-    drop(running);
+    running.signal(Signal::KILL);
+    running.wait();
     mirror.take("/stuck");
     let ended = mirror.fetch(&world).args(["-j", "64"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -165,6 +165,17 @@ fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
     assert_eq!(why, expected.map(|(key, why, detail)| (key.to_owned(), why.to_owned(), detail.to_owned())));
 }
 
+#[test]
+fn a_first_page_on_which_no_thumb_leads_to_an_original_is_not_the_site_any_more() {
+    let (world, mirror) = (World::new(), Mirror::of(28));
+    let hung: Vec<String> = (0..28).map(|number| format!("/thumbs/{number}.webp")).collect();
+    Gallery::hang(mirror.site(), 1, &hung);
+    let ended = mirror.fetch(&world).run();
+    assert_eq!(ended.code, Some(3));
+    assert!(ended.stderr.contains("not one of the 28 thumbs on it has an original"), "{}", ended.stderr);
+    assert_eq!(mirror.originals_asked(), [""; 0]);
+}
+
 fn text(event: &Value, field: &str) -> String {
     event[field].as_str().unwrap_or_default().to_owned()
 }

@@ -89,10 +89,10 @@ fn hold_ledger(world: &World, mirror: &Mirror) {
     assert_eq!(rows.len(), Gallery::ALL);
     for original in &mirror.gallery.originals {
         let row = &rows[&format!("https://static.simpledesktops.com{}", original.path)];
-        let (extension, format) = match original.format {
-            ImageFormat::Jpeg => ("jpg", "jpeg"),
-            ImageFormat::Gif => ("gif", "gif"),
-            _ => ("png", "png"),
+        let format = match original.format {
+            ImageFormat::Jpeg => "jpg",
+            ImageFormat::Gif => "gif",
+            _ => "png",
         };
         let file = std::fs::read(world.work().join(GOT).join(row["name"].as_str().unwrap())).unwrap();
         assert_eq!(blake3::hash(&file), original.hash, "{row}");
@@ -100,7 +100,7 @@ fn hold_ledger(world: &World, mirror: &Mirror) {
         assert_eq!(row["bytes"], file.len(), "{row}");
         assert_eq!((&row["state"], &row["format"]), (&"saved".into(), &format.into()), "{row}");
         assert_eq!((&row["width"], &row["height"]), (&32.into(), &32.into()), "{row}");
-        assert!(row["name"].as_str().unwrap().ends_with(&format!(".{extension}")), "{row}");
+        assert!(row["name"].as_str().unwrap().ends_with(&format!(".{format}")), "{row}");
     }
     let named =
         |path: &str| rows[&format!("https://static.simpledesktops.com/uploads/desktops/{path}")]["name"].clone();
