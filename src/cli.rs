@@ -1,10 +1,12 @@
 //! The command line: the shapes clap reads, and no decision.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
 use wallhaul::config::file::Source;
-use wallhaul::config::options::{Network, Paging, Place};
+use wallhaul::config::options::{Network, Paging, Place, Telling};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -42,6 +44,32 @@ pub(crate) enum Command {
         sites: Vec<String>,
         #[command(flatten)]
         paging: Paging,
+        #[command(flatten)]
+        network: Box<Network>,
+        #[command(flatten)]
+        config: Source,
+    },
+    /// Look at every image of a collection: is it there, is it what was fetched, is it whole
+    #[command(after_help = VERIFY_HELP)]
+    Verify {
+        /// The site whose collection it is [default: simpledesktops]
+        site: Option<String>,
+        /// Fetch again what is damaged or missing; damaged files are kept in DIR/.wallhaul/rejected
+        #[arg(long)]
+        repair: bool,
+        /// Decode every pixel, too
+        #[arg(long)]
+        decode: bool,
+        /// Write the SHA-256 sums of the sound images to this file, `-` for standard output
+        #[arg(long, value_name = "FILE")]
+        sha256sums: Option<PathBuf>,
+        /// Images looked at, or fetched, at a time [default: as many as there are cores]
+        #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
+        jobs: Option<u16>,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        telling: Telling,
         #[command(flatten)]
         network: Box<Network>,
         #[command(flatten)]
@@ -103,6 +131,11 @@ pub(crate) enum LedgerCommand {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
+    },
+    /// Make a new ledger from the images in the folder; nothing is fetched, and the old one is kept aside
+    Rebuild {
+        #[command(flatten)]
+        which: Collection,
     },
     /// The collection in figures
     Stats {
@@ -174,6 +207,25 @@ Examples:
   wallhaul urls -p 1-3 | aria2c -i - -d pictures
   wallhaul urls | xargs -P 4 -n 1 curl -O";
 
+const VERIFY_HELP: &str = "\
+Standard output has a line for each finding, `finding<TAB>name<TAB>reason`, or with --json an object:
+  damaged      other bytes than were fetched, or no whole image
+  missing      not there; deleted on purpose it stays deleted, --repair fetches it
+  repaired     fetched again by --repair
+  undecoded    not looked at by --decode: AVIF, or too large for its memory (512 MB for all threads)
+  unfinished   a run was about to place it; the next fetch settles it
+  foreign      not in the ledger; never touched, opened or followed
+The network options serve --repair. JPEG, GIF and WebP have no checksums: --decode finds what no decoder can read.
+
+Exit codes: 0 all that the ledger knows is there and sound · 1 something is damaged or missing · 2 wrong usage ·
+3 --repair could not read the listing · 4 storage · 5 the collection or its ledger is in use or unusable ·
+129, 130, 143 ended by a signal · 141 nobody read on.
+
+Examples:
+  wallhaul verify -d ~/Pictures --decode
+  wallhaul verify demo --repair
+  wallhaul verify --sha256sums sums && (cd wallpapers/simpledesktops && sha256sum -c ../../sums)";
+
 const LEDGER_HELP: &str = "\
 The ledger is an SQLite file, DIR/.wallhaul/ledger.db; its view `collection` is made for people.
 
@@ -181,4 +233,5 @@ Examples:
   wallhaul ledger stats
   wallhaul ledger list --state failed
   wallhaul ledger show mountains -d ~/Pictures
+  wallhaul ledger rebuild                      after the ledger was damaged
   sqlite3 wallpapers/simpledesktops/.wallhaul/ledger.db 'select name, bytes from collection limit 5'";

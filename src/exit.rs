@@ -132,7 +132,7 @@ impl Exit {
 
 /// Standard output of a command whose work is its output cannot be written to.
 #[derive(Debug, Error)]
-#[error("writing to standard output: {0}")]
+#[error("writing to standard output")]
 pub struct OutputError(#[from] io::Error);
 
 /// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.

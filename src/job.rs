@@ -84,6 +84,11 @@ impl ImageKey {
         &self.0
     }
 
+    /// The site half of the key.
+    pub fn site(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(site, _address)| site)
+    }
+
     /// The address half of the key.
     pub fn address(&self) -> &str {
         self.0.split_once(' ').map_or(&self.0, |(_site, address)| address)

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
-use wallhaul::app::{self, World};
+use wallhaul::app::{self, Inspection, World};
 use wallhaul::config::Options;
+use wallhaul::config::options::Choice;
 use wallhaul::engine::Shutdown;
 use wallhaul::exit::{Exit, Signal};
 
@@ -39,6 +40,13 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             let options = config.under(said, world.config_file.as_deref())?;
             in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
+        Command::Verify { site, repair, decode, sha256sums, jobs, place, telling, network, config } => {
+            let choice = Choice { jobs, ..Choice::default() };
+            let said = Options { place, choice, telling, network: *network, ..Options::default() };
+            let options = config.under(said, world.config_file.as_deref())?;
+            let wanted = Inspection { repair, decode, sums: sha256sums, threads: jobs };
+            in_motion(world, |shutdown| app::verify(site, wanted, options, world, shutdown))
+        }
         Command::Sites { command: None | Some(SitesCommand::List) } => app::list_sites(),
         Command::Sites { command: Some(SitesCommand::Show { site }) } => app::show_site(&site),
         Command::Ledger { command } => ledger(command, world),
@@ -64,6 +72,11 @@ fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
         LedgerCommand::Show { text, which, json } => {
             let (site, place) = folder(which)?;
             app::show_ledger(&site, &place, text, json)
+        }
+        LedgerCommand::Rebuild { which } => {
+            let (site, place) = folder(which)?;
+            let options = Options { place, ..Options::default() };
+            in_motion(world, |shutdown| app::rebuild_ledger(&site, options, world, shutdown))
         }
         LedgerCommand::Stats { which, json } => {
             let (site, place) = folder(which)?;

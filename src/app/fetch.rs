@@ -9,7 +9,8 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
-use super::visit::{Visit, sites};
+use super::rebuild::{adopt, left_behind};
+use super::visit::{Collection, Visit, sites};
 use super::{World, tell};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Haul, Quota, Shutdown};
@@ -20,8 +21,9 @@ use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Why};
 use crate::queue::{self, Feed, QueueError};
-use crate::report;
-use crate::sink::{self, Durability};
+use crate::report::figures::of;
+use crate::report::{self, Tally};
+use crate::sink;
 
 /// Fetches what is new on the sites of these names, one site after another. What concerns one site alone is told,
 /// and the others go on.
@@ -53,6 +55,31 @@ async fn fetch_one(
     quota: &Quota,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
+    let work = async |events: Events| {
+        if settings.dry_run {
+            return look(visit, settings, world, events, shutdown).await;
+        }
+        let left = left_behind(&visit.directory, shutdown).await?;
+        if shutdown.is_stopping() {
+            // A ledger made now would know nothing of what lies there.
+            return Ok(());
+        }
+        let collection = Collection::open(&visit.directory, settings, world)?;
+        if !left.is_empty() {
+            let adopted = adopt(&*collection.ledger, left).await?;
+            let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));
+            events.emit(Event::Warned { message }).await;
+        }
+        bring(visit, settings, world, collection, quota, |feed| feed, events, shutdown).await
+    };
+    Ok(Exit::of_tally(&telling(settings, work).await?))
+}
+
+/// Does `work` and tells what happens in it as the settings say; answers with the counts.
+pub(super) async fn telling(
+    settings: &Settings,
+    work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
+) -> anyhow::Result<Tally> {
     let (events, told) = Events::line();
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
@@ -60,35 +87,34 @@ async fn fetch_one(
         let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
     }
-    let ran = if settings.dry_run {
-        look(visit, settings, world, events, shutdown).await
-    } else {
-        haul(visit, settings, world, quota, events, shutdown).await
-    };
+    let ran = work(events).await;
     let tally = dispatch.await.context("reporting")?;
     ran?;
-    Ok(Exit::of_tally(&tally))
+    Ok(tally)
 }
 
-async fn haul(
+/// Brings images of a site into its collection: those that `narrow` lets into the queue.
+#[expect(clippy::too_many_arguments, reason = "one of each kind of thing that a run is made of")]
+pub(super) async fn bring(
     visit: &Visit,
     settings: &Settings,
     world: &World,
+    Collection { sink, ledger }: Collection,
     quota: &Quota,
+    narrow: impl FnOnce(Box<dyn Feed>) -> Box<dyn Feed>,
     events: Events,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
-    let sink = sink::open(&visit.directory, settings.durability, &world.boot)?;
-    let ledger = ledger::open(&sink::ours(&visit.directory), settings.durability == Durability::Group)?;
-    let queue = queue::open(&memory(), capacity(settings.jobs))?;
+    let mut queue = queue::open(&memory(), capacity(settings.jobs))?;
+    queue.feed = narrow(queue.feed);
     events.emit(started(visit, settings)).await;
-    let scan = visit.scan(settings, world, Arc::from(ledger), events.clone(), shutdown);
+    let scan = visit.scan(settings, world, ledger, events.clone(), shutdown);
     let haul = Haul {
         site: Arc::clone(&visit.site),
         fetcher: Arc::clone(&visit.fetcher),
         retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
         ledger: Arc::clone(&scan.ledger),
-        sink: Arc::from(sink),
+        sink,
         limits: settings.limits,
         quota: quota.clone(),
         clock: world.clock,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use anyhow::bail;
 
@@ -50,13 +51,19 @@ pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exi
 }
 
 fn open(site: &str, place: &Place) -> anyhow::Result<Box<dyn Ledger>> {
-    let directory = place.collection(site, false);
-    match ledger::open_to_read(&sink::ours(&directory))? {
+    open_to_read(&place.collection(site, false))
+}
+
+/// Opens the ledger of the collection in `directory` to be read.
+pub(super) fn open_to_read(directory: &Path) -> anyhow::Result<Box<dyn Ledger>> {
+    let ours = sink::ours(directory);
+    let shown = directory.display();
+    match ledger::open_to_read(&ours)? {
         Some(ledger) => Ok(ledger),
-        None => bail!(
-            "there is no collection in `{}`: name its folder with -d, or its site with --site",
-            directory.display()
+        None if ours.is_dir() => bail!(
+            "the collection in `{shown}` has no ledger: `wallhaul ledger rebuild -d {shown}` makes one from its images"
         ),
+        None => bail!("there is no collection in `{shown}`: name its folder with -d, or its site"),
     }
 }
 

@@ -1,9 +1,13 @@
 //! Builds the parts, starts the line, and says how it ended: one file a command.
 
 mod fetch;
+mod folder;
 mod ledger;
+mod many;
+mod rebuild;
 mod sites;
 mod urls;
+mod verify;
 mod visit;
 mod world;
 
@@ -11,8 +15,10 @@ use std::io::Write as _;
 
 pub use fetch::fetch;
 pub use ledger::{count_ledger, list_ledger, show_ledger};
+pub use rebuild::rebuild_ledger;
 pub use sites::{list_sites, show_site};
 pub use urls::urls;
+pub use verify::{Inspection, verify};
 pub use world::World;
 
 use crate::exit::{Drawn, Exit, OutputError};
@@ -27,6 +33,12 @@ pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text).and_then(|()| stdout.flush()).map_err(OutputError::from)?;
     Ok(Exit::Done)
+}
+
+/// Does work that blocks without holding up those who wait for signals and servers; its panic is ours.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let working = tokio::task::spawn_blocking(work);
+    working.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Tells of an error on stderr, and says what it comes to. That nobody reads our output is not worth a word.

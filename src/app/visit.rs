@@ -14,7 +14,9 @@ use crate::engine::{self, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
-use crate::ledger::Ledger;
+use crate::job::SiteId;
+use crate::ledger::{self, Ledger};
+use crate::sink::{self, Durability, Sink};
 use crate::site::Site;
 
 /// The site that is meant when none is named.
@@ -104,7 +106,26 @@ impl Visit {
     }
 }
 
+/// A collection that this run works on: its folder is locked, and its ledger can be written.
+pub(super) struct Collection {
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) ledger: Arc<dyn Ledger>,
+}
+
+impl Collection {
+    pub(super) fn open(directory: &Path, settings: &Settings, world: &World) -> anyhow::Result<Self> {
+        let sink = sink::open(directory, settings.durability, &world.boot)?;
+        let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
+        Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger) })
+    }
+}
+
 impl Named {
+    /// The site's name.
+    pub(super) fn id(&self) -> &SiteId {
+        self.site.id()
+    }
+
     fn premises(&self) -> anyhow::Result<Premises> {
         let site = &self.site;
         let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));

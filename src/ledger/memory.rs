@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::rules::{self, Book, Entry, File, FileId, Noted};
-use super::{Berth, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats, Unfinished};
+use super::{Berth, Filed, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats, Unfinished};
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::outcome::Content;
 
@@ -66,6 +66,19 @@ impl Ledger for Memory {
         // Whoever gets the rows may ask the ledger again.
         drop(rows);
         let _ = all.into_iter().filter(rules::chosen(selection)).try_for_each(row);
+        Ok(())
+    }
+
+    fn files(&self) -> Result<Vec<Filed>, LedgerError> {
+        let rows = self.rows();
+        let told = |file: &Kept| Filed { name: file.name.clone(), content: file.content, saved: file.saved };
+        let mut files: Vec<_> = rows.files.values().map(told).collect();
+        files.sort_by_cached_key(|file| file.name.to_string());
+        Ok(files)
+    }
+
+    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
+        let Ok(()) = rules::let_go(&mut *self.rows(), files, at);
         Ok(())
     }
 
@@ -245,6 +258,14 @@ impl Book for Rows {
     fn hand_over(&mut self, from: FileId, to: FileId) -> Result<(), Infallible> {
         for image in self.images.values_mut().filter(|image| image.entry.file == Some(from)) {
             image.entry.file = Some(to);
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> Result<(), Infallible> {
+        for image in self.images.values_mut().filter(|image| image.entry.file == Some(id)) {
+            let entry = &mut image.entry;
+            (entry.state, entry.file, entry.cause, entry.at) = (State::Failed, None, Some(cause.to_owned()), at);
         }
         Ok(())
     }

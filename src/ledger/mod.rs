@@ -73,6 +73,21 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError>;
 
+    /// Every file the ledger knows of, by name. Blocks while it reads.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    fn files(&self) -> Result<Vec<Filed>, LedgerError>;
+
+    /// Lets go of files that are damaged or missing, each with the reason: what lay in them counts as failed and is
+    /// asked for again, and their names are free.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be written; nothing of them is then written down.
+    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError>;
+
     /// The ledger in figures. Blocks while it reads.
     ///
     /// # Errors
@@ -178,6 +193,17 @@ pub struct Unfinished {
     pub content: Content,
 }
 
+/// A file of the collection, as the ledger knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Filed {
+    /// Its name.
+    pub name: ImageName,
+    /// What it holds.
+    pub content: Content,
+    /// Whether it was seen under its name; otherwise a run was about to place it.
+    pub saved: bool,
+}
+
 /// Which rows to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
@@ -278,7 +304,7 @@ pub struct Stats {
 #[derive(Debug, Error)]
 pub enum LedgerError {
     /// Something else has the ledger's name.
-    #[error("`{}` is not a ledger ({reason}): move it aside and run again, no image is touched", path.display())]
+    #[error("`{}` is not a ledger ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
     Foreign {
         /// Its path.
         path: PathBuf,
@@ -286,7 +312,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// What was written down cannot be read any more.
-    #[error("the ledger `{}` is damaged ({reason}): move it aside and run again, no image is touched", path.display())]
+    #[error("the ledger `{}` is damaged ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
     Damaged {
         /// Its path.
         path: PathBuf,
@@ -349,6 +375,22 @@ pub fn open(directory: &Path, durable: bool) -> Result<Box<dyn Ledger>, LedgerEr
 pub fn open_to_read(directory: &Path) -> Result<Option<Box<dyn Ledger>>, LedgerError> {
     let ledger = sqlite::Sqlite::open_to_read(directory)?;
     Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn Ledger>))
+}
+
+/// Whether there is no ledger in `directory`, or an empty file in its place.
+pub fn is_blank(directory: &Path) -> bool {
+    std::fs::metadata(directory.join(sqlite::NAME))
+        .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |file| file.is_file() && file.len() == 0)
+}
+
+/// Puts the ledger that was made in the folder `with` in the place of the one in `directory`, and answers with where
+/// the old one is kept, if there was one: under a name with the time `at`. Nobody may be using either of them.
+///
+/// # Errors
+///
+/// When a file cannot be moved; the old ledger is then under one name or the other.
+pub fn replace(directory: &Path, with: &Path, at: Timestamp) -> Result<Option<PathBuf>, LedgerError> {
+    sqlite::replace::replace(directory, with, at)
 }
 
 /// A ledger that lasts as long as its run.

@@ -36,6 +36,8 @@ pub(super) trait Book {
     fn settle_file(&mut self, id: FileId) -> Result<(), Self::Error>;
     /// Lets every image that lies in `from` lie in `to`.
     fn hand_over(&mut self, from: FileId, to: FileId) -> Result<(), Self::Error>;
+    /// Lets every image that lies in the file count as failed for this reason, at this time.
+    fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> Result<(), Self::Error>;
     /// Whether any image lies in the file.
     fn in_use(&mut self, id: FileId) -> Result<bool, Self::Error>;
     /// Strikes out a file that no image lies in.
@@ -246,6 +248,18 @@ pub(super) fn adopt<B: Book>(book: &mut B, files: Vec<(ImageName, Content)>) -> 
         }
     }
     Ok(adopted)
+}
+
+/// Does the work of [`super::Ledger::let_go`], within the transaction that `book` writes to.
+pub(super) fn let_go<B: Book>(book: &mut B, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), B::Error> {
+    for (name, cause) in files {
+        // One that is being placed is its run's to settle.
+        if let Some(file) = book.file_named(&name)?.filter(|file| file.saved) {
+            book.release(file.id, &cause, to_the_second(at))?;
+            book.drop_file(file.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells the rows of `selection` from others.

@@ -41,9 +41,7 @@ impl Bars {
         coloured: bool,
     ) -> Self {
         let screen = Screen::new(stderr);
-        let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
-        let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style);
+        let bar = screen.bar();
         Self { bar, screen, size, frame: Frame::default(), log: String::new(), detail, coloured }
     }
 
@@ -60,7 +58,7 @@ impl Bars {
         self.bar.finish_and_clear();
         self.screen.paper().outlet.add(self.log.as_bytes());
         self.log.clear();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 }
 
@@ -79,24 +77,17 @@ impl Reporter for Bars {
             return Ok(());
         }
         self.print_log();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 
     fn tick(&mut self, tally: &Tally, since: Duration) -> io::Result<()> {
-        let size = (self.size)().filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
         self.frame.tick(tally, since);
-        // Room for the `^C` that a terminal writes behind the frame: broken into a row of its own it would stay.
-        let room = Size { columns: size.columns.saturating_sub(2).max(1), ..size };
-        let lines = self.frame.lines(tally, room);
-        // What has not changed is not drawn again: a terminal may have broken it anew and not said so yet.
-        if self.log.is_empty() && self.screen.paper().shows(size, &lines) {
-            return Ok(());
-        }
-        self.screen.paper().resized(size, &lines);
         // The frame first: what is drawn again below the log must fit the window as it is now.
-        self.bar.set_message(lines.join("\n"));
+        if let Some(frame) = self.screen.lay((self.size)(), |size| self.frame.lines(tally, size)) {
+            self.bar.set_message(frame);
+        }
         self.print_log();
-        self.screen.paper().outlet.send()
+        self.screen.send()
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
@@ -118,7 +109,7 @@ impl Drop for Bars {
 
 /// The terminal as indicatif sees it. Nothing is written before a whole frame is ready: so no frame tears.
 #[derive(Clone)]
-struct Screen(Arc<Mutex<Paper>>);
+pub(super) struct Screen(Arc<Mutex<Paper>>);
 
 struct Paper {
     outlet: Outlet,
@@ -133,27 +124,50 @@ struct Paper {
 impl Paper {
     /// Takes note of the window that `lines` are about to be drawn in. One that was made narrower has broken the
     /// lines shown so far into more rows than indicatif knows of: those are taken away here.
-    fn resized(&mut self, size: Size, lines: &[String]) {
+    fn resized(&mut self, size: Size, lines: Vec<String>) {
         let width = usize::from(size.columns);
         let more: usize = self.shown.iter().map(|line| columns(line).div_ceil(width).saturating_sub(1)).sum();
         self.outlet.add("\r\x1b[2K\x1b[A".repeat(more).as_bytes());
         self.size = size;
-        self.shown = lines.to_vec();
-    }
-
-    fn shows(&self, size: Size, lines: &[String]) -> bool {
-        self.size == size && self.shown == lines
+        self.shown = lines;
     }
 }
 
 impl Screen {
-    fn new(stderr: Box<dyn Write + Send>) -> Self {
+    pub(super) fn new(stderr: Box<dyn Write + Send>) -> Self {
         Self(Arc::new(Mutex::new(Paper {
             outlet: Outlet::new(stderr),
             size: USUAL,
             shown: Vec::new(),
             after_line: false,
         })))
+    }
+
+    /// A bar on it that shows nothing but its message.
+    pub(super) fn bar(&self) -> ProgressBar {
+        let target = ProgressDrawTarget::term_like(Box::new(self.clone()));
+        let style = ProgressStyle::with_template("{msg}").expect("a constant that parses");
+        ProgressBar::with_draw_target(None, target).with_style(style)
+    }
+
+    /// Lays out a frame for a window of the size that was told, or of a usual one; answers with its text. `None`
+    /// when it is shown already: drawn again it would tear where a terminal has broken it anew and not said so yet.
+    pub(super) fn lay(&self, told: Option<Size>, lines: impl FnOnce(Size) -> Vec<String>) -> Option<String> {
+        let size = told.filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
+        // Room for the `^C` that a terminal writes behind the frame: broken into a row of its own it would stay.
+        let lines = lines(Size { columns: size.columns.saturating_sub(2).max(1), ..size });
+        let mut paper = self.paper();
+        if paper.size == size && paper.shown == lines {
+            return None;
+        }
+        let text = lines.join("\n");
+        paper.resized(size, lines);
+        Some(text)
+    }
+
+    /// Writes what was drawn.
+    pub(super) fn send(&self) -> io::Result<()> {
+        self.paper().outlet.send()
     }
 
     fn paper(&self) -> MutexGuard<'_, Paper> {

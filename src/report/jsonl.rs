@@ -72,6 +72,25 @@ impl Reporter for JsonLines {
     }
 }
 
+/// One object in a line, with the version of this contract: for commands whose lines are no events.
+///
+/// # Errors
+///
+/// When `what` is not made of fields.
+pub fn object(what: impl Serialize) -> serde_json::Result<String> {
+    let mut json = Vec::with_capacity(256);
+    let versioned = Versioned { v: VERSION, what };
+    versioned.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Printable))?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
+#[derive(Serialize)]
+struct Versioned<T> {
+    v: u32,
+    #[serde(flatten)]
+    what: T,
+}
+
 #[derive(Serialize)]
 struct Line<T> {
     v: u32,

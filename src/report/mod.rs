@@ -4,6 +4,7 @@
 //! mistake for commands.
 
 mod bars;
+mod counter;
 mod dispatch;
 pub mod figures;
 mod frame;
@@ -24,7 +25,9 @@ use jiff::Timestamp;
 
 use crate::event::Event;
 
+pub use self::counter::Counter;
 pub use self::dispatch::dispatch;
+pub use self::jsonl::object;
 pub use self::tally::{Silenced, Tally};
 pub use self::terminal::{Size, escape};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
-use super::{Durability, Placed, Sink, SinkError};
+use super::{Durability, Placed, Sink, SinkError, rejected};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
 use crate::part::Parts;
@@ -55,6 +55,12 @@ impl Sink for Dir {
         let names = [name.clone(), name.apart(&content.hash)];
         let looking = spawn_blocking(move || keeper.holds(names, &content));
         looking.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    }
+
+    async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError> {
+        let (keeper, name, why) = (Arc::clone(&self.shelf), name.clone(), why.to_owned());
+        let rejecting = spawn_blocking(move || keeper.reject(name, &why));
+        rejecting.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
     }
 }
 
@@ -110,6 +116,15 @@ impl Shelf {
             }
         }
         Ok(None)
+    }
+
+    fn reject(&self, name: ImageName, why: &str) -> Result<(), SinkError> {
+        let folder = self.path.join(OURS).join("rejected");
+        match rejected::set_aside(&self.path, &folder, &name.to_string(), why) {
+            Ok(()) => Ok(()),
+            Err(error) if is_storage(&error) => Err(self.failed("setting an image aside in", &error)),
+            Err(source) => Err(SinkError::Name { name, source }),
+        }
     }
 
     fn has(&self, name: &ImageName, content: &Content) -> io::Result<bool> {

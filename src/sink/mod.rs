@@ -1,6 +1,7 @@
 //! Where finished images go: a socket with one plug a kind of place.
 
 mod dir;
+mod rejected;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,14 @@ pub trait Sink: Send + Sync {
     ///
     /// When it is there and cannot be read.
     async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError>;
+
+    /// Takes the file of this name out of the collection, to where a bounded number of damaged ones are kept
+    /// with the reasons.
+    ///
+    /// # Errors
+    ///
+    /// When it is not there, is no plain file, or cannot be moved.
+    async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError>;
 }
 
 /// An image that has its name.

@@ -64,6 +64,12 @@ pub enum Flaw {
         /// Pixels allowed.
         limit: u64,
     },
+    /// Its structure is whole, its pixels are not.
+    #[error("its pixels cannot be decoded: {reason}")]
+    Undecodable {
+        /// What the decoder says.
+        reason: String,
+    },
 }
 
 impl Flaw {
@@ -78,7 +84,8 @@ impl Flaw {
             | Self::BadChecksum { .. }
             | Self::BadStructure { .. }
             | Self::NoPixels { .. }
-            | Self::TooManyPixels { .. } => false,
+            | Self::TooManyPixels { .. }
+            | Self::Undecodable { .. } => false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod flaw;
 mod gif;
 mod input;
 mod jpeg;
+mod pixels;
 mod png;
 mod sniff;
 #[cfg(test)]
@@ -19,6 +20,9 @@ mod testing;
 mod webp;
 
 pub use flaw::Flaw;
+pub use pixels::{Pixels, Seen};
+
+use std::io::{self, Read};
 
 use crate::job::ContentHash;
 use crate::outcome::{Content, Format};
@@ -162,6 +166,32 @@ pub fn examine(sealed: Sealed<Inspector>, want: Option<u64>) -> Result<Sound, Un
     }
 }
 
+/// How much is read at a time of an image that lies on disk.
+const LOOKED_AT: usize = 256 * 1024;
+
+/// Judges an image that lies under its name already, by the same checks. `want` is the length it should have.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn look(mut image: impl Read, want: u64, limits: Limits) -> io::Result<Result<Content, Flaw>> {
+    let mut inspector = Inspector::new(limits);
+    let mut buffer = vec![0; LOOKED_AT];
+    let mut bytes = 0;
+    while inspector.flaw().is_none() {
+        match image.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => {
+                inspector.bytes(&buffer[..read]);
+                bytes += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(inspector.verdict(bytes, Some(want)))
+}
+
 /// An image that passed every check. Nothing but `examine` makes one, and a sink takes nothing else.
 #[derive(Debug)]
 pub struct Sound {
@@ -292,6 +322,17 @@ mod tests {
                 inspector.bytes(second);
                 assert_eq!(inspector.verdict(second.len() as u64, None), judge(second));
             }
+        }
+    }
+
+    #[test]
+    fn an_image_on_disk_is_judged_as_one_that_arrives() {
+        for (_, bytes) in samples() {
+            let length = bytes.len() as u64;
+            assert_eq!(look(&bytes[..], length, Limits::default()).unwrap(), judge(&bytes));
+            let cut = look(&bytes[..bytes.len() - 1], length, Limits::default()).unwrap();
+            assert_eq!(cut, Err(Flaw::WrongLength { want: length, got: length - 1 }));
+            assert_eq!(look(&b""[..], length, Limits::default()).unwrap(), Err(Flaw::Empty));
         }
     }
 

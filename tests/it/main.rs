@@ -11,5 +11,6 @@ mod streams;
 mod support;
 mod told;
 mod trouble;
+mod verify;
 mod whole;
 mod words;

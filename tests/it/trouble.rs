@@ -177,17 +177,19 @@ fn an_image_that_the_user_deleted_stays_deleted() {
 }
 
 #[test]
-fn a_collection_that_lost_its_ledger_gets_a_new_one_and_no_duplicates() {
+fn a_collection_that_lost_its_ledger_gets_a_new_one_and_nothing_is_fetched_again() {
     let (world, mirror) = (World::new(), Mirror::of(40));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     let before = files(&world.work().join(GOT));
-    let rows = "select name, bytes, blake3, address, state from collection order by name";
+    let rows = "select name, bytes, blake3, format, width, height from collection order by name";
     let remembered = sqlite(&world, rows);
     for name in files(&world.work().join(GOT).join(".wallhaul")).keys().filter(|name| name.starts_with("ledger.db")) {
         fs::remove_file(world.work().join(GOT).join(".wallhaul").join(name)).unwrap();
     }
+    mirror.nginx.forget();
     let ended = mirror.fetch(&world).args(["--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(mirror.originals_asked().is_empty());
     assert_eq!(files(&world.work().join(GOT)), before);
     assert_eq!(sqlite(&world, rows), remembered);
     let failed = |event: &Value| event["outcome"] == "failed";
@@ -202,7 +204,7 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
     fs::write(&ledger, "dear diary, ".repeat(1000)).unwrap();
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains("move it aside"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains("wallhaul ledger rebuild"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(&ledger).unwrap(), "dear diary, ".repeat(1000));
     assert_eq!(mirror.nginx.requests(), []);
 }

@@ -1,6 +1,7 @@
 //! What every ledger keeps, whichever plug it is: each rule is told to all of them.
 
 mod berths;
+mod files;
 mod known;
 mod listing;
 mod sequences;

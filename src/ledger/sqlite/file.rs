@@ -244,7 +244,7 @@ mod tests {
             for error in refused(&path) {
                 let told = error.to_string();
                 assert!(matches!(error, LedgerError::Foreign { .. } | LedgerError::Damaged { .. }), "{told}");
-                assert!(told.contains(path.to_str().unwrap()) && told.contains("move it aside"), "{told}");
+                assert!(told.contains(path.to_str().unwrap()) && told.contains("wallhaul ledger rebuild"), "{told}");
             }
             assert!(fs::read(&path).unwrap() == bytes);
         }

@@ -2,6 +2,7 @@
 
 mod file;
 mod read;
+pub(super) mod replace;
 mod write;
 
 use std::collections::HashMap;
@@ -17,11 +18,13 @@ use tokio::sync::{mpsc, oneshot};
 use self::file::trouble;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
-use crate::ledger::{Berth, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats, Unfinished, rules};
+use crate::ledger::{
+    Berth, Filed, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats, Unfinished, rules,
+};
 use crate::outcome::Content;
 
 /// The file's name in the directory it is opened in.
-const NAME: &str = "ledger.db";
+pub(super) const NAME: &str = "ledger.db";
 
 /// One group being written and a page of each site's producer; who asks more waits.
 const ASKS: usize = 16;
@@ -140,6 +143,14 @@ impl Ledger for Sqlite {
 
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {
         read::each(&self.reader()?, selection, row).map_err(|error| trouble(&self.path, &error))
+    }
+
+    fn files(&self) -> Result<Vec<Filed>, LedgerError> {
+        read::files(&self.reader()?).map_err(|error| trouble(&self.path, &error))
+    }
+
+    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
+        self.write(move |rows| rules::let_go(rows, files, at)).await
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use super::write::{format, hash, length, state, time};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::rules::chosen;
-use crate::ledger::{Row, Selection, Stats, Unfinished};
+use crate::ledger::{Filed, Row, Selection, State, Stats, Unfinished};
 use crate::outcome::Content;
 
 /// Does the work of `Ledger::each`, a row in memory at a time.
@@ -77,6 +77,18 @@ pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfini
         Ok(Unfinished { key, name: ImageName::from_written(&name), content: content(row)? })
     })?;
     promises.collect()
+}
+
+/// Does the work of `Ledger::files`.
+pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<Filed>> {
+    let mut statement =
+        connection.prepare("SELECT bytes, blake3, format, width, height, name, state FROM files ORDER BY name")?;
+    let files = statement.query_map([], |row| {
+        let name: String = row.get(5)?;
+        let saved = state(row, 6)? == State::Saved;
+        Ok(Filed { name: ImageName::from_written(&name), content: content(row)?, saved })
+    })?;
+    files.collect()
 }
 
 /// Does the work of `Ledger::stats`, all of it at one moment of the ledger.

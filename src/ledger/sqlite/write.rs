@@ -131,6 +131,13 @@ impl Book for Rows<'_> {
         self.run("UPDATE images SET file = ?2 WHERE file = ?1", [from, to])
     }
 
+    fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> rusqlite::Result<()> {
+        self.run(
+            "UPDATE images SET state = 'failed', file = NULL, cause = ?2, at = ?3 WHERE file = ?1",
+            params![id, cause, at.to_string()],
+        )
+    }
+
     fn in_use(&mut self, id: FileId) -> rusqlite::Result<bool> {
         self.is_there("SELECT 1 FROM images WHERE file = ?1", [id])
     }

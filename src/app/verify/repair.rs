@@ -1,0 +1,161 @@
+//! `wallhaul verify --repair`: what is damaged is set aside, the ledger lets go of it and of what is missing, and
+//! the line that fetched them first fetches them again.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::bail;
+use async_trait::async_trait;
+
+use super::judge::Verdict;
+use super::told::{Finding, Kind, Told};
+use super::{Broken, Found, Look, State};
+use crate::app::fetch::{bring, telling};
+use crate::app::visit::{Collection, Named, Visit};
+use crate::app::{World, aside};
+use crate::config::{PageRange, Settings};
+use crate::engine::Quota;
+use crate::exit::Exit;
+use crate::job::{ImageKey, Job, SiteId, Stem};
+use crate::ledger::{self, Filed, Ledger, Selection};
+use crate::queue::{Feed, QueueError};
+use crate::site::Site;
+
+/// Looks at a collection and fetches again what is not there as it was.
+pub(super) async fn repair(look: Look, site: Named, settings: &Settings, world: &World) -> anyhow::Result<Found> {
+    let visit = Visit::open(site, settings, false).await?;
+    let collection = Collection::open(&visit.directory, settings, world)?;
+    let (look, ledger) = (Arc::new(look), Arc::clone(&collection.ledger));
+    let looking = Arc::clone(&look);
+    let mut found = aside(move || looking.over(&*ledger)).await?;
+    if found.counts.stopped || found.repairable().next().is_none() {
+        return Ok(found);
+    }
+    let wanted = Wanted::read(&found, &*collection.ledger, visit.site.id())?;
+    let_go(&found, &collection, world).await?;
+
+    let ledger = Arc::clone(&collection.ledger);
+    let site = Arc::clone(&visit.site);
+    let only = |feed| -> Box<dyn Feed> { Box::new(Only { site, wanted: Mutex::new(wanted), feed }) };
+    let mut settings = settings.clone();
+    // Standard output is for the findings, and the images may lie on any page.
+    settings.telling.json = false;
+    settings.pages = PageRange { first: None, last: None };
+    let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None));
+    let bringing = async |events| bring(&visit, settings, world, collection, &quota, only, events, shutdown).await;
+    let tally = telling(settings, bringing).await?;
+
+    let looking = Arc::clone(&look);
+    found = aside(move || looking.again(&*ledger, found)).await?;
+    found.exit = Exit::of_tally(&tally);
+    Ok(found)
+}
+
+/// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the
+/// next repair finds them missing.
+async fn let_go(found: &Found, collection: &Collection, world: &World) -> anyhow::Result<()> {
+    let mut files = Vec::new();
+    for Broken { name, reason, state } in found.repairable() {
+        let cause = match state {
+            State::Damaged => {
+                collection.sink.reject(name, reason).await?;
+                format!("it was damaged: {reason}")
+            }
+            State::Missing | State::Displaced => "it was missing".to_owned(),
+        };
+        files.push((name.clone(), cause));
+    }
+    Ok(collection.ledger.let_go(files, (world.clock)()).await?)
+}
+
+impl Found {
+    /// What can be fetched again under its name.
+    fn repairable(&self) -> impl Iterator<Item = &Broken> {
+        self.broken.iter().filter(|broken| broken.state != State::Displaced)
+    }
+}
+
+impl Look {
+    /// Looks once more at what was broken, and tells what is sound now. Blocks.
+    fn again(&self, ledger: &dyn Ledger, mut found: Found) -> anyhow::Result<Found> {
+        let names: HashSet<_> = found.repairable().map(|broken| broken.name.clone()).collect();
+        let mut files = ledger.files()?;
+        files.retain(|filed| filed.saved && names.contains(&filed.name));
+        let mut told = Told::new(&self.telling, self.out(), "verifying", files.len());
+        told.counts = found.counts.clone();
+        self.judge_each(&files, &mut told, |filed: &Filed, verdict, told| match verdict {
+            Verdict::Sound { sum, unseen: _ } => {
+                found.note_sound(filed, sum, told);
+                let reason = "fetched again".to_owned();
+                told.tell(&Finding { kind: Kind::Repaired, name: filed.name.to_string(), reason })
+            }
+            // It was told when it was found, and stands.
+            Verdict::Damaged(_) | Verdict::Displaced(_) | Verdict::Missing => Ok(()),
+        })?;
+        found.counts = told.counts;
+        Ok(found)
+    }
+}
+
+/// The images that are to be fetched again.
+struct Wanted {
+    keys: HashSet<ImageKey>,
+    /// Of files whose addresses are not known, since the ledger was rebuilt.
+    stems: HashSet<Stem>,
+}
+
+impl Wanted {
+    fn read(found: &Found, ledger: &dyn Ledger, site: &SiteId) -> anyhow::Result<Self> {
+        let mut unknown: HashSet<_> = found.repairable().map(|broken| broken.name.to_string()).collect();
+        let names = unknown.clone();
+        let mut keys = HashSet::new();
+        let saved = Selection { like: None, state: Some(ledger::State::Saved) };
+        ledger.each(&saved, &mut |row| {
+            if let Some(name) = row.name.filter(|name| names.contains(name)) {
+                unknown.remove(&name);
+                keys.insert(row.key);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(other) = keys.iter().find(|key| key.site() != site.as_str()) {
+            bail!("the collection holds images of `{}`: name that site in place of `{site}`", other.site());
+        }
+        let stems = found.repairable().filter(|broken| unknown.contains(&broken.name.to_string()));
+        Ok(Self { keys, stems: stems.map(|broken| broken.name.stem()).collect() })
+    }
+
+    /// Strikes the image off, if it is wanted.
+    fn take(&mut self, job: &Job, site: &Site) -> bool {
+        if self.keys.remove(&job.key) {
+            return true;
+        }
+        let candidates = site.candidates(&job.image).unwrap_or_default();
+        candidates.first().is_some_and(|original| self.stems.remove(&site.stem(&job.image, &original.address)))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.stems.is_empty()
+    }
+}
+
+/// Hands on the jobs that are wanted; closed behind the last of them.
+struct Only {
+    site: Arc<Site>,
+    wanted: Mutex<Wanted>,
+    feed: Box<dyn Feed>,
+}
+
+#[async_trait]
+impl Feed for Only {
+    async fn push(&self, job: Job) -> Result<(), QueueError> {
+        let (taken, over) = {
+            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            (wanted.take(&job, &self.site), wanted.is_empty())
+        };
+        if taken {
+            self.feed.push(job).await?;
+        }
+        if over { Err(QueueError::Closed) } else { Ok(()) }
+    }
+}
