@@ -52,6 +52,12 @@ impl Drain for Out {
                 }
                 (outstanding.next_due(), outstanding.waiting.len())
             };
+            // Most often a job is there, and nothing needs to be waited for.
+            if waiting < self.waiting_at_most
+                && let Ok(job) = fresh.try_recv()
+            {
+                return Ok(Some(self.lend(&mut self.returns.lock(), job, 1)));
+            }
             tokio::select! {
                 biased;
                 () = self.returns.changed.notified() => {}

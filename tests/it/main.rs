@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod again;
+mod cost;
 mod fences;
 mod paging;
 mod screen;

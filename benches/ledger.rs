@@ -1,0 +1,91 @@
+//! What a run asks of the ledger and tells it: a page of keys, a group of images.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use wallhaul::job::{ContentHash, ImageKey, ImageName, Stem};
+use wallhaul::ledger::{self, Berth, Intent, Ledger, Origin, Record};
+use wallhaul::outcome::{Content, Format};
+
+use crate::{address, job, runtime, sure};
+
+/// As many as the keeper gathers.
+const GROUP: usize = 256;
+const ROWS: usize = 100_000;
+const ON_A_PAGE: usize = 28;
+
+/// A ledger in a folder that is gone with it.
+struct Open {
+    runtime: Runtime,
+    ledger: Box<dyn Ledger>,
+    _folder: TempDir,
+}
+
+impl Open {
+    fn new(durable: bool) -> Self {
+        let folder = sure(tempfile::tempdir());
+        Self { runtime: runtime(), ledger: sure(ledger::open(folder.path(), durable)), _folder: folder }
+    }
+
+    /// Writes a group down as the keeper does: names promised, then kept.
+    fn insert(&self, group: Vec<Intent>) {
+        self.runtime.block_on(async {
+            let keys: Vec<ImageKey> = group.iter().map(|intent| intent.key.clone()).collect();
+            let berths = sure(self.ledger.placing(group).await);
+            let saved = keys.into_iter().zip(berths).map(|(key, berth)| match berth {
+                Berth::Free(name) | Berth::Twin(name) => Record::Saved { key, name },
+            });
+            sure(self.ledger.record(saved.collect()).await);
+        });
+    }
+
+    /// How many of a page's images are known.
+    fn known(&self, page: Vec<(ImageKey, Stem)>) -> usize {
+        sure(self.runtime.block_on(self.ledger.known(page, Timestamp::UNIX_EPOCH))).len()
+    }
+}
+
+fn intent(number: usize) -> Intent {
+    let job = job(number);
+    let hash = ContentHash::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes());
+    Intent {
+        site: job.image.site,
+        origin: Origin {
+            page: job.image.page,
+            address: address(job.key.address()),
+            title: job.image.title,
+            etag: Some("\"5a3f9c1e-8d2b4\"".to_owned()),
+            last_modified: Some("Thu, 29 Mar 2018 17:04:11 GMT".to_owned()),
+        },
+        key: job.key,
+        name: ImageName::from_written(&format!("2018-03-29-Mountains_{number}.png")),
+        content: Content { bytes: 400_000, hash, format: Format::Png, width: 2880, height: 1800 },
+        at: Timestamp::UNIX_EPOCH,
+    }
+}
+
+#[divan::bench(args = [false, true], sample_size = 1)]
+fn insert_a_group_of_256_durable(bencher: Bencher<'_, '_>, durable: bool) {
+    let open = Open::new(durable);
+    let mut next = 0;
+    let group = || {
+        next += GROUP;
+        (next - GROUP..next).map(intent).collect()
+    };
+    bencher.counter(ItemsCount::new(GROUP)).with_inputs(group).bench_local_values(|group| open.insert(group));
+}
+
+/// A page of a second run; one of a first costs the same.
+#[divan::bench]
+fn ask_for_a_page_of_28_in_100_000(bencher: Bencher<'_, '_>) {
+    let open = Open::new(false);
+    for first in (0..ROWS).step_by(10_000) {
+        open.insert((first..first + 10_000).map(intent).collect());
+    }
+    let shown = (ROWS / 2..ROWS / 2 + ON_A_PAGE).map(intent);
+    let page: Vec<_> = shown.map(|intent| (intent.key, intent.name.stem())).collect();
+    assert_eq!(open.known(page.clone()), ON_A_PAGE);
+    bencher.with_inputs(|| page.clone()).bench_local_values(|page| open.known(page));
+}

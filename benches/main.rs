@@ -1,0 +1,50 @@
+//! What each station of the line costs by itself: `cargo bench`, or `cargo bench -- ledger` for one of them.
+//!
+//! Every figure comes with the allocations behind it. Nothing is asked of a network; the ledger's files lie where
+//! temporary files lie (`TMPDIR`).
+
+mod ledger;
+mod queue;
+mod site;
+mod verify;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use divan::{AllocProfiler, Divan};
+use tokio::runtime::{Builder, Runtime};
+use url::Url;
+use wallhaul::job::{ImageKey, ImageRef, Job, SiteId};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+fn main() {
+    Divan::default().max_time(Duration::from_secs(1)).config_with_args().main();
+}
+
+/// The job of the image of that number, as a listing of the shape of Simple Desktops shows it.
+fn job(number: usize) -> Job {
+    let site = sure(SiteId::new("simpledesktops"));
+    let page = address(&format!("https://simpledesktops.com/browse/{}/", number / 28 + 1));
+    let original = format!("https://static.simpledesktops.com/uploads/desktops/2018/03/29/Mountains_{number}.png");
+    let thumb = address(&format!("{original}.295x184_q100.png"));
+    let link = address(&format!("https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/"));
+    let key = ImageKey::new(&site, &address(&original));
+    Job { key, image: ImageRef { site, page, thumb, link: Some(link), title: Some(format!("Mountains {number}")) } }
+}
+
+fn address(written: &str) -> Url {
+    sure(Url::parse(written))
+}
+
+/// A runtime like the program's own.
+fn runtime() -> Runtime {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    sure(Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build())
+}
+
+/// What cannot fail where the stations work at all: a figure for anything else would be none.
+fn sure<T, E: Debug>(done: Result<T, E>) -> T {
+    done.expect("a station that works")
+}

@@ -1,0 +1,64 @@
+//! Reading a site: pages, addresses, names.
+
+use std::fmt::Write as _;
+
+use divan::counter::{BytesCount, ItemsCount};
+use divan::{Bencher, black_box};
+use wallhaul::outcome::Format;
+use wallhaul::site::Site;
+
+use crate::{job, sure};
+
+/// Images on a full listing page.
+const ON_A_PAGE: usize = 28;
+
+fn simpledesktops() -> Site {
+    sure(Site::shipped("simpledesktops"))
+}
+
+/// A full listing page, about as long as the site's own.
+fn page() -> String {
+    let mut page = "<!DOCTYPE html>\n<html>\n<body>\n<div class=\"desktops column span-24 archive\">\n".to_owned();
+    for job in (0..ON_A_PAGE).map(job) {
+        let (thumb, link) = (job.image.thumb, job.image.link.expect("every job has one"));
+        let title = job.image.title.unwrap_or_default();
+        let written = write!(
+            page,
+            "\t<div class=\"edge\">\n\t\t<div class=\"desktop\" height=\"184px\">\n\t\t\t<a href=\"{link}\">\n\
+             \t\t\t<img src=\"{thumb}\" title=\"{title}\" alt=\"{title}\" width=\"295px\" height=\"184px\" />\n\
+             \t\t\t</a>\n\t\t\t<h2><a href=\"{link}\">{title}</a></h2>\n\
+             \t\t\t<span class=\"creator\">By: <a href=\"\">somebody</a></span>\n\t\t</div>\n\t</div>\n"
+        );
+        sure(written);
+    }
+    page + "</div>\n<a class=\"more\" href=\"/browse/2/\">Older</a>\n</body>\n</html>\n"
+}
+
+#[divan::bench]
+fn read_a_page_of_28(bencher: Bencher<'_, '_>) {
+    let (site, body) = (simpledesktops(), page());
+    let address = site.first();
+    assert_eq!(sure(site.read(&address, &body)).images.len(), ON_A_PAGE);
+    let bencher = bencher.counter(BytesCount::of_str(&body)).counter(ItemsCount::new(ON_A_PAGE));
+    bencher.bench_local(|| site.read(&address, black_box(&body)));
+}
+
+#[divan::bench]
+fn rewrite_a_thumb(bencher: Bencher<'_, '_>) {
+    let (site, image) = (simpledesktops(), job(1).image);
+    assert_eq!(sure(site.key(&image)), job(1).key);
+    bencher.bench_local(|| site.candidates(black_box(&image)));
+}
+
+#[divan::bench]
+fn name_an_image(bencher: Bencher<'_, '_>) {
+    let (site, image) = (simpledesktops(), job(1).image);
+    let original = crate::address(job(1).key.address());
+    assert_eq!(site.name(&image, &original, Format::Png).to_string(), "2018-03-29-Mountains_1.png");
+    bencher.bench_local(|| site.name(black_box(&image), black_box(&original), Format::Png));
+}
+
+#[divan::bench]
+fn compile_a_definition() -> Site {
+    simpledesktops()
+}
