@@ -145,6 +145,4 @@ pub enum Stage {
     Verify,
     /// Giving it its name.
     Place,
-    /// Writing it down in the ledger.
-    Record,
 }
