@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, parts, sqlite};
 use crate::support::program::{Ended, World, files};
+use crate::support::site::Site;
 use crate::support::until;
 
 /// The address by which the program knows what lies at `path`.
@@ -207,4 +208,24 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
     assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains("wallhaul ledger rebuild"), "{}", ended.stderr);
     assert_eq!(fs::read_to_string(&ledger).unwrap(), "dear diary, ".repeat(1000));
     assert_eq!(mirror.nginx.requests(), []);
+}
+
+#[test]
+fn a_ledger_that_is_taken_in_mid_run_ends_it_before_jobs_go_round() {
+    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let running = site.fetch(&world).args(["-j", "4"]).start();
+    until("four images that are asked for", || (site.gate.waiting() == 4).then_some(()));
+    let folder = world.work().join("wallpapers/simpledesktops");
+    let holder = rusqlite::Connection::open(folder.join(".wallhaul/ledger.db")).unwrap();
+    holder.execute_batch("begin immediate").unwrap();
+    site.gate.open();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+    assert!(ended.stderr.contains("is held by another program"), "{}", ended.stderr);
+    assert!(files(&folder).is_empty());
+    // What could not be kept goes back to the queue: asked for again it would go round until the lock is gone.
+    assert!(site.sent().len() < 2 * 40, "{}", site.sent().len());
+    drop(holder);
+    assert_eq!(site.fetch(&world).run().code, Some(0));
+    assert_eq!(files(&folder).len(), 40);
 }
