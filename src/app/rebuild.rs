@@ -19,7 +19,7 @@ use crate::ledger::{self, Ledger, LedgerError};
 use crate::outcome::Content;
 use crate::report::escape;
 use crate::report::figures::of;
-use crate::sink::{self, SinkError};
+use crate::sink::{self, MinFree, SinkError};
 use crate::verify::{Limits, look};
 
 /// Makes a new ledger of the images in a site's collection, and moves the old one aside under a dated name.
@@ -33,7 +33,7 @@ pub async fn rebuild_ledger(site: &str, options: Options, world: &World, shutdow
     if !directory.is_dir() {
         bail!("there is no folder `{}`: name it with -d, or its site with --site", directory.display());
     }
-    let _held = sink::open(&directory, settings.durability, &world.boot)?;
+    let _held = sink::open(&directory, settings.durability, MinFree::Bytes(0), &world.boot)?;
     let workshop = Workshop::open(&directory)?;
     let ledger = ledger::open(&workshop.0, true)?;
     let (looked, telling) = (directory.clone(), settings.telling);

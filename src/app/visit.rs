@@ -114,7 +114,8 @@ pub(super) struct Collection {
 
 impl Collection {
     pub(super) fn open(directory: &Path, settings: &Settings, world: &World) -> anyhow::Result<Self> {
-        let sink = sink::open(directory, settings.durability, &world.boot)?;
+        let sink = sink::open(directory, settings.durability, settings.min_free, &world.boot)?;
+        sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
         Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger) })
     }

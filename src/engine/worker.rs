@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::line::{Finished, Kept, Line};
+use super::room::Room;
 use super::{EngineError, Haul};
 use crate::event::Event;
 use crate::fetch::{Body, FetchError};
 use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::{Failure, Outcome, Stage, Why};
-use crate::part::{Note, Part};
+use crate::part::{Note, Part, Parts};
 use crate::queue::{Drain, Lease, Verdict};
 use crate::sink::SinkError;
 use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
@@ -21,14 +22,15 @@ pub(super) struct Worker {
     haul: Haul,
     drain: Arc<dyn Drain>,
     line: Line,
+    room: Room,
 }
 
 /// Progress is told no more often than it can be seen.
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
 impl Worker {
-    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line) -> Self {
-        Self { haul, drain, line }
+    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line, room: Room) -> Self {
+        Self { haul, drain, line, room }
     }
 
     /// Works until there is nothing more to do, or nothing more may begin.
@@ -80,7 +82,7 @@ impl Worker {
             Err(miss) => miss,
         };
         self.haul.quota.give_back();
-        if let Some(broken) = miss.breaks_the_run() {
+        if let Some(broken) = miss.breaks_the_run(self.haul.sink.parts()) {
             return Err(broken.into());
         }
         match self.pause(lease.attempt, &miss) {
@@ -115,6 +117,7 @@ impl Worker {
             Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
             Cause::Flaw(flaw) if flaw.is_not_an_image() || attempt > 1 => None,
             Cause::Flaw(_) => self.haul.retry.own(attempt),
+            Cause::Write(error) if SinkError::passes(error) => self.haul.retry.own(attempt),
             Cause::Rewrite(_) | Cause::Write(_) => None,
         }
     }
@@ -155,6 +158,7 @@ impl Worker {
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
+            self.room.take(chunk.len());
             if let Some(flaw) = part.watch().flaw().cloned() {
                 // Nobody may go on with what is wrong.
                 part.restart()?;
@@ -258,9 +262,9 @@ impl Miss {
         Self { address: address.clone(), cause }
     }
 
-    fn breaks_the_run(&self) -> Option<SinkError> {
+    fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
         match &self.cause {
-            Cause::Write(error) => SinkError::of_part(error),
+            Cause::Write(error) => SinkError::of_part(parts, error),
             Cause::Rewrite(_) | Cause::Fetch(_) | Cause::Flaw(_) => None,
         }
     }

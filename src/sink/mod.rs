@@ -2,6 +2,7 @@
 
 mod dir;
 mod rejected;
+mod room;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,6 +39,21 @@ pub trait Sink: Send + Sync {
     ///
     /// When it is not there, is no plain file, or cannot be moved.
     async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError>;
+
+    /// Looks whether as much is free as is to be left to others.
+    ///
+    /// # Errors
+    ///
+    /// When it is less: nothing more should be begun.
+    fn look_for_room(&self) -> Result<(), SinkError>;
+
+    /// The same after so many further bytes were written to parts. Looks only when they may have made the
+    /// difference, so it may be asked for every chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::look_for_room`].
+    fn take_room(&self, bytes: u64) -> Result<(), SinkError>;
 }
 
 /// An image that has its name.
@@ -57,6 +73,16 @@ pub enum Durability {
     Off,
 }
 
+/// How much of the disk is left free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinFree {
+    /// 1 GiB, or 5 % of a small disk, whichever is less.
+    #[default]
+    Usual,
+    /// So many bytes; with zero nobody looks.
+    Bytes(u64),
+}
+
 /// Why an image could not be given its name.
 #[derive(Debug, Error)]
 pub enum SinkError {
@@ -67,6 +93,19 @@ pub enum SinkError {
         what: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Less is free than is to be left to others.
+    #[error(
+        "only {} are free in `{}`, and --min-free-space leaves {} to others: make room and run again, or give a smaller size",
+        megabytes(*.free), .path.display(), megabytes(*.least)
+    )]
+    Low {
+        /// The folder.
+        path: PathBuf,
+        /// How many bytes are free.
+        free: u64,
+        /// How many should be.
+        least: u64,
     },
     /// Another process works on the place.
     #[error("`{}` is held by another run{}: wait for it to end", .path.display(), of(.holder))]
@@ -86,22 +125,34 @@ pub enum SinkError {
     },
 }
 
-/// Opens the folder `directory`, making it where it is missing. `boot` tells one start of the system from another.
+/// Opens the folder `directory`, making it where it is missing. `least` is what stays free on its disk, `boot` tells one
+/// start of the system from another.
 ///
 /// # Errors
 ///
 /// When the folder cannot be made or written to.
-pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
+pub fn open(directory: &Path, sync: Durability, least: MinFree, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(dir::Dir::open(directory, sync, least, boot)?))
 }
 
 impl SinkError {
     /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
     /// nothing when only this image is concerned.
-    pub fn of_part(error: &io::Error) -> Option<Self> {
-        let what = "writing an image".to_owned();
-        dir::is_storage(error).then(|| Self::Storage { what, source: dir::same(error) })
+    pub fn of_part(parts: &Parts, error: &io::Error) -> Option<Self> {
+        dir::is_storage(error).then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
     }
+
+    /// Whether a part that cannot be written now may be a little later: others let go of files they have open.
+    pub fn passes(error: &io::Error) -> bool {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+}
+
+/// In figures that people can compare; the last one is rounded.
+#[expect(clippy::cast_precision_loss, reason = "far more digits than are shown")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn of(holder: &str) -> String {

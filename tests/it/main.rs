@@ -5,7 +5,12 @@
 mod again;
 mod cost;
 mod fences;
+mod full;
+mod injected;
+mod odd;
 mod paging;
+mod power;
+mod room;
 mod screen;
 mod signals;
 mod streams;

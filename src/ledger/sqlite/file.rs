@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use crate::ledger::LedgerError;
@@ -29,6 +29,10 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
     let told = |error| trouble(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(path, flags, patience).map_err(told)?;
+    // Without permission to write, `SQLite` opens the file to read and says nothing.
+    if connection.is_readonly(MAIN_DB).map_err(told)? {
+        return Err(LedgerError::Storage { path: path.clone(), reason: "it may not be written".to_owned() });
+    }
     let age = judge(&connection, path)?;
     if matches!(age, Age::Ours) {
         read_through(&connection, path)?;
@@ -154,8 +158,9 @@ fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError>
 fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
     let failed = |error: io::Error| LedgerError::Storage { path: path.to_owned(), reason: error.to_string() };
     let path = std::path::absolute(path).map_err(failed)?;
-    match fs::metadata(&path) {
-        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no file".to_owned() }),
+    // A link is not followed: what it leads to may be anything, or be made of nothing.
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no plain file".to_owned() }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(path),
     }

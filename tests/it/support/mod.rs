@@ -1,9 +1,12 @@
 //! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
-//! before it, the real catalogue laid out as a site, and a mirror made of both.
+//! before it, the real catalogue laid out as a site, a mirror made of both, and file systems that can be full or
+//! lose their power.
 
+pub(crate) mod disk;
 pub(crate) mod gallery;
 pub(crate) mod gate;
 pub(crate) mod mirror;
+pub(crate) mod mount;
 pub(crate) mod nginx;
 pub(crate) mod program;
 pub(crate) mod site;
