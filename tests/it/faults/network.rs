@@ -108,7 +108,7 @@ fn a_listing_whose_host_is_not_there_is_told_with_its_name() {
 
 /// What is wrong with papers, and what is said of it.
 const BAD_PAPERS: [(Papers, &str); 3] = [
-    (Papers::SelfSigned, "its certificate is self-signed"),
+    (Papers::SelfSigned, "its certificate is signed by nobody we trust"),
     (Papers::ForAnother, "its certificate is for another name"),
     (Papers::Expired, "its certificate has expired"),
 ];
