@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_rogue_answers_without_end_in_pieces_and_anywhere() {
         let rogue = Rogue::on_listener(TcpListener::bind("[::1]:0").unwrap());
-        rogue.everywhere(|asked| Answer::ok(format!("{} {}", asked.method, asked.path)).close());
+        rogue.everywhere(|asked| Answer::default().and(Answer::ok(format!("{} {}", asked.method, asked.path))).close());
         rogue.on("/pieces", |_| Answer::chunked(&["X: y"], &[b"one", b"two"]).pause(Duration::from_millis(1)).close());
         rogue.on("/endless", |_| Answer::raw("begun ").forever("and on "));
         let ask = |path: &str| {
