@@ -328,12 +328,11 @@ fn note_path(part: &Path) -> PathBuf {
 /// When it cannot be made, or something else has its name: a link to a folder is not followed.
 pub fn make_own(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match fs::symlink_metadata(folder)?.is_dir() {
-            true => Ok(()),
-            false => Err(io::Error::other("something else has its name, which is left alone: move it away")),
-        },
-        made => made,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
     }
+    let odd = || io::Error::other("something else has its name, which is left alone: move it away");
+    fs::symlink_metadata(folder)?.is_dir().then_some(()).ok_or_else(odd)
 }
 
 /// Opens a plain file as `options` say. Nothing is followed, and nothing can make this wait.

@@ -134,10 +134,7 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
 }
 
 /// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.
-async fn station(
-    shutdown: Shutdown,
-    work: impl Future<Output = Result<(), EngineError>>,
-) -> Result<(), EngineError> {
+async fn station(shutdown: Shutdown, work: impl Future<Output = Result<(), EngineError>>) -> Result<(), EngineError> {
     let ended = work.await;
     if ended.is_err() {
         shutdown.abort();

@@ -52,7 +52,8 @@ impl Dir {
         let handle = File::open(directory).map_err(storage("opening the folder", directory))?;
         let room = Room::of(directory, &handle, least).map_err(storage("looking how much is free in", directory))?;
         let shelf = Arc::new(Shelf { path: directory.to_owned(), handle, durability });
-        let tasks = start(Arc::clone(&shelf)).map_err(storage("starting the thread that names images in", directory))?;
+        let tasks =
+            start(Arc::clone(&shelf)).map_err(storage("starting the thread that names images in", directory))?;
         Ok(Self { shelf, tasks, parts, room, _lock: lock })
     }
 
@@ -234,7 +235,10 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
     }
     match fs::hard_link(from, to) {
         // It has its name. A part that cannot be removed is by the next start: two names are told from one.
-        Ok(()) => Ok(drop(fs::remove_file(from))),
+        Ok(()) => {
+            let _ = fs::remove_file(from);
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // Neither: under the collection's lock nobody of ours can come between the look and the rename.
         Err(_) => match fs::symlink_metadata(to) {

@@ -47,7 +47,7 @@ fn a_full_disk_ends_the_run_at_once_and_the_next_one_completes_after_room_is_mad
         let (world, mirror) = (World::new(), Mirror::of_length(count, bytes));
         let disk = made(&world);
         // Not so quick that everything is one group, which would go as a whole.
-        let slow = ["--json", "--min-free-space", "0", "--wait", "30ms", "-j", &jobs.to_string()];
+        let slow = ["--json", "--min-free-space", "0", "--wait", "60ms", "-j", &jobs.to_string()];
         let program = mirror.fetch(&world).args(slow);
         let watched = "trace=openat,write,writev,pwrite64,sendto,sendmsg";
         let strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "16", "-o", "calls", "-e", watched];
@@ -62,7 +62,7 @@ fn a_full_disk_ends_the_run_at_once_and_the_next_one_completes_after_room_is_mad
         let asked = after.filter(|call| call.contains("\"GET /")).count();
         assert!(asked <= jobs, "{asked} requests after the first error");
         let kept = mirror.kept(&world);
-        assert!(!kept.is_empty() && kept.len() < count, "{} images", kept.len());
+        assert!(!kept.is_empty() && kept.len() < count, "{} images: {}", kept.len(), ended.stderr);
         assert!(parts(&world).is_empty());
         mended(&world, &disk);
         mirror.hold_completed(&world);
@@ -122,9 +122,12 @@ fn a_place_without_permission_is_told_before_anything_is_asked() {
     hold_refused(&got, 0o755);
     mirror.hold_completed(&world);
     let ours = got.join(".wallhaul");
-    for (closed, open) in
-        [(ours.clone(), 0o755), (ours.join("parts"), 0o755), (ours.join("lock"), 0o644), (ours.join("ledger.db"), 0o644)]
-    {
+    for (closed, open) in [
+        (ours.clone(), 0o755),
+        (ours.join("parts"), 0o755),
+        (ours.join("lock"), 0o644),
+        (ours.join("ledger.db"), 0o644),
+    ] {
         hold_refused(&closed, open);
     }
     mirror.hold_completed(&world);

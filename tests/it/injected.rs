@@ -128,7 +128,9 @@ impl Bench {
     /// A run whose calls of this kind are watched, and dealt with as `blow` says.
     fn watched(&self, world: &World, kind: Kind, blow: Option<String>) -> Program {
         let mut above = vec!["taskset".to_owned(), "-c".to_owned(), self.core.to_string()];
-        above.extend(["strace", "-f", "--seccomp-bpf", "-qq", "-s", "0", "-o", "calls"].map(str::to_owned));
+        above.extend(["strace", "-f", "-qq", "-s", "0", "-o", "calls"].map(str::to_owned));
+        // Quicker, but then no signal is sent.
+        above.extend(blow.iter().all(|blow| !blow.starts_with("signal")).then(|| "--seccomp-bpf".to_owned()));
         let mut calls = vec![kind.call];
         for instead in kind.instead {
             calls.extend(instead.split(':').next());
@@ -176,7 +178,8 @@ impl Bench {
         let kept = self.mirror.kept(&world);
         match (blow, ended.code, ended.signal) {
             (Blow::Kill, None, Some(Signal::KILL)) => {}
-            (Blow::Error(_) | Blow::Kill, Some(0), None) => assert_whole(&world, &self.mirror),
+            // It got round it, and may have left a note that means nothing.
+            (Blow::Error(_) | Blow::Kill, Some(0), None) => assert_eq!(kept, self.mirror.originals(), "{what}"),
             (Blow::Error(_), Some(1 | 4 | 5), None) => {
                 assert!(!ended.stderr.is_empty(), "{what}: it says nothing");
                 hold_counts(&ended.stdout, &what);
@@ -223,12 +226,12 @@ fn whatever_call_fails_or_is_the_last_nothing_is_wrong_and_the_next_run_complete
     for kind in KINDS {
         let count = benches[0].count(kind);
         assert!(count > 0, "no {} {}", kind.call, kind.instead.join(" "));
-        for (error, at_most) in kind.errors.iter().zip([3, 2, 2, 2]) {
+        for (error, at_most) in kind.errors.iter().zip([6, 2, 2, 2]) {
             let blow = Blow::Error(error);
             cases.extend(chosen(count, at_most).into_iter().map(|n| Case { kind, blow, n }));
         }
         if kind.place != Place::Nowhere {
-            cases.extend(chosen(count, 2).into_iter().map(|n| Case { kind, blow: Blow::Kill, n }));
+            cases.extend(chosen(count, 4).into_iter().map(|n| Case { kind, blow: Blow::Kill, n }));
         }
     }
     let left = Mutex::new(cases);

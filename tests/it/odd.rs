@@ -43,8 +43,13 @@ fn hold_untouched(path: &Path, world: &World) {
 
 #[test]
 fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_before_anything_is_asked() {
-    let places =
-        [(GOT, 4), ("got/.wallhaul", 4), ("got/.wallhaul/parts", 4), ("got/.wallhaul/lock", 4), ("got/.wallhaul/ledger.db", 5)];
+    let places = [
+        (GOT, 4),
+        ("got/.wallhaul", 4),
+        ("got/.wallhaul/parts", 4),
+        ("got/.wallhaul/lock", 4),
+        ("got/.wallhaul/ledger.db", 5),
+    ];
     let mirror = Mirror::of(2);
     for (place, code) in places {
         for thing in THINGS {
@@ -129,7 +134,7 @@ fn a_thing_in_the_place_of_a_part_or_its_note_is_not_opened() {
             put(thing, &part, &world);
             let ended = mirror.fetch(&world).run();
             // What lies among the parts is ours to clear away, but for a folder.
-            let code = if thing == "folder" { 1 } else { 0 };
+            let code = i32::from(thing == "folder");
             assert_eq!(ended.code, Some(code), "a {thing} as a {end}: {}", ended.stderr);
             let treasure = world.home().join("treasure");
             assert_eq!(fs::read_to_string(treasure.join("letter")).unwrap(), "mine");

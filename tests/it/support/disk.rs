@@ -98,7 +98,9 @@ impl Disk {
         let mut file = File::create(image).expect("a file for what is left");
         file.set_len(self.store.size).expect("a file with holes");
         for (number, block) in disk.chunks(BLOCK).enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0)) {
-            file.seek(SeekFrom::Start((number * BLOCK) as u64)).and_then(|_| file.write_all(block)).expect("room for it");
+            file.seek(SeekFrom::Start((number * BLOCK) as u64))
+                .and_then(|_| file.write_all(block))
+                .expect("room for it");
         }
     }
 }
@@ -194,11 +196,8 @@ impl Store {
         let longs = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
         let words = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
         // Valid for an hour; number, size, blocks, three times; a plain file with one name.
-        [
-            longs(&[3600, 0, 1, self.size, self.size / 512, 0, 0, 0]),
-            words(&[0, 0, 0, 0o100_644, 1, 0, 0, 0, 4096, 0]),
-        ]
-        .concat()
+        [longs(&[3600, 0, 1, self.size, self.size / 512, 0, 0, 0]), words(&[0, 0, 0, 0o100_644, 1, 0, 0, 0, 4096, 0])]
+            .concat()
     }
 }
 
