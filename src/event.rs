@@ -112,6 +112,11 @@ const WAITING_EVENTS: usize = 1024;
 pub struct Events(mpsc::Sender<Event>);
 
 impl Events {
+    /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
+    pub fn note(&self, message: String) {
+        let _ = self.0.try_send(Event::Noted { message });
+    }
+
     /// A line, and the end that the reporter reads.
     pub fn line() -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
