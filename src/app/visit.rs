@@ -113,11 +113,11 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub(super) fn open(directory: &Path, settings: &Settings, world: &World) -> anyhow::Result<Self> {
-        let sink = sink::open(directory, settings.durability, settings.min_free, &world.boot)?;
+    /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
+    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
         sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger) })
+        Ok(Self { sink, ledger: Arc::from(ledger) })
     }
 }
 

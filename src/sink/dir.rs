@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
 use super::room::Room;
-use super::{Durability, MinFree, Placed, Sink, SinkError, rejected};
+use super::{Durability, Holder, MinFree, Placed, Sink, SinkError, rejected};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
 use crate::part::{self, Parts};
@@ -40,12 +41,13 @@ impl Dir {
         durability: Durability,
         least: MinFree,
         boot: &str,
+        now: Timestamp,
     ) -> Result<Self, SinkError> {
         let ours = directory.join(OURS);
         // A folder that the user named may be a link to one. What lies in it is ours, and no link is followed.
         fs::create_dir_all(directory).map_err(storage("making the folder", directory))?;
         part::make_own(&ours).map_err(storage("making the folder", &ours))?;
-        let lock = lock(&ours.join("lock"))?;
+        let lock = lock(&ours.join("lock"), now)?;
         let folder = ours.join("parts");
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
         try_out(&folder)?;
@@ -272,8 +274,8 @@ fn hash(path: &Path) -> io::Result<ContentHash> {
     }
 }
 
-/// Takes the collection for this process, leaving in the file who holds it.
-fn lock(path: &Path) -> Result<File, SinkError> {
+/// Takes the collection for this process, leaving in the file who holds it since when.
+fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
     let opening = part::open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false));
     let mut file = opening.map_err(storage("opening the lock", path))?;
     match file.try_lock() {
@@ -282,11 +284,11 @@ fn lock(path: &Path) -> Result<File, SinkError> {
             let mut holder = String::new();
             // Who holds it is a courtesy: that somebody does is what counts.
             let _ = file.read_to_string(&mut holder);
-            return Err(SinkError::Locked { path: path.to_owned(), holder: holder.trim().to_owned() });
+            return Err(SinkError::Locked { path: path.to_owned(), holder: Holder::read(&holder) });
         }
         Err(TryLockError::Error(source)) => return Err(storage("locking", path)(source)),
     }
-    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let told = file.set_len(0).and_then(|()| file.write_all(Holder::written(std::process::id(), now).as_bytes()));
     told.map_err(storage("writing the lock", path))?;
     Ok(file)
 }

@@ -3,11 +3,16 @@
 #![cfg(test)]
 
 mod again;
+mod clocks;
 mod cost;
 mod faults;
 mod fences;
 mod full;
 mod injected;
+mod killed;
+mod kills;
+mod ledgers;
+mod locks;
 mod odd;
 mod paging;
 mod power;

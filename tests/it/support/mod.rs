@@ -5,6 +5,7 @@
 pub(crate) mod disk;
 pub(crate) mod gallery;
 pub(crate) mod gate;
+pub(crate) mod heavy;
 pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod nginx;
