@@ -47,8 +47,8 @@ impl Worker {
                 }
                 ended = self.fetch(&lease) => ended,
             };
-            drop(in_hand);
             self.hand_on(lease, ended).await?;
+            drop(in_hand);
         }
         Ok(())
     }
@@ -122,7 +122,7 @@ impl Worker {
     /// Tries one candidate after the other until one is an image.
     async fn fetch(&self, lease: &Lease) -> Result<(Sound, Origin), Miss> {
         let Job { key, image } = &lease.job;
-        self.haul.events.hint(Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
+        self.haul.events.hint(|| Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
         let candidates = self.haul.site.candidates(image);
         let candidates = candidates.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
         let mut missed = None;
@@ -175,7 +175,7 @@ impl Worker {
     }
 
     fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
-        self.haul.events.hint(Event::FetchProgressed { key: key.clone(), bytes, of });
+        self.haul.events.hint(|| Event::FetchProgressed { key: key.clone(), bytes, of });
     }
 
     /// Begins the image's part; with what must hold to go on, if an earlier try left one of this very address.
