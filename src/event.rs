@@ -88,6 +88,11 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// Why nothing seems to happen, for whoever watches.
+    Noted {
+        /// One line.
+        message: String,
+    },
     /// Something the user should know that is no image's end.
     Warned {
         /// One line: may quote a server, so untrusted text.

@@ -58,6 +58,9 @@ struct State {
     due: Notify,
 }
 
+/// How many images workers have in hand.
+pub(super) struct Hands(Arc<AtomicUsize>);
+
 /// Says, while it lives, that a worker has an image in hand.
 pub(super) struct InHand(Arc<State>);
 
@@ -74,6 +77,10 @@ impl Line {
         InHand(Arc::clone(&self.state))
     }
 
+    pub(super) fn hands(&self) -> Hands {
+        Hands(Arc::clone(&self.in_hand))
+    }
+
     /// Hands over; false when the keeper is gone.
     pub(super) async fn hand_over(&self, finished: Finished) -> bool {
         let bytes = self.state.bytes.fetch_add(finished.bytes(), Ordering::SeqCst) + finished.bytes();
@@ -82,6 +89,12 @@ impl Line {
             self.state.due.notify_one();
         }
         sent
+    }
+}
+
+impl Hands {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
