@@ -128,6 +128,11 @@ impl Events {
         let _ = self.line.send(event).await;
     }
 
+    /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
+    pub fn note(&self, message: String) {
+        let _ = self.line.try_send(Event::Noted { message });
+    }
+
     /// Tells `event` if somebody wants hints and there is room; for what the next such event makes good.
     pub fn hint(&self, event: impl FnOnce() -> Event) {
         if self.hints {

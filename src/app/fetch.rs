@@ -62,8 +62,8 @@ async fn fetch_one(
         }
         // Without ours beside them, images that lie there are none of this collection's.
         let was_there = sink::ours(&visit.directory).is_dir();
-        let note = |message| events.hint(Event::Noted { message });
-        let Some(sink) = hold(&visit.directory, settings, world, shutdown, note).await? else { return Ok(()) };
+        let held = hold(&visit.directory, settings, world, shutdown, |message| events.note(message));
+        let Some(sink) = held.await? else { return Ok(()) };
         let left = if was_there { left_behind(&visit.directory, shutdown).await? } else { Vec::new() };
         if shutdown.is_stopping() {
             // A ledger made now would know nothing of what lies there.

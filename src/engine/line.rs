@@ -59,7 +59,7 @@ struct State {
 }
 
 /// How many images workers have in hand.
-pub(super) struct Hands(Arc<AtomicUsize>);
+pub(super) struct Hands(Arc<State>);
 
 /// Says, while it lives, that a worker has an image in hand.
 pub(super) struct InHand(Arc<State>);
@@ -78,7 +78,7 @@ impl Line {
     }
 
     pub(super) fn hands(&self) -> Hands {
-        Hands(Arc::clone(&self.in_hand))
+        Hands(Arc::clone(&self.state))
     }
 
     /// Hands over; false when the keeper is gone.
@@ -94,7 +94,7 @@ impl Line {
 
 impl Hands {
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.in_hand.load(Ordering::SeqCst)
     }
 }
 
