@@ -124,13 +124,12 @@ impl Worker {
         let Job { key, image, worked_out } = &lease.job;
         self.haul.events.hint(|| Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
         let anew;
-        let originals = match worked_out {
-            Some(worked_out) => &worked_out.originals,
-            None => {
-                let worked_out = self.haul.site.work_out(image);
-                anew = worked_out.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
-                &anew.originals
-            }
+        let originals = if let Some(worked_out) = worked_out {
+            &worked_out.originals
+        } else {
+            let worked_out = self.haul.site.work_out(image);
+            anew = worked_out.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
+            &anew.originals
         };
         let mut missed = None;
         for address in originals {

@@ -98,9 +98,9 @@ pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfini
 pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<Filed>> {
     let mut statement = connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
     let there = statement.query_map([], named)?;
-    let filed = |saved| move |(name, content)| Filed { name, content, saved };
-    let mut files: Vec<Filed> = there.map(|file| file.map(filed(true))).collect::<rusqlite::Result<_>>()?;
-    files.extend(Promises::read(connection)?.files().cloned().map(filed(false)));
+    let told = |saved| move |(name, content)| Filed { name, content, saved };
+    let mut files: Vec<Filed> = there.map(|file| file.map(told(true))).collect::<rusqlite::Result<_>>()?;
+    files.extend(Promises::read(connection)?.files().cloned().map(told(false)));
     files.sort_by_cached_key(|file| file.name.to_string());
     Ok(files)
 }
