@@ -100,6 +100,7 @@ impl Drop for Out {
 }
 
 /// What there is for a worker.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most often it is the job")]
 enum Next {
     /// A job, or the end.
     Now(Option<Lease>),
