@@ -1,6 +1,7 @@
 //! The ledger in an `SQLite` file: all writes, and what a run asks, on one thread of its own.
 
 mod file;
+mod hooks;
 mod read;
 pub(super) mod replace;
 mod write;
@@ -19,7 +20,8 @@ use self::file::trouble;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
-    Berth, Filed, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats, Unfinished, rules,
+    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats,
+    Unfinished, rules,
 };
 use crate::outcome::Content;
 
@@ -151,6 +153,14 @@ impl Ledger for Sqlite {
 
     async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
         self.write(move |rows| rules::let_go(rows, files, at)).await
+    }
+
+    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
+        self.ask(hooks::waiting).await
+    }
+
+    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError> {
+        self.ask(move |connection| hooks::images(connection, below, limit)).await
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {
