@@ -14,6 +14,7 @@ use crate::engine::{self, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
+use crate::hooks::Hooks;
 use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::sink::{self, Durability, Sink};
@@ -110,13 +111,15 @@ impl Visit {
 pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ledger: Arc<dyn Ledger>,
+    /// The user's commands for what is new in it.
+    pub(super) hooks: Option<Hooks>,
 }
 
 impl Collection {
     pub(super) fn open(directory: &Path, settings: &Settings, world: &World) -> anyhow::Result<Self> {
         let sink = sink::open(directory, settings.durability, &world.boot)?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger) })
+        Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger), hooks: None })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
+mod hooks;
 mod keeper;
 mod line;
 mod producer;
@@ -20,6 +21,7 @@ pub use shutdown::Shutdown;
 
 use crate::event::{Event, Events};
 use crate::fetch::{Fetcher, Retry};
+use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::queue::{Drain, Ends, Feed, QueueError};
 use crate::sink::{Sink, SinkError};
@@ -62,6 +64,8 @@ pub struct Haul {
     pub sink: Arc<dyn Sink>,
     /// What an image may declare.
     pub limits: Limits,
+    /// The user's commands, if there are any.
+    pub hooks: Option<Hooks>,
     /// How many more may be saved.
     pub quota: Quota,
     /// What time it is.
@@ -110,12 +114,18 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
 /// The first station that broke; the others have ended by then.
 pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
     // First of all: what a killed run had named is known then.
-    recover(&*haul.ledger, &*haul.sink).await?;
+    recover(&haul).await?;
     let shutdown = scan.shutdown.clone();
     let mut stations = JoinSet::new();
+    let mut wanted = None;
+    if let Some(hooks) = haul.hooks.clone() {
+        let (station, line) = hooks::Station::open(&haul, hooks).await?;
+        stations.spawn(station.run());
+        wanted = Some(line);
+    }
     stations.spawn(producer::run(scan, queue.feed));
     let (line, arrivals) = line::line();
-    stations.spawn(keeper::Keeper::new(&haul).run(arrivals));
+    stations.spawn(keeper::Keeper::new(&haul, wanted).run(arrivals));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
     for _ in 0..jobs.get() {
         stations.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
@@ -135,7 +145,8 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.
-async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError> {
+async fn recover(haul: &Haul) -> Result<(), EngineError> {
+    let Haul { ledger, sink, .. } = haul;
     let mut records = Vec::new();
     for unfinished in ledger.unfinished().await? {
         let key = unfinished.key;
@@ -148,6 +159,15 @@ async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError
     }
     if records.is_empty() {
         return Ok(());
+    }
+    if let Some(hooks) = &haul.hooks {
+        // Their table may have to be made first.
+        ledger.hooks_waiting().await?;
+        let saved = records.iter().filter_map(|record| match record {
+            Record::Saved { key, name: _ } => Some(key),
+            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,
+        });
+        records.extend(hooks::due(hooks, saved));
     }
     Ok(ledger.record(records).await?)
 }

@@ -73,7 +73,7 @@ impl Worker {
         let miss = match ended {
             Ok((sound, origin)) => {
                 if self.haul.quota.spend() {
-                    self.haul.shutdown.stop();
+                    self.haul.shutdown.enough();
                 }
                 return self.hand_over(lease, Kept::Sound(Box::new((sound, origin)))).await;
             }
