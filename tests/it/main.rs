@@ -5,6 +5,7 @@
 mod again;
 mod cost;
 mod fences;
+mod hooks;
 mod paging;
 mod screen;
 mod signals;
