@@ -133,8 +133,13 @@ impl Named {
         let site = &self.site;
         let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
         let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
-        let named = if self.own { hosts.iter().map(|host| on(host)).collect() } else { Ok(Vec::new()) };
-        Ok(Premises { pages: site.base().clone(), images: on(site.image_host())?, hosts, named: named? })
+        let pages = site.base().clone();
+        // Only `base` can have a port, which is one of the images too where they lie on its host.
+        let at_home = pages.host_str() == Some(site.image_host());
+        let images = if at_home { pages.clone() } else { on(site.image_host())? };
+        let named: Result<Vec<_>, _> = hosts.iter().filter(|_| self.own).map(|host| on(host)).collect();
+        let named = named?.into_iter().chain(self.own.then(|| pages.clone())).collect();
+        Ok(Premises { pages, images, hosts, named })
     }
 }
 

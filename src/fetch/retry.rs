@@ -51,7 +51,8 @@ impl Retry {
 pub(super) fn wish(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     let wish = match text.parse::<f64>() {
-        Ok(seconds) if seconds.is_finite() && seconds > 0.0 => {
+        // So many digits that it is infinite is a number still; the word is none.
+        Ok(seconds) if seconds > 0.0 && text.contains(|c: char| c.is_ascii_digit()) => {
             Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
         }
         Ok(_) => return None,
@@ -125,6 +126,7 @@ mod tests {
         assert_eq!(wish("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
         assert_eq!(wish("100000000000000000000", now), Some(Duration::MAX));
         assert_eq!(wish("1e20", now), Some(Duration::MAX));
+        assert_eq!(wish(&"9".repeat(400), now), Some(Duration::MAX));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod again;
 mod cost;
+mod faults;
 mod fences;
 mod hooks;
 mod paging;

@@ -98,7 +98,7 @@ fn format(kind: &str) -> ImageFormat {
 }
 
 /// A small picture that shows the bits of `index` as black and white squares: no two are alike, even in JPEG.
-fn picture(index: usize, format: ImageFormat) -> Vec<u8> {
+pub(crate) fn picture(index: usize, format: ImageFormat) -> Vec<u8> {
     let square = |x: u32, y: u32| if index >> (x / 8 + y / 8 * 4) & 1 == 1 { Luma([255]) } else { Luma([0]) };
     let picture = DynamicImage::from(GrayImage::from_fn(32, 32, square)).to_rgb8();
     let mut bytes = Cursor::new(Vec::new());
@@ -130,7 +130,7 @@ fn unescaped(path: &str) -> String {
     String::from_utf8(bytes).expect("the catalogue's names are UTF-8")
 }
 
-fn item(thumb: &str, page: &str) -> String {
+pub(super) fn item(thumb: &str, page: &str) -> String {
     let title = page.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     format!(
         "\t<div class=\"edge\">\n\t\t<div class=\"desktop\" height=\"184px\">\n\t\t\t<a href=\"{page}\">\n\
@@ -140,7 +140,7 @@ fn item(thumb: &str, page: &str) -> String {
     )
 }
 
-fn page(number: usize, items: &[String]) -> String {
+pub(super) fn page(number: usize, items: &[String]) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html>\n<head><title>Wallpapers, page {number}</title></head>\n<body>\n\
          <div class=\"wrapper\"><div class=\"container\"><div class=\"column span-28\">\n\

@@ -1,11 +1,12 @@
 //! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
-//! before it, the real catalogue laid out as a site, and a mirror made of both.
+//! before it, the real catalogue laid out as a site, a mirror made of both, and a server that misbehaves as told.
 
 pub(crate) mod gallery;
 pub(crate) mod gate;
 pub(crate) mod mirror;
 pub(crate) mod nginx;
 pub(crate) mod program;
+pub(crate) mod rogue;
 pub(crate) mod site;
 pub(crate) mod terminal;
 
