@@ -193,8 +193,8 @@ run with --exec, in three runs at most. Commands do not see WALLHAUL_* variables
 those called a TOKEN, SECRET, PASSWORD or KEY, nor proxies with a password.
 
 Exit codes: 0 all that was wanted is there · 1 some images or hooks failed · 2 wrong usage or
-definition · 3 the listing could not be read · 4 a disk is full or may not be written to · 5 the collection is in
-use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
+definition · 3 the listing could not be read · 4 a disk is full or may not be written to · 5 the
+collection is in use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network
