@@ -109,6 +109,11 @@ pub enum Event {
         /// For how many images, and the end of a run.
         number: u64,
     },
+    /// Why nothing seems to happen, for whoever watches.
+    Noted {
+        /// One line.
+        message: String,
+    },
     /// Something the user should know that is no image's end.
     Warned {
         /// One line: may quote a server, so untrusted text.

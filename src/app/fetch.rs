@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
+use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
 use super::visit::{Collection, Visit, sites};
 use super::{World, tell};
@@ -63,12 +64,16 @@ async fn fetch_one(
         if settings.dry_run {
             return look(visit, settings, world, events, shutdown).await;
         }
-        let left = left_behind(&visit.directory, shutdown).await?;
+        // Without ours beside them, images that lie there are none of this collection's.
+        let was_there = sink::ours(&visit.directory).is_dir();
+        let note = |message| events.hint(Event::Noted { message });
+        let Some(sink) = hold(&visit.directory, settings, world, shutdown, note).await? else { return Ok(()) };
+        let left = if was_there { left_behind(&visit.directory, shutdown).await? } else { Vec::new() };
         if shutdown.is_stopping() {
             // A ledger made now would know nothing of what lies there.
             return Ok(());
         }
-        let mut collection = Collection::open(&visit.directory, settings, world)?;
+        let mut collection = Collection::open(sink, &visit.directory, settings)?;
         if let Some(found) = hooks {
             let directory = std::path::absolute(&visit.directory).context("finding the working folder")?;
             collection.hooks = Some(Hooks::new(found, visit.site.id().clone(), directory));

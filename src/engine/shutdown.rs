@@ -2,29 +2,29 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// The steps of an end that was asked for, each of which includes those before it. Clones share them.
+/// The two steps of an end that was asked for. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     stopping: CancellationToken,
-    leaving: CancellationToken,
+    interrupted: CancellationToken,
     aborting: CancellationToken,
 }
 
 impl Shutdown {
-    /// There are images enough: no new ones; those in hand finish, and the hooks of all are run.
-    pub fn enough(&self) {
+    /// No new images; those in hand finish, and the hooks of all are run.
+    pub fn stop(&self) {
         self.stopping.cancel();
     }
 
-    /// The user wants to leave: no new work of any kind; what is in hand may finish.
-    pub fn stop(&self) {
-        self.enough();
-        self.leaving.cancel();
+    /// Somebody asks for the end: no new work, and images in hand finish if they are quick.
+    pub fn interrupt(&self) {
+        self.stopping.cancel();
+        self.interrupted.cancel();
     }
 
-    /// Images in hand are dropped; their parts stay. Hooks are ended.
+    /// Images in hand are dropped; their parts stay. Hooks in hand are ended.
     pub fn abort(&self) {
-        self.stop();
+        self.stopping.cancel();
         self.aborting.cancel();
     }
 
@@ -38,19 +38,27 @@ impl Shutdown {
         self.aborting.is_cancelled()
     }
 
-    /// Whether no work of any kind may begin.
-    pub fn is_leaving(&self) -> bool {
-        self.leaving.is_cancelled()
-    }
-
     /// Returns when no new image may begin. Cancel-safe.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
     }
 
+    /// Returns when somebody asks for the end. Cancel-safe.
+    pub async fn interrupted(&self) {
+        self.interrupted.cancelled().await;
+    }
+
+    /// Whether no work of any kind may begin.
+    pub fn is_leaving(&self) -> bool {
+        self.interrupted.is_cancelled() || self.is_aborting()
+    }
+
     /// Returns when no work of any kind may begin. Cancel-safe.
     pub async fn leaving(&self) {
-        self.leaving.cancelled().await;
+        tokio::select! {
+            () = self.interrupted() => {}
+            () = self.aborting() => {}
+        }
     }
 
     /// What ends the hooks in hand.

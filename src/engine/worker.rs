@@ -73,7 +73,7 @@ impl Worker {
         let miss = match ended {
             Ok((sound, origin)) => {
                 if self.haul.quota.spend() {
-                    self.haul.shutdown.enough();
+                    self.haul.shutdown.stop();
                 }
                 return self.hand_over(lease, Kept::Sound(Box::new((sound, origin)))).await;
             }

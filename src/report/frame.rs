@@ -72,6 +72,7 @@ impl Frame {
             | Event::ListingFailed { .. }
             | Event::HookFinished { .. }
             | Event::HooksLeft { .. }
+            | Event::Noted { .. }
             | Event::Warned { .. } => {}
         }
     }

@@ -51,7 +51,10 @@ impl Reporter for JsonLines {
     /// What may be lost on its way is no record of what happened, and is left out; so is what the last line says.
     fn told(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::HooksLeft { .. } => Ok(()),
+            Event::FetchStarted { .. }
+            | Event::FetchProgressed { .. }
+            | Event::HooksLeft { .. }
+            | Event::Noted { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::ListingEnded { .. }

@@ -16,6 +16,8 @@ pub(super) enum Detail {
     Errors,
     /// Warnings too, and what a dry run would do; a summary of news or trouble.
     Trouble,
+    /// Why nothing seems to happen; a summary always.
+    Watched,
     /// Each image that was fetched or left out.
     Images,
     /// Each page and each new try.
@@ -39,6 +41,7 @@ fn told_from(event: &Event) -> Option<Detail> {
         Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
         Event::Warned { .. } => Detail::Trouble,
         Event::HookFinished { cause: None, .. } => Detail::Events,
+        Event::Noted { .. } => Detail::Watched,
         Event::RunStarted { .. } | Event::PageRead { .. } | Event::ListingEnded { .. } | Event::FetchRetried { .. } => {
             Detail::Events
         }
@@ -104,6 +107,7 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
         }
         // A number of the summary.
         Event::HooksLeft { number } => (Hue::Yellow, "left", format!("{number} hooks for the next run")),
+        Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
         Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
     }
 }

@@ -3,10 +3,15 @@
 #![cfg(test)]
 
 mod again;
+mod clocks;
 mod cost;
 mod faults;
 mod fences;
 mod hooks;
+mod killed;
+mod kills;
+mod ledgers;
+mod locks;
 mod paging;
 mod screen;
 mod signals;
