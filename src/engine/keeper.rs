@@ -96,11 +96,14 @@ impl Keeper {
     }
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
-        let image = &lease.job.image;
+        let Job { key: _, image, worked_out } = &lease.job;
         // Named by the key's address, not by the candidate that brought the bytes: a name must not change
         // with what a server had on the day.
-        let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
-        let name = self.site.name(image, &original, content.format);
+        let name = worked_out.as_ref().map(|worked_out| worked_out.name(content.format.extension()));
+        let name = name.unwrap_or_else(|| {
+            let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
+            self.site.name(image, &original, content.format)
+        });
         Intent { key: lease.job.key.clone(), site: image.site.clone(), origin, name, content, at }
     }
 
@@ -160,7 +163,7 @@ impl Keeper {
 fn pictures(ends: &[(Lease, Outcome)]) -> Vec<Picture> {
     let picture = |(lease, outcome): &(Lease, Outcome)| match outcome {
         Outcome::Saved(Saved { name, content, twin: false }) => {
-            let Job { key, image } = &lease.job;
+            let Job { key, image, worked_out: _ } = &lease.job;
             let (page, title) = (Some(image.page.to_string()), image.title.clone());
             Some(Picture { key: key.clone(), name: name.clone(), content: *content, page, title })
         }

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
+use crate::again::AS_PROMISED;
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
 use crate::support::program::{Ended, Program, World, files};
 use crate::support::until;
@@ -263,13 +264,8 @@ fn a_kill_forgets_no_command() {
     for id in written(&world, "ids").lines().chain(ids.iter().map(String::as_str)) {
         let _ = kill_process(id.parse().ok().and_then(Pid::from_raw).unwrap(), Signal::KILL);
     }
-    // As a kill leaves it between a name and the row that says so.
-    sqlite(
-        &world,
-        "update images set state = 'placing' where rowid = 1;
-         update files set state = 'placing' where id = (select file from images where rowid = 1);
-         delete from hooks where key = (select key from images where rowid = 1);",
-    );
+    // As a kill leaves it between the names and the rows that say so.
+    sqlite(&world, &format!("{AS_PROMISED}; delete from hooks"));
     let note = script(&world, "note", "echo \"$1\" >> noted");
     let next = fetch(&world, &mirror, &[&note]).args(["--json"]).run();
     assert_eq!((next.code, counts(&next)), (Some(0), [0, 6, 0, 0]), "{}", next.stderr);
