@@ -33,6 +33,14 @@ pub enum LedgerError {
         /// The newest schema of this build.
         known: i32,
     },
+    /// An earlier version of the program wrote it, and it cannot be read before it is brought up to date.
+    #[error("the ledger `{}` has schema {found} of an earlier version: `wallhaul fetch` brings it up to date", path.display())]
+    Older {
+        /// Its path.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+    },
     /// Another program holds it.
     #[error("the ledger `{}` is held by another program: end it or wait for it, and run again", path.display())]
     Locked {

@@ -344,7 +344,8 @@ pub struct Stats {
     pub last: Option<Timestamp>,
 }
 
-/// Opens the ledger in `directory`, making it where there is none. `durable` says that what was written down
+/// Opens the ledger in `directory`, making it where there is none; one of an older schema is brought up to date, and
+/// kept beside it. `durable` says that what was written down
 /// outlasts a power cut; without it only the ledger itself does. Closed, whole and in one file, when dropped.
 ///
 /// # Errors
@@ -360,7 +361,7 @@ pub fn open(directory: &Path, durable: bool) -> Result<Box<dyn Ledger>, LedgerEr
 ///
 /// # Errors
 ///
-/// When it cannot be read, is no ledger, or is of a newer schema.
+/// When it cannot be read, is no ledger, or is of another schema.
 pub fn open_to_read(directory: &Path) -> Result<Option<Box<dyn Ledger>>, LedgerError> {
     let ledger = sqlite::Sqlite::open_to_read(directory)?;
     Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn Ledger>))

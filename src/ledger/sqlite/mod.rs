@@ -2,6 +2,7 @@
 
 mod file;
 mod hooks;
+mod migrate;
 mod promises;
 mod read;
 pub(super) mod replace;
