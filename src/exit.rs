@@ -120,6 +120,7 @@ impl Exit {
             LedgerError::Foreign { .. }
             | LedgerError::Damaged { .. }
             | LedgerError::Newer { .. }
+            | LedgerError::Older { .. }
             | LedgerError::Locked { .. }
             | LedgerError::Closed { .. } => Self::Busy,
         }

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
+use super::migrate::migrate;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
@@ -18,7 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
 /// The version of `schema.sql`.
-const SCHEMA: i32 = 2;
+pub(super) const SCHEMA: i32 = 2;
 
 /// A file up to this size is read through for damage when it is opened, in a fraction of a second.
 const READ_THROUGH: u64 = 32 << 20;
@@ -34,8 +35,11 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
         return Err(LedgerError::Storage { path: path.clone(), reason: "it is read-only".to_owned() });
     }
     let age = judge(&connection, path)?;
-    if matches!(age, Age::Ours) {
+    if !matches!(age, Age::New) {
         read_through(&connection, path)?;
+    }
+    if let Age::Older(found) = age {
+        migrate(&mut connection, path, found)?;
     }
     if !settle_in(&mut connection, &age, durable).map_err(told)? {
         let reason = "its file system cannot share a log between programs".to_owned();
@@ -67,7 +71,11 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
         judged => judged?,
     };
     only_read(&connection).map_err(|error| trouble(path, &error))?;
-    Ok(matches!(age, Age::Ours).then_some(connection))
+    match age {
+        Age::New => Ok(None),
+        Age::Ours => Ok(Some(connection)),
+        Age::Older(found) => Err(LedgerError::Older { path: path.clone(), found }),
+    }
 }
 
 fn only_read(connection: &Connection) -> rusqlite::Result<()> {
@@ -102,6 +110,8 @@ enum Age {
     New,
     /// A ledger of this schema.
     Ours,
+    /// A ledger of an older schema: that one.
+    Older(i32),
 }
 
 fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
@@ -109,6 +119,7 @@ fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
     match (application, schema, things) {
         (0, 0, 0) => Ok(Age::New),
         (APPLICATION, SCHEMA, _) => Ok(Age::Ours),
+        (APPLICATION, found @ 1..SCHEMA, _) => Ok(Age::Older(found)),
         (APPLICATION, found, _) if found > SCHEMA => {
             Err(LedgerError::Newer { path: path.to_owned(), found, known: SCHEMA })
         }

@@ -1,6 +1,7 @@
 //! The ledger in an `SQLite` file: all writes, and what a run asks, on one thread of its own.
 
 mod file;
+mod migrate;
 mod promises;
 mod read;
 pub(super) mod replace;
