@@ -5,6 +5,7 @@ pub(crate) mod gallery;
 pub(crate) mod gate;
 pub(crate) mod mirror;
 pub(crate) mod nginx;
+pub(crate) mod packing;
 pub(crate) mod program;
 pub(crate) mod rogue;
 pub(crate) mod site;
