@@ -44,7 +44,7 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
     ];
     for (name, script) in larges {
         let (world, rogue) = (World::new(), crowd(32, script));
-        let said = ["--stall-timeout", "1s", "--max-size", "20M"];
+        let said = ["--stall-timeout", "1s", "--max-size", "20M", "-R", "0"];
         let (ended, peak) = measured(&world, |program| fetch(program, &rogue).args(said));
         println!("{peak} KB: {name}, at sixteen jobs");
         assert!(peak < MOST_MEMORY, "{name}: {peak} KB resident");

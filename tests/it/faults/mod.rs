@@ -202,7 +202,7 @@ impl Case {
 
     /// The run after it was taken away.
     fn hold_healed(&self, world: &World, rogue: &Rogue) {
-        let (ended, _) = measured(world, |program| self.fetch(program, rogue));
+        let ended = self.fetch(world.wallhaul(), rogue).run();
         assert_eq!((ended.code, ended.stderr.contains("failed ")), (Some(0), false), "healed: {}", ended.stderr);
         let missing: &[&str] = match self.end {
             End::Comes | End::Gone => &[],
