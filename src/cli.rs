@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
 use wallhaul::config::file::Source;
-use wallhaul::config::options::{Network, Paging, Place, Telling};
+use wallhaul::config::options::{Claim, Network, Paging, Place, Telling};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -68,6 +68,8 @@ pub(crate) enum Command {
         jobs: Option<u16>,
         #[command(flatten)]
         place: Place,
+        #[command(flatten)]
+        claim: Claim,
         #[command(flatten)]
         telling: Telling,
         #[command(flatten)]
@@ -136,6 +138,8 @@ pub(crate) enum LedgerCommand {
     Rebuild {
         #[command(flatten)]
         which: Collection,
+        #[command(flatten)]
+        claim: Claim,
     },
     /// The collection in figures
     Stats {
@@ -192,7 +196,7 @@ Examples:
   wallhaul fetch demo                          the built-in site, without a network
   wallhaul fetch                               all of simpledesktops.com, or what is new there
   wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into a folder of yours
-  wallhaul fetch -q                            for cron: silent unless something is wrong
+  wallhaul fetch -q --lock skip                for cron: silent unless something is wrong
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
 

@@ -88,6 +88,11 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
+    /// Why nothing seems to happen, for whoever watches.
+    Noted {
+        /// One line.
+        message: String,
+    },
     /// Something the user should know that is no image's end.
     Warned {
         /// One line: may quote a server, so untrusted text.
@@ -107,6 +112,11 @@ const WAITING_EVENTS: usize = 1024;
 pub struct Events(mpsc::Sender<Event>);
 
 impl Events {
+    /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
+    pub fn note(&self, message: String) {
+        let _ = self.0.try_send(Event::Noted { message });
+    }
+
     /// A line, and the end that the reporter reads.
     pub fn line() -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);

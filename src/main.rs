@@ -40,9 +40,9 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             let options = config.under(said, world.config_file.as_deref())?;
             in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
-        Command::Verify { site, repair, decode, sha256sums, jobs, place, telling, network, config } => {
+        Command::Verify { site, repair, decode, sha256sums, jobs, place, claim, telling, network, config } => {
             let choice = Choice { jobs, ..Choice::default() };
-            let said = Options { place, choice, telling, network: *network, ..Options::default() };
+            let said = Options { place, claim, choice, telling, network: *network, ..Options::default() };
             let options = config.under(said, world.config_file.as_deref())?;
             let wanted = Inspection { repair, decode, sums: sha256sums, threads: jobs };
             in_motion(world, |shutdown| app::verify(site, wanted, options, world, shutdown))
@@ -73,10 +73,11 @@ fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
             let (site, place) = folder(which)?;
             app::show_ledger(&site, &place, text, json)
         }
-        LedgerCommand::Rebuild { which } => {
-            let (site, place) = folder(which)?;
-            let options = Options { place, ..Options::default() };
-            in_motion(world, |shutdown| app::rebuild_ledger(&site, options, world, shutdown))
+        LedgerCommand::Rebuild { which, claim } => {
+            let said = Options { place: which.place, claim, ..Options::default() };
+            let Options { place, claim, .. } = which.config.under(said, world.config_file.as_deref())?;
+            let options = Options { place, claim, ..Options::default() };
+            in_motion(world, |shutdown| app::rebuild_ledger(&which.site, options, world, shutdown))
         }
         LedgerCommand::Stats { which, json } => {
             let (site, place) = folder(which)?;
@@ -157,7 +158,7 @@ fn signalled<'a>(
         };
         let first = next().await;
         told.get_or_init(|| first);
-        shutdown.stop();
+        shutdown.interrupt();
         let _ = tokio::time::timeout(GRACE, next()).await;
         shutdown.abort();
         tokio::time::sleep(LAST_WORDS).await;

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
+use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
 use super::visit::{Collection, Visit, sites};
 use super::{World, tell};
@@ -59,12 +60,16 @@ async fn fetch_one(
         if settings.dry_run {
             return look(visit, settings, world, events, shutdown).await;
         }
-        let left = left_behind(&visit.directory, shutdown).await?;
+        // Without ours beside them, images that lie there are none of this collection's.
+        let was_there = sink::ours(&visit.directory).is_dir();
+        let held = hold(&visit.directory, settings, world, shutdown, |message| events.note(message));
+        let Some(sink) = held.await? else { return Ok(()) };
+        let left = if was_there { left_behind(&visit.directory, shutdown).await? } else { Vec::new() };
         if shutdown.is_stopping() {
             // A ledger made now would know nothing of what lies there.
             return Ok(());
         }
-        let collection = Collection::open(&visit.directory, settings, world)?;
+        let collection = Collection::open(sink, &visit.directory, settings)?;
         if !left.is_empty() {
             let adopted = adopt(&*collection.ledger, left).await?;
             let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod folder;
+mod hold;
 mod ledger;
 mod many;
 mod rebuild;

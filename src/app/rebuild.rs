@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use super::folder::{self, NoFile};
+use super::hold::{aloud, hold};
 use super::many::{cores, on_each};
 use super::verify::told::{Finding, Kind, Told};
 use super::{World, aside};
@@ -33,7 +34,8 @@ pub async fn rebuild_ledger(site: &str, options: Options, world: &World, shutdow
     if !directory.is_dir() {
         bail!("there is no folder `{}`: name it with -d, or its site with --site", directory.display());
     }
-    let _held = sink::open(&directory, settings.durability, &world.boot)?;
+    let held = hold(&directory, &settings, world, &shutdown, aloud(&settings.telling)).await?;
+    let Some(_held) = held else { return Ok(Exit::Done) };
     let workshop = Workshop::open(&directory)?;
     let ledger = ledger::open(&workshop.0, true)?;
     let (looked, telling) = (directory.clone(), settings.telling);
@@ -64,14 +66,13 @@ fn tell(adopted: usize, old: Option<&Path>) {
 }
 
 /// The images of a collection whose ledger is not there any more, for [`adopt`]; none where there is a ledger, or
-/// was no collection before, or the run is to end.
+/// the run is to end.
 ///
 /// # Errors
 ///
 /// When the folder cannot be read.
 pub(super) async fn left_behind(directory: &Path, shutdown: &Shutdown) -> anyhow::Result<Vec<(ImageName, Content)>> {
-    let ours = sink::ours(directory);
-    if !ours.is_dir() || !ledger::is_blank(&ours) {
+    if !ledger::is_blank(&sink::ours(directory)) {
         return Ok(Vec::new());
     }
     let (directory, shutdown) = (directory.to_owned(), shutdown.clone());

@@ -15,7 +15,7 @@ use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
 use crate::job::SiteId;
-use crate::ledger::{self, Ledger};
+use crate::ledger::{self, Ledger, LedgerError};
 use crate::sink::{self, Durability, Sink};
 use crate::site::Site;
 
@@ -113,10 +113,10 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    pub(super) fn open(directory: &Path, settings: &Settings, world: &World) -> anyhow::Result<Self> {
-        let sink = sink::open(directory, settings.durability, &world.boot)?;
+    /// Opens the ledger of the collection in `directory`, which `sink` holds.
+    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> Result<Self, LedgerError> {
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink: Arc::from(sink), ledger: Arc::from(ledger) })
+        Ok(Self { sink, ledger: Arc::from(ledger) })
     }
 }
 

@@ -7,4 +7,4 @@ mod value;
 
 pub use options::Options;
 pub use settings::Settings;
-pub use value::{Header, PageRange, Period, Size};
+pub use value::{Header, PageRange, Period, Size, WhenHeld};

@@ -8,7 +8,7 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use url::Url;
 
-use super::{Header, PageRange, Period, Size};
+use super::{Header, PageRange, Period, Size, WhenHeld};
 
 /// Everything that can be said about a run; whatever was not said is absent.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -16,6 +16,9 @@ pub struct Options {
     /// Where the collection lies.
     #[command(flatten)]
     pub place: Place,
+    /// How it is taken for this run alone.
+    #[command(flatten)]
+    pub claim: Claim,
     /// Which pages are read.
     #[command(flatten)]
     pub paging: Paging,
@@ -37,6 +40,15 @@ pub struct Place {
     /// Where the collection lies [default: ./wallpapers/SITE]
     #[arg(short, long, value_name = "DIR", env = "WALLHAUL_DIRECTORY", hide_env = true)]
     pub directory: Option<PathBuf>,
+}
+
+/// How a collection is taken for one run alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Collection")]
+pub struct Claim {
+    /// When another run holds the collection: `fail`, `skip` this run, `wait`, or `wait=TIME` at most [default: fail]
+    #[arg(long, value_name = "HOW", env = "WALLHAUL_LOCK", hide_env = true)]
+    pub lock: Option<WhenHeld>,
 }
 
 /// Which listing pages are read.
@@ -189,9 +201,10 @@ pub enum RobotsHow {
 impl Options {
     /// What holds when both were said: `said` wins over `below`, option by option.
     pub fn over(said: Self, below: Self) -> Self {
-        let Self { place, paging, choice, telling, network } = said;
+        let Self { place, claim, paging, choice, telling, network } = said;
         Self {
             place: place.over(below.place),
+            claim: Claim { lock: claim.lock.or(below.claim.lock) },
             paging: Paging { pages: paging.pages.or(below.paging.pages) },
             choice: choice.over(below.choice),
             telling: telling.over(below.telling),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
-use super::options::{Choice, ColorWhen, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
-use super::{Header, Options, PageRange, Period, Size};
+use super::options::{Choice, Claim, ColorWhen, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
+use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
 use crate::report::{self, Progress, Stderr, When};
 use crate::sink::Durability;
@@ -19,6 +19,8 @@ use crate::verify::Limits;
 pub struct Settings {
     /// Where collections lie.
     pub place: Place,
+    /// What to do when another run holds one.
+    pub lock: WhenHeld,
     /// Whether what is placed is made durable.
     pub durability: Durability,
     /// Images at a time.
@@ -49,12 +51,13 @@ const JOBS: u16 = 8;
 impl Settings {
     /// Answers every option that was not said. `stderr` and `clock` are the world's.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
-        let Options { place, paging: Paging { pages }, choice, telling, network } = options;
+        let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, telling, network } = options;
         let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
             place,
+            lock: lock.unwrap_or(WhenHeld::Fail),
             durability: match sync.unwrap_or(SyncWhen::Group) {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,

@@ -59,6 +59,31 @@ impl FromStr for Size {
     }
 }
 
+/// What to do when another run holds a collection: `fail`, `skip`, `wait`, or `wait=TIME`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenHeld {
+    /// End with an error.
+    Fail,
+    /// Leave the collection to that run, without an error.
+    Skip,
+    /// Wait until it ends, but no longer than this where something is said.
+    Wait(Option<Period>),
+}
+
+impl FromStr for WhenHeld {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("wait=")) {
+            ("fail", _) => Ok(Self::Fail),
+            ("skip", _) => Ok(Self::Skip),
+            ("wait", _) => Ok(Self::Wait(None)),
+            (_, Some(most)) => most.parse().map(|most| Self::Wait(Some(most))),
+            _ => Err("expected `fail`, `skip`, `wait` or `wait=TIME`".to_owned()),
+        }
+    }
+}
+
 /// Which listing pages: `3`, `3-7`, `3-` or `-7`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PageRange {
@@ -139,6 +164,18 @@ mod tests {
         assert_eq!(size("1GiB"), Ok(1 << 30));
         for bad in ["", "M", "-1", "1.5M", "5x", "99999999999T"] {
             assert!(size(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_to_do_with_a_held_collection_reads_as_people_write_it() {
+        let when = |text: &str| text.parse::<WhenHeld>();
+        assert_eq!(when("fail"), Ok(WhenHeld::Fail));
+        assert_eq!(when("skip"), Ok(WhenHeld::Skip));
+        assert_eq!(when("wait"), Ok(WhenHeld::Wait(None)));
+        assert_eq!(when("wait=1m30s"), Ok(WhenHeld::Wait(Some(Period(Duration::from_secs(90))))));
+        for bad in ["", "Wait", "wait=", "wait=soon", "wait 5s", "skip=1"] {
+            assert!(when(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -46,6 +46,9 @@ pub(super) struct Arrivals {
     in_hand: Arc<AtomicUsize>,
 }
 
+/// How many images workers have in hand.
+pub(super) struct Hands(Arc<AtomicUsize>);
+
 /// Says, while it lives, that a worker has an image in hand.
 pub(super) struct InHand(Arc<AtomicUsize>);
 
@@ -62,9 +65,19 @@ impl Line {
         InHand(Arc::clone(&self.in_hand))
     }
 
+    pub(super) fn hands(&self) -> Hands {
+        Hands(Arc::clone(&self.in_hand))
+    }
+
     /// Hands over; false when the keeper is gone.
     pub(super) async fn hand_over(&self, finished: Finished) -> bool {
         self.finished.send(finished).await.is_ok()
+    }
+}
+
+impl Hands {
+    pub(super) fn count(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
     }
 }
 

@@ -111,7 +111,7 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
 pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
     // First of all: what a killed run had named is known then.
     recover(&*haul.ledger, &*haul.sink).await?;
-    let shutdown = scan.shutdown.clone();
+    let (shutdown, events) = (scan.shutdown.clone(), scan.events.clone());
     let mut stations = JoinSet::new();
     stations.spawn(producer::run(scan, queue.feed));
     let (line, arrivals) = line::line();
@@ -123,17 +123,37 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
         stations.spawn(worker.run());
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
+    let hands = line.hands();
     drop((haul, drain, line));
     let mut ran = Ok(());
-    while let Some(ended) = stations.join_next().await {
-        let ended = joined(ended);
+    let mut interrupted = false;
+    loop {
+        // Both are cancel-safe.
+        let ended = tokio::select! {
+            ended = stations.join_next() => ended,
+            () = shutdown.interrupted(), if !interrupted => {
+                interrupted = true;
+                tell_of_hands(&events, hands.count());
+                continue;
+            }
+        };
+        let Some(ended) = ended.map(joined) else { return ran };
         if ended.is_err() {
             // Nothing can be kept any more, so nothing more is asked for.
             shutdown.abort();
         }
         ran = ran.and(ended);
     }
-    ran
+}
+
+/// Says why a run that somebody ends is not over at once, and what to do where that takes too long.
+fn tell_of_hands(events: &Events, in_hand: usize) {
+    let finish = match in_hand {
+        0 => return,
+        1 => "1 image in hand has a moment to finish".to_owned(),
+        more => format!("{more} images in hand have a moment to finish"),
+    };
+    events.note(format!("{finish}; a second Ctrl-C drops what is left"));
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     stopping: CancellationToken,
+    interrupted: CancellationToken,
     aborting: CancellationToken,
 }
 
@@ -13,6 +14,12 @@ impl Shutdown {
     /// No new work; images in hand finish.
     pub fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// Somebody asks for the end: no new work, and images in hand finish if they are quick.
+    pub fn interrupt(&self) {
+        self.stopping.cancel();
+        self.interrupted.cancel();
     }
 
     /// Images in hand are dropped; their parts stay.
@@ -34,6 +41,11 @@ impl Shutdown {
     /// Returns when no new work may begin. Cancel-safe.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
+    }
+
+    /// Returns when somebody asks for the end. Cancel-safe.
+    pub async fn interrupted(&self) {
+        self.interrupted.cancelled().await;
     }
 
     /// Returns when images in hand are to be dropped. Cancel-safe.

@@ -70,6 +70,7 @@ impl Frame {
             | Event::PageRead { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
+            | Event::Noted { .. }
             | Event::Warned { .. } => {}
         }
     }

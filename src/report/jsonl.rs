@@ -51,7 +51,7 @@ impl Reporter for JsonLines {
     /// What may be lost on its way is no record of what happened, and is left out.
     fn told(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } => Ok(()),
+            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::ListingEnded { .. }

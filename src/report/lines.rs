@@ -16,6 +16,8 @@ pub(super) enum Detail {
     Errors,
     /// Warnings too, and what a dry run would do; a summary of news or trouble.
     Trouble,
+    /// Why nothing seems to happen; a summary always.
+    Watched,
     /// Each image that was fetched or left out.
     Images,
     /// Each page and each new try.
@@ -38,6 +40,7 @@ fn told_from(event: &Event) -> Option<Detail> {
     Some(match event {
         Event::ListingFailed { .. } => Detail::Errors,
         Event::Warned { .. } => Detail::Trouble,
+        Event::Noted { .. } => Detail::Watched,
         Event::RunStarted { .. } | Event::PageRead { .. } | Event::ListingEnded { .. } | Event::FetchRetried { .. } => {
             Detail::Events
         }
@@ -84,6 +87,7 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             format!("{} in {}: try {attempt} failed: {}", address(key), time(*wait), quote(cause)),
         ),
         Event::ImageFinished { key, outcome } => finished(key, outcome),
+        Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
         Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
     }
 }

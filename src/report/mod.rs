@@ -158,6 +158,11 @@ impl Telling {
         }
     }
 
+    /// Whether somebody watches who would wonder why nothing happens.
+    pub fn watched(&self) -> bool {
+        self.detail() >= Detail::Watched
+    }
+
     /// How much is told in lines. A terminal that wants progress and cannot have bars gets a line for each image.
     fn detail(&self) -> Detail {
         let no_bars_possible = self.stderr.terminal && self.stderr.dumb;
@@ -167,6 +172,7 @@ impl Telling {
             (false, 1, _) => Detail::Events,
             (false, 0, Progress::Plain) => Detail::Images,
             (false, 0, Progress::Auto | Progress::Bars) if no_bars_possible => Detail::Images,
+            (false, 0, Progress::Auto | Progress::Bars | Progress::None) if self.stderr.terminal => Detail::Watched,
             (false, 0, Progress::Auto | Progress::Bars | Progress::None) => Detail::Trouble,
         }
     }
@@ -182,8 +188,7 @@ pub fn open(telling: &Telling, stdout: Box<dyn Write + Send>, stderr: Box<dyn Wr
     if telling.bars() {
         reporters.push(Box::new(Bars::new(stderr, telling.stderr.size, detail, coloured)));
     } else {
-        let always_sums_up = telling.stderr.terminal;
-        reporters.push(Box::new(Plain::new(stderr, detail, coloured, always_sums_up)));
+        reporters.push(Box::new(Plain::new(stderr, detail, coloured)));
     }
     reporters
 }
@@ -227,6 +232,8 @@ mod tests {
         assert_eq!(Telling { progress: Progress::Plain, ..telling() }.detail(), Detail::Images);
         let dumb = Stderr { dumb: true, ..TERMINAL };
         assert_eq!(Telling { stderr: dumb, ..telling() }.detail(), Detail::Images);
-        assert_eq!(Telling { stderr: dumb, progress: Progress::None, ..telling() }.detail(), Detail::Trouble);
+        assert_eq!(Telling { stderr: dumb, progress: Progress::None, ..telling() }.detail(), Detail::Watched);
+        assert!(Telling { stderr: TERMINAL, ..telling() }.watched() && !telling().watched());
+        assert!(!Telling { stderr: TERMINAL, quiet: true, ..telling() }.watched());
     }
 }

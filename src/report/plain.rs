@@ -14,21 +14,21 @@ pub(super) struct Plain {
     stderr: Outlet,
     detail: Detail,
     coloured: bool,
-    always_sums_up: bool,
 }
 
 impl Plain {
-    /// Lines of this `detail`. Where nobody watches, a run without news and trouble is not summed up.
-    pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool, always_sums_up: bool) -> Self {
-        Self { stderr: Outlet::new(stderr), detail, coloured, always_sums_up }
+    /// Lines of this `detail`.
+    pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool) -> Self {
+        Self { stderr: Outlet::new(stderr), detail, coloured }
     }
 
     fn sums_up(&self, tally: &Tally) -> bool {
         match self.detail {
             _ if !tally.has_begun() => false,
             Detail::Errors => false,
-            Detail::Trouble => self.always_sums_up || tally.is_news(),
-            Detail::Images | Detail::Events | Detail::Everything => true,
+            // Where nobody watches, a run without news and trouble is not summed up.
+            Detail::Trouble => tally.is_news(),
+            Detail::Watched | Detail::Images | Detail::Events | Detail::Everything => true,
         }
     }
 }
@@ -67,37 +67,37 @@ mod tests {
     use super::*;
     use crate::report::samples::{Shared, TOOK, eventful_run, run_through, second_run};
 
-    fn log(events: &[Event], detail: Detail, always_sums_up: bool) -> String {
+    fn log(events: &[Event], detail: Detail) -> String {
         let log = Shared::default();
-        run_through(&mut Plain::new(log.writer(), detail, false, always_sums_up), events);
+        run_through(&mut Plain::new(log.writer(), detail, false), events);
         log.text()
     }
 
     #[test]
     fn a_second_run_says_nothing_where_nobody_watches() {
-        assert_eq!(log(&second_run(), Detail::Trouble, false), "");
+        assert_eq!(log(&second_run(), Detail::Trouble), "");
     }
 
     #[test]
     fn a_second_run_is_summed_up_on_a_terminal() {
-        insta::assert_snapshot!(log(&second_run(), Detail::Trouble, true));
+        insta::assert_snapshot!(log(&second_run(), Detail::Watched));
     }
 
     #[test]
     fn a_run_with_news_tells_its_trouble_and_a_summary() {
-        insta::assert_snapshot!(log(&eventful_run(), Detail::Trouble, false));
+        insta::assert_snapshot!(log(&eventful_run(), Detail::Trouble));
     }
 
     #[test]
     fn a_quiet_run_is_not_summed_up() {
-        let log = log(&eventful_run(), Detail::Errors, true);
+        let log = log(&eventful_run(), Detail::Errors);
         assert!(!log.contains(" found: "), "{log}");
     }
 
     #[test]
     fn lines_go_out_as_soon_as_nothing_more_waits() {
         let log = Shared::default();
-        let mut plain = Plain::new(log.writer(), Detail::Trouble, false, false);
+        let mut plain = Plain::new(log.writer(), Detail::Trouble, false);
         plain.told(&Event::Warned { message: "slow".to_owned() }).unwrap();
         plain.caught_up().unwrap();
         assert_eq!(log.text(), "warning: slow\n");

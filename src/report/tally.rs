@@ -120,7 +120,7 @@ impl Tally {
             }
             Event::ListingEnded { pages: _, because: _ } => self.listed = true,
             Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } => {}
+            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
             Event::ImageFinished { key: _, outcome } => self.finish(outcome),
             Event::Warned { message: _ } => self.warnings += 1,

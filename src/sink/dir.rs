@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
-use super::{Durability, Placed, Sink, SinkError, rejected};
+use super::{Durability, Holder, Placed, Sink, SinkError, rejected};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
 use crate::part::Parts;
@@ -25,10 +26,15 @@ pub(super) struct Dir {
 }
 
 impl Dir {
-    pub(super) fn open(directory: &Path, durability: Durability, boot: &str) -> Result<Self, SinkError> {
+    pub(super) fn open(
+        directory: &Path,
+        durability: Durability,
+        boot: &str,
+        now: Timestamp,
+    ) -> Result<Self, SinkError> {
         let ours = directory.join(OURS);
         fs::create_dir_all(&ours).map_err(storage("making the folder", &ours))?;
-        let lock = lock(&ours.join("lock"))?;
+        let lock = lock(&ours.join("lock"), now)?;
         let folder = ours.join("parts");
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
         try_out(&folder)?;
@@ -212,8 +218,8 @@ fn hash(path: &Path) -> io::Result<ContentHash> {
     }
 }
 
-/// Takes the collection for this process, leaving in the file who holds it.
-fn lock(path: &Path) -> Result<File, SinkError> {
+/// Takes the collection for this process, leaving in the file who holds it since when.
+fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
     let opening = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let mut file = opening.map_err(storage("opening the lock", path))?;
     match file.try_lock() {
@@ -222,11 +228,11 @@ fn lock(path: &Path) -> Result<File, SinkError> {
             let mut holder = String::new();
             // Who holds it is a courtesy: that somebody does is what counts.
             let _ = file.read_to_string(&mut holder);
-            return Err(SinkError::Locked { path: path.to_owned(), holder: holder.trim().to_owned() });
+            return Err(SinkError::Locked { path: path.to_owned(), holder: Holder::read(&holder) });
         }
         Err(TryLockError::Error(source)) => return Err(storage("locking", path)(source)),
     }
-    let told = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let told = file.set_len(0).and_then(|()| file.write_all(Holder::written(std::process::id(), now).as_bytes()));
     told.map_err(storage("writing the lock", path))?;
     Ok(file)
 }

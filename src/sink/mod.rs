@@ -3,10 +3,12 @@
 mod dir;
 mod rejected;
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use thiserror::Error;
 
 use crate::job::ImageName;
@@ -69,12 +71,12 @@ pub enum SinkError {
         source: io::Error,
     },
     /// Another process works on the place.
-    #[error("`{}` is held by another run{}: wait for it to end", .path.display(), of(.holder))]
+    #[error("`{}` is held by another run{holder}: wait for it to end, as `--lock wait` does", .path.display())]
     Locked {
         /// The lock.
         path: PathBuf,
-        /// The holder's process id, where it could be read.
-        holder: String,
+        /// Who holds it.
+        holder: Holder,
     },
     /// This one name cannot be used.
     #[error("`{name}`")]
@@ -86,13 +88,43 @@ pub enum SinkError {
     },
 }
 
-/// Opens the folder `directory`, making it where it is missing. `boot` tells one start of the system from another.
+/// The process that works on a place and since when, as it wrote that down; nothing where that cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder(Option<(u32, Timestamp)>);
+
+impl Holder {
+    /// What the holder writes down.
+    fn written(pid: u32, since: Timestamp) -> String {
+        format!("{pid} {since:.0}\n")
+    }
+
+    /// Reads that back.
+    fn read(text: &str) -> Self {
+        let read = || {
+            let (pid, since) = text.strip_suffix('\n')?.split_once(' ')?;
+            Some((pid.parse().ok()?, since.parse().ok()?))
+        };
+        Self(read())
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some((pid, since)) => write!(f, " (pid {pid}, since {since})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens the folder `directory`, making it where it is missing, and takes it for this process, `now`. `boot` tells
+/// one start of the system from another.
 ///
 /// # Errors
 ///
-/// When the folder cannot be made or written to.
-pub fn open(directory: &Path, sync: Durability, boot: &str) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(dir::Dir::open(directory, sync, boot)?))
+/// When another process has it, or it cannot be made or written to.
+pub fn open(directory: &Path, sync: Durability, boot: &str, now: Timestamp) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(dir::Dir::open(directory, sync, boot, now)?))
 }
 
 impl SinkError {
@@ -104,11 +136,22 @@ impl SinkError {
     }
 }
 
-fn of(holder: &str) -> String {
-    if holder.is_empty() { String::new() } else { format!(" (pid {})", holder.escape_debug()) }
-}
-
 /// The folder inside `directory` where everything lies that is no image: the ledger too.
 pub fn ours(directory: &Path) -> PathBuf {
     directory.join(dir::OURS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_reads_back_what_it_wrote_and_nothing_else() {
+        let noon = "2026-11-23T12:00:00.9Z".parse().unwrap();
+        let written = Holder::written(42, noon);
+        assert_eq!(Holder::read(&written).to_string(), " (pid 42, since 2026-11-23T12:00:00Z)");
+        for odd in ["", "42\n", "42 2026-11-23T12:00", "\x1b[2J now\n", "-1 2026-11-23T12:00:00Z\n"] {
+            assert_eq!(Holder::read(odd).to_string(), "", "{odd:?}");
+        }
+    }
 }

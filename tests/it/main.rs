@@ -3,9 +3,14 @@
 #![cfg(test)]
 
 mod again;
+mod clocks;
 mod cost;
 mod faults;
 mod fences;
+mod killed;
+mod kills;
+mod ledgers;
+mod locks;
 mod paging;
 mod screen;
 mod signals;

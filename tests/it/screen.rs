@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::program::{WALLHAUL, World, files};
 use crate::support::site::Site;
 use crate::support::terminal::Terminal;
@@ -127,13 +129,39 @@ fn ctrl_c_leaves_a_clean_screen_and_the_next_run_completes() {
         screen.contains("]  10/40") && screen.matches("  waiting").count() == 6
     });
     terminal.press(&["C-c"]);
+    let note = "note: 6 images in hand have a moment to finish; a second Ctrl-C drops what is left";
+    terminal.until("a word on the images in hand", |screen| screen.starts_with(note) && overall(screen) == 1);
     terminal.press(&["C-c"]);
     assert_eq!(terminal.ended(), 130);
-    assert_clean(&terminal, "simpledesktops: 40 found: 10 saved (");
+    let (screen, scrolled) = (terminal.screen(), terminal.scrolled());
+    assert_eq!(lines(&scrolled)[0], note, "{scrolled}");
+    assert!(lines(&scrolled)[1].starts_with("simpledesktops: 40 found: 10 saved ("), "{scrolled}");
+    assert!(lines(&screen).len() == 3 && terminal.shows_cursor(), "{screen}");
     assert!(terminal.screen().contains("; 30 left for the next run"), "{}", terminal.screen());
     site.gate.open();
     let next = site.fetch(&world).run();
     assert_eq!((next.code, files(&world.work().join("wallpapers/simpledesktops")).len()), (Some(0), 40));
+}
+
+#[test]
+fn a_terminal_is_left_as_it_was_whatever_signal_ends_the_run() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
+        let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+        let line = "echo $$ > id; exec \"$0\" fetch --base-url \"$1\" -j 6";
+        let terminal = Terminal::open(&world, (100, 30), &["/bin/sh", "-c", line, WALLHAUL, &site.nginx.origin()]);
+        site.gate.admit(10);
+        terminal.until("ten images, and six on their way", |screen| {
+            screen.contains("]  10/40") && screen.matches("  waiting").count() == 6
+        });
+        let id = fs::read_to_string(world.work().join("id")).unwrap();
+        kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), signal).unwrap();
+        terminal.until("a word on the images in hand", |screen| screen.starts_with("note: 6 images in hand"));
+        site.gate.admit(6);
+        assert_eq!(terminal.ended(), code);
+        let screen = terminal.scrolled();
+        assert!(lines(&screen)[1].starts_with("simpledesktops: 40 found: 16 saved ("), "{screen}");
+        assert!(lines(&screen).len() == 3 && terminal.shows_cursor(), "{screen}");
+    }
 }
 
 /// Every byte that a run writes to a terminal of that kind, which is what `env` is given.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::program::{World, files};
+use crate::support::program::{WALLHAUL, World, files};
 use crate::support::site::Site;
 use crate::support::until;
 
@@ -72,20 +72,54 @@ fn a_second_signal_drops_what_is_in_hand_before_the_grace_is_over() {
 
 #[test]
 fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
-    let commands: [(&str, &[&str]); 3] = [("fetch", &[]), ("fetch", &["--dry-run"]), ("urls", &[])];
-    let runs = commands.map(|(command, flags)| {
+    let commands: [(&str, &[&str], Signal, i32); 5] = [
+        ("fetch", &[], Signal::INT, 130),
+        ("fetch", &[], Signal::TERM, 143),
+        ("fetch", &[], Signal::HUP, 129),
+        ("fetch", &["--dry-run"], Signal::INT, 130),
+        ("urls", &[], Signal::TERM, 143),
+    ];
+    let runs = commands.map(|(command, flags, signal, code)| {
         let (world, site) = (World::new(), Site::closed(3, Site::LISTING));
         let running = site.visit(&world, command).args(flags).start();
         until("the first page being asked for", || (site.gate.waiting() > 0).then_some(()));
-        (world, site, running)
+        (world, site, running, signal, code)
     });
     let told = Instant::now();
-    for (_, _, running) in &runs {
-        running.signal(Signal::INT);
+    for (_, _, running, signal, _) in &runs {
+        running.signal(*signal);
     }
-    for (_world, _site, running) in runs {
+    for (_world, _site, running, _, code) in runs {
         let ended = running.wait();
-        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(130), "", ""));
+        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(code), "", ""));
     }
     assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+    let (world, site) = (World::new(), Site::closed(3, Site::IMAGES));
+    let line = "trap '' HUP; exec \"$0\" fetch --base-url \"$1\"";
+    let running = world.program("/bin/sh").args(["-c", line, WALLHAUL, &site.nginx.origin()]).start();
+    until("three images in hand", || (site.gate.waiting() == 3).then_some(()));
+    running.signal(Signal::HUP);
+    site.gate.open();
+    assert_eq!((running.wait().code, kept(&world)), (Some(0), 3));
+}
+
+#[test]
+fn off_a_terminal_nothing_is_said_of_the_images_in_hand_unless_somebody_wants_to_know() {
+    let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, told)| {
+        let (world, site) = (World::new(), Site::closed(5, Site::IMAGES));
+        let running = site.fetch(&world).args(["-j", "2", flag]).start();
+        until("two images in hand", || (site.gate.waiting() == 2).then_some(()));
+        running.signal(Signal::INT);
+        (world, site, running, told)
+    });
+    for (_world, site, running, told) in runs {
+        site.gate.admit(2);
+        let ended = running.wait();
+        let note = "note: 2 images in hand have a moment to finish; a second Ctrl-C drops what is left\n";
+        assert_eq!((ended.code, ended.stderr.contains(note)), (Some(130), told), "{}", ended.stderr);
+    }
 }

@@ -116,6 +116,53 @@ fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
 }
 
 #[test]
+fn a_signal_ends_a_run_all_of_whose_downloads_hang_and_whose_words_nobody_reads() {
+    let runs = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].map(|(signal, code)| {
+        let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+        let (reader, writer) = full_pipe();
+        let running = redirected(&world, &site, "-vv --json", "2>&1").stdout(writer).start();
+        until("every download to hang", || (site.gate.waiting() == IMAGES).then_some(()));
+        (world, site, reader, running, signal, code)
+    });
+    let told = Instant::now();
+    for (.., running, signal, _) in &runs {
+        running.signal(*signal);
+    }
+    for (world, site, reader, running, _, code) in runs {
+        assert_eq!(running.wait().code, Some(code));
+        drop(reader);
+        site.gate.open();
+        assert_eq!((site.fetch(&world).run().code, kept(&world)), (Some(0), IMAGES));
+    }
+    // Within 5 s, and twice that on a busy machine.
+    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+}
+
+#[test]
+fn a_run_goes_on_when_whoever_reads_all_its_words_leaves() {
+    let site = Site::open(IMAGES);
+    for flags in ["", "-vv", "--json -vv"] {
+        let world = World::new();
+        let ended = redirected(&world, &site, flags, "2>&1").stdout(left_pipe()).run();
+        assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{flags}: {ended:?}");
+    }
+}
+
+#[test]
+fn cron_has_a_run_that_says_nothing() {
+    let (world, site) = (World::new(), Site::open(IMAGES));
+    let directory = world.work().join("pictures");
+    let line = "exec \"$0\" fetch -q --lock skip --base-url \"$1\" -d \"$2\" <&-";
+    for asked in [IMAGES, 0] {
+        site.nginx.forget();
+        let cron = world.program("/bin/sh").args(["-c", line, WALLHAUL, &site.nginx.origin()]).args([&directory]);
+        let ended = cron.without("HOME").env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").inside("/").run();
+        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+        assert_eq!((files(&directory).len(), site.sent().len()), (IMAGES, asked));
+    }
+}
+
+#[test]
 fn a_run_needs_nothing_of_its_surroundings() {
     let site = Site::open(IMAGES);
     let homeless: fn(Program) -> Program = |program| program.without("HOME");

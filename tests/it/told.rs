@@ -39,6 +39,7 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
         ("help" | "config" | "no-config", _) => return None,
         ("verbose", _) => "2",
         ("sync", _) => "\"off\"",
+        ("lock", _) => "\"wait=5s\"",
         ("color", _) => "\"never\"",
         ("progress", _) => "\"plain\"",
         ("robots", _) => "\"ignore\"",

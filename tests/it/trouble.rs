@@ -126,26 +126,6 @@ fn a_file_in_the_folders_place_ends_the_run_before_anything_is_asked() {
 }
 
 #[test]
-fn a_folder_that_another_run_holds_is_left_to_it() {
-    let world = World::new();
-    let hangs = Mirror::with(1, "location /browse/ { limit_rate 1; }");
-    let first = hangs.fetch(&world).start();
-    let lock = world.work().join(GOT).join(".wallhaul/lock");
-    let holder = until("the first run to hold the folder", || {
-        fs::read_to_string(&lock).ok().filter(|holder| holder.ends_with('\n'))
-    });
-    let mirror = Mirror::of(1);
-    let ended = mirror.fetch(&world).run();
-    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert!(ended.stderr.contains(&format!("(pid {})", holder.trim())), "{}", ended.stderr);
-    assert_eq!(mirror.nginx.requests(), []);
-
-    drop(first);
-    until("the kernel to let go of the lock", || (mirror.fetch(&world).run().code == Some(0)).then_some(()));
-    assert_whole(&world, &mirror);
-}
-
-#[test]
 fn a_file_of_the_users_own_is_never_overwritten() {
     let (world, mirror) = (World::new(), Mirror::of(10));
     let own = world.work().join(GOT).join("2021-02-04-mirage.png");

@@ -63,7 +63,8 @@ pub async fn verify(
     let look = Look::new(directory, &settings, &wanted, shutdown);
     let found = if wanted.repair {
         drop(ledger);
-        repair::repair(look, site, &settings, world).await?
+        let Some(found) = repair::repair(look, site, &settings, world).await? else { return Ok(Exit::Done) };
+        found
     } else {
         aside(move || look.over(&*ledger)).await?
     };

@@ -12,6 +12,7 @@ use super::judge::Verdict;
 use super::told::{Finding, Kind, Told};
 use super::{Broken, Found, Look, State};
 use crate::app::fetch::{bring, telling};
+use crate::app::hold::{aloud, hold};
 use crate::app::visit::{Collection, Named, Visit};
 use crate::app::{World, aside};
 use crate::config::{PageRange, Settings};
@@ -23,14 +24,22 @@ use crate::queue::{Feed, QueueError};
 use crate::site::Site;
 
 /// Looks at a collection and fetches again what is not there as it was.
-pub(super) async fn repair(look: Look, site: Named, settings: &Settings, world: &World) -> anyhow::Result<Found> {
+/// `None` when the collection is left to another run.
+pub(super) async fn repair(
+    look: Look,
+    site: Named,
+    settings: &Settings,
+    world: &World,
+) -> anyhow::Result<Option<Found>> {
     let visit = Visit::open(site, settings, false).await?;
-    let collection = Collection::open(&visit.directory, settings, world)?;
+    let held = hold(&visit.directory, settings, world, &look.judge.shutdown, aloud(&settings.telling));
+    let Some(sink) = held.await? else { return Ok(None) };
+    let collection = Collection::open(sink, &visit.directory, settings)?;
     let (look, ledger) = (Arc::new(look), Arc::clone(&collection.ledger));
     let looking = Arc::clone(&look);
     let mut found = aside(move || looking.over(&*ledger)).await?;
     if found.counts.stopped || found.repairable().next().is_none() {
-        return Ok(found);
+        return Ok(Some(found));
     }
     let wanted = Wanted::read(&found, &*collection.ledger, visit.site.id())?;
     let_go(&found, &collection, world).await?;
@@ -49,7 +58,7 @@ pub(super) async fn repair(look: Look, site: Named, settings: &Settings, world: 
     let looking = Arc::clone(&look);
     found = aside(move || looking.again(&*ledger, found)).await?;
     found.exit = Exit::of_tally(&tally);
-    Ok(found)
+    Ok(Some(found))
 }
 
 /// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the

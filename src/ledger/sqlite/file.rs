@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use crate::ledger::LedgerError;
@@ -29,6 +29,10 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
     let told = |error| trouble(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(path, flags, patience).map_err(told)?;
+    // What may not be written is opened to be read, and says so at the first image.
+    if connection.is_readonly(MAIN_DB).map_err(told)? {
+        return Err(LedgerError::Storage { path: path.clone(), reason: "it is read-only".to_owned() });
+    }
     let age = judge(&connection, path)?;
     if matches!(age, Age::Ours) {
         read_through(&connection, path)?;
@@ -50,7 +54,13 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     // in order and leave no log behind.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let opened = connect(path, flags, PATIENCE).map_err(|error| trouble(path, &error));
-    let judged = opened.and_then(|connection| judge(&connection, path).map(|age| (connection, age)));
+    let judged = opened.and_then(|connection| {
+        // Beside a file that may not be written, `SQLite` would leave a log that may not be written either.
+        if connection.is_readonly(MAIN_DB).map_err(|error| trouble(path, &error))? && !has_log(path) {
+            return unchanging(path);
+        }
+        judge(&connection, path).map(|age| (connection, age))
+    });
     let (connection, age) = match judged {
         // What a log holds would be left out, so this is only for a file without one.
         Err(LedgerError::Storage { .. }) if !has_log(path) => unchanging(path)?,

@@ -3,6 +3,7 @@
 
 pub(crate) mod gallery;
 pub(crate) mod gate;
+pub(crate) mod heavy;
 pub(crate) mod mirror;
 pub(crate) mod nginx;
 pub(crate) mod packing;

@@ -135,9 +135,19 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub(crate) fn id(&self) -> i32 {
+        self.id.as_raw_nonzero().get()
+    }
+
     /// Sends it `signal`, as `kill` would.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.id, signal).expect("it still runs");
+    }
+
+    /// Kills it, unless it has ended by itself.
+    pub(crate) fn kill(&self) {
+        let _ = kill_process(self.id, Signal::KILL);
     }
 
     /// Sends it `signal` again and again, as somebody in a hurry does, until it ends.

@@ -1,0 +1,173 @@
+//! Several runs over one collection: one works, the others do as they were told, and nothing is done twice.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
+
+use regex::Regex;
+use rustix::process::Signal;
+
+use crate::support::program::{Ended, Program, Running, WALLHAUL, World, files};
+use crate::support::site::Site;
+use crate::support::terminal::Terminal;
+use crate::support::until;
+
+const IMAGES: usize = 6;
+
+/// What images in hand would be waited for; a wait for another run has none.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Where the collection lies, seen from where runs are started.
+const FOLDER: &str = "wallpapers/simpledesktops";
+
+/// A run that has the collection and cannot go on with it before the gate opens.
+fn holder() -> (World, Site, Running) {
+    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+    let running = site.fetch(&world).start();
+    until("the first run to ask for all there is", || (site.gate.waiting() == IMAGES).then_some(()));
+    (world, site, running)
+}
+
+/// Every command that needs the collection for itself.
+fn takers(world: &World, site: &Site) -> [Program; 3] {
+    let rebuild = world.wallhaul().args(["ledger", "rebuild"]);
+    [site.fetch(world), site.visit(world, "verify").args(["--repair"]), rebuild]
+}
+
+fn assert_whole(world: &World, site: &Site) {
+    assert_eq!(files(&world.work().join(FOLDER)).len(), IMAGES);
+    assert_eq!(site.sent(), site.originals(), "each image was sent once");
+}
+
+#[test]
+fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
+    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+    let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).start());
+    let refused = |running: &&Running| running.stderr().contains("is held by another run");
+    until("seven runs to be refused", || (runs.iter().filter(refused).count() == 7).then_some(()));
+    site.gate.open();
+    let mut codes = runs.map(|running| running.wait().code);
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 5, 5, 5, 5, 5, 5, 5].map(Some));
+    assert_whole(&world, &site);
+}
+
+#[test]
+fn of_eight_runs_that_wait_for_each_other_all_end_well_and_nothing_is_done_twice() {
+    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+    let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).args(["-v", "--lock", "wait"]).start());
+    let waits = |running: &&Running| running.stderr().starts_with("note: waiting for `");
+    until("seven runs to wait", || (runs.iter().filter(waits).count() == 7).then_some(()));
+    site.gate.open();
+    let ends = runs.map(Running::wait);
+    assert!(ends.iter().all(|ended| ended.code == Some(0)), "{ends:?}");
+    assert_eq!(ends.iter().filter(|ended| ended.stderr.contains(": 6 found: 6 saved (")).count(), 1, "{ends:?}");
+    assert_whole(&world, &site);
+}
+
+/// Whether a run ended as it should.
+type Judge<'a> = &'a dyn Fn(&Ended) -> bool;
+
+#[test]
+fn a_collection_in_use_is_dealt_with_as_was_said_whatever_command_wants_it() {
+    let (world, site, first) = holder();
+    let since =
+        Regex::new(r"^error: `\S+/lock` is held by another run \(pid (\d+), since (\S+)\): wait .*\n$").unwrap();
+    let lock = fs::read_to_string(world.work().join(FOLDER).join(".wallhaul/lock")).unwrap();
+    let refused = |ended: &Ended| {
+        let told = since.captures(&ended.stderr).map(|told| format!("{} {}\n", &told[1], &told[2]));
+        ended.code == Some(5) && ended.stdout.is_empty() && told.as_ref() == Some(&lock)
+    };
+    let skipped = |ended: &Ended| (ended.code, ended.stdout.as_str(), ended.stderr.as_str()) == (Some(0), "", "");
+    let cases: [(&[&str], Judge); 5] = [
+        (&[], &refused),
+        (&["--lock", "fail"], &refused),
+        (&["--lock", "skip"], &skipped),
+        (&["--lock=wait=300ms"], &refused),
+        (&["--lock", "wait=0"], &refused),
+    ];
+    for (flags, due) in cases {
+        for taker in takers(&world, &site) {
+            let ended = taker.args(flags).run();
+            assert!(due(&ended), "{flags:?}: {ended:?}");
+        }
+    }
+    fs::write(world.work().join("config.toml"), "lock = \"skip\"\n").unwrap();
+    for taker in takers(&world, &site) {
+        let ended = taker.args(["--config", "config.toml"]).run();
+        assert!(skipped(&ended), "the file: {ended:?}");
+    }
+    for taker in takers(&world, &site) {
+        let ended = taker.env("WALLHAUL_LOCK", "skip").run();
+        assert!(skipped(&ended), "the variable: {ended:?}");
+    }
+    site.gate.open();
+    assert_eq!(first.wait().code, Some(0));
+    assert_whole(&world, &site);
+}
+
+#[test]
+fn a_wait_for_another_run_ends_at_once_on_a_signal() {
+    let (world, site, _first) = holder();
+    let runs = takers(&world, &site).map(|taker| taker.args(["--lock", "wait"]).start());
+    for running in &runs {
+        until("a run that listens to signals", || listens(running).then_some(()));
+    }
+    let told = Instant::now();
+    for (signal, running) in [Signal::INT, Signal::TERM, Signal::HUP].into_iter().zip(&runs) {
+        running.signal(signal);
+    }
+    let ends = runs.map(Running::wait);
+    assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
+    let ends = ends.map(|ended| (ended.code, ended.stdout, ended.stderr));
+    assert_eq!(ends, [130, 143, 129].map(|code| (Some(code), String::new(), String::new())));
+}
+
+/// Whether a run has come so far that it listens to signals.
+fn listens(running: &Running) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    [Signal::HUP, Signal::INT, Signal::TERM].iter().all(|signal| caught >> (signal.as_raw() - 1) & 1 == 1)
+}
+
+#[test]
+fn whoever_watches_is_told_why_nothing_happens() {
+    let (world, site, first) = holder();
+    let origin = site.nginx.origin();
+    let line = |how| [WALLHAUL, "fetch", "--base-url", &origin, "--lock", how];
+    let skips = Terminal::open(&world, (200, 10), &line("skip"));
+    assert_eq!(skips.ended(), 0);
+    let screen = skips.screen();
+    assert!(screen.starts_with("note: `") && screen.contains("nothing is done here"), "{screen}");
+    let waits = Terminal::open(&world, (200, 10), &line("wait"));
+    waits.until("a word on the wait", |screen| screen.contains("note: waiting for `"));
+    site.gate.open();
+    assert_eq!((waits.ended(), first.wait().code), (0, Some(0)));
+    assert!(waits.screen().contains("simpledesktops: 6 found: 6 already there"), "{}", waits.screen());
+}
+
+#[test]
+fn a_lock_that_nobody_holds_is_taken_whatever_stands_in_it() {
+    let (world, site, first) = holder();
+    // As a crash leaves it; and as somebody's copy of the folder has it, with the id of a process that lives.
+    drop(first);
+    site.gate.open();
+    let lock = world.work().join(FOLDER).join(".wallhaul/lock");
+    until("the kernel to let go of the lock", || (site.fetch(&world).run().code == Some(0)).then_some(()));
+    for text in ["1 2026-01-01T00:00:00Z\n", "", "junk \u{1b}[2J"] {
+        fs::write(&lock, text).unwrap();
+        let ended = site.fetch(&world).run();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{text:?}");
+    }
+    assert_eq!(files(&world.work().join(FOLDER)).len(), IMAGES);
+}
+
+#[test]
+fn a_collection_is_one_by_whatever_path_it_is_reached() {
+    let (world, site, _first) = holder();
+    symlink(world.work().join(FOLDER), world.work().join("link")).unwrap();
+    for path in ["link", "./wallpapers/../wallpapers/simpledesktops/"] {
+        assert_eq!(site.fetch(&world).args(["-d", path]).run().code, Some(5), "{path}");
+    }
+}
