@@ -85,7 +85,7 @@ pub(super) async fn telling(
     settings: &Settings,
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
-    let (events, told) = Events::line();
+    let (events, told) = Events::line(settings.telling.watches_images());
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
     if settings.fetch.insecure {
