@@ -223,8 +223,8 @@ mod tests {
     #[test]
     fn memory_holds_neither_the_images_nor_the_collection() {
         let small = Site::of_length(IMAGES, 20_000).peak(16);
-        assert!(small < 40_000, "{small} KB for small images");
+        assert!(small < 32_000, "{small} KB for small images");
         let large = Site::of_length(IMAGES / 10, 4_000_000).peak(16);
-        assert!(large < 56_000, "{large} KB for large images, of which 64,000 KB were on their way at a time");
+        assert!(large < 32_000, "{large} KB for large images, of which 64,000 KB were on their way at a time");
     }
 }

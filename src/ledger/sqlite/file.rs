@@ -136,9 +136,9 @@ fn settle_in(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite:
         return Ok(false);
     }
     connection.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
-    // Names and keys fall all over their indices: 16 MB of them in memory, and as much in the log before it is folded
-    // back, so that a page is read and written once for many rows.
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    // Names and keys fall all over their indices: 4 MB of them in memory, twice what a group touches, and 16 MB in the log
+    // before it is folded back, so that a page is read and written once for many rows.
+    connection.pragma_update(None, "cache_size", -4_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another start may have made them since the file was judged.
