@@ -117,8 +117,10 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
     let (line, arrivals) = line::line();
     stations.spawn(keeper::Keeper::new(&haul).run(arrivals));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
+    let doubts = worker::Doubts::default();
     for _ in 0..jobs.get() {
-        stations.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
+        let worker = worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone(), doubts.clone());
+        stations.spawn(worker.run());
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
     let hands = line.hands();

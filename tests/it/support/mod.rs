@@ -6,6 +6,7 @@ pub(crate) mod gate;
 pub(crate) mod heavy;
 pub(crate) mod mirror;
 pub(crate) mod nginx;
+pub(crate) mod packing;
 pub(crate) mod program;
 pub(crate) mod rogue;
 pub(crate) mod site;
