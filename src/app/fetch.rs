@@ -5,7 +5,6 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
@@ -16,7 +15,7 @@ use super::{World, tell};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
-use crate::exit::Exit;
+use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
 use crate::job::Job;
 use crate::ledger::{self, Ledger};
@@ -87,13 +86,13 @@ pub(super) async fn telling(
 ) -> anyhow::Result<Tally> {
     let (events, told) = Events::line(settings.telling.watches_images());
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
-    let dispatch = tokio::spawn(report::dispatch(told, reporters));
+    let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
     if settings.fetch.insecure {
         let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
     }
     let ran = work(events).await;
-    let tally = dispatch.await.context("reporting")?;
+    let tally = dispatch.await;
     ran?;
     Ok(tally)
 }

@@ -15,7 +15,7 @@ use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
 use crate::job::SiteId;
-use crate::ledger::{self, Ledger, LedgerError};
+use crate::ledger::{self, Ledger};
 use crate::sink::{self, Durability, Sink};
 use crate::site::Site;
 
@@ -113,8 +113,9 @@ pub(super) struct Collection {
 }
 
 impl Collection {
-    /// Opens the ledger of the collection in `directory`, which `sink` holds.
-    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> Result<Self, LedgerError> {
+    /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
+    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
         Ok(Self { sink, ledger: Arc::from(ledger) })
     }

@@ -82,6 +82,9 @@ pub struct Choice {
     /// Make images durable a group at a time, or leave that to the system [default: group]
     #[arg(long, value_name = "WHEN", value_enum, help_heading = "Collection", env = "WALLHAUL_SYNC", hide_env = true)]
     pub sync: Option<SyncWhen>,
+    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
+    #[arg(long, value_name = "SIZE", help_heading = "Collection", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
+    pub min_free_space: Option<Size>,
 }
 
 /// How much is told, and how.
@@ -231,7 +234,7 @@ impl Place {
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = self;
+        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = self;
         Self {
             jobs: jobs.or(below.jobs),
             max_downloads: max_downloads.or(below.max_downloads),
@@ -239,6 +242,7 @@ impl Choice {
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
             sync: sync.or(below.sync),
+            min_free_space: min_free_space.or(below.min_free_space),
         }
     }
 }

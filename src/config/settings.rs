@@ -11,7 +11,7 @@ use super::options::{Choice, Claim, ColorWhen, Network, Paging, Place, ProgressH
 use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
 use crate::report::{self, Progress, Stderr, When};
-use crate::sink::Durability;
+use crate::sink::{Durability, MinFree};
 use crate::verify::Limits;
 
 /// What a run goes by. No setting is absent but where absence means something.
@@ -23,6 +23,8 @@ pub struct Settings {
     pub lock: WhenHeld,
     /// Whether what is placed is made durable.
     pub durability: Durability,
+    /// What stays free on the collection's disk.
+    pub min_free: MinFree,
     /// Images at a time.
     pub jobs: NonZeroUsize,
     /// Which listing pages; all, where none are said.
@@ -52,7 +54,7 @@ impl Settings {
     /// Answers every option that was not said. `stderr` and `clock` are the world's.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
         let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, telling, network } = options;
-        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = choice;
+        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
@@ -62,6 +64,7 @@ impl Settings {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,
             },
+            min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange { first: None, last: None }),
             max_downloads,

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::line::{Arrivals, Finished, Kept};
+use super::room::Room;
 use super::{EngineError, Haul, Shutdown};
 use crate::event::{Event, Events};
 use crate::job::{ImageName, Job};
@@ -28,10 +29,11 @@ pub(super) struct Keeper {
     clock: fn() -> Timestamp,
     events: Events,
     shutdown: Shutdown,
+    room: Room,
 }
 
 impl Keeper {
-    pub(super) fn new(haul: &Haul) -> Self {
+    pub(super) fn new(haul: &Haul, room: Room) -> Self {
         Self {
             site: Arc::clone(&haul.site),
             ledger: Arc::clone(&haul.ledger),
@@ -39,6 +41,7 @@ impl Keeper {
             clock: haul.clock,
             events: haul.events.clone(),
             shutdown: haul.shutdown.clone(),
+            room,
         }
     }
 
@@ -50,6 +53,8 @@ impl Keeper {
                 break;
             }
             self.keep(group).await?;
+            // Others may fill the disk as well.
+            self.room.look();
         }
         Ok(())
     }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 use url::Url;
 
 use super::line::{Finished, Kept, Line};
+use super::room::Room;
 use super::{EngineError, Haul};
 use crate::event::Event;
 use crate::fetch::{Body, FetchError};
 use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::{Content, Failure, Outcome, Stage, Why};
-use crate::part::{Note, Part};
+use crate::part::{Note, Part, Parts};
 use crate::queue::{Drain, Lease, Verdict};
 use crate::sink::SinkError;
 use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
@@ -23,6 +24,7 @@ pub(super) struct Worker {
     drain: Arc<dyn Drain>,
     line: Line,
     doubts: Doubts,
+    room: Room,
 }
 
 /// The images whose bytes were bad once, shared by all workers. Each gets one more try, for it may have been the
@@ -41,8 +43,8 @@ impl Doubts {
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
 impl Worker {
-    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line, doubts: Doubts) -> Self {
-        Self { haul, drain, line, doubts }
+    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line, doubts: Doubts, room: Room) -> Self {
+        Self { haul, drain, line, doubts, room }
     }
 
     /// Works until there is nothing more to do, or nothing more may begin.
@@ -94,7 +96,7 @@ impl Worker {
             Err(miss) => miss,
         };
         self.haul.quota.give_back();
-        if let Some(broken) = miss.breaks_the_run() {
+        if let Some(broken) = miss.breaks_the_run(self.haul.sink.parts()) {
             return Err(broken.into());
         }
         match self.pause(&lease, &miss) {
@@ -130,6 +132,7 @@ impl Worker {
             Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
             Cause::Flaw(flaw) if flaw.is_not_an_image() || !self.doubts.is_first(&lease.job.key) => None,
             Cause::Flaw(_) => self.haul.retry.own(attempt),
+            Cause::Write(error) if SinkError::passes(error) => self.haul.retry.own(attempt),
             Cause::Rewrite(_) | Cause::Write(_) => None,
         }
     }
@@ -175,6 +178,7 @@ impl Worker {
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
+            self.room.take(chunk.len());
             if let Some(flaw) = part.watch().flaw().cloned() {
                 // Nobody may go on with what is wrong.
                 part.restart()?;
@@ -285,9 +289,9 @@ impl Miss {
         Self { address: address.clone(), cause }
     }
 
-    fn breaks_the_run(&self) -> Option<SinkError> {
+    fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
         match &self.cause {
-            Cause::Write(error) => SinkError::of_part(error),
+            Cause::Write(error) => SinkError::of_part(parts, error),
             Cause::Rewrite(_) | Cause::Fetch(_) | Cause::Flaw(_) => None,
         }
     }
