@@ -14,6 +14,7 @@ use crate::engine::{self, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
+use crate::hooks::Hooks;
 use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::sink::{self, Durability, Sink};
@@ -110,6 +111,8 @@ impl Visit {
 pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ledger: Arc<dyn Ledger>,
+    /// The user's commands for what is new in it.
+    pub(super) hooks: Option<Hooks>,
 }
 
 impl Collection {
@@ -117,7 +120,7 @@ impl Collection {
     pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
         sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink, ledger: Arc::from(ledger) })
+        Ok(Self { sink, ledger: Arc::from(ledger), hooks: None })
     }
 }
 

@@ -8,6 +8,7 @@ mod cost;
 mod faults;
 mod fences;
 mod full;
+mod hooks;
 mod injected;
 mod killed;
 mod kills;
