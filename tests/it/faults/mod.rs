@@ -4,6 +4,9 @@
 //! made, and what it says. Then the fault is taken away, and the same command once more brings what is missing
 //! and asks for nothing else.
 
+mod definitions;
+mod listing;
+mod names;
 mod network;
 mod status;
 

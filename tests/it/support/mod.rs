@@ -1,6 +1,7 @@
 //! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
 //! before it, the real catalogue laid out as a site, a mirror made of both, and a server that misbehaves as told.
 
+pub(crate) mod dice;
 pub(crate) mod gallery;
 pub(crate) mod gate;
 pub(crate) mod heavy;
