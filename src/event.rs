@@ -109,23 +109,34 @@ const WAITING_EVENTS: usize = 1024;
 
 /// The line from the stations to the reporter. The run's events end when the last clone is dropped.
 #[derive(Debug, Clone)]
-pub struct Events(mpsc::Sender<Event>);
+pub struct Events {
+    line: mpsc::Sender<Event>,
+    hints: bool,
+}
 
 impl Events {
-    /// A line, and the end that the reporter reads.
-    pub fn line() -> (Self, mpsc::Receiver<Event>) {
-        let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
-        (Self(sender), receiver)
+    /// A line, and the end that the reporter reads. Without `hints` only what is emitted comes through: where
+    /// nobody watches single images, telling of them would cost as much as bringing small ones.
+    pub fn line(hints: bool) -> (Self, mpsc::Receiver<Event>) {
+        let (line, receiver) = mpsc::channel(WAITING_EVENTS);
+        (Self { line, hints }, receiver)
     }
 
     /// Tells `event`: waits for room, and arrives.
     pub async fn emit(&self, event: Event) {
         // The reader outlives the stations; if it died, its own error says so.
-        let _ = self.0.send(event).await;
+        let _ = self.line.send(event).await;
     }
 
-    /// Tells `event` if there is room; for what the next such event makes good.
-    pub fn hint(&self, event: Event) {
-        let _ = self.0.try_send(event);
+    /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
+    pub fn note(&self, message: String) {
+        let _ = self.line.try_send(Event::Noted { message });
+    }
+
+    /// Tells `event` if somebody wants hints and there is room; for what the next such event makes good.
+    pub fn hint(&self, event: impl FnOnce() -> Event) {
+        if self.hints {
+            let _ = self.line.try_send(event());
+        }
     }
 }

@@ -123,6 +123,26 @@ pub struct Job {
     pub key: ImageKey,
     /// Where it was found.
     pub image: ImageRef,
+    /// What its producer worked out already. It does not cross machines: a job from elsewhere is as untrusted as a
+    /// page, so that whoever gets it works this out anew by its own definition.
+    #[serde(skip)]
+    pub worked_out: Option<WorkedOut>,
+}
+
+/// What a site's definition makes of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkedOut {
+    /// Where the original may be found, in the order to be tried; never empty, never the thumb.
+    pub originals: Vec<Url>,
+    /// The name of its file, without the extension.
+    pub stem: String,
+}
+
+impl WorkedOut {
+    /// The name of the image's file, with the extension that its bytes ask for.
+    pub fn name(&self, extension: &str) -> ImageName {
+        ImageName::from_safe(self.stem.clone(), extension)
+    }
 }
 
 /// The file name of an image: portable, printable, at most [`ImageName::MAX_BYTES`] long, never hidden.
@@ -238,7 +258,7 @@ impl ContentHash {
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
     }
 }
 

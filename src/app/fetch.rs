@@ -62,8 +62,8 @@ async fn fetch_one(
         }
         // Without ours beside them, images that lie there are none of this collection's.
         let was_there = sink::ours(&visit.directory).is_dir();
-        let note = |message| events.hint(Event::Noted { message });
-        let Some(sink) = hold(&visit.directory, settings, world, shutdown, note).await? else { return Ok(()) };
+        let held = hold(&visit.directory, settings, world, shutdown, |message| events.note(message));
+        let Some(sink) = held.await? else { return Ok(()) };
         let left = if was_there { left_behind(&visit.directory, shutdown).await? } else { Vec::new() };
         if shutdown.is_stopping() {
             // A ledger made now would know nothing of what lies there.
@@ -85,7 +85,7 @@ pub(super) async fn telling(
     settings: &Settings,
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
-    let (events, told) = Events::line();
+    let (events, told) = Events::line(settings.telling.watches_images());
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
     let dispatch = tokio::spawn(report::dispatch(told, reporters));
     if settings.fetch.insecure {

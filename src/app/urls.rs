@@ -32,7 +32,7 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let visit = Visit::open(site, &settings, false).await?;
-        let (events, told) = Events::line();
+        let (events, told) = Events::line(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = tokio::spawn(report::dispatch(told, reporters));
         let broken = Arc::new(Mutex::new(None));

@@ -10,7 +10,7 @@ use url::Url;
 use super::line::{Arrivals, Finished, Kept};
 use super::{EngineError, Haul, Shutdown};
 use crate::event::{Event, Events};
-use crate::job::ImageName;
+use crate::job::{ImageName, Job};
 use crate::ledger::{Berth, Intent, Ledger, Origin, Record};
 use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
 use crate::queue::{Lease, Verdict};
@@ -84,11 +84,14 @@ impl Keeper {
     }
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
-        let image = &lease.job.image;
+        let Job { key: _, image, worked_out } = &lease.job;
         // Named by the key's address, not by the candidate that brought the bytes: a name must not change
         // with what a server had on the day.
-        let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
-        let name = self.site.name(image, &original, content.format);
+        let name = worked_out.as_ref().map(|worked_out| worked_out.name(content.format.extension()));
+        let name = name.unwrap_or_else(|| {
+            let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
+            self.site.name(image, &original, content.format)
+        });
         Intent { key: lease.job.key.clone(), site: image.site.clone(), origin, name, content, at }
     }
 

@@ -1,10 +1,10 @@
 //! The line from the workers to the keeper: what is handed over, and when a group of it is full.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout_at};
 
 use crate::ledger::Origin;
@@ -37,75 +37,102 @@ pub(super) enum Kept {
 #[derive(Clone)]
 pub(super) struct Line {
     finished: mpsc::Sender<Finished>,
-    in_hand: Arc<AtomicUsize>,
+    state: Arc<State>,
 }
 
 /// The keeper's end.
 pub(super) struct Arrivals {
     finished: mpsc::Receiver<Finished>,
-    in_hand: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+/// How things stand on the line.
+#[derive(Default)]
+struct State {
+    /// Workers that have an image in hand.
+    in_hand: AtomicUsize,
+    /// Bytes of the images on the line.
+    bytes: AtomicU64,
+    /// Told when there is a whole group, or nobody has an image in hand: to wake the keeper for each image costs as
+    /// much as a small image itself.
+    due: Notify,
 }
 
 /// How many images workers have in hand.
-pub(super) struct Hands(Arc<AtomicUsize>);
+pub(super) struct Hands(Arc<State>);
 
 /// Says, while it lives, that a worker has an image in hand.
-pub(super) struct InHand(Arc<AtomicUsize>);
+pub(super) struct InHand(Arc<State>);
 
 /// A line with room for a whole group, so that workers go on while the one before is flushed.
 pub(super) fn line() -> (Line, Arrivals) {
     let (sender, receiver) = mpsc::channel(GROUP_IMAGES);
-    let in_hand = Arc::new(AtomicUsize::new(0));
-    (Line { finished: sender, in_hand: Arc::clone(&in_hand) }, Arrivals { finished: receiver, in_hand })
+    let state = Arc::new(State::default());
+    (Line { finished: sender, state: Arc::clone(&state) }, Arrivals { finished: receiver, state })
 }
 
 impl Line {
     pub(super) fn in_hand(&self) -> InHand {
-        self.in_hand.fetch_add(1, Ordering::SeqCst);
-        InHand(Arc::clone(&self.in_hand))
+        self.state.in_hand.fetch_add(1, Ordering::SeqCst);
+        InHand(Arc::clone(&self.state))
     }
 
     pub(super) fn hands(&self) -> Hands {
-        Hands(Arc::clone(&self.in_hand))
+        Hands(Arc::clone(&self.state))
     }
 
     /// Hands over; false when the keeper is gone.
     pub(super) async fn hand_over(&self, finished: Finished) -> bool {
-        self.finished.send(finished).await.is_ok()
+        let bytes = self.state.bytes.fetch_add(finished.bytes(), Ordering::SeqCst) + finished.bytes();
+        let sent = self.finished.send(finished).await.is_ok();
+        if bytes >= GROUP_BYTES || self.finished.capacity() == 0 {
+            self.state.due.notify_one();
+        }
+        sent
     }
 }
 
 impl Hands {
     pub(super) fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
+        self.0.in_hand.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        if self.0.in_hand.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.due.notify_one();
+        }
     }
 }
 
 impl Arrivals {
     /// The next group, or `None` once there will never be one again.
     pub(super) async fn group(&mut self) -> Option<Vec<Finished>> {
-        let mut group = vec![self.finished.recv().await?];
-        let mut bytes = group[0].bytes();
+        let first = self.finished.recv().await?;
         let due = Instant::now() + GROUP_WAIT;
-        while group.len() < GROUP_IMAGES && bytes < GROUP_BYTES {
-            let next = match self.finished.try_recv() {
-                Ok(next) => next,
-                Err(_) if self.in_hand.load(Ordering::SeqCst) == 0 => break,
-                Err(_) => match timeout_at(due, self.finished.recv()).await {
-                    Ok(Some(next)) => next,
-                    Ok(None) | Err(_) => break,
-                },
-            };
+        while !self.is_whole() && self.state.in_hand.load(Ordering::SeqCst) > 0 {
+            if timeout_at(due, self.state.due.notified()).await.is_err() {
+                break;
+            }
+        }
+        let mut bytes = first.bytes();
+        let mut group = Vec::with_capacity(1 + self.finished.len());
+        group.push(first);
+        while group.len() < GROUP_IMAGES
+            && bytes < GROUP_BYTES
+            && let Ok(next) = self.finished.try_recv()
+        {
             bytes += next.bytes();
             group.push(next);
         }
+        self.state.bytes.fetch_sub(bytes, Ordering::SeqCst);
         Some(group)
+    }
+
+    /// Whether a whole group has arrived, one of it taken already.
+    fn is_whole(&self) -> bool {
+        self.finished.len() + 1 >= GROUP_IMAGES || self.state.bytes.load(Ordering::SeqCst) >= GROUP_BYTES
     }
 }
 

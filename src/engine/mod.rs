@@ -151,7 +151,7 @@ fn tell_of_hands(events: &Events, in_hand: usize) {
         1 => "1 image in hand has a moment to finish".to_owned(),
         more => format!("{more} images in hand have a moment to finish"),
     };
-    events.hint(Event::Noted { message: format!("{finish}; a second Ctrl-C drops what is left") });
+    events.note(format!("{finish}; a second Ctrl-C drops what is left"));
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.

@@ -176,17 +176,16 @@ impl Producer {
         let mut sorted = Sorted::default();
         for image in images {
             let image = self.scan.fetcher.home(image);
-            let candidates = site.candidates(&image);
-            let original = candidates.and_then(|candidates| candidates.into_iter().next().ok_or(Why::NoRule));
-            let address = original.as_ref().map_or(&image.thumb, |original| &original.address);
+            let worked_out = site.work_out(&image);
+            let address = worked_out.as_ref().map_or(&image.thumb, |worked_out| &worked_out.originals[0]);
             let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
             }
-            match original {
-                Ok(original) => {
-                    let stem = site.stem(&image, &original.address);
-                    sorted.new.push((Job { key, image }, stem));
+            match worked_out {
+                Ok(worked_out) => {
+                    let stem = Stem::new(&worked_out.stem);
+                    sorted.new.push((Job { key, image, worked_out: Some(worked_out) }, stem));
                 }
                 Err(why) => sorted.unruly.push((key, why)),
             }

@@ -47,8 +47,8 @@ impl Worker {
                 }
                 ended = self.fetch(&lease) => ended,
             };
-            drop(in_hand);
             self.hand_on(lease, ended).await?;
+            drop(in_hand);
         }
         Ok(())
     }
@@ -121,20 +121,25 @@ impl Worker {
 
     /// Tries one candidate after the other until one is an image.
     async fn fetch(&self, lease: &Lease) -> Result<(Sound, Origin), Miss> {
-        let Job { key, image } = &lease.job;
-        self.haul.events.hint(Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
-        let candidates = self.haul.site.candidates(image);
-        let candidates = candidates.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
+        let Job { key, image, worked_out } = &lease.job;
+        self.haul.events.hint(|| Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
+        let anew;
+        let originals = if let Some(worked_out) = worked_out {
+            &worked_out.originals
+        } else {
+            let worked_out = self.haul.site.work_out(image);
+            anew = worked_out.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
+            &anew.originals
+        };
         let mut missed = None;
-        for candidate in candidates {
-            let address = candidate.address;
-            match self.stream(key, &address).await {
+        for address in originals {
+            match self.stream(key, address).await {
                 Ok((sound, Served { etag, last_modified })) => {
-                    let (page, title) = (image.page.clone(), image.title.clone());
+                    let (page, title, address) = (image.page.clone(), image.title.clone(), address.clone());
                     return Ok((sound, Origin { page, address, title, etag, last_modified }));
                 }
-                Err(cause) if cause.is_absence() => missed = Some(Miss::new(&address, cause)),
-                Err(cause) => return Err(Miss::new(&address, cause)),
+                Err(cause) if cause.is_absence() => missed = Some(Miss::new(address, cause)),
+                Err(cause) => return Err(Miss::new(address, cause)),
             }
         }
         Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite(Why::NoRule))))
@@ -175,7 +180,7 @@ impl Worker {
     }
 
     fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
-        self.haul.events.hint(Event::FetchProgressed { key: key.clone(), bytes, of });
+        self.haul.events.hint(|| Event::FetchProgressed { key: key.clone(), bytes, of });
     }
 
     /// Begins the image's part; with what must hold to go on, if an earlier try left one of this very address.

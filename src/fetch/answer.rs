@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::Response;
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
 };
@@ -14,6 +13,7 @@ use url::Url;
 
 use super::error::FetchError;
 use super::host::Host;
+use super::response::Response;
 use super::retry::wish;
 
 /// A refused body up to this long is read to its end, so that its connection can be used again.
@@ -45,7 +45,7 @@ impl Answer {
 
     /// The status code.
     pub(super) fn status(&self) -> u16 {
-        self.response.status().as_u16()
+        self.response.status()
     }
 
     /// All headers.
@@ -89,7 +89,7 @@ impl Answer {
     }
 
     /// The next bytes of the body.
-    pub(super) async fn chunk(&mut self) -> reqwest::Result<Option<Bytes>> {
+    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         self.response.chunk().await
     }
 

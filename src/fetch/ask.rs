@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use reqwest::header::{IF_RANGE, RANGE};
+use reqwest::header::HeaderMap;
 use tokio::time::{sleep, timeout};
 use url::{Position, Url};
 
@@ -13,7 +13,7 @@ use super::host::Host;
 use super::policy::{MOST_HOPS, host_of};
 use super::resume::Rest;
 use super::robots::Rules;
-use super::{Fetcher, Robots, cause};
+use super::{Fetcher, Robots};
 
 impl Fetcher {
     /// Asks, again where that may help, until there is an answer or no hope.
@@ -80,18 +80,15 @@ impl Fetcher {
     ) -> Result<Answer, FetchError> {
         let turn = host.pace.turn().await;
         let begun = turn.map_err(|failures| FetchError::GivenUp { host: host.name.clone(), failures })?;
-        let mut request = self.clients.of(kind).get(address.clone());
-        if own && !self.headers.is_empty() {
-            request = request.headers(self.headers.clone());
-        }
+        let mut further = if own { self.headers.clone() } else { HeaderMap::new() };
         if let Some(rest) = rest {
-            request = request.header(RANGE, rest.range()).header(IF_RANGE, rest.validator());
+            rest.ask(&mut further);
         }
         let limit = self.settings.stall_timeout;
         // The whole time to the last header counts: one byte a second is no sign of life.
-        let error = match timeout(limit, request.send()).await {
+        let error = match timeout(limit, self.clients.get(kind, &address, further)).await {
             Ok(Ok(response)) => return Ok(Answer::new(response, host, begun, address)),
-            Ok(Err(error)) => cause::of_request(&error, &address),
+            Ok(Err(error)) => error,
             Err(_) => FetchError::Stalled { host: host_of(&address), limit },
         };
         host.pace.went_wrong(begun, &error);

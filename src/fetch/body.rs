@@ -5,7 +5,6 @@ use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
 use tokio::task::yield_now;
 
 use super::answer::Answer;
-use super::cause;
 use super::error::FetchError;
 use super::patience::{Lost, Patience};
 use super::resume::is_strong;
@@ -99,7 +98,7 @@ impl Body {
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
         let next = self.patience.wait(self.answer.chunk()).await.map_err(|lost| self.lost(lost))?;
-        let Some(chunk) = next.map_err(|error| self.cut_short(cause::of_body(&error)))? else {
+        let Some(chunk) = next.map_err(|reason| self.cut_short(reason))? else {
             return match self.length {
                 Some(length) if self.from + self.got < length => Err(self.cut_short("that was all".to_owned())),
                 Some(_) | None => Ok(None),

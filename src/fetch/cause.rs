@@ -4,17 +4,18 @@ use std::error::Error;
 use std::io;
 
 use hyper::Uri;
+use hyper_util::client::legacy;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::CertificateError;
 use url::Url;
 
 use super::error::FetchError;
 use super::policy::{host_of, shown};
-use super::resolver::PrivateOnly;
+use super::resolver::{PrivateOnly, Unknown};
 use super::roots::is_own_root;
 
-/// Why a request to `address` brought no answer.
-pub(super) fn of_request(error: &reqwest::Error, address: &Url) -> FetchError {
+/// Why a request to `address` brought no answer: the error of either client.
+pub(super) fn of_request(error: &(dyn Error + 'static), address: &Url) -> FetchError {
     let host = host_of(address);
     if let Some(private) = find::<PrivateOnly>(error) {
         return FetchError::Refused { address: shown(address), reason: private.to_string() };
@@ -23,22 +24,24 @@ pub(super) fn of_request(error: &reqwest::Error, address: &Url) -> FetchError {
         return FetchError::Tls { host, reason: handshake(tls) };
     }
     let reason = deepest(error);
-    if error.is_connect() {
+    if is_connect(error) {
         if let Some(proxy) = proxy_for(address) {
             return FetchError::Proxy { proxy, host, reason };
         }
-        let unknown = error.is_dns();
+        let unknown = find::<Unknown>(error).is_some();
         return if unknown { FetchError::Dns { host, reason } } else { FetchError::Connect { host, reason } };
     }
     match find::<hyper::Error>(error) {
         Some(hyper) if hyper.is_parse() => FetchError::NotHttp { host, reason },
-        _ if error.is_builder() => FetchError::Refused { address: shown(address), reason },
+        _ if find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_builder) => {
+            FetchError::Refused { address: shown(address), reason }
+        }
         _ => FetchError::HungUp { host, reason },
     }
 }
 
 /// Why a body did not come to its end: the last words of the connection.
-pub(super) fn of_body(error: &reqwest::Error) -> String {
+pub(super) fn of_body(error: &(dyn Error + 'static)) -> String {
     deepest(error)
 }
 
@@ -67,14 +70,22 @@ fn handshake(error: &rustls::Error) -> String {
 }
 
 /// What lies at the bottom of an error, which says most; a time-out says nothing of itself.
-fn deepest(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
+fn deepest(error: &(dyn Error + 'static)) -> String {
+    let late = |link: &io::Error| link.kind() == io::ErrorKind::TimedOut;
+    let timed_out = links(error).any(|link| link.downcast_ref().is_some_and(late));
+    if timed_out || find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_timeout) {
         return "no answer in time".to_owned();
     }
     links(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-fn find<E: Error + 'static>(error: &reqwest::Error) -> Option<&E> {
+/// Whether no connection came about.
+fn is_connect(error: &(dyn Error + 'static)) -> bool {
+    let of_reqwest = find(error).is_some_and(reqwest::Error::is_connect);
+    of_reqwest || find(error).is_some_and(legacy::Error::is_connect)
+}
+
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     links(error).find_map(|link| link.downcast_ref())
 }
 

@@ -1,18 +1,27 @@
-//! The two clients: one for pages, which may come compressed, and one for images, which come as they are.
+//! The clients: one for pages, which may come compressed, and two for images, which come as they are: the straight way
+//! where it can be gone, and one that knows proxies and HTTP/2.
 
 use std::sync::Arc;
 
-use reqwest::header::{ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING};
+use http_body_util::Empty;
+use hyper::{Request, Uri};
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
+};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
+use url::Url;
 
-use super::FetchSettings;
+use super::direct::Direct;
 use super::error::FetchError;
 use super::policy::Policy;
 use super::resolver::Resolver;
+use super::response::Response;
 use super::roots::Roots;
+use super::{FetchSettings, cause};
 
 /// What is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,15 +34,19 @@ pub(super) enum Kind {
     Image,
 }
 
-/// A client a kind. Each keeps its connections to itself.
+/// Who asks. Each client keeps its connections to itself.
 #[derive(Debug)]
 pub(super) struct Clients {
     pages: Client,
     images: Client,
+    direct: Option<Direct>,
+    proxies: Option<Matcher>,
+    /// What every image is asked with on the straight way.
+    manners: HeaderMap,
 }
 
 impl Clients {
-    /// Builds both; nothing is connected or looked up yet.
+    /// Builds them; nothing is connected or looked up yet.
     pub(super) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, FetchError> {
         let provider = Arc::new(ring::default_provider());
         // Whoever came first installed the same one.
@@ -44,23 +57,61 @@ impl Clients {
         let versions: &[&str] = if settings.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
         tls.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
 
-        // One for both: what one looked up the other need not.
+        // One for all: what one looked up the others need not.
         let resolver = Arc::new(policy.resolver());
         let mut as_they_are = HeaderMap::new();
         as_they_are.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let images = builder(settings, &resolver, &tls).no_gzip().no_brotli().no_deflate().default_headers(as_they_are);
+        let images = builder(settings, &resolver, &tls).no_gzip().no_brotli().no_deflate();
+        let images = images.default_headers(as_they_are.clone());
+        let mut manners = as_they_are;
+        manners.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        manners.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
+        let is_plain = !settings.http2 && !settings.insecure;
         Ok(Self {
             pages: builder(settings, &resolver, &tls).build().map_err(unusable)?,
             images: images.build().map_err(unusable)?,
+            direct: is_plain.then(|| Direct::new(settings, &resolver, tls)),
+            proxies: settings.proxies.then(Matcher::from_system),
+            manners,
         })
     }
 
-    /// The client for `kind`.
-    pub(super) fn of(&self, kind: Kind) -> &Client {
-        match kind {
+    /// Asks for what is at `address` with `further` headers, and answers with the headers of what came.
+    pub(super) async fn get(&self, kind: Kind, address: &Url, further: HeaderMap) -> Result<Response, FetchError> {
+        let client = match kind {
             Kind::Page | Kind::Robots => &self.pages,
-            Kind::Image => &self.images,
-        }
+            Kind::Image => match self.straight(address) {
+                Some((direct, uri)) => return self.get_straight(direct, uri, address, further).await,
+                None => &self.images,
+            },
+        };
+        let asked = client.get(address.clone()).headers(further).send().await;
+        asked.map(Response::Any).map_err(|error| cause::of_request(&error, address))
+    }
+
+    async fn get_straight(
+        &self,
+        direct: &Direct,
+        uri: Uri,
+        address: &Url,
+        further: HeaderMap,
+    ) -> Result<Response, FetchError> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.manners.clone();
+        request.headers_mut().extend(further);
+        let asked = direct.send(request).await;
+        asked.map(Response::Direct).map_err(|error| cause::of_request(&error, address))
+    }
+
+    /// The straight way to `address`, where one leads there: past no proxy, with no password, and by an address that
+    /// can be sent as it stands.
+    fn straight(&self, address: &Url) -> Option<(&Direct, Uri)> {
+        let direct = self.direct.as_ref()?;
+        let uri: Uri = address.as_str().parse().ok()?;
+        let is_open = address.username().is_empty() && address.password().is_none();
+        let by_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.intercept(&uri).is_some());
+        (is_open && !by_proxy).then_some((direct, uri))
     }
 }
 

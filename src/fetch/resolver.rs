@@ -1,13 +1,13 @@
 //! Looks names up as the system does, once for all connections, and keeps private addresses back.
 
 use std::collections::{HashMap, HashSet};
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use thiserror::Error;
 use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -29,14 +29,38 @@ struct Found {
 }
 
 /// What a [`Resolver`] says when nothing is left of an answer.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[error("its name leads to a private address ({0}), and the user did not name it")]
 pub(super) struct PrivateOnly(IpAddr);
+
+/// What it says of a name that has no address.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct Unknown(io::Error);
 
 impl Resolver {
     /// Keeps private addresses of the names in `guarded` back.
     pub(super) fn new(guarded: HashSet<String>) -> Self {
         Self { guarded, known: Mutex::default() }
+    }
+
+    /// The addresses of `name` that may be connected to.
+    pub(super) fn look_up(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<> {
+        let guarded = self.guarded.contains(name);
+        let (found, name) = (self.found(name), name.to_owned());
+        async move {
+            let ask = async || lookup_host((name.as_str(), 0)).await.map(Iterator::collect).map_err(Unknown);
+            let addresses: &Vec<SocketAddr> = found.addresses.get_or_try_init(ask).await?;
+            let kept_back = |address: &&SocketAddr| guarded && is_private(address.ip());
+            let open: Vec<SocketAddr> = addresses.iter().filter(|address| !kept_back(address)).copied().collect();
+            match addresses.iter().find(kept_back) {
+                Some(private) if open.is_empty() => Err(PrivateOnly(private.ip()).into()),
+                Some(_) | None => Ok(open),
+            }
+        }
     }
 
     /// What was found for `name` a short while ago, or is being looked up.
@@ -55,18 +79,8 @@ impl Resolver {
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let guarded = self.guarded.contains(name.as_str());
-        let found = self.found(name.as_str());
-        Box::pin(async move {
-            let look_up = async || Ok::<_, io::Error>(lookup_host((name.as_str(), 0)).await?.collect());
-            let addresses: &Vec<SocketAddr> = found.addresses.get_or_try_init(look_up).await?;
-            let kept_back = |address: &&SocketAddr| guarded && is_private(address.ip());
-            let open: Vec<SocketAddr> = addresses.iter().filter(|address| !kept_back(address)).copied().collect();
-            match addresses.iter().find(kept_back) {
-                Some(private) if open.is_empty() => Err(PrivateOnly(private.ip()).into()),
-                Some(_) | None => Ok(Box::new(open.into_iter()) as Addrs),
-            }
-        })
+        let looking = self.look_up(name.as_str());
+        Box::pin(async move { Ok(Box::new(looking.await?.into_iter()) as Addrs) })
     }
 }
 
@@ -115,7 +129,7 @@ mod tests {
 
     const LOCALHOST: &str = "localhost";
 
-    async fn resolve(resolver: &Resolver) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn resolve(resolver: &Resolver) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         Ok(resolver.resolve(LOCALHOST.parse().unwrap()).await?.collect())
     }
 

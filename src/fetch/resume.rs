@@ -1,6 +1,6 @@
 //! Going on with a part: when it may be asked for, what is asked, and what the answer must say.
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap};
+use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
 
 use crate::part::Note;
@@ -16,7 +16,8 @@ impl<'a> Rest<'a> {
     /// The rest of the image at `address`; `None` when the part is of another one, holds nothing or everything,
     /// or cannot be told apart from a changed image.
     pub(super) fn of(address: &Url, note: &'a Note, have: u64) -> Option<Self> {
-        let fits = note.address == address.as_str() && is_strong(&note.etag) && (1..note.length).contains(&have);
+        let validator = is_strong(&note.etag) && note.etag.parse::<HeaderValue>().is_ok();
+        let fits = note.address == address.as_str() && validator && (1..note.length).contains(&have);
         fits.then_some(Self { note, have })
     }
 
@@ -30,14 +31,15 @@ impl<'a> Rest<'a> {
         self.note.length
     }
 
-    /// The value of `Range`.
-    pub(super) fn range(&self) -> String {
-        format!("bytes={}-", self.have)
+    /// Adds to a request's headers what asks for this and nothing else: with a strong validator in `If-Range` alone
+    /// is a changed image never glued to an old part.
+    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+        headers.insert(RANGE, self.range().parse().expect("digits in plain text"));
+        headers.insert(IF_RANGE, self.note.etag.parse().expect("a validator that was judged"));
     }
 
-    /// The value of `If-Range`: with a strong validator alone is a changed image never glued to an old part.
-    pub(super) fn validator(&self) -> &'a str {
-        &self.note.etag
+    fn range(&self) -> String {
+        format!("bytes={}-", self.have)
     }
 
     /// Whether a 206 carries exactly this; what does not fit, otherwise.
@@ -104,7 +106,9 @@ mod tests {
     fn only_the_very_rest_of_the_very_image_fits() {
         let (address, note) = (Url::parse(&note().address).unwrap(), note());
         let rest = Rest::of(&address, &note, 40).unwrap();
-        assert_eq!((rest.range().as_str(), rest.validator()), ("bytes=40-", "\"v1\""));
+        let mut headers = HeaderMap::new();
+        rest.ask(&mut headers);
+        assert_eq!((&headers[RANGE], &headers[IF_RANGE]), (&"bytes=40-".parse().unwrap(), &"\"v1\"".parse().unwrap()));
         assert_eq!(rest.check(&answer("\"v1\"", "bytes 40-99/100")), Ok(()));
         for (etag, range) in [
             ("\"v2\"", "bytes 40-99/100"),

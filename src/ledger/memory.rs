@@ -61,7 +61,8 @@ impl Ledger for Memory {
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {
         let rows = self.rows();
         let mut images = rows.in_order();
-        images.sort_by_key(|(_, image)| image.entry.at);
+        // What is promised comes after what was written down at the same moment.
+        images.sort_by_key(|(_, image)| (image.entry.at, image.entry.state == State::Placing));
         let all: Vec<Row> = images.into_iter().map(|(key, image)| image.row(key, &rows)).collect();
         // Whoever gets the rows may ask the ledger again.
         drop(rows);
@@ -111,6 +112,7 @@ struct Rows {
     images: HashMap<ImageKey, Image>,
     files: HashMap<FileId, Kept>,
     names: HashMap<String, FileId>,
+    /// Of the files that were adopted.
     stems: BTreeSet<(Stem, FileId)>,
     written: i64,
 }
@@ -139,11 +141,6 @@ impl Rows {
         let mut images: Vec<_> = self.images.iter().collect();
         images.sort_by_key(|(_, image)| image.number);
         images
-    }
-
-    fn enlist(&mut self, id: FileId, name: &ImageName) {
-        self.names.insert(name.folded(), id);
-        self.stems.insert((name.stem(), id));
     }
 
     fn delist(&mut self, id: FileId, name: &ImageName) {
@@ -189,14 +186,16 @@ impl Book for Rows {
     fn write_image(&mut self, key: &ImageKey, entry: Entry) -> Result<(), Infallible> {
         let number = self.next();
         match self.images.get_mut(key) {
-            Some(image) => image.entry = entry,
-            None => drop(self.images.insert(key.clone(), Image { number, entry })),
+            Some(image) if entry.state != State::Placing => image.entry = entry,
+            Some(_) | None => drop(self.images.insert(key.clone(), Image { number, entry })),
         }
         Ok(())
     }
 
     fn settle_image(&mut self, key: &ImageKey) -> Result<(), Infallible> {
+        let number = self.next();
         if let Some(image) = self.images.get_mut(key) {
+            image.number = number;
             image.entry.state = State::Saved;
         }
         Ok(())
@@ -226,22 +225,24 @@ impl Book for Rows {
 
     fn adoptable(&mut self, stem: &Stem) -> Result<bool, Infallible> {
         let mut same = self.stems.range((stem.clone(), FileId::MIN)..=(stem.clone(), FileId::MAX));
-        let saved = |id| self.files.get(id).is_some_and(|file| file.saved);
         let in_use = |id| self.images.values().any(|image| image.entry.file == Some(id));
-        Ok(same.any(|(_, id)| saved(id) && !in_use(*id)))
+        Ok(same.any(|(_, id)| !in_use(*id)))
     }
 
     fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> Result<FileId, Infallible> {
         let id = self.next();
-        self.enlist(id, name);
+        self.names.insert(name.folded(), id);
+        if saved {
+            self.stems.insert((name.stem(), id));
+        }
         self.files.insert(id, Kept { name: name.clone(), content: *content, saved });
         Ok(id)
     }
 
     fn rename_file(&mut self, id: FileId, name: &ImageName) -> Result<(), Infallible> {
         if let Some(mut file) = self.files.remove(&id) {
-            self.delist(id, &file.name);
-            self.enlist(id, name);
+            self.names.remove(&file.name.folded());
+            self.names.insert(name.folded(), id);
             file.name = name.clone();
             self.files.insert(id, file);
         }

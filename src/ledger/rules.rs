@@ -26,9 +26,9 @@ pub(super) trait Book {
     fn file(&mut self, id: FileId) -> Result<Option<File>, Self::Error>;
     /// The file whose folded name is that of `name`.
     fn file_named(&mut self, name: &ImageName) -> Result<Option<File>, Self::Error>;
-    /// Whether a file of this stem is there that no image lies in.
+    /// Whether a file of this stem was adopted and no image lies in it.
     fn adoptable(&mut self, stem: &Stem) -> Result<bool, Self::Error>;
-    /// Writes down a file under a name nothing else has.
+    /// Writes down a file under a name nothing else has: one that is there is adopted.
     fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> Result<FileId, Self::Error>;
     /// Gives the file another name that nothing else has.
     fn rename_file(&mut self, id: FileId, name: &ImageName) -> Result<(), Self::Error>;

@@ -191,7 +191,7 @@ mod tests {
         let address = Url::parse(&format!("https://demo.invalid/{number}.png")).unwrap();
         let image =
             ImageRef { site: site.clone(), page: address.clone(), thumb: address.clone(), link: None, title: None };
-        Job { key: ImageKey::new(&site, &address), image }
+        Job { key: ImageKey::new(&site, &address), image, worked_out: None }
     }
 
     fn ends(capacity: usize) -> Ends {

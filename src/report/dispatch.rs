@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::select;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{Reporter, Silenced, Tally};
 use crate::event::Event;
@@ -18,6 +18,9 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Events taken at once: one wake-up and one write for many where they come fast.
 const BATCH: usize = 256;
+
+/// How long those that come in a crowd are left to gather.
+const GATHERING: Duration = Duration::from_millis(2);
 
 /// Counts `events` and passes them on until their line ends; then has the end told and returns the counts.
 ///
@@ -71,6 +74,9 @@ impl Desk {
                         self.tell(&event);
                     }
                     self.each(|reporter, _| reporter.caught_up());
+                    if taken > 1 {
+                        sleep(GATHERING).await;
+                    }
                 }
             }
         }
@@ -128,7 +134,7 @@ mod tests {
     use crate::report::{Telling, open};
 
     async fn tell_all(events: Vec<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
-        let (line, reading) = Events::line();
+        let (line, reading) = Events::line(true);
         let dispatched = tokio::spawn(dispatch(reading, reporters));
         for event in events {
             line.emit(event).await;

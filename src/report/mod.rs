@@ -147,6 +147,11 @@ impl Telling {
         }
     }
 
+    /// Whether anybody is told of images on their way, and not only of their ends.
+    pub fn watches_images(&self) -> bool {
+        self.bars() || self.detail() == Detail::Everything
+    }
+
     /// Whether there are bars. Not by themselves beside `--json`: what reads its lines often prints to
     /// the same terminal, and would tear them.
     fn bars(&self) -> bool {
@@ -211,6 +216,13 @@ mod tests {
         assert!(!Telling { progress: Progress::None, ..at_terminal }.bars());
         assert!(!Telling { json: true, ..at_terminal }.bars(), "JSON lines may share the terminal");
         assert!(Telling { json: true, progress: Progress::Bars, ..at_terminal }.bars());
+    }
+
+    #[test]
+    fn images_on_their_way_are_watched_by_bars_and_by_the_very_curious() {
+        assert!(Telling { stderr: TERMINAL, ..telling() }.watches_images());
+        assert!(Telling { verbose: 2, ..telling() }.watches_images());
+        assert!(!Telling { verbose: 1, json: true, ..telling() }.watches_images());
     }
 
     #[test]

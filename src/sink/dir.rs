@@ -93,9 +93,9 @@ impl Shelf {
 
     fn name(&self, sound: Sound, name: ImageName) -> Result<Placed, SinkError> {
         let content = *sound.content();
-        let apart = name.apart(&content.hash);
         let whole = sound.into_whole();
-        for name in [name.clone(), apart] {
+        for is_apart in [false, true] {
+            let name = if is_apart { name.apart(&content.hash) } else { name.clone() };
             match rename_to_free(whole.path(), &self.path.join(name.to_string())) {
                 Ok(()) => {
                     whole.moved();

@@ -15,7 +15,7 @@ mod written;
 use thiserror::Error;
 use url::Url;
 
-use crate::job::{ImageKey, ImageName, ImageRef, SiteId, Stem};
+use crate::job::{ImageKey, ImageName, ImageRef, SiteId, Stem, WorkedOut};
 use crate::outcome::{Format, Why};
 
 pub use fault::MarkedFault;
@@ -173,6 +173,17 @@ impl Site {
     /// When no rule matches, or what the rules yield may not be asked: why this image is left out.
     pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, Why> {
         rewrite::candidates(self, image)
+    }
+
+    /// All that the definition makes of an image.
+    ///
+    /// # Errors
+    ///
+    /// When it has no candidate: why it is left out.
+    pub fn work_out(&self, image: &ImageRef) -> Result<WorkedOut, Why> {
+        let originals: Vec<Url> = self.candidates(image)?.into_iter().map(|candidate| candidate.address).collect();
+        let stem = self.file_stem(image, originals.first().ok_or(Why::NoRule)?);
+        Ok(WorkedOut { originals, stem })
     }
 
     /// What the image is remembered by: its first candidate.

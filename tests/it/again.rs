@@ -111,12 +111,22 @@ fn assert_none_again(mirror: &Mirror, had: &BTreeSet<String>) {
     assert!(again.is_empty(), "asked for again: {again:?}");
 }
 
+/// Turns every row of the ledger back into a promise.
+const AS_PROMISED: &str = "
+    insert into promises (id, told) select 1, json_object(
+        'images', (select json_group_array(json_object('key', key, 'site', site, 'file', -file, 'page', page,
+            'address', address, 'title', title, 'etag', etag, 'last_modified', last_modified, 'at', at)) from images),
+        'files', (select json_group_array(json_object('id', -id, 'name', name, 'bytes', bytes, 'blake3', blake3,
+            'format', format, 'width', width, 'height', height)) from files));
+    delete from images;
+    delete from files";
+
 #[test]
 fn images_that_were_named_when_a_run_was_killed_are_written_down_without_a_request() {
     let (world, mirror) = (World::new(), Mirror::of(280));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     // As a kill leaves it between the names and the rows that say so, in a group as large as they come.
-    sqlite(&world, "update images set state = 'placing'; update files set state = 'placing'");
+    sqlite(&world, AS_PROMISED);
     mirror.nginx.forget();
     let ended = mirror.fetch(&world).args(["--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

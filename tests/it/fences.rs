@@ -30,7 +30,7 @@ const CRATES: [(&[&str], &[&str]); 7] = [
     (&["clap", "clap_complete", "clap_mangen"], &["cli", "config", "main", "app"]),
     (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
-    (&["hyper", "hyper_util", "http_body_util"], &["demo", "fetch"]),
+    (&["hyper", "hyper_util", "hyper_rustls", "http_body_util"], &["demo", "fetch"]),
     (&["anyhow"], &["app", "config", "exit", "main", "cli"]),
 ];
 

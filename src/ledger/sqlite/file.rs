@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
 /// The version of `schema.sql`.
-const SCHEMA: i32 = 1;
+const SCHEMA: i32 = 2;
 
 /// A file up to this size is read through for damage when it is opened, in a fraction of a second.
 const READ_THROUGH: u64 = 32 << 20;
@@ -220,14 +220,14 @@ mod tests {
         let before = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
         for error in refused(&path) {
             let told = error.to_string();
-            assert!(told.contains("ledger.db") && told.contains("schema 7") && told.contains("knows 1"), "{told}");
+            assert!(told.contains("ledger.db") && told.contains("schema 7") && told.contains("knows 2"), "{told}");
         }
         assert!(before == (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap()));
     }
 
     #[test]
     fn another_programs_file_is_refused_and_not_touched() {
-        for marks in ["", "PRAGMA user_version = 1;", "PRAGMA application_id = 42;"] {
+        for marks in ["", "PRAGMA user_version = 2;", "PRAGMA application_id = 42;"] {
             let home = tempfile::tempdir().unwrap();
             let path = home.path().join("ledger.db");
             let other = Connection::open(&path).unwrap();

@@ -1,6 +1,7 @@
 //! The ledger in an `SQLite` file: all writes, and what a run asks, on one thread of its own.
 
 mod file;
+mod promises;
 mod read;
 pub(super) mod replace;
 mod write;
@@ -16,6 +17,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use self::file::trouble;
+use self::promises::Promises;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
@@ -30,7 +32,7 @@ pub(super) const NAME: &str = "ledger.db";
 const ASKS: usize = 16;
 
 /// A piece of work for the thread that has the connection.
-type Ask = Box<dyn FnOnce(&mut Connection) + Send>;
+type Ask = Box<dyn FnOnce(&mut Connection, &mut Promises) + Send>;
 
 /// An open ledger file.
 #[derive(Debug)]
@@ -56,10 +58,11 @@ impl Sqlite {
     }
 
     fn start(path: PathBuf, mut connection: Connection) -> Result<Self, LedgerError> {
+        let mut promises = Promises::read(&connection).map_err(|error| trouble(&path, &error))?;
         let (asks, mut asked) = mpsc::channel::<Ask>(ASKS);
         let work = move || {
             while let Some(ask) = asked.blocking_recv() {
-                ask(&mut connection);
+                ask(&mut connection, &mut promises);
             }
         };
         match thread::Builder::new().name("ledger".to_owned()).spawn(work) {
@@ -71,12 +74,12 @@ impl Sqlite {
     /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection, &mut Promises) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        let ask = Box::new(move |connection: &mut Connection| {
+        let ask = Box::new(move |connection: &mut Connection, promises: &mut Promises| {
             // Who asked may have gone since.
-            let _ = answer.send(work(connection));
+            let _ = answer.send(work(connection, promises));
         });
         if let Some(asks) = &self.asks {
             // A thread that is gone drops the answer's line as well, which is told below.
@@ -93,11 +96,16 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.ask(move |connection| {
+        self.ask(move |connection, promises| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&mut Rows::new(&transaction))?;
-            transaction.commit()?;
-            Ok(done)
+            let done = work(&mut Rows::new(&transaction, promises))
+                .and_then(|done| promises.write(&transaction).map(|()| done))
+                .and_then(|done| transaction.commit().map(|()| done));
+            if done.is_err() {
+                // Nothing of it was written down, so nothing of it was promised.
+                *promises = Promises::read(connection).unwrap_or_default();
+            }
+            done
         })
         .await
     }
@@ -118,9 +126,9 @@ impl Ledger for Sqlite {
         images: Vec<(ImageKey, Stem)>,
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, Past>, LedgerError> {
-        self.ask(move |connection| {
+        self.ask(move |connection, promises| {
             let transaction = connection.transaction()?;
-            rules::known(&mut Rows::new(&transaction), images, now)
+            rules::known(&mut Rows::new(&transaction, promises), images, now)
         })
         .await
     }
@@ -138,7 +146,7 @@ impl Ledger for Sqlite {
     }
 
     async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
-        self.ask(|connection| read::unfinished(connection)).await
+        self.ask(|connection, _promises| read::unfinished(connection)).await
     }
 
     fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {

@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension as _};
 
+use super::promises::Promises;
 use super::write::{format, hash, length, state, time};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::rules::chosen;
-use crate::ledger::{Filed, Row, Selection, State, Stats, Unfinished};
+use crate::ledger::{Filed, Row, Selection, Stats, Unfinished};
 use crate::outcome::Content;
 
 /// Does the work of `Ledger::each`, a row in memory at a time.
@@ -18,6 +19,10 @@ pub(super) fn each(
     tell: &mut dyn FnMut(Row) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let chosen = chosen(selection);
+    let mut tell = |row: Row| if chosen(&row) { tell(row) } else { ControlFlow::Continue(()) };
+    let mut promised = promised(connection)?;
+    promised.sort_by_key(|(row, ..)| row.at);
+    let mut promised = promised.into_iter().map(|(row, ..)| row).peekable();
     let mut statement = connection.prepare(
         "SELECT bytes, blake3, format, width, height, key, images.state, at, name, page, address, title, etag,
                 last_modified, cause, until
@@ -27,11 +32,31 @@ pub(super) fn each(
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let row = self::row(row)?;
-        if chosen(&row) && tell(row).is_break() {
-            break;
+        while let Some(older) = promised.next_if(|promised| promised.at < row.at) {
+            if tell(older).is_break() {
+                return Ok(());
+            }
+        }
+        if tell(row).is_break() {
+            return Ok(());
         }
     }
+    let _ = promised.try_for_each(tell);
     Ok(())
+}
+
+/// The promises as rows, with what they promise.
+fn promised(connection: &Connection) -> rusqlite::Result<Vec<(Row, ImageName, Content)>> {
+    Promises::read(connection)?.rows(|file| {
+        let query = "SELECT bytes, blake3, format, width, height, name FROM files WHERE id = ?1";
+        connection.prepare_cached(query)?.query_row([file], named).optional()
+    })
+}
+
+/// Reads the first five columns, and the name behind them.
+fn named(row: &rusqlite::Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
+    let name: String = row.get(5)?;
+    Ok((ImageName::from_written(&name), content(row)?))
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
@@ -65,30 +90,19 @@ fn content(row: &rusqlite::Row<'_>) -> rusqlite::Result<Content> {
 
 /// Does the work of `Ledger::unfinished`.
 pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
-    let mut statement = connection.prepare(
-        "SELECT bytes, blake3, format, width, height, key, name
-         FROM images JOIN files ON files.id = images.file
-         WHERE images.state = 'placing'
-         ORDER BY images.rowid",
-    )?;
-    let promises = statement.query_map([], |row| {
-        let name: String = row.get(6)?;
-        let key = ImageKey::from_written(row.get(5)?);
-        Ok(Unfinished { key, name: ImageName::from_written(&name), content: content(row)? })
-    })?;
-    promises.collect()
+    let promised = promised(connection)?.into_iter();
+    Ok(promised.map(|(row, name, content)| Unfinished { key: row.key, name, content }).collect())
 }
 
 /// Does the work of `Ledger::files`.
 pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<Filed>> {
-    let mut statement =
-        connection.prepare("SELECT bytes, blake3, format, width, height, name, state FROM files ORDER BY name")?;
-    let files = statement.query_map([], |row| {
-        let name: String = row.get(5)?;
-        let saved = state(row, 6)? == State::Saved;
-        Ok(Filed { name: ImageName::from_written(&name), content: content(row)?, saved })
-    })?;
-    files.collect()
+    let mut statement = connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
+    let there = statement.query_map([], named)?;
+    let told = |saved| move |(name, content)| Filed { name, content, saved };
+    let mut files: Vec<Filed> = there.map(|file| file.map(told(true))).collect::<rusqlite::Result<_>>()?;
+    files.extend(Promises::read(connection)?.files().cloned().map(told(false)));
+    files.sort_by_cached_key(|file| file.name.to_string());
+    Ok(files)
 }
 
 /// Does the work of `Ledger::stats`, all of it at one moment of the ledger.
@@ -113,12 +127,11 @@ pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
             })
         },
     )?;
-    let files =
-        moment.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM files WHERE state = 'saved'", [], |row| {
-            Ok(Stats { files: length(row, 0)?, bytes: length(row, 1)?, ..images })
-        })?;
+    let files = moment.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM files", [], |row| {
+        Ok(Stats { files: length(row, 0)?, bytes: length(row, 1)?, ..images })
+    })?;
     let mut statement = moment.prepare(
-        "SELECT format, count(*) AS files FROM files WHERE state = 'saved'
+        "SELECT format, count(*) AS files FROM files
          GROUP BY format ORDER BY files DESC, format",
     )?;
     let formats = statement.query_map([], |row| Ok((row.get(0)?, length(row, 1)?)))?;

@@ -1,4 +1,4 @@
-//! The rows of the two tables, looked up and written one at a time for the ledger's rules.
+//! The rows of the two tables and the promises beside them, one at a time for the ledger's rules.
 
 use std::str::FromStr;
 
@@ -6,21 +6,27 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension as _, Params, params};
 
+use super::promises::Promises;
 use crate::job::{ContentHash, ImageKey, ImageName, Stem};
 use crate::ledger::State;
 use crate::ledger::rules::{Book, Entry, File, FileId, Noted};
 use crate::outcome::{Content, Format};
 
-/// The tables, within a transaction.
-pub(super) struct Rows<'a>(&'a Connection);
+/// The tables, within a transaction, and the promises.
+pub(super) struct Rows<'a> {
+    connection: &'a Connection,
+    promises: &'a mut Promises,
+    /// The key that was looked up last and stands in no row.
+    absent: Option<ImageKey>,
+}
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(connection: &'a Connection) -> Self {
-        Self(connection)
+    pub(super) fn new(connection: &'a Connection, promises: &'a mut Promises) -> Self {
+        Self { connection, promises, absent: None }
     }
 
     fn run(&self, statement: &str, values: impl Params) -> rusqlite::Result<()> {
-        self.0.prepare_cached(statement)?.execute(values).map(drop)
+        self.connection.prepare_cached(statement)?.execute(values).map(drop)
     }
 
     fn find<T>(
@@ -29,24 +35,14 @@ impl<'a> Rows<'a> {
         values: impl Params,
         read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
-        self.0.prepare_cached(query)?.query_row(values, read).optional()
+        self.connection.prepare_cached(query)?.query_row(values, read).optional()
     }
 
     fn is_there(&self, query: &str, values: impl Params) -> rusqlite::Result<bool> {
-        self.0.prepare_cached(query)?.exists(values)
-    }
-}
-
-impl Book for Rows<'_> {
-    type Error = rusqlite::Error;
-
-    fn image(&mut self, key: &ImageKey) -> rusqlite::Result<Option<Noted>> {
-        self.find("SELECT state, file, until FROM images WHERE key = ?1", [key.as_str()], |row| {
-            Ok(Noted { state: state(row, 0)?, file: row.get(1)?, until: time(row, 2)? })
-        })
+        self.connection.prepare_cached(query)?.exists(values)
     }
 
-    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+    fn write_row(&self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
         let Entry { site, state, file, page, address, title, etag, last_modified, at, cause, tries, until } = entry;
         self.run(
             "INSERT INTO images (key, site, state, file, page, address, title, etag, last_modified, at, cause, tries, until)
@@ -72,66 +68,137 @@ impl Book for Rows<'_> {
         )
     }
 
-    fn settle_image(&mut self, key: &ImageKey) -> rusqlite::Result<()> {
-        self.run("UPDATE images SET state = 'saved' WHERE key = ?1", [key.as_str()])
-    }
-
-    fn drop_image(&mut self, key: &ImageKey) -> rusqlite::Result<()> {
-        self.run("DELETE FROM images WHERE key = ?1", [key.as_str()])
-    }
-
-    fn file(&mut self, id: FileId) -> rusqlite::Result<Option<File>> {
-        self.find("SELECT id, name, bytes, blake3, state FROM files WHERE id = ?1", [id], file)
-    }
-
-    fn file_named(&mut self, name: &ImageName) -> rusqlite::Result<Option<File>> {
-        self.find("SELECT id, name, bytes, blake3, state FROM files WHERE folded = ?1", [name.folded()], file)
-    }
-
-    fn adoptable(&mut self, stem: &Stem) -> rusqlite::Result<bool> {
-        self.is_there(
-            "SELECT 1 FROM files WHERE stem = ?1 AND state = 'saved'
-                 AND NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id)",
-            [stem.as_str()],
-        )
-    }
-
-    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> rusqlite::Result<FileId> {
+    fn write_file(&self, name: &ImageName, content: &Content, stem: Option<&Stem>) -> rusqlite::Result<FileId> {
         self.run(
-            "INSERT INTO files (name, folded, stem, bytes, blake3, format, width, height, state)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO files (name, folded, stem, bytes, blake3, format, width, height)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 name.to_string(),
                 name.folded(),
-                name.stem().as_str(),
+                stem.map(Stem::as_str),
                 // No file is longer than what fits.
                 i64::try_from(content.bytes).unwrap_or(i64::MAX),
                 content.hash.to_string(),
                 content.format.extension(),
                 content.width,
                 content.height,
-                if saved { State::Saved } else { State::Placing }.as_str(),
             ],
         )?;
-        Ok(self.0.last_insert_rowid())
+        Ok(self.connection.last_insert_rowid())
+    }
+}
+
+impl Book for Rows<'_> {
+    type Error = rusqlite::Error;
+
+    fn image(&mut self, key: &ImageKey) -> rusqlite::Result<Option<Noted>> {
+        if let Some(file) = self.promises.file_of(key) {
+            return Ok(Some(Noted { state: State::Placing, file: Some(file), until: None }));
+        }
+        let noted = self.find("SELECT state, file, until FROM images WHERE key = ?1", [key.as_str()], |row| {
+            Ok(Noted { state: state(row, 0)?, file: row.get(1)?, until: time(row, 2)? })
+        })?;
+        self.absent = noted.is_none().then(|| key.clone());
+        Ok(noted)
+    }
+
+    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+        if entry.state != State::Placing {
+            return self.write_row(key, entry);
+        }
+        if self.absent.as_ref() != Some(key) {
+            self.drop_image(key)?;
+        }
+        self.promises.promise(key, entry);
+        Ok(())
+    }
+
+    fn settle_image(&mut self, key: &ImageKey) -> rusqlite::Result<()> {
+        match self.promises.take(key) {
+            Some(entry) => self.write_row(key, Entry { state: State::Saved, ..entry }),
+            None => Ok(()),
+        }
+    }
+
+    fn drop_image(&mut self, key: &ImageKey) -> rusqlite::Result<()> {
+        match self.promises.take(key) {
+            Some(_entry) => Ok(()),
+            None => self.run("DELETE FROM images WHERE key = ?1", [key.as_str()]),
+        }
+    }
+
+    fn file(&mut self, id: FileId) -> rusqlite::Result<Option<File>> {
+        let id = self.promises.known_as(id);
+        match self.promises.file(id) {
+            Some(promised) => Ok(Some(promised)),
+            None => self.find("SELECT id, name, bytes, blake3 FROM files WHERE id = ?1", [id], file),
+        }
+    }
+
+    fn file_named(&mut self, name: &ImageName) -> rusqlite::Result<Option<File>> {
+        let folded = name.folded();
+        match self.promises.file_named(&folded) {
+            Some(promised) => Ok(Some(promised)),
+            None => self.find("SELECT id, name, bytes, blake3 FROM files WHERE folded = ?1", [folded], file),
+        }
+    }
+
+    fn adoptable(&mut self, stem: &Stem) -> rusqlite::Result<bool> {
+        let mut unknown = self.connection.prepare_cached(
+            "SELECT id FROM files WHERE stem = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id)",
+        )?;
+        let mut ids = unknown.query_map([stem.as_str()], |row| row.get(0))?;
+        ids.try_fold(false, |any, id| Ok(any || self.promises.of_file(id?).is_empty()))
+    }
+
+    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> rusqlite::Result<FileId> {
+        if saved {
+            return self.write_file(name, content, Some(&name.stem()));
+        }
+        Ok(self.promises.add_file(name, *content))
     }
 
     fn rename_file(&mut self, id: FileId, name: &ImageName) -> rusqlite::Result<()> {
+        if self.promises.rename(id, name) {
+            return Ok(());
+        }
         self.run(
-            "UPDATE files SET name = ?2, folded = ?3, stem = ?4 WHERE id = ?1",
-            params![id, name.to_string(), name.folded(), name.stem().as_str()],
+            "UPDATE files SET name = ?2, folded = ?3 WHERE id = ?1",
+            params![self.promises.known_as(id), name.to_string(), name.folded()],
         )
     }
 
     fn settle_file(&mut self, id: FileId) -> rusqlite::Result<()> {
-        self.run("UPDATE files SET state = 'saved' WHERE id = ?1", [id])
+        let Some((name, content)) = self.promises.take_file(id) else { return Ok(()) };
+        let number = self.write_file(&name, &content, None)?;
+        self.promises.settle(id, number);
+        if self.promises.was_awaited(id) {
+            self.run("UPDATE images SET file = ?2 WHERE file = ?1", [id, number])?;
+        }
+        Ok(())
     }
 
     fn hand_over(&mut self, from: FileId, to: FileId) -> rusqlite::Result<()> {
+        let (from, to) = (self.promises.known_as(from), self.promises.known_as(to));
+        self.promises.hand_over(from, to);
+        if from < 0 {
+            return Ok(());
+        }
+        if to < 0 {
+            // Until its file is there, a row points at nothing.
+            self.connection.pragma_update(None, "defer_foreign_keys", true)?;
+            self.promises.await_file(to);
+        }
         self.run("UPDATE images SET file = ?2 WHERE file = ?1", [from, to])
     }
 
     fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> rusqlite::Result<()> {
+        for key in self.promises.of_file(id) {
+            if let Some(entry) = self.promises.take(&key) {
+                let cause = Some(cause.to_owned());
+                self.write_row(&key, Entry { state: State::Failed, file: None, cause, at, ..entry })?;
+            }
+        }
         self.run(
             "UPDATE images SET state = 'failed', file = NULL, cause = ?2, at = ?3 WHERE file = ?1",
             params![id, cause, at.to_string()],
@@ -139,11 +206,16 @@ impl Book for Rows<'_> {
     }
 
     fn in_use(&mut self, id: FileId) -> rusqlite::Result<bool> {
-        self.is_there("SELECT 1 FROM images WHERE file = ?1", [id])
+        let id = self.promises.known_as(id);
+        let promised = !self.promises.of_file(id).is_empty();
+        Ok(promised || self.is_there("SELECT 1 FROM images WHERE file = ?1", [id])?)
     }
 
     fn drop_file(&mut self, id: FileId) -> rusqlite::Result<()> {
-        self.run("DELETE FROM files WHERE id = ?1", [id])
+        match self.promises.take_file(id) {
+            Some(_promised) => Ok(()),
+            None => self.run("DELETE FROM files WHERE id = ?1", [self.promises.known_as(id)]),
+        }
     }
 }
 
@@ -154,7 +226,7 @@ fn file(row: &rusqlite::Row<'_>) -> rusqlite::Result<File> {
         name: ImageName::from_written(&name),
         bytes: length(row, 2)?,
         hash: hash(row, 3)?,
-        saved: state(row, 4)? == State::Saved,
+        saved: true,
     })
 }
 
