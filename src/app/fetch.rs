@@ -100,6 +100,11 @@ pub(super) async fn telling(
         let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
     }
+    if let Some(path) = &settings.exposed {
+        let path = path.display();
+        let message = format!("`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours");
+        events.emit(Event::Warned { message }).await;
+    }
     let ran = work(events).await;
     let tally = dispatch.await;
     ran?;

@@ -176,6 +176,9 @@ pub struct Network {
     /// A further header for the site's hosts, `Name: value`
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
     pub header: Vec<Header>,
+    /// The configuration file that holds headers, where others can read it: they may be secrets.
+    #[arg(skip)]
+    pub exposed: Option<PathBuf>,
 }
 
 /// `--sync`.
@@ -309,6 +312,7 @@ impl Network {
             http2,
             user_agent,
             header,
+            exposed,
         } = self;
         Self {
             base_url: base_url.or(below.base_url),
@@ -326,6 +330,7 @@ impl Network {
             http2: http2.or(below.http2),
             user_agent: user_agent.or(below.user_agent),
             header: said_or(header, below.header),
+            exposed: exposed.or(below.exposed),
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Settings {
     pub base_url: Option<Url>,
     /// A site definition of the user's own.
     pub site_file: Option<PathBuf>,
+    /// A configuration file with headers in it that others can read.
+    pub exposed: Option<PathBuf>,
     /// How servers are asked.
     pub fetch: FetchSettings,
 }
@@ -80,6 +82,7 @@ impl Settings {
             telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
+            exposed: network.exposed.clone(),
             fetch: asked(network, jobs, max_size),
         }
     }
@@ -131,6 +134,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         http2,
         user_agent,
         header,
+        exposed: _,
     } = network;
     let period = |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
     let size = |said: Option<Size>, default: u64| said.map_or(default, |Size(bytes)| bytes);

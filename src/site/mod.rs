@@ -37,6 +37,7 @@ pub struct Site {
     image_hosts: Vec<String>,
     paging: Paging,
     end_statuses: Vec<u16>,
+    empty_pages: u32,
     listing: Listing,
     rules: Vec<Rule>,
     naming: Naming,
@@ -154,6 +155,11 @@ impl Site {
     /// Whether an answer of this status to a listing page behind the first means that the listing is over.
     pub fn ends_at(&self, status: u16) -> bool {
         self.end_statuses.contains(&status)
+    }
+
+    /// How many pages in a row that are empty, as one behind the last is, mean that the listing is over.
+    pub fn ends_after(&self) -> u32 {
+        self.empty_pages
     }
 
     /// Reads the text of a listing page that came from the address `page`: what is relative is resolved

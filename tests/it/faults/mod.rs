@@ -5,8 +5,11 @@
 //! and asks for nothing else.
 
 mod content;
+mod definitions;
 mod framing;
+mod listing;
 mod memory;
+mod names;
 mod network;
 mod pictures;
 mod redirects;
