@@ -94,7 +94,8 @@ impl Exit {
             let sink = cause.downcast_ref().map(Self::of_sink);
             let ledger = cause.downcast_ref().map(Self::of_ledger);
             let output = cause.downcast_ref().map(Self::of_output);
-            engine.or(sink).or(ledger).or(output)
+            let thread = cause.downcast_ref().map(|ThreadError(_)| Self::Storage);
+            engine.or(sink).or(ledger).or(output).or(thread)
         });
         told.unwrap_or(Self::Usage)
     }
@@ -109,7 +110,7 @@ impl Exit {
 
     fn of_sink(error: &SinkError) -> Self {
         match error {
-            SinkError::Storage { .. } | SinkError::Name { .. } => Self::Storage,
+            SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => Self::Storage,
             SinkError::Locked { .. } => Self::Busy,
         }
     }
@@ -135,6 +136,11 @@ impl Exit {
 #[derive(Debug, Error)]
 #[error("writing to standard output")]
 pub struct OutputError(#[from] io::Error);
+
+/// The system lets no further thread begin.
+#[derive(Debug, Error)]
+#[error("starting a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again")]
+pub struct ThreadError(#[from] io::Error);
 
 /// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
 #[derive(Debug, Error)]

@@ -16,7 +16,7 @@ use super::{World, tell};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
-use crate::exit::Exit;
+use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
 use crate::hooks::{Found, Hooks};
 use crate::job::Job;
@@ -95,13 +95,18 @@ pub(super) async fn telling(
 ) -> anyhow::Result<Tally> {
     let (events, told) = Events::line(settings.telling.watches_images());
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
-    let dispatch = tokio::spawn(report::dispatch(told, reporters));
+    let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
     if settings.fetch.insecure {
         let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
     }
+    if let Some(path) = &settings.exposed {
+        let path = path.display();
+        let message = format!("`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours");
+        events.emit(Event::Warned { message }).await;
+    }
     let ran = work(events).await;
-    let tally = dispatch.await.context("reporting")?;
+    let tally = dispatch.await;
     ran?;
     Ok(tally)
 }

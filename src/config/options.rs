@@ -86,6 +86,9 @@ pub struct Choice {
     /// Make images durable a group at a time, or leave that to the system [default: group]
     #[arg(long, value_name = "WHEN", value_enum, help_heading = "Collection", env = "WALLHAUL_SYNC", hide_env = true)]
     pub sync: Option<SyncWhen>,
+    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
+    #[arg(long, value_name = "SIZE", help_heading = "Collection", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
+    pub min_free_space: Option<Size>,
 }
 
 /// Which commands are run.
@@ -173,6 +176,9 @@ pub struct Network {
     /// A further header for the site's hosts, `Name: value`
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
     pub header: Vec<Header>,
+    /// The configuration file that holds headers, where others can read it: they may be secrets.
+    #[arg(skip)]
+    pub exposed: Option<PathBuf>,
 }
 
 /// `--sync`.
@@ -251,7 +257,7 @@ impl Place {
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = self;
+        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = self;
         Self {
             jobs: jobs.or(below.jobs),
             max_downloads: max_downloads.or(below.max_downloads),
@@ -259,6 +265,7 @@ impl Choice {
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
             sync: sync.or(below.sync),
+            min_free_space: min_free_space.or(below.min_free_space),
         }
     }
 }
@@ -305,6 +312,7 @@ impl Network {
             http2,
             user_agent,
             header,
+            exposed,
         } = self;
         Self {
             base_url: base_url.or(below.base_url),
@@ -322,6 +330,7 @@ impl Network {
             http2: http2.or(below.http2),
             user_agent: user_agent.or(below.user_agent),
             header: said_or(header, below.header),
+            exposed: exposed.or(below.exposed),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
 use crate::hooks::HookSettings;
 use crate::report::{self, Progress, Stderr, When};
-use crate::sink::Durability;
+use crate::sink::{Durability, MinFree};
 use crate::verify::Limits;
 
 /// What a run goes by. No setting is absent but where absence means something.
@@ -26,6 +26,8 @@ pub struct Settings {
     pub lock: WhenHeld,
     /// Whether what is placed is made durable.
     pub durability: Durability,
+    /// What stays free on the collection's disk.
+    pub min_free: MinFree,
     /// Images at a time.
     pub jobs: NonZeroUsize,
     /// Which listing pages; all, where none are said.
@@ -44,6 +46,8 @@ pub struct Settings {
     pub base_url: Option<Url>,
     /// A site definition of the user's own.
     pub site_file: Option<PathBuf>,
+    /// A configuration file with headers in it that others can read.
+    pub exposed: Option<PathBuf>,
     /// How servers are asked.
     pub fetch: FetchSettings,
 }
@@ -58,7 +62,7 @@ impl Settings {
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
         let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, hooking, telling, network } =
             options;
-        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = choice;
+        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
@@ -68,6 +72,7 @@ impl Settings {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,
             },
+            min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange { first: None, last: None }),
             max_downloads,
@@ -77,6 +82,7 @@ impl Settings {
             telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
+            exposed: network.exposed.clone(),
             fetch: asked(network, jobs, max_size),
         }
     }
@@ -128,6 +134,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         http2,
         user_agent,
         header,
+        exposed: _,
     } = network;
     let period = |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
     let size = |said: Option<Size>, default: u64| said.map_or(default, |Size(bytes)| bytes);

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::hooks::Wanted;
 use super::line::{Arrivals, Finished, Kept};
+use super::room::Room;
 use super::{EngineError, Haul, Shutdown};
 use crate::event::{Event, Events};
 use crate::hooks::Picture;
@@ -30,12 +31,13 @@ pub(super) struct Keeper {
     clock: fn() -> Timestamp,
     events: Events,
     shutdown: Shutdown,
+    room: Room,
     /// Where the user's commands are run, if there are any.
     hooks: Option<Wanted>,
 }
 
 impl Keeper {
-    pub(super) fn new(haul: &Haul, hooks: Option<Wanted>) -> Self {
+    pub(super) fn new(haul: &Haul, room: Room, hooks: Option<Wanted>) -> Self {
         Self {
             site: Arc::clone(&haul.site),
             ledger: Arc::clone(&haul.ledger),
@@ -43,6 +45,7 @@ impl Keeper {
             clock: haul.clock,
             events: haul.events.clone(),
             shutdown: haul.shutdown.clone(),
+            room,
             hooks,
         }
     }
@@ -55,6 +58,8 @@ impl Keeper {
                 break;
             }
             self.keep(group).await?;
+            // Others may fill the disk as well.
+            self.room.look();
         }
         Ok(())
     }

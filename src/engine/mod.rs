@@ -5,6 +5,7 @@ mod keeper;
 mod line;
 mod producer;
 mod quota;
+mod room;
 mod shutdown;
 mod worker;
 
@@ -19,6 +20,7 @@ pub use producer::Pages;
 pub use quota::Quota;
 pub use shutdown::Shutdown;
 
+use self::room::Room;
 use crate::event::{Event, Events};
 use crate::fetch::{Fetcher, Retry};
 use crate::hooks::Hooks;
@@ -116,19 +118,23 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
     // First of all: what a killed run had named is known then.
     recover(&haul).await?;
     let (shutdown, events) = (scan.shutdown.clone(), scan.events.clone());
+    let room = Room::new(&haul.sink, &shutdown);
     let mut stations = JoinSet::new();
     let mut wanted = None;
     if let Some(hooks) = haul.hooks.clone() {
-        let (station, line) = hooks::Station::open(&haul, hooks).await?;
-        stations.spawn(station.run());
+        let (of_hooks, line) = hooks::Station::open(&haul, hooks).await?;
+        stations.spawn(station(shutdown.clone(), of_hooks.run()));
         wanted = Some(line);
     }
-    stations.spawn(producer::run(scan, queue.feed));
+    stations.spawn(station(shutdown.clone(), producer::run(scan, queue.feed)));
     let (line, arrivals) = line::line();
-    stations.spawn(keeper::Keeper::new(&haul, wanted).run(arrivals));
+    stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals)));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
+    let doubts = worker::Doubts::default();
     for _ in 0..jobs.get() {
-        stations.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
+        let (drain, line) = (Arc::clone(&drain), line.clone());
+        let worker = worker::Worker::new(haul.clone(), drain, line, doubts.clone(), room.clone());
+        stations.spawn(station(shutdown.clone(), worker.run()));
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
     let hands = line.hands();
@@ -145,13 +151,19 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
                 continue;
             }
         };
-        let Some(ended) = ended.map(joined) else { return ran };
-        if ended.is_err() {
-            // Nothing can be kept any more, so nothing more is asked for.
-            shutdown.abort();
-        }
+        let Some(ended) = ended.map(joined) else { break };
         ran = ran.and(ended);
     }
+    ran.and(room.ended().map_err(EngineError::from))
+}
+
+/// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.
+async fn station(shutdown: Shutdown, work: impl Future<Output = Result<(), EngineError>>) -> Result<(), EngineError> {
+    let ended = work.await;
+    if ended.is_err() {
+        shutdown.abort();
+    }
+    ended
 }
 
 /// Says why a run that somebody ends is not over at once, and what to do where that takes too long.
