@@ -15,7 +15,7 @@ use crate::sink::SinkError;
 pub enum Exit {
     /// All that was wanted is there and verified.
     Done,
-    /// Some images failed, the rest are fine.
+    /// Some images or hooks failed, the rest are fine.
     Incomplete,
     /// Usage, configuration or site definition wrong; nothing was fetched.
     Usage,
@@ -80,7 +80,7 @@ impl Exit {
 
     /// What a run's counts come to.
     pub fn of_tally(tally: &Tally) -> Self {
-        let images = if tally.failed > 0 { Self::Incomplete } else { Self::Done };
+        let images = if tally.failed + tally.hooks_failed > 0 { Self::Incomplete } else { Self::Done };
         let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
         let output = if tally.results_lost().is_some() { Self::Storage } else { Self::Done };
         images.or_worse(listing).or_worse(output)

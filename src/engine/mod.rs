@@ -1,5 +1,6 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
+mod hooks;
 mod keeper;
 mod line;
 mod producer;
@@ -22,6 +23,7 @@ pub use shutdown::Shutdown;
 use self::room::Room;
 use crate::event::{Event, Events};
 use crate::fetch::{Fetcher, Retry};
+use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::queue::{Drain, Ends, Feed, QueueError};
 use crate::sink::{Sink, SinkError};
@@ -64,6 +66,8 @@ pub struct Haul {
     pub sink: Arc<dyn Sink>,
     /// What an image may declare.
     pub limits: Limits,
+    /// The user's commands, if there are any.
+    pub hooks: Option<Hooks>,
     /// How many more may be saved.
     pub quota: Quota,
     /// What time it is.
@@ -112,16 +116,24 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
 /// The first station that broke; the others have ended by then.
 pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
     // First of all: what a killed run had named is known then.
-    recover(&*haul.ledger, &*haul.sink).await?;
+    recover(&haul).await?;
     let (shutdown, events) = (scan.shutdown.clone(), scan.events.clone());
     let room = Room::new(&haul.sink, &shutdown);
     let mut stations = JoinSet::new();
+    let mut wanted = None;
+    if let Some(hooks) = haul.hooks.clone() {
+        let (of_hooks, line) = hooks::Station::open(&haul, hooks).await?;
+        stations.spawn(station(shutdown.clone(), of_hooks.run()));
+        wanted = Some(line);
+    }
     stations.spawn(station(shutdown.clone(), producer::run(scan, queue.feed)));
     let (line, arrivals) = line::line();
-    stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone()).run(arrivals)));
+    stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals)));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
+    let doubts = worker::Doubts::default();
     for _ in 0..jobs.get() {
-        let worker = worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone(), room.clone());
+        let (drain, line) = (Arc::clone(&drain), line.clone());
+        let worker = worker::Worker::new(haul.clone(), drain, line, doubts.clone(), room.clone());
         stations.spawn(station(shutdown.clone(), worker.run()));
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
@@ -165,7 +177,8 @@ fn tell_of_hands(events: &Events, in_hand: usize) {
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.
-async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError> {
+async fn recover(haul: &Haul) -> Result<(), EngineError> {
+    let Haul { ledger, sink, .. } = haul;
     let mut records = Vec::new();
     for unfinished in ledger.unfinished().await? {
         let key = unfinished.key;
@@ -178,6 +191,15 @@ async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError
     }
     if records.is_empty() {
         return Ok(());
+    }
+    if let Some(hooks) = &haul.hooks {
+        // Their table may have to be made first.
+        ledger.hooks_waiting().await?;
+        let saved = records.iter().filter_map(|record| match record {
+            Record::Saved { key, name: _ } => Some(key),
+            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,
+        });
+        records.extend(hooks::due(hooks, saved));
     }
     Ok(ledger.record(records).await?)
 }
