@@ -219,13 +219,14 @@ impl Stem {
     }
 }
 
-/// Folds case and Unicode form: NFC of the lower-cased NFC.
+/// Folds case and Unicode form: lower case in NFC, by way of upper case, as some file systems take `ß` for `ss` and
+/// `ς` for `σ`.
 fn fold(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
-    let lower = text.nfc().collect::<String>().to_lowercase();
+    let lower = text.nfc().collect::<String>().to_uppercase().to_lowercase();
     lower.nfc().collect()
 }
 
@@ -285,6 +286,9 @@ mod tests {
         let name = |stem: &str| ImageName::from_safe(stem.to_owned(), "png").folded();
         assert_eq!(name("2010-01-01-\u{c9}t\u{e9}"), name("2010-01-01-e\u{301}te\u{301}"));
         assert_ne!(name("2010-01-01-ete"), name("2010-01-01-\u{e9}t\u{e9}"));
+        for (one, other) in [("\u{df}", "SS"), ("\u{3c3}", "\u{3c2}"), ("\u{fb01}", "Fi"), ("\u{130}", "i\u{307}")] {
+            assert_eq!(name(one), name(other));
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@ use super::print;
 use crate::config::options::Place;
 use crate::exit::{Exit, OutputError};
 use crate::ledger::{self, Ledger, Row, Selection, State, Stats};
-use crate::report::escape;
 use crate::report::figures::{count, size};
+use crate::report::{escape, object};
 use crate::sink;
 
 /// Prints the images of a collection, one a line.
@@ -23,7 +23,7 @@ use crate::sink;
 pub fn list_ledger(site: &str, place: &Place, state: Option<State>, json: bool) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection { like: None, state };
-    each(&*ledger, &selection, |row| if json { object(row) } else { Ok(line(row)) })?;
+    each(&*ledger, &selection, |row| if json { Ok(object(row)? + "\n") } else { Ok(line(row)) })?;
     Ok(Exit::Done)
 }
 
@@ -35,7 +35,7 @@ pub fn list_ledger(site: &str, place: &Place, state: Option<State>, json: bool) 
 pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection { like: Some(text), state: None };
-    let shown = each(&*ledger, &selection, |row| if json { object(row) } else { Ok(card(row)) })?;
+    let shown = each(&*ledger, &selection, |row| if json { Ok(object(row)? + "\n") } else { Ok(card(row)) })?;
     Ok(if shown == 0 { Exit::Incomplete } else { Exit::Done })
 }
 
@@ -46,7 +46,7 @@ pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyho
 /// As [`list_ledger`].
 pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exit> {
     let stats = open(site, place)?.stats()?;
-    let text = if json { serde_json::to_string(&stats)? + "\n" } else { figures(&stats) };
+    let text = if json { object(&stats)? + "\n" } else { figures(&stats) };
     print(text.as_bytes())
 }
 
@@ -84,10 +84,6 @@ fn each(
     written?;
     stdout.flush().map_err(OutputError::from)?;
     Ok(rows)
-}
-
-fn object(row: &Row) -> anyhow::Result<String> {
-    Ok(serde_json::to_string(row)? + "\n")
 }
 
 fn line(row: &Row) -> String {

@@ -1,6 +1,5 @@
 //! A visit to a site: its definition, the door to it, the folder its collection lies in.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,16 +7,18 @@ use anyhow::{Context as _, bail};
 use url::Url;
 
 use super::World;
-use crate::config::{PageRange, Settings};
+use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, Gallery, Served};
 use crate::engine::{self, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
+use crate::hooks::Hooks;
 use crate::job::SiteId;
-use crate::ledger::{self, Ledger, LedgerError};
+use crate::ledger::{self, Ledger};
+use crate::report::escape;
 use crate::sink::{self, Durability, Sink};
-use crate::site::Site;
+use crate::site::{Site, SiteError};
 
 /// The site that is meant when none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -50,8 +51,11 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
     if names.len() > 1 && settings.base_url.is_some() {
         bail!("--base-url is the mirror of one site: name one");
     }
-    let mut sites = Vec::with_capacity(names.len());
+    let mut sites: Vec<Named> = Vec::with_capacity(names.len());
     for name in names {
+        if sites.iter().any(|named| named.id().as_str() == name) {
+            bail!("the site `{name}` is named twice");
+        }
         sites.push(match own.take_if(|own| own.site.id().as_str() == name) {
             Some(own) => own,
             None => shipped(name)?,
@@ -110,13 +114,16 @@ impl Visit {
 pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ledger: Arc<dyn Ledger>,
+    /// The user's commands for what is new in it.
+    pub(super) hooks: Option<Hooks>,
 }
 
 impl Collection {
-    /// Opens the ledger of the collection in `directory`, which `sink` holds.
-    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> Result<Self, LedgerError> {
+    /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
+    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink, ledger: Arc::from(ledger) })
+        Ok(Self { sink, ledger: Arc::from(ledger), hooks: None })
     }
 }
 
@@ -146,7 +153,7 @@ fn shipped(name: &str) -> anyhow::Result<Named> {
 
 fn own(path: &Path, settings: &Settings) -> anyhow::Result<Named> {
     let file = path.display().to_string();
-    let text = fs::read_to_string(path).with_context(|| format!("reading the site definition `{file}`"))?;
-    let site = Site::from_toml(&text).map_err(|error| Drawn(error.told(&file, settings.telling.coloured())))?;
-    Ok(Named { site, own: true })
+    let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
+    let told = |error: SiteError| Drawn(error.told(&escape(&file), settings.telling.coloured()));
+    Ok(Named { site: Site::from_toml(&text).map_err(told)?, own: true })
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,7 +10,7 @@ use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::Options;
+use super::{Options, text};
 
 /// Where options are read from below the flags and the environment.
 #[derive(Debug, Clone, Default, Args)]
@@ -38,10 +39,18 @@ impl Source {
             (None, _) => return Ok(said),
         };
         let reading = || format!("reading the configuration file `{}`", path.display());
-        let text = fs::read_to_string(path).with_context(reading)?;
-        let below = read(&text).with_context(reading)?;
+        let text = text::read(path).with_context(reading)?;
+        let mut below = read(&text).with_context(reading)?;
+        if !below.network.header.is_empty() && others_can_read(path) {
+            below.network.exposed = Some(path.to_owned());
+        }
         Ok(Options::over(said, below))
     }
+}
+
+/// Whether any user of this machine can read the file.
+fn others_can_read(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
 /// A line of a configuration file that cannot be taken.

@@ -3,6 +3,7 @@
 pub mod file;
 pub mod options;
 pub mod settings;
+pub mod text;
 mod value;
 
 pub use options::Options;

@@ -63,6 +63,7 @@ impl Producer {
     async fn walk(&mut self) -> Result<Ending, EngineError> {
         let mut ahead = Ahead::new(&self.scan);
         let mut without_news = 0;
+        let mut empty = 0;
         loop {
             let next = tokio::select! {
                 biased;
@@ -72,10 +73,20 @@ impl Producer {
             let Some((number, page)) = next else {
                 return Ok(Ending::Reached("the last page asked for was read".to_owned()));
             };
-            let (address, listing) = match self.read(number, page) {
+            let read = match self.read(number, page) {
                 Ok(read) => read,
                 Err(ending) => return Ok(ending),
             };
+            let Some((address, listing)) = read else {
+                empty += 1;
+                if empty == self.scan.site.ends_after() {
+                    return Ok(Ending::Reached(format!("page {number} is empty")));
+                }
+                let page = self.scan.site.page(number);
+                self.scan.events.emit(Event::PageRead { page, number, found: 0, known: 0, repeated: 0 }).await;
+                continue;
+            };
+            empty = 0;
             self.pages += 1;
             let news = match self.hand_on(number, address, listing).await? {
                 Ok(news) => news,
@@ -88,8 +99,9 @@ impl Producer {
         }
     }
 
-    /// Reads a page that arrived, or says why the listing ends with it.
-    fn read(&self, number: u32, page: Result<Page, FetchError>) -> Result<(Url, ListingPage), Ending> {
+    /// Reads a page that arrived: nothing when it is empty as one behind the last is. Or says why the listing ends
+    /// with it.
+    fn read(&self, number: u32, page: Result<Page, FetchError>) -> Result<Option<(Url, ListingPage)>, Ending> {
         let site = &self.scan.site;
         let address = site.page(number);
         let is_first = number == site.start();
@@ -103,8 +115,8 @@ impl Producer {
         };
         let listing = site.read(&page.asked, &page.text).map_err(|error| failed(error.to_string()))?;
         match listing.health.look(is_first) {
-            Look::Gallery => Ok((address, listing)),
-            Look::End => Err(Ending::Reached(format!("page {number} is empty"))),
+            Look::Gallery => Ok(Some((address, listing))),
+            Look::End => Ok(None),
             Look::Strange(why) => Err(failed(why.to_owned())),
         }
     }
@@ -138,7 +150,7 @@ impl Producer {
             self.scan.events.emit(Event::ImageFinished { key, outcome }).await;
         }
         if let Some(cause) = misfit {
-            return Ok(Err(Ending::Failed { page, cause }));
+            return Ok(Err(Ending::Failed { page: self.scan.fetcher.asked(&page), cause }));
         }
         for (job, _stem) in sorted.new {
             if known.contains_key(&job.key) {

@@ -48,6 +48,14 @@ pub use self::error::{Again, FetchError};
 pub use self::policy::Premises;
 pub use self::retry::Retry;
 
+/// Readers of what servers say, for those who try them with anything at all; nobody else needs them from outside.
+#[doc(hidden)]
+pub mod doors {
+    pub use super::page::decode;
+    pub use super::resume::read as content_range;
+    pub use super::retry::wish as retry_after;
+}
+
 /// How the network is used.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {

@@ -7,7 +7,7 @@ const PRESCANNED: usize = 1024;
 
 /// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own `meta`, else as
 /// UTF-8. What cannot be decoded is replaced, never refused.
-pub(super) fn decode(page: &[u8], content_type: Option<&str>) -> String {
+pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     let (encoding, text) = match Encoding::for_bom(page) {
         Some((encoding, mark)) => (encoding, &page[mark..]),
         None => (content_type.and_then(named).or_else(|| declared(page)).unwrap_or(UTF_8), page),

@@ -64,7 +64,7 @@ pub(super) fn is_strong(etag: &str) -> bool {
 }
 
 /// Reads `bytes FIRST-LAST/LENGTH`.
-fn read(range: &str) -> Option<(u64, u64, u64)> {
+pub fn read(range: &str) -> Option<(u64, u64, u64)> {
     let (unit, rest) = range.trim().split_once(' ')?;
     let (span, length) = rest.trim().split_once('/')?;
     let (first, last) = span.split_once('-')?;

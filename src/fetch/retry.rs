@@ -48,7 +48,7 @@ impl Retry {
 }
 
 /// Reads a `Retry-After`: seconds, or a date; `None` for what is neither, or past.
-pub(super) fn wish(retry_after: &str, now: SystemTime) -> Option<Duration> {
+pub fn wish(retry_after: &str, now: SystemTime) -> Option<Duration> {
     let text = retry_after.trim();
     let wish = match text.parse::<f64>() {
         // So many digits that it is infinite is a number still; the word is none.

@@ -90,6 +90,21 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be written; nothing of them is then written down.
     async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError>;
 
+    /// What hooks wait to be run. Asked for first of all where there are hooks: without any, nothing is ever written
+    /// down about them.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read, or not be made ready for them.
+    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError>;
+
+    /// The images whose hooks wait, at most `limit` of them below this number, the highest first. Numbers only grow.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError>;
+
     /// The ledger in figures. Blocks while it reads.
     ///
     /// # Errors
@@ -182,6 +197,33 @@ pub enum Record {
         /// For one that is gone: when to ask again.
         until: Option<Timestamp>,
     },
+    /// The user's commands wait to be run, or are done with.
+    Hooks {
+        /// For this image, or for the end of the run.
+        of: Option<ImageKey>,
+        /// How often they have failed; nothing once they are done with.
+        failed: Option<u32>,
+    },
+}
+
+/// What waits for the user's commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HooksWaiting {
+    /// Images.
+    pub images: u64,
+    /// The end of a run; how often its commands have failed.
+    pub end: Option<u32>,
+}
+
+/// An image that waits for the user's commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageWaiting {
+    /// Its number among those that wait.
+    pub number: i64,
+    /// How often its commands have failed.
+    pub failed: u32,
+    /// The image.
+    pub image: Row,
 }
 
 /// A promise of a name that no end was written down for.

@@ -15,6 +15,12 @@ use super::written::{
 };
 use super::{PAGE_IN_PATH, PAGE_IN_QUERY, Paging, Site, address};
 
+/// Each step may have a pattern of the largest size, and no site needs a handful.
+const MAX_STEPS: usize = 64;
+
+/// Whoever asks for more empty pages in a row asks for nothing.
+const MAX_EMPTY_PAGES: u32 = 10;
+
 /// Compiles the definition in `text`.
 pub(super) fn compile(text: &str) -> Result<Site, MarkedFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -26,7 +32,7 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
     let Written { site, listing, item, full, file } = written;
     let WrittenSite { name, description, base, image_hosts } = site;
     let WrittenListing { kind: Kind::Html, url, start, stop } = listing;
-    let WrittenStop { status, marker, empty } = stop;
+    let WrittenStop { status, marker, empty, after } = stop;
     let base = origin(&base)?;
     let image_hosts = image_hosts.iter().map(host).collect::<Result<Vec<_>, _>>()?;
     Ok(Site {
@@ -34,8 +40,10 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
         description,
         paging: Paging { template: page_template(&base, &image_hosts, &url)?, start },
         end_statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
+        empty_pages: empty_pages(&after)?,
         listing: listing_of(item, ending(marker, empty)?)?,
         rules: rules(&full, text)?,
+        min_size: (file.min_width, file.min_height),
         naming: naming(&file, text)?,
         base,
         image_hosts,
@@ -88,6 +96,14 @@ fn end_status(written: &Spanned<u16>) -> Result<u16, Fault> {
         other => {
             Err(Fault::at(written, format!("{other} cannot mark the end")).help("a status from 300 to 599, as 404"))
         }
+    }
+}
+
+fn empty_pages(written: &Spanned<u32>) -> Result<u32, Fault> {
+    match *written.get_ref() {
+        pages @ 1..=MAX_EMPTY_PAGES => Ok(pages),
+        other => Err(Fault::at(written, format!("{other} empty pages in a row cannot mark the end"))
+            .help(format!("a number from 1, where the first one ends it, to {MAX_EMPTY_PAGES}"))),
     }
 }
 
@@ -151,6 +167,10 @@ fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>
     if written.is_empty() {
         return Err(Fault::at(full, "there is no way to any original").help("add a `[[full]]` with a `rewrite`"));
     }
+    let steps = |WrittenFull { rewrite }: &WrittenFull| rewrite.get_ref().0.len();
+    if written.iter().map(steps).sum::<usize>() > MAX_STEPS {
+        return Err(Fault::at(full, format!("more than {MAX_STEPS} steps to an original")));
+    }
     written.iter().map(|WrittenFull { rewrite }| rule(rewrite, text)).collect()
 }
 
@@ -181,7 +201,7 @@ fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, F
 }
 
 fn naming(file: &WrittenFile, text: &str) -> Result<Naming, Fault> {
-    let WrittenFile { capture: WrittenCapture { from, regex }, name } = file;
+    let WrittenFile { capture: WrittenCapture { from, regex }, name, min_width: _, min_height: _ } = file;
     Naming::new(*from, pattern(regex, text)?, name)
 }
 
@@ -229,6 +249,7 @@ name = "{name}"
             ("select = \"li\"", "selct = \"li\"", 11, 1, "did you mean `select`?"),
             ("[item]", "strat = 2\n[item]", 10, 1, "did you mean `start`? known here: `kind`"),
             ("[item]", "stop = { stauts = [404] }\n[item]", 10, 10, "did you mean `status`?"),
+            ("[item]", "stop = { afer = 2 }\n[item]", 10, 10, "did you mean `after`?"),
             ("\"html\"", "\"json\"", 7, 8, "unknown value `json`"),
             ("\"thumb\"", "\"tumb\"", 15, 20, "did you mean `thumb`?"),
             ("rewrite =", "follow =", 15, 1, "known here: `rewrite`"),
@@ -244,6 +265,7 @@ name = "{name}"
             ("[\"src\", \"data-src\"]", "5", 12, 34, "expected a text or a table, or a list of them"),
             ("[\"static.small.invalid\"]", "[5]", 4, 16, "expected a string"),
             ("[item]", "start = -1\n[item]", 10, 9, "expected u32"),
+            ("name = \"{name}\"", "name = \"{name}\"\nmin_width = \"wide\"", 20, 13, "expected u32"),
             ("[file]", "[file", 17, 6, "unclosed table"),
         ]);
     }
@@ -309,6 +331,7 @@ name = "{name}"
         hold(&[
             ("[item]", "stop = { empty = true, marker = \"b\" }\n[item]", 10, 33, "exclude each other"),
             ("[item]", "stop = { status = [200] }\n[item]", 10, 20, "200 cannot mark the end"),
+            ("[item]", "stop = { after = 0 }\n[item]", 10, 18, "0 empty pages in a row cannot mark the end"),
             ("thumb =", "title = { select = \"b\" }\nthumb =", 12, 9, "either an attribute or a text"),
             ("[\"src\", \"data-src\"]", "[]", 12, 34, "no attribute is named"),
             ("from = \"thumb\", ", "", 15, 21, "add `from = \"thumb\"`"),
@@ -317,6 +340,14 @@ name = "{name}"
             ("\"{name}\"", "\"{name\"", 19, 8, "`{` without `}`"),
             ("[[full]]\nrewrite = {", "[[full]]\nrewrite = []\n[[full]]\nrewrite = {", 15, 11, "without a step"),
         ]);
+    }
+
+    #[test]
+    fn no_definition_makes_more_patterns_than_there_is_room_for() {
+        let rule = &GOOD[GOOD.find("[[full]]").unwrap()..GOOD.find("[file]").unwrap()];
+        assert!(compile(&GOOD.replace(rule, &rule.repeat(64))).is_ok());
+        let fault = compile(&GOOD.replace(rule, &rule.repeat(65))).unwrap_err();
+        assert!(fault.to_string().contains("more than 64 steps"), "{fault}");
     }
 
     #[test]

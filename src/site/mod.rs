@@ -37,9 +37,11 @@ pub struct Site {
     image_hosts: Vec<String>,
     paging: Paging,
     end_statuses: Vec<u16>,
+    empty_pages: u32,
     listing: Listing,
     rules: Vec<Rule>,
     naming: Naming,
+    min_size: (u32, u32),
 }
 
 /// How listing pages are counted.
@@ -114,6 +116,11 @@ impl Site {
         self.base.scheme()
     }
 
+    /// The least width and height of its originals, in pixels: whatever has less is a thumbnail in their place.
+    pub fn min_size(&self) -> (u32, u32) {
+        self.min_size
+    }
+
     /// `address` as this site's own addresses are kept: the one place that knows of two schemes.
     pub fn canonical(&self, mut address: Url) -> Url {
         let ours = self.hosts().any(|host| address.host_str() == Some(host));
@@ -148,6 +155,11 @@ impl Site {
     /// Whether an answer of this status to a listing page behind the first means that the listing is over.
     pub fn ends_at(&self, status: u16) -> bool {
         self.end_statuses.contains(&status)
+    }
+
+    /// How many pages in a row that are empty, as one behind the last is, mean that the listing is over.
+    pub fn ends_after(&self) -> u32 {
+        self.empty_pages
     }
 
     /// Reads the text of a listing page that came from the address `page`: what is relative is resolved

@@ -85,8 +85,10 @@ fn is_visible(c: char) -> bool {
         | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fffd}' | '\u{e0100}'..='\u{e01ef}');
     // A string shows characters as they are where they can be seen: no controls, no marks of direction,
     // nothing private or unassigned. The letter before it lets combining marks pass.
-    let plain = c.is_ascii_alphanumeric() || c == '\'';
-    plain || (!unseen && String::from_iter(['a', c]).escape_debug().count() == 2)
+    let mut shown = [b'a', 0, 0, 0, 0];
+    let length = 1 + c.encode_utf8(&mut shown[1..]).len();
+    let shown = str::from_utf8(&shown[..length]).unwrap_or_default();
+    c.is_ascii_graphic() || (!unseen && shown.escape_debug().count() == 2)
 }
 
 /// Whether Windows takes a file of this name for a device, whatever its extension.

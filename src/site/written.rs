@@ -55,16 +55,17 @@ pub(super) enum Kind {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table with `status`, `marker` or `empty`")]
+#[serde(deny_unknown_fields, default, expecting = "a table with `status`, `marker`, `empty` or `after`")]
 pub(super) struct WrittenStop {
     pub(super) status: Vec<Spanned<u16>>,
     pub(super) marker: Option<Spanned<String>>,
     pub(super) empty: bool,
+    pub(super) after: Spanned<u32>,
 }
 
 impl Default for WrittenStop {
     fn default() -> Self {
-        Self { status: vec![Spanned::new(0..0, 404)], marker: None, empty: false }
+        Self { status: vec![Spanned::new(0..0, 404)], marker: None, empty: false, after: Spanned::new(0..0, 1) }
     }
 }
 
@@ -112,6 +113,10 @@ pub(super) struct WrittenStep {
 pub(super) struct WrittenFile {
     pub(super) capture: WrittenCapture,
     pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) min_width: u32,
+    #[serde(default)]
+    pub(super) min_height: u32,
 }
 
 #[derive(Deserialize)]

@@ -175,8 +175,9 @@ fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError>
 fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
     let failed = |error: io::Error| LedgerError::Storage { path: path.to_owned(), reason: error.to_string() };
     let path = std::path::absolute(path).map_err(failed)?;
-    match fs::metadata(&path) {
-        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no file".to_owned() }),
+    // A link is not followed: what it leads to may be anything, or be made of nothing.
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no plain file".to_owned() }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(path),
     }

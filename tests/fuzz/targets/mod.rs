@@ -1,0 +1,221 @@
+//! What is done with bytes that nobody vouches for, and what must hold of it whatever they are: one function a
+//! target. `tests/it/fuzz.rs` feeds them what is kept in `corpus` and bends it a little, `run` feeds them for hours.
+
+pub mod portable;
+
+use std::fs;
+use std::io::{self, Read};
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use wallhaul::fetch::doors;
+use wallhaul::job::ImageRef;
+use wallhaul::ledger::{self, Selection};
+use wallhaul::outcome::Format;
+use wallhaul::site::{Site, SiteError};
+use wallhaul::verify::{self, Limits};
+
+use url::Url;
+
+/// A site with every kind of field and more than one way to an original.
+const LAZY: &str = include_str!("../../fixtures/sites/lazy/definition.toml");
+
+/// That one, and the one that is known best.
+static SITES: LazyLock<[Site; 2]> = LazyLock::new(|| {
+    let sites = [Site::shipped("simpledesktops"), Site::from_toml(LAZY)];
+    sites.map(|site| site.expect("a definition that is known to be good"))
+});
+
+/// What takes bytes and holds what must hold.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const ALL: [(&str, Target); 9] = [
+    ("config", config),
+    ("content_range", content_range),
+    ("definition", definition),
+    ("image", image),
+    ("ledger", ledger),
+    ("listing", listing),
+    ("name", name),
+    ("retry_after", retry_after),
+    ("rewrite", rewrite),
+];
+
+/// A listing page: a `Content-Type` in the first line, the page behind it.
+pub fn listing(data: &[u8]) {
+    let (content_type, body) = halves(data);
+    let body = doors::decode(body, Some(&String::from_utf8_lossy(content_type)));
+    for site in &*SITES {
+        let Ok(page) = site.read(&site.first(), &body) else { continue };
+        let health = &page.health;
+        assert_eq!(page.images.len() + health.bare + health.odd, health.items);
+        let _ = (health.look(true), health.look(false));
+        page.images.iter().for_each(|image| hold_image(site, image));
+    }
+}
+
+/// A thumb's address, under the rules of two sites.
+pub fn name(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for site in &*SITES {
+        for base in [site.base().clone(), site.first()] {
+            let Ok(address) = base.join(&text) else { continue };
+            hold_name(site, &shown(site, &address), &address);
+        }
+    }
+}
+
+/// A rule: a pattern, what it is rewritten to, and a thumb's address, a line each.
+pub fn rewrite(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.splitn(3, '\n');
+    let mut line = || lines.next().unwrap_or_default();
+    let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+    let rule = format!("{{ from = \"thumb\", regex = {}, to = {} }}", quoted(line()), quoted(line()));
+    let known = "{ from = \"thumb\", regex = '^(?<head>.+)_300x168(?<ext>\\.jpg)$', to = \"${head}_1920x1080$ext\" }";
+    assert!(LAZY.contains(known), "the definition has another first rule by now");
+    let (site, address) = (Site::from_toml(&LAZY.replace(known, &rule)), line());
+    match site {
+        Err(error) => hold_told(&error),
+        Ok(site) => {
+            let thumb = site.base().join(address).ok().filter(is_one_to_ask).unwrap_or_else(|| site.first());
+            hold_image(&site, &shown(&site, &thumb));
+        }
+    }
+}
+
+/// A site's definition.
+pub fn definition(data: &[u8]) {
+    match Site::from_toml(&String::from_utf8_lossy(data)) {
+        Err(error) => hold_told(&error),
+        Ok(site) => {
+            assert!(matches!(site.scheme(), "http" | "https"));
+            assert!(site.hosts().any(|host| site.first().host_str() == Some(host)));
+            assert_ne!(site.page(1), site.page(2));
+            let thumb = site.page(3);
+            hold_image(&site, &shown(&site, &thumb));
+        }
+    }
+}
+
+/// A configuration file.
+pub fn config(data: &[u8]) {
+    if let Err(error) = wallhaul::config::file::read(&String::from_utf8_lossy(data)) {
+        assert!(error.line > 0 && error.column > 0 && !error.message.is_empty(), "{error}");
+    }
+}
+
+/// A `Content-Range`.
+pub fn content_range(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Some((first, last, length)) = doors::content_range(&text) {
+        let written = format!("bytes {first}-{last}/{length}");
+        assert_eq!(doors::content_range(&written), Some((first, last, length)), "{text:?}");
+    }
+}
+
+/// A `Retry-After`.
+pub fn retry_after(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    for now in [0, 784_111_777, 4_000_000_000] {
+        let wish = doors::retry_after(&text, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
+        assert!(wish.is_none_or(|wish| !wish.is_zero()), "{text:?}");
+    }
+}
+
+/// An image, in chunks as large as its first two bytes say.
+pub fn image(data: &[u8]) {
+    let (seed, bytes) = data.split_at(data.len().min(2));
+    let limits = Limits::default();
+    let length = bytes.len() as u64;
+    let whole = verify::look(bytes, length, limits).expect("bytes that can be read");
+    let chunked = verify::look(Chunks { bytes, seed, at: 0 }, length, limits).expect("bytes that can be read");
+    assert_eq!(whole, chunked, "in chunks it is judged otherwise");
+    if let Ok(content) = whole {
+        assert_eq!(content.bytes, length);
+        assert!(u64::from(content.width) * u64::from(content.height) <= limits.max_pixels);
+        let longer = verify::look(bytes, length + 1, limits).expect("bytes that can be read");
+        assert!(longer.is_err(), "a byte is missing");
+    }
+}
+
+/// A ledger's file.
+pub fn ledger(data: &[u8]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("ledger.db");
+    fs::write(&file, data).expect("a file in it");
+    let told = match ledger::open(folder.path(), false) {
+        Ok(ledger) => {
+            // What is damaged further in is told when it is come to.
+            let _ = (ledger.stats(), ledger.files());
+            let _ = ledger.each(&Selection::default(), &mut |_row| std::ops::ControlFlow::Continue(()));
+            return;
+        }
+        Err(error) => error.to_string(),
+    };
+    assert!(told.contains("ledger.db"), "{told}");
+    assert!(fs::read(&file).expect("it is still there") == data, "what was refused was changed: {told}");
+}
+
+/// What must hold of an image that a page shows.
+fn hold_image(site: &Site, image: &ImageRef) {
+    let ImageRef { site: _, page: _, thumb, link, title } = image;
+    for address in [Some(thumb), link.as_ref()].into_iter().flatten() {
+        assert!(is_one_to_ask(address), "{address}");
+    }
+    assert!(title.as_ref().is_none_or(|title| !title.is_empty() && title.chars().count() <= 300));
+    let Ok(candidates) = site.candidates(image) else { return };
+    assert!(!candidates.is_empty());
+    for candidate in candidates {
+        let address = candidate.address;
+        assert!(site.hosts().any(|host| address.host_str() == Some(host)), "{address}");
+        assert!(is_one_to_ask(&address), "{address}");
+        assert_ne!(address, site.canonical(thumb.clone()));
+        hold_name(site, image, &address);
+    }
+}
+
+/// What must hold of the name that an image gets.
+fn hold_name(site: &Site, image: &ImageRef, original: &Url) {
+    let name = site.name(image, original, Format::Webp);
+    assert_eq!(portable::flaw(&name.to_string()), None, "{name:?} of {original}");
+    assert_eq!(site.stem(image, original), name.stem());
+}
+
+/// What is told of a definition holds nothing that a terminal would obey.
+fn hold_told(error: &SiteError) {
+    let told = format!("{error}{}", error.told("site.toml", false));
+    assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told:?}");
+}
+
+fn is_one_to_ask(address: &Url) -> bool {
+    matches!(address.scheme(), "http" | "https") && address.username().is_empty() && address.password().is_none()
+}
+
+fn shown(site: &Site, thumb: &Url) -> ImageRef {
+    let link = Some(thumb.clone());
+    ImageRef { site: site.id().clone(), page: site.first(), thumb: thumb.clone(), link, title: None }
+}
+
+/// What stands before and behind the first line end.
+fn halves(data: &[u8]) -> (&[u8], &[u8]) {
+    let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+    (&data[..end], data.get(end + 1..).unwrap_or_default())
+}
+
+/// Bytes that come in chunks of sizes by chance, each between one and some hundred.
+struct Chunks<'a> {
+    bytes: &'a [u8],
+    seed: &'a [u8],
+    at: usize,
+}
+
+impl Read for Chunks<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let chance = self.seed.get(self.at % 2).copied().unwrap_or(0);
+        self.at += 1;
+        let size = 1 + usize::from(chance.wrapping_mul(self.at.to_le_bytes()[0] | 1));
+        self.bytes.read(&mut buffer[..size])
+    }
+}
