@@ -89,7 +89,8 @@ fn killed() -> (World, Mirror) {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (World::new(), Mirror::with(60, stuck));
     assert_eq!(mirror.fetch(&world).args(["--max-downloads", "20"]).run().code, Some(0));
-    let running = mirror.fetch(&world).args(["-j", "2"]).start();
+    // Slowly enough that a busy machine kills it in time.
+    let running = mirror.fetch(&world).args(["-j", "2", "--wait", "50ms"]).start();
     until("more images", || (collection(&world).len() > 25).then_some(()));
     running.signal(Signal::KILL);
     running.wait();
