@@ -188,15 +188,25 @@ Every long flag is also a variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS
 configuration file; a flag wins over the variable, the variable over the file.
 TIME is `30s`, `1m30s`, `500ms` or bare seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
 
-Exit codes: 0 all that was wanted is there · 1 some images failed · 2 wrong usage or definition ·
-3 the listing could not be read · 4 a disk is full or may not be written to · 5 the collection is in
-use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
+CMD is split into words as a shell would, but no shell runs it. {path} {name} {directory} {site}
+{address} {page} {title} {format} {width} {height} {bytes} {hash} are filled into its words; without
+any of them the path comes last. The same are variables: WALLHAUL_PATH and so on. `image:CMD`, or
+just CMD, is run for each image that is safe in the collection, as many at a time as there are
+cores; `end:CMD` knows {directory} {site} {saved}. What fails or is cut off is run again by the next
+run with --exec, in three runs at most. Commands do not see WALLHAUL_* variables of yours, nor
+those called a TOKEN, SECRET, PASSWORD or KEY, nor proxies with a password.
+
+Exit codes: 0 all that was wanted is there · 1 some images or hooks failed · 2 wrong usage or
+definition · 3 the listing could not be read · 4 a disk is full or may not be written to · 5 the
+collection is in use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network
   wallhaul fetch                               all of simpledesktops.com, or what is new there
   wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into a folder of yours
   wallhaul fetch -q --lock skip                for cron: silent unless something is wrong
+  wallhaul fetch --exec 'convert {path} -resize 640x thumbs/{name}'
+  wallhaul fetch --exec 'end:notify-send \"{saved} new wallpapers\"'
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
 

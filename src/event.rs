@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use url::Url;
 
-use crate::job::{ImageKey, SiteId};
+use crate::job::{ImageKey, ImageName, SiteId};
 use crate::outcome::Outcome;
 
 /// One thing that happened in a run over one site.
@@ -87,6 +87,27 @@ pub enum Event {
         /// How it ended.
         #[serde(flatten)]
         outcome: Outcome,
+    },
+    /// One of the user's commands came to its end.
+    HookFinished {
+        /// The command, as the user wrote it.
+        command: String,
+        /// The image's file; none for a command at the end of a run.
+        name: Option<ImageName>,
+        /// Why it did not succeed, if so.
+        cause: Option<String>,
+        /// Whether the next run tries it again.
+        again: bool,
+        /// What it wrote last: untrusted text.
+        output: String,
+        /// How long it took.
+        #[serde(rename = "seconds", serialize_with = "seconds")]
+        took: Duration,
+    },
+    /// The run ended with commands that it could not run any more; the next one runs them.
+    HooksLeft {
+        /// For how many images, and the end of a run.
+        number: u64,
     },
     /// Why nothing seems to happen, for whoever watches.
     Noted {

@@ -15,7 +15,7 @@ use crate::sink::SinkError;
 pub enum Exit {
     /// All that was wanted is there and verified.
     Done,
-    /// Some images failed, the rest are fine.
+    /// Some images or hooks failed, the rest are fine.
     Incomplete,
     /// Usage, configuration or site definition wrong; nothing was fetched.
     Usage,
@@ -80,7 +80,7 @@ impl Exit {
 
     /// What a run's counts come to.
     pub fn of_tally(tally: &Tally) -> Self {
-        let images = if tally.failed > 0 { Self::Incomplete } else { Self::Done };
+        let images = if tally.failed + tally.hooks_failed > 0 { Self::Incomplete } else { Self::Done };
         let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
         let output = if tally.results_lost().is_some() { Self::Storage } else { Self::Done };
         images.or_worse(listing).or_worse(output)
@@ -94,7 +94,8 @@ impl Exit {
             let sink = cause.downcast_ref().map(Self::of_sink);
             let ledger = cause.downcast_ref().map(Self::of_ledger);
             let output = cause.downcast_ref().map(Self::of_output);
-            engine.or(sink).or(ledger).or(output)
+            let thread = cause.downcast_ref().map(|ThreadError(_)| Self::Storage);
+            engine.or(sink).or(ledger).or(output).or(thread)
         });
         told.unwrap_or(Self::Usage)
     }
@@ -109,7 +110,7 @@ impl Exit {
 
     fn of_sink(error: &SinkError) -> Self {
         match error {
-            SinkError::Storage { .. } | SinkError::Name { .. } => Self::Storage,
+            SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => Self::Storage,
             SinkError::Locked { .. } => Self::Busy,
         }
     }
@@ -120,6 +121,7 @@ impl Exit {
             LedgerError::Foreign { .. }
             | LedgerError::Damaged { .. }
             | LedgerError::Newer { .. }
+            | LedgerError::Older { .. }
             | LedgerError::Locked { .. }
             | LedgerError::Closed { .. } => Self::Busy,
         }
@@ -134,6 +136,11 @@ impl Exit {
 #[derive(Debug, Error)]
 #[error("writing to standard output")]
 pub struct OutputError(#[from] io::Error);
+
+/// The system lets no further thread begin.
+#[derive(Debug, Error)]
+#[error("starting a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again")]
+pub struct ThreadError(#[from] io::Error);
 
 /// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
 #[derive(Debug, Error)]

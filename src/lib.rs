@@ -5,7 +5,7 @@
 //! producer --Job--> queue --Lease--> workers --Sound--> keeper        engine
 //!    |                                  |                 |
 //!    +-- site, fetch                    +-- fetch, part   +-- sink, then ledger
-//!    |                                  |   verify        |
+//!    |                                  |   verify        +-- hooks
 //!    +-------------- events ------------+-----------------+--> report --> Tally --> exit code
 //! ```
 //!
@@ -22,6 +22,7 @@ pub mod engine;
 // level 3: sockets and doors
 pub mod demo;
 pub mod fetch;
+pub mod hooks;
 pub mod ledger;
 pub mod queue;
 pub mod report;

@@ -2,7 +2,10 @@
 
 mod cli;
 
+use std::any::Any;
 use std::cell::OnceCell;
+use std::io;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,7 +16,7 @@ use wallhaul::app::{self, Inspection, World};
 use wallhaul::config::Options;
 use wallhaul::config::options::Choice;
 use wallhaul::engine::Shutdown;
-use wallhaul::exit::{Exit, Signal};
+use wallhaul::exit::{Exit, Signal, ThreadError};
 
 use crate::cli::{Cli, Collection, Command, LedgerCommand, SitesCommand};
 
@@ -112,12 +115,8 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
     raise_descriptor_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     // Few threads: work waits for the network, and disk work that blocks comes in groups.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.min(4))
-        .max_blocking_threads(8)
-        .enable_all()
-        .build()
-        .context("starting the runtime")?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = build(runtime.worker_threads(cores.min(4)).max_blocking_threads(8).enable_all())?;
     let told = OnceCell::new();
     let shutdown = Shutdown::default();
     let ended = runtime.block_on(async {
@@ -136,6 +135,19 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
     }
 }
 
+/// Starts the runtime, which panics where the system lets no further thread begin: that is an error like others.
+fn build(runtime: &mut tokio::runtime::Builder) -> anyhow::Result<tokio::runtime::Runtime> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let built = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.build()));
+    std::panic::set_hook(hook);
+    let refused = |told: Box<dyn Any + Send>| {
+        let why = told.downcast_ref::<String>().map_or("no reason given", String::as_str);
+        Err(io::Error::other(why))
+    };
+    Ok(built.unwrap_or_else(refused).map_err(ThreadError::from)?)
+}
+
 /// The first signal stops the run, the second, or the end of the grace, drops what is in hand. Returns when a run
 /// that was aborted has not ended soon after: whoever reads what it tells has stopped reading, or a disk hangs.
 /// It may be left at any moment, and the next one goes on.
@@ -148,7 +160,10 @@ fn signalled<'a>(
     let mut hangup = heeded(SignalKind::hangup())?;
     let mut interrupt = heeded(SignalKind::interrupt())?;
     let mut terminate = heeded(SignalKind::terminate())?;
+    // Listened to, it does not end the program: a file that grows too large is an error of the write, and told.
+    let too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     Ok(async move {
+        let _listening = too_large;
         let mut next = async || {
             tokio::select! {
                 () = received(&mut hangup) => Signal::Hangup,

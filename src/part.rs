@@ -2,9 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use crate::job::ImageKey;
@@ -59,6 +61,9 @@ const GATHERED: usize = 64 * 1024;
 /// A part shorter than this is not worth a note: fetching it again costs less than writing one for every image.
 const WORTH_A_NOTE: u64 = 1_000_000;
 
+/// More than any address and any validator need; what is longer is no note.
+const LONGEST_NOTE: u64 = 256 * 1024;
+
 impl Parts {
     /// Opens the folder of the parts, making it where it is missing, and clears away what no run could go on
     /// with. `boot` tells one start of the system from another. Nobody else may be at work in the folder.
@@ -67,7 +72,7 @@ impl Parts {
     ///
     /// When the folder cannot be made, read or cleared.
     pub fn open(folder: &Path, boot: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+        make_own(folder)?;
         let parts = Self { folder: folder.into(), boot: boot.into() };
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
@@ -78,6 +83,11 @@ impl Parts {
             }
         }
         Ok(parts)
+    }
+
+    /// Where they lie.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Begins the part of an image, or goes on with the one an earlier try left; then the note says what must
@@ -114,11 +124,12 @@ impl Parts {
 
     /// What must hold for `part` to go on; `None` when it may not.
     fn note(&self, part: &Path) -> Option<Note> {
-        if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file()) {
+        // One with a second name is an image of the collection already: not to be touched through this one.
+        if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file() && found.nlink() == 1) {
             return None;
         }
-        let text = fs::read_to_string(note_path(part)).ok()?;
-        let written = serde_json::from_str::<Written>(&text).ok()?;
+        let note = open_plain(&note_path(part), OpenOptions::new().read(true)).ok()?;
+        let written = serde_json::from_reader::<_, Written>(note.take(LONGEST_NOTE)).ok()?;
         let holds = written.version == NOTE_VERSION && *written.boot == *self.boot;
         holds.then_some(written.note)
     }
@@ -261,6 +272,11 @@ impl Whole {
         &self.path
     }
 
+    /// Leaves it to the next run, which judges it again without a request where its note lets it.
+    pub fn leave(mut self) {
+        self.sealed = false;
+    }
+
     /// Says that it lies elsewhere now, under its name: nothing is left to remove but the note.
     pub fn moved(mut self) {
         if self.noted {
@@ -287,7 +303,7 @@ impl Drop for Whole {
 
 /// Shows `watch` what lies in a part, and answers with the file, ready for more, and how much there was.
 fn reread(path: &Path, watch: &mut impl Watch) -> io::Result<(File, u64)> {
-    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut file = open_plain(path, OpenOptions::new().read(true).write(true))?;
     let mut buffer = vec![0; GATHERED];
     let mut written = 0;
     loop {
@@ -305,7 +321,43 @@ fn note_path(part: &Path) -> PathBuf {
     part.with_extension("note")
 }
 
-fn remove(path: &Path) -> io::Result<()> {
+/// Makes a folder of our own, or finds it there.
+///
+/// # Errors
+///
+/// When it cannot be made, or something else has its name: a link to a folder is not followed.
+pub fn make_own(folder: &Path) -> io::Result<()> {
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    let odd = || io::Error::other("something else has its name, which is left alone: move it away");
+    fs::symlink_metadata(folder)?.is_dir().then_some(()).ok_or_else(odd)
+}
+
+/// Opens a plain file as `options` say. Nothing is followed, and nothing can make this wait.
+///
+/// # Errors
+///
+/// When it cannot be opened, or is no plain file.
+pub fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let odd = || io::Error::other("it is no plain file, and left alone: move it away");
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => return Err(odd()),
+        _ => {}
+    }
+    // It may have become something else since.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(odd()) }
+}
+
+/// Removes a file, or finds it gone.
+///
+/// # Errors
+///
+/// When it is there and cannot be removed.
+pub fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),

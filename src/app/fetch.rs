@@ -16,8 +16,9 @@ use super::{World, tell};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
-use crate::exit::Exit;
+use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
+use crate::hooks::{Found, Hooks};
 use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Why};
@@ -35,6 +36,8 @@ use crate::sink;
 pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     let sites = sites(&names, &settings)?;
+    let hooks = Found::find(settings.hooks.clone(), &world.environment)?;
+    let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let several = sites.len() > 1;
     let quota = Quota::new(settings.max_downloads);
     let mut exit = Exit::Done;
@@ -43,7 +46,7 @@ pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown
             break;
         }
         let visit = Visit::open(site, &settings, several).await?;
-        let ended = fetch_one(&visit, &settings, world, &quota, &shutdown).await;
+        let ended = fetch_one(&visit, &settings, world, hooks.clone(), &quota, &shutdown).await;
         exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
     }
     Ok(exit)
@@ -53,6 +56,7 @@ async fn fetch_one(
     visit: &Visit,
     settings: &Settings,
     world: &World,
+    hooks: Option<Arc<Found>>,
     quota: &Quota,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
@@ -69,7 +73,11 @@ async fn fetch_one(
             // A ledger made now would know nothing of what lies there.
             return Ok(());
         }
-        let collection = Collection::open(sink, &visit.directory, settings)?;
+        let mut collection = Collection::open(sink, &visit.directory, settings)?;
+        if let Some(found) = hooks {
+            let directory = std::path::absolute(&visit.directory).context("finding the working folder")?;
+            collection.hooks = Some(Hooks::new(found, visit.site.id().clone(), directory));
+        }
         if !left.is_empty() {
             let adopted = adopt(&*collection.ledger, left).await?;
             let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));
@@ -87,7 +95,7 @@ pub(super) async fn telling(
 ) -> anyhow::Result<Tally> {
     let (events, told) = Events::line(settings.telling.watches_images());
     let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
-    let dispatch = tokio::spawn(report::dispatch(told, reporters));
+    let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
     if settings.fetch.insecure {
         let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
         events.emit(Event::Warned { message }).await;
@@ -98,7 +106,7 @@ pub(super) async fn telling(
         events.emit(Event::Warned { message }).await;
     }
     let ran = work(events).await;
-    let tally = dispatch.await.context("reporting")?;
+    let tally = dispatch.await;
     ran?;
     Ok(tally)
 }
@@ -109,7 +117,7 @@ pub(super) async fn bring(
     visit: &Visit,
     settings: &Settings,
     world: &World,
-    Collection { sink, ledger }: Collection,
+    Collection { sink, ledger, hooks }: Collection,
     quota: &Quota,
     narrow: impl FnOnce(Box<dyn Feed>) -> Box<dyn Feed>,
     events: Events,
@@ -126,6 +134,7 @@ pub(super) async fn bring(
         ledger: Arc::clone(&scan.ledger),
         sink,
         limits: settings.limits,
+        hooks,
         quota: quota.clone(),
         clock: world.clock,
         events,

@@ -32,7 +32,8 @@ pub(super) async fn hold(
     let came = Instant::now();
     let mut noted = false;
     loop {
-        let (path, holder) = match sink::open(directory, settings.durability, &world.boot, (world.clock)()) {
+        let now = (world.clock)();
+        let (path, holder) = match sink::open(directory, settings.durability, settings.min_free, &world.boot, now) {
             Ok(sink) => return Ok(Some(Arc::from(sink))),
             Err(SinkError::Locked { path, holder }) => (path, holder),
             Err(error) => return Err(error),

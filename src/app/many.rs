@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use anyhow::Context as _;
+use crate::exit::ThreadError;
 
 /// As many threads as can work at once.
 pub(super) fn cores() -> NonZeroUsize {
@@ -40,7 +40,7 @@ pub(super) fn on_each<T: Sync, A: Send>(
                     }
                 }
             };
-            thread::Builder::new().spawn_scoped(scope, works).context("starting a thread")?;
+            thread::Builder::new().spawn_scoped(scope, works).map_err(ThreadError::from)?;
         }
         drop(sender);
         let mut waiting = BTreeMap::new();

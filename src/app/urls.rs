@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context as _;
 use async_trait::async_trait;
 use url::Url;
 
@@ -12,7 +11,7 @@ use super::visit::{Visit, sites};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown};
 use crate::event::Events;
-use crate::exit::{Exit, OutputError};
+use crate::exit::{Exit, OutputError, ThreadError};
 use crate::fetch::Fetcher;
 use crate::job::Job;
 use crate::ledger;
@@ -34,13 +33,13 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
         let visit = Visit::open(site, &settings, false).await?;
         let (events, told) = Events::line(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
-        let dispatch = tokio::spawn(report::dispatch(told, reporters));
+        let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
         let broken = Arc::new(Mutex::new(None));
         let feed =
             Printer { site: Arc::clone(&visit.site), fetcher: Arc::clone(&visit.fetcher), broken: Arc::clone(&broken) };
         let scan = visit.scan(&settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
         let listed = engine::scan(scan, Box::new(feed)).await;
-        let tally = dispatch.await.context("reporting")?;
+        let tally = dispatch.await;
         listed?;
         if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(OutputError::from(error).into());

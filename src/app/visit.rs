@@ -13,8 +13,9 @@ use crate::engine::{self, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
+use crate::hooks::Hooks;
 use crate::job::SiteId;
-use crate::ledger::{self, Ledger, LedgerError};
+use crate::ledger::{self, Ledger};
 use crate::report::escape;
 use crate::sink::{self, Durability, Sink};
 use crate::site::{Site, SiteError};
@@ -113,13 +114,16 @@ impl Visit {
 pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) ledger: Arc<dyn Ledger>,
+    /// The user's commands for what is new in it.
+    pub(super) hooks: Option<Hooks>,
 }
 
 impl Collection {
-    /// Opens the ledger of the collection in `directory`, which `sink` holds.
-    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> Result<Self, LedgerError> {
+    /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
+    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
+        sink.look_for_room()?;
         let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink, ledger: Arc::from(ledger) })
+        Ok(Self { sink, ledger: Arc::from(ledger), hooks: None })
     }
 }
 

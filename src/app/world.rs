@@ -1,5 +1,6 @@
 //! The world as it is at the start: read here, handed to everything else.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct World {
     /// The signals that were ignored when the program started, a bit each from the lowest number on: under
     /// `nohup`, or in the background of a script, they are not to end it.
     pub ignored_signals: u64,
+    /// The variables it was started with.
+    pub environment: Vec<(OsString, OsString)>,
     /// What time it is.
     pub clock: fn() -> Timestamp,
 }
@@ -41,6 +44,7 @@ impl World {
             config_file: folders.map(|folders| folders.config_dir().join("wallhaul").join("config.toml")),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
             ignored_signals: ignored_signals().unwrap_or(0),
+            environment: std::env::vars_os().collect(),
             clock: Timestamp::now,
         }
     }

@@ -9,6 +9,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use url::Url;
 
 use super::{Header, PageRange, Period, Size, WhenHeld};
+use crate::hooks::Written;
 
 /// Everything that can be said about a run; whatever was not said is absent.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -25,6 +26,9 @@ pub struct Options {
     /// What is fetched.
     #[command(flatten)]
     pub choice: Choice,
+    /// What is run.
+    #[command(flatten)]
+    pub hooking: Hooking,
     /// What is told.
     #[command(flatten)]
     pub telling: Telling,
@@ -82,6 +86,24 @@ pub struct Choice {
     /// Make images durable a group at a time, or leave that to the system [default: group]
     #[arg(long, value_name = "WHEN", value_enum, help_heading = "Collection", env = "WALLHAUL_SYNC", hide_env = true)]
     pub sync: Option<SyncWhen>,
+    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
+    #[arg(long, value_name = "SIZE", help_heading = "Collection", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
+    pub min_free_space: Option<Size>,
+}
+
+/// Which commands are run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Hooks")]
+pub struct Hooking {
+    /// Run a command for each saved image, or with `end:` before it once behind a run that saved any; no shell
+    #[arg(long, value_name = "[WHEN:]CMD", env = "WALLHAUL_EXEC", hide_env = true)]
+    pub exec: Vec<Written>,
+    /// How long a command may take before it is ended; 0 for as long as it likes [default: 60s]
+    #[arg(long, value_name = "TIME", env = "WALLHAUL_EXEC_TIMEOUT", hide_env = true)]
+    pub exec_timeout: Option<Period>,
+    /// Let commands have this variable although it looks like a secret
+    #[arg(long, value_name = "NAME", env = "WALLHAUL_EXEC_ENV", hide_env = true)]
+    pub exec_env: Vec<String>,
 }
 
 /// How much is told, and how.
@@ -204,12 +226,13 @@ pub enum RobotsHow {
 impl Options {
     /// What holds when both were said: `said` wins over `below`, option by option.
     pub fn over(said: Self, below: Self) -> Self {
-        let Self { place, claim, paging, choice, telling, network } = said;
+        let Self { place, claim, paging, choice, hooking, telling, network } = said;
         Self {
             place: place.over(below.place),
             claim: Claim { lock: claim.lock.or(below.claim.lock) },
             paging: Paging { pages: paging.pages.or(below.paging.pages) },
             choice: choice.over(below.choice),
+            hooking: hooking.over(below.hooking),
             telling: telling.over(below.telling),
             network: network.over(below.network),
         }
@@ -234,7 +257,7 @@ impl Place {
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = self;
+        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = self;
         Self {
             jobs: jobs.or(below.jobs),
             max_downloads: max_downloads.or(below.max_downloads),
@@ -242,6 +265,18 @@ impl Choice {
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
             sync: sync.or(below.sync),
+            min_free_space: min_free_space.or(below.min_free_space),
+        }
+    }
+}
+
+impl Hooking {
+    fn over(self, below: Self) -> Self {
+        let Self { exec, exec_timeout, exec_env } = self;
+        Self {
+            exec: said_or(exec, below.exec),
+            exec_timeout: exec_timeout.or(below.exec_timeout),
+            exec_env: said_or(exec_env, below.exec_env),
         }
     }
 }

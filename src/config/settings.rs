@@ -7,11 +7,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
-use super::options::{Choice, Claim, ColorWhen, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling};
+use super::options::{
+    Choice, Claim, ColorWhen, Hooking, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling,
+};
 use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
+use crate::hooks::HookSettings;
 use crate::report::{self, Progress, Stderr, When};
-use crate::sink::Durability;
+use crate::sink::{Durability, MinFree};
 use crate::verify::Limits;
 
 /// What a run goes by. No setting is absent but where absence means something.
@@ -23,6 +26,8 @@ pub struct Settings {
     pub lock: WhenHeld,
     /// Whether what is placed is made durable.
     pub durability: Durability,
+    /// What stays free on the collection's disk.
+    pub min_free: MinFree,
     /// Images at a time.
     pub jobs: NonZeroUsize,
     /// Which listing pages; all, where none are said.
@@ -33,6 +38,8 @@ pub struct Settings {
     pub dry_run: bool,
     /// What an image may declare.
     pub limits: Limits,
+    /// The user's commands.
+    pub hooks: HookSettings,
     /// How the run is told.
     pub telling: report::Telling,
     /// A mirror of the site.
@@ -53,8 +60,9 @@ const JOBS: u16 = 8;
 impl Settings {
     /// Answers every option that was not said. `stderr` and `clock` are the world's.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
-        let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, telling, network } = options;
-        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync } = choice;
+        let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, hooking, telling, network } =
+            options;
+        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
@@ -64,11 +72,13 @@ impl Settings {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,
             },
+            min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange { first: None, last: None }),
             max_downloads,
             dry_run: dry_run.unwrap_or(false),
             limits: Limits { max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels) },
+            hooks: hooked(hooking),
             telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
@@ -76,6 +86,13 @@ impl Settings {
             fetch: asked(network, jobs, max_size),
         }
     }
+}
+
+fn hooked(hooking: Hooking) -> HookSettings {
+    let Hooking { exec, exec_timeout, exec_env } = hooking;
+    let limit = exec_timeout.map_or(Duration::from_secs(60), |Period(limit)| limit);
+    let limit = if limit.is_zero() { Duration::MAX } else { limit };
+    HookSettings { commands: exec, limit, shared: exec_env }
 }
 
 fn told(telling: Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
+use super::hooks::Wanted;
 use super::line::{Arrivals, Finished, Kept};
+use super::room::Room;
 use super::{EngineError, Haul, Shutdown};
 use crate::event::{Event, Events};
+use crate::hooks::Picture;
 use crate::job::{ImageName, Job};
 use crate::ledger::{Berth, Intent, Ledger, Origin, Record};
 use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
@@ -28,10 +31,13 @@ pub(super) struct Keeper {
     clock: fn() -> Timestamp,
     events: Events,
     shutdown: Shutdown,
+    room: Room,
+    /// Where the user's commands are run, if there are any.
+    hooks: Option<Wanted>,
 }
 
 impl Keeper {
-    pub(super) fn new(haul: &Haul) -> Self {
+    pub(super) fn new(haul: &Haul, room: Room, hooks: Option<Wanted>) -> Self {
         Self {
             site: Arc::clone(&haul.site),
             ledger: Arc::clone(&haul.ledger),
@@ -39,6 +45,8 @@ impl Keeper {
             clock: haul.clock,
             events: haul.events.clone(),
             shutdown: haul.shutdown.clone(),
+            room,
+            hooks,
         }
     }
 
@@ -50,6 +58,8 @@ impl Keeper {
                 break;
             }
             self.keep(group).await?;
+            // Others may fill the disk as well.
+            self.room.look();
         }
         Ok(())
     }
@@ -73,12 +83,19 @@ impl Keeper {
         }
         let outcomes = self.place(sounds, intents).await?;
         ends.extend(leases.into_iter().zip(outcomes));
-        let records = ends.iter().filter_map(|(lease, outcome)| self.record(lease, outcome, now)).collect();
+        let mut records: Vec<_> = ends.iter().filter_map(|(lease, outcome)| self.record(lease, outcome, now)).collect();
+        let pictures = self.hooks.as_ref().map(|hooks| (hooks, pictures(&ends)));
+        if let Some((hooks, pictures)) = &pictures {
+            records.extend(hooks.due(pictures));
+        }
         self.ledger.record(records).await?;
         for (lease, outcome) in ends {
             let key = lease.job.key.clone();
             lease.settle(Verdict::Settled).await?;
             self.events.emit(Event::ImageFinished { key, outcome }).await;
+        }
+        if let Some((hooks, pictures)) = pictures {
+            hooks.hand_over(pictures).await;
         }
         Ok(())
     }
@@ -145,6 +162,19 @@ impl Keeper {
             Outcome::Known | Outcome::Filtered(_) | Outcome::Interrupted => None,
         }
     }
+}
+
+/// What of a group is new in the collection: a twin's file was there before.
+fn pictures(ends: &[(Lease, Outcome)]) -> Vec<Picture> {
+    let picture = |(lease, outcome): &(Lease, Outcome)| match outcome {
+        Outcome::Saved(Saved { name, content, twin: false }) => {
+            let Job { key, image, worked_out: _ } = &lease.job;
+            let (page, title) = (Some(image.page.to_string()), image.title.clone());
+            Some(Picture { key: key.clone(), name: name.clone(), content: *content, page, title })
+        }
+        Outcome::Saved(_) | Outcome::Known | Outcome::Filtered(_) | Outcome::Failed(_) | Outcome::Interrupted => None,
+    };
+    ends.iter().filter_map(picture).collect()
 }
 
 fn unplaced(address: &Url, name: &ImageName, why: &str) -> Outcome {

@@ -1,9 +1,11 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
+mod hooks;
 mod keeper;
 mod line;
 mod producer;
 mod quota;
+mod room;
 mod shutdown;
 mod worker;
 
@@ -18,8 +20,10 @@ pub use producer::Pages;
 pub use quota::Quota;
 pub use shutdown::Shutdown;
 
+use self::room::Room;
 use crate::event::{Event, Events};
 use crate::fetch::{Fetcher, Retry};
+use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::queue::{Drain, Ends, Feed, QueueError};
 use crate::sink::{Sink, SinkError};
@@ -62,6 +66,8 @@ pub struct Haul {
     pub sink: Arc<dyn Sink>,
     /// What an image may declare.
     pub limits: Limits,
+    /// The user's commands, if there are any.
+    pub hooks: Option<Hooks>,
     /// How many more may be saved.
     pub quota: Quota,
     /// What time it is.
@@ -110,15 +116,25 @@ pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
 /// The first station that broke; the others have ended by then.
 pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
     // First of all: what a killed run had named is known then.
-    recover(&*haul.ledger, &*haul.sink).await?;
+    recover(&haul).await?;
     let (shutdown, events) = (scan.shutdown.clone(), scan.events.clone());
+    let room = Room::new(&haul.sink, &shutdown);
     let mut stations = JoinSet::new();
-    stations.spawn(producer::run(scan, queue.feed));
+    let mut wanted = None;
+    if let Some(hooks) = haul.hooks.clone() {
+        let (of_hooks, line) = hooks::Station::open(&haul, hooks).await?;
+        stations.spawn(station(shutdown.clone(), of_hooks.run()));
+        wanted = Some(line);
+    }
+    stations.spawn(station(shutdown.clone(), producer::run(scan, queue.feed)));
     let (line, arrivals) = line::line();
-    stations.spawn(keeper::Keeper::new(&haul).run(arrivals));
+    stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals)));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
+    let doubts = worker::Doubts::default();
     for _ in 0..jobs.get() {
-        stations.spawn(worker::Worker::new(haul.clone(), Arc::clone(&drain), line.clone()).run());
+        let (drain, line) = (Arc::clone(&drain), line.clone());
+        let worker = worker::Worker::new(haul.clone(), drain, line, doubts.clone(), room.clone());
+        stations.spawn(station(shutdown.clone(), worker.run()));
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
     let hands = line.hands();
@@ -135,13 +151,19 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
                 continue;
             }
         };
-        let Some(ended) = ended.map(joined) else { return ran };
-        if ended.is_err() {
-            // Nothing can be kept any more, so nothing more is asked for.
-            shutdown.abort();
-        }
+        let Some(ended) = ended.map(joined) else { break };
         ran = ran.and(ended);
     }
+    ran.and(room.ended().map_err(EngineError::from))
+}
+
+/// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.
+async fn station(shutdown: Shutdown, work: impl Future<Output = Result<(), EngineError>>) -> Result<(), EngineError> {
+    let ended = work.await;
+    if ended.is_err() {
+        shutdown.abort();
+    }
+    ended
 }
 
 /// Says why a run that somebody ends is not over at once, and what to do where that takes too long.
@@ -155,7 +177,8 @@ fn tell_of_hands(events: &Events, in_hand: usize) {
 }
 
 /// Finishes what an earlier run was about to name when it was killed: no request is made for it.
-async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError> {
+async fn recover(haul: &Haul) -> Result<(), EngineError> {
+    let Haul { ledger, sink, .. } = haul;
     let mut records = Vec::new();
     for unfinished in ledger.unfinished().await? {
         let key = unfinished.key;
@@ -168,6 +191,15 @@ async fn recover(ledger: &dyn Ledger, sink: &dyn Sink) -> Result<(), EngineError
     }
     if records.is_empty() {
         return Ok(());
+    }
+    if let Some(hooks) = &haul.hooks {
+        // Their table may have to be made first.
+        ledger.hooks_waiting().await?;
+        let saved = records.iter().filter_map(|record| match record {
+            Record::Saved { key, name: _ } => Some(key),
+            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,
+        });
+        records.extend(hooks::due(hooks, saved));
     }
     Ok(ledger.record(records).await?)
 }

@@ -11,7 +11,7 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// No new work; images in hand finish.
+    /// No new images; those in hand finish, and the hooks of all are run.
     pub fn stop(&self) {
         self.stopping.cancel();
     }
@@ -22,13 +22,13 @@ impl Shutdown {
         self.interrupted.cancel();
     }
 
-    /// Images in hand are dropped; their parts stay.
+    /// Images in hand are dropped; their parts stay. Hooks in hand are ended.
     pub fn abort(&self) {
         self.stopping.cancel();
         self.aborting.cancel();
     }
 
-    /// Whether new work may still begin.
+    /// Whether no new image may begin.
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
     }
@@ -38,7 +38,7 @@ impl Shutdown {
         self.aborting.is_cancelled()
     }
 
-    /// Returns when no new work may begin. Cancel-safe.
+    /// Returns when no new image may begin. Cancel-safe.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;
     }
@@ -46,6 +46,24 @@ impl Shutdown {
     /// Returns when somebody asks for the end. Cancel-safe.
     pub async fn interrupted(&self) {
         self.interrupted.cancelled().await;
+    }
+
+    /// Whether no work of any kind may begin.
+    pub fn is_leaving(&self) -> bool {
+        self.interrupted.is_cancelled() || self.is_aborting()
+    }
+
+    /// Returns when no work of any kind may begin. Cancel-safe.
+    pub async fn leaving(&self) {
+        tokio::select! {
+            () = self.interrupted() => {}
+            () = self.aborting() => {}
+        }
+    }
+
+    /// What ends the hooks in hand.
+    pub(super) fn cut_off(&self) -> &CancellationToken {
+        &self.aborting
     }
 
     /// Returns when images in hand are to be dropped. Cancel-safe.

@@ -1,18 +1,20 @@
 //! A worker: takes a job, finds the original, streams it into a part, and hands what is sound to the keeper.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use url::Url;
 
 use super::line::{Finished, Kept, Line};
+use super::room::Room;
 use super::{EngineError, Haul};
 use crate::event::Event;
 use crate::fetch::{Body, FetchError};
 use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{Failure, Outcome, Stage, Why};
-use crate::part::{Note, Part};
+use crate::outcome::{Content, Failure, Outcome, Stage, Why};
+use crate::part::{Note, Part, Parts};
 use crate::queue::{Drain, Lease, Verdict};
 use crate::sink::SinkError;
 use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
@@ -21,14 +23,28 @@ pub(super) struct Worker {
     haul: Haul,
     drain: Arc<dyn Drain>,
     line: Line,
+    doubts: Doubts,
+    room: Room,
+}
+
+/// The images whose bytes were bad once, shared by all workers. Each gets one more try, for it may have been the
+/// transfer.
+#[derive(Clone, Default)]
+pub(super) struct Doubts(Arc<Mutex<HashSet<ImageKey>>>);
+
+impl Doubts {
+    /// Whether an image's bytes are bad for the first time.
+    fn is_first(&self, key: &ImageKey) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone())
+    }
 }
 
 /// Progress is told no more often than it can be seen.
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
 impl Worker {
-    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line) -> Self {
-        Self { haul, drain, line }
+    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line, doubts: Doubts, room: Room) -> Self {
+        Self { haul, drain, line, doubts, room }
     }
 
     /// Works until there is nothing more to do, or nothing more may begin.
@@ -80,10 +96,10 @@ impl Worker {
             Err(miss) => miss,
         };
         self.haul.quota.give_back();
-        if let Some(broken) = miss.breaks_the_run() {
+        if let Some(broken) = miss.breaks_the_run(self.haul.sink.parts()) {
             return Err(broken.into());
         }
-        match self.pause(lease.attempt, &miss) {
+        match self.pause(&lease, &miss) {
             Some(_) if self.haul.shutdown.is_stopping() => {
                 self.leave(lease).await;
                 Ok(())
@@ -109,12 +125,14 @@ impl Worker {
         Ok(())
     }
 
-    /// How long until another try is worth it; a bad image gets one more, for it may have been the transfer.
-    fn pause(&self, attempt: u32, miss: &Miss) -> Option<Duration> {
+    /// How long until another try is worth it.
+    fn pause(&self, lease: &Lease, miss: &Miss) -> Option<Duration> {
+        let attempt = lease.attempt;
         match &miss.cause {
             Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
-            Cause::Flaw(flaw) if flaw.is_not_an_image() || attempt > 1 => None,
+            Cause::Flaw(flaw) if flaw.is_not_an_image() || !self.doubts.is_first(&lease.job.key) => None,
             Cause::Flaw(_) => self.haul.retry.own(attempt),
+            Cause::Write(error) if SinkError::passes(error) => self.haul.retry.own(attempt),
             Cause::Rewrite(_) | Cause::Write(_) => None,
         }
     }
@@ -150,7 +168,7 @@ impl Worker {
         let (mut part, mut left) = self.begin(key, address)?;
         if let Some(note) = left.take_if(|note| note.length == part.have()) {
             // A run was killed between the last byte and the name: nothing needs to be asked for.
-            if let Ok(sound) = judge(part, Some(note.length)) {
+            if let Ok(sound) = self.judge(part, Some(note.length)) {
                 return Ok((sound, Served { etag: Some(note.etag), last_modified: None }));
             }
             (part, left) = self.begin(key, address)?;
@@ -160,6 +178,7 @@ impl Worker {
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
+            self.room.take(chunk.len());
             if let Some(flaw) = part.watch().flaw().cloned() {
                 // Nobody may go on with what is wrong.
                 part.restart()?;
@@ -176,7 +195,18 @@ impl Worker {
         self.progressed(key, part.have(), Some(part.have()));
         let served =
             Served { etag: body.etag().map(str::to_owned), last_modified: body.last_modified().map(str::to_owned) };
-        Ok((judge(part, body.length())?, served))
+        Ok((self.judge(part, body.length())?, served))
+    }
+
+    /// Judges the bytes, and whether they are an original's.
+    fn judge(&self, part: Part<Inspector>, want: Option<u64>) -> Result<Sound, Cause> {
+        let sound = examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))?;
+        let (min_width, min_height) = self.haul.site.min_size();
+        let Content { width, height, .. } = *sound.content();
+        if width < min_width || height < min_height {
+            return Err(Cause::Flaw(Flaw::TooSmall { width, height, min_width, min_height }));
+        }
+        Ok(sound)
     }
 
     fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
@@ -207,10 +237,6 @@ impl Worker {
 struct Served {
     etag: Option<String>,
     last_modified: Option<String>,
-}
-
-fn judge(part: Part<Inspector>, want: Option<u64>) -> Result<Sound, Cause> {
-    examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))
 }
 
 /// What would have to hold for a later run to go on with the part; `None` where that would not be safe.
@@ -263,9 +289,9 @@ impl Miss {
         Self { address: address.clone(), cause }
     }
 
-    fn breaks_the_run(&self) -> Option<SinkError> {
+    fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
         match &self.cause {
-            Cause::Write(error) => SinkError::of_part(error),
+            Cause::Write(error) => SinkError::of_part(parts, error),
             Cause::Rewrite(_) | Cause::Fetch(_) | Cause::Flaw(_) => None,
         }
     }

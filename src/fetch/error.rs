@@ -155,7 +155,7 @@ pub enum FetchError {
         reason: String,
     },
     /// The answer is packed in a way nobody asked for.
-    #[error("`{host}` sent it encoded as `{coding}`, which was not asked for")]
+    #[error("`{host}` sent it encoded, which was not asked for, as `{coding}`")]
     Encoded {
         /// The host.
         host: String,

@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::rules::{self, Book, Entry, File, FileId, Noted};
-use super::{Berth, Filed, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats, Unfinished};
+use super::{
+    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats,
+    Unfinished,
+};
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::outcome::Content;
 
@@ -83,6 +86,28 @@ impl Ledger for Memory {
         Ok(())
     }
 
+    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
+        let mut rows = self.rows();
+        let Rows { images, hooks, .. } = &mut *rows;
+        let is_saved = |key: &ImageKey| images.get(key).is_some_and(|image| image.entry.state == State::Saved);
+        hooks.retain(|of, _| of.as_ref().is_none_or(is_saved));
+        let end = hooks.get(&None).map(|hook| hook.failed);
+        Ok(HooksWaiting { images: hooks.keys().flatten().count() as u64, end })
+    }
+
+    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError> {
+        let rows = self.rows();
+        let waiting = |(of, hook): (&Option<ImageKey>, &Hook)| {
+            let key = of.as_ref()?;
+            let image = rows.images.get(key).filter(|image| image.entry.state == State::Saved)?;
+            Some(ImageWaiting { number: hook.number, failed: hook.failed, image: image.row(key, &rows) })
+        };
+        let mut images: Vec<_> = rows.hooks.iter().filter_map(waiting).filter(|image| image.number < below).collect();
+        images.sort_by_key(|image| std::cmp::Reverse(image.number));
+        images.truncate(limit);
+        Ok(images)
+    }
+
     fn stats(&self) -> Result<Stats, LedgerError> {
         let rows = self.rows();
         let count = |state| rows.images.values().filter(|image| image.entry.state == state).count() as u64;
@@ -114,6 +139,8 @@ struct Rows {
     names: HashMap<String, FileId>,
     /// Of the files that were adopted.
     stems: BTreeSet<(Stem, FileId)>,
+    /// By image; by none for the end of a run.
+    hooks: HashMap<Option<ImageKey>, Hook>,
     written: i64,
 }
 
@@ -122,6 +149,13 @@ struct Rows {
 struct Image {
     number: i64,
     entry: Entry,
+}
+
+/// What waits for the user's commands, in the order of writing.
+#[derive(Debug)]
+struct Hook {
+    number: i64,
+    failed: u32,
 }
 
 #[derive(Debug)]
@@ -273,6 +307,15 @@ impl Book for Rows {
 
     fn in_use(&mut self, id: FileId) -> Result<bool, Infallible> {
         Ok(self.images.values().any(|image| image.entry.file == Some(id)))
+    }
+
+    fn write_hooks(&mut self, of: Option<&ImageKey>, failed: Option<u32>) -> Result<(), Infallible> {
+        let (of, number) = (of.cloned(), self.next());
+        match failed {
+            Some(failed) => self.hooks.entry(of).or_insert(Hook { number, failed }).failed = failed,
+            None => drop(self.hooks.remove(&of)),
+        }
+        Ok(())
     }
 
     fn drop_file(&mut self, id: FileId) -> Result<(), Infallible> {

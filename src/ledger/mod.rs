@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod contract;
+mod error;
 mod memory;
 mod rules;
 mod sqlite;
@@ -13,8 +14,9 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
-use thiserror::Error;
 use url::Url;
+
+pub use error::LedgerError;
 
 use crate::job::{ImageKey, ImageName, SiteId, Stem};
 use crate::outcome::{Content, Failure};
@@ -87,6 +89,21 @@ pub trait Ledger: Send + Sync {
     ///
     /// When the ledger cannot be written; nothing of them is then written down.
     async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError>;
+
+    /// What hooks wait to be run. Asked for first of all where there are hooks: without any, nothing is ever written
+    /// down about them.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read, or not be made ready for them.
+    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError>;
+
+    /// The images whose hooks wait, at most `limit` of them below this number, the highest first. Numbers only grow.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError>;
 
     /// The ledger in figures. Blocks while it reads.
     ///
@@ -180,6 +197,33 @@ pub enum Record {
         /// For one that is gone: when to ask again.
         until: Option<Timestamp>,
     },
+    /// The user's commands wait to be run, or are done with.
+    Hooks {
+        /// For this image, or for the end of the run.
+        of: Option<ImageKey>,
+        /// How often they have failed; nothing once they are done with.
+        failed: Option<u32>,
+    },
+}
+
+/// What waits for the user's commands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HooksWaiting {
+    /// Images.
+    pub images: u64,
+    /// The end of a run; how often its commands have failed.
+    pub end: Option<u32>,
+}
+
+/// An image that waits for the user's commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageWaiting {
+    /// Its number among those that wait.
+    pub number: i64,
+    /// How often its commands have failed.
+    pub failed: u32,
+    /// The image.
+    pub image: Row,
 }
 
 /// A promise of a name that no end was written down for.
@@ -300,62 +344,8 @@ pub struct Stats {
     pub last: Option<Timestamp>,
 }
 
-/// Why a ledger does not work.
-#[derive(Debug, Error)]
-pub enum LedgerError {
-    /// Something else has the ledger's name.
-    #[error("`{}` is not a ledger ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
-    Foreign {
-        /// Its path.
-        path: PathBuf,
-        /// What it is instead.
-        reason: String,
-    },
-    /// What was written down cannot be read any more.
-    #[error("the ledger `{}` is damaged ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
-    Damaged {
-        /// Its path.
-        path: PathBuf,
-        /// What was found.
-        reason: String,
-    },
-    /// A later version of the program wrote it.
-    #[error("the ledger `{}` has schema {found}, this build knows {known}: use a newer wallhaul", path.display())]
-    Newer {
-        /// Its path.
-        path: PathBuf,
-        /// Its schema.
-        found: i32,
-        /// The newest schema of this build.
-        known: i32,
-    },
-    /// Another program holds it.
-    #[error("the ledger `{}` is held by another program: end it or wait for it, and run again", path.display())]
-    Locked {
-        /// Its path.
-        path: PathBuf,
-    },
-    /// The disk or the file system does not let it be read or written.
-    #[error(
-        "the ledger `{}` cannot be read or written ({reason}): make room, give permission, \
-         or keep the collection on another disk",
-        path.display()
-    )]
-    Storage {
-        /// Its path.
-        path: PathBuf,
-        /// What the system said.
-        reason: String,
-    },
-    /// Its thread ended before its work did.
-    #[error("the ledger `{}` closed before its time: run again", path.display())]
-    Closed {
-        /// Its path.
-        path: PathBuf,
-    },
-}
-
-/// Opens the ledger in `directory`, making it where there is none. `durable` says that what was written down
+/// Opens the ledger in `directory`, making it where there is none; one of an older schema is brought up to date, and
+/// kept beside it. `durable` says that what was written down
 /// outlasts a power cut; without it only the ledger itself does. Closed, whole and in one file, when dropped.
 ///
 /// # Errors
@@ -371,7 +361,7 @@ pub fn open(directory: &Path, durable: bool) -> Result<Box<dyn Ledger>, LedgerEr
 ///
 /// # Errors
 ///
-/// When it cannot be read, is no ledger, or is of a newer schema.
+/// When it cannot be read, is no ledger, or is of another schema.
 pub fn open_to_read(directory: &Path) -> Result<Option<Box<dyn Ledger>>, LedgerError> {
     let ledger = sqlite::Sqlite::open_to_read(directory)?;
     Ok(ledger.map(|ledger| Box::new(ledger) as Box<dyn Ledger>))

@@ -40,6 +40,8 @@ pub(super) trait Book {
     fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> Result<(), Self::Error>;
     /// Whether any image lies in the file.
     fn in_use(&mut self, id: FileId) -> Result<bool, Self::Error>;
+    /// Says that hooks wait for the image, or for the end of a run, and how often they failed, or strikes that out.
+    fn write_hooks(&mut self, of: Option<&ImageKey>, failed: Option<u32>) -> Result<(), Self::Error>;
     /// Strikes out a file that no image lies in.
     fn drop_file(&mut self, id: FileId) -> Result<(), Self::Error>;
 }
@@ -198,6 +200,7 @@ pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B:
                 };
                 book.write_image(&key, entry)?;
             }
+            Record::Hooks { of, failed } => book.write_hooks(of.as_ref(), failed)?,
         }
     }
     Ok(())

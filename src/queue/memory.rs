@@ -1,12 +1,13 @@
 //! A bounded queue in memory, for a run that is producer and workers in one.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::num::NonZeroUsize;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tokio::sync::{self, Notify, mpsc};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::{Drain, Ends, Feed, Lease, Loan, QueueError, Verdict};
@@ -14,111 +15,151 @@ use crate::job::Job;
 
 /// Opens a queue for at most `capacity` fresh jobs, and as many that wait for another try.
 pub(super) fn open(capacity: NonZeroUsize) -> Ends {
-    let (sender, receiver) = mpsc::channel(capacity.get());
-    let returns = Arc::new(Returns::default());
-    let drain = Out { fresh: sync::Mutex::new(receiver), returns, waiting_at_most: capacity.get() };
-    Ends { feed: Box::new(In(sender)), drain: Box::new(drain) }
+    let hall = Arc::new(Hall {
+        room: Semaphore::new(capacity.get()),
+        standing: Mutex::default(),
+        changed: Notify::new(),
+        waiting_at_most: capacity.get(),
+    });
+    Ends { feed: Box::new(In(Arc::clone(&hall))), drain: Box::new(Out(hall)) }
 }
 
-struct In(mpsc::Sender<Job>);
-
-#[async_trait]
-impl Feed for In {
-    async fn push(&self, job: Job) -> Result<(), QueueError> {
-        self.0.send(job).await.map_err(|_| QueueError::Closed)
-    }
-}
-
-struct Out {
-    /// Whoever holds this is the one worker that waits; the others stand in line behind it.
-    fresh: sync::Mutex<mpsc::Receiver<Job>>,
-    returns: Arc<Returns>,
+/// Where the jobs are, under one lock that is held for a moment: workers that stood in line for a lock would wake
+/// one another for each job.
+struct Hall {
+    /// Places for fresh jobs.
+    room: Semaphore,
+    standing: Mutex<Standing>,
+    /// Told when there is a job to be taken, or there will never be one again.
+    changed: Notify,
     /// While more than this wait for another try no fresh job is taken, so that the waiting stay bounded too.
     waiting_at_most: usize,
 }
 
-#[async_trait]
-impl Drain for Out {
-    async fn next(&self) -> Result<Option<Lease>, QueueError> {
-        let mut fresh = self.fresh.lock().await;
-        loop {
-            let (due, waiting) = {
-                let mut outstanding = self.returns.lock();
-                if let Some((job, attempt)) = outstanding.take_due(Instant::now()) {
-                    return Ok(Some(self.lend(&mut outstanding, job, attempt)));
-                }
-                if fresh.is_closed() && fresh.is_empty() && outstanding.nothing_returns() {
-                    return Ok(None);
-                }
-                (outstanding.next_due(), outstanding.waiting.len())
-            };
-            // Most often a job is there, and nothing needs to be waited for.
-            if waiting < self.waiting_at_most
-                && let Ok(job) = fresh.try_recv()
-            {
-                return Ok(Some(self.lend(&mut self.returns.lock(), job, 1)));
-            }
-            tokio::select! {
-                biased;
-                () = self.returns.changed.notified() => {}
-                job = fresh.recv(), if waiting < self.waiting_at_most && !(fresh.is_closed() && fresh.is_empty()) => {
-                    if let Some(job) = job {
-                        return Ok(Some(self.lend(&mut self.returns.lock(), job, 1)));
-                    }
-                }
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
-            }
-        }
-    }
-}
-
-impl Out {
-    fn lend(&self, outstanding: &mut Outstanding, job: Job, attempt: u32) -> Lease {
-        outstanding.lent += 1;
-        Lease::new(job, attempt, Lent(Arc::clone(&self.returns)))
-    }
-}
-
-/// What is on loan and what waits for another try: the queue ends only when there is neither.
 #[derive(Default)]
-struct Returns {
-    outstanding: Mutex<Outstanding>,
-    /// Told when a job came back, or the last one on loan came to its end.
-    changed: Notify,
-}
-
-impl Returns {
-    fn lock(&self) -> MutexGuard<'_, Outstanding> {
-        // Nothing that holds it can panic half way.
-        self.outstanding.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn end(&self, again: Option<(Job, u32, Instant)>) {
-        let mut outstanding = self.lock();
-        outstanding.lent -= 1;
-        let came_back = again.is_some();
-        if let Some((job, attempt, due)) = again {
-            outstanding.count += 1;
-            let count = outstanding.count;
-            outstanding.waiting.push(Reverse(Waiting { due, count, job, attempt }));
-        }
-        if came_back || outstanding.lent == 0 {
-            self.changed.notify_one();
-        }
-    }
-}
-
-#[derive(Default)]
-struct Outstanding {
+struct Standing {
+    fresh: VecDeque<Job>,
+    /// Whether there will be no more fresh ones.
+    closed: bool,
     lent: usize,
     waiting: BinaryHeap<Reverse<Waiting>>,
     /// How many ever came back: tells those due at one moment apart.
     count: u64,
 }
 
-impl Outstanding {
-    fn take_due(&mut self, now: Instant) -> Option<(Job, u32)> {
-        if self.next_due()? > now {
+struct In(Arc<Hall>);
+
+#[async_trait]
+impl Feed for In {
+    async fn push(&self, job: Job) -> Result<(), QueueError> {
+        // Given back when the job is taken.
+        self.0.room.acquire().await.map_err(|_closed| QueueError::Closed)?.forget();
+        self.0.standing().fresh.push_back(job);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Drop for In {
+    fn drop(&mut self) {
+        self.0.standing().closed = true;
+        self.0.changed.notify_waiters();
+    }
+}
+
+struct Out(Arc<Hall>);
+
+#[async_trait]
+impl Drain for Out {
+    async fn next(&self) -> Result<Option<Lease>, QueueError> {
+        loop {
+            // Most often a job is there, and nothing needs to be waited for.
+            if let Next::Now(next) = self.take() {
+                return Ok(next);
+            }
+            let mut changed = pin!(self.0.changed.notified());
+            // What changes from here on is not missed.
+            changed.as_mut().enable();
+            let due = match self.take() {
+                Next::Now(next) => return Ok(next),
+                Next::At(due) => due,
+            };
+            // Both are cancel-safe; a wake-up that was lost on one who left goes to another.
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
+            }
+        }
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.0.room.close();
+    }
+}
+
+/// What there is for a worker.
+#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most often it is the job")]
+enum Next {
+    /// A job, or the end.
+    Now(Option<Lease>),
+    /// Nothing before this moment, or before something changes.
+    At(Option<Instant>),
+}
+
+impl Out {
+    fn take(&self) -> Next {
+        let mut standing = self.0.standing();
+        if let Some((job, attempt)) = standing.take_due(Instant::now) {
+            if standing.waiting.len() + 1 == self.0.waiting_at_most && !standing.fresh.is_empty() {
+                // Fresh ones may be taken again.
+                self.0.changed.notify_one();
+            }
+            return Next::Now(Some(self.lend(standing, job, attempt)));
+        }
+        if standing.waiting.len() < self.0.waiting_at_most
+            && let Some(job) = standing.fresh.pop_front()
+        {
+            self.0.room.add_permits(1);
+            return Next::Now(Some(self.lend(standing, job, 1)));
+        }
+        if standing.is_over() { Next::Now(None) } else { Next::At(standing.next_due()) }
+    }
+
+    fn lend(&self, mut standing: MutexGuard<'_, Standing>, job: Job, attempt: u32) -> Lease {
+        standing.lent += 1;
+        Lease::new(job, attempt, Lent(Arc::clone(&self.0)))
+    }
+}
+
+impl Hall {
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        // Nothing that holds it can panic half way.
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, again: Option<(Job, u32, Instant)>) {
+        let mut standing = self.standing();
+        standing.lent -= 1;
+        let came_back = again.is_some();
+        if let Some((job, attempt, due)) = again {
+            standing.count += 1;
+            let count = standing.count;
+            standing.waiting.push(Reverse(Waiting { due, count, job, attempt }));
+        }
+        if standing.is_over() {
+            self.changed.notify_waiters();
+        } else if came_back {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Standing {
+    /// Takes the job whose time has come. The clock is looked at only where one waits.
+    fn take_due(&mut self, now: impl FnOnce() -> Instant) -> Option<(Job, u32)> {
+        if self.next_due()? > now() {
             return None;
         }
         self.waiting.pop().map(|Reverse(waiting)| (waiting.job, waiting.attempt))
@@ -128,8 +169,9 @@ impl Outstanding {
         self.waiting.peek().map(|Reverse(waiting)| waiting.due)
     }
 
-    fn nothing_returns(&self) -> bool {
-        self.lent == 0 && self.waiting.is_empty()
+    /// The queue ends only when nothing is on loan and nothing waits for another try.
+    fn is_over(&self) -> bool {
+        self.closed && self.fresh.is_empty() && self.lent == 0 && self.waiting.is_empty()
     }
 }
 
@@ -160,7 +202,7 @@ impl PartialEq for Waiting {
 
 impl Eq for Waiting {}
 
-struct Lent(Arc<Returns>);
+struct Lent(Arc<Hall>);
 
 #[async_trait]
 impl Loan for Lent {
@@ -285,7 +327,38 @@ mod tests {
         assert_eq!(drain.next().await.unwrap().unwrap().job, job(0));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn fresh_jobs_are_held_back_while_too_many_wait_for_another_try() {
+        let Ends { feed, drain } = ends(1);
+        let drain: Arc<dyn Drain> = Arc::from(drain);
+        feed.push(job(0)).await.unwrap();
+        let lease = drain.next().await.unwrap().unwrap();
+        lease.settle(Verdict::Again { after: Duration::from_secs(5) }).await.unwrap();
+        feed.push(job(1)).await.unwrap();
+        let workers = [(); 2].map(|()| {
+            let drain = Arc::clone(&drain);
+            tokio::spawn(async move { drain.next().await.unwrap().unwrap() })
+        });
+        let mut taken = Vec::new();
+        let start = Instant::now();
+        for worker in workers {
+            taken.push(worker.await.unwrap());
+        }
+        assert!(start.elapsed() >= Duration::from_secs(5));
+        let took = |number| taken.iter().any(|lease| lease.job == job(number));
+        assert!(took(0) && took(1), "the second worker is told that it may go on");
+    }
+
     #[tokio::test]
+    async fn a_producer_whose_workers_are_gone_is_told() {
+        let Ends { feed, drain } = ends(1);
+        feed.push(job(0)).await.unwrap();
+        let waits = feed.push(job(1));
+        drop(drain);
+        assert!(matches!(waits.await, Err(QueueError::Closed)));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_hundred_thousand_jobs_reach_four_hundred_workers_once_each() {
         let Ends { feed, drain } = ends(1600);
         let drain: Arc<dyn Drain> = Arc::from(drain);

@@ -28,21 +28,32 @@ const GATHERING: Duration = Duration::from_millis(2);
 /// have a thread and a clock of their own, and signals and downloads are served meanwhile. A reporter that
 /// fails is let go of and named in [`Tally::silenced`].
 ///
+/// # Errors
+///
+/// When the system lets no further thread begin.
+///
 /// # Panics
 ///
 /// When a reporter does.
-pub async fn dispatch(events: mpsc::Receiver<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
+pub fn dispatch(
+    events: mpsc::Receiver<Event>,
+    reporters: Vec<Box<dyn Reporter>>,
+) -> io::Result<impl Future<Output = Tally>> {
     let (done, tally) = oneshot::channel();
-    let thread = thread::spawn(move || {
+    let thread = thread::Builder::new().name("reports".to_owned()).spawn(move || {
         let clock = Builder::new_current_thread().enable_time().build();
         let clock = clock.expect("a runtime with a clock and nothing else asks nothing of the system");
         // Nobody waits for the counts of a run that was aborted.
         let _ = done.send(clock.block_on(async { Desk::new(reporters).serve(events).await }));
-    });
-    match tally.await {
-        Ok(tally) => tally,
-        Err(_sender_dropped) => resume_unwind(thread.join().expect_err("a thread that ends well has sent its counts")),
-    }
+    })?;
+    Ok(async move {
+        match tally.await {
+            Ok(tally) => tally,
+            Err(_sender_dropped) => {
+                resume_unwind(thread.join().expect_err("a thread that ends well has sent its counts"))
+            }
+        }
+    })
 }
 
 /// Where events come in and the counts are kept.
@@ -135,7 +146,7 @@ mod tests {
 
     async fn tell_all(events: Vec<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
         let (line, reading) = Events::line(true);
-        let dispatched = tokio::spawn(dispatch(reading, reporters));
+        let dispatched = tokio::spawn(dispatch(reading, reporters).unwrap());
         for event in events {
             line.emit(event).await;
         }

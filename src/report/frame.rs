@@ -70,6 +70,8 @@ impl Frame {
             | Event::PageRead { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
+            | Event::HookFinished { .. }
+            | Event::HooksLeft { .. }
             | Event::Noted { .. }
             | Event::Warned { .. } => {}
         }

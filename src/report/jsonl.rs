@@ -48,16 +48,20 @@ impl Reporter for JsonLines {
         true
     }
 
-    /// What may be lost on its way is no record of what happened, and is left out.
+    /// What may be lost on its way is no record of what happened, and is left out; so is what the last line says.
     fn told(&mut self, event: &Event) -> io::Result<()> {
         match event {
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => Ok(()),
+            Event::FetchStarted { .. }
+            | Event::FetchProgressed { .. }
+            | Event::HooksLeft { .. }
+            | Event::Noted { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
             | Event::FetchRetried { .. }
             | Event::ImageFinished { .. }
+            | Event::HookFinished { .. }
             | Event::Warned { .. } => self.line(event),
         }
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::figures::{self, of, size, time};
 use super::terminal::{Hue, paint, quote};
 use crate::event::Event;
-use crate::job::ImageKey;
+use crate::job::{ImageKey, ImageName};
 use crate::outcome::{Failure, Outcome, Saved, Why};
 
 /// How much is told in lines; each step tells what the one before tells, and more.
@@ -35,17 +35,18 @@ pub(super) fn line(event: &Event, detail: Detail, coloured: bool) -> Option<Stri
     Some(format!("{} {text}", paint(word, hue, coloured)))
 }
 
-/// The least detail at which `event` is told; none for what only moves a bar.
+/// The least detail at which `event` is told; none for what only moves a bar, or is told in the summary.
 fn told_from(event: &Event) -> Option<Detail> {
     Some(match event {
-        Event::ListingFailed { .. } => Detail::Errors,
+        Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
         Event::Warned { .. } => Detail::Trouble,
+        Event::HookFinished { cause: None, .. } => Detail::Events,
         Event::Noted { .. } => Detail::Watched,
         Event::RunStarted { .. } | Event::PageRead { .. } | Event::ListingEnded { .. } | Event::FetchRetried { .. } => {
             Detail::Events
         }
         Event::FetchStarted { .. } => Detail::Everything,
-        Event::FetchProgressed { .. } => return None,
+        Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
             Outcome::Failed(_) => Detail::Errors,
             Outcome::Filtered(Why::DryRun) => Detail::Trouble,
@@ -87,6 +88,25 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             format!("{} in {}: try {attempt} failed: {}", address(key), time(*wait), quote(cause)),
         ),
         Event::ImageFinished { key, outcome } => finished(key, outcome),
+        Event::HookFinished { command, name, cause, again, output, took } => {
+            let mut text = format!("{} for {}", quote(command), about(name.as_ref()));
+            match cause {
+                Some(cause) => {
+                    let next = if *again { "tried again by the next run" } else { "not tried again" };
+                    let _ = write!(text, ": {} ({next})", quote(cause));
+                }
+                None => {
+                    let _ = write!(text, " in {}", time(*took));
+                }
+            }
+            if !output.trim().is_empty() {
+                let _ = write!(text, "; it said: {}", last(output.trim()));
+            }
+            let failed = cause.is_some();
+            (if failed { Hue::Red } else { Hue::Plain }, if failed { "hook failed" } else { "hook" }, text)
+        }
+        // A number of the summary.
+        Event::HooksLeft { number } => (Hue::Yellow, "left", format!("{number} hooks for the next run")),
         Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
         Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
     }
@@ -107,6 +127,21 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
         }
         Outcome::Failed(failure) => (Hue::Red, "failed", failed(failure)),
         Outcome::Interrupted => (Hue::Yellow, "left", format!("{} for the next run", address(key))),
+    }
+}
+
+fn about(name: Option<&ImageName>) -> String {
+    name.map_or_else(|| "the end of the run".to_owned(), |name| quote(&name.to_string()).into_owned())
+}
+
+/// How much of what a command wrote is told in its line.
+const WORDS_TOLD: usize = 400;
+
+/// The last of what a command wrote.
+fn last(output: &str) -> Cow<'_, str> {
+    match output.char_indices().nth_back(WORDS_TOLD - 1) {
+        None | Some((0, _)) => quote(output),
+        Some((from, _)) => Cow::Owned(format!("...{}", quote(&output[from..]))),
     }
 }
 

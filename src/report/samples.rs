@@ -106,6 +106,17 @@ pub(super) fn failed(name: &str, cause: &str, tries: u32) -> Event {
     finished(name, Outcome::Failed(failure))
 }
 
+pub(super) fn hook(name: Option<&str>, cause: Option<&str>, again: bool, output: &str) -> Event {
+    Event::HookFinished {
+        command: "feh --bg-fill".to_owned(),
+        name: name.map(ImageName::from_written),
+        cause: cause.map(str::to_owned),
+        again,
+        output: output.to_owned(),
+        took: Duration::from_millis(40),
+    }
+}
+
 /// A run in which each kind of event happens; three images are left at its end.
 pub(super) fn eventful_run() -> Vec<Event> {
     vec![
@@ -140,6 +151,10 @@ pub(super) fn eventful_run() -> Vec<Event> {
             cause: "connection reset".to_owned(),
         },
         Event::ListingEnded { pages: 2, because: "page 3 could not be read".to_owned() },
+        hook(Some("2018-03-29-Mountains.png"), None, false, "as wished\n"),
+        hook(Some("2018-03-28-Moor.png"), Some("exit status 3"), true, "cannot open display\n"),
+        hook(None, Some("ended by signal 11"), false, ""),
+        Event::HooksLeft { number: 2 },
     ]
 }
 
@@ -167,6 +182,7 @@ pub(super) fn hostile_run() -> Vec<Event> {
         Event::Warned { message: HOSTILE.to_owned() },
         Event::ListingFailed { page: Url::parse("https://demo.invalid/").unwrap(), cause: HOSTILE.to_owned() },
         Event::ListingEnded { pages: 1, because: HOSTILE.to_owned() },
+        hook(Some(HOSTILE), Some(HOSTILE), true, &HOSTILE.repeat(100)),
         started(HOSTILE),
     ]
 }

@@ -60,6 +60,12 @@ pub struct Tally {
     pub interrupted: usize,
     /// Tries that failed and were followed by another.
     pub retries: usize,
+    /// Commands of the user's that succeeded.
+    pub hooks_done: usize,
+    /// Commands of the user's that did not.
+    pub hooks_failed: usize,
+    /// Images whose commands wait for the next run, and the end of a run.
+    pub hooks_left: u64,
     /// Warnings.
     pub warnings: usize,
     /// Reporters that could not tell any more.
@@ -123,6 +129,9 @@ impl Tally {
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
             Event::ImageFinished { key: _, outcome } => self.finish(outcome),
+            Event::HookFinished { cause: None, .. } => self.hooks_done += 1,
+            Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
+            Event::HooksLeft { number } => self.hooks_left = *number,
             Event::Warned { message: _ } => self.warnings += 1,
         }
     }
@@ -184,7 +193,7 @@ impl Tally {
     pub fn is_news(&self) -> bool {
         let news = self.saved + self.filtered;
         let trouble = self.failed + self.interrupted + self.left() + self.warnings;
-        news + trouble > 0 || self.listing_failed.is_some()
+        news + trouble + self.hooks_failed > 0 || self.hooks_left > 0 || self.listing_failed.is_some()
     }
 
     /// The summary: what the run came to, where the collection lies, and why so many failed if many did.
@@ -214,8 +223,21 @@ impl Tally {
         if self.listing_failed.is_some() {
             text.push_str("; the listing was not read to its end");
         }
+        self.add_hooks(&mut text, coloured);
         text.push('\n');
         text
+    }
+
+    /// What became of the user's commands, where that is worth a word.
+    fn add_hooks(&self, text: &mut String, coloured: bool) {
+        if self.hooks_failed > 0 {
+            let _ =
+                write!(text, "; {} {}", of(self.hooks_failed, "hook", "hooks"), paint("failed", Hue::Red, coloured));
+        }
+        if self.hooks_left > 0 {
+            let left = of(usize::try_from(self.hooks_left).unwrap_or(usize::MAX), "hook", "hooks");
+            let _ = write!(text, "; {left} {}", paint("left for the next run", Hue::Yellow, coloured));
+        }
     }
 
     /// How the images ended; what there is none of is not said.

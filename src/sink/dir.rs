@@ -4,23 +4,33 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::task::spawn_blocking;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Durability, Holder, Placed, Sink, SinkError, rejected};
+use super::room::Room;
+use super::{Durability, Holder, MinFree, Placed, Sink, SinkError, rejected};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
-use crate::part::Parts;
+use crate::part::{self, Parts};
 use crate::verify::Sound;
 
 /// The folder of everything that is no image.
 pub(super) const OURS: &str = ".wallhaul";
 
+/// One group being named, and whoever asks something beside it.
+const TASKS: usize = 4;
+
+/// A piece of work for the thread that has the images.
+type Task = Box<dyn FnOnce(&Shelf) + Send>;
+
 pub(super) struct Dir {
     shelf: Arc<Shelf>,
+    tasks: mpsc::Sender<Task>,
     parts: Parts,
+    room: Room,
     /// The kernel frees it when this process ends, however it ends.
     _lock: File,
 }
@@ -29,19 +39,54 @@ impl Dir {
     pub(super) fn open(
         directory: &Path,
         durability: Durability,
+        least: MinFree,
         boot: &str,
         now: Timestamp,
     ) -> Result<Self, SinkError> {
         let ours = directory.join(OURS);
-        fs::create_dir_all(&ours).map_err(storage("making the folder", &ours))?;
+        // A folder that the user named may be a link to one. What lies in it is ours, and no link is followed.
+        fs::create_dir_all(directory).map_err(storage("making the folder", directory))?;
+        part::make_own(&ours).map_err(storage("making the folder", &ours))?;
         let lock = lock(&ours.join("lock"), now)?;
         let folder = ours.join("parts");
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
         try_out(&folder)?;
         let handle = File::open(directory).map_err(storage("opening the folder", directory))?;
+        let room = Room::of(directory, &handle, least).map_err(storage("looking how much is free in", directory))?;
         let shelf = Arc::new(Shelf { path: directory.to_owned(), handle, durability });
-        Ok(Self { shelf, parts, _lock: lock })
+        let tasks =
+            start(Arc::clone(&shelf)).map_err(storage("starting the thread that names images in", directory))?;
+        Ok(Self { shelf, tasks, parts, room, _lock: lock })
     }
+
+    /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shelf) -> Result<T, SinkError> + Send + 'static,
+    ) -> Result<T, SinkError> {
+        let (answer, answered) = oneshot::channel();
+        let task = Box::new(move |shelf: &Shelf| {
+            // Who asked may have gone since.
+            let _ = answer.send(work(shelf));
+        });
+        // A thread that is gone drops the answer's line as well, which is told below.
+        let _ = self.tasks.send(task).await;
+        let gone = || self.shelf.failed("naming images in", &io::Error::other("the thread for it broke down"));
+        answered.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// Starts the thread that does what waits for the disk, for as long as it may be asked to. It is there before anything is
+/// fetched: a system that lets no further thread begin says so at once.
+fn start(shelf: Arc<Shelf>) -> io::Result<mpsc::Sender<Task>> {
+    let (tasks, mut asked) = mpsc::channel::<Task>(TASKS);
+    let work = move || {
+        while let Some(task) = asked.blocking_recv() {
+            task(&shelf);
+        }
+    };
+    thread::Builder::new().name("shelf".to_owned()).spawn(work)?;
+    Ok(tasks)
 }
 
 #[async_trait]
@@ -51,22 +96,26 @@ impl Sink for Dir {
     }
 
     async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
-        let keeper = Arc::clone(&self.shelf);
-        let placing = spawn_blocking(move || keeper.place(group));
-        placing.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+        let placing = self.ask(move |shelf| Ok(shelf.place(group))).await;
+        placing.unwrap_or_else(|broken| vec![Err(broken)])
     }
 
     async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError> {
-        let (keeper, content) = (Arc::clone(&self.shelf), *content);
-        let names = [name.clone(), name.apart(&content.hash)];
-        let looking = spawn_blocking(move || keeper.holds(names, &content));
-        looking.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+        let (content, names) = (*content, [name.clone(), name.apart(&content.hash)]);
+        self.ask(move |shelf| shelf.holds(names, &content)).await
     }
 
     async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError> {
-        let (keeper, name, why) = (Arc::clone(&self.shelf), name.clone(), why.to_owned());
-        let rejecting = spawn_blocking(move || keeper.reject(name, &why));
-        rejecting.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+        let (name, why) = (name.clone(), why.to_owned());
+        self.ask(move |shelf| shelf.reject(name, &why)).await
+    }
+
+    fn look_for_room(&self) -> Result<(), SinkError> {
+        self.room.look(&self.shelf.handle)
+    }
+
+    fn take_room(&self, bytes: u64) -> Result<(), SinkError> {
+        self.room.take(bytes, &self.shelf.handle)
     }
 }
 
@@ -101,15 +150,18 @@ impl Shelf {
                     whole.moved();
                     return Ok(Placed { name });
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) if is_storage(&error) => return Err(self.failed("naming an image in", &error)),
-                Err(source) => return Err(SinkError::Name { name, source }),
-            }
-            // The very bytes are there, from a run whose ledger was lost: the image is kept already.
-            if self.has(&name, &content).unwrap_or(false) {
-                return Ok(Placed { name });
+                // The very bytes are there, from a run whose ledger was lost, or since a server of files did what it
+                // says it could not: the image is kept already.
+                Err(_) if self.has(&name, &content).unwrap_or(false) => return Ok(Placed { name }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => {
+                    whole.leave();
+                    return Err(SinkError::Name { name, source });
+                }
             }
         }
+        whole.leave();
         Err(SinkError::Name { name, source: io::Error::from(io::ErrorKind::AlreadyExists) })
     }
 
@@ -184,7 +236,11 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
         }
     }
     match fs::hard_link(from, to) {
-        Ok(()) => fs::remove_file(from),
+        // It has its name. A part that cannot be removed is by the next start: two names are told from one.
+        Ok(()) => {
+            let _ = fs::remove_file(from);
+            Ok(())
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         // Neither: under the collection's lock nobody of ours can come between the look and the rename.
         Err(_) => match fs::symlink_metadata(to) {
@@ -203,11 +259,11 @@ pub(super) fn is_storage(error: &io::Error) -> bool {
 
 /// The error once more: one may have to be told of many images, and `io::Error` cannot be cloned.
 pub(super) fn same(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    io::Error::new(error.kind(), error.to_string())
 }
 
 fn hash(path: &Path) -> io::Result<ContentHash> {
-    let mut file = File::open(path)?;
+    let mut file = part::open_plain(path, OpenOptions::new().read(true))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -220,7 +276,7 @@ fn hash(path: &Path) -> io::Result<ContentHash> {
 
 /// Takes the collection for this process, leaving in the file who holds it since when.
 fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
-    let opening = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let opening = part::open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false));
     let mut file = opening.map_err(storage("opening the lock", path))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -240,10 +296,19 @@ fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
 /// Finds out before anything is fetched whether files can be made here.
 fn try_out(folder: &Path) -> Result<(), SinkError> {
     let probe = folder.join("probe");
-    fs::write(&probe, []).and_then(|()| fs::remove_file(&probe)).map_err(storage("writing to the folder", folder))
+    let made = OpenOptions::new().write(true).create_new(true).open(&probe);
+    made.and_then(|_| fs::remove_file(&probe)).map_err(storage("writing to the folder", folder))
 }
 
-fn storage(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> SinkError {
+/// Says of an error what was being done, and what to do about it where that is known.
+pub(super) fn storage(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> SinkError {
     let what = format!("{doing} `{}`", path.display());
-    move |source| SinkError::Storage { what, source }
+    move |error| {
+        let advice = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room and run again",
+            io::ErrorKind::FileTooLarge => "allow larger files (`ulimit -f`) and run again",
+            _ => return SinkError::Storage { what, source: error },
+        };
+        SinkError::Storage { what, source: io::Error::new(error.kind(), format!("{error}: {advice}")) }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod dir;
 mod rejected;
+mod room;
 
 use std::fmt;
 use std::io;
@@ -40,6 +41,21 @@ pub trait Sink: Send + Sync {
     ///
     /// When it is not there, is no plain file, or cannot be moved.
     async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError>;
+
+    /// Looks whether as much is free as is to be left to others.
+    ///
+    /// # Errors
+    ///
+    /// When it is less: nothing more should be begun.
+    fn look_for_room(&self) -> Result<(), SinkError>;
+
+    /// The same after so many further bytes were written to parts. Looks only when they may have made the
+    /// difference, so it may be asked for every chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sink::look_for_room`].
+    fn take_room(&self, bytes: u64) -> Result<(), SinkError>;
 }
 
 /// An image that has its name.
@@ -59,6 +75,16 @@ pub enum Durability {
     Off,
 }
 
+/// How much of the disk is left free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinFree {
+    /// 1 GiB, or 5 % of a small disk, whichever is less.
+    #[default]
+    Usual,
+    /// So many bytes; with zero nobody looks.
+    Bytes(u64),
+}
+
 /// Why an image could not be given its name.
 #[derive(Debug, Error)]
 pub enum SinkError {
@@ -69,6 +95,19 @@ pub enum SinkError {
         what: String,
         /// What the system said.
         source: io::Error,
+    },
+    /// Less is free than is to be left to others.
+    #[error(
+        "only {} are free in `{}`, and --min-free-space leaves {} to others: make room and run again, or give a smaller size",
+        megabytes(*.free), .path.display(), megabytes(*.least)
+    )]
+    Low {
+        /// The folder.
+        path: PathBuf,
+        /// How many bytes are free.
+        free: u64,
+        /// How many should be.
+        least: u64,
     },
     /// Another process works on the place.
     #[error("`{}` is held by another run{holder}: wait for it to end, as `--lock wait` does", .path.display())]
@@ -117,23 +156,40 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Opens the folder `directory`, making it where it is missing, and takes it for this process, `now`. `boot` tells
-/// one start of the system from another.
+/// Opens the folder `directory`, making it where it is missing, and takes it for this process, `now`. `least` is
+/// what stays free on its disk, `boot` tells one start of the system from another.
 ///
 /// # Errors
 ///
 /// When another process has it, or it cannot be made or written to.
-pub fn open(directory: &Path, sync: Durability, boot: &str, now: Timestamp) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(dir::Dir::open(directory, sync, boot, now)?))
+pub fn open(
+    directory: &Path,
+    sync: Durability,
+    least: MinFree,
+    boot: &str,
+    now: Timestamp,
+) -> Result<Box<dyn Sink>, SinkError> {
+    Ok(Box::new(dir::Dir::open(directory, sync, least, boot, now)?))
 }
 
 impl SinkError {
     /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
     /// nothing when only this image is concerned.
-    pub fn of_part(error: &io::Error) -> Option<Self> {
-        let what = "writing an image".to_owned();
-        dir::is_storage(error).then(|| Self::Storage { what, source: dir::same(error) })
+    pub fn of_part(parts: &Parts, error: &io::Error) -> Option<Self> {
+        dir::is_storage(error).then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
     }
+
+    /// Whether a part that cannot be written now may be a little later: others let go of files they have open.
+    pub fn passes(error: &io::Error) -> bool {
+        use rustix::io::Errno;
+        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+    }
+}
+
+/// In figures that people can compare; the last one is rounded.
+#[expect(clippy::cast_precision_loss, reason = "far more digits than are shown")]
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// The folder inside `directory` where everything lies that is no image: the ledger too.

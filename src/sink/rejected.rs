@@ -1,10 +1,12 @@
 //! What was set aside: files of the collection that turned out damaged, a bounded number of them, each with the
 //! reason beside it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use crate::part;
 
 /// So many are kept, the latest ones: to be looked at, not to be collected.
 const KEPT: usize = 100;
@@ -19,8 +21,10 @@ pub(super) fn set_aside(directory: &Path, folder: &Path, name: &str, why: &str) 
     if !fs::symlink_metadata(&file)?.is_file() {
         return Err(io::Error::other("it is no plain file"));
     }
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join(format!("{name}.{WHY}")), format!("{why}\n"))?;
+    part::make_own(folder)?;
+    let reason = folder.join(format!("{name}.{WHY}"));
+    part::remove(&reason)?;
+    OpenOptions::new().write(true).create_new(true).open(&reason)?.write_all(format!("{why}\n").as_bytes())?;
     fs::rename(&file, folder.join(name))?;
     thin_out(folder)
 }

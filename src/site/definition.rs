@@ -43,6 +43,7 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
         empty_pages: empty_pages(&after)?,
         listing: listing_of(item, ending(marker, empty)?)?,
         rules: rules(&full, text)?,
+        min_size: (file.min_width, file.min_height),
         naming: naming(&file, text)?,
         base,
         image_hosts,
@@ -200,7 +201,7 @@ fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, F
 }
 
 fn naming(file: &WrittenFile, text: &str) -> Result<Naming, Fault> {
-    let WrittenFile { capture: WrittenCapture { from, regex }, name } = file;
+    let WrittenFile { capture: WrittenCapture { from, regex }, name, min_width: _, min_height: _ } = file;
     Naming::new(*from, pattern(regex, text)?, name)
 }
 
@@ -264,6 +265,7 @@ name = "{name}"
             ("[\"src\", \"data-src\"]", "5", 12, 34, "expected a text or a table, or a list of them"),
             ("[\"static.small.invalid\"]", "[5]", 4, 16, "expected a string"),
             ("[item]", "start = -1\n[item]", 10, 9, "expected u32"),
+            ("name = \"{name}\"", "name = \"{name}\"\nmin_width = \"wide\"", 20, 13, "expected u32"),
             ("[file]", "[file", 17, 6, "unclosed table"),
         ]);
     }

@@ -41,6 +41,7 @@ pub struct Site {
     listing: Listing,
     rules: Vec<Rule>,
     naming: Naming,
+    min_size: (u32, u32),
 }
 
 /// How listing pages are counted.
@@ -113,6 +114,11 @@ impl Site {
     /// with https where the pages are.
     pub fn scheme(&self) -> &str {
         self.base.scheme()
+    }
+
+    /// The least width and height of its originals, in pixels: whatever has less is a thumbnail in their place.
+    pub fn min_size(&self) -> (u32, u32) {
+        self.min_size
     }
 
     /// `address` as this site's own addresses are kept: the one place that knows of two schemes.

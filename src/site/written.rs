@@ -113,6 +113,10 @@ pub(super) struct WrittenStep {
 pub(super) struct WrittenFile {
     pub(super) capture: WrittenCapture,
     pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) min_width: u32,
+    #[serde(default)]
+    pub(super) min_height: u32,
 }
 
 #[derive(Deserialize)]

@@ -64,6 +64,20 @@ pub enum Flaw {
         /// Pixels allowed.
         limit: u64,
     },
+    /// The image is smaller than the site's originals are.
+    #[error(
+        "{width} x {height} pixels are fewer than the {min_width} x {min_height} of an original: a thumbnail in its place"
+    )]
+    TooSmall {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// The fewest pixels across.
+        min_width: u32,
+        /// The fewest pixels down.
+        min_height: u32,
+    },
     /// Its structure is whole, its pixels are not.
     #[error("its pixels cannot be decoded: {reason}")]
     Undecodable {
@@ -73,11 +87,11 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// True when the sender gave something else than an image: the next candidate is worth a try. The
+    /// True when the sender gave something else than the image: the next candidate is worth a try. The
     /// others may have been the transfer, or are the image's own.
     pub fn is_not_an_image(&self) -> bool {
         match self {
-            Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } => true,
+            Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } | Self::TooSmall { .. } => true,
             Self::Cut
             | Self::WrongLength { .. }
             | Self::EndUnknown

@@ -112,7 +112,7 @@ fn assert_none_again(mirror: &Mirror, had: &BTreeSet<String>) {
 }
 
 /// Turns every row of the ledger back into a promise.
-const AS_PROMISED: &str = "
+pub(crate) const AS_PROMISED: &str = "
     insert into promises (id, told) select 1, json_object(
         'images', (select json_group_array(json_object('key', key, 'site', site, 'file', -file, 'page', page,
             'address', address, 'title', title, 'etag', etag, 'last_modified', last_modified, 'at', at)) from images),

@@ -37,7 +37,7 @@ fn assert_calm(ended: &Ended) {
 
 /// Offsets into a ledger of so many bytes: all of its header, and every so many-th behind it.
 fn offsets(length: usize) -> impl Iterator<Item = usize> {
-    (0..100).chain((100..length).step_by(499))
+    (0..100).chain((100..length).step_by(997))
 }
 
 #[test]
@@ -89,7 +89,8 @@ fn killed() -> (World, Mirror) {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (World::new(), Mirror::with(60, stuck));
     assert_eq!(mirror.fetch(&world).args(["--max-downloads", "20"]).run().code, Some(0));
-    let running = mirror.fetch(&world).args(["-j", "2"]).start();
+    // Slowly enough that a busy machine kills it in time.
+    let running = mirror.fetch(&world).args(["-j", "2", "--wait", "50ms"]).start();
     until("more images", || (collection(&world).len() > 25).then_some(()));
     running.signal(Signal::KILL);
     running.wait();
@@ -207,4 +208,68 @@ fn files_that_an_older_copy_of_the_ledger_does_not_know_are_asked_for_and_kept_o
     assert!(files(&world.work().join(GOT)) == before, "nothing is there twice, nothing was written over");
     assert_eq!(sqlite(&world, "select state, count(*) from collection group by state"), "saved|30\n");
     assert_whole(&world, &mirror);
+}
+
+/// Puts a ledger in the place of the collection's that says the same, as the first version of the program had it.
+fn make_old(world: &World) {
+    let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
+    let connection = rusqlite::Connection::open(&old).unwrap();
+    connection.execute_batch(include_str!("../../src/ledger/sqlite/steps/schema-1.sql")).unwrap();
+    connection.execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()]).unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO files SELECT id, name, folded, substr(folded, 1, length(folded) - 4), bytes, blake3, format,
+                 width, height, 'saved' FROM new.files;
+             INSERT INTO images SELECT * FROM new.images;
+             PRAGMA application_id = 2002873452; PRAGMA user_version = 1; DETACH new; PRAGMA journal_mode = wal;",
+        )
+        .unwrap();
+    drop(connection);
+    fs::rename(old, ledger).unwrap();
+}
+
+#[test]
+fn an_older_ledger_is_brought_up_to_date_with_a_copy_kept_wherever_that_is_killed() {
+    let (world, mirror) = (World::new(), Mirror::of(IMAGES));
+    mirror.take(&mirror.gallery.originals[3].path);
+    assert_eq!(mirror.fetch(&world).run().code, Some(1));
+    let (whole, said) = (collection(&world), sqlite(&world, "select * from collection order by address"));
+    // At the copy's name, at the one transaction, and behind it.
+    for (call, file, when) in
+        [("rename", "ledger.copying", 1), ("fsync", "ledger.db-wal", 1), ("fsync", "ledger.db-wal", 2), ("none", "", 0)]
+    {
+        make_old(&world);
+        let told = format!("{call} of {file} {when}");
+        let listed = world.wallhaul().args(["ledger", "list", "-d", GOT]).run();
+        assert!(
+            listed.code == Some(5) && listed.stderr.contains("`wallhaul fetch` brings it up"),
+            "{told}: {listed:?}"
+        );
+        if when > 0 {
+            let inject = format!("inject={call}:signal=KILL:when={when}");
+            let strace = world.program("strace").args(["-f", "-qq", "-o", "calls", "-e", &format!("trace={call}")]);
+            let strace = strace.args(["-e", &inject, "-P"]).args([ours(&world, file)]).args([WALLHAUL, "fetch", "-d"]);
+            let killed = strace.args([world.work().join(GOT)]).args(["--base-url", &mirror.nginx.origin()]).run();
+            assert_eq!(killed.signal, Some(Signal::KILL), "{told}: {killed:?}");
+        }
+        mirror.nginx.forget();
+        let ended = mirror.fetch(&world).run();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{told}");
+        assert_eq!(mirror.originals_asked(), [""; 0], "{told}");
+        assert_eq!(sqlite(&world, "select * from collection order by address"), said, "{told}");
+        let names = files(&ours(&world, "")).into_keys().filter(|name| name.starts_with("ledger"));
+        let names: Vec<String> = names.collect();
+        let copies = names.iter().filter(|name| name.starts_with("ledger-schema1")).count();
+        assert!((1..=2).contains(&copies) && names.len() == copies + 1, "{told}: {names:?}");
+        for copy in names.iter().filter(|name| *name != "ledger.db") {
+            let copy = rusqlite::Connection::open(ours(&world, copy)).unwrap();
+            let found = "SELECT count(*) FROM images WHERE state <> 'gone'";
+            assert_eq!(copy.query_row(found, [], |row| row.get::<_, u32>(0)).unwrap() as usize, IMAGES - 1);
+            assert_eq!(copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 1);
+        }
+        for copy in names.iter().filter(|name| *name != "ledger.db") {
+            fs::remove_file(ours(&world, copy)).unwrap();
+        }
+    }
+    assert!(collection(&world) == whole);
 }

@@ -44,6 +44,8 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
         ("progress", _) => "\"plain\"",
         ("robots", _) => "\"ignore\"",
         ("site-file", _) => "\"site.toml\"",
+        ("exec", _) => "[\"true {path}\", \"end:true\"]",
+        (_, "<NAME>") => "\"A_TOKEN\"",
         (_, "[=<BOOL>]") => "true",
         (_, "<N>") => "7",
         (_, "<SIZE>") => "\"5M\"",

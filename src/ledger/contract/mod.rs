@@ -2,6 +2,7 @@
 
 mod berths;
 mod files;
+mod hooks;
 mod known;
 mod listing;
 mod sequences;

@@ -9,6 +9,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
+use super::migrate::migrate;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
@@ -18,7 +19,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
 /// The version of `schema.sql`.
-const SCHEMA: i32 = 2;
+pub(super) const SCHEMA: i32 = 2;
 
 /// A file up to this size is read through for damage when it is opened, in a fraction of a second.
 const READ_THROUGH: u64 = 32 << 20;
@@ -34,8 +35,11 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
         return Err(LedgerError::Storage { path: path.clone(), reason: "it is read-only".to_owned() });
     }
     let age = judge(&connection, path)?;
-    if matches!(age, Age::Ours) {
+    if !matches!(age, Age::New) {
         read_through(&connection, path)?;
+    }
+    if let Age::Older(found) = age {
+        migrate(&mut connection, path, found)?;
     }
     if !settle_in(&mut connection, &age, durable).map_err(told)? {
         let reason = "its file system cannot share a log between programs".to_owned();
@@ -67,7 +71,11 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
         judged => judged?,
     };
     only_read(&connection).map_err(|error| trouble(path, &error))?;
-    Ok(matches!(age, Age::Ours).then_some(connection))
+    match age {
+        Age::New => Ok(None),
+        Age::Ours => Ok(Some(connection)),
+        Age::Older(found) => Err(LedgerError::Older { path: path.clone(), found }),
+    }
 }
 
 fn only_read(connection: &Connection) -> rusqlite::Result<()> {
@@ -102,6 +110,8 @@ enum Age {
     New,
     /// A ledger of this schema.
     Ours,
+    /// A ledger of an older schema: that one.
+    Older(i32),
 }
 
 fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
@@ -109,6 +119,7 @@ fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
     match (application, schema, things) {
         (0, 0, 0) => Ok(Age::New),
         (APPLICATION, SCHEMA, _) => Ok(Age::Ours),
+        (APPLICATION, found @ 1..SCHEMA, _) => Ok(Age::Older(found)),
         (APPLICATION, found, _) if found > SCHEMA => {
             Err(LedgerError::Newer { path: path.to_owned(), found, known: SCHEMA })
         }
@@ -136,9 +147,9 @@ fn settle_in(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite:
         return Ok(false);
     }
     connection.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
-    // Names and keys fall all over their indices: 16 MB of them in memory, and as much in the log before it is folded
-    // back, so that a page is read and written once for many rows.
-    connection.pragma_update(None, "cache_size", -16_000)?;
+    // Names and keys fall all over their indices: 4 MB of them in memory, twice what a group touches, and 16 MB in the log
+    // before it is folded back, so that a page is read and written once for many rows.
+    connection.pragma_update(None, "cache_size", -4_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another start may have made them since the file was judged.
@@ -164,8 +175,9 @@ fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError>
 fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
     let failed = |error: io::Error| LedgerError::Storage { path: path.to_owned(), reason: error.to_string() };
     let path = std::path::absolute(path).map_err(failed)?;
-    match fs::metadata(&path) {
-        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no file".to_owned() }),
+    // A link is not followed: what it leads to may be anything, or be made of nothing.
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no plain file".to_owned() }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(path),
     }

@@ -1,6 +1,8 @@
 //! The ledger in an `SQLite` file: all writes, and what a run asks, on one thread of its own.
 
 mod file;
+mod hooks;
+mod migrate;
 mod promises;
 mod read;
 pub(super) mod replace;
@@ -21,7 +23,8 @@ use self::promises::Promises;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
-    Berth, Filed, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats, Unfinished, rules,
+    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats,
+    Unfinished, rules,
 };
 use crate::outcome::Content;
 
@@ -159,6 +162,14 @@ impl Ledger for Sqlite {
 
     async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
         self.write(move |rows| rules::let_go(rows, files, at)).await
+    }
+
+    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
+        self.ask(|connection, _promises| hooks::waiting(connection)).await
+    }
+
+    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError> {
+        self.ask(move |connection, _promises| hooks::images(connection, below, limit)).await
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {

@@ -1,8 +1,8 @@
 //! Names that images are about to get. They are few and last for a moment, so they stand in memory and, as one text,
 //! in one row of the file: tables and indices are touched once an image, when it has its name.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::str::FromStr as _;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
@@ -186,25 +186,33 @@ impl Promises {
         images
     }
 
-    fn written(&self) -> Written {
-        let image = |(key, promise): (&ImageKey, &Promise)| {
-            let Entry { site, file, page, address, title, etag, last_modified, at, .. } = promise.entry.clone();
-            let file = file.map_or(0, |file| self.known_as(file));
-            let (key, site, at) = (key.as_str().to_owned(), site.into(), at.to_string());
-            WrittenImage { key, site, file, page, address, title, etag, last_modified, at }
-        };
+    fn written(&self) -> Written<'_> {
         let file = |(id, (name, content)): (&FileId, &(ImageName, Content))| {
             let Content { bytes, hash, format, width, height } = *content;
-            let (name, blake3, format) = (name.to_string(), hash.to_string(), format.extension().to_owned());
+            let (name, blake3, format) = (name.to_string(), hash.to_string(), format.extension().into());
             WrittenFile { id: *id, name, bytes, blake3, format, width, height }
         };
         Written {
-            images: self.in_order().into_iter().map(image).collect(),
+            images: self.in_order().into_iter().map(|(key, promise)| self.written_image(key, promise)).collect(),
             files: self.files.iter().map(file).collect(),
         }
     }
 
-    fn from_written(Written { images, files }: Written) -> Option<Self> {
+    fn written_image<'a>(&self, key: &'a ImageKey, Promise { entry, .. }: &'a Promise) -> WrittenImage<'a> {
+        WrittenImage {
+            key: key.as_str().into(),
+            site: entry.site.as_str().into(),
+            file: entry.file.map_or(0, |file| self.known_as(file)),
+            page: entry.page.as_deref().map(Into::into),
+            address: entry.address.as_str().into(),
+            title: entry.title.as_deref().map(Into::into),
+            etag: entry.etag.as_deref().map(Into::into),
+            last_modified: entry.last_modified.as_deref().map(Into::into),
+            at: entry.at,
+        }
+    }
+
+    fn from_written(Written { images, files }: Written<'_>) -> Option<Self> {
         let mut promises = Self::default();
         for WrittenFile { id, name, bytes, blake3, format, width, height } in files {
             let (hash, format) = (ContentHash::from_hex(&blake3)?, Format::from_extension(&format)?);
@@ -214,11 +222,22 @@ impl Promises {
             promises.files.insert(id, (name, Content { bytes, hash, format, width, height }));
         }
         for WrittenImage { key, site, file, page, address, title, etag, last_modified, at } in images {
-            let (site, at) = (SiteId::new(site).ok()?, Timestamp::from_str(&at).ok()?);
-            let (state, cause, tries, until) = (State::Placing, None, None, None);
-            let file = Some(file);
-            let entry = Entry { site, state, file, page, address, title, etag, last_modified, at, cause, tries, until };
-            promises.promise(&ImageKey::from_written(key), entry);
+            let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+            let entry = Entry {
+                site: SiteId::new(site).ok()?,
+                state: State::Placing,
+                file: Some(file),
+                page: owned(page),
+                address: address.into_owned(),
+                title: owned(title),
+                etag: owned(etag),
+                last_modified: owned(last_modified),
+                at,
+                cause: None,
+                tries: None,
+                until: None,
+            };
+            promises.promise(&ImageKey::from_written(key.into_owned()), entry);
         }
         promises.changed = false;
         Some(promises)
@@ -244,32 +263,33 @@ fn row(key: &ImageKey, entry: Entry, name: &ImageName, content: Content) -> Row 
 
 /// The promises as they stand in the file: JSON.
 #[derive(Serialize, Deserialize)]
-struct Written {
-    images: Vec<WrittenImage>,
-    files: Vec<WrittenFile>,
+struct Written<'a> {
+    #[serde(borrow)]
+    images: Vec<WrittenImage<'a>>,
+    files: Vec<WrittenFile<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenImage {
-    key: String,
-    site: String,
+struct WrittenImage<'a> {
+    key: Cow<'a, str>,
+    site: Cow<'a, str>,
     /// A row of the files, or below zero one of the files beside this.
     file: FileId,
-    page: Option<String>,
-    address: String,
-    title: Option<String>,
-    etag: Option<String>,
-    last_modified: Option<String>,
-    at: String,
+    page: Option<Cow<'a, str>>,
+    address: Cow<'a, str>,
+    title: Option<Cow<'a, str>>,
+    etag: Option<Cow<'a, str>>,
+    last_modified: Option<Cow<'a, str>>,
+    at: Timestamp,
 }
 
 #[derive(Serialize, Deserialize)]
-struct WrittenFile {
+struct WrittenFile<'a> {
     id: FileId,
     name: String,
     bytes: u64,
     blake3: String,
-    format: String,
+    format: Cow<'a, str>,
     width: u32,
     height: u32,
 }

@@ -23,12 +23,9 @@ pub(super) fn each(
     let mut promised = promised(connection)?;
     promised.sort_by_key(|(row, ..)| row.at);
     let mut promised = promised.into_iter().map(|(row, ..)| row).peekable();
-    let mut statement = connection.prepare(
-        "SELECT bytes, blake3, format, width, height, key, images.state, at, name, page, address, title, etag,
-                last_modified, cause, until
-         FROM images LEFT JOIN files ON files.id = images.file
-         ORDER BY at, images.rowid",
-    )?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {COLUMNS} FROM images LEFT JOIN files ON files.id = images.file ORDER BY at, images.rowid"
+    ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let row = self::row(row)?;
@@ -59,7 +56,13 @@ fn named(row: &rusqlite::Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
     Ok((ImageName::from_written(&name), content(row)?))
 }
 
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+/// What [`row`] reads, of images beside their files.
+pub(super) const COLUMNS: &str =
+    "bytes, blake3, format, width, height, images.key, images.state, at, name, page, address, title, etag,
+     last_modified, cause, until";
+
+/// Reads the [`COLUMNS`].
+pub(super) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let name: Option<String> = row.get(8)?;
     Ok(Row {
         content: name.is_some().then(|| content(row)).transpose()?,

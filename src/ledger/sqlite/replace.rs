@@ -24,21 +24,20 @@ pub(in crate::ledger) fn replace(directory: &Path, with: &Path, at: Timestamp) -
 }
 
 fn put_aside(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {
-    let aside = free_name(path, at)?;
+    let aside = free_name(path, &at.strftime("%Y%m%dT%H%M%SZ").to_string())?;
     for beside in BESIDE {
         move_if_there(&with_end(path, beside), &with_end(&aside, beside))?;
     }
     Ok(move_if_there(path, &aside)?.then_some(aside))
 }
 
-/// `ledger-20261123T120000Z.db`, or the next number behind the time that nothing has.
-fn free_name(path: &Path, at: Timestamp) -> io::Result<PathBuf> {
-    let time = at.strftime("%Y%m%dT%H%M%SZ");
-    let mut name = path.with_file_name(format!("ledger-{time}.db"));
+/// `ledger-20261123T120000Z.db`, or the next number behind the label that nothing has.
+pub(super) fn free_name(path: &Path, label: &str) -> io::Result<PathBuf> {
+    let mut name = path.with_file_name(format!("ledger-{label}.db"));
     let mut number = 1;
     while is_there(&name)? || is_there(&with_end(&name, BESIDE[0]))? {
         number += 1;
-        name.set_file_name(format!("ledger-{time}-{number}.db"));
+        name.set_file_name(format!("ledger-{label}-{number}.db"));
     }
     Ok(name)
 }

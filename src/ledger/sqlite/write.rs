@@ -211,6 +211,17 @@ impl Book for Rows<'_> {
         Ok(promised || self.is_there("SELECT 1 FROM images WHERE file = ?1", [id])?)
     }
 
+    fn write_hooks(&mut self, of: Option<&ImageKey>, failed: Option<u32>) -> rusqlite::Result<()> {
+        let key = of.map_or("", ImageKey::as_str);
+        match failed {
+            Some(failed) => self.run(
+                "INSERT INTO hooks (key, failed) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET failed = ?2",
+                params![key, failed],
+            ),
+            None => self.run("DELETE FROM hooks WHERE key = ?1", [key]),
+        }
+    }
+
     fn drop_file(&mut self, id: FileId) -> rusqlite::Result<()> {
         match self.promises.take_file(id) {
             Some(_promised) => Ok(()),

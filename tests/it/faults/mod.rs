@@ -4,10 +4,16 @@
 //! made, and what it says. Then the fault is taken away, and the same command once more brings what is missing
 //! and asks for nothing else.
 
+mod content;
 mod definitions;
+mod framing;
 mod listing;
+mod memory;
 mod names;
 mod network;
+mod pictures;
+mod redirects;
+mod resume;
 mod status;
 
 use std::fs;
@@ -48,6 +54,10 @@ struct Case {
     /// What the one line about it says.
     says: Vec<&'static str>,
     seen: Option<Look>,
+    /// The name that it gets.
+    name_kept: Option<String>,
+    /// Whether a part stays for the next run to go on with.
+    leaves_a_part: bool,
 }
 
 /// A look at the requests of a run.
@@ -70,7 +80,18 @@ impl Case {
     /// A fault that is brought about like this.
     fn new(name: impl Into<String>, fault: impl Fn(&Rogue) + Send + Sync + 'static) -> Self {
         let (fault, name) = (Box::new(fault), name.into());
-        Self { name, fault, args: Vec::new(), home: None, end: End::Comes, asked: 1, says: Vec::new(), seen: None }
+        Self {
+            name,
+            fault,
+            args: Vec::new(),
+            home: None,
+            end: End::Comes,
+            asked: 1,
+            says: Vec::new(),
+            seen: None,
+            name_kept: None,
+            leaves_a_part: false,
+        }
     }
 
     /// An image that is answered like this.
@@ -120,6 +141,16 @@ impl Case {
         Self { home: Some(origin.to_owned()), ..self }
     }
 
+    /// It gets this name.
+    fn named(self, name: &str) -> Self {
+        Self { name_kept: Some(name.to_owned()), ..self }
+    }
+
+    /// What came of it lies among the parts, for the next run.
+    fn leaves_a_part(self) -> Self {
+        Self { leaves_a_part: true, ..self }
+    }
+
     /// Something more holds for the requests of the run that meets the fault, in their order.
     fn seen(self, seen: impl Fn(&[Asked]) + Send + Sync + 'static) -> Self {
         Self { seen: Some(Box::new(seen)), ..self }
@@ -151,6 +182,10 @@ impl Case {
         };
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         assert_kept(world, rogue, &kept, &ended);
+        // A part that can go on has its note beside it.
+        assert_eq!(parts(world).len(), if self.leaves_a_part { 2 } else { 0 });
+        let named = self.name_kept.iter().all(|name| collection(world).contains_key(name));
+        assert!(named, "{:?}", collection(world).into_keys());
         let faulty = if self.end == End::Unlisted { PAGE } else { Rogue::FAULTY };
         assert_eq!(count(&requests, faulty), self.asked, "{}", ended.stderr);
         for good in kept.into_iter().filter(|path| *path != faulty) {
@@ -170,7 +205,7 @@ impl Case {
 
     /// The run after it was taken away.
     fn hold_healed(&self, world: &World, rogue: &Rogue) {
-        let (ended, _) = measured(world, |program| self.fetch(program, rogue));
+        let ended = self.fetch(world.wallhaul(), rogue).run();
         assert_eq!((ended.code, ended.stderr.contains("failed ")), (Some(0), false), "healed: {}", ended.stderr);
         let missing: &[&str] = match self.end {
             End::Comes | End::Gone => &[],
@@ -182,6 +217,7 @@ impl Case {
         assert_eq!(asked, due, "healed");
         let faulty = if self.end == End::Gone { &[][..] } else { &[Rogue::FAULTY] };
         assert_kept(world, rogue, &[&Rogue::GOOD, faulty].concat(), &ended);
+        assert_eq!(parts(world).len(), 0, "healed");
     }
 
     fn fetch(&self, program: Program, rogue: &Rogue) -> Program {
@@ -246,15 +282,13 @@ fn count(requests: &[Asked], path: &str) -> usize {
     requests.iter().filter(|asked| asked.path == path).count()
 }
 
-/// The collection holds what the server has at these paths, and nothing is left beside it.
+/// The collection holds what the server has at these paths, and nothing else.
 fn assert_kept(world: &World, rogue: &Rogue, paths: &[&str], ended: &Ended) {
     let mut kept: Vec<Hash> = collection(world).into_values().collect();
     let mut due = rogue.hashes(paths);
     kept.sort_unstable_by_key(|hash| *hash.as_bytes());
     due.sort_unstable_by_key(|hash| *hash.as_bytes());
     assert_eq!(kept, due, "{}", ended.stderr);
-    let left: Vec<String> = parts(world).into_keys().collect();
-    assert!(left.is_empty(), "left among the parts: {left:?}");
 }
 
 /// Whatever the server sent, what is said commands no terminal, and nothing panicked.

@@ -1,7 +1,9 @@
 //! The way there: connections that do not come about, break, or hang; names, certificates, proxies.
 
-use std::net::TcpListener;
-use std::time::Duration;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
 
 use super::*;
 use crate::support::rogue::Papers;
@@ -134,5 +136,103 @@ fn a_listing_behind_papers_in_order_is_read() {
     let authority = world.home().join("authority.pem");
     rogue.keep_authority(&authority);
     let ended = fetch(world.wallhaul(), &rogue).args(["--ca-certificate".as_ref(), authority.as_os_str()]).run();
+    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
+}
+
+#[test]
+fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
+    let dead = dead();
+    let proxy = Rogue::start();
+    proxy.everywhere(|_| Answer::whole("407 Who Are You", &["Proxy-Authenticate: Basic realm=\"x\""], ""));
+    let [shut, locked] = [format!("http://{dead}"), proxy.origin()];
+    let with_password = format!("http://me:secret@{dead}");
+    let plain = Rogue::gallery();
+    let secure = Rogue::secure(Papers::InOrder).with_gallery();
+    for (rogue, name, proxy, says) in [
+        (&plain, "HTTP_PROXY", &shut, "the proxy"),
+        (&plain, "http_proxy", &shut, "proxy"),
+        (&plain, "ALL_PROXY", &shut, "proxy"),
+        (&plain, "http_proxy", &with_password, "proxy"),
+        (&plain, "http_proxy", &locked, "a proxy asks for a password"),
+        (&secure, "HTTPS_PROXY", &shut, "proxy"),
+        (&secure, "https_proxy", &locked, "proxy"),
+    ] {
+        let world = World::new();
+        let ended = fetch(world.wallhaul(), rogue).env(name, proxy).run();
+        assert_eq!((ended.code, rogue.connections()), (Some(3), 0), "{name}={proxy}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says) && !ended.stderr.contains("secret"), "{name}={proxy}: {}", ended.stderr);
+        if *proxy == shut {
+            assert!(ended.stderr.contains(&dead), "{}", ended.stderr);
+        }
+    }
+    let world = World::new();
+    let past_it = fetch(world.wallhaul(), &plain).env("HTTP_PROXY", &shut).env("NO_PROXY", "127.0.0.1").run();
+    assert_eq!(past_it.code, Some(0), "{}", past_it.stderr);
+    let world = World::new();
+    assert_eq!(fetch(world.wallhaul(), &plain).run().code, Some(0));
+}
+
+/// The program in a world where names are found in this hosts file alone. It takes root to bring that about.
+fn in_a_world_of_names(world: &World, hosts: &str) -> Program {
+    let file = world.home().join("hosts");
+    fs::write(&file, hosts).expect("a file for the names");
+    let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+    let program = world.program("unshare").args(["--mount", "/bin/sh", "-c", script, "sh"]);
+    program.args([file.as_os_str(), WALLHAUL.as_ref()])
+}
+
+#[test]
+fn a_name_that_leads_to_a_private_address_is_not_asked() {
+    for address in ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "192.168.0.1", "fd00::1"] {
+        let names = format!("{address} simpledesktops.com static.simpledesktops.com\n");
+        let says = format!("leads to a private address ({address})");
+        let (world, rogue) = (World::new(), Rogue::gallery());
+        rogue.on(Rogue::FAULTY, |_| Answer::to(302, "http://static.simpledesktops.com/a.png"));
+        let ended = fetch(in_a_world_of_names(&world, &names), &rogue).run();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+        assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
+
+        let world = World::new();
+        let ended = in_a_world_of_names(&world, &names).args(["fetch", "-R", "0"]).run();
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&says), "{}", ended.stderr);
+    }
+}
+
+/// Takes connections at the IPv6 side of `port` until there is room for no more: whoever comes next hears nothing.
+fn silent(port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let _inside = runtime.enter();
+    let socket = TcpSocket::new_v6().expect("IPv6");
+    let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+    socket.bind(address).expect("the port is free there");
+    let listener = socket.listen(1).expect("a listener");
+    let mut waiting = Vec::new();
+    while let Ok(connection) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(connection);
+    }
+    (listener, waiting)
+}
+
+#[test]
+fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
+    let (world, rogue) = (World::new(), Rogue::gallery());
+    let _dead = silent(rogue.port());
+    let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
+    let origin = format!("http://gallery.test:{}", rogue.port());
+    let begun = Instant::now();
+    let program = fetch_from(in_a_world_of_names(&world, names), &origin);
+    let ended = program.args(["-R", "0", "--connect-timeout", "60s"]).run();
+    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
+    assert!(begun.elapsed() < Duration::from_secs(60), "it waited for the dead one");
+}
+
+#[test]
+fn a_host_whose_ipv6_address_refuses_is_asked_by_its_ipv4_address() {
+    let (world, rogue) = (World::new(), Rogue::gallery());
+    let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
+    let origin = format!("http://gallery.test:{}", rogue.port());
+    let ended = fetch_from(in_a_world_of_names(&world, names), &origin).args(["-R", "0"]).run();
     assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::slice::SliceIndex;
 
 use blake3::Hash;
 use tempfile::TempDir;
 
-use super::gallery::{self, Gallery};
+use super::gallery::{self, Gallery, Original};
 use super::nginx::{Nginx, Request};
 use super::program::{Program, World, files};
 
@@ -34,6 +35,24 @@ impl Mirror {
         let gallery = Gallery::lay(site.path(), "", count);
         let nginx = Nginx::serve(site.path(), extra);
         Self { gallery, nginx, site }
+    }
+
+    /// The same with originals of `bytes` bytes: what stands behind an image's end mark is kept as served.
+    pub(crate) fn of_length(count: usize, bytes: usize) -> Self {
+        let mut mirror = Self::of(count);
+        mirror.lengthen(.., bytes);
+        mirror
+    }
+
+    /// Makes these originals `bytes` bytes long.
+    pub(crate) fn lengthen(&mut self, which: impl SliceIndex<[Original], Output = [Original]>, bytes: usize) {
+        for original in &mut self.gallery.originals[which] {
+            let file = gallery::file(self.site.path(), &original.path);
+            let mut image = fs::read(&file).expect("an original");
+            image.resize(bytes, 0);
+            fs::write(&file, &image).expect("room for it");
+            original.hash = blake3::hash(&image);
+        }
     }
 
     /// The folder that is served.
@@ -71,6 +90,34 @@ impl Mirror {
         let mut paths = self.asked(|path| path.starts_with("/uploads/"));
         paths.sort_unstable();
         paths
+    }
+
+    /// The paths of the originals that lie in the collection of `world`, sorted.
+    ///
+    /// # Panics
+    ///
+    /// When anything else lies there: nothing wrong is ever under a final name.
+    pub(crate) fn kept(&self, world: &World) -> Vec<String> {
+        let path = |(name, hash): (String, Hash)| {
+            let original = self.gallery.originals.iter().find(|original| original.hash == hash);
+            original.unwrap_or_else(|| panic!("`{name}` holds no image of the site")).path.clone()
+        };
+        let mut paths: Vec<_> = collection(world).into_iter().map(path).collect();
+        paths.sort_unstable();
+        paths
+    }
+
+    /// Holds that the same command, once what was wrong is put right, completes and asks for nothing that lies in
+    /// the collection.
+    pub(crate) fn hold_completed(&self, world: &World) {
+        let kept = self.kept(world);
+        self.nginx.forget();
+        let ended = self.fetch(world).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_whole(world, self);
+        let mut due = self.originals();
+        due.retain(|path| kept.binary_search(path).is_err());
+        assert_eq!(self.originals_asked(), due, "what is missing, once, and nothing else");
     }
 
     /// The numbers of the listing pages that were asked for, sorted.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -79,6 +79,21 @@ impl Program {
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// Has it run by another program, which these arguments begin with: one that sets limits, or that watches.
+    pub(crate) fn under<A: AsRef<OsStr>>(mut self, above: impl IntoIterator<Item = A>) -> Self {
+        let mut above = above.into_iter();
+        let mut command = Command::new(above.next().expect("a program's name"));
+        command.args(above).arg(self.command.get_program()).args(self.command.get_args());
+        command.env_clear();
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.current_dir(self.command.get_current_dir().expect("every program gets one"));
+        command.process_group(0).stdin(Stdio::null());
+        let heard = |name| OpenOptions::new().write(true).open(self.heard.join(name)).expect("a file for its output");
+        command.stdout(heard("stdout")).stderr(heard("stderr"));
+        self.command = command;
         self
     }
 
@@ -161,9 +176,14 @@ impl Running {
         read(&self.heard.join("stderr"))
     }
 
+    /// Where what it writes to stdout lies.
+    pub(crate) fn stdout_file(&self) -> PathBuf {
+        self.heard.join("stdout")
+    }
+
     /// What it has written to stdout so far.
     pub(crate) fn stdout(&self) -> String {
-        read(&self.heard.join("stdout"))
+        read(&self.stdout_file())
     }
 
     /// Waits for its end.

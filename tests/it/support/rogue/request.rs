@@ -42,13 +42,14 @@ impl Asked {
         self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
     }
 
-    /// The right answer.
-    pub(crate) fn served(&self) -> Answer {
-        self.serving(&self.shown)
+    /// The same request, if something else were there.
+    pub(crate) fn if_it_were(&self, shown: &[u8]) -> Self {
+        Self { shown: shown.into(), ..self.clone() }
     }
 
-    /// The right answer, ranges among them, if `bytes` lay there under a strong validator.
-    pub(crate) fn serving(&self, bytes: &[u8]) -> Answer {
+    /// The right answer, ranges among them, under a strong validator.
+    pub(crate) fn served(&self) -> Answer {
+        let bytes = &self.shown[..];
         let etag = etag(bytes);
         let validator = format!("ETag: {etag}");
         let headers = ["Content-Type: image/png", "Accept-Ranges: bytes", &validator];

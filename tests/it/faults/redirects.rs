@@ -1,0 +1,223 @@
+//! Answers that send us elsewhere.
+
+use super::*;
+use crate::support::rogue::Papers;
+
+#[test]
+fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
+    let mut cases = Vec::new();
+    for code in [301, 302, 303, 307, 308] {
+        for there in ["/elsewhere/other-name.jpg?a=b#c", "../../../../../elsewhere/other-name.jpg?a=b"] {
+            cases.push(
+                Case::new(format!("{code} to {there}"), move |rogue| {
+                    let bytes = rogue.shown(Rogue::FAULTY);
+                    rogue.show("/elsewhere/other-name.jpg?a=b", bytes);
+                    rogue.on(Rogue::FAULTY, move |_| Answer::to(code, there));
+                })
+                .comes(1)
+                .seen(|requests| assert_eq!(count(requests, "/elsewhere/other-name.jpg?a=b"), 1))
+                .named("2020-02-02-faulty.png"),
+            );
+        }
+    }
+    for (code, words) in [(300, "300"), (304, "304"), (305, "305"), (306, "306")] {
+        let case = Case::image(words, move |_| {
+            Answer::head(&format!("{code} Elsewhere"), &["Location: /elsewhere.png", "Content-Length: 0"])
+        });
+        cases.push(case.fails(1, &[words]).seen(|requests| assert_eq!(count(requests, "/elsewhere.png"), 0)));
+    }
+    hold(&cases);
+}
+
+/// Sends whoever asks for the faulty image from `/hop/1` to `/hop/2` and on, to the image behind the last of so many.
+fn hops(rogue: &Rogue, number: usize) {
+    let bytes = rogue.shown(Rogue::FAULTY);
+    rogue.show(&format!("/hop/{number}"), bytes);
+    rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/hop/1"));
+    for hop in 1..number {
+        rogue.on(&format!("/hop/{hop}"), move |_| Answer::to(302, &format!("/hop/{}", hop + 1)));
+    }
+}
+
+#[test]
+fn a_way_without_end_is_left() {
+    let to = |name: &str, location: &'static str| Case::image(name, move |_| Answer::to(302, location));
+    let asked =
+        |path: &'static str, times| move |requests: &[Asked]| assert_eq!(count(requests, path), times, "{path}");
+    hold(&[
+        Case::new("ten hops", |rogue| hops(rogue, 10)).comes(1).seen(asked("/hop/10", 1)),
+        Case::new("eleven hops", |rogue| hops(rogue, 11)).fails(1, &["more than 10 times"]).seen(asked("/hop/11", 0)),
+        Case::new("sixty hops", |rogue| hops(rogue, 60)).fails(1, &["more than 10 times"]).seen(asked("/hop/11", 0)),
+        to("to itself", Rogue::FAULTY).fails(1, &["redirects, but in a circle"]),
+        to("to itself, in other words", "#there").fails(2, &["in a circle"]),
+        Case::new("to and fro", |rogue| {
+            rogue.on(Rogue::FAULTY, |_| Answer::to(307, "/fro.png"));
+            rogue.on("/fro.png", |_| Answer::to(308, Rogue::FAULTY));
+        })
+        .fails(1, &["in a circle"])
+        .seen(asked("/fro.png", 1)),
+        Case::new("to something new each time", |rogue| {
+            rogue.everywhere(|asked| match asked.path.as_str() {
+                path if path.starts_with("/new/") || path == Rogue::FAULTY => Answer::to(302, &format!("/new/{path}")),
+                _ if asked.shown.is_empty() => Answer::status(404),
+                _ => asked.served(),
+            });
+        })
+        .fails(1, &["more than 10 times"]),
+        Case::image("no Location", |_| Answer::whole("302 Found", &[], "")).fails(1, &["does not say where to"]),
+        to("an empty Location", "").fails(1, &["redirects, but"]),
+        to("a bad port", "http://127.0.0.1:99999/").fails(1, &["what it leads to is no address"]),
+        to("a bad IPv6", "http://[::1/").fails(1, &["what it leads to is no address"]),
+        to("no host", "http://").fails(1, &["what it leads to is no address"]),
+        Case::page("a page's circle", |_| Answer::to(302, PAGE)).fails(1, &["in a circle"]),
+        Case::page("a page's way out", |_| Answer::to(302, "http://elsewhere.invalid/"))
+            .fails(1, &["does not name its host"]),
+    ]);
+}
+
+#[test]
+fn a_scheme_that_is_none_of_the_web_is_refused() {
+    let schemes = [
+        "file:///etc/passwd",
+        "data:image/png;base64,iVBORw0KGgo=",
+        "ftp://127.0.0.1/a.png",
+        "gopher://127.0.0.1/a.png",
+        "javascript:alert(1)",
+        "mailto:somebody@example.com",
+        "ws://127.0.0.1/",
+        "about:blank",
+    ];
+    let case = |location: &'static str| {
+        Case::image(location, move |_| Answer::to(302, location))
+            .fails(1, &[location, "only http and https addresses are"])
+    };
+    hold(&schemes.map(case));
+}
+
+#[test]
+fn a_private_address_that_the_user_did_not_name_is_refused_unasked() {
+    let private = [
+        "http://127.0.0.1/a.png",
+        "http://127.0.0.1:22/a.png",
+        "http://127.1/a.png",
+        "http://2130706433/a.png",
+        "http://0x7f000001/a.png",
+        "http://0177.0.0.1/a.png",
+        "http://localhost/a.png",
+        "http://0.0.0.0/a.png",
+        "http://10.0.0.1/a.png",
+        "http://172.16.0.1/a.png",
+        "http://192.168.1.1/a.png",
+        "https://192.168.1.1/a.png",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://100.64.0.1/a.png",
+        "http://[::1]/a.png",
+        "http://[::ffff:127.0.0.1]/a.png",
+        "http://[fe80::1]/a.png",
+        "http://[fd00::1]/a.png",
+        "//127.0.0.1/a.png",
+        "http://static.simpledesktops.com@127.0.0.1/a.png",
+        "http://127.0.0.1\\@static.simpledesktops.com/a.png",
+    ];
+    // Neither asked nor looked up: each would be refused, or wait, otherwise.
+    let case = |location: &'static str| {
+        Case::image(location, move |_| Answer::to(302, location))
+            .fails(1, &["redirects, but", "is not asked", "(1 try)"])
+    };
+    hold(&private.map(case));
+}
+
+/// What the user wants said to the site alone.
+const SECRETS: [&str; 6] =
+    ["--header", "Authorization: Bearer secret", "--header", "Cookie: secret=1", "--header", "X-Key: secret"];
+
+/// Whether a request carries all of those, or none.
+fn secrets(asked: &Asked) -> bool {
+    let carried = ["authorization", "cookie", "x-key"].map(|name| asked.header(name).is_some());
+    assert!(carried.iter().all(|one| *one == carried[0]), "{asked:?}");
+    assert_eq!(asked.header("referer"), None);
+    carried[0]
+}
+
+/// Fetches a site whose home is `there`, from the mirror `here`, whose faulty image redirects there.
+fn fetch_across(world: &World, here: &Rogue, there: &Rogue, args: &[&str]) -> Ended {
+    let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
+    here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
+    fs::write(world.work().join(DEFINITION), definition(&there.origin())).expect("a file for the definition");
+    fetch(world.wallhaul(), here).args(["--site-file", DEFINITION]).args(SECRETS).args(args).run()
+}
+
+#[test]
+fn another_host_is_asked_if_the_definition_names_it_and_told_no_secrets() {
+    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let ended = fetch_across(&world, &here, &there, &[]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_kept(&world, &here, &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(), &ended);
+    assert!(here.asked(Rogue::FAULTY).iter().all(secrets) && here.asked(Rogue::GOOD[0]).iter().all(secrets));
+    let asked = there.requests();
+    let paths: Vec<&str> = asked.iter().map(|asked| &*asked.path).collect();
+    assert_eq!(paths, ["/robots.txt", Rogue::FAULTY]);
+    assert!(!asked.iter().any(secrets), "{asked:?}");
+}
+
+#[test]
+fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
+    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
+    here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
+    let ended = fetch(world.wallhaul(), &here).args(SECRETS).run();
+    assert_eq!((ended.code, there.connections()), (Some(1), 0), "{}", ended.stderr);
+    assert_kept(&world, &here, &Rogue::GOOD, &ended);
+    here.heal();
+    let again = fetch(world.wallhaul(), &here).args(SECRETS).run();
+    assert_eq!((again.code, here.originals_asked().len()), (Some(0), 1), "{}", again.stderr);
+}
+
+#[test]
+fn from_http_to_https_the_certificate_is_checked() {
+    let cases = [
+        (Papers::InOrder, ""),
+        (Papers::SelfSigned, "its certificate is signed by nobody we trust"),
+        (Papers::ForAnother, "its certificate is for another name"),
+        (Papers::Expired, "its certificate has expired"),
+    ];
+    for (papers, says) in cases {
+        let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::secure(papers).with_gallery());
+        let authority = world.home().join("authority.pem");
+        there.keep_authority(&authority);
+        let trusting = ["--ca-certificate", authority.to_str().expect("a plain name"), "--robots", "ignore"];
+        let ended = fetch_across(&world, &here, &there, &trusting);
+        if says.is_empty() {
+            assert_eq!(ended.code, Some(0), "{papers:?}: {}", ended.stderr);
+            assert!(!there.asked(Rogue::FAULTY).iter().any(secrets));
+            continue;
+        }
+        assert_eq!(ended.code, Some(1), "{papers:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(says) && ended.stderr.contains("(1 try)"), "{papers:?}: {}", ended.stderr);
+        assert_eq!((there.connections(), here.asked(Rogue::FAULTY).len(), there.requests().len()), (1, 1, 0));
+        assert_kept(&world, &here, &Rogue::GOOD, &ended);
+    }
+}
+
+#[test]
+fn from_https_to_http_nothing_is_followed() {
+    let (world, here, there) = (World::new(), Rogue::secure(Papers::InOrder).with_gallery(), Rogue::gallery());
+    let authority = world.home().join("authority.pem");
+    here.keep_authority(&authority);
+    let trusting = ["--ca-certificate", authority.to_str().expect("a plain name")];
+    let ended = fetch_across(&world, &here, &there, &trusting);
+    assert_eq!((ended.code, there.connections()), (Some(1), 0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("that would leave https for http"), "{}", ended.stderr);
+    assert_kept(&world, &here, &Rogue::GOOD, &ended);
+}
+
+#[test]
+fn a_login_page_behind_a_redirect_is_no_image() {
+    let case = Case::new("login wall", |rogue| {
+        rogue.show("/login", b"<!doctype html><title>Please log in</title>".as_slice());
+        rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/login"));
+    });
+    hold(&[case
+        .fails(1, &["an HTML page titled `Please log in`"])
+        .seen(|requests| assert_eq!(count(requests, "/login"), 1))]);
+}

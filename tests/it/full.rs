@@ -1,0 +1,161 @@
+//! Disks that are full, read-only or closed to us, and a system that gives too little.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rustix::process::Signal;
+
+use crate::support::mirror::{GOT, Mirror, parts};
+use crate::support::mount::Mounted;
+use crate::support::program::World;
+
+/// A place that gets full, and how room is made there.
+struct Place {
+    made: fn(&World) -> Mounted,
+    mended: fn(&World, &Mounted),
+    /// How many images of how many bytes do not fit.
+    images: (usize, usize),
+}
+
+const PLACES: [Place; 3] = [
+    Place {
+        made: |world| Mounted::memory(&world.work().join(GOT), "size=3m"),
+        mended: |_, disk| disk.remount("size=64m"),
+        images: (20, 300_000),
+    },
+    Place {
+        made: |world| Mounted::memory(&world.work().join(GOT), "size=64m,nr_inodes=18"),
+        mended: |_, disk| disk.remount("size=64m,nr_inodes=1000"),
+        images: (20, 1_000),
+    },
+    Place {
+        made: |world| {
+            let disk = Mounted::ext4(&world.work().join(GOT), &world.home().join("image"), 16 << 20);
+            fs::write(world.work().join(GOT).join("lost+found/lead"), vec![1; 10 << 20]).unwrap();
+            disk
+        },
+        mended: |world, _| fs::remove_file(world.work().join(GOT).join("lost+found/lead")).unwrap(),
+        images: (20, 300_000),
+    },
+];
+
+#[test]
+fn a_full_disk_ends_the_run_at_once_and_the_next_one_completes_after_room_is_made() {
+    let jobs = 4;
+    for Place { made, mended, images: (count, bytes) } in PLACES {
+        let (world, mirror) = (World::new(), Mirror::of_length(count, bytes));
+        let disk = made(&world);
+        // Not so quick that everything is one group, which would go as a whole.
+        let slow = ["--json", "--min-free-space", "0", "--wait", "60ms", "-j", &jobs.to_string()];
+        let program = mirror.fetch(&world).args(slow);
+        let watched = "trace=openat,write,writev,pwrite64,sendto,sendmsg";
+        let strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "16", "-o", "calls", "-e", watched];
+        let ended = program.under(strace).run();
+        assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+        let told = ended.stderr.lines().last().unwrap_or_default();
+        let due = ["error: ", "make room"];
+        assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
+        assert!(told.contains("No space left on device") || told.contains("disk is full"), "{}", ended.stderr);
+        let calls = fs::read_to_string(world.work().join("calls")).unwrap();
+        let after = calls.lines().skip_while(|call| !call.contains(" = -1 ENOSPC"));
+        let asked = after.filter(|call| call.contains("\"GET /")).count();
+        assert!(asked <= jobs, "{asked} requests after the first error");
+        let kept = mirror.kept(&world);
+        assert!(!kept.is_empty() && kept.len() < count, "{} images: {}", kept.len(), ended.stderr);
+        assert!(parts(&world).is_empty());
+        mended(&world, &disk);
+        mirror.hold_completed(&world);
+    }
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
+    let (world, mut mirror) = (World::new(), Mirror::of(10));
+    mirror.lengthen(4..5, 900_000);
+    for (limit, cause) in [("--fsize=400000", "allow larger files (`ulimit -f`)"), ("--fsize=30000", "ledger.db")] {
+        let ended = mirror.fetch(&world).under(["prlimit", limit]).run();
+        assert_eq!((ended.code, ended.signal), (Some(4), None), "{}", ended.stderr);
+        assert!(ended.stderr.contains(cause), "{}", ended.stderr);
+    }
+    mirror.hold_completed(&world);
+}
+
+#[test]
+fn a_disk_that_cannot_be_written_is_told_before_anything_is_asked() {
+    let (world, mirror) = (World::new(), Mirror::of(3));
+    let disk = Mounted::memory(&world.work().join(GOT), "size=8m,ro");
+    // Once without a collection on it and once with one.
+    for _ in 0..2 {
+        let ended = mirror.fetch(&world).run();
+        assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+        assert!(ended.stderr.contains("Read-only file system"), "{}", ended.stderr);
+        assert_eq!(mirror.nginx.requests(), []);
+        disk.remount("rw");
+        mirror.hold_completed(&world);
+        mirror.nginx.forget();
+        disk.remount("ro");
+    }
+    for command in [&["ledger", "stats"][..], &["verify"]] {
+        let ended = world.wallhaul().args(command).args(["-d", GOT]).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_place_without_permission_is_told_before_anything_is_asked() {
+    let (world, mirror) = (World::new(), Mirror::of(3));
+    let got = world.work().join(GOT);
+    fs::create_dir(&got).unwrap();
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    // Root without its rights: modes hold for it as for anybody.
+    let plain = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+    let hold_refused = |closed: &Path, open: u32| {
+        mirror.nginx.forget();
+        mode(closed, open & 0o555);
+        let ended = mirror.fetch(&world).under(plain).run();
+        mode(closed, open);
+        assert_eq!(ended.code, Some(4), "{}: {}", closed.display(), ended.stderr);
+        assert!(ended.stderr.contains(GOT), "{}", ended.stderr);
+        assert_eq!(mirror.nginx.requests(), [], "{}", closed.display());
+    };
+    hold_refused(&got, 0o755);
+    mirror.hold_completed(&world);
+    let ours = got.join(".wallhaul");
+    for (closed, open) in [
+        (ours.clone(), 0o755),
+        (ours.join("parts"), 0o755),
+        (ours.join("lock"), 0o644),
+        (ours.join("ledger.db"), 0o644),
+    ] {
+        hold_refused(&closed, open);
+    }
+    mirror.hold_completed(&world);
+}
+
+#[test]
+fn a_few_descriptors_slow_a_run_or_are_told_and_lose_nothing() {
+    let (world, mirror) = (World::new(), Mirror::of(30));
+    for limit in [8, 14, 18, 22, 26, 40] {
+        let limit = format!("--nofile={limit}:{limit}");
+        let ended = mirror.fetch(&world).args(["--json"]).under(["prlimit", &limit]).run();
+        assert!(matches!(ended.code, Some(0 | 1 | 3 | 4)), "{limit}: {ended:?}");
+        assert!(!ended.stderr.contains("panicked"), "{limit}: {}", ended.stderr);
+        assert_eq!(ended.code == Some(0), ended.stderr.is_empty() || mirror.kept(&world).len() == 30, "{ended:?}");
+    }
+    mirror.hold_completed(&world);
+}
+
+#[test]
+fn little_memory_is_told_and_loses_nothing() {
+    let mirror = Mirror::of_length(10, 300_000);
+    for megabytes in [30, 35, 40, 50, 60, 80] {
+        let world = World::new();
+        let limit = format!("--as={}", megabytes * 1_000_000);
+        let ended = mirror.fetch(&world).under(["prlimit", &limit]).run();
+        // An allocation that is refused ends the process there and then.
+        let told = ended.signal == Some(Signal::ABORT) || matches!(ended.code, Some(1 | 3 | 4 | 127));
+        assert!(ended.code == Some(0) || told && !ended.stderr.is_empty(), "{megabytes} MB: {ended:?}");
+        mirror.hold_completed(&world);
+    }
+}

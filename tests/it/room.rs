@@ -1,0 +1,102 @@
+//! `--min-free-space`: the run that ends before the disk is full.
+
+use std::fs;
+
+use rustix::fs::statvfs;
+use tempfile::TempDir;
+
+use crate::support::mirror::{GOT, Mirror, parts};
+use crate::support::mount::Mounted;
+use crate::support::program::{Ended, World, files};
+use crate::support::site::Site;
+use crate::support::until;
+
+/// A world whose collection lies on a disk of its own.
+fn world(options: &str) -> (World, Mounted) {
+    let world = World::new();
+    let disk = Mounted::memory(&world.work().join(GOT), options);
+    (world, disk)
+}
+
+fn free(world: &World) -> u64 {
+    let found = statvfs(world.work().join(GOT)).unwrap();
+    found.f_bavail * found.f_frsize
+}
+
+/// It says how much is free and what is to be done.
+fn hold_told(ended: &Ended) {
+    assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+    let told = ended.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    let due = ["MB are free", GOT, "--min-free-space", "make room"];
+    assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
+}
+
+#[test]
+fn a_disk_with_less_room_than_is_to_stay_free_is_told_before_anything_is_asked() {
+    let mirror = Mirror::of(3);
+    let (world, _disk) = world("size=8m");
+    let home = world.home().join("config.toml");
+    fs::write(&home, "min-free-space = \"9M\"\n").unwrap();
+    let said = [
+        mirror.fetch(&world).args(["--min-free-space", "9M"]),
+        mirror.fetch(&world).env("WALLHAUL_MIN_FREE_SPACE", "9M"),
+        mirror.fetch(&world).args(["--config", home.to_str().unwrap()]),
+    ];
+    for program in said {
+        hold_told(&program.run());
+        assert_eq!(mirror.nginx.requests(), []);
+    }
+    mirror.hold_completed(&world);
+}
+
+#[test]
+fn of_a_small_disk_the_twentieth_part_stays_free_unless_that_is_switched_off() {
+    let mirror = Mirror::of(3);
+    let (world, _disk) = world("size=8m");
+    let ballast = world.work().join(GOT).join(".ballast");
+    fs::create_dir(&ballast).unwrap();
+    // 400 kB are to stay.
+    let surplus = usize::try_from(free(&world)).unwrap() - 380_000;
+    fs::write(ballast.join("lead"), vec![1; surplus]).unwrap();
+    hold_told(&mirror.fetch(&world).run());
+    assert_eq!(mirror.nginx.requests(), []);
+    let ended = mirror.fetch(&world).args(["--min-free-space", "0"]).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+}
+
+#[test]
+fn a_run_ends_before_the_disk_is_full_and_the_next_one_completes() {
+    let (jobs, images, bytes) = (4, 40, 400_000);
+    let mirror = Mirror::of_length(images, bytes);
+    let (world, disk) = world("size=16m");
+    let ended = mirror.fetch(&world).args(["--json", "--min-free-space", "6M", "-j", &jobs.to_string()]).run();
+    hold_told(&ended);
+    let (sum, kept) = (ended.sum(), mirror.kept(&world).len());
+    // Images in hand were finished: none was dropped, and none was begun that would have to be.
+    assert_eq!((&sum["saved"], &sum["failed"], &sum["interrupted"]), (&kept.into(), &0.into(), &0.into()));
+    assert_eq!(mirror.originals_asked().len(), kept);
+    assert!(parts(&world).is_empty());
+    let in_hand = u64::try_from(2 * jobs * bytes).unwrap();
+    assert!(free(&world) + in_hand > 6_000_000, "{} bytes are left", free(&world));
+    // Half of the disk is used, so it did not stop for nothing.
+    assert!(kept * bytes > 6_000_000, "{kept} images");
+
+    disk.remount("size=64m");
+    mirror.hold_completed(&world);
+}
+
+#[test]
+fn a_disk_that_others_fill_ends_the_run_too() {
+    let world = World::new();
+    let site = Site::closed(20, Site::IMAGES);
+    let _disk = Mounted::memory(&world.work().join(GOT), "size=16m");
+    let running = site.fetch(&world).args(["-d", GOT, "-j", "2", "--min-free-space", "6M"]).start();
+    until("two images that are asked for", || (site.gate.waiting() == 2).then_some(()));
+    let ballast = TempDir::new_in(world.work().join(GOT)).unwrap();
+    fs::write(ballast.path().join("lead"), vec![1; 11_000_000]).unwrap();
+    site.gate.admit(2);
+    until("two images with their names", || (files(&world.work().join(GOT)).len() == 2).then_some(()));
+    site.gate.open();
+    hold_told(&running.wait());
+    assert!(site.sent().len() < 20, "it went on to the end");
+}
