@@ -148,7 +148,8 @@ pub fn ledger(data: &[u8]) {
     let told = match ledger::open(folder.path(), false) {
         Ok(ledger) => {
             // What is damaged further in is told when it is come to.
-            let _ = (ledger.stats(), ledger.files());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            let _ = (ledger.stats(), ledger.files(), runtime.block_on(ledger.unfinished()));
             let _ = ledger.each(&Selection::default(), &mut |_row| std::ops::ControlFlow::Continue(()));
             return;
         }
