@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use super::migrate::migrate;
+use super::promises::Promises;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
@@ -38,8 +39,11 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
     if !matches!(age, Age::New) {
         read_through(&connection, path)?;
     }
-    if let Age::Older(found) = age {
-        migrate(&mut connection, path, found)?;
+    match age {
+        Age::New => {}
+        // What cannot be read is found while nothing was changed yet.
+        Age::Ours => drop(Promises::read(&connection).map_err(told)?),
+        Age::Older(found) => migrate(&mut connection, path, found)?,
     }
     if !settle_in(&mut connection, &age, durable).map_err(told)? {
         let reason = "its file system cannot share a log between programs".to_owned();
