@@ -257,8 +257,8 @@ impl<W> Sealed<W> {
     }
 }
 
-/// A file among the parts that waits for its name. Removed when dropped; when the program is killed
-/// instead, its note lets the next run go on with it, or judge it again without asking for it.
+/// A file among the parts that waits for its judgement, or for its name. Dropped before it was found sound it is removed;
+/// afterwards, as when the program is killed, its note lets the next run judge it again without asking for it.
 #[derive(Debug)]
 pub struct Whole {
     path: PathBuf,
@@ -272,15 +272,22 @@ impl Whole {
         &self.path
     }
 
-    /// Leaves it to the next run, which judges it again without a request where its note lets it.
-    pub fn leave(mut self) {
+    /// Says that it was found sound: from now on it is only removed when somebody says so, if it has a note.
+    #[must_use]
+    pub fn found_sound(mut self) -> Self {
         self.sealed = false;
+        self
+    }
+
+    /// Removes it: what it holds is in the collection already.
+    pub fn discard(mut self) {
+        self.sealed = true;
     }
 
     /// Says that it lies elsewhere now, under its name: nothing is left to remove but the note.
     pub fn moved(mut self) {
         if self.noted {
-            // A note without a part means nothing and is overwritten.
+            // A note without a part means nothing; the next start clears it away.
             let _ = fs::remove_file(note_path(&self.path));
         }
         self.path = PathBuf::new();

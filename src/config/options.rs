@@ -167,7 +167,7 @@ pub struct Network {
     /// Check no certificates at all
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_INSECURE", hide_env = true)]
     pub insecure: Option<bool>,
-    /// Let images come over HTTP/2 where a server offers it
+    /// Let pages and images come over HTTP/2 where a server offers it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_HTTP2", hide_env = true)]
     pub http2: Option<bool>,
     /// What the program calls itself [default: wallhaul/VERSION (+homepage)]

@@ -214,7 +214,9 @@ impl Station {
         let due = self.hooks.any(When::End) && (self.saved > 0 || self.waiting.end.is_some());
         if due && !self.shutdown.is_leaving() && !self.gave_up {
             let ran = self.hooks.end(self.saved, self.shutdown.cut_off()).await;
-            let record = self.told(None, self.waiting.end.unwrap_or(0), ran).await;
+            // With new images it begins anew.
+            let failed = if self.saved > 0 { 0 } else { self.waiting.end.unwrap_or(0) };
+            let record = self.told(None, failed, ran).await;
             self.ledger.record(record.into_iter().collect()).await?;
         }
         let HooksWaiting { images, end } = self.ledger.hooks_waiting().await?;

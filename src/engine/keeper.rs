@@ -121,9 +121,12 @@ impl Keeper {
         let berths = self.ledger.placing(intents).await?;
         let (mut group, mut promised) = (Vec::new(), Vec::new());
         for (sound, berth) in sounds.into_iter().zip(&berths) {
-            if let Berth::Free(name) = berth {
-                group.push((sound, name.clone()));
-                promised.push(name.clone());
+            match berth {
+                Berth::Free(name) => {
+                    group.push((sound, name.clone()));
+                    promised.push(name.clone());
+                }
+                Berth::Twin(_) => sound.into_whole().discard(),
             }
         }
         let mut got = HashMap::new();

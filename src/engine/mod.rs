@@ -192,6 +192,8 @@ async fn recover(haul: &Haul) -> Result<(), EngineError> {
     if records.is_empty() {
         return Ok(());
     }
+    // A name that was seen may not be on the disk yet: the run that gave it was killed before it could see to that.
+    sink.flush().await?;
     if let Some(hooks) = &haul.hooks {
         // Their table may have to be made first.
         ledger.hooks_waiting().await?;

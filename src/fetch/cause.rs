@@ -14,8 +14,8 @@ use super::policy::{host_of, shown};
 use super::resolver::{PrivateOnly, Unknown};
 use super::roots::is_own_root;
 
-/// Why a request to `address` brought no answer: the error of either client.
-pub(super) fn of_request(error: &(dyn Error + 'static), address: &Url) -> FetchError {
+/// Why a request to `address` brought no answer: the error of either client, and the proxies that it heeded.
+pub(super) fn of_request(error: &(dyn Error + 'static), address: &Url, proxies: Option<&Matcher>) -> FetchError {
     let host = host_of(address);
     if let Some(private) = find::<PrivateOnly>(error) {
         return FetchError::Refused { address: shown(address), reason: private.to_string() };
@@ -25,7 +25,7 @@ pub(super) fn of_request(error: &(dyn Error + 'static), address: &Url) -> FetchE
     }
     let reason = deepest(error);
     if is_connect(error) {
-        if let Some(proxy) = proxy_for(address) {
+        if let Some(proxy) = proxies.and_then(|proxies| proxy_for(proxies, address)) {
             return FetchError::Proxy { proxy, host, reason };
         }
         let unknown = find::<Unknown>(error).is_some();
@@ -45,10 +45,10 @@ pub(super) fn of_body(error: &(dyn Error + 'static)) -> String {
     deepest(error)
 }
 
-/// The proxy that the environment prescribes for `address`.
-fn proxy_for(address: &Url) -> Option<String> {
+/// The proxy that they prescribe for `address`.
+fn proxy_for(proxies: &Matcher, address: &Url) -> Option<String> {
     let address = address.as_str().parse::<Uri>().ok()?;
-    let proxy = Matcher::from_system().intercept(&address)?;
+    let proxy = proxies.intercept(&address)?;
     proxy.uri().authority().map(|authority| {
         // A password stands before the last `@`.
         let authority = authority.as_str();

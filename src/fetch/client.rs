@@ -86,7 +86,7 @@ impl Clients {
             },
         };
         let asked = client.get(address.clone()).headers(further).send().await;
-        asked.map(Response::Any).map_err(|error| cause::of_request(&error, address))
+        asked.map(Response::Any).map_err(|error| cause::of_request(&error, address, self.proxies.as_ref()))
     }
 
     async fn get_straight(
@@ -101,7 +101,7 @@ impl Clients {
         *request.headers_mut() = self.manners.clone();
         request.headers_mut().extend(further);
         let asked = direct.send(request).await;
-        asked.map(Response::Direct).map_err(|error| cause::of_request(&error, address))
+        asked.map(Response::Direct).map_err(|error| cause::of_request(&error, address, None))
     }
 
     /// The straight way to `address`, where one leads there: past no proxy, with no password, and by an address that

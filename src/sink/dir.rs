@@ -105,6 +105,10 @@ impl Sink for Dir {
         self.ask(move |shelf| shelf.holds(names, &content)).await
     }
 
+    async fn flush(&self) -> Result<(), SinkError> {
+        self.ask(|shelf| shelf.flush_names().map_err(|error| shelf.failed("flushing", &error))).await
+    }
+
     async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError> {
         let (name, why) = (name.clone(), why.to_owned());
         self.ask(move |shelf| shelf.reject(name, &why)).await
@@ -153,15 +157,14 @@ impl Shelf {
                 Err(error) if is_storage(&error) => return Err(self.failed("naming an image in", &error)),
                 // The very bytes are there, from a run whose ledger was lost, or since a server of files did what it
                 // says it could not: the image is kept already.
-                Err(_) if self.has(&name, &content).unwrap_or(false) => return Ok(Placed { name }),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(source) => {
-                    whole.leave();
-                    return Err(SinkError::Name { name, source });
+                Err(_) if self.has(&name, &content).unwrap_or(false) => {
+                    whole.discard();
+                    return Ok(Placed { name });
                 }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(source) => return Err(SinkError::Name { name, source }),
             }
         }
-        whole.leave();
         Err(SinkError::Name { name, source: io::Error::from(io::ErrorKind::AlreadyExists) })
     }
 

@@ -34,6 +34,13 @@ pub trait Sink: Send + Sync {
     /// When it is there and cannot be read.
     async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError>;
 
+    /// Makes the names that are there durable, whoever gave them.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be flushed.
+    async fn flush(&self) -> Result<(), SinkError>;
+
     /// Takes the file of this name out of the collection, to where a bounded number of damaged ones are kept
     /// with the reasons.
     ///

@@ -161,7 +161,7 @@ pub fn examine(sealed: Sealed<Inspector>, want: Option<u64>) -> Result<Sound, Un
     let bytes = sealed.bytes();
     let (whole, inspector) = sealed.open();
     match inspector.verdict(bytes, want) {
-        Ok(content) => Ok(Sound { whole, content }),
+        Ok(content) => Ok(Sound { whole: whole.found_sound(), content }),
         Err(flaw) => Err(Unsound { flaw, whole, bytes }),
     }
 }

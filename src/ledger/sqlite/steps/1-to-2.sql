@@ -27,7 +27,7 @@ CREATE TABLE files_2 (
     height  INTEGER NOT NULL
 );
 INSERT INTO files_2
-SELECT id, name, folded, iif(EXISTS (SELECT 1 FROM images WHERE images.file = files.id), NULL, stem),
+SELECT id, name, folded, iif(EXISTS (SELECT 1 FROM images WHERE images.file = files.id AND images.state <> 'placing'), NULL, stem),
        bytes, blake3, format, width, height
 FROM files WHERE state = 'saved';
 
