@@ -61,7 +61,7 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
         "cat > stdin-$$ && pwd > cwd
          printf '%s\\n' \"$#\" \"$@\" > \"$WALLHAUL_NAME.args\"
          env | grep ^WALLHAUL_ | sort > \"$WALLHAUL_NAME.env\"
-         sqlite3 \"$WALLHAUL_DIRECTORY/.wallhaul/ledger.db\" \"select state from collection where name = '$WALLHAUL_NAME'\" >> states",
+         sqlite3 -cmd '.timeout 60000' \"$WALLHAUL_DIRECTORY/.wallhaul/ledger.db\" \"select state from collection where name = '$WALLHAUL_NAME'\" >> states",
     );
     let ended = fetch(&world, &mirror, &[&format!("{see} '{{format}} {{width}}x{{height}}' {{path}}")]).run();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
