@@ -31,7 +31,14 @@ fn job(number: usize) -> Job {
     let thumb = address(&format!("{original}.295x184_q100.png"));
     let link = address(&format!("https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/"));
     let key = ImageKey::new(&site, &address(&original));
-    let image = ImageRef { site, page, thumb, link: Some(link), title: Some(format!("Mountains {number}")) };
+    let image = ImageRef {
+        site,
+        page,
+        thumb,
+        link: Some(link),
+        title: Some(format!("Mountains {number}")),
+        is_original: false,
+    };
     Job { key, image, worked_out: None }
 }
 

@@ -28,8 +28,9 @@ pub(crate) enum Command {
     /// Fetch what is new on a site into its collection
     #[command(after_help = FETCH_HELP)]
     Fetch {
-        /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
-        #[arg(value_name = "SITE")]
+        /// The sites, one after another; see `wallhaul sites`. Or addresses: of a site's listing, of an image
+        /// [default: simpledesktops]
+        #[arg(value_name = "SITE|URL")]
         sites: Vec<String>,
         #[command(flatten)]
         options: Box<Options>,
@@ -205,6 +206,7 @@ Examples:
   wallhaul fetch                               all of simpledesktops.com, or what is new there
   wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into a folder of yours
   wallhaul fetch -q --lock skip                for cron: silent unless something is wrong
+  wallhaul fetch -i favourites.txt             images whose addresses you have, one a line
   wallhaul fetch --exec 'convert {path} -resize 640x thumbs/{name}'
   wallhaul fetch --exec 'end:notify-send \"{saved} new wallpapers\"'
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'

@@ -38,6 +38,15 @@ pub enum Event {
         /// Images on it that an earlier page of this run had shown; not among `found`.
         repeated: usize,
     },
+    /// Addresses that the user gave were read.
+    AddressesRead {
+        /// Images among them that this run had not seen yet.
+        found: usize,
+        /// Of these, how many the ledger knows already.
+        known: usize,
+        /// Images that were given before; not among `found`.
+        repeated: usize,
+    },
     /// The listing came to its end.
     ListingEnded {
         /// Pages with images that were read.
@@ -108,6 +117,11 @@ pub enum Event {
     HooksLeft {
         /// For how many images, and the end of a run.
         number: u64,
+    },
+    /// The run ended at a limit that the user set.
+    LimitReached {
+        /// The flag that set it.
+        limit: &'static str,
     },
     /// Why nothing seems to happen, for whoever watches.
     Noted {

@@ -114,6 +114,9 @@ pub struct ImageRef {
     pub link: Option<Url>,
     /// The picture's title, as written: untrusted text.
     pub title: Option<String>,
+    /// Whether `thumb` is no thumb but the original itself: its address was given, and no listing was read.
+    #[serde(default)]
+    pub is_original: bool,
 }
 
 /// One image to be fetched.

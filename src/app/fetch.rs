@@ -1,5 +1,6 @@
 //! `wallhaul fetch`: what is new on a site, into its collection.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -7,14 +8,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use tokio::time::sleep;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
+use super::addresses::{Errand, GivenAddresses, What, errands};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
-use super::visit::{Collection, Visit, sites};
+use super::visit::{Collection, Visit};
 use super::{World, tell};
 use crate::config::{Options, Settings};
-use crate::engine::{self, Haul, Quota, Shutdown};
+use crate::engine::{self, Haul, Quota, Shutdown, Source};
 use crate::event::{Event, Events};
 use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
@@ -27,42 +31,65 @@ use crate::report::figures::of;
 use crate::report::{self, Tally};
 use crate::sink;
 
-/// Fetches what is new on the sites of these names, one site after another. What concerns one site alone is told,
-/// and the others go on.
+/// Fetches what is new on the sites of these names and at these addresses, one site after another. What concerns one
+/// site alone is told, and the others go on.
 ///
 /// # Errors
 ///
 /// When the options or a definition are wrong; nothing was fetched then.
-pub async fn fetch(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+pub async fn fetch(said: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
-    let sites = sites(&names, &settings)?;
     let hooks = Found::find(settings.hooks.clone(), &world.environment)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
-    let several = sites.len() > 1;
-    let quota = Quota::new(settings.max_downloads);
+    let errands = errands(said, &settings.input_files, &settings).await?;
+    let several = errands.iter().map(|errand| errand.site.id()).collect::<BTreeSet<_>>().len() > 1;
+    let quota = Quota::new(settings.max_downloads, settings.quota);
+    let _ended_in_time = settings.max_time.map(|limit| {
+        let shutdown = shutdown.clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            sleep(limit).await;
+            shutdown.stop_at("--max-time");
+        }))
+    });
     let mut exit = Exit::Done;
-    for site in sites {
+    for Errand { site, what } in errands {
         if shutdown.is_stopping() || quota.is_spent() {
             break;
         }
         let visit = Visit::open(site, &settings, several).await?;
-        let ended = fetch_one(&visit, &settings, world, hooks.clone(), &quota, &shutdown).await;
+        let (visit, images) = match what {
+            What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|feed| feed))),
+            What::Given(addresses) => (visit, Images::Given(addresses)),
+        };
+        let ended = fetch_one(&visit, &settings, world, images, hooks.clone(), &quota, &shutdown).await;
         exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
     }
     Ok(exit)
+}
+
+/// Makes a feed that lets only some jobs through to the one it is given.
+type Narrow = Box<dyn FnOnce(Box<dyn Feed>) -> Box<dyn Feed> + Send>;
+
+/// Which images are wanted.
+pub(super) enum Images {
+    /// Those of the listing, as far as they are let into the queue.
+    Listed(Narrow),
+    /// Those that are given.
+    Given(GivenAddresses),
 }
 
 async fn fetch_one(
     visit: &Visit,
     settings: &Settings,
     world: &World,
+    images: Images,
     hooks: Option<Arc<Found>>,
     quota: &Quota,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
     let work = async |events: Events| {
         if settings.dry_run {
-            return look(visit, settings, world, events, shutdown).await;
+            return look(visit, settings, world, images, events, shutdown).await;
         }
         // Without ours beside them, images that lie there are none of this collection's.
         let was_there = sink::ours(&visit.directory).is_dir();
@@ -83,7 +110,7 @@ async fn fetch_one(
             let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));
             events.emit(Event::Warned { message }).await;
         }
-        bring(visit, settings, world, collection, quota, |feed| feed, events, shutdown).await
+        bring(visit, settings, world, collection, quota, images, events, shutdown).await
     };
     Ok(Exit::of_tally(&telling(settings, work).await?))
 }
@@ -111,7 +138,7 @@ pub(super) async fn telling(
     Ok(tally)
 }
 
-/// Brings images of a site into its collection: those that `narrow` lets into the queue.
+/// Brings images of a site into its collection.
 #[expect(clippy::too_many_arguments, reason = "one of each kind of thing that a run is made of")]
 pub(super) async fn bring(
     visit: &Visit,
@@ -119,19 +146,26 @@ pub(super) async fn bring(
     world: &World,
     Collection { sink, ledger, hooks }: Collection,
     quota: &Quota,
-    narrow: impl FnOnce(Box<dyn Feed>) -> Box<dyn Feed>,
+    images: Images,
     events: Events,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let mut queue = queue::open(&memory(), capacity(settings.jobs))?;
-    queue.feed = narrow(queue.feed);
     events.emit(started(visit, settings)).await;
-    let scan = visit.scan(settings, world, ledger, events.clone(), shutdown);
+    let source = match images {
+        Images::Listed(narrow) => {
+            queue.feed = narrow(queue.feed);
+            Source::Listing(visit.scan(settings, world, Arc::clone(&ledger), events.clone(), shutdown))
+        }
+        Images::Given(addresses) => {
+            Source::Given(visit.given(addresses.read(), world, Arc::clone(&ledger), events.clone(), shutdown))
+        }
+    };
     let haul = Haul {
         site: Arc::clone(&visit.site),
         fetcher: Arc::clone(&visit.fetcher),
         retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
-        ledger: Arc::clone(&scan.ledger),
+        ledger,
         sink,
         limits: settings.limits,
         hooks,
@@ -140,7 +174,7 @@ pub(super) async fn bring(
         events,
         shutdown: shutdown.clone(),
     };
-    engine::run(scan, haul, queue, settings.jobs).await?;
+    engine::run(source, haul, queue, settings.jobs).await?;
     Ok(())
 }
 
@@ -149,6 +183,7 @@ async fn look(
     visit: &Visit,
     settings: &Settings,
     world: &World,
+    images: Images,
     events: Events,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -156,7 +191,11 @@ async fn look(
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
     events.emit(started(visit, settings)).await;
     let feed = Box::new(WouldFetch(events.clone()));
-    engine::scan(visit.scan(settings, world, ledger, events, shutdown), feed).await?;
+    let source = match images {
+        Images::Listed(_) => Source::Listing(visit.scan(settings, world, ledger, events, shutdown)),
+        Images::Given(addresses) => Source::Given(visit.given(addresses.read(), world, ledger, events, shutdown)),
+    };
+    engine::scan(source, feed).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Builds the parts, starts the line, and says how it ended: one file a command.
 
+mod addresses;
 mod fetch;
 mod folder;
 mod hold;

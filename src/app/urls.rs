@@ -9,7 +9,7 @@ use url::Url;
 use super::World;
 use super::visit::{Visit, sites};
 use crate::config::{Options, Settings};
-use crate::engine::{self, Shutdown};
+use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
 use crate::exit::{Exit, OutputError, ThreadError};
 use crate::fetch::Fetcher;
@@ -38,7 +38,7 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
         let feed =
             Printer { site: Arc::clone(&visit.site), fetcher: Arc::clone(&visit.fetcher), broken: Arc::clone(&broken) };
         let scan = visit.scan(&settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
-        let listed = engine::scan(scan, Box::new(feed)).await;
+        let listed = engine::scan(Source::Listing(scan), Box::new(feed)).await;
         let tally = dispatch.await;
         listed?;
         if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use tokio::sync::mpsc;
 use url::Url;
 
 use super::World;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, Gallery, Served};
-use crate::engine::{self, Pages, Scan, Shutdown};
+use crate::engine::{self, Given, GivenLine, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::Drawn;
 use crate::fetch::{Fetcher, Premises};
@@ -18,7 +19,7 @@ use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::report::escape;
 use crate::sink::{self, Durability, Sink};
-use crate::site::{Site, SiteError};
+use crate::site::{self, Place, Site, SiteError};
 
 /// The site that is meant when none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -31,13 +32,16 @@ pub(super) struct Visit {
     pub(super) site: Arc<Site>,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) directory: PathBuf,
+    /// The listing pages, where an address named them.
+    pages: Option<PageRange>,
     /// The built-in site is served as long as this lives.
     _served: Option<Served>,
 }
 
 /// A site that was named, before it is visited.
+#[derive(Clone)]
 pub(super) struct Named {
-    site: Site,
+    site: Arc<Site>,
     /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
     own: bool,
 }
@@ -72,6 +76,11 @@ impl Visit {
     pub(super) async fn open(named: Named, settings: &Settings, several: bool) -> anyhow::Result<Self> {
         let premises = named.premises()?;
         let site = named.site;
+        let directory = settings.place.collection(site.id().as_str(), several);
+        if site.is_direct() {
+            let fetcher = Arc::new(Fetcher::anywhere(&settings.fetch, &premises)?);
+            return Ok(Self { site, fetcher, directory, pages: None, _served: None });
+        }
         let mut asking = settings.fetch.clone();
         let mut mirror = settings.base_url.clone();
         let mut served = None;
@@ -82,9 +91,26 @@ impl Visit {
             asking.proxies = false;
             served = Some(demo);
         }
-        let fetcher = Fetcher::new(&asking, &premises, mirror)?;
-        let directory = settings.place.collection(site.id().as_str(), several);
-        Ok(Self { site: Arc::new(site), fetcher: Arc::new(fetcher), directory, _served: served })
+        let fetcher = Arc::new(Fetcher::new(&asking, &premises, mirror)?);
+        Ok(Self { site, fetcher, directory, pages: None, _served: served })
+    }
+
+    /// The same visit, to these listing pages if any are named.
+    pub(super) fn at_pages(self, pages: Option<PageRange>) -> Self {
+        Self { pages, ..self }
+    }
+
+    /// What it takes to find the images that are given by `lines`.
+    pub(super) fn given(
+        &self,
+        lines: mpsc::Receiver<Vec<GivenLine>>,
+        world: &World,
+        ledger: Arc<dyn Ledger>,
+        events: Events,
+        shutdown: &Shutdown,
+    ) -> Given {
+        let (site, fetcher) = (Arc::clone(&self.site), Arc::clone(&self.fetcher));
+        Given { site, fetcher, ledger, lines, clock: world.clock, events, shutdown: shutdown.clone() }
     }
 
     /// What it takes to find the site's images.
@@ -96,7 +122,7 @@ impl Visit {
         events: Events,
         shutdown: &Shutdown,
     ) -> Scan {
-        let PageRange { first, last } = settings.pages;
+        let PageRange { first, last } = self.pages.unwrap_or(settings.pages);
         Scan {
             site: Arc::clone(&self.site),
             fetcher: Arc::clone(&self.fetcher),
@@ -128,9 +154,35 @@ impl Collection {
 }
 
 impl Named {
+    /// Every site there is, the one of images on no other last.
+    pub(super) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
+        let mut sites: Vec<_> =
+            settings.site_file.as_deref().map(|path| own(path, settings)).transpose()?.into_iter().collect();
+        for (name, _) in site::shipped() {
+            sites.push(shipped(name)?);
+        }
+        sites.push(Self { site: Arc::new(Site::direct()), own: false });
+        Ok(sites)
+    }
+
     /// The site's name.
     pub(super) fn id(&self) -> &SiteId {
         self.site.id()
+    }
+
+    /// The one that ships under this name.
+    pub(super) fn shipped(name: &str) -> anyhow::Result<Self> {
+        shipped(name)
+    }
+
+    /// Whether it is that of images on no other site.
+    pub(super) fn is_direct(&self) -> bool {
+        self.site.is_direct()
+    }
+
+    /// What an address is to the site.
+    pub(super) fn place(&self, address: &Url) -> Option<Place> {
+        self.site.place(address)
     }
 
     fn premises(&self) -> anyhow::Result<Premises> {
@@ -148,12 +200,12 @@ impl Named {
 }
 
 fn shipped(name: &str) -> anyhow::Result<Named> {
-    Ok(Named { site: Site::shipped(name)?, own: false })
+    Ok(Named { site: Arc::new(Site::shipped(name)?), own: false })
 }
 
 fn own(path: &Path, settings: &Settings) -> anyhow::Result<Named> {
     let file = path.display().to_string();
     let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
     let told = |error: SiteError| Drawn(error.told(&escape(&file), settings.telling.coloured()));
-    Ok(Named { site: Site::from_toml(&text).map_err(told)?, own: true })
+    Ok(Named { site: Arc::new(Site::from_toml(&text).map_err(told)?), own: true })
 }

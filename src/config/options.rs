@@ -65,15 +65,24 @@ pub struct Paging {
 }
 
 /// What is fetched.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
 pub struct Choice {
+    /// Fetch the images whose addresses this file has, one a line; `-` is standard input
+    #[arg(short, long, value_name = "FILE", env = "WALLHAUL_INPUT_FILE", hide_env = true)]
+    pub input_file: Vec<PathBuf>,
     /// Images at a time [default: 8]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), env = "WALLHAUL_JOBS", hide_env = true)]
     pub jobs: Option<u16>,
     /// Stop, successfully, after this many new images
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_DOWNLOADS", hide_env = true)]
     pub max_downloads: Option<u64>,
+    /// Begin no new image, successfully, once so many bytes were saved
+    #[arg(short = 'Q', long, value_name = "SIZE", env = "WALLHAUL_QUOTA", hide_env = true)]
+    pub quota: Option<Size>,
+    /// Begin no new image, successfully, after this time
+    #[arg(long, value_name = "TIME", env = "WALLHAUL_MAX_TIME", hide_env = true)]
+    pub max_time: Option<Period>,
     /// Say what would be fetched, and write nothing
     #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
@@ -155,6 +164,9 @@ pub struct Network {
     /// The least time between two requests to one host [default: 0]
     #[arg(short, long, value_name = "TIME", env = "WALLHAUL_WAIT", hide_env = true)]
     pub wait: Option<Period>,
+    /// The most bytes a second that are read, all images together [default: no limit]
+    #[arg(short = 'r', long, value_name = "SIZE", env = "WALLHAUL_LIMIT_RATE", hide_env = true)]
+    pub limit_rate: Option<Size>,
     /// Whether robots.txt is obeyed [default: obey]
     #[arg(long, value_name = "HOW", value_enum, env = "WALLHAUL_ROBOTS", hide_env = true)]
     pub robots: Option<RobotsHow>,
@@ -257,10 +269,24 @@ impl Place {
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = self;
+        let Self {
+            input_file,
+            jobs,
+            max_downloads,
+            quota,
+            max_time,
+            dry_run,
+            max_size,
+            max_pixels,
+            sync,
+            min_free_space,
+        } = self;
         Self {
+            input_file: said_or(input_file, below.input_file),
             jobs: jobs.or(below.jobs),
             max_downloads: max_downloads.or(below.max_downloads),
+            quota: quota.or(below.quota),
+            max_time: max_time.or(below.max_time),
             dry_run: dry_run.or(below.dry_run),
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
@@ -305,6 +331,7 @@ impl Network {
             stall_timeout,
             min_speed,
             wait,
+            limit_rate,
             robots,
             max_page_size,
             ca_certificate,
@@ -323,6 +350,7 @@ impl Network {
             stall_timeout: stall_timeout.or(below.stall_timeout),
             min_speed: min_speed.or(below.min_speed),
             wait: wait.or(below.wait),
+            limit_rate: limit_rate.or(below.limit_rate),
             robots: robots.or(below.robots),
             max_page_size: max_page_size.or(below.max_page_size),
             ca_certificate: said_or(ca_certificate, below.ca_certificate),

@@ -1,6 +1,6 @@
 //! What holds: every option answered, by what was said or by its default.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,8 +32,14 @@ pub struct Settings {
     pub jobs: NonZeroUsize,
     /// Which listing pages; all, where none are said.
     pub pages: PageRange,
+    /// Lists of addresses.
+    pub input_files: Vec<PathBuf>,
     /// After how many new images to stop.
     pub max_downloads: Option<u64>,
+    /// After how many saved bytes to begin no new image.
+    pub quota: Option<u64>,
+    /// After what time to begin no new image.
+    pub max_time: Option<Duration>,
     /// Whether to only say what would be fetched.
     pub dry_run: bool,
     /// What an image may declare.
@@ -62,7 +68,18 @@ impl Settings {
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
         let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, hooking, telling, network } =
             options;
-        let Choice { jobs, max_downloads, dry_run, max_size, max_pixels, sync, min_free_space } = choice;
+        let Choice {
+            input_file,
+            jobs,
+            max_downloads,
+            quota,
+            max_time,
+            dry_run,
+            max_size,
+            max_pixels,
+            sync,
+            min_free_space,
+        } = choice;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {
@@ -75,7 +92,10 @@ impl Settings {
             min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange { first: None, last: None }),
+            input_files: input_file,
             max_downloads,
+            quota: quota.map(|Size(bytes)| bytes),
+            max_time: max_time.map(|Period(limit)| limit),
             dry_run: dry_run.unwrap_or(false),
             limits: Limits { max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels) },
             hooks: hooked(hooking),
@@ -127,6 +147,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         stall_timeout,
         min_speed,
         wait,
+        limit_rate,
         robots,
         max_page_size,
         ca_certificate,
@@ -157,6 +178,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         connections: connections.get(),
         headers: header.into_iter().map(|Header { name, value }| (name, value)).collect(),
         wait: period(wait, Duration::ZERO),
+        limit_rate: limit_rate.and_then(|Size(bytes)| NonZeroU64::new(bytes)),
         proxies: true,
     }
 }

@@ -10,7 +10,7 @@ use url::Url;
 use super::hooks::Wanted;
 use super::line::{Arrivals, Finished, Kept};
 use super::room::Room;
-use super::{EngineError, Haul, Shutdown};
+use super::{EngineError, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
 use crate::hooks::Picture;
 use crate::job::{ImageName, Job};
@@ -28,6 +28,7 @@ pub(super) struct Keeper {
     site: Arc<Site>,
     ledger: Arc<dyn Ledger>,
     sink: Arc<dyn Sink>,
+    quota: Quota,
     clock: fn() -> Timestamp,
     events: Events,
     shutdown: Shutdown,
@@ -42,6 +43,7 @@ impl Keeper {
             site: Arc::clone(&haul.site),
             ledger: Arc::clone(&haul.ledger),
             sink: Arc::clone(&haul.sink),
+            quota: haul.quota.clone(),
             clock: haul.clock,
             events: haul.events.clone(),
             shutdown: haul.shutdown.clone(),
@@ -82,6 +84,9 @@ impl Keeper {
             }
         }
         let outcomes = self.place(sounds, intents).await?;
+        for outcome in &outcomes {
+            self.spend(outcome);
+        }
         ends.extend(leases.into_iter().zip(outcomes));
         let mut records: Vec<_> = ends.iter().filter_map(|(lease, outcome)| self.record(lease, outcome, now)).collect();
         let pictures = self.hooks.as_ref().map(|hooks| (hooks, pictures(&ends)));
@@ -98,6 +103,20 @@ impl Keeper {
             hooks.hand_over(pictures).await;
         }
         Ok(())
+    }
+
+    /// Spends of the quota what an image came to: one that got no name costs nothing.
+    fn spend(&self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Saved(_) => {
+                if let Some(limit) = self.quota.spend() {
+                    self.shutdown.stop_at(limit);
+                }
+            }
+            Outcome::Known | Outcome::Filtered(_) | Outcome::Failed(_) | Outcome::Interrupted => {
+                self.quota.give_back();
+            }
+        }
     }
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {

@@ -1,5 +1,6 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
+mod given;
 mod hooks;
 mod keeper;
 mod line;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
+pub use given::{Given, GivenLine};
 pub use producer::Pages;
 pub use quota::Quota;
 pub use shutdown::Shutdown;
@@ -51,6 +53,23 @@ pub struct Scan {
     pub shutdown: Shutdown,
 }
 
+/// Where images come from.
+pub enum Source {
+    /// The site's listing.
+    Listing(Scan),
+    /// Addresses that the user gives.
+    Given(Given),
+}
+
+impl Source {
+    fn shutdown(&self) -> &Shutdown {
+        match self {
+            Self::Listing(scan) => &scan.shutdown,
+            Self::Given(given) => &given.shutdown,
+        }
+    }
+}
+
 /// The right half of the line: what it takes to bring them home.
 #[derive(Clone)]
 pub struct Haul {
@@ -68,7 +87,7 @@ pub struct Haul {
     pub limits: Limits,
     /// The user's commands, if there are any.
     pub hooks: Option<Hooks>,
-    /// How many more may be saved.
+    /// How much more may be saved.
     pub quota: Quota,
     /// What time it is.
     pub clock: fn() -> Timestamp,
@@ -100,24 +119,27 @@ pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_A_PAGE))
 }
 
-/// Walks the listing and puts every new image into `feed`.
+/// Reads the source to its end and puts every new image into `feed`.
 ///
 /// # Errors
 ///
 /// When the ledger or the queue breaks; an unreadable listing is told as an event.
-pub async fn scan(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
-    producer::run(scan, feed).await
+pub async fn scan(source: Source, feed: Box<dyn Feed>) -> Result<(), EngineError> {
+    match source {
+        Source::Listing(scan) => producer::run(scan, feed).await,
+        Source::Given(given) => given::run(given, feed).await,
+    }
 }
 
-/// Walks the listing and brings every new image home with `jobs` workers, until all is done or the shutdown says so.
+/// Reads the source and brings every new image home with `jobs` workers, until all is done or the shutdown says so.
 ///
 /// # Errors
 ///
 /// The first station that broke; the others have ended by then.
-pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
+pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
     // First of all: what a killed run had named is known then.
     recover(&haul).await?;
-    let (shutdown, events) = (scan.shutdown.clone(), scan.events.clone());
+    let (shutdown, events) = (source.shutdown().clone(), haul.events.clone());
     let room = Room::new(&haul.sink, &shutdown);
     let mut stations = JoinSet::new();
     let mut wanted = None;
@@ -126,7 +148,7 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
         stations.spawn(station(shutdown.clone(), of_hooks.run()));
         wanted = Some(line);
     }
-    stations.spawn(station(shutdown.clone(), producer::run(scan, queue.feed)));
+    stations.spawn(station(shutdown.clone(), scan(source, queue.feed)));
     let (line, arrivals) = line::line();
     stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals)));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
@@ -154,7 +176,11 @@ pub async fn run(scan: Scan, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Res
         let Some(ended) = ended.map(joined) else { break };
         ran = ran.and(ended);
     }
-    ran.and(room.ended().map_err(EngineError::from))
+    let ran = ran.and(room.ended().map_err(EngineError::from));
+    if let Some(limit) = shutdown.limit().filter(|_| ran.is_ok()) {
+        events.emit(Event::LimitReached { limit }).await;
+    }
+    ran
 }
 
 /// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.

@@ -206,14 +206,14 @@ struct Sorted {
 ///
 /// Two keys of one run meet with a probability of one in 30 million for a million items.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     hashes: HashSet<u64>,
     hasher: RandomState,
 }
 
 impl Seen {
     /// Whether `key` is new.
-    fn insert(&mut self, key: &ImageKey) -> bool {
+    pub(super) fn insert(&mut self, key: &ImageKey) -> bool {
         self.hashes.insert(self.hasher.hash_one(key))
     }
 }

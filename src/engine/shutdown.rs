@@ -1,19 +1,36 @@
 //! When to stop: first no new work, then nothing at all.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio_util::sync::CancellationToken;
 
 /// The two steps of an end that was asked for. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     stopping: CancellationToken,
+    limit: Arc<OnceLock<&'static str>>,
     interrupted: CancellationToken,
     aborting: CancellationToken,
 }
 
 impl Shutdown {
-    /// No new images; those in hand finish, and the hooks of all are run.
+    /// The limit that this flag sets is reached: no new images; those in hand finish, and the hooks of all are run.
+    pub fn stop_at(&self, limit: &'static str) {
+        if !self.is_stopping() {
+            // Of two that are reached at once the first is told.
+            let _ = self.limit.set(limit);
+        }
+        self.stopping.cancel();
+    }
+
+    /// No new images; those in hand finish.
     pub fn stop(&self) {
         self.stopping.cancel();
+    }
+
+    /// The flag whose limit ended the run, if one did.
+    pub fn limit(&self) -> Option<&'static str> {
+        self.limit.get().copied()
     }
 
     /// Somebody asks for the end: no new work, and images in hand finish if they are quick.

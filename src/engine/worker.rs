@@ -50,9 +50,11 @@ impl Worker {
     /// Works until there is nothing more to do, or nothing more may begin.
     pub(super) async fn run(self) -> Result<(), EngineError> {
         while let Some(lease) = self.next().await? {
-            if !self.haul.quota.take() {
-                // The job goes back, and whoever takes it next ends here too.
-                break;
+            // Both are cancel-safe. Whoever ends here gives the job back.
+            tokio::select! {
+                biased;
+                () = self.haul.shutdown.stopping() => break,
+                () = self.haul.quota.take() => {}
             }
             let in_hand = self.line.in_hand();
             let ended = tokio::select! {
@@ -88,8 +90,8 @@ impl Worker {
     async fn hand_on(&self, lease: Lease, ended: Result<(Sound, Origin), Miss>) -> Result<(), EngineError> {
         let miss = match ended {
             Ok((sound, origin)) => {
-                if self.haul.quota.spend() {
-                    self.haul.shutdown.stop();
+                if let Some(limit) = self.haul.quota.spend_bytes(sound.content().bytes) {
+                    self.haul.shutdown.stop_at(limit);
                 }
                 return self.hand_over(lease, Kept::Sound(Box::new((sound, origin)))).await;
             }

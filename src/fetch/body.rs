@@ -1,5 +1,7 @@
 //! A body on its way: handed on as it comes, and measured while it does.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
 use tokio::task::yield_now;
@@ -8,6 +10,7 @@ use super::answer::Answer;
 use super::error::FetchError;
 use super::patience::{Lost, Patience};
 use super::resume::is_strong;
+use super::throttle::Throttle;
 
 /// An image's bytes, as the site sends them; also those of a page.
 #[derive(Debug)]
@@ -18,13 +21,14 @@ pub struct Body {
     from: u64,
     length: Option<u64>,
     got: u64,
+    throttle: Option<Arc<Throttle>>,
 }
 
 impl Body {
     /// A whole body of at most `limit` bytes.
     pub(super) fn whole(answer: Answer, patience: Patience, limit: u64) -> Result<Self, FetchError> {
         let length = answer.content_length();
-        Self { answer, patience, limit, from: 0, length, got: 0 }.within_limit()
+        Self { answer, patience, limit, from: 0, length, got: 0, throttle: None }.within_limit()
     }
 
     /// The rest from `from` of one that is `length` bytes long as a whole.
@@ -35,7 +39,12 @@ impl Body {
         from: u64,
         length: u64,
     ) -> Result<Self, FetchError> {
-        Self { answer, patience, limit, from, length: Some(length), got: 0 }.within_limit()
+        Self { answer, patience, limit, from, length: Some(length), got: 0, throttle: None }.within_limit()
+    }
+
+    /// The same body, read no faster than all bodies together may be.
+    pub(super) fn paced(self, throttle: Option<Arc<Throttle>>) -> Self {
+        Self { throttle, ..self }
     }
 
     /// The length of the whole image, where the server said so.
@@ -72,7 +81,11 @@ impl Body {
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         let next = self.next().await;
         match &next {
-            Ok(Some(_)) => {}
+            Ok(Some(chunk)) => {
+                if let Some(throttle) = &self.throttle {
+                    throttle.pay(chunk.len()).await;
+                }
+            }
             Ok(None) => {
                 self.answer.went_well();
                 // Lets the connection go back to its pool before the next request looks there for one.

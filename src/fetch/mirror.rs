@@ -41,13 +41,14 @@ impl Mirror {
 
     /// Brings the addresses of an image found on a mirror's page home to the site.
     pub(super) fn home(&self, image: ImageRef) -> ImageRef {
-        let ImageRef { site, page, thumb, link, title } = image;
+        let ImageRef { site, page, thumb, link, title, is_original } = image;
         ImageRef {
             site,
             page: self.canonical(page, &self.pages),
             thumb: self.canonical(thumb, &self.images),
             link: link.map(|link| self.canonical(link, &self.pages)),
             title,
+            is_original,
         }
     }
 
@@ -94,7 +95,7 @@ mod tests {
 
     fn found(page: &str, thumb: &str, link: &str) -> ImageRef {
         let site = SiteId::new("gallery").unwrap();
-        ImageRef { site, page: url(page), thumb: url(thumb), link: Some(url(link)), title: None }
+        ImageRef { site, page: url(page), thumb: url(thumb), link: Some(url(link)), title: None, is_original: false }
     }
 
     #[test]

@@ -26,8 +26,11 @@ mod robots;
 mod roots;
 #[cfg(test)]
 mod scripted;
+mod throttle;
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
@@ -40,6 +43,7 @@ use self::mirror::Mirror;
 use self::patience::Patience;
 use self::policy::Policy;
 use self::resume::Rest;
+use self::throttle::Throttle;
 use crate::job::ImageRef;
 use crate::part::Note;
 
@@ -89,6 +93,8 @@ pub struct FetchSettings {
     pub headers: Vec<(String, String)>,
     /// The least time between two requests to one host.
     pub wait: Duration,
+    /// The most bytes a second that bodies are read at, all together.
+    pub limit_rate: Option<NonZeroU64>,
     /// Whether the proxies that the environment names are used.
     pub proxies: bool,
 }
@@ -121,6 +127,7 @@ pub struct Fetcher {
     hosts: Hosts,
     retry: Retry,
     headers: HeaderMap,
+    throttle: Option<Arc<Throttle>>,
     settings: FetchSettings,
 }
 
@@ -131,8 +138,26 @@ impl Fetcher {
     ///
     /// When a setting cannot be used: a header, a certificate file, a host of the definition.
     pub fn new(settings: &FetchSettings, premises: &Premises, mirror: Option<Url>) -> Result<Self, FetchError> {
+        Self::with(Policy::new(premises, mirror.as_ref())?, settings, premises, mirror)
+    }
+
+    /// A door to wherever the user says: every address that is asked for names its origin, and may redirect to any
+    /// host that is public. `premises` stand for nothing real.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::new`].
+    pub fn anywhere(settings: &FetchSettings, premises: &Premises) -> Result<Self, FetchError> {
+        Self::with(Policy::anywhere(), settings, premises, None)
+    }
+
+    fn with(
+        policy: Policy,
+        settings: &FetchSettings,
+        premises: &Premises,
+        mirror: Option<Url>,
+    ) -> Result<Self, FetchError> {
         let retry = Retry::new(settings.retries, settings.retry_wait);
-        let policy = Policy::new(premises, mirror.as_ref())?;
         Ok(Self {
             clients: Clients::new(settings, &policy)?,
             policy,
@@ -140,6 +165,7 @@ impl Fetcher {
             hosts: Hosts::new(settings.wait, retry),
             retry,
             headers: client::headers(&settings.headers)?,
+            throttle: settings.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
             settings: settings.clone(),
         })
     }
@@ -163,12 +189,13 @@ impl Fetcher {
     /// [`FetchError::is_stale_part`] that the part must be dropped before.
     pub async fn image(&self, address: &Url, resume: Option<(&Note, u64)>) -> Result<Body, FetchError> {
         let rest = resume.and_then(|(note, have)| Rest::of(address, note, have));
+        self.policy.give(address);
         let answer = self.ask(Kind::Image, self.asked(address), rest).await?;
         let limit = self.settings.max_image_bytes;
         match (answer.status(), rest) {
-            (200, _) => Body::whole(answer.unpacked()?, self.patience(), limit),
+            (200, _) => self.paced(Body::whole(answer.unpacked()?, self.patience(), limit)),
             (206, Some(rest)) => match rest.check(answer.headers()) {
-                Ok(()) => Body::rest(answer.unpacked()?, self.patience(), limit, rest.from(), rest.whole()),
+                Ok(()) => self.paced(Body::rest(answer.unpacked()?, self.patience(), limit, rest.from(), rest.whole())),
                 Err(reason) => Err(FetchError::StalePart { host: answer.host().to_owned(), reason }),
             },
             (416, Some(_)) => {
@@ -207,9 +234,13 @@ impl Fetcher {
     /// The body of an answer that should be text.
     async fn text(&self, answer: Answer, limit: u64) -> Result<Body, FetchError> {
         match answer.status() {
-            200 => Body::whole(answer.unpacked()?, self.patience(), limit),
+            200 => self.paced(Body::whole(answer.unpacked()?, self.patience(), limit)),
             _ => Err(answer.turned_down().await),
         }
+    }
+
+    fn paced(&self, body: Result<Body, FetchError>) -> Result<Body, FetchError> {
+        body.map(|body| body.paced(self.throttle.clone()))
     }
 
     fn patience(&self) -> Patience {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use url::{Host, Origin, Url};
 
@@ -30,6 +31,37 @@ pub struct Premises {
 pub(super) struct Policy {
     open: HashSet<Origin>,
     named: HashSet<Origin>,
+    /// Where every address is the user's own: the origins he has named so far.
+    given: Option<Arc<Given>>,
+}
+
+/// Origins that the user names while the run goes on: he gives a list of addresses.
+#[derive(Debug, Default)]
+pub(super) struct Given(Mutex<(HashSet<Origin>, HashSet<String>)>);
+
+impl Given {
+    fn origins_and_hosts(&self) -> MutexGuard<'_, (HashSet<Origin>, HashSet<String>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, origin: Origin) {
+        let mut both = self.origins_and_hosts();
+        both.1.extend(domain(&origin));
+        both.0.insert(origin);
+    }
+
+    /// Whether the user named this host, by whichever scheme and port.
+    pub(super) fn names(&self, host: &str) -> bool {
+        self.origins_and_hosts().1.contains(host)
+    }
+
+    /// Whether the user named this very origin, or the one that has no secrets of the same host.
+    fn opens(&self, address: &Url) -> bool {
+        let (origins, _) = &*self.origins_and_hosts();
+        let mut plain = address.clone();
+        let is_secure = address.scheme() == "https" && address.port().is_none() && plain.set_scheme("http").is_ok();
+        origins.contains(&address.origin()) || (is_secure && origins.contains(&plain.origin()))
+    }
 }
 
 impl Policy {
@@ -49,7 +81,20 @@ impl Policy {
             }
             open.extend(of_host);
         }
-        Ok(Self { open, named })
+        Ok(Self { open, named, given: None })
+    }
+
+    /// The policy for addresses that the user gives himself, each of which names its origin: any may be asked, and
+    /// redirect to any host that is public.
+    pub(super) fn anywhere() -> Self {
+        Self { open: HashSet::new(), named: HashSet::new(), given: Some(Arc::default()) }
+    }
+
+    /// Takes note of an address that the user gives, where he gives them himself.
+    pub(super) fn give(&self, address: &Url) {
+        if let Some(given) = &self.given {
+            given.add(address.origin());
+        }
     }
 
     /// Refuses an address that may not be asked, before anybody is.
@@ -78,11 +123,16 @@ impl Policy {
             return Some("only http and https addresses are");
         }
         let origin = address.origin();
-        if self.named.contains(&origin) {
+        if self.named.contains(&origin) || self.given.as_ref().is_some_and(|given| given.opens(address)) {
             return None;
         }
-        if !self.open.contains(&origin) {
-            return Some("the site's definition does not name its host");
+        match &self.given {
+            None if !self.open.contains(&origin) => return Some("the site's definition does not name its host"),
+            // Its names are not guarded any more.
+            Some(given) if domain(&origin).is_some_and(|name| given.names(&name)) => {
+                return Some("the user named its host by another scheme or port");
+            }
+            None | Some(_) => {}
         }
         if !address.username().is_empty() || address.password().is_some() {
             return Some("it holds a password that the user did not name");
@@ -102,7 +152,10 @@ impl Policy {
     /// written as numbers are checked then.
     pub(super) fn resolver(&self) -> Resolver {
         let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
-        Resolver::new(self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect())
+        match &self.given {
+            Some(given) => Resolver::of_given(Arc::clone(given)),
+            None => Resolver::new(self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect()),
+        }
     }
 }
 
@@ -204,6 +257,34 @@ mod tests {
         assert!(policy().check(&url("https://user:secret@gallery.test/")).is_err());
         let policy = Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
         assert!(policy.check(&url("https://user:secret@mirror.test/x")).is_ok());
+    }
+
+    #[test]
+    fn what_the_user_gives_is_open_and_leads_to_public_places_alone() {
+        let policy = Policy::anywhere();
+        let given =
+            ["http://127.0.0.1:8000/a.png", "http://gallery.test/a.png", "http://nas.local:8080/a.png"].map(url);
+        for address in &given {
+            policy.give(address);
+        }
+        for open in ["http://127.0.0.1:8000/b", "https://gallery.test/a", "https://cdn.test/a", "http://1.1.1.1/a"] {
+            assert!(policy.check_hop(&given[0], &url(open)).is_ok(), "{open}");
+        }
+        let shut = [
+            "http://127.0.0.1:22/",
+            "http://10.0.0.1/",
+            "http://[::1]/",
+            "http://nas.local/",
+            "https://nas.local/",
+            "http://gallery.test:8080/",
+            "https://me:secret@cdn.test/",
+            "file:///etc/passwd",
+        ];
+        for shut in shut {
+            assert!(policy.check_hop(&given[0], &url(shut)).is_err(), "{shut}");
+        }
+        let (resolver, free) = (policy.given.unwrap(), ["gallery.test", "nas.local"]);
+        assert!(free.iter().all(|name| resolver.names(name)) && !resolver.names("cdn.test"));
     }
 
     #[test]

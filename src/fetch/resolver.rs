@@ -12,14 +12,23 @@ use tokio::net::lookup_host;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::policy::Given;
+
 /// How long what was found is believed: many connections are dialled at once, and few much later.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// Looks up the names of a run.
 #[derive(Debug)]
 pub(super) struct Resolver {
-    guarded: HashSet<String>,
+    guarded: Guarded,
     known: Mutex<HashMap<String, Found>>,
+}
+
+/// The names whose private addresses are kept back.
+#[derive(Debug)]
+enum Guarded {
+    These(HashSet<String>),
+    AllBut(Arc<Given>),
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +50,19 @@ pub(super) struct Unknown(io::Error);
 impl Resolver {
     /// Keeps private addresses of the names in `guarded` back.
     pub(super) fn new(guarded: HashSet<String>) -> Self {
-        Self { guarded, known: Mutex::default() }
+        Self { guarded: Guarded::These(guarded), known: Mutex::default() }
+    }
+
+    /// Keeps private addresses of all names back but of those the user has given.
+    pub(super) fn of_given(given: Arc<Given>) -> Self {
+        Self { guarded: Guarded::AllBut(given), known: Mutex::default() }
+    }
+
+    fn guards(&self, name: &str) -> bool {
+        match &self.guarded {
+            Guarded::These(names) => names.contains(name),
+            Guarded::AllBut(given) => !given.names(name),
+        }
     }
 
     /// The addresses of `name` that may be connected to.
@@ -49,7 +70,7 @@ impl Resolver {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<> {
-        let guarded = self.guarded.contains(name);
+        let guarded = self.guards(name);
         let (found, name) = (self.found(name), name.to_owned());
         async move {
             let ask = async || lookup_host((name.as_str(), 0)).await.map(Iterator::collect).map_err(Unknown);

@@ -204,6 +204,7 @@ pub(super) fn settings() -> FetchSettings {
         connections: 4,
         headers: Vec::new(),
         wait: Duration::ZERO,
+        limit_rate: None,
     }
 }
 

@@ -231,8 +231,14 @@ mod tests {
     fn job(number: usize) -> Job {
         let site = SiteId::new("demo").unwrap();
         let address = Url::parse(&format!("https://demo.invalid/{number}.png")).unwrap();
-        let image =
-            ImageRef { site: site.clone(), page: address.clone(), thumb: address.clone(), link: None, title: None };
+        let image = ImageRef {
+            site: site.clone(),
+            page: address.clone(),
+            thumb: address.clone(),
+            link: None,
+            title: None,
+            is_original: false,
+        };
         Job { key: ImageKey::new(&site, &address), image, worked_out: None }
     }
 

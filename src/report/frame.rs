@@ -68,10 +68,12 @@ impl Frame {
             }
             Event::RunStarted { .. }
             | Event::PageRead { .. }
+            | Event::AddressesRead { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
             | Event::HookFinished { .. }
             | Event::HooksLeft { .. }
+            | Event::LimitReached { .. }
             | Event::Noted { .. }
             | Event::Warned { .. } => {}
         }

@@ -57,11 +57,13 @@ impl Reporter for JsonLines {
             | Event::Noted { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
+            | Event::AddressesRead { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
             | Event::FetchRetried { .. }
             | Event::ImageFinished { .. }
             | Event::HookFinished { .. }
+            | Event::LimitReached { .. }
             | Event::Warned { .. } => self.line(event),
         }
     }

@@ -40,11 +40,14 @@ fn told_from(event: &Event) -> Option<Detail> {
     Some(match event {
         Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
         Event::Warned { .. } => Detail::Trouble,
-        Event::HookFinished { cause: None, .. } => Detail::Events,
+        Event::HookFinished { cause: None, .. }
+        | Event::LimitReached { .. }
+        | Event::RunStarted { .. }
+        | Event::PageRead { .. }
+        | Event::AddressesRead { .. }
+        | Event::ListingEnded { .. }
+        | Event::FetchRetried { .. } => Detail::Events,
         Event::Noted { .. } => Detail::Watched,
-        Event::RunStarted { .. } | Event::PageRead { .. } | Event::ListingEnded { .. } | Event::FetchRetried { .. } => {
-            Detail::Events
-        }
         Event::FetchStarted { .. } => Detail::Everything,
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
@@ -69,7 +72,11 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             format!("{site} into {}, {} at a time", quote(directory), of(*jobs, "image", "images")),
         ),
         Event::PageRead { page, number, found, known, repeated } => {
-            (Hue::Plain, "read", page_read(page.as_str(), *number, *found, *known, *repeated))
+            let page = format!("page {number} ({})", quote(page.as_str()));
+            (Hue::Plain, "read", read(&page, *found, *known, *repeated))
+        }
+        Event::AddressesRead { found, known, repeated } => {
+            (Hue::Plain, "read", read("addresses", *found, *known, *repeated))
         }
         Event::ListingEnded { pages, because } => {
             let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
@@ -105,6 +112,7 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             let failed = cause.is_some();
             (if failed { Hue::Red } else { Hue::Plain }, if failed { "hook failed" } else { "hook" }, text)
         }
+        Event::LimitReached { limit } => (Hue::Plain, "ended", format!("at {limit}")),
         // A number of the summary.
         Event::HooksLeft { number } => (Hue::Yellow, "left", format!("{number} hooks for the next run")),
         Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
@@ -155,9 +163,9 @@ fn failed(failure: &Failure) -> String {
     format!("{}: {} ({tries}{later})", quote(address), quote(cause))
 }
 
-fn page_read(page: &str, number: u32, found: usize, known: usize, repeated: usize) -> String {
-    let mut text = format!("page {number} ({}): {}", quote(page), of(found, "image", "images"));
-    for (number, what) in [(known, "already there"), (repeated, "seen on an earlier page")] {
+fn read(what: &str, found: usize, known: usize, repeated: usize) -> String {
+    let mut text = format!("{what}: {}", of(found, "image", "images"));
+    for (number, what) in [(known, "already there"), (repeated, "seen before")] {
         if number > 0 {
             // Writing to a string does not fail.
             let _ = write!(text, ", {} {what}", figures::count(number));

@@ -150,10 +150,12 @@ pub(super) fn eventful_run() -> Vec<Event> {
             page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
             cause: "connection reset".to_owned(),
         },
+        Event::AddressesRead { found: 3, known: 1, repeated: 2 },
         Event::ListingEnded { pages: 2, because: "page 3 could not be read".to_owned() },
         hook(Some("2018-03-29-Mountains.png"), None, false, "as wished\n"),
         hook(Some("2018-03-28-Moor.png"), Some("exit status 3"), true, "cannot open display\n"),
         hook(None, Some("ended by signal 11"), false, ""),
+        Event::LimitReached { limit: "--quota" },
         Event::HooksLeft { number: 2 },
     ]
 }

@@ -66,6 +66,8 @@ pub struct Tally {
     pub hooks_failed: usize,
     /// Images whose commands wait for the next run, and the end of a run.
     pub hooks_left: u64,
+    /// The flag whose limit ended the run.
+    pub limit: Option<&'static str>,
     /// Warnings.
     pub warnings: usize,
     /// Reporters that could not tell any more.
@@ -124,6 +126,11 @@ impl Tally {
                 self.known += known;
                 self.repeated += repeated;
             }
+            Event::AddressesRead { found, known, repeated } => {
+                self.found += found;
+                self.known += known;
+                self.repeated += repeated;
+            }
             Event::ListingEnded { pages: _, because: _ } => self.listed = true,
             Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => {}
@@ -132,6 +139,7 @@ impl Tally {
             Event::HookFinished { cause: None, .. } => self.hooks_done += 1,
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_left = *number,
+            Event::LimitReached { limit } => self.limit = Some(limit),
             Event::Warned { message: _ } => self.warnings += 1,
         }
     }
@@ -222,6 +230,9 @@ impl Tally {
         }
         if self.listing_failed.is_some() {
             text.push_str("; the listing was not read to its end");
+        }
+        if let Some(limit) = self.limit {
+            let _ = write!(text, "; ended at {limit}");
         }
         self.add_hooks(&mut text, coloured);
         text.push('\n');

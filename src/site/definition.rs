@@ -47,6 +47,7 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
         naming: naming(&file, text)?,
         base,
         image_hosts,
+        anywhere: false,
     })
 }
 

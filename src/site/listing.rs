@@ -96,6 +96,7 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, S
                 thumb: site.canonical(thumb),
                 link: first(link).map(|link| site.canonical(link)),
                 title,
+                is_original: false,
             }),
             None if has_none => health.bare += 1,
             None => health.odd += 1,

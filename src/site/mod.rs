@@ -8,6 +8,7 @@ mod listing;
 mod name;
 mod naming;
 mod pattern;
+mod place;
 mod rewrite;
 mod tree;
 mod written;
@@ -21,6 +22,7 @@ use crate::outcome::{Format, Why};
 pub use fault::MarkedFault;
 pub use health::{Health, Look};
 pub use listing::ListingPage;
+pub use place::{Place, objection};
 pub use rewrite::Candidate;
 
 use listing::Listing;
@@ -41,6 +43,8 @@ pub struct Site {
     listing: Listing,
     rules: Vec<Rule>,
     naming: Naming,
+    /// Whether its images may lie on any host: their addresses are all given.
+    anywhere: bool,
     min_size: (u32, u32),
 }
 
@@ -77,6 +81,21 @@ impl Site {
             help: fault::nearest_of(name, &shipped().iter().map(|(known, _)| *known).collect::<Vec<_>>()),
         })?;
         Self::from_toml(text)
+    }
+
+    /// The site of images that are on no site we know: all there is of them is the address that the user gives.
+    ///
+    /// # Panics
+    ///
+    /// Never: its definition is built in, and read by a test.
+    pub fn direct() -> Self {
+        let site = Self::from_toml(include_str!("direct.toml")).expect("a definition that is built in");
+        Self { anywhere: true, ..site }
+    }
+
+    /// Whether it is [`Site::direct`].
+    pub fn is_direct(&self) -> bool {
+        self.anywhere
     }
 
     /// Its name.
@@ -275,7 +294,7 @@ mod tests {
 
     fn shown(site: &Site, thumb: &str) -> ImageRef {
         let thumb = Url::parse(thumb).unwrap();
-        ImageRef { site: site.id().clone(), page: site.first(), thumb, link: None, title: None }
+        ImageRef { site: site.id().clone(), page: site.first(), thumb, link: None, title: None, is_original: false }
     }
 
     /// Thumb and original of every image in the catalogue.
@@ -424,7 +443,8 @@ mod tests {
         assert_eq!(page.images.len(), image.len());
         for (found, expected) in page.images.iter().zip(image) {
             let ExpectedImage { thumb, link, title, candidates, name } = expected;
-            let expected = ImageRef { site: site.id().clone(), page: address.clone(), thumb, link, title };
+            let expected =
+                ImageRef { site: site.id().clone(), page: address.clone(), thumb, link, title, is_original: false };
             assert_eq!(found, &expected);
             let ways = site.candidates(found).unwrap_or_default();
             assert_eq!(ways.iter().map(|way| way.address.clone()).collect::<Vec<_>>(), candidates);

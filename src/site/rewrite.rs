@@ -5,7 +5,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::pattern::Filling;
-use super::{Site, address};
+use super::{Site, address, place};
 use crate::job::ImageRef;
 use crate::outcome::Why;
 
@@ -40,6 +40,10 @@ pub(super) struct Step {
 /// The candidates for an image's original, in the order of the rules.
 pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>, Why> {
     let thumb = site.canonical(image.thumb.clone());
+    if image.is_original {
+        let address = place::given(site, thumb).map_err(Why::Address)?;
+        return Ok(vec![Candidate { address }]);
+    }
     let link = image.link.clone().map(|link| site.canonical(link));
     let mut candidates = Vec::new();
     let mut refused = None;

@@ -171,8 +171,14 @@ fn site(capture: &str) -> Site {
 
 /// Images in one collection. Each has bytes of its own, in every fourth with a hash that begins as others do.
 fn intent(site: &Site, original: &Url, number: u64) -> Intent {
-    let image =
-        ImageRef { site: site.id().clone(), page: site.first(), thumb: original.clone(), link: None, title: None };
+    let image = ImageRef {
+        site: site.id().clone(),
+        page: site.first(),
+        thumb: original.clone(),
+        link: None,
+        title: None,
+        is_original: false,
+    };
     let mut hash = *blake3::hash(&number.to_le_bytes()).as_bytes();
     if number.is_multiple_of(4) {
         hash[..4].fill(7);

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::judge::Verdict;
 use super::told::{Finding, Kind, Told};
 use super::{Broken, Found, Look, State};
-use crate::app::fetch::{bring, telling};
+use crate::app::fetch::{Images, bring, telling};
 use crate::app::hold::{aloud, hold};
 use crate::app::visit::{Collection, Named, Visit};
 use crate::app::{World, aside};
@@ -47,12 +47,13 @@ pub(super) async fn repair(
     let ledger = Arc::clone(&collection.ledger);
     let site = Arc::clone(&visit.site);
     let only = |feed| -> Box<dyn Feed> { Box::new(Only { site, wanted: Mutex::new(wanted), feed }) };
+    let images = Images::Listed(Box::new(only));
     let mut settings = settings.clone();
     // Standard output is for the findings, and the images may lie on any page.
     settings.telling.json = false;
     settings.pages = PageRange { first: None, last: None };
-    let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None));
-    let bringing = async |events| bring(&visit, settings, world, collection, &quota, only, events, shutdown).await;
+    let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
+    let bringing = async |events| bring(&visit, settings, world, collection, &quota, images, events, shutdown).await;
     let tally = telling(settings, bringing).await?;
 
     let looking = Arc::clone(&look);

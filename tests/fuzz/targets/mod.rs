@@ -161,7 +161,7 @@ pub fn ledger(data: &[u8]) {
 
 /// What must hold of an image that a page shows.
 fn hold_image(site: &Site, image: &ImageRef) {
-    let ImageRef { site: _, page: _, thumb, link, title } = image;
+    let ImageRef { site: _, page: _, thumb, link, title, is_original: _ } = image;
     for address in [Some(thumb), link.as_ref()].into_iter().flatten() {
         assert!(is_one_to_ask(address), "{address}");
     }
@@ -196,7 +196,14 @@ fn is_one_to_ask(address: &Url) -> bool {
 
 fn shown(site: &Site, thumb: &Url) -> ImageRef {
     let link = Some(thumb.clone());
-    ImageRef { site: site.id().clone(), page: site.first(), thumb: thumb.clone(), link, title: None }
+    ImageRef {
+        site: site.id().clone(),
+        page: site.first(),
+        thumb: thumb.clone(),
+        link,
+        title: None,
+        is_original: false,
+    }
 }
 
 /// What stands before and behind the first line end.

@@ -1,0 +1,307 @@
+//! Addresses that the user gives in place of a site's name: as arguments, or in lists of them. A list is read once to
+//! find out which sites it is about, and once more for each of them, so that its length costs no memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Cursor, Read, Seek};
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context as _, anyhow, bail};
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::aside;
+use super::visit::{Named, sites};
+use crate::config::{PageRange, Settings};
+use crate::engine::GivenLine;
+use crate::job::ImageRef;
+use crate::site::{self, Place};
+
+/// One collection to be worked on.
+pub(super) struct Errand {
+    pub(super) site: Named,
+    pub(super) what: What,
+}
+
+/// What is wanted for it.
+pub(super) enum What {
+    /// What is new in the listing, or on these pages of it.
+    Listing(Option<PageRange>),
+    /// What is given.
+    Given(GivenAddresses),
+}
+
+/// What the user names, site by site: names and listings in their order, then images by site.
+///
+/// # Errors
+///
+/// When a name, an argument or a definition is wrong, a list cannot be read, or nothing in it can be asked for.
+pub(super) async fn errands(said: Vec<String>, lists: &[PathBuf], settings: &Settings) -> anyhow::Result<Vec<Errand>> {
+    let (addresses, names): (Vec<_>, Vec<_>) = said.into_iter().partition(|said| said.contains("://"));
+    if addresses.is_empty() && lists.is_empty() {
+        let listing = |site| Errand { site, what: What::Listing(None) };
+        return Ok(sites(&names, settings)?.into_iter().map(listing).collect());
+    }
+    let known = Named::all(settings)?;
+    let mut errands = Vec::new();
+    for name in names {
+        let site = known[..known.len() - 1].iter().find(|site| site.id().as_str() == name);
+        // One that there is not is told with those there are.
+        let site = site.cloned().map_or_else(|| Named::shipped(&name), Ok)?;
+        errands.push(Errand { site, what: What::Listing(None) });
+    }
+    let mut images = String::new();
+    for address in addresses {
+        match whose(&known, &address).map_err(|why| anyhow!("`{address}`: {why}"))? {
+            (site, Place::Listing(page)) => {
+                let pages = page.map(|page| PageRange { first: Some(page), last: Some(page) });
+                errands.push(Errand { site: known[site].clone(), what: What::Listing(pages) });
+            }
+            (_, Place::Image(_)) => images.extend([address.as_str(), "\n"]),
+            (_, Place::Odd) => bail!("`{address}`: {ODD}"),
+        }
+    }
+    let paths = lists.to_vec();
+    let lists = aside(move || open(images, &paths)).await?;
+    let given = Arc::new(Given { known, lists: Mutex::new(lists) });
+    let reading = Arc::clone(&given);
+    errands.extend(aside(move || reading.about()).await?.into_iter().enumerate().map(|(at, site)| {
+        let what = What::Given(GivenAddresses { given: Arc::clone(&given), site, first: at == 0 });
+        Errand { site: given.known[site].clone(), what }
+    }));
+    let mirrored: BTreeSet<_> =
+        errands.iter().filter(|errand| !errand.site.is_direct()).map(|errand| errand.site.id()).collect();
+    if settings.base_url.is_some() && mirrored.len() > 1 {
+        bail!("--base-url is the mirror of one site: name one");
+    }
+    Ok(errands)
+}
+
+/// Why an address of a known site may be no use.
+const ODD: &str = "it is on a known site, and neither a page of its listing nor a thumb or an original there";
+
+/// Whose address it is among the sites that are known, and what it is there.
+fn whose(known: &[Named], text: &str) -> Result<(usize, Place), String> {
+    let address =
+        Url::parse(text).map_err(|error| format!("it is no whole address, as https://example.com/a.png ({error})"))?;
+    let mut places = known.iter().enumerate().filter_map(|(at, site)| Some((at, site.place(&address)?)));
+    places.next().ok_or_else(|| site::objection(&address).unwrap_or_else(|| "it cannot be asked for".to_owned()))
+}
+
+/// Everything that is given.
+struct Given {
+    /// The sites that are known, the one of images on no other last.
+    known: Vec<Named>,
+    lists: Mutex<Vec<List>>,
+}
+
+impl Given {
+    fn lists(&self) -> MutexGuard<'_, Vec<List>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sites whose images are given, in the order in which they are met.
+    fn about(&self) -> anyhow::Result<Vec<usize>> {
+        let (mut met, mut bad) = (Vec::new(), None);
+        for list in self.lists().iter_mut() {
+            let name = list.name.clone();
+            let read = list.each(|number, text| {
+                match text.map_err(|(_, why)| why).and_then(|text| image(&self.known, &text)) {
+                    Ok((site, _)) if met.contains(&site) => {}
+                    Ok((site, _)) => met.push(site),
+                    Err(why) if bad.is_none() => bad = Some(anyhow!("{name}, line {number}: {why}")),
+                    Err(_) => {}
+                }
+                ControlFlow::Continue(())
+            });
+            read.with_context(|| format!("reading the list `{name}`"))?;
+        }
+        match bad {
+            Some(bad) if met.is_empty() => Err(bad.context("nothing that is given can be asked for")),
+            _ => Ok(met),
+        }
+    }
+}
+
+/// The image that an address names.
+fn image(known: &[Named], text: &str) -> Result<(usize, Box<ImageRef>), String> {
+    match whose(known, text)? {
+        (site, Place::Image(image)) => Ok((site, image)),
+        (_, Place::Listing(_)) => Err("it is a listing: give it as an argument".to_owned()),
+        (_, Place::Odd) => Err(ODD.to_owned()),
+    }
+}
+
+/// The images of one site among all that are given.
+pub(super) struct GivenAddresses {
+    given: Arc<Given>,
+    site: usize,
+    /// Whether what is wrong is told with them.
+    first: bool,
+}
+
+/// So many are handed on at once: enough that asking the ledger costs little.
+const AT_ONCE: usize = 64;
+
+impl GivenAddresses {
+    /// Reads them, some at a time and no faster than they are taken.
+    pub(super) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
+        let (sender, lines) = mpsc::channel(1);
+        // Nobody waits for it: it ends when nobody takes any more.
+        tokio::task::spawn_blocking(move || {
+            let mut some = Vec::with_capacity(AT_ONCE);
+            self.each(|line| {
+                some.push(line);
+                let full = some.len() == AT_ONCE;
+                let gone =
+                    full && sender.blocking_send(std::mem::replace(&mut some, Vec::with_capacity(AT_ONCE))).is_err();
+                if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+            let _ = sender.blocking_send(some);
+        });
+        lines
+    }
+
+    fn each(&self, mut take: impl FnMut(GivenLine) -> ControlFlow<()>) {
+        for list in self.given.lists().iter_mut() {
+            let name = list.name.clone();
+            let read = list.each(|number, text| {
+                let found = text.and_then(|text| image(&self.given.known, &text).map_err(|why| (text, why)));
+                match found {
+                    Ok((site, image)) if site == self.site => take(GivenLine::Image(image)),
+                    Err((text, why)) if self.first => {
+                        take(GivenLine::Bad { text, cause: format!("{name}, line {number}: {why}") })
+                    }
+                    Ok(_) | Err(_) => ControlFlow::Continue(()),
+                }
+            });
+            if let Err(error) = read {
+                // It was read to its end once; now its disk is broken, and that is told as its last line.
+                let _ = take(GivenLine::Bad { text: name, cause: format!("it could not be read again: {error}") });
+            }
+        }
+    }
+}
+
+/// What can be read more than once.
+trait Again: Read + Seek + Send {}
+impl<T: Read + Seek + Send> Again for T {}
+
+/// Addresses, one a line.
+struct List {
+    name: String,
+    text: Box<dyn Again>,
+}
+
+/// Opens the lists, `arguments` as the first of them. What cannot be read twice, as a pipe, is first copied to where
+/// the system keeps files that have no name.
+fn open(arguments: String, lists: &[PathBuf]) -> anyhow::Result<Vec<List>> {
+    let mut all = vec![List { name: "arguments".to_owned(), text: Box::new(Cursor::new(arguments)) }];
+    for path in lists {
+        let stdin = path.as_os_str() == "-";
+        let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
+        let open = || -> io::Result<Box<dyn Again>> {
+            if !stdin {
+                let file = File::open(path)?;
+                if file.metadata()?.is_file() {
+                    return Ok(Box::new(file));
+                }
+                return copied(file);
+            }
+            copied(io::stdin().lock())
+        };
+        let text = open().with_context(|| format!("reading the list `{name}`"))?;
+        all.push(List { name, text });
+    }
+    Ok(all)
+}
+
+fn copied(mut from: impl Read) -> io::Result<Box<dyn Again>> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(&mut from, &mut file)?;
+    Ok(Box::new(file))
+}
+
+/// The longest line that is looked at; what is longer is no address that any server takes.
+const LONGEST_LINE: usize = 16 * 1024;
+
+/// How much of a line is told that cannot be read.
+const TOLD: usize = 100;
+
+impl List {
+    /// Hands every address to `take` with the number of its line, or what stands there and why it is none, until it
+    /// breaks off. Empty lines, and those that begin with `#`, are passed over.
+    fn each(
+        &mut self,
+        mut take: impl FnMut(usize, Result<String, (String, String)>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        self.text.rewind()?;
+        let mut text = BufReader::new(&mut self.text);
+        let mut line = Vec::new();
+        for number in 1.. {
+            line.clear();
+            if (&mut text).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let cut = line.len() == LONGEST_LINE && line.last() != Some(&b'\n');
+            if cut {
+                text.skip_until(b'\n')?;
+            }
+            let bytes = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
+            let written = match std::str::from_utf8(bytes) {
+                Ok(written) if !cut => Ok(written.trim()),
+                Ok(_) => Err(format!("it is longer than {LONGEST_LINE} bytes")),
+                Err(_) if number == 1 && bytes.starts_with(b"\xff\xfe") => Err("the list is not UTF-8".to_owned()),
+                Err(_) => Err("it is not UTF-8".to_owned()),
+            };
+            let given = match written {
+                Ok("") => continue,
+                Ok(comment) if comment.starts_with('#') => continue,
+                Ok(written) => Ok(written.to_owned()),
+                Err(why) => Err((String::from_utf8_lossy(&bytes[..bytes.len().min(TOLD)]).trim().to_owned(), why)),
+            };
+            if take(number, given).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &[u8]) -> Vec<(usize, Result<String, String>)> {
+        let mut list = List { name: "list".to_owned(), text: Box::new(Cursor::new(text.to_vec())) };
+        let mut lines = Vec::new();
+        for _twice in 0..2 {
+            lines.clear();
+            let take = |number, line: Result<String, (String, String)>| {
+                lines.push((number, line.map_err(|(_, why)| why)));
+                ControlFlow::Continue(())
+            };
+            list.each(take).unwrap();
+        }
+        lines
+    }
+
+    #[test]
+    fn a_list_is_read_as_editors_of_every_system_write_it() {
+        let text = b"\xef\xbb\xbf# mine\r\nhttps://a.invalid/1.png\r\n\r\n  \thttps://a.invalid/2.png \n #x\nhttps://a.invalid/3.png";
+        let address = |number| Ok(format!("https://a.invalid/{number}.png"));
+        assert_eq!(read(text), [(2, address(1)), (4, address(2)), (6, address(3))]);
+        assert_eq!(read(b""), []);
+        assert_eq!(read(b"\n\n# nothing\n"), []);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_told_and_does_not_hide_the_next() {
+        let long = [b"https://a.invalid/".as_slice(), &vec![b'a'; 3 * LONGEST_LINE], b"\nnext\n"].concat();
+        assert_eq!(read(&long), [(1, Err("it is longer than 16384 bytes".to_owned())), (2, Ok("next".to_owned()))]);
+        assert_eq!(read(b"\xffx\nnext"), [(1, Err("it is not UTF-8".to_owned())), (2, Ok("next".to_owned()))]);
+        assert_eq!(read(b"\xff\xfeh\0")[0], (1, Err("the list is not UTF-8".to_owned())));
+    }
+}
