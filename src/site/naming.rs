@@ -80,7 +80,7 @@ impl Naming {
     }
 
     fn filled(&self, captures: &Captures<'_>) -> Option<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(captures.get_match().len());
         for Piece { before, field } in &self.pieces {
             let value = captures.name(field).map(|value| name::part(value.as_str())).unwrap_or_default();
             if !value.is_empty() {
@@ -97,6 +97,6 @@ fn plain(address: &Url) -> String {
     let part = name::part(address.path());
     match address.query() {
         Some(query) => format!("{part}-{}", name::decoded(query)),
-        None => part,
+        None => part.into_owned(),
     }
 }
