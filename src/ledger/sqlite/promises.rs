@@ -54,7 +54,8 @@ impl Promises {
             return Ok(());
         }
         if self.images.is_empty() && self.files.is_empty() {
-            (self.settled, self.names) = Default::default();
+            self.settled.clear();
+            self.names.clear();
             return connection.prepare_cached("DELETE FROM promises")?.execute([]).map(drop);
         }
         let told = serde_json::to_string(&self.written())

@@ -53,14 +53,12 @@ impl<'a> Rows<'a> {
         self.statement(query)?.exists(values)
     }
 
+    /// Writes the row of a key that has none: to write over one keeps a journal of its own for every row.
     fn write_row(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
         let Entry { site, state, file, page, address, title, etag, last_modified, at, cause, tries, until } = entry;
         self.run(
             "INSERT INTO images (key, site, state, file, page, address, title, etag, last_modified, at, cause, tries, until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-             ON CONFLICT (key) DO UPDATE SET
-                 site = ?2, state = ?3, file = ?4, page = ?5, address = ?6, title = ?7, etag = ?8, last_modified = ?9,
-                 at = ?10, cause = ?11, tries = ?12, until = ?13",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 key.as_str(),
                 site.as_str(),
@@ -114,11 +112,12 @@ impl Book for Rows<'_> {
     }
 
     fn write_image(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+        // Whatever stands in a row goes first: what is promised has no row until it is kept.
+        if self.absent.take().as_ref() != Some(key) {
+            self.drop_image(key)?;
+        }
         if entry.state != State::Placing {
             return self.write_row(key, entry);
-        }
-        if self.absent.as_ref() != Some(key) {
-            self.drop_image(key)?;
         }
         self.promises.promise(key, entry);
         Ok(())
