@@ -56,6 +56,10 @@ impl Worker {
                 () = self.haul.shutdown.stopping() => break,
                 () = self.haul.quota.take() => {}
             }
+            if !self.room.admits() {
+                self.haul.quota.give_back();
+                break;
+            }
             let in_hand = self.line.in_hand();
             let ended = tokio::select! {
                 biased;
