@@ -137,6 +137,7 @@ pub async fn scan(source: Source, feed: Box<dyn Feed>) -> Result<(), EngineError
 ///
 /// The first station that broke; the others have ended by then.
 pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
+    haul.sink.parts().serve(jobs);
     // First of all: what a killed run had named is known then.
     recover(&haul).await?;
     let (shutdown, events) = (source.shutdown().clone(), haul.events.clone());

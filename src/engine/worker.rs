@@ -158,7 +158,7 @@ impl Worker {
         let mut missed = None;
         for address in originals {
             match self.stream(key, address).await {
-                Ok((sound, Served { etag, last_modified })) => {
+                Ok((sound, Note { address: _, etag, last_modified, length: _ })) => {
                     let (page, title, address) = (image.page.clone(), image.title.clone(), address.clone());
                     return Ok((sound, Origin { page, address, title, etag, last_modified }));
                 }
@@ -170,17 +170,17 @@ impl Worker {
     }
 
     /// Streams the original at `address` into a part and has it judged.
-    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Served), Cause> {
+    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Note), Cause> {
         let (mut part, mut left) = self.begin(key, address)?;
         if let Some(note) = left.take_if(|note| note.length == part.have()) {
             // A run was killed between the last byte and the name: nothing needs to be asked for.
             if let Ok(sound) = self.judge(part, Some(note.length)) {
-                return Ok((sound, Served { etag: Some(note.etag), last_modified: None }));
+                return Ok((sound, note));
             }
             (part, left) = self.begin(key, address)?;
         }
         let mut body = self.ask(address, &mut part, left.as_ref()).await?;
-        let note = note(address, &body);
+        let (mut note, may_go_on) = note(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
@@ -190,8 +190,8 @@ impl Worker {
                 part.restart()?;
                 return Err(Cause::Flaw(flaw));
             }
-            if let Some(note) = &note {
-                part.note(note)?;
+            if may_go_on {
+                part.note(&note)?;
             }
             if hinted.elapsed() >= HINT_EVERY {
                 hinted = Instant::now();
@@ -199,9 +199,10 @@ impl Worker {
             }
         }
         self.progressed(key, part.have(), Some(part.have()));
-        let served =
-            Served { etag: body.etag().map(str::to_owned), last_modified: body.last_modified().map(str::to_owned) };
-        Ok((self.judge(part, body.length())?, served))
+        let mut sound = self.judge(part, body.length())?;
+        note.length = sound.content().bytes;
+        sound.wait(&note);
+        Ok((sound, note))
     }
 
     /// Judges the bytes, and whether they are an original's.
@@ -239,16 +240,11 @@ impl Worker {
     }
 }
 
-/// What a server said of the image beside its bytes.
-struct Served {
-    etag: Option<String>,
-    last_modified: Option<String>,
-}
-
-/// What would have to hold for a later run to go on with the part; `None` where that would not be safe.
-fn note(address: &Url, body: &Body) -> Option<Note> {
-    let (etag, length) = (body.strong_etag()?, body.length()?);
-    Some(Note { address: address.to_string(), etag: etag.to_owned(), length })
+/// What a server says of the image beside its bytes, and whether a later run may go on with a part of it.
+fn note(address: &Url, body: &Body) -> (Note, bool) {
+    let (etag, last_modified) = (body.etag().map(str::to_owned), body.last_modified().map(str::to_owned));
+    let note = Note { address: address.to_string(), etag, last_modified, length: body.length().unwrap_or_default() };
+    (note, body.strong_etag().is_some() && body.length().is_some())
 }
 
 /// A try that brought no image.

@@ -8,7 +8,8 @@ use crate::part::Note;
 /// The rest of an image of which a part is there.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rest<'a> {
-    note: &'a Note,
+    etag: &'a str,
+    whole: u64,
     have: u64,
 }
 
@@ -16,9 +17,10 @@ impl<'a> Rest<'a> {
     /// The rest of the image at `address`; `None` when the part is of another one, holds nothing or everything,
     /// or cannot be told apart from a changed image.
     pub(super) fn of(address: &Url, note: &'a Note, have: u64) -> Option<Self> {
-        let validator = is_strong(&note.etag) && note.etag.parse::<HeaderValue>().is_ok();
-        let fits = note.address == address.as_str() && validator && (1..note.length).contains(&have);
-        fits.then_some(Self { note, have })
+        let Note { address: of, etag, last_modified: _, length } = note;
+        let etag = etag.as_deref().filter(|etag| is_strong(etag) && etag.parse::<HeaderValue>().is_ok())?;
+        let fits = of == address.as_str() && (1..*length).contains(&have);
+        fits.then_some(Self { etag, whole: *length, have })
     }
 
     /// Where it begins.
@@ -28,14 +30,14 @@ impl<'a> Rest<'a> {
 
     /// The length of the whole image.
     pub(super) fn whole(&self) -> u64 {
-        self.note.length
+        self.whole
     }
 
     /// Adds to a request's headers what asks for this and nothing else: with a strong validator in `If-Range` alone
     /// is a changed image never glued to an old part.
     pub(super) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(RANGE, self.range().parse().expect("digits in plain text"));
-        headers.insert(IF_RANGE, self.note.etag.parse().expect("a validator that was judged"));
+        headers.insert(IF_RANGE, self.etag.parse().expect("a validator that was judged"));
     }
 
     fn range(&self) -> String {
@@ -45,11 +47,11 @@ impl<'a> Rest<'a> {
     /// Whether a 206 carries exactly this; what does not fit, otherwise.
     pub(super) fn check(&self, answer: &HeaderMap) -> Result<(), String> {
         let etag = answer.get(ETAG).and_then(|etag| etag.to_str().ok());
-        if etag != Some(self.note.etag.as_str()) {
+        if etag != Some(self.etag) {
             return Err("the image has another ETag by now".to_owned());
         }
         let range = answer.get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
-        let due = (self.have, self.note.length - 1, self.note.length);
+        let due = (self.have, self.whole - 1, self.whole);
         match range {
             Some(range) if read(range) == Some(due) => Ok(()),
             Some(range) => Err(format!("`{}` was asked for, `{range}` came", self.range())),
@@ -79,8 +81,11 @@ mod tests {
     use crate::fetch::{Body, FetchError};
 
     fn note() -> Note {
-        let (address, etag) = ("https://gallery.test/a.png".to_owned(), "\"v1\"".to_owned());
-        Note { address, etag, length: 100 }
+        noted("https://gallery.test/a.png", Some("\"v1\""), 100)
+    }
+
+    fn noted(address: &str, etag: Option<&str>, length: u64) -> Note {
+        Note { address: address.to_owned(), etag: etag.map(str::to_owned), last_modified: None, length }
     }
 
     fn answer(etag: &str, range: &str) -> HeaderMap {
@@ -95,8 +100,9 @@ mod tests {
         let address = Url::parse(&note().address).unwrap();
         assert!(Rest::of(&address, &note(), 40).is_some());
         assert!(Rest::of(&Url::parse("https://gallery.test/b.png").unwrap(), &note(), 40).is_none());
-        assert!(Rest::of(&address, &Note { etag: "W/\"v1\"".to_owned(), ..note() }, 40).is_none());
-        assert!(Rest::of(&address, &Note { etag: String::new(), ..note() }, 40).is_none());
+        for etag in [Some("W/\"v1\""), Some(""), None] {
+            assert!(Rest::of(&address, &noted(address.as_str(), etag, 100), 40).is_none(), "{etag:?}");
+        }
         for have in [0, 100, 101] {
             assert!(Rest::of(&address, &note(), have).is_none(), "{have}");
         }
@@ -132,7 +138,7 @@ mod tests {
     async fn resumed(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Server, Result<Body, FetchError>) {
         let server = Server::start(script).await;
         let address = server.url("/a.png");
-        let note = Note { address: address.to_string(), etag: "\"v1\"".to_owned(), length: 10 };
+        let note = noted(address.as_str(), Some("\"v1\""), 10);
         let body = server.fetcher().image(&address, Some((&note, 4))).await;
         (server, body)
     }
@@ -188,7 +194,7 @@ mod tests {
     async fn a_part_that_cannot_be_trusted_is_not_asked_to_go_on() {
         let server = Server::start(|_| Reply::ok(WHOLE)).await;
         let address = server.url("/a.png");
-        let note = Note { address: address.to_string(), etag: "W/\"v1\"".to_owned(), length: 10 };
+        let note = noted(address.as_str(), Some("W/\"v1\""), 10);
         let body = server.fetcher().image(&address, Some((&note, 4))).await.unwrap();
         assert_eq!((body.from(), line(&server.heads()[0], "range")), (0, None));
     }

@@ -26,7 +26,7 @@ use std::io::{self, Read};
 
 use crate::job::ContentHash;
 use crate::outcome::{Content, Format};
-use crate::part::{Sealed, Watch, Whole};
+use crate::part::{Note, Sealed, Watch, Whole};
 
 use input::{Checker, Halt, Held, Input};
 use sniff::Signature;
@@ -208,6 +208,11 @@ impl Sound {
     /// What was established about them.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+
+    /// Says that it waits for its name from now on: see [`Whole::wait`].
+    pub fn wait(&mut self, note: &Note) {
+        self.whole.wait(note);
     }
 
     /// Hands the file over to whoever gives it a name.

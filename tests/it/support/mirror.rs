@@ -1,11 +1,12 @@
 //! The catalogue behind a real server: what a run is pointed at with `--base-url`, and what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::slice::SliceIndex;
 
 use blake3::Hash;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::gallery::{self, Gallery, Original};
@@ -63,6 +64,13 @@ impl Mirror {
     /// Puts these bytes where the server has `path`.
     pub(crate) fn put(&self, path: &str, bytes: &[u8]) {
         gallery::keep(self.site(), path, bytes);
+    }
+
+    /// Puts another image in the place of the original that the listing shows at `index`.
+    pub(crate) fn replace(&mut self, index: usize, image: &[u8]) {
+        let original = &mut self.gallery.originals[index];
+        original.hash = blake3::hash(image);
+        gallery::keep(self.site.path(), &original.path, image);
     }
 
     /// The bytes that the server has at `path`.
@@ -149,6 +157,25 @@ pub(crate) fn collection(world: &World) -> BTreeMap<String, Hash> {
 /// What lies among the parts of the collection.
 pub(crate) fn parts(world: &World) -> BTreeMap<String, Vec<u8>> {
     files(&world.work().join(GOT).join(".wallhaul/parts"))
+}
+
+/// The names of those of the `parts` that a later run goes on with, or judges again: a note lies beside them, or speaks
+/// of them on a sheet.
+pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
+    let mut spoken_of = BTreeSet::new();
+    for (name, text) in parts {
+        match name.rsplit_once('.') {
+            Some((part, "note")) => spoken_of.extend([format!("{part}.part")]),
+            Some((_, "notes")) => {
+                let lines = String::from_utf8_lossy(text).into_owned();
+                // The last line of one that a kill cut off says nothing.
+                let notes = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+                spoken_of.extend(notes.map(|note| note["part"].as_str().expect("a name").to_owned()));
+            }
+            _ => {}
+        }
+    }
+    spoken_of
 }
 
 /// Asserts that the collection holds every image of `mirror` once, under any names, and nothing else.

@@ -1,15 +1,22 @@
 //! Bytes nobody sees yet: an image on its way lies in a part, which goes on after a kill where that is safe.
 
+mod note;
+mod risk;
+
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::num::NonZeroUsize;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 
+use self::risk::Risk;
 use crate::job::ImageKey;
+
+pub use self::note::Note;
 
 /// Whoever wants to see the bytes while they pass: the hash, the checks.
 pub trait Watch: Send {
@@ -20,36 +27,13 @@ pub trait Watch: Send {
     fn restart(&mut self);
 }
 
-/// What must be true of the server's copy for a part to go on: written beside the part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
-    /// The address the bytes came from.
-    pub address: String,
-    /// The strong `ETag` they belong to.
-    pub etag: String,
-    /// The whole image's length.
-    pub length: u64,
-}
-
 /// The folder of the parts; on the file system of the collection, so that placing is a rename.
 #[derive(Debug, Clone)]
 pub struct Parts {
     folder: Arc<Path>,
     boot: Arc<str>,
+    risk: Arc<Risk>,
 }
-
-/// A [`Note`] as it lies on disk.
-#[derive(Serialize, Deserialize)]
-struct Written {
-    /// Grows when the meaning of a note changes; another version's part is dropped.
-    version: u32,
-    /// The system's boot: after another one the part's bytes may not be what was written.
-    boot: String,
-    #[serde(flatten)]
-    note: Note,
-}
-
-const NOTE_VERSION: u32 = 1;
 
 /// Chunks below this are gathered first: a system call a packet costs more than the copy, and hashing
 /// one by one what is a packet long takes five times as long.
@@ -58,11 +42,9 @@ const SMALL_CHUNK: usize = 8 * 1024;
 /// How much is gathered of small chunks before it is written.
 const GATHERED: usize = 64 * 1024;
 
-/// A part shorter than this is not worth a note: fetching it again costs less than writing one for every image.
-const WORTH_A_NOTE: u64 = 1_000_000;
-
-/// More than any address and any validator need; what is longer is no note.
-const LONGEST_NOTE: u64 = 256 * 1024;
+/// A part is noted once it is this long. It also is how much a kill may throw away of what waits and comes, for each
+/// image on its way at a time: with what is in hand of a chunk that is no more than a megabyte.
+const WORTH_A_NOTE: u64 = 700_000;
 
 impl Parts {
     /// Opens the folder of the parts, making it where it is missing, and clears away what no run could go on
@@ -73,16 +55,27 @@ impl Parts {
     /// When the folder cannot be made, read or cleared.
     pub fn open(folder: &Path, boot: &str) -> io::Result<Self> {
         make_own(folder)?;
-        let parts = Self { folder: folder.into(), boot: boot.into() };
+        let mut files = HashSet::new();
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
-            let path = entry.path();
             // A folder here is none of ours.
-            if !entry.file_type()?.is_dir() && parts.note(&path.with_extension("part")).is_none() {
+            if !entry.file_type()?.is_dir() {
+                files.insert(entry.path());
+            }
+        }
+        note::spread_sheets(&mut files, boot)?;
+        let parts = Self { folder: folder.into(), boot: boot.into(), risk: Arc::new(Risk::new(folder, boot)) };
+        for path in files {
+            if parts.note(&path.with_extension("part")).is_none() {
                 remove(&path)?;
             }
         }
         Ok(parts)
+    }
+
+    /// Says how many images may be on their way at a time: a kill may throw away so much for each.
+    pub fn serve(&self, jobs: NonZeroUsize) {
+        self.risk.serve(jobs);
     }
 
     /// Where they lie.
@@ -118,8 +111,8 @@ impl Parts {
     }
 
     fn part<W>(&self, file: File, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
-        let whole = Whole { path, noted, sealed: false };
-        Part { file, written, gathered: Vec::new(), watch, boot: Arc::clone(&self.boot), whole }
+        let whole = Whole { path, noted, sealed: false, counted: 0, risk: Arc::clone(&self.risk) };
+        Part { file, written, gathered: Vec::new(), watch, whole }
     }
 
     /// What must hold for `part` to go on; `None` when it may not.
@@ -128,10 +121,7 @@ impl Parts {
         if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file() && found.nlink() == 1) {
             return None;
         }
-        let note = open_plain(&note_path(part), OpenOptions::new().read(true)).ok()?;
-        let written = serde_json::from_reader::<_, Written>(note.take(LONGEST_NOTE)).ok()?;
-        let holds = written.version == NOTE_VERSION && *written.boot == *self.boot;
-        holds.then_some(written.note)
+        note::read(&note_path(part), &self.boot)
     }
 
     fn path(&self, key: &ImageKey) -> PathBuf {
@@ -146,7 +136,6 @@ pub struct Part<W> {
     written: u64,
     gathered: Vec<u8>,
     watch: W,
-    boot: Arc<str>,
     whole: Whole,
 }
 
@@ -171,6 +160,7 @@ impl<W: Watch> Part<W> {
             remove(&note_path(&self.whole.path))?;
             self.whole.noted = false;
         }
+        self.whole.count(0);
         self.gathered.clear();
         self.written = 0;
         self.watch.restart();
@@ -198,19 +188,23 @@ impl<W: Watch> Part<W> {
         Ok(())
     }
 
-    /// Lets a later run go on from here, if the part is long enough for that to pay. Costs nothing when repeated.
+    /// Lets a later run go on from here, once there is so much that this pays. May be asked for with every chunk.
     ///
     /// # Errors
     ///
     /// When the note cannot be written.
     pub fn note(&mut self, note: &Note) -> io::Result<()> {
-        if self.whole.noted || self.have() < WORTH_A_NOTE {
+        if self.whole.noted {
             return Ok(());
         }
-        let written = Written { version: NOTE_VERSION, boot: self.boot.to_string(), note: note.clone() };
-        let mut file = OpenOptions::new().write(true).create_new(true).open(note_path(&self.whole.path))?;
-        file.write_all(&serde_json::to_vec(&written)?)?;
+        let have = self.have();
+        if have < WORTH_A_NOTE {
+            self.whole.count(have);
+            return Ok(());
+        }
+        note.write(&note_path(&self.whole.path), self.whole.risk.boot())?;
         self.whole.noted = true;
+        self.whole.count(0);
         Ok(())
     }
 
@@ -264,6 +258,9 @@ pub struct Whole {
     path: PathBuf,
     noted: bool,
     sealed: bool,
+    /// How many of its bytes are counted as lost by a kill.
+    counted: u64,
+    risk: Arc<Risk>,
 }
 
 impl Whole {
@@ -279,6 +276,15 @@ impl Whole {
         self
     }
 
+    /// Says that it waits for its name from now on, sound. What `note` says of it is written down before a kill could
+    /// throw away too much: then the next run judges it again, whatever validator it has, for nothing is added to it.
+    pub fn wait(&mut self, note: &Note) {
+        if !self.noted {
+            let counted = std::mem::take(&mut self.counted);
+            self.risk.wait(&self.path, note, counted);
+        }
+    }
+
     /// Removes it: what it holds is in the collection already.
     pub fn discard(mut self) {
         self.sealed = true;
@@ -286,18 +292,29 @@ impl Whole {
 
     /// Says that it lies elsewhere now, under its name: nothing is left to remove but the note.
     pub fn moved(mut self) {
+        self.risk.leave(&self.path, false);
         if self.noted {
             // A note without a part means nothing; the next start clears it away.
             let _ = fs::remove_file(note_path(&self.path));
         }
         self.path = PathBuf::new();
     }
+
+    /// Has so many of its bytes counted as lost by a kill.
+    fn count(&mut self, bytes: u64) {
+        self.risk.count(self.counted, bytes);
+        self.counted = bytes;
+    }
 }
 
 impl Drop for Whole {
     fn drop(&mut self) {
-        let goes_on = self.noted && !self.sealed;
-        if goes_on || self.path.as_os_str().is_empty() {
+        self.count(0);
+        if self.path.as_os_str().is_empty() {
+            return;
+        }
+        let is_on_a_sheet = self.risk.leave(&self.path, !self.sealed);
+        if (self.noted || is_on_a_sheet) && !self.sealed {
             return;
         }
         // Not under a name that counts: what cannot be removed now is overwritten later.
@@ -391,11 +408,16 @@ mod tests {
     }
 
     fn key() -> ImageKey {
-        ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse("https://demo.invalid/a.png").unwrap())
+        key_of("a")
+    }
+
+    fn key_of(image: &str) -> ImageKey {
+        let address = format!("https://demo.invalid/{image}.png");
+        ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse(&address).unwrap())
     }
 
     fn note(length: u64) -> Note {
-        Note { address: "https://demo.invalid/a.png".into(), etag: "\"1\"".into(), length }
+        Note { address: "https://demo.invalid/a.png".into(), etag: Some("\"1\"".into()), last_modified: None, length }
     }
 
     fn names(folder: &Path) -> usize {
@@ -490,6 +512,78 @@ mod tests {
         let (whole, seen) = part.seal().unwrap().open();
         assert_eq!(seen.0, [1, 2, 3]);
         assert_eq!(fs::read(whole.path()).unwrap(), [1, 2, 3]);
+    }
+
+    /// A sound image of 300,000 bytes that waits for its name.
+    fn waiting(parts: &Parts, image: &str) -> Whole {
+        let (mut part, _) = parts.begin(&key_of(image), Seen::default()).unwrap();
+        part.write(&vec![7; 300_000]).unwrap();
+        part.note(&note(300_000)).unwrap();
+        let mut whole = part.seal().unwrap().open().0.found_sound();
+        whole.wait(&Note { etag: None, ..note(300_000) });
+        whole
+    }
+
+    #[test]
+    fn images_that_wait_share_a_sheet_before_a_kill_could_cost_too_much() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        // The third is too much, on its way still, so that the two before it are written down.
+        let waiting = ["a", "b", "c", "d"].map(|image| waiting(&parts, image));
+        assert_eq!(names(folder.path()), 5);
+        // Killed: nobody removes anything. A start that is killed as well may leave half a note.
+        std::mem::forget(waiting);
+        fs::write(note_path(&parts.path(&key_of("b"))), "{").unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        assert_eq!(names(folder.path()), 4);
+        for (image, have) in [("a", 300_000), ("b", 300_000), ("c", 0), ("d", 0)] {
+            let (part, found) = parts.begin(&key_of(image), Seen::default()).unwrap();
+            assert_eq!((part.have(), found.map_or(0, |note| note.length)), (have, have), "{image}");
+        }
+        Parts::open(folder.path(), "another boot").unwrap();
+        assert_eq!(names(folder.path()), 0);
+    }
+
+    #[test]
+    fn a_sheet_goes_with_the_last_of_its_images_and_stays_for_one_that_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        for is_left in [false, true] {
+            let [last, placed, unnoted] = ["a", "b", "c"].map(|image| waiting(&parts, image));
+            assert_eq!(names(folder.path()), 4);
+            fs::remove_file(placed.path()).unwrap();
+            placed.moved();
+            drop(unnoted);
+            assert_eq!(names(folder.path()), 2);
+            if is_left {
+                drop(last);
+            } else {
+                last.discard();
+            }
+            assert_eq!(names(folder.path()), if is_left { 2 } else { 0 });
+        }
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        assert_eq!(parts.begin(&key_of("a"), Seen::default()).unwrap().0.have(), 300_000);
+    }
+
+    #[test]
+    fn a_sheet_speaks_of_whole_parts_beside_it_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::open(folder.path(), "boot").unwrap();
+        std::mem::forget(["a", "b", "c"].map(|image| waiting(&parts, image)));
+        let mut files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let sheet = files.find(|path| path.extension().unwrap() == "notes").unwrap();
+        let [a, b] = ["a", "b"].map(|image| parts.path(&key_of(image)));
+        fs::write(&a, "shorter by now").unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        fs::create_dir(&elsewhere).unwrap();
+        fs::rename(&b, elsewhere.join("b.part")).unwrap();
+        let told = fs::read_to_string(&sheet).unwrap();
+        let b = b.file_name().unwrap().to_str().unwrap();
+        fs::write(&sheet, format!("no note\n{}", told.replace(b, "elsewhere/b.part"))).unwrap();
+        Parts::open(folder.path(), "boot").unwrap();
+        // The folder, which is none of ours, and what lies in it.
+        assert_eq!((names(folder.path()), names(&elsewhere)), (1, 1));
     }
 
     #[cfg(unix)]
