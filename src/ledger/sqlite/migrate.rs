@@ -4,14 +4,24 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::file::{SCHEMA, trouble};
+use super::promises::Promises;
 use super::replace::free_name;
+use super::write::by_itself;
+use crate::job::ImageName;
 use crate::ledger::LedgerError;
+use crate::ledger::rules::FileId;
 
-/// What leads from schema 1 to 2, from 2 to 3, and so on. A step never changes again, whatever `schema.sql` becomes.
-const STEPS: [&str; 1] = [include_str!("steps/1-to-2.sql")];
+/// What leads from one schema to the next: statements, and then what they cannot say.
+struct Step {
+    statements: &'static str,
+    then: fn(&Connection) -> rusqlite::Result<()>,
+}
+
+/// From schema 1 to 2, from 2 to 3, and so on. A step never changes again, whatever `schema.sql` becomes.
+const STEPS: [Step; 1] = [Step { statements: include_str!("steps/1-to-2.sql"), then: fold_anew }];
 
 /// Brings the ledger at `path` from the schema `found` to this build's, in one transaction; before it a copy is kept
 /// as `ledger-schema1.db`. A kill leaves the old ledger or the new one.
@@ -45,11 +55,40 @@ fn take_steps(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     // Another start may have taken some of them since the file was judged.
     let now: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     for step in STEPS.iter().skip(usize::try_from(now.max(found) - 1).unwrap_or_default()) {
-        transaction.execute_batch(step)?;
+        transaction.execute_batch(step.statements)?;
+        (step.then)(&transaction)?;
     }
     transaction.pragma_update(None, "user_version", SCHEMA)?;
     transaction.commit()?;
     connection.pragma_update(None, "foreign_keys", true)
+}
+
+/// Folds every name anew: schema 1 took `ß` and `ss` for two letters. Of two files whose names are alike by now, the one
+/// whose name changed stands by itself; what was promised such a name was not recorded yet, and is fetched again.
+fn fold_anew(connection: &Connection) -> rusqlite::Result<()> {
+    let mut files = connection.prepare("SELECT id, name, folded FROM files ORDER BY id")?;
+    let files = files.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut changed: Vec<(FileId, ImageName)> = Vec::new();
+    for file in files {
+        let (id, name, folded): (FileId, String, String) = file?;
+        let name = ImageName::from_written(&name);
+        if name.folded() != folded {
+            changed.push((id, name));
+        }
+    }
+    let mut part =
+        connection.prepare("UPDATE files SET folded = ?2, stem = iif(stem IS NULL, NULL, ?3) WHERE id = ?1")?;
+    for (id, name) in &changed {
+        part.execute(params![id, by_itself(&name.to_string()), name.stem().as_str()])?;
+    }
+    let mut fold = connection.prepare("UPDATE OR IGNORE files SET folded = ?2 WHERE id = ?1")?;
+    for (id, name) in &changed {
+        fold.execute(params![id, name.folded()])?;
+    }
+    let mut promises = Promises::read(connection)?;
+    let mut is_there = connection.prepare("SELECT 1 FROM files WHERE folded = ?1")?;
+    promises.take_back_where(|folded| is_there.exists([folded]))?;
+    promises.write(connection)
 }
 
 #[cfg(test)]
@@ -64,21 +103,39 @@ mod tests {
     /// The ledger of a killed run, as schema 1 had it: an image of each state, one adopted file, and a group of three
     /// about to be named, of which one is a twin of what is there and one of what is not there yet.
     fn old_ledger(directory: &Path) -> PathBuf {
+        let files = [(1, "a.png", "saved"), (2, "found.png", "saved"), (3, "b.png", "placing")];
+        let images = [
+            ("1.png", "saved", Some(1), None),
+            ("2.png", "failed", None, None),
+            ("3.png", "gone", None, Some("2026-06-01T00:00:00Z")),
+            ("4.png", "placing", Some(3), None),
+            ("5.png", "placing", Some(1), None),
+            ("6.png", "placing", Some(3), None),
+        ];
+        old_ledger_of(directory, &files, &images)
+    }
+
+    /// An image's name, its state, its file's number, and until when it is gone.
+    type OldImage<'a> = (&'a str, &'a str, Option<i64>, Option<&'a str>);
+
+    /// The same with these files and these images.
+    fn old_ledger_of(directory: &Path, files: &[(i64, &str, &str)], images: &[OldImage<'_>]) -> PathBuf {
         let path = directory.join("ledger.db");
         let old = Connection::open(&path).unwrap();
         old.execute_batch("PRAGMA journal_mode = wal; PRAGMA application_id = 2002873452; PRAGMA user_version = 1;")
             .unwrap();
         old.execute_batch(include_str!("steps/schema-1.sql")).unwrap();
-        let files = [(1, "a.png", "saved"), (2, "found.png", "saved"), (3, "b.png", "placing")];
+        // As names were folded then.
+        let folded = |text: &str| text.to_lowercase();
         for (id, file, state) in files {
-            let (name, content) = (name(file), content(u8::try_from(id).unwrap()));
+            let content = content(u8::try_from(*id).unwrap());
             old.execute(
                 "INSERT INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 rusqlite::params![
                     id,
-                    name.to_string(),
-                    name.folded(),
-                    name.stem().as_str(),
+                    file,
+                    folded(file),
+                    folded(file.rsplit_once('.').unwrap().0),
                     i64::try_from(content.bytes).unwrap(),
                     content.hash.to_string(),
                     content.format.extension(),
@@ -89,14 +146,6 @@ mod tests {
             )
             .unwrap();
         }
-        let images = [
-            ("1.png", "saved", Some(1), None),
-            ("2.png", "failed", None, None),
-            ("3.png", "gone", None, Some("2026-06-01T00:00:00Z")),
-            ("4.png", "placing", Some(3), None),
-            ("5.png", "placing", Some(1), None),
-            ("6.png", "placing", Some(3), None),
-        ];
         for (image, state, file, until) in images {
             let key = key(image);
             old.execute(
@@ -183,6 +232,58 @@ mod tests {
             made.unwrap().collect::<rusqlite::Result<Vec<(String, String, String)>>>().unwrap()
         });
         assert_eq!(made[0], made[1]);
+    }
+
+    #[tokio::test]
+    async fn names_are_folded_anew_and_two_that_are_alike_by_now_both_stay() {
+        let home = tempfile::tempdir().unwrap();
+        let files = [
+            (1, "Stra\u{df}e.png", "saved"),
+            (2, "strasse.png", "saved"),
+            (3, "Fu\u{df}.png", "saved"),
+            (4, "\u{3c2}.png", "saved"),
+            (5, "\u{3a3}.png", "saved"),
+            (6, "ma\u{df}.png", "saved"),
+            (7, "mass.png", "placing"),
+            (8, "bi\u{df}.png", "placing"),
+        ];
+        let image = |image, state, file| (image, state, Some(file), None);
+        let images = [
+            image("1.png", "saved", 1),
+            image("2.png", "saved", 2),
+            image("4.png", "saved", 4),
+            image("5.png", "saved", 5),
+            image("6.png", "saved", 6),
+            image("7.png", "placing", 7),
+            image("8.png", "placing", 8),
+        ];
+        old_ledger_of(home.path(), &files, &images);
+        let ledger = open(home.path(), true).unwrap();
+        let names = |ledger: &dyn Ledger| {
+            let mut names: Vec<_> = ledger.files().unwrap().into_iter().map(|filed| filed.name.to_string()).collect();
+            names.sort();
+            names
+        };
+        let mut due: Vec<_> =
+            files.iter().map(|(_, name, _)| (*name).to_owned()).filter(|name| name != "mass.png").collect();
+        due.sort();
+        assert_eq!(names(&*ledger), due);
+        let now = "2026-04-01T00:00:00Z".parse().unwrap();
+        let found = ledger.known(vec![(key("new.png"), name("FUSS.png").stem())], now).await.unwrap();
+        assert_eq!(found.get(&key("new.png")), Some(&Past::Adopted));
+        // A promise of a name that is another's by now is taken back, the other one can be kept.
+        let promised: Vec<_> = ledger.unfinished().await.unwrap().into_iter().map(|one| one.key).collect();
+        assert_eq!(promised, [key("8.png")]);
+        let saved = Record::Saved { key: key("8.png"), name: name("bi\u{df}.png") };
+        ledger.record(vec![saved]).await.unwrap();
+        // Each is let go of by its own name.
+        for (file, image) in [("Stra\u{df}e.png", "1.png"), ("strasse.png", "2.png"), ("\u{3a3}.png", "5.png")] {
+            ledger.let_go(vec![(name(file), "it was missing".to_owned())], now).await.unwrap();
+            due.retain(|name| name != file);
+            assert_eq!(names(&*ledger), due);
+            let known = ledger.known(vec![(key(image), name("x.png").stem())], now).await.unwrap();
+            assert_eq!(known.len(), 0, "{file}");
+        }
     }
 
     #[test]
