@@ -3,16 +3,21 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{EngineError, Haul, Shutdown, joined, warn};
 use crate::event::{Event, Events};
 use crate::hooks::{End, Hooks, Picture, Ran, When};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::{HooksWaiting, ImageWaiting, Ledger, Record};
+use crate::report::figures::{of, time};
 
 /// Images that may wait for their commands in memory; past that the keeper waits, and with it everybody.
 const PICTURES_WAITING: usize = 64;
@@ -26,10 +31,15 @@ const RUNS: u32 = 3;
 /// So many failures one after the other mean that it is not the image's fault: no more are tried in this run.
 const FAILURES_IN_A_ROW: u32 = 10;
 
+/// When nothing but hooks is waited for, that is told after so long: most have ended by then.
+const NOTICEABLE: Duration = Duration::from_secs(1);
+
 /// The keeper's end of the line.
 pub(super) struct Wanted {
     pictures: mpsc::Sender<Picture>,
     hooks: Hooks,
+    /// Says when it is dropped that every image has its name.
+    _all_named: DropGuard,
 }
 
 impl Wanted {
@@ -57,6 +67,12 @@ pub(super) fn due<'a>(hooks: &Hooks, saved: impl Iterator<Item = &'a ImageKey>) 
     images.chain(end).collect()
 }
 
+/// Returns when nothing but hooks has been waited for long enough to be noticed.
+async fn noticed(all_named: CancellationToken) {
+    all_named.cancelled().await;
+    sleep(NOTICEABLE).await;
+}
+
 /// Runs the commands, those that an earlier run left first.
 pub(super) struct Station {
     hooks: Hooks,
@@ -65,6 +81,8 @@ pub(super) struct Station {
     shutdown: Shutdown,
     at_once: NonZeroUsize,
     pictures: mpsc::Receiver<Picture>,
+    /// Cancelled when no more can come.
+    all_named: CancellationToken,
     waiting: HooksWaiting,
     left: Left,
     saved: u64,
@@ -90,7 +108,8 @@ impl Station {
     pub(super) async fn open(haul: &Haul, hooks: Hooks) -> Result<(Self, Wanted), EngineError> {
         let waiting = haul.ledger.hooks_waiting().await?;
         let (sender, pictures) = mpsc::channel(PICTURES_WAITING);
-        let wanted = Wanted { pictures: sender, hooks: hooks.clone() };
+        let all_named = CancellationToken::new();
+        let wanted = Wanted { pictures: sender, hooks: hooks.clone(), _all_named: all_named.clone().drop_guard() };
         let mut station = Self {
             left: Left { read: VecDeque::new(), below: i64::MAX, over: !hooks.any(When::Image) },
             hooks,
@@ -99,6 +118,7 @@ impl Station {
             shutdown: haul.shutdown.clone(),
             at_once: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             pictures,
+            all_named,
             waiting,
             saved: 0,
             failures: 0,
@@ -112,12 +132,20 @@ impl Station {
     pub(super) async fn run(mut self) -> Result<(), EngineError> {
         let shutdown = self.shutdown.clone();
         let mut running = JoinSet::new();
-        let mut over = false;
-        loop {
+        let (mut over, mut leaving, mut told) = (false, false, false);
+        let mut noticed = pin!(noticed(self.all_named.clone()));
+        while !over || !running.is_empty() {
             let room = running.len() < self.at_once.get();
             tokio::select! {
                 biased;
-                () = shutdown.leaving(), if !over => over = true,
+                () = shutdown.leaving(), if !leaving => {
+                    (over, leaving, told) = (true, true, true);
+                    self.tell_of_leaving(running.len());
+                }
+                () = &mut noticed, if !told => {
+                    told = true;
+                    self.tell_of_waiting(running.len());
+                }
                 Some(finished) = running.join_next() => {
                     let mut group = vec![joined(finished)];
                     // Whatever else has ended meanwhile is written down with it.
@@ -134,7 +162,6 @@ impl Station {
                     }
                     None => over = true,
                 },
-                else => break,
             }
             over |= self.gave_up;
             if over {
@@ -142,7 +169,28 @@ impl Station {
                 self.pictures.close();
             }
         }
-        self.end().await
+        self.end((!told).then_some(noticed)).await
+    }
+
+    /// Says why a run that somebody ends is not over at once.
+    fn tell_of_leaving(&self, running: usize) {
+        if running > 0 && !self.shutdown.is_aborting() {
+            let hooks = of(running, "hook has", "hooks have");
+            self.events.note(format!("{hooks} a moment to finish; a second Ctrl-C ends what is left"));
+        }
+    }
+
+    /// Says why a run that has brought everything is not over.
+    fn tell_of_waiting(&self, running: usize) {
+        let left = usize::try_from(self.waiting.images).unwrap_or(usize::MAX);
+        let end =
+            self.hooks.any(When::End) && (self.saved > 0 || !self.pictures.is_empty() || self.waiting.end.is_some());
+        let hooks = (running + self.pictures.len() + usize::from(end)).saturating_add(left);
+        if hooks > 0 {
+            let limit = Some(self.hooks.limit()).filter(|limit| *limit < Duration::MAX);
+            let limit = limit.map_or_else(String::new, |limit| format!(", each at most {}", time(limit)));
+            self.events.note(format!("waiting for {}{limit}; Ctrl-C ends them", of(hooks, "hook", "hooks")));
+        }
     }
 
     /// The next image, and how many runs its commands failed in; an earlier run's first. Cancel-safe.
@@ -153,6 +201,7 @@ impl Station {
         if let Some(ImageWaiting { number: _, failed, image }) = self.left.read.pop_front()
             && let (Some(name), Some(content)) = (image.name, image.content)
         {
+            self.waiting.images = self.waiting.images.saturating_sub(1);
             let (name, page, title) = (ImageName::from_written(&name), image.page, image.title);
             return Ok(Some((Picture { key: image.key, name, content, page, title }, failed)));
         }
@@ -209,11 +258,31 @@ impl Station {
         Some(record)
     }
 
+    /// Runs the commands for the end of the run, and says that they are waited for.
+    async fn run_end(&self, mut noticed: Option<Pin<&mut impl Future<Output = ()>>>) -> Vec<Ran> {
+        let mut ending = pin!(self.hooks.end(self.saved, self.shutdown.cut_off()));
+        let mut leaving = false;
+        loop {
+            tokio::select! {
+                biased;
+                ran = &mut ending => return ran,
+                () = self.shutdown.leaving(), if !leaving => {
+                    (leaving, noticed) = (true, None);
+                    self.tell_of_leaving(1);
+                }
+                () = async { if let Some(noticed) = &mut noticed { noticed.await } }, if noticed.is_some() => {
+                    noticed = None;
+                    self.tell_of_waiting(0);
+                }
+            }
+        }
+    }
+
     /// Behind the last image: the commands for the end of the run, and how many wait for the next one.
-    async fn end(mut self) -> Result<(), EngineError> {
+    async fn end(mut self, noticed: Option<Pin<&mut impl Future<Output = ()>>>) -> Result<(), EngineError> {
         let due = self.hooks.any(When::End) && (self.saved > 0 || self.waiting.end.is_some());
         if due && !self.shutdown.is_leaving() && !self.gave_up {
-            let ran = self.hooks.end(self.saved, self.shutdown.cut_off()).await;
+            let ran = self.run_end(noticed).await;
             // With new images it begins anew.
             let failed = if self.saved > 0 { 0 } else { self.waiting.end.unwrap_or(0) };
             let record = self.told(None, failed, ran).await;

@@ -126,6 +126,11 @@ impl Hooks {
         self.found.commands.iter().any(|(written, _)| written.when == when)
     }
 
+    /// How long each command may take.
+    pub fn limit(&self) -> Duration {
+        self.found.limit
+    }
+
     /// Runs the commands for an image, one after the other up to the first that does not succeed. `cut_off` ends
     /// the one that runs.
     pub async fn image(&self, picture: &Picture, cut_off: &CancellationToken) -> Vec<Ran> {
