@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
 use wallhaul::config::file::Source;
-use wallhaul::config::options::{Claim, Network, Paging, Place, Telling};
+use wallhaul::config::options::{Claim, Keeping, Network, Paging, Place, Telling};
 use wallhaul::ledger::State;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
@@ -71,6 +71,8 @@ pub(crate) enum Command {
         place: Place,
         #[command(flatten)]
         claim: Claim,
+        #[command(flatten)]
+        keeping: Keeping,
         #[command(flatten)]
         telling: Telling,
         #[command(flatten)]
@@ -231,7 +233,7 @@ Standard output has a line for each finding, `finding<TAB>name<TAB>reason`, or w
   undecoded    not looked at by --decode: AVIF, or too large for its memory (512 MB for all threads)
   unfinished   a run was about to place it; the next fetch settles it
   foreign      not in the ledger; never touched, opened or followed
-The network options serve --repair. JPEG, GIF and WebP have no checksums: --decode finds what no decoder can read.
+The network options, --sync and --min-free-space serve --repair. JPEG, GIF and WebP have no checksums: --decode finds what no decoder can read.
 
 Exit codes: 0 all that the ledger knows is there and sound · 1 something is damaged or missing · 2 wrong usage ·
 3 --repair could not read the listing · 4 storage · 5 the collection or its ledger is in use or unusable ·

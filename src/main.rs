@@ -43,9 +43,9 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             let options = config.under(said, world.config_file.as_deref())?;
             in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
-        Command::Verify { site, repair, decode, sha256sums, jobs, place, claim, telling, network, config } => {
+        Command::Verify { site, repair, decode, sha256sums, jobs, place, claim, keeping, telling, network, config } => {
             let choice = Choice { jobs, ..Choice::default() };
-            let said = Options { place, claim, choice, telling, network: *network, ..Options::default() };
+            let said = Options { place, claim, keeping, choice, telling, network: *network, ..Options::default() };
             let options = config.under(said, world.config_file.as_deref())?;
             let wanted = Inspection { repair, decode, sums: sha256sums, threads: jobs };
             in_motion(world, |shutdown| app::verify(site, wanted, options, world, shutdown))

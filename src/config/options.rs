@@ -20,6 +20,9 @@ pub struct Options {
     /// How it is taken for this run alone.
     #[command(flatten)]
     pub claim: Claim,
+    /// How images are kept there.
+    #[command(flatten)]
+    pub keeping: Keeping,
     /// Which pages are read.
     #[command(flatten)]
     pub paging: Paging,
@@ -53,6 +56,18 @@ pub struct Claim {
     /// When another run holds the collection: `fail`, `skip` this run, `wait`, or `wait=TIME` at most [default: fail]
     #[arg(long, value_name = "HOW", env = "WALLHAUL_LOCK", hide_env = true)]
     pub lock: Option<WhenHeld>,
+}
+
+/// How images are kept on its disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
+#[command(next_help_heading = "Collection")]
+pub struct Keeping {
+    /// Make images durable a group at a time, or leave that to the system [default: group]
+    #[arg(long, value_name = "WHEN", value_enum, env = "WALLHAUL_SYNC", hide_env = true)]
+    pub sync: Option<SyncWhen>,
+    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
+    #[arg(long, value_name = "SIZE", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
+    pub min_free_space: Option<Size>,
 }
 
 /// Which listing pages are read.
@@ -92,12 +107,6 @@ pub struct Choice {
     /// Refuse images that declare more pixels [default: 200000000]
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_PIXELS", hide_env = true)]
     pub max_pixels: Option<u64>,
-    /// Make images durable a group at a time, or leave that to the system [default: group]
-    #[arg(long, value_name = "WHEN", value_enum, help_heading = "Collection", env = "WALLHAUL_SYNC", hide_env = true)]
-    pub sync: Option<SyncWhen>,
-    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
-    #[arg(long, value_name = "SIZE", help_heading = "Collection", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
-    pub min_free_space: Option<Size>,
 }
 
 /// Which commands are run.
@@ -238,10 +247,11 @@ pub enum RobotsHow {
 impl Options {
     /// What holds when both were said: `said` wins over `below`, option by option.
     pub fn over(said: Self, below: Self) -> Self {
-        let Self { place, claim, paging, choice, hooking, telling, network } = said;
+        let Self { place, claim, keeping, paging, choice, hooking, telling, network } = said;
         Self {
             place: place.over(below.place),
             claim: Claim { lock: claim.lock.or(below.claim.lock) },
+            keeping: keeping.over(below.keeping),
             paging: Paging { pages: paging.pages.or(below.paging.pages) },
             choice: choice.over(below.choice),
             hooking: hooking.over(below.hooking),
@@ -267,20 +277,16 @@ impl Place {
     }
 }
 
+impl Keeping {
+    fn over(self, below: Self) -> Self {
+        let Self { sync, min_free_space } = self;
+        Self { sync: sync.or(below.sync), min_free_space: min_free_space.or(below.min_free_space) }
+    }
+}
+
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self {
-            input_file,
-            jobs,
-            max_downloads,
-            quota,
-            max_time,
-            dry_run,
-            max_size,
-            max_pixels,
-            sync,
-            min_free_space,
-        } = self;
+        let Self { input_file, jobs, max_downloads, quota, max_time, dry_run, max_size, max_pixels } = self;
         Self {
             input_file: said_or(input_file, below.input_file),
             jobs: jobs.or(below.jobs),
@@ -290,8 +296,6 @@ impl Choice {
             dry_run: dry_run.or(below.dry_run),
             max_size: max_size.or(below.max_size),
             max_pixels: max_pixels.or(below.max_pixels),
-            sync: sync.or(below.sync),
-            min_free_space: min_free_space.or(below.min_free_space),
         }
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::options::{
-    Choice, Claim, ColorWhen, Hooking, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling,
+    Choice, Claim, ColorWhen, Hooking, Keeping, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling,
 };
 use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
@@ -66,20 +66,18 @@ const JOBS: u16 = 8;
 impl Settings {
     /// Answers every option that was not said. `stderr` and `clock` are the world's.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
-        let Options { place, claim: Claim { lock }, paging: Paging { pages }, choice, hooking, telling, network } =
-            options;
-        let Choice {
-            input_file,
-            jobs,
-            max_downloads,
-            quota,
-            max_time,
-            dry_run,
-            max_size,
-            max_pixels,
-            sync,
-            min_free_space,
-        } = choice;
+        let Options {
+            place,
+            claim: Claim { lock },
+            keeping,
+            paging: Paging { pages },
+            choice,
+            hooking,
+            telling,
+            network,
+        } = options;
+        let Choice { input_file, jobs, max_downloads, quota, max_time, dry_run, max_size, max_pixels } = choice;
+        let Keeping { sync, min_free_space } = keeping;
         let jobs =
             NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
         Self {

@@ -50,6 +50,26 @@ fn a_disk_with_less_room_than_is_to_stay_free_is_told_before_anything_is_asked()
 }
 
 #[test]
+fn a_repair_is_told_the_same_way_how_much_is_to_stay_free() {
+    let mirror = Mirror::of(3);
+    let (world, _disk) = world("size=8m");
+    let ended = mirror.fetch(&world).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    fs::remove_file(world.work().join(GOT).join(files(&world.work().join(GOT)).into_keys().next().unwrap())).unwrap();
+    let repair = |least: &str| {
+        let repair = ["verify", "--repair", "-d", GOT, "--base-url", &mirror.nginx.origin(), "--min-free-space", least];
+        mirror.nginx.forget();
+        (world.wallhaul().args(repair).run(), mirror.originals_asked().len())
+    };
+    let (refused, asked) = repair("9M");
+    hold_told(&refused);
+    assert_eq!(asked, 0);
+    let (repaired, asked) = repair("1M");
+    assert_eq!((repaired.code, asked), (Some(0), 1), "{}", repaired.stderr);
+    mirror.hold_completed(&world);
+}
+
+#[test]
 fn of_a_small_disk_the_twentieth_part_stays_free_unless_that_is_switched_off() {
     let mirror = Mirror::of(3);
     let (world, _disk) = world("size=8m");
@@ -83,6 +103,26 @@ fn a_run_ends_before_the_disk_is_full_and_the_next_one_completes() {
 
     disk.remount("size=64m");
     mirror.hold_completed(&world);
+}
+
+#[test]
+fn a_run_that_brought_everything_when_the_room_got_low_is_complete() {
+    let bytes = 2_000_000;
+    for (images, code) in [(3, 0), (4, 4)] {
+        let mirror = Mirror::of_length(images, bytes);
+        let (world, disk) = world("size=32m");
+        // Enough for two and a half, and for a ledger.
+        let least = free(&world) - 5_000_000;
+        let ended = mirror.fetch(&world).args(["-j", "1", "--min-free-space", &least.to_string()]).run();
+        assert_eq!(ended.code, Some(code), "{images} images: {}", ended.stderr);
+        assert!(free(&world) < least, "{images} images: there is room");
+        assert_eq!((mirror.kept(&world).len(), mirror.originals_asked().len()), (3, 3), "{images} images");
+        if code != 0 {
+            hold_told(&ended);
+        }
+        disk.remount("size=64m");
+        mirror.hold_completed(&world);
+    }
 }
 
 #[test]
