@@ -8,17 +8,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::addresses::{Errand, GivenAddresses, What, errands};
+use super::addresses::{Errand, What, errands};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
 use super::visit::{Collection, Visit};
 use super::{World, tell};
 use crate::config::{Options, Settings};
-use crate::engine::{self, Haul, Quota, Shutdown, Source};
+use crate::engine::{self, GivenLine, Haul, Quota, Shutdown, Source};
 use crate::event::{Event, Events};
 use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
@@ -59,7 +60,7 @@ pub async fn fetch(said: Vec<String>, options: Options, world: &World, shutdown:
         let visit = Visit::open(site, &settings, several).await?;
         let (visit, images) = match what {
             What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|feed| feed))),
-            What::Given(addresses) => (visit, Images::Given(addresses)),
+            What::Given(addresses) => (visit, Images::Given(addresses.read())),
         };
         let ended = fetch_one(&visit, &settings, world, images, hooks.clone(), &quota, &shutdown).await;
         exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
@@ -74,8 +75,8 @@ type Narrow = Box<dyn FnOnce(Box<dyn Feed>) -> Box<dyn Feed> + Send>;
 pub(super) enum Images {
     /// Those of the listing, as far as they are let into the queue.
     Listed(Narrow),
-    /// Those that are given.
-    Given(GivenAddresses),
+    /// Those that are given, some at a time.
+    Given(mpsc::Receiver<Vec<GivenLine>>),
 }
 
 async fn fetch_one(
@@ -157,9 +158,7 @@ pub(super) async fn bring(
             queue.feed = narrow(queue.feed);
             Source::Listing(visit.scan(settings, world, Arc::clone(&ledger), events.clone(), shutdown))
         }
-        Images::Given(addresses) => {
-            Source::Given(visit.given(addresses.read(), world, Arc::clone(&ledger), events.clone(), shutdown))
-        }
+        Images::Given(lines) => Source::Given(visit.given(lines, world, Arc::clone(&ledger), events.clone(), shutdown)),
     };
     let haul = Haul {
         site: Arc::clone(&visit.site),
@@ -193,7 +192,7 @@ async fn look(
     let feed = Box::new(WouldFetch(events.clone()));
     let source = match images {
         Images::Listed(_) => Source::Listing(visit.scan(settings, world, ledger, events, shutdown)),
-        Images::Given(addresses) => Source::Given(visit.given(addresses.read(), world, ledger, events, shutdown)),
+        Images::Given(lines) => Source::Given(visit.given(lines, world, ledger, events, shutdown)),
     };
     engine::scan(source, feed).await?;
     Ok(())

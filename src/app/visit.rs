@@ -24,6 +24,9 @@ use crate::site::{self, Place, Site, SiteError};
 /// The site that is meant when none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
 
+/// The site of images on no other.
+const DIRECT: &str = "direct";
+
 /// The site that the program serves itself.
 const DEMO: &str = "demo";
 
@@ -69,6 +72,15 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
         bail!("--site-file defines the site `{}`, which is not among those named", unused.site.id());
     }
     Ok(sites)
+}
+
+/// The site whose collection is meant: that of images on no other, too, which has no listing to be visited.
+pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Result<Named> {
+    if settings.site_file.is_none() && name.as_deref() == Some(DIRECT) {
+        return Ok(Named::direct());
+    }
+    let names: Vec<_> = name.into_iter().collect();
+    sites(&names, settings)?.pop().context("there is no site of that name")
 }
 
 impl Visit {
@@ -161,8 +173,13 @@ impl Named {
         for (name, _) in site::shipped() {
             sites.push(shipped(name)?);
         }
-        sites.push(Self { site: Arc::new(Site::direct()), own: false });
+        sites.push(Self::direct());
         Ok(sites)
+    }
+
+    /// The site of images on no other.
+    fn direct() -> Self {
+        Self { site: Arc::new(Site::direct()), own: false }
     }
 
     /// The site's name.

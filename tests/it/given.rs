@@ -5,7 +5,7 @@ use std::fs;
 use blake3::Hash;
 
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
-use crate::support::program::{Program, World, files};
+use crate::support::program::{Ended, Program, World, files};
 
 /// `wallhaul fetch` of nothing yet, into [`GOT`], quick to try again.
 fn fetch(world: &World) -> Program {
@@ -43,6 +43,48 @@ fn an_image_is_fetched_by_its_address_and_only_once() {
     let again = world.wallhaul().args(["fetch"]).args(addresses(&mirror)).run();
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
     assert_eq!(mirror.nginx.requests(), []);
+}
+
+#[test]
+fn a_collection_of_given_images_is_looked_at_and_repaired_like_any_other() {
+    let (world, mirror) = (World::new(), Mirror::of(4));
+    let ended = world.wallhaul().args(["fetch"]).args(addresses(&mirror)).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let folder = world.work().join("wallpapers/direct");
+    let whole = files(&folder);
+    let names: Vec<_> = whole.keys().cloned().collect();
+    let verify = |flags: &[&str]| world.wallhaul().args(["verify", "direct"]).args(flags).run();
+    let found = |ended: &Ended| {
+        let first = |line: &str| line.split('\t').take(2).collect::<Vec<_>>().join(" ");
+        (ended.code, ended.stdout.lines().map(first).collect::<Vec<_>>())
+    };
+    assert_eq!(found(&verify(&[])), (Some(0), Vec::new()));
+    let break_two = || {
+        fs::write(folder.join(&names[0]), "broken").unwrap();
+        fs::remove_file(folder.join(&names[2])).unwrap();
+    };
+    break_two();
+    let broken = [format!("damaged {}", names[0]), format!("missing {}", names[2])];
+    assert_eq!(found(&verify(&[])), (Some(1), broken.to_vec()));
+    mirror.nginx.forget();
+    let repaired = verify(&["--repair"]);
+    let mended = [0, 2].map(|broken| format!("repaired {}", names[broken]));
+    assert_eq!(found(&repaired), (Some(0), [broken.clone(), mended].concat()), "{}", repaired.stderr);
+    assert!(files(&folder) == whole);
+    assert_eq!(mirror.originals_asked().len(), 2);
+    for (command, lines) in [("list", 4), ("stats", 1)] {
+        let ended = world.wallhaul().args(["ledger", command, "--site", "direct"]).run();
+        assert!(ended.code == Some(0) && ended.stdout.lines().count() >= lines, "{command}: {ended:?}");
+    }
+
+    // A ledger that was made anew knows no addresses: nobody knows where to fetch from, and all is left as it is.
+    let rebuilt = world.wallhaul().args(["ledger", "rebuild", "--site", "direct"]).run();
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    break_two();
+    mirror.nginx.forget();
+    assert_eq!(found(&verify(&["--repair"])), (Some(1), broken.to_vec()));
+    assert_eq!(found(&verify(&[])), (Some(1), broken.to_vec()));
+    assert_eq!((files(&folder).len(), mirror.nginx.requests().len()), (3, 0));
 }
 
 #[test]

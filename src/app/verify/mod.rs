@@ -11,13 +11,11 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use self::judge::{Judge, Verdict};
 use self::told::{Counts, Finding, Kind, Told};
 use super::ledger::open_to_read;
 use super::many::{cores, on_each};
-use super::visit::sites;
+use super::visit::collected;
 use super::{World, aside, folder, print};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -54,8 +52,7 @@ pub async fn verify(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
-    let names: Vec<String> = site.into_iter().collect();
-    let site = sites(&names, &settings)?.pop().context("there is no site of that name")?;
+    let site = collected(site, &settings)?;
     let id = site.id().clone();
     let directory = settings.place.collection(id.as_str(), false);
     // Also before a repair, which would make a collection where there is none.

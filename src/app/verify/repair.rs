@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::bail;
 use async_trait::async_trait;
+use tokio::sync::mpsc;
+use url::Url;
 
 use super::judge::Verdict;
 use super::told::{Finding, Kind, Told};
@@ -16,12 +18,12 @@ use crate::app::hold::{aloud, hold};
 use crate::app::visit::{Collection, Named, Visit};
 use crate::app::{World, aside};
 use crate::config::{PageRange, Settings};
-use crate::engine::Quota;
+use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
-use crate::job::{ImageKey, Job, SiteId, Stem};
+use crate::job::{ImageKey, ImageName, Job, Stem};
 use crate::ledger::{self, Filed, Ledger, Selection};
 use crate::queue::{Feed, QueueError};
-use crate::site::Site;
+use crate::site::{Place, Site};
 
 /// Looks at a collection and fetches again what is not there as it was.
 /// `None` when the collection is left to another run.
@@ -41,13 +43,14 @@ pub(super) async fn repair(
     if found.counts.stopped || found.repairable().next().is_none() {
         return Ok(Some(found));
     }
-    let wanted = Wanted::read(&found, &*collection.ledger, visit.site.id())?;
-    let_go(&found, &collection, world).await?;
+    let wanted = Wanted::read(&found, &*collection.ledger, &visit.site)?;
+    if wanted.is_empty() {
+        return Ok(Some(found));
+    }
+    let_go(&found, &wanted, &collection, world).await?;
 
     let ledger = Arc::clone(&collection.ledger);
-    let site = Arc::clone(&visit.site);
-    let only = |feed| -> Box<dyn Feed> { Box::new(Only { site, wanted: Mutex::new(wanted), feed }) };
-    let images = Images::Listed(Box::new(only));
+    let images = wanted.images(&visit.site);
     let mut settings = settings.clone();
     // Standard output is for the findings, and the images may lie on any page.
     settings.telling.json = false;
@@ -64,9 +67,9 @@ pub(super) async fn repair(
 
 /// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the
 /// next repair finds them missing.
-async fn let_go(found: &Found, collection: &Collection, world: &World) -> anyhow::Result<()> {
+async fn let_go(found: &Found, wanted: &Wanted, collection: &Collection, world: &World) -> anyhow::Result<()> {
     let mut files = Vec::new();
-    for Broken { name, reason, state } in found.repairable() {
+    for Broken { name, reason, state } in found.repairable().filter(|broken| !wanted.lost.contains(&broken.name)) {
         let cause = match state {
             State::Damaged => {
                 collection.sink.reject(name, reason).await?;
@@ -111,28 +114,55 @@ impl Look {
 /// The images that are to be fetched again.
 struct Wanted {
     keys: HashSet<ImageKey>,
+    /// Where they were fetched from.
+    addresses: Vec<String>,
     /// Of files whose addresses are not known, since the ledger was rebuilt.
     stems: HashSet<Stem>,
+    /// Such files of a site that has no listing: nobody knows where they are from, and they are left as they are.
+    lost: HashSet<ImageName>,
 }
 
 impl Wanted {
-    fn read(found: &Found, ledger: &dyn Ledger, site: &SiteId) -> anyhow::Result<Self> {
+    fn read(found: &Found, ledger: &dyn Ledger, site: &Site) -> anyhow::Result<Self> {
         let mut unknown: HashSet<_> = found.repairable().map(|broken| broken.name.to_string()).collect();
         let names = unknown.clone();
-        let mut keys = HashSet::new();
+        let (mut keys, mut addresses) = (HashSet::new(), Vec::new());
         let saved = Selection { like: None, state: Some(ledger::State::Saved) };
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
                 unknown.remove(&name);
                 keys.insert(row.key);
+                addresses.push(row.address);
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(other) = keys.iter().find(|key| key.site() != site.as_str()) {
-            bail!("the collection holds images of `{}`: name that site in place of `{site}`", other.site());
+        if let Some(other) = keys.iter().find(|key| key.site() != site.id().as_str()) {
+            bail!("the collection holds images of `{}`: name that site in place of `{}`", other.site(), site.id());
         }
-        let stems = found.repairable().filter(|broken| unknown.contains(&broken.name.to_string()));
-        Ok(Self { keys, stems: stems.map(|broken| broken.name.stem()).collect() })
+        let unknown = found.repairable().filter(|broken| unknown.contains(&broken.name.to_string()));
+        let unknown = unknown.map(|broken| broken.name.clone());
+        let (stems, lost) = if site.is_direct() {
+            (HashSet::new(), unknown.collect())
+        } else {
+            (unknown.map(|name| name.stem()).collect(), HashSet::new())
+        };
+        Ok(Self { keys, addresses, stems, lost })
+    }
+
+    /// Where they come from: the listing, or, where there is none, their addresses.
+    fn images(self, site: &Arc<Site>) -> Images {
+        if !site.is_direct() {
+            let (site, wanted) = (Arc::clone(site), Mutex::new(self));
+            return Images::Listed(Box::new(|feed| Box::new(Only { site, wanted, feed })));
+        }
+        let image = |address: String| match Url::parse(&address).ok().and_then(|address| site.place(&address)) {
+            Some(Place::Image(image)) => GivenLine::Image(image),
+            _ => GivenLine::Bad { text: address, cause: "it cannot be asked for any more".to_owned() },
+        };
+        let (sender, lines) = mpsc::channel(1);
+        // There is room for one, and it is all there is.
+        let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
+        Images::Given(lines)
     }
 
     /// Strikes the image off, if it is wanted.
