@@ -15,6 +15,9 @@ use super::resume::Rest;
 use super::robots::Rules;
 use super::{Fetcher, Robots};
 
+/// The longest headers of an answer, all of them together. The clients' buffers end what never ends.
+const LONGEST_HEAD: usize = 64 * 1024;
+
 impl Fetcher {
     /// Asks, again where that may help, until there is an answer or no hope.
     pub(super) async fn persist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, FetchError>
@@ -87,6 +90,10 @@ impl Fetcher {
         let limit = self.settings.stall_timeout;
         // The whole time to the last header counts: one byte a second is no sign of life.
         let error = match timeout(limit, self.clients.get(kind, &address, further)).await {
+            Ok(Ok(response)) if response.head() > LONGEST_HEAD => {
+                let reason = format!("its headers are longer than {} KB", LONGEST_HEAD / 1024);
+                FetchError::NotHttp { host: host_of(&address), reason }
+            }
             Ok(Ok(response)) => return Ok(Answer::new(response, host, begun, address)),
             Ok(Err(error)) => error,
             Err(_) => FetchError::Stalled { host: host_of(&address), limit },

@@ -33,6 +33,11 @@ impl Response {
         }
     }
 
+    /// How many bytes its headers have.
+    pub(super) fn head(&self) -> usize {
+        self.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+    }
+
     /// The next bytes of the body; `None` at its end. Cancel-safe.
     ///
     /// # Errors

@@ -169,6 +169,16 @@ fn a_head_without_end_is_not_gathered() {
     hold(&[
         Case::image("a huge header", move |_| head().bytes(format!("X: {}\r\n\r\n", "y".repeat(10_000_000))))
             .fails(1, &["no HTTP"]),
+        Case::image("headers of more than 64 KB", |asked| {
+            let long = format!("X: {}", "y".repeat(70_000));
+            Answer::whole("200 OK", &[&long], asked.shown.to_vec())
+        })
+        .fails(1, &["no HTTP", "longer than 64 KB"]),
+        Case::image("headers of less than 64 KB", |asked| {
+            let long = format!("X: {}", "y".repeat(60_000));
+            Answer::whole("200 OK", &[&long], asked.shown.to_vec())
+        })
+        .comes(1),
         Case::image("50,000 headers", move |_| head().bytes(many.clone()).bytes("\r\n")).fails(1, &["no HTTP"]),
         Case::image("a header without end", move |_| head().bytes("X: ").forever("y")).fails(1, &["no HTTP"]),
         Case::image("headers without end", move |_| head().forever("X: y\r\n")).fails(1, &["no HTTP"]),
