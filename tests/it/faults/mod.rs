@@ -8,6 +8,7 @@ mod content;
 mod definitions;
 mod framing;
 mod listing;
+mod lookups;
 mod memory;
 mod names;
 mod network;
