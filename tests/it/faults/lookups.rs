@@ -138,6 +138,17 @@ fn names_that_nobody_tells_keep_nobody_else_waiting() {
     assert_kept(&world, &rogue, &[Rogue::FAULTY], &ended);
 }
 
+#[test]
+fn a_name_that_the_user_gave_opens_no_other_port_of_its_host() {
+    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let (given, other) = (format!("http://known.test:{}", here.port()), format!("http://known.test:{}", there.port()));
+    here.on(Rogue::FAULTY, move |_| Answer::to(302, &format!("{other}{}", Rogue::FAULTY)));
+    let program = where_it_says(&world, &[("hosts", "127.0.0.1 known.test\n")], world.wallhaul());
+    let ended = program.args(["fetch", "-d", GOT, &format!("{given}{}", Rogue::FAULTY)]).run();
+    assert_eq!((ended.code, there.connections()), (Some(1), 0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("the user named its host by another scheme or port"), "{}", ended.stderr);
+}
+
 /// An island on which each name of the site leads to a public place and to a private one, both of which have the site.
 struct Crossroads {
     world: World,
@@ -235,7 +246,7 @@ fn a_redirect_to_a_name_that_leads_to_a_private_place_too_ends_at_the_public_one
             program.env("WALLHAUL_RETRY_WAIT", "1ms").args(["fetch", "-d", GOT, &image]).run()
         };
         assert_eq!(places.private.connections(), 0, "{host}: {}", ended.stderr);
-        assert_eq!(ended.code, Some(if with_public { 0 } else { 1 }), "{host}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(i32::from(!with_public)), "{host}: {}", ended.stderr);
         let due =
             [if host == listed { &Rogue::GOOD[..] } else { &[] }, if with_public { &[Rogue::FAULTY] } else { &[] }];
         assert_kept(&crossroads.world, &here, &due.concat(), &ended);

@@ -15,6 +15,7 @@ mod network;
 mod pictures;
 mod redirects;
 mod resume;
+mod robots;
 mod status;
 
 use std::fs;
