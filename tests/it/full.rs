@@ -147,6 +147,30 @@ fn a_few_descriptors_slow_a_run_or_are_told_and_lose_nothing() {
 }
 
 #[test]
+fn a_part_for_which_no_descriptor_is_left_is_tried_again() {
+    let mirror = Mirror::of(3);
+    let key = format!("simpledesktops https://static.simpledesktops.com{}", mirror.gallery.originals[1].path);
+    let part = format!("{GOT}/.wallhaul/parts/{}.part", &blake3::hash(key.as_bytes()).to_hex()[..32]);
+    for (retries, missed, code) in [("2", "1..2", 0), ("1", "1..2", 1)] {
+        let world = World::new();
+        let inject = format!("inject=openat:error=EMFILE:when={missed}");
+        let path = world.work().join(&part);
+        let strace = ["strace", "-f", "-qq", "-o", "calls", "-e", "trace=openat", "-e", &inject, "-P"];
+        let strace = strace.into_iter().chain([path.to_str().unwrap()]);
+        let absolute = world.work().join(GOT);
+        let program =
+            world.wallhaul().args(["fetch", "--base-url", &mirror.nginx.origin(), "--retry-wait", "1ms", "-d"]);
+        let ended = program.args([absolute]).args(["-R", retries]).under(strace).run();
+        let calls = fs::read_to_string(world.work().join("calls")).unwrap();
+        assert_eq!(ended.code, Some(code), "{} {calls}", ended.stderr);
+        assert_eq!(calls.matches("EMFILE").count(), 2, "{calls}");
+        assert_eq!(ended.stderr.contains("Too many open files"), code == 1, "{}", ended.stderr);
+        mirror.hold_completed(&world);
+        mirror.nginx.forget();
+    }
+}
+
+#[test]
 fn little_memory_is_told_and_loses_nothing() {
     let mirror = Mirror::of_length(10, 300_000);
     for megabytes in [30, 35, 40, 50, 60, 80] {
