@@ -1,6 +1,8 @@
 //! What travels: a site's name, an image's identity, and the job that carries both.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -11,7 +13,7 @@ use url::Url;
 /// Lower-case letters, digits and inner dashes, at most 64 of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SiteId(String);
+pub struct SiteId(Arc<str>);
 
 /// Why a text cannot name a site.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,7 +30,11 @@ impl SiteId {
         let name = name.into();
         let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         let fits = (1..=64).contains(&name.len()) && name.chars().all(allowed);
-        if fits && !name.starts_with('-') && !name.ends_with('-') { Ok(Self(name)) } else { Err(BadSiteId(name)) }
+        if fits && !name.starts_with('-') && !name.ends_with('-') {
+            Ok(Self(name.into()))
+        } else {
+            Err(BadSiteId(name))
+        }
     }
 
     /// The name as text.
@@ -47,7 +53,7 @@ impl TryFrom<String> for SiteId {
 
 impl From<SiteId> for String {
     fn from(site: SiteId) -> Self {
-        site.0
+        site.as_str().to_owned()
     }
 }
 
@@ -58,10 +64,10 @@ impl fmt::Display for SiteId {
 }
 
 /// What the ledger remembers an image by: `SITE ADDRESS`, the address being the original's canonical
-/// one, written with `https` whichever scheme it is asked by.
+/// one, written with `https` whichever scheme it is asked by. It goes along everywhere, so copies share the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct ImageKey(String);
+#[serde(from = "String", into = "String")]
+pub struct ImageKey(Arc<str>);
 
 impl ImageKey {
     /// The key of the image that `site` keeps at `original`.
@@ -69,14 +75,14 @@ impl ImageKey {
         let address = original.as_str();
         let address = address.split_once('#').map_or(address, |(address, _fragment)| address);
         match address.strip_prefix("http:") {
-            Some(rest) => Self(format!("{site} https:{rest}")),
-            None => Self(format!("{site} {address}")),
+            Some(rest) => [site.as_str(), " https:", rest].concat().into(),
+            None => [site.as_str(), " ", address].concat().into(),
         }
     }
 
     /// A key as it was written down before, by [`ImageKey::as_str`].
     pub fn from_written(written: String) -> Self {
-        Self(written)
+        Self(written.into())
     }
 
     /// The key as text.
@@ -92,6 +98,18 @@ impl ImageKey {
     /// The address half of the key.
     pub fn address(&self) -> &str {
         self.0.split_once(' ').map_or(&self.0, |(_site, address)| address)
+    }
+}
+
+impl From<String> for ImageKey {
+    fn from(written: String) -> Self {
+        Self::from_written(written)
+    }
+}
+
+impl From<ImageKey> for String {
+    fn from(key: ImageKey) -> Self {
+        key.as_str().to_owned()
     }
 }
 
@@ -144,7 +162,7 @@ pub struct WorkedOut {
 impl WorkedOut {
     /// The name of the image's file, with the extension that its bytes ask for.
     pub fn name(&self, extension: &str) -> ImageName {
-        ImageName::from_safe(self.stem.clone(), extension)
+        ImageName::from_safe(&self.stem, extension)
     }
 }
 
@@ -154,8 +172,9 @@ impl WorkedOut {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(into = "String")]
 pub struct ImageName {
-    stem: String,
-    extension: String,
+    written: String,
+    /// Bytes of the stem; the dot stands behind it.
+    stem: usize,
 }
 
 impl ImageName {
@@ -166,43 +185,49 @@ impl ImageName {
     pub const SUFFIX_BYTES: usize = 9;
 
     /// Puts a name together from parts that are already safe; for `site::name` and for reading back.
-    pub(crate) fn from_safe(stem: String, extension: &str) -> Self {
-        Self { stem, extension: extension.to_owned() }
+    pub(crate) fn from_safe(stem: &str, extension: &str) -> Self {
+        Self { written: [stem, ".", extension].concat(), stem: stem.len() }
     }
 
     /// Reads a name back that was written down before, by its `Display`.
     pub fn from_written(written: &str) -> Self {
         let (stem, extension) = written.rsplit_once('.').unwrap_or((written, ""));
-        Self::from_safe(stem.to_owned(), extension)
+        Self::from_safe(stem, extension)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.written
     }
 
     /// The name without its extension.
     pub fn stem(&self) -> Stem {
-        Stem::new(&self.stem)
+        Stem::new(&self.written[..self.stem])
     }
 
     /// The same name told apart by the first eight digits of its content's hash, for when the plain one is taken.
     pub fn apart(&self, hash: &ContentHash) -> Self {
-        let mut digits = hash.to_string();
-        digits.truncate(Self::SUFFIX_BYTES - 1);
-        Self { stem: format!("{}~{digits}", self.stem), extension: self.extension.clone() }
+        let digits = hash.to_hex();
+        let (stem, dot_and_extension) = self.written.split_at(self.stem);
+        let stem = [stem, "~", &digits[..Self::SUFFIX_BYTES - 1]].concat();
+        Self { stem: stem.len(), written: stem + dot_and_extension }
     }
 
     /// The name as a file system that knows neither case nor Unicode forms would compare it.
     pub fn folded(&self) -> String {
-        fold(&self.to_string())
+        fold(&self.written)
     }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.stem, self.extension)
+        f.write_str(&self.written)
     }
 }
 
 impl From<ImageName> for String {
     fn from(name: ImageName) -> Self {
-        name.to_string()
+        name.written
     }
 }
 
@@ -243,6 +268,11 @@ impl ContentHash {
         Self(bytes)
     }
 
+    /// The 64 hexadecimal digits that it is shown as, without a string of their own.
+    pub(crate) fn to_hex(self) -> impl Deref<Target = str> {
+        blake3::Hash::from_bytes(self.0).to_hex()
+    }
+
     /// Reads 64 hexadecimal digits back; `None` for anything else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let digits = hex.as_bytes();
@@ -261,7 +291,7 @@ impl ContentHash {
 
 impl fmt::Display for ContentHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&blake3::Hash::from_bytes(self.0).to_hex())
+        f.write_str(&self.to_hex())
     }
 }
 
@@ -286,7 +316,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_by_case_or_unicode_form_fold_to_one() {
-        let name = |stem: &str| ImageName::from_safe(stem.to_owned(), "png").folded();
+        let name = |stem: &str| ImageName::from_safe(stem, "png").folded();
         assert_eq!(name("2010-01-01-\u{c9}t\u{e9}"), name("2010-01-01-e\u{301}te\u{301}"));
         assert_ne!(name("2010-01-01-ete"), name("2010-01-01-\u{e9}t\u{e9}"));
         for (one, other) in [("\u{df}", "SS"), ("\u{3c3}", "\u{3c2}"), ("\u{fb01}", "Fi"), ("\u{130}", "i\u{307}")] {

@@ -1,6 +1,7 @@
 //! The producer in place of a listing: hands on the images whose addresses the user gives, as far as neither the
 //! ledger nor this run has seen them.
 
+use std::slice;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -74,7 +75,8 @@ async fn hand_on(given: &Given, seen: &mut Seen, feed: &dyn Feed, lines: Vec<Giv
         match line {
             GivenLine::Bad { text, cause } => bad.push((text, cause)),
             GivenLine::Image(image) => {
-                let image = given.fetcher.home(*image);
+                let mut image = *image;
+                given.fetcher.home(slice::from_mut(&mut image));
                 let worked_out = match given.site.work_out(&image) {
                     Ok(worked_out) => worked_out,
                     Err(why) => {

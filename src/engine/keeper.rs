@@ -148,7 +148,7 @@ impl Keeper {
                 Berth::Twin(_) => sound.into_whole().discard(),
             }
         }
-        let mut got = HashMap::new();
+        let mut got = HashMap::with_capacity(promised.len());
         for (promised, placed) in promised.into_iter().zip(self.sink.place(group).await) {
             let name = match placed {
                 Ok(Placed { name }) => Ok(name),

@@ -4,6 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use tokio::task::yield_now;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -171,11 +172,11 @@ impl Producer {
     }
 
     /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
-    fn sort(&mut self, images: Vec<ImageRef>) -> Sorted {
+    fn sort(&mut self, mut images: Vec<ImageRef>) -> Sorted {
         let site = &self.scan.site;
+        self.scan.fetcher.home(&mut images);
         let mut sorted = Sorted::default();
         for image in images {
-            let image = self.scan.fetcher.home(image);
             let worked_out = site.work_out(&image);
             let address = worked_out.as_ref().map_or(&image.thumb, |worked_out| &worked_out.originals[0]);
             let key = ImageKey::new(site.id(), address);
@@ -232,6 +233,10 @@ impl Ahead {
 
     /// The next page, or `None` after the last one wanted. Cancel-safe.
     async fn next(&mut self) -> Option<(u32, Result<Page, FetchError>)> {
+        if self.next == Some(self.scan.pages.first) {
+            // Its connection is free again then, and the page that everybody waits for goes there first.
+            self.scan.fetcher.read_rules(&self.scan.site.page(self.scan.pages.first)).await;
+        }
         // One more than ahead: the one being waited for.
         while self.asked.len() <= self.scan.ahead.get() {
             let Some(number) = self.next else { break };
@@ -244,6 +249,8 @@ impl Ahead {
             let address = self.scan.site.page(number);
             let page = tokio::spawn(async move { fetcher.page(&address).await });
             self.asked.push_back((number, AbortOnDropHandle::new(page)));
+            // The task that was begun last would run first.
+            yield_now().await;
         }
         let (number, page) = self.asked.front_mut()?;
         let (number, page) = (*number, joined(page.await));

@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::client::Kind;
 use super::error::FetchError;
 use super::host::Host;
-use super::policy::{MOST_HOPS, host_of};
+use super::policy::{MOST_HOPS, host_of, same_origin};
 use super::resume::Rest;
 use super::robots::Rules;
 use super::{Fetcher, Robots};
@@ -45,7 +45,7 @@ impl Fetcher {
             if kind != Kind::Robots {
                 self.heed(&host, &address).await?;
             }
-            let at_home = left.first().is_none_or(|first: &Url| first.origin() == address.origin());
+            let at_home = left.first().is_none_or(|first| same_origin(first, &address));
             let own = at_home && kind != Kind::Robots;
             let answer = self.send(kind, host, address, rest, own).await?;
             let Some(next) = answer.leads_to()? else { return Ok(answer) };
@@ -96,7 +96,7 @@ impl Fetcher {
     }
 
     /// Refuses what the host's robots.txt forbids, reading it first if nobody did; whoever comes meanwhile waits.
-    async fn heed(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
+    pub(super) async fn heed(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
         if self.settings.robots == Robots::Ignore {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use url::Url;
 
-use super::policy::Premises;
+use super::policy::{Premises, same_origin};
 use crate::job::ImageRef;
 
 /// A site's canonical addresses, and where they are asked for instead.
@@ -30,7 +30,7 @@ impl Mirror {
         let Some(base) = &self.base else { return address.clone() };
         let of_web = matches!(address.scheme(), "http" | "https");
         let of_site = of_web && address.host_str().is_some_and(|host| self.hosts.contains(host));
-        if !of_site || address.origin() == base.origin() {
+        if !of_site || same_origin(address, base) {
             return address.clone();
         }
         let mut asked = base.clone();
@@ -39,31 +39,36 @@ impl Mirror {
         asked
     }
 
-    /// Brings the addresses of an image found on a mirror's page home to the site.
-    pub(super) fn home(&self, image: ImageRef) -> ImageRef {
-        let ImageRef { site, page, thumb, link, title, is_original } = image;
-        ImageRef {
-            site,
-            page: self.canonical(page, &self.pages),
-            thumb: self.canonical(thumb, &self.images),
-            link: link.map(|link| self.canonical(link, &self.pages)),
-            title,
-            is_original,
+    /// Brings the addresses of images that were found on one page of a mirror home to the site.
+    pub(super) fn home(&self, images: &mut [ImageRef]) {
+        let home = images.first().and_then(|first| self.canonical(&first.page, &self.pages));
+        for image in images {
+            if let Some(home) = &home {
+                image.page.clone_from(home);
+            }
+            self.bring_home(&mut image.thumb, &self.images);
+            if let Some(link) = &mut image.link {
+                self.bring_home(link, &self.pages);
+            }
         }
     }
 
-    /// An address of the mirror, moved to the origin of `home`; any other stays as it is.
-    fn canonical(&self, address: Url, home: &Url) -> Url {
-        let Some(base) = self.base.as_ref().filter(|base| base.origin() == address.origin()) else {
-            return address;
-        };
+    fn bring_home(&self, address: &mut Url, home: &Url) {
+        if let Some(canonical) = self.canonical(address, home) {
+            *address = canonical;
+        }
+    }
+
+    /// An address of the mirror, moved to the origin of `home`; `None` for any other.
+    fn canonical(&self, address: &Url, home: &Url) -> Option<Url> {
+        let base = self.base.as_ref().filter(|base| same_origin(base, address))?;
         // A page that was copied as it is says `/uploads/...` though it lies below the prefix.
         let path = address.path().strip_prefix(prefix(base)).filter(|rest| rest.starts_with('/'));
         let mut canonical = home.clone();
         canonical.set_path(path.unwrap_or(address.path()));
         canonical.set_query(address.query());
         canonical.set_fragment(address.fragment());
-        canonical
+        Some(canonical)
     }
 }
 
@@ -98,12 +103,17 @@ mod tests {
         ImageRef { site, page: url(page), thumb: url(thumb), link: Some(url(link)), title: None, is_original: false }
     }
 
+    fn at_home(mirror: &Mirror, mut image: ImageRef) -> ImageRef {
+        mirror.home(std::slice::from_mut(&mut image));
+        image
+    }
+
     #[test]
     fn without_a_mirror_every_address_stays_as_it_is() {
         let mirror = mirror(None);
         let found = found("https://gallery.test/browse/", "http://127.0.0.1/a.png", "https://gallery.test/a/");
         assert_eq!(mirror.asked(&found.thumb), found.thumb);
-        assert_eq!(mirror.home(found.clone()), found);
+        assert_eq!(at_home(&mirror, found.clone()), found);
     }
 
     #[test]
@@ -124,7 +134,7 @@ mod tests {
         let mirror = mirror(Some("https://user:secret@mirror.test/"));
         let asked = mirror.asked(&url("https://gallery.test/browse/"));
         assert_eq!(asked.as_str(), "https://user:secret@mirror.test/browse/");
-        let home = mirror.home(found(asked.as_str(), asked.as_str(), asked.as_str()));
+        let home = at_home(&mirror, found(asked.as_str(), asked.as_str(), asked.as_str()));
         assert_eq!(home.page.as_str(), "https://gallery.test/browse/");
     }
 
@@ -133,7 +143,7 @@ mod tests {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let base = "http://127.0.0.1:8000";
         let found = found(&format!("{base}/sd/browse/2/"), &format!("{base}/sd/up/a.png?x"), &format!("{base}/sd/a/"));
-        let home = mirror.home(found);
+        let home = at_home(&mirror, found);
         assert_eq!(home.page.as_str(), "https://gallery.test/browse/2/");
         assert_eq!(home.thumb.as_str(), "https://static.gallery.test/up/a.png?x");
         assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/a/");
@@ -143,7 +153,7 @@ mod tests {
     fn a_root_relative_thumb_of_a_copied_page_comes_home_without_the_prefix() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let page = "http://127.0.0.1:8000/sd/browse/";
-        let home = mirror.home(found(page, "http://127.0.0.1:8000/uploads/a.png", "http://127.0.0.1:8000/sdx/a"));
+        let home = at_home(&mirror, found(page, "http://127.0.0.1:8000/uploads/a.png", "http://127.0.0.1:8000/sdx/a"));
         assert_eq!(home.thumb.as_str(), "https://static.gallery.test/uploads/a.png");
         assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/sdx/a");
     }
@@ -152,7 +162,7 @@ mod tests {
     fn what_a_mirrors_page_says_of_the_site_itself_is_home_already() {
         let mirror = mirror(Some("http://127.0.0.1:8000/"));
         let thumb = "http://static.gallery.test/up/a.png";
-        let home = mirror.home(found("http://127.0.0.1:8000/browse/", thumb, "https://gallery.test/a/"));
+        let home = at_home(&mirror, found("http://127.0.0.1:8000/browse/", thumb, "https://gallery.test/a/"));
         assert_eq!(home.thumb.as_str(), thumb);
         assert_eq!(mirror.asked(&home.thumb).as_str(), "http://127.0.0.1:8000/up/a.png");
     }

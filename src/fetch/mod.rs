@@ -170,6 +170,15 @@ impl Fetcher {
         })
     }
 
+    /// Reads the robots.txt that holds for a canonical address, if nobody did: whoever asks there next need not wait.
+    pub async fn read_rules(&self, address: &Url) {
+        let asked = self.asked(address);
+        if self.policy.check(&asked).is_ok() {
+            // What it forbids, and why it could not be read, is told to whoever asks.
+            let _ = self.heed(&self.hosts.of(&asked), &asked).await;
+        }
+    }
+
     /// Reads the page at a canonical address, trying again in place where that may help.
     ///
     /// # Errors
@@ -212,10 +221,10 @@ impl Fetcher {
         self.mirror.asked(address)
     }
 
-    /// Brings an image found on a mirror's page home: its thumb to the site's image host, its page and link to the
+    /// Brings images found on one page of a mirror home: their thumbs to the site's image host, page and links to the
     /// page host. Without a mirror, and for addresses that are canonical already, nothing changes.
-    pub fn home(&self, image: ImageRef) -> ImageRef {
-        self.mirror.home(image)
+    pub fn home(&self, images: &mut [ImageRef]) {
+        self.mirror.home(images);
     }
 
     async fn read_page(&self, asked: &Url) -> Result<Page, FetchError> {

@@ -162,6 +162,11 @@ impl Policy {
     }
 }
 
+/// Whether two addresses for the web have one origin.
+pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme() && one.host_str() == other.host_str() && one.port() == other.port()
+}
+
 /// The host of an address as errors name it, with its port where that is not the scheme's own.
 pub(super) fn host_of(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();

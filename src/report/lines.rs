@@ -123,10 +123,10 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
     match outcome {
         Outcome::Saved(Saved { name, content, twin: false }) => {
-            (Hue::Green, "saved", format!("{} ({})", quote(&name.to_string()), size(content.bytes)))
+            (Hue::Green, "saved", format!("{} ({})", quote(name.as_str()), size(content.bytes)))
         }
         Outcome::Saved(Saved { name, content: _, twin: true }) => {
-            (Hue::Plain, "duplicate", format!("{}: the same bytes as {}", address(key), quote(&name.to_string())))
+            (Hue::Plain, "duplicate", format!("{}: the same bytes as {}", address(key), quote(name.as_str())))
         }
         Outcome::Known => (Hue::Plain, "known", address(key).into_owned()),
         Outcome::Filtered(Why::DryRun) => (Hue::Plain, "would fetch", address(key).into_owned()),
@@ -139,7 +139,7 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
 }
 
 fn about(name: Option<&ImageName>) -> String {
-    name.map_or_else(|| "the end of the run".to_owned(), |name| quote(&name.to_string()).into_owned())
+    name.map_or_else(|| "the end of the run".to_owned(), |name| quote(name.as_str()).into_owned())
 }
 
 /// How much of what a command wrote is told in its line.

@@ -149,7 +149,7 @@ impl Shelf {
         let whole = sound.into_whole();
         for is_apart in [false, true] {
             let name = if is_apart { name.apart(&content.hash) } else { name.clone() };
-            match rename_to_free(whole.path(), &self.path.join(name.to_string())) {
+            match rename_to_free(whole.path(), &self.path.join(name.as_str())) {
                 Ok(()) => {
                     whole.moved();
                     return Ok(Placed { name });
@@ -181,7 +181,7 @@ impl Shelf {
 
     fn reject(&self, name: ImageName, why: &str) -> Result<(), SinkError> {
         let folder = self.path.join(OURS).join("rejected");
-        match rejected::set_aside(&self.path, &folder, &name.to_string(), why) {
+        match rejected::set_aside(&self.path, &folder, name.as_str(), why) {
             Ok(()) => Ok(()),
             Err(error) if is_storage(&error) => Err(self.failed("setting an image aside in", &error)),
             Err(source) => Err(SinkError::Name { name, source }),
@@ -189,7 +189,7 @@ impl Shelf {
     }
 
     fn has(&self, name: &ImageName, content: &Content) -> io::Result<bool> {
-        let path = self.path.join(name.to_string());
+        let path = self.path.join(name.as_str());
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_file() && found.len() == content.bytes => Ok(hash(&path)? == content.hash),
             Ok(_) => Ok(false),

@@ -224,7 +224,7 @@ impl Site {
 
     /// The name for the image's file; depends on nothing but the addresses and the format of its bytes.
     pub fn name(&self, image: &ImageRef, original: &Url, format: Format) -> ImageName {
-        ImageName::from_safe(self.file_stem(image, original), format.extension())
+        ImageName::from_safe(&self.file_stem(image, original), format.extension())
     }
 
     /// The stem of [`Site::name`], which needs no bytes.

@@ -1,5 +1,7 @@
 //! The one place that makes a file name of untrusted text: portable, printable, never hidden, never too long.
 
+use std::borrow::Cow;
+
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::job::ImageName;
@@ -19,7 +21,8 @@ const HASH_DIGITS: usize = 16;
 /// A stem of any text whatever. The same text always yields the same stem; what was cut from a long one
 /// lives on as a hash of the whole.
 pub(super) fn stem(text: &str) -> String {
-    let tamed = text.nfc().map(tame).collect::<String>();
+    // Letters of ASCII have one form only.
+    let tamed: String = if text.is_ascii() { text.chars().map(tame).collect() } else { text.nfc().map(tame).collect() };
     let shown = tamed.trim_start_matches(['-', '.', ' ']).trim_end_matches(['.', ' ']);
     let named = match shown {
         "" => "image".to_owned(),
@@ -35,19 +38,26 @@ pub(super) fn stem(text: &str) -> String {
 }
 
 /// The last part of an untrusted path, percent-decoded once, without the extension of an image.
-pub(super) fn part(path: &str) -> String {
-    let decoded = decoded(path);
-    let last = decoded.rsplit(['/', '\\']).next().unwrap_or_default();
+pub(super) fn part(path: &str) -> Cow<'_, str> {
+    match decoded(path) {
+        Cow::Borrowed(path) => Cow::Borrowed(last(path)),
+        Cow::Owned(path) => Cow::Owned(last(&path).to_owned()),
+    }
+}
+
+fn last(path: &str) -> &str {
+    let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
     match last.rsplit_once('.') {
-        Some((stem, extension)) if IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) => {
-            stem.to_owned()
-        }
-        _ => last.to_owned(),
+        Some((stem, extension)) if IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) => stem,
+        _ => last,
     }
 }
 
 /// `text` with its percent-escapes decoded once; what is no UTF-8 then is replaced.
-pub(super) fn decoded(text: &str) -> String {
+pub(super) fn decoded(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -55,7 +65,7 @@ pub(super) fn decoded(text: &str) -> String {
         bytes.push(escaped.unwrap_or(first));
         rest = if escaped.is_some() { &after[2..] } else { after };
     }
-    String::from_utf8_lossy(&bytes).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn hex(digits: &[u8]) -> Option<u8> {
@@ -80,6 +90,9 @@ fn tame(c: char) -> char {
 }
 
 fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_graphic();
+    }
     let unseen = matches!(c,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
         | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fffd}' | '\u{e0100}'..='\u{e01ef}');
@@ -88,7 +101,7 @@ fn is_visible(c: char) -> bool {
     let mut shown = [b'a', 0, 0, 0, 0];
     let length = 1 + c.encode_utf8(&mut shown[1..]).len();
     let shown = str::from_utf8(&shown[..length]).unwrap_or_default();
-    c.is_ascii_graphic() || (!unseen && shown.escape_debug().count() == 2)
+    !unseen && shown.escape_debug().count() == 2
 }
 
 /// Whether Windows takes a file of this name for a device, whatever its extension.
@@ -241,7 +254,7 @@ mod tests {
         #[test]
         fn any_text_makes_a_name_that_stays_in_its_folder(text in untrusted()) {
             let stem = stem(&text);
-            let name = ImageName::from_safe(stem.clone(), "webp");
+            let name = ImageName::from_safe(&stem, "webp");
             let file = name.to_string();
             let inside = Path::new(&file).components().collect::<Vec<_>>();
             prop_assert!(matches!(inside[..], [Component::Normal(_)]));

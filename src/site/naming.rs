@@ -32,7 +32,8 @@ pub(super) struct Naming {
 #[derive(Debug)]
 struct Piece {
     before: String,
-    field: String,
+    /// The capture's number.
+    field: usize,
 }
 
 impl Naming {
@@ -48,7 +49,7 @@ impl Naming {
             let Some((field, behind)) = after.split_once('}') else {
                 return Err(refuse("`{` without `}`".to_owned()));
             };
-            if !pattern.capture_names().flatten().any(|known| known == field) {
+            let Some(number) = pattern.capture_names().position(|known| known == Some(field)) else {
                 let help = match field {
                     "ext" => {
                         "the extension is added by itself, from the image's bytes: end the name before it".to_owned()
@@ -56,8 +57,8 @@ impl Naming {
                     field => known_captures(field, &pattern),
                 };
                 return Err(refuse(format!("`capture` has no capture `{field}`")).help(help));
-            }
-            pieces.push(Piece { before: before.to_owned(), field: field.to_owned() });
+            };
+            pieces.push(Piece { before: before.to_owned(), field: number });
             rest = behind;
         }
         if pieces.is_empty() {
@@ -80,9 +81,9 @@ impl Naming {
     }
 
     fn filled(&self, captures: &Captures<'_>) -> Option<String> {
-        let mut text = String::new();
+        let mut text = String::with_capacity(captures.get_match().len());
         for Piece { before, field } in &self.pieces {
-            let value = captures.name(field).map(|value| name::part(value.as_str())).unwrap_or_default();
+            let value = captures.get(*field).map(|value| name::part(value.as_str())).unwrap_or_default();
             if !value.is_empty() {
                 text.push_str(before);
                 text.push_str(&value);
@@ -97,6 +98,6 @@ fn plain(address: &Url) -> String {
     let part = name::part(address.path());
     match address.query() {
         Some(query) => format!("{part}-{}", name::decoded(query)),
-        None => part,
+        None => part.into_owned(),
     }
 }

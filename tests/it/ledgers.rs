@@ -58,7 +58,10 @@ fn a_bit_that_is_wrong_anywhere_costs_no_image() {
         } else {
             assert_eq!(ended.code, Some(5), "{at}: {ended:?}");
             assert!(ended.stderr.contains("ledger.db"), "{at}: {ended:?}");
-            assert!(fs::read(&ledger).unwrap() == spoilt, "{at}: what is refused is left as it is");
+            // An entry that leads nowhere is met when a row is written, and not before.
+            let at_the_start = !ended.stderr.contains("left for the next run");
+            let as_it_was = fs::read(&ledger).unwrap() == spoilt;
+            assert!(as_it_was || !at_the_start, "{at}: what is refused is left as it is: {ended:?}");
             let reason = ended.stderr.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
             if !refused.contains_key(&reason) {
                 mend(&world, &mirror, &whole);

@@ -101,7 +101,11 @@ impl Sqlite {
     ) -> Result<T, LedgerError> {
         self.ask(move |connection, promises| {
             let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = work(&mut Rows::new(&transaction, promises))
+            let done = {
+                let mut rows = Rows::new(&transaction, promises);
+                work(&mut rows)
+            };
+            let done = done
                 .and_then(|done| promises.write(&transaction).map(|()| done))
                 .and_then(|done| transaction.commit().map(|()| done));
             if done.is_err() {

@@ -54,7 +54,8 @@ impl Promises {
             return Ok(());
         }
         if self.images.is_empty() && self.files.is_empty() {
-            (self.settled, self.names) = Default::default();
+            self.settled.clear();
+            self.names.clear();
             return connection.prepare_cached("DELETE FROM promises")?.execute([]).map(drop);
         }
         let told = serde_json::to_string(&self.written())
@@ -187,14 +188,9 @@ impl Promises {
     }
 
     fn written(&self) -> Written<'_> {
-        let file = |(id, (name, content)): (&FileId, &(ImageName, Content))| {
-            let Content { bytes, hash, format, width, height } = *content;
-            let (name, blake3, format) = (name.to_string(), hash.to_string(), format.extension().into());
-            WrittenFile { id: *id, name, bytes, blake3, format, width, height }
-        };
         Written {
             images: self.in_order().into_iter().map(|(key, promise)| self.written_image(key, promise)).collect(),
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().map(|(id, (name, content))| written_file(*id, name, *content)).collect(),
         }
     }
 
@@ -244,6 +240,12 @@ impl Promises {
     }
 }
 
+fn written_file(id: FileId, name: &ImageName, content: Content) -> WrittenFile<'_> {
+    let Content { bytes, hash, format, width, height } = content;
+    let (name, blake3, format) = (name.as_str().into(), hash.to_string(), format.extension().into());
+    WrittenFile { id, name, bytes, blake3, format, width, height }
+}
+
 fn row(key: &ImageKey, entry: Entry, name: &ImageName, content: Content) -> Row {
     Row {
         key: key.clone(),
@@ -286,7 +288,7 @@ struct WrittenImage<'a> {
 #[derive(Serialize, Deserialize)]
 struct WrittenFile<'a> {
     id: FileId,
-    name: String,
+    name: Cow<'a, str>,
     bytes: u64,
     blake3: String,
     format: Cow<'a, str>,

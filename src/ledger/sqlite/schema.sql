@@ -13,11 +13,12 @@ CREATE TABLE files (
 );
 CREATE INDEX files_by_stem ON files (stem) WHERE stem IS NOT NULL;
 
--- One row an address. Times are RFC 3339 in UTC, whole seconds, so that they sort as text.
+-- One row an address. Times are RFC 3339 in UTC, whole seconds, so that they sort as text. (`state IN (...)` would
+-- make a table of its three words for every row that is written.)
 CREATE TABLE images (
     key            TEXT PRIMARY KEY NOT NULL,
     site           TEXT NOT NULL,
-    state          TEXT NOT NULL CHECK (state IN ('saved', 'failed', 'gone')),
+    state          TEXT NOT NULL CHECK (state = 'saved' OR state = 'failed' OR state = 'gone'),
     file           INTEGER REFERENCES files (id),
     page           TEXT,
     address        TEXT NOT NULL,

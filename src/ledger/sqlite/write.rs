@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Params, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, params};
 
 use super::promises::Promises;
 use crate::job::{ContentHash, ImageKey, ImageName, Stem};
@@ -16,40 +16,49 @@ use crate::outcome::{Content, Format};
 pub(super) struct Rows<'a> {
     connection: &'a Connection,
     promises: &'a mut Promises,
+    /// What was prepared so far. It is found by its place in the program: a look at its text costs more than a row.
+    statements: Vec<(&'static str, CachedStatement<'a>)>,
     /// The key that was looked up last and stands in no row.
     absent: Option<ImageKey>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(connection: &'a Connection, promises: &'a mut Promises) -> Self {
-        Self { connection, promises, absent: None }
+        Self { connection, promises, statements: Vec::new(), absent: None }
     }
 
-    fn run(&self, statement: &str, values: impl Params) -> rusqlite::Result<()> {
-        self.connection.prepare_cached(statement)?.execute(values).map(drop)
+    fn statement(&mut self, text: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
+        let known = self.statements.iter().position(|(known, _)| std::ptr::eq(*known, text));
+        let at = known.unwrap_or(self.statements.len());
+        if known.is_none() {
+            self.statements.push((text, self.connection.prepare_cached(text)?));
+        }
+        Ok(&mut self.statements[at].1)
+    }
+
+    fn run(&mut self, statement: &'static str, values: impl Params) -> rusqlite::Result<()> {
+        self.statement(statement)?.execute(values).map(drop)
     }
 
     fn find<T>(
-        &self,
-        query: &str,
+        &mut self,
+        query: &'static str,
         values: impl Params,
         read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<Option<T>> {
-        self.connection.prepare_cached(query)?.query_row(values, read).optional()
+        self.statement(query)?.query_row(values, read).optional()
     }
 
-    fn is_there(&self, query: &str, values: impl Params) -> rusqlite::Result<bool> {
-        self.connection.prepare_cached(query)?.exists(values)
+    fn is_there(&mut self, query: &'static str, values: impl Params) -> rusqlite::Result<bool> {
+        self.statement(query)?.exists(values)
     }
 
-    fn write_row(&self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+    /// Writes the row of a key that has none: to write over one keeps a journal of its own for every row.
+    fn write_row(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
         let Entry { site, state, file, page, address, title, etag, last_modified, at, cause, tries, until } = entry;
         self.run(
             "INSERT INTO images (key, site, state, file, page, address, title, etag, last_modified, at, cause, tries, until)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
-             ON CONFLICT (key) DO UPDATE SET
-                 site = ?2, state = ?3, file = ?4, page = ?5, address = ?6, title = ?7, etag = ?8, last_modified = ?9,
-                 at = ?10, cause = ?11, tries = ?12, until = ?13",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 key.as_str(),
                 site.as_str(),
@@ -68,17 +77,17 @@ impl<'a> Rows<'a> {
         )
     }
 
-    fn write_file(&self, name: &ImageName, content: &Content, stem: Option<&Stem>) -> rusqlite::Result<FileId> {
+    fn write_file(&mut self, name: &ImageName, content: &Content, stem: Option<&Stem>) -> rusqlite::Result<FileId> {
         self.run(
             "INSERT INTO files (name, folded, stem, bytes, blake3, format, width, height)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
-                name.to_string(),
+                name.as_str(),
                 name.folded(),
                 stem.map(Stem::as_str),
                 // No file is longer than what fits.
                 i64::try_from(content.bytes).unwrap_or(i64::MAX),
-                content.hash.to_string(),
+                &*content.hash.to_hex(),
                 content.format.extension(),
                 content.width,
                 content.height,
@@ -103,11 +112,12 @@ impl Book for Rows<'_> {
     }
 
     fn write_image(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+        // Whatever stands in a row goes first: what is promised has no row until it is kept.
+        if self.absent.take().as_ref() != Some(key) {
+            self.drop_image(key)?;
+        }
         if entry.state != State::Placing {
             return self.write_row(key, entry);
-        }
-        if self.absent.as_ref() != Some(key) {
-            self.drop_image(key)?;
         }
         self.promises.promise(key, entry);
         Ok(())
@@ -144,11 +154,11 @@ impl Book for Rows<'_> {
     }
 
     fn adoptable(&mut self, stem: &Stem) -> rusqlite::Result<bool> {
-        let mut unknown = self.connection.prepare_cached(
+        let unknown = self.statement(
             "SELECT id FROM files WHERE stem = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id)",
         )?;
-        let mut ids = unknown.query_map([stem.as_str()], |row| row.get(0))?;
-        ids.try_fold(false, |any, id| Ok(any || self.promises.of_file(id?).is_empty()))
+        let ids: Vec<FileId> = unknown.query_map([stem.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(ids.into_iter().any(|id| self.promises.of_file(id).is_empty()))
     }
 
     fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> rusqlite::Result<FileId> {
@@ -164,7 +174,7 @@ impl Book for Rows<'_> {
         }
         self.run(
             "UPDATE files SET name = ?2, folded = ?3 WHERE id = ?1",
-            params![self.promises.known_as(id), name.to_string(), name.folded()],
+            params![self.promises.known_as(id), name.as_str(), name.folded()],
         )
     }
 

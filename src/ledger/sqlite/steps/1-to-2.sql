@@ -34,7 +34,7 @@ FROM files WHERE state = 'saved';
 CREATE TABLE images_2 (
     key            TEXT PRIMARY KEY NOT NULL,
     site           TEXT NOT NULL,
-    state          TEXT NOT NULL CHECK (state IN ('saved', 'failed', 'gone')),
+    state          TEXT NOT NULL CHECK (state = 'saved' OR state = 'failed' OR state = 'gone'),
     file           INTEGER REFERENCES files (id),
     page           TEXT,
     address        TEXT NOT NULL,
