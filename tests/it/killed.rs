@@ -178,3 +178,24 @@ fn an_image_that_a_kill_left_under_two_names_keeps_the_one_of_the_collection() {
     hold(&step, LARGE, Nothing, Some("renameat2"));
     hold(&step, SMALL, Nothing, Some("renameat2"));
 }
+
+#[test]
+fn promise_data_name_folder_and_rows_reach_the_disk_in_this_order() {
+    let (world, mirror) = started(SMALL);
+    let strace = ["strace", "-f", "-qq", "-y", "-o", "calls", "-e", "trace=fsync,syncfs,renameat2"];
+    let ended = mirror.fetch(&world).args(["--sync", "group"]).under(strace).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let calls = fs::read_to_string(world.work().join("calls")).unwrap();
+    let begun = calls.lines().filter(|call| !call.contains(" resumed>"));
+    let steps: Vec<&str> = begun
+        .filter_map(|call| match call {
+            call if call.contains(" renameat2(") => Some("name"),
+            call if call.contains(" syncfs(") => Some("data"),
+            call if call.contains("/ledger.db-wal>") => Some("rows"),
+            call if call.contains(&format!("/{GOT}>")) => Some("folder"),
+            _ => None,
+        })
+        .collect();
+    let name = steps.iter().position(|step| *step == "name").expect("one is named");
+    assert_eq!(steps[name - 2..=name + 2], ["rows", "data", "name", "folder", "rows"], "{calls}");
+}
