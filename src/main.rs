@@ -114,9 +114,10 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
 ) -> anyhow::Result<Exit> {
     raise_descriptor_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    // Few threads: work waits for the network, and disk work that blocks comes in groups.
+    // Few threads, for work waits for the network. Those that block are the look-ups of names, each of which can hang
+    // for half a minute and keep no other waiting.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = build(runtime.worker_threads(cores.min(4)).max_blocking_threads(8).enable_all())?;
+    let runtime = build(runtime.worker_threads(cores.min(4)).max_blocking_threads(64).enable_all())?;
     let told = OnceCell::new();
     let shutdown = Shutdown::default();
     let ended = runtime.block_on(async {

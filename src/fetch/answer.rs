@@ -60,10 +60,15 @@ impl Answer {
 
     /// How long the body will be; nobody knows where it comes in chunks, or packed.
     pub(super) fn content_length(&self) -> Option<u64> {
-        if self.headers().contains_key(TRANSFER_ENCODING) {
+        if self.is_chunked() {
             return None;
         }
         self.header(&CONTENT_LENGTH)?.trim().parse().ok()
+    }
+
+    /// Whether the body comes in chunks, the last of which says that it is the last.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.headers().contains_key(TRANSFER_ENCODING)
     }
 
     /// Refuses a body that is still packed here; the coding we asked for was undone on the way.

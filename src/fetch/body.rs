@@ -47,7 +47,7 @@ impl Body {
         Self { throttle, ..self }
     }
 
-    /// The length of the whole image, where the server said so.
+    /// The length of the whole image, where the server said so: at once, or by a last chunk.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
@@ -114,7 +114,12 @@ impl Body {
         let Some(chunk) = next.map_err(|reason| self.cut_short(reason))? else {
             return match self.length {
                 Some(length) if self.from + self.got < length => Err(self.cut_short("that was all".to_owned())),
-                Some(_) | None => Ok(None),
+                Some(_) => Ok(None),
+                None => {
+                    // The last chunk says how long it was; an end of the connection may be anything.
+                    self.length = self.answer.is_chunked().then_some(self.from + self.got);
+                    Ok(None)
+                }
             };
         };
         self.got += chunk.len() as u64;

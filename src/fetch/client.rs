@@ -57,8 +57,10 @@ impl Clients {
         let versions: &[&str] = if settings.http2 { &["h2", "http/1.1"] } else { &["http/1.1"] };
         tls.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
 
+        // Most of the time for dialling, and not all of it: whoever waits in vain is told that it was for the DNS.
+        let for_names = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
         // One for all: what one looked up the others need not.
-        let resolver = Arc::new(policy.resolver());
+        let resolver = Arc::new(policy.resolver(for_names));
         let mut as_they_are = HeaderMap::new();
         as_they_are.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let images = builder(settings, &resolver, &tls).no_gzip().no_brotli().no_deflate();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use url::{Host, Origin, Url};
 
@@ -150,11 +151,13 @@ impl Policy {
     /// A name that it does not guard is one whose origin the user named, or his proxy's: nothing else passes
     /// [`Policy::check`]. Behind a proxy it is the proxy that looks the site's names up, so that only addresses
     /// written as numbers are checked then.
-    pub(super) fn resolver(&self) -> Resolver {
+    /// A name is waited for up to `limit`.
+    pub(super) fn resolver(&self, limit: Duration) -> Resolver {
         let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
+        let guarded = || self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect();
         match &self.given {
-            Some(given) => Resolver::of_given(Arc::clone(given)),
-            None => Resolver::new(self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect()),
+            Some(given) => Resolver::of_given(Arc::clone(given), limit),
+            None => Resolver::new(guarded(), limit),
         }
     }
 }

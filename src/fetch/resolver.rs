@@ -7,10 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, Shared};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::policy::Given;
 
@@ -21,6 +22,8 @@ const BELIEVED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Resolver {
     guarded: Guarded,
+    /// How long whoever dials waits for a name.
+    limit: Duration,
     known: Mutex<HashMap<String, Found>>,
 }
 
@@ -34,28 +37,31 @@ enum Guarded {
 #[derive(Debug, Clone)]
 struct Found {
     begun: Instant,
-    addresses: Arc<OnceCell<Vec<SocketAddr>>>,
+    looking: Looking,
 }
+
+/// A look-up for all who wait for it. The system's own cannot be ended: whoever asks again while it hangs joins it.
+type Looking = Shared<BoxFuture<'static, Result<Arc<[SocketAddr]>, Unknown>>>;
 
 /// What a [`Resolver`] says when nothing is left of an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("its name leads to a private address ({0}), and the user did not name it")]
 pub(super) struct PrivateOnly(IpAddr);
 
-/// What it says of a name that has no address.
-#[derive(Debug, thiserror::Error)]
+/// What it says of a name that has no address, or none in time.
+#[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub(super) struct Unknown(io::Error);
+pub(super) struct Unknown(Arc<io::Error>);
 
 impl Resolver {
-    /// Keeps private addresses of the names in `guarded` back.
-    pub(super) fn new(guarded: HashSet<String>) -> Self {
-        Self { guarded: Guarded::These(guarded), known: Mutex::default() }
+    /// Keeps private addresses of the names in `guarded` back; a name is waited for up to `limit`.
+    pub(super) fn new(guarded: HashSet<String>, limit: Duration) -> Self {
+        Self { guarded: Guarded::These(guarded), limit, known: Mutex::default() }
     }
 
     /// Keeps private addresses of all names back but of those the user has given.
-    pub(super) fn of_given(given: Arc<Given>) -> Self {
-        Self { guarded: Guarded::AllBut(given), known: Mutex::default() }
+    pub(super) fn of_given(given: Arc<Given>, limit: Duration) -> Self {
+        Self { guarded: Guarded::AllBut(given), limit, known: Mutex::default() }
     }
 
     fn guards(&self, name: &str) -> bool {
@@ -70,11 +76,11 @@ impl Resolver {
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<> {
-        let guarded = self.guards(name);
-        let (found, name) = (self.found(name), name.to_owned());
+        let (guarded, limit) = (self.guards(name), self.limit);
+        let Found { looking, .. } = self.found(name);
         async move {
-            let ask = async || lookup_host((name.as_str(), 0)).await.map(Iterator::collect).map_err(Unknown);
-            let addresses: &Vec<SocketAddr> = found.addresses.get_or_try_init(ask).await?;
+            let late = |_| Unknown(Arc::new(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+            let addresses = timeout(limit, looking).await.map_err(late)??;
             let kept_back = |address: &&SocketAddr| guarded && is_private(address.ip());
             let open: Vec<SocketAddr> = addresses.iter().filter(|address| !kept_back(address)).copied().collect();
             match addresses.iter().find(kept_back) {
@@ -84,18 +90,26 @@ impl Resolver {
         }
     }
 
-    /// What was found for `name` a short while ago, or is being looked up.
+    /// What was found for `name` a short while ago, or is being looked up; that it was not found is forgotten.
     fn found(&self, name: &str) -> Found {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match known.get(name) {
-            Some(found) if found.begun.elapsed() < BELIEVED => found.clone(),
+            Some(found) if found.begun.elapsed() < BELIEVED && !matches!(found.looking.peek(), Some(Err(_))) => {
+                found.clone()
+            }
             Some(_) | None => {
-                let found = Found { begun: Instant::now(), addresses: Arc::default() };
+                let found = Found { begun: Instant::now(), looking: look_up(name.to_owned()) };
                 known.insert(name.to_owned(), found.clone());
                 found
             }
         }
     }
+}
+
+/// Has the system look a name up, once somebody waits for it.
+fn look_up(name: String) -> Looking {
+    let asking = async move { lookup_host((name, 0)).await.map(Iterator::collect) };
+    asking.map(|found| found.map_err(|error| Unknown(Arc::new(error)))).boxed().shared()
 }
 
 impl Resolve for Resolver {
@@ -150,6 +164,9 @@ mod tests {
 
     const LOCALHOST: &str = "localhost";
 
+    /// Longer than any look-up.
+    const LONG: Duration = Duration::from_secs(3600);
+
     async fn resolve(resolver: &Resolver) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         Ok(resolver.resolve(LOCALHOST.parse().unwrap()).await?.collect())
     }
@@ -171,14 +188,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_leads_home_is_kept_back_when_it_is_guarded() {
-        let guarding = Resolver::new(HashSet::from([LOCALHOST.to_owned()]));
+        let guarding = Resolver::new(HashSet::from([LOCALHOST.to_owned()]), LONG);
         assert!(resolve(&guarding).await.unwrap_err().is::<PrivateOnly>());
-        assert!(!resolve(&Resolver::new(HashSet::new())).await.unwrap().is_empty());
+        assert!(!resolve(&Resolver::new(HashSet::new(), LONG)).await.unwrap().is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_looked_up_once_in_a_while() {
-        let resolver = Resolver::new(HashSet::new());
+        let resolver = Resolver::new(HashSet::new(), LONG);
         let mut looked_up = Vec::new();
         for _ in 0..3 {
             resolve(&resolver).await.unwrap();
@@ -191,10 +208,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_look_up_is_not_remembered() {
-        let resolver = Resolver::new(HashSet::new());
+        let resolver = Resolver::new(HashSet::new(), LONG);
         // No name: the system does not even ask for it.
         let name = "a".repeat(64);
         assert!(resolver.resolve(name.parse().unwrap()).await.is_err());
-        assert!(resolver.found(&name).addresses.get().is_none());
+        assert!(resolver.found(&name).looking.peek().is_none());
     }
 }

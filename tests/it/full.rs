@@ -136,6 +136,9 @@ fn a_place_without_permission_is_told_before_anything_is_asked() {
 #[test]
 fn a_few_descriptors_slow_a_run_or_are_told_and_lose_nothing() {
     let (world, mirror) = (World::new(), Mirror::of(30));
+    // What may be had is taken.
+    let ended = mirror.fetch(&World::new()).args(["-j", "30", "-R", "0"]).under(["prlimit", "--nofile=24:4096"]).run();
+    assert_eq!((ended.code, ended.stderr.contains("failed ")), (Some(0), false), "{}", ended.stderr);
     for limit in [8, 14, 18, 22, 26, 40] {
         let limit = format!("--nofile={limit}:{limit}");
         let ended = mirror.fetch(&world).args(["--json"]).under(["prlimit", &limit]).run();
@@ -144,6 +147,31 @@ fn a_few_descriptors_slow_a_run_or_are_told_and_lose_nothing() {
         assert_eq!(ended.code == Some(0), ended.stderr.is_empty() || mirror.kept(&world).len() == 30, "{ended:?}");
     }
     mirror.hold_completed(&world);
+}
+
+#[test]
+fn a_part_for_which_no_descriptor_is_left_is_tried_again() {
+    let mirror = Mirror::of(3);
+    let key = format!("simpledesktops https://static.simpledesktops.com{}", mirror.gallery.originals[1].path);
+    let part = format!("{GOT}/.wallhaul/parts/{}.part", &blake3::hash(key.as_bytes()).to_hex()[..32]);
+    // Each of the program's threads misses one, or all.
+    for (retries, missed, code) in [("9", "1", 0), ("1", "1+", 1)] {
+        let world = World::new();
+        let inject = format!("inject=openat:error=EMFILE:when={missed}");
+        let path = world.work().join(&part);
+        let strace = ["strace", "-f", "-qq", "-o", "calls", "-e", "trace=openat", "-e", &inject, "-P"];
+        let strace = strace.into_iter().chain([path.to_str().unwrap()]);
+        let absolute = world.work().join(GOT);
+        let program =
+            world.wallhaul().args(["fetch", "--base-url", &mirror.nginx.origin(), "--retry-wait", "1ms", "-d"]);
+        let ended = program.args([absolute]).args(["-R", retries]).under(strace).run();
+        let calls = fs::read_to_string(world.work().join("calls")).unwrap();
+        assert_eq!(ended.code, Some(code), "{} {calls}", ended.stderr);
+        assert!(calls.contains("EMFILE"), "{calls}");
+        assert_eq!(ended.stderr.contains("Too many open files"), code == 1, "{}", ended.stderr);
+        mirror.hold_completed(&world);
+        mirror.nginx.forget();
+    }
 }
 
 #[test]

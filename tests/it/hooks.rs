@@ -63,7 +63,8 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
          env | grep ^WALLHAUL_ | sort > \"$WALLHAUL_NAME.env\"
          sqlite3 -cmd '.timeout 60000' \"$WALLHAUL_DIRECTORY/.wallhaul/ledger.db\" \"select state from collection where name = '$WALLHAUL_NAME'\" >> states",
     );
-    let ended = fetch(&world, &mirror, &[&format!("{see} '{{format}} {{width}}x{{height}}' {{path}}")]).run();
+    let program = fetch(&world, &mirror, &[&format!("{see} '{{format}} {{width}}x{{height}}' {{path}}")]);
+    let ended = program.stdin("what only the program itself may read").run();
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
     assert!(!ended.stderr.contains("hook"), "{}", ended.stderr);
     assert_eq!(collection(&world).len(), 5);

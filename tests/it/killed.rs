@@ -129,12 +129,16 @@ fn asked(mirror: &Mirror) -> Ask {
     }
 }
 
-fn hold(step: &Step, bytes: usize, asks: Ask) {
+/// Kills it there, where one call of its may have failed before, and runs it again.
+fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
     let Step { over, call, file, when, named, asks: _ } = step;
     let (world, mirror) = started(bytes);
     let fetch = ["fetch", "--base-url", &mirror.nginx.origin(), "--retry-wait", "1ms", "-d"];
     let killed = world.program("strace").args(["-f", "-qq", "-o", "calls", "-P"]).args([path(&world, &mirror, *file)]);
-    let killed = killed.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:signal=KILL:when={when}")]);
+    let injected = failing.map(|failing| format!("{failing}:error=EINVAL"));
+    let injected = injected.into_iter().chain([format!("{call}:signal=KILL:when={when}")]);
+    let killed = killed.args(["-e".to_owned(), format!("trace={call},{}", failing.unwrap_or(call))]);
+    let killed = killed.args(injected.flat_map(|fault| ["-e".to_owned(), format!("inject={fault}")]));
     let killed = killed.args([WALLHAUL]).args(fetch).args([world.work().join(GOT)]).run();
     let told = format!("{bytes} bytes, {over}");
     let calls = fs::read_to_string(world.work().join("calls")).unwrap();
@@ -154,7 +158,7 @@ fn hold(step: &Step, bytes: usize, asks: Ask) {
 #[test]
 fn a_large_image_killed_after_any_step_is_gone_on_with_and_asked_for_no_more_than_it_must_be() {
     for step in &STEPS {
-        hold(step, LARGE, step.asks[0]);
+        hold(step, LARGE, step.asks[0], None);
     }
 }
 
@@ -162,6 +166,36 @@ fn a_large_image_killed_after_any_step_is_gone_on_with_and_asked_for_no_more_tha
 fn a_small_image_killed_after_any_step_is_whole_after_the_next_run() {
     // What is no part worth a note has no second step.
     for step in STEPS.iter().filter(|step| !matches!(step.file, File::Note)) {
-        hold(step, SMALL, step.asks[1]);
+        hold(step, SMALL, step.asks[1], None);
     }
+}
+
+#[test]
+fn an_image_that_a_kill_left_under_two_names_keeps_the_one_of_the_collection() {
+    // Where nothing can be renamed without replacing, it is linked, and then its part removed.
+    let [over, call] = ["6 linked, its part still there", "unlink"];
+    let step = Step { over, call, file: File::Part, when: 1, named: true, asks: [Nothing, Nothing] };
+    hold(&step, LARGE, Nothing, Some("renameat2"));
+    hold(&step, SMALL, Nothing, Some("renameat2"));
+}
+
+#[test]
+fn promise_data_name_folder_and_rows_reach_the_disk_in_this_order() {
+    let (world, mirror) = started(SMALL);
+    let strace = ["strace", "-f", "-qq", "-y", "-o", "calls", "-e", "trace=fsync,syncfs,renameat2"];
+    let ended = mirror.fetch(&world).args(["--sync", "group"]).under(strace).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let calls = fs::read_to_string(world.work().join("calls")).unwrap();
+    let begun = calls.lines().filter(|call| !call.contains(" resumed>"));
+    let steps: Vec<&str> = begun
+        .filter_map(|call| match call {
+            call if call.contains(" renameat2(") => Some("name"),
+            call if call.contains(" syncfs(") => Some("data"),
+            call if call.contains("/ledger.db-wal>") => Some("rows"),
+            call if call.contains(&format!("/{GOT}>")) => Some("folder"),
+            _ => None,
+        })
+        .collect();
+    let name = steps.iter().position(|step| *step == "name").expect("one is named");
+    assert_eq!(steps[name - 2..=name + 2], ["rows", "data", "name", "folder", "rows"], "{calls}");
 }

@@ -28,6 +28,9 @@ fn a_page_is_no_image_whatever_it_is_called() {
         let case = Case::image(format!("as {kind:?}"), move |_| Answer::whole("200 OK", &[&header], page));
         cases.push(case.fails(1, &["an HTML page titled `Please", "log in"]));
     }
+    let endless = "<html>".repeat(20_000);
+    let endless = Case::image("without end", move |_| Answer::head("200 OK", &[]).bytes(&*endless).hang());
+    cases.push(endless.fails(1, &["an HTML page"]));
     cases.push(sent("after a comment", "<!-- -->\n<html><title>x</title>").fails(1, &["an HTML page titled `x`"]));
     cases.push(sent("after a byte order mark", "\u{feff}<!doctype html>").fails(1, &["an HTML page"]));
     cases.push(sent("after 3,000 spaces", format!("{}<html>", " ".repeat(3000))).fails(1, &["an HTML page"]));

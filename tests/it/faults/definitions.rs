@@ -4,10 +4,10 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
-use super::{DEFINITION, assert_kept, assert_plain, fetch};
+use super::{DEFINITION, assert_kept, assert_plain, count, fetch};
 use crate::support::mirror::GOT;
 use crate::support::program::{Ended, World};
-use crate::support::rogue::Rogue;
+use crate::support::rogue::{Answer, Rogue};
 
 const SHIPPED: &str = include_str!("../../../src/site/shipped/simpledesktops.toml");
 
@@ -224,6 +224,33 @@ fn a_rewrite_that_leads_nowhere_is_counted_and_named_and_fails_loudly_where_all_
         assert!(ended.stderr.contains("has an original: ") && ended.stderr.contains(why), "{}", ended.stderr);
         assert!(!ended.stderr.contains("swordfish"), "{}", ended.stderr);
         assert!(rogue.originals_asked().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn an_original_that_is_not_where_the_first_rule_says_is_looked_for_by_the_next() {
+    let first = r"rewrite = { from = 'thumb', regex = '^(.+?)\.\d+x\d+_q\d+\.png$', to = '$1.raw' }";
+    let rules = with(rewrite(), &format!("{first}\n[[full]]\n{}", rewrite()));
+    for (what, there, code) in [
+        ("404", Answer::status(404), 0),
+        ("410", Answer::status(410), 0),
+        ("a page", Answer::ok("<!doctype html><title>no such picture</title>"), 0),
+        ("a refusal", Answer::status(403), 1),
+    ] {
+        let (world, rogue) = (World::new(), Rogue::gallery());
+        rogue.everywhere(move |asked| match &*asked.path {
+            path if path.contains(".raw") => there.clone(),
+            _ if asked.shown.is_empty() => Answer::status(404),
+            _ => asked.served(),
+        });
+        let ended = visit(&world, &rogue, &rules);
+        assert_eq!(ended.code, Some(code), "{what}: {}", ended.stderr);
+        let all = [&Rogue::GOOD[..], &[Rogue::FAULTY]].concat();
+        assert_kept(&world, &rogue, if code == 0 { &all } else { &[] }, &ended);
+        for path in all {
+            let asked = (count(&rogue.requests(), &format!("{path}.raw")), count(&rogue.requests(), path));
+            assert_eq!(asked, (1, usize::from(code == 0)), "{what}: {path}");
+        }
     }
 }
 

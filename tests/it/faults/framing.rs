@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use super::pictures::avif;
 use super::*;
 use crate::support::packing::{bomb, gzip};
 
@@ -90,6 +91,19 @@ fn chunks_count_only_when_the_last_one_came() {
     ]);
 }
 
+/// An AVIF whose last box leaves it to the sender where it ends, sent like this.
+fn avif_sent(name: &str, answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static) -> Case {
+    let answer = Arc::new(answer);
+    Case::new(name, move |rogue| {
+        let answer = Arc::clone(&answer);
+        let mut open = avif(32, 32);
+        let last = open.windows(4).rposition(|four| four == b"mdat").expect("its pixels") - 4;
+        open[last..last + 4].fill(0);
+        rogue.show(Rogue::FAULTY, open);
+        rogue.on(Rogue::FAULTY, move |asked| answer(&asked.shown));
+    })
+}
+
 #[test]
 fn a_body_without_a_length_ends_with_its_connection() {
     let head = || Answer::head("200 OK", &["Content-Type: image/png"]);
@@ -101,6 +115,9 @@ fn a_body_without_a_length_ends_with_its_connection() {
         Case::image("cut by an RST", move |asked| head().bytes(&asked.shown[..60]).reset())
             .fails(3, &["broke off after 60"]),
         Case::image("nothing", move |_| head().close()).fails(1, &["empty"]),
+        avif_sent("an AVIF", move |bytes| head().bytes(bytes).close()).fails(2, &["says how long it is"]),
+        avif_sent("an AVIF in chunks", |bytes| Answer::chunked(&[], &[bytes])).comes(1),
+        avif_sent("an AVIF with its length", |bytes| Answer::ok(bytes)).comes(1),
     ]);
 }
 

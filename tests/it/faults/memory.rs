@@ -3,6 +3,7 @@
 use image::ImageFormat;
 
 use super::*;
+use crate::support::budget::Budget;
 use crate::support::gallery::picture;
 use crate::support::packing::{bomb, gzip};
 
@@ -57,6 +58,22 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
         );
         assert_eq!(ended.sum()["failed"].as_u64(), Some(32), "{name}: {}", ended.stderr);
     }
+}
+
+#[test]
+fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
+    // What the system keeps for it counts here too: pages of files, buffers of sockets.
+    let (world, budget) = (World::new(), Budget::of(MOST_MEMORY * 1000));
+    let rogue = crowd(64, |asked| Answer::head("200 OK", &[]).bytes(asked.shown.to_vec()).forever("x"));
+    rogue.on("/browse/2/", |_| Answer::whole("200 OK", &["Content-Encoding: gzip"], bomb(b'<', 300_000_000)));
+    let said = ["--stall-timeout", "5s", "--max-size", "3M", "-R", "0"];
+    let ended = budget.for_program(fetch(world.wallhaul(), &rogue).args(said)).run();
+    println!("{} bytes of the group's: bodies without end and a page, at sixteen jobs", budget.most_used());
+    assert_eq!((ended.code, ended.signal), (Some(3), None), "{}", ended.stderr);
+    assert_eq!(ended.sum()["failed"].as_u64(), Some(64), "{}", ended.stderr);
+    rogue.heal();
+    let healed = budget.for_program(fetch(world.wallhaul(), &rogue)).run();
+    assert_eq!((healed.code, healed.signal, collection(&world).len()), (Some(0), None, 64), "{}", healed.stderr);
 }
 
 #[test]

@@ -8,12 +8,14 @@ mod content;
 mod definitions;
 mod framing;
 mod listing;
+mod lookups;
 mod memory;
 mod names;
 mod network;
 mod pictures;
 mod redirects;
 mod resume;
+mod robots;
 mod status;
 
 use std::fs;

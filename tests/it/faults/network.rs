@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
+use super::lookups::where_it_says;
 use super::*;
 use crate::support::rogue::Papers;
 
@@ -172,13 +173,9 @@ fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
     assert_eq!(fetch(world.wallhaul(), &plain).run().code, Some(0));
 }
 
-/// The program in a world where names are found in this hosts file alone. It takes root to bring that about.
+/// The program in a world where names are found in this hosts file first.
 fn in_a_world_of_names(world: &World, hosts: &str) -> Program {
-    let file = world.home().join("hosts");
-    fs::write(&file, hosts).expect("a file for the names");
-    let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
-    let program = world.program("unshare").args(["--mount", "/bin/sh", "-c", script, "sh"]);
-    program.args([file.as_os_str(), WALLHAUL.as_ref()])
+    where_it_says(world, &[("hosts", hosts)], world.wallhaul())
 }
 
 #[test]

@@ -127,6 +127,16 @@ fn a_private_address_that_the_user_did_not_name_is_refused_unasked() {
     hold(&private.map(case));
 }
 
+#[test]
+fn a_password_that_the_user_did_not_name_is_not_sent() {
+    let to = |location: &'static str| Case::image(location, move |_| Answer::to(302, location));
+    let says = ["holds a password that the user did not name", "(1 try)"];
+    hold(
+        &["http://me:secret@static.simpledesktops.com/a.png", "https://me@simpledesktops.com/a.png"]
+            .map(|location| to(location).fails(1, &says)),
+    );
+}
+
 /// What the user wants said to the site alone.
 const SECRETS: [&str; 6] =
     ["--header", "Authorization: Bearer secret", "--header", "Cookie: secret=1", "--header", "X-Key: secret"];

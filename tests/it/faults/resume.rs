@@ -163,6 +163,26 @@ fn a_rest_that_does_not_fit_is_dropped_and_the_image_begun_anew() {
         let case = broken(&format!("{name}, again and again"), cut_strong, always);
         cases.push(case.fails(5, &["broke off after 1200000"]).leaves_a_part());
     }
+    let says_it_is_all = |asked: &Asked, rest: &[u8]| {
+        let (from, all) = (asked.from().expect("a range"), asked.shown.len());
+        let headers =
+            [format!("ETag: {}", etag(&asked.shown)), format!("Content-Range: bytes {from}-{}/{all}", all - 1)];
+        Answer::whole("206 Partial Content", &headers.each_ref().map(|header| &**header), rest)
+    };
+    let short = move |asked: &Asked| match asked.nth {
+        2 => says_it_is_all(asked, &asked.shown[asked.from().expect("a range")..LARGE - 100]),
+        _ => asked.served(),
+    };
+    cases.push(broken("206 with less than it says", cut_strong, short).comes(3).seen(|requests| {
+        let faulty = requests.iter().filter(|asked| asked.path == Rogue::FAULTY);
+        assert_eq!(faulty.map(Asked::from).next_back(), Some(Some(LARGE - 100)), "it goes on behind what came");
+    }));
+    let long = move |asked: &Asked| {
+        let rest = asked.shown[asked.from().expect("a range")..].to_vec();
+        says_it_is_all(asked, &[&rest[..], b"and more"].concat())
+    };
+    let long = broken("206 with more than it says", cut_strong, long);
+    cases.push(long.fails(2, &["sends more than it announced"]).leaves_a_part());
     let unasked = |asked: &Asked| {
         let range = format!("Content-Range: bytes 0-{}/{}", asked.shown.len() - 1, asked.shown.len());
         Answer::whole("206 Partial Content", &[&range], asked.shown.to_vec())

@@ -1,12 +1,14 @@
 //! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
-//! before it, the real catalogue laid out as a site, a mirror made of both, a server that misbehaves as told, and
-//! file systems that can be full or lose their power.
+//! before it, the real catalogue laid out as a site, a mirror made of both, a server that misbehaves as told,
+//! networks of its own, budgets of memory, and file systems that can be full or lose their power.
 
+pub(crate) mod budget;
 pub(crate) mod dice;
 pub(crate) mod disk;
 pub(crate) mod gallery;
 pub(crate) mod gate;
 pub(crate) mod heavy;
+pub(crate) mod island;
 pub(crate) mod mirror;
 pub(crate) mod mount;
 pub(crate) mod nginx;

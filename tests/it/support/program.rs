@@ -1,5 +1,5 @@
 //! Runs a program in an empty world: no environment but `PATH` and `HOME`, a home and a working folder of its
-//! own, nothing on stdin, and a watchdog.
+//! own, nothing on stdin, no signal ignored, and a watchdog.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,6 +18,10 @@ use super::{PATIENCE, until};
 
 /// The built program.
 pub(crate) const WALLHAUL: &str = env!("CARGO_BIN_EXE_wallhaul");
+
+/// What starts every program: whoever started the tests may ignore signals, as `nohup` and a shell's `&` do, and
+/// what is ignored is inherited.
+const HEEDING: [&str; 2] = ["env", "--default-signal"];
 
 /// An empty world for one or more programs; gone when dropped.
 pub(crate) struct World {
@@ -50,7 +54,8 @@ impl World {
 
     /// Any other program, such as a shell that sets limits and then starts [`WALLHAUL`].
     pub(crate) fn program(&self, path: &str) -> Program {
-        let mut command = Command::new(path);
+        let mut command = Command::new(HEEDING[0]);
+        command.args(&HEEDING[1..]).arg(path);
         let search = std::env::var_os("PATH").unwrap_or_default();
         command.env_clear().env("PATH", search).env("HOME", self.home());
         command.current_dir(self.work()).stdin(Stdio::null());
@@ -84,9 +89,9 @@ impl Program {
 
     /// Has it run by another program, which these arguments begin with: one that sets limits, or that watches.
     pub(crate) fn under<A: AsRef<OsStr>>(mut self, above: impl IntoIterator<Item = A>) -> Self {
-        let mut above = above.into_iter();
-        let mut command = Command::new(above.next().expect("a program's name"));
-        command.args(above).arg(self.command.get_program()).args(self.command.get_args());
+        let mut command = Command::new(HEEDING[0]);
+        let own = self.command.get_args().skip(HEEDING.len() - 1);
+        command.args(&HEEDING[1..]).args(above).args(own);
         command.env_clear();
         command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.current_dir(self.command.get_current_dir().expect("every program gets one"));
@@ -268,6 +273,20 @@ mod tests {
         let mut expected = ["EXTRA=given", &home, &work];
         expected.sort_unstable();
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn a_program_ignores_no_signal_that_the_tests_ignore() {
+        let world = World::new();
+        // Which signals are ignored, as bits; those behind the 31st are threads' own business.
+        let said = "grep SigIgn: /proc/self/status";
+        let ignored = |line: &str| {
+            let told = shell(&world, line).run().stdout;
+            u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap() & 0x7fff_ffff
+        };
+        assert_eq!(ignored(said), 0);
+        assert_eq!(ignored(&format!("trap '' HUP INT TERM; {said}")), 0x4003);
+        assert_eq!(ignored(&format!("trap '' HUP INT TERM; {} {said}", HEEDING.join(" "))), 0);
     }
 
     #[test]

@@ -26,6 +26,7 @@ use std::thread;
 
 use blake3::Hash;
 use image::ImageFormat;
+use rustix::net::{Shutdown, shutdown};
 
 use super::gallery::{item, page, picture};
 use answer::Then;
@@ -41,6 +42,7 @@ pub(crate) struct Rogue {
 }
 
 struct House {
+    listener: TcpListener,
     rooms: Mutex<Rooms>,
     tls: Option<Tls>,
 }
@@ -79,9 +81,14 @@ impl Rogue {
         Self::open(TcpListener::bind("127.0.0.1:0").expect("a free port"), Some(Tls::with(papers)))
     }
 
-    /// The same on a listener of one's own.
+    /// The same on a listener of one's own,
     pub(crate) fn on_listener(listener: TcpListener) -> Self {
         Self::open(listener, None)
+    }
+
+    /// in TLS.
+    pub(crate) fn secure_on_listener(listener: TcpListener, papers: Papers) -> Self {
+        Self::open(listener, Some(Tls::with(papers)))
     }
 
     /// A server with a gallery of two pages: two good images, then the one that will be faulty and two good ones.
@@ -103,15 +110,17 @@ impl Rogue {
 
     fn open(listener: TcpListener, tls: Option<Tls>) -> Self {
         let port = listener.local_addr().expect("the port it got").port();
-        let house = Arc::new(House { rooms: Mutex::default(), tls });
+        let house = Arc::new(House { listener, rooms: Mutex::default(), tls });
         let inside = Arc::clone(&house);
         thread::spawn(move || {
-            for visitor in listener.incoming().flatten() {
-                let house = Arc::clone(&inside);
-                if house.rooms().over {
+            for visitor in inside.listener.incoming() {
+                if inside.rooms().over {
                     return;
                 }
-                thread::spawn(move || house.receive(visitor));
+                if let Ok(visitor) = visitor {
+                    let house = Arc::clone(&inside);
+                    thread::spawn(move || house.receive(visitor));
+                }
             }
         });
         Self { port, house }
@@ -206,8 +215,8 @@ impl Rogue {
 impl Drop for Rogue {
     fn drop(&mut self) {
         self.house.rooms().over = true;
-        // Wakes the listener, which sees that it is over.
-        let _ = TcpStream::connect(("127.0.0.1", self.port)).or_else(|_| TcpStream::connect(("::1", self.port)));
+        // Wakes whoever listens, wherever that is, and he sees that it is over.
+        let _ = shutdown(&self.house.listener, Shutdown::Both);
     }
 }
 

@@ -15,7 +15,7 @@ use super::request::Asked;
 /// What a server shows for itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Papers {
-    /// A certificate for `localhost`, signed by an authority of its own.
+    /// A certificate for `localhost` and the gallery, signed by an authority of its own.
     InOrder,
     /// The same without an authority: nobody signed it but itself.
     SelfSigned,
@@ -47,8 +47,13 @@ impl Tls {
         // Under the same name as its certificates nobody could tell who signed them.
         authority.distinguished_name.push(DnType::CommonName, "an authority");
         let authority = CertifiedIssuer::self_signed(authority, key()).expect("an authority");
-        let name = if papers == Papers::ForAnother { "elsewhere.test" } else { "localhost" };
-        let mut own = CertificateParams::new([name.to_owned()]).expect("a name");
+        let names: &[_] = match papers {
+            Papers::InOrder => &["localhost", "simpledesktops.com", "static.simpledesktops.com"],
+            Papers::ForAnother => &["elsewhere.test"],
+            Papers::SelfSigned | Papers::Expired => &["localhost"],
+        };
+        let mut own =
+            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).expect("names");
         if papers == Papers::Expired {
             (own.not_before, own.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
         }
