@@ -7,9 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::file::{SCHEMA, trouble};
-use super::promises::Promises;
 use super::replace::free_name;
-use super::write::by_itself;
 use crate::job::ImageName;
 use crate::ledger::LedgerError;
 use crate::ledger::rules::FileId;
@@ -63,32 +61,25 @@ fn take_steps(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)
 }
 
-/// Folds every name anew: schema 1 took `ß` and `ss` for two letters. Of two files whose names are alike by now, the one
-/// whose name changed stands by itself; what was promised such a name was not recorded yet, and is fetched again.
+/// Folds every name anew: schema 1 took `ß` and `ss` for two letters. A file whose name is another's by now is forgotten:
+/// its image is asked for once more and named apart, and the file stays where it is. So is what was promised but not kept.
 fn fold_anew(connection: &Connection) -> rusqlite::Result<()> {
     let mut files = connection.prepare("SELECT id, name, folded FROM files ORDER BY id")?;
     let files = files.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let mut changed: Vec<(FileId, ImageName)> = Vec::new();
-    for file in files {
-        let (id, name, folded): (FileId, String, String) = file?;
+    let files = files.collect::<Result<Vec<(FileId, String, String)>, _>>()?;
+    for (id, name, folded) in files {
         let name = ImageName::from_written(&name);
-        if name.folded() != folded {
-            changed.push((id, name));
+        if name.folded() == folded {
+            continue;
         }
+        let fold = "UPDATE OR IGNORE files SET folded = ?2, stem = iif(stem IS NULL, NULL, ?3) WHERE id = ?1";
+        if connection.execute(fold, params![id, name.folded(), name.stem().as_str()])? == 0 {
+            connection.execute("DELETE FROM images WHERE file = ?1", [id])?;
+            connection.execute("DELETE FROM files WHERE id = ?1", [id])?;
+        }
+        connection.execute("DELETE FROM promises", [])?;
     }
-    let mut part =
-        connection.prepare("UPDATE files SET folded = ?2, stem = iif(stem IS NULL, NULL, ?3) WHERE id = ?1")?;
-    for (id, name) in &changed {
-        part.execute(params![id, by_itself(&name.to_string()), name.stem().as_str()])?;
-    }
-    let mut fold = connection.prepare("UPDATE OR IGNORE files SET folded = ?2 WHERE id = ?1")?;
-    for (id, name) in &changed {
-        fold.execute(params![id, name.folded()])?;
-    }
-    let mut promises = Promises::read(connection)?;
-    let mut is_there = connection.prepare("SELECT 1 FROM files WHERE folded = ?1")?;
-    promises.take_back_where(|folded| is_there.exists([folded]))?;
-    promises.write(connection)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -235,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_are_folded_anew_and_two_that_are_alike_by_now_both_stay() {
+    async fn names_are_folded_anew_and_of_two_that_are_alike_by_now_one_stays() {
         let home = tempfile::tempdir().unwrap();
         let files = [
             (1, "Stra\u{df}e.png", "saved"),
@@ -243,47 +234,23 @@ mod tests {
             (3, "Fu\u{df}.png", "saved"),
             (4, "\u{3c2}.png", "saved"),
             (5, "\u{3a3}.png", "saved"),
-            (6, "ma\u{df}.png", "saved"),
-            (7, "mass.png", "placing"),
-            (8, "bi\u{df}.png", "placing"),
+            (6, "mass.png", "placing"),
         ];
-        let image = |image, state, file| (image, state, Some(file), None);
-        let images = [
-            image("1.png", "saved", 1),
-            image("2.png", "saved", 2),
-            image("4.png", "saved", 4),
-            image("5.png", "saved", 5),
-            image("6.png", "saved", 6),
-            image("7.png", "placing", 7),
-            image("8.png", "placing", 8),
-        ];
+        let images = [(1, "saved"), (2, "saved"), (4, "saved"), (5, "saved"), (6, "placing")];
+        let written = images.map(|(number, state)| (format!("{number}.png"), state, Some(number), None));
+        let images: Vec<OldImage<'_>> =
+            written.iter().map(|(image, state, file, until)| (image.as_str(), *state, *file, *until)).collect();
         old_ledger_of(home.path(), &files, &images);
         let ledger = open(home.path(), true).unwrap();
-        let names = |ledger: &dyn Ledger| {
-            let mut names: Vec<_> = ledger.files().unwrap().into_iter().map(|filed| filed.name.to_string()).collect();
-            names.sort();
-            names
-        };
-        let mut due: Vec<_> =
-            files.iter().map(|(_, name, _)| (*name).to_owned()).filter(|name| name != "mass.png").collect();
-        due.sort();
-        assert_eq!(names(&*ledger), due);
-        let now = "2026-04-01T00:00:00Z".parse().unwrap();
-        let found = ledger.known(vec![(key("new.png"), name("FUSS.png").stem())], now).await.unwrap();
-        assert_eq!(found.get(&key("new.png")), Some(&Past::Adopted));
-        // A promise of a name that is another's by now is taken back, the other one can be kept.
-        let promised: Vec<_> = ledger.unfinished().await.unwrap().into_iter().map(|one| one.key).collect();
-        assert_eq!(promised, [key("8.png")]);
-        let saved = Record::Saved { key: key("8.png"), name: name("bi\u{df}.png") };
-        ledger.record(vec![saved]).await.unwrap();
-        // Each is let go of by its own name.
-        for (file, image) in [("Stra\u{df}e.png", "1.png"), ("strasse.png", "2.png"), ("\u{3a3}.png", "5.png")] {
-            ledger.let_go(vec![(name(file), "it was missing".to_owned())], now).await.unwrap();
-            due.retain(|name| name != file);
-            assert_eq!(names(&*ledger), due);
-            let known = ledger.known(vec![(key(image), name("x.png").stem())], now).await.unwrap();
-            assert_eq!(known.len(), 0, "{file}");
-        }
+        let mut names: Vec<_> = ledger.files().unwrap().into_iter().map(|filed| filed.name.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["Fu\u{df}.png", "strasse.png", "\u{3a3}.png"]);
+        assert_eq!(ledger.unfinished().await.unwrap(), []);
+        let asked = [1, 2, 4, 5, 6].map(|number| (key(&format!("{number}.png")), name("x.png").stem()));
+        let found = [(key("new.png"), name("FUSS.png").stem())];
+        let known = ledger.known(asked.into_iter().chain(found).collect(), "2026-04-01T00:00:00Z".parse().unwrap());
+        let expected = [("2.png", Past::Saved), ("5.png", Past::Saved), ("new.png", Past::Adopted)];
+        assert_eq!(known.await.unwrap(), expected.into_iter().map(|(image, past)| (key(image), past)).collect());
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! in one row of the file: tables and indices are touched once an image, when it has its name.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -156,25 +155,6 @@ impl Promises {
         let lies_there = |promise: &Promise| promise.entry.file.is_some_and(|file| self.known_as(file) == id);
         let images = self.images.iter().filter(|(_key, promise)| lies_there(promise));
         images.map(|(key, _promise)| key.clone()).collect()
-    }
-
-    /// Takes back what was promised names that are taken by now, or alike.
-    pub(super) fn take_back_where(
-        &mut self,
-        mut is_taken: impl FnMut(&str) -> rusqlite::Result<bool>,
-    ) -> rusqlite::Result<()> {
-        let mut kept = HashSet::new();
-        let mut files: Vec<_> = self.files.iter().map(|(id, (name, _content))| (*id, name.folded())).collect();
-        files.sort_unstable_by_key(|(id, _folded)| Reverse(*id));
-        for (id, folded) in files {
-            if is_taken(&folded)? || !kept.insert(folded) {
-                for key in self.of_file(id) {
-                    self.take(&key);
-                }
-                self.take_file(id);
-            }
-        }
-        Ok(())
     }
 
     /// The files that are not there yet.

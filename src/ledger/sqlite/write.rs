@@ -146,17 +146,10 @@ impl Book for Rows<'_> {
     }
 
     fn file_named(&mut self, name: &ImageName) -> rusqlite::Result<Option<File>> {
-        const NAMED: &str = "SELECT id, name, bytes, blake3 FROM files WHERE folded = ?1";
-        let written = name.to_string();
-        if !written.is_ascii()
-            && let Some(alone) = self.find(NAMED, [by_itself(&written)], file)?
-        {
-            return Ok(Some(alone));
-        }
         let folded = name.folded();
         match self.promises.file_named(&folded) {
             Some(promised) => Ok(Some(promised)),
-            None => self.find(NAMED, [folded], file),
+            None => self.find("SELECT id, name, bytes, blake3 FROM files WHERE folded = ?1", [folded], file),
         }
     }
 
@@ -245,12 +238,6 @@ impl Book for Rows<'_> {
             None => self.run("DELETE FROM files WHERE id = ?1", [self.promises.known_as(id)]),
         }
     }
-}
-
-/// What stands for the folded name of a file from before names were folded as they are now, where another file is folded
-/// to the same: no name has a slash. Plain letters were always folded like this, so that no such name is without others.
-pub(super) fn by_itself(name: &str) -> String {
-    format!("/{name}")
 }
 
 fn file(row: &rusqlite::Row<'_>) -> rusqlite::Result<File> {
