@@ -129,22 +129,26 @@ fn asked(mirror: &Mirror) -> Ask {
     }
 }
 
-/// Kills it there, where one call of its may have failed before, and runs it again.
-fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
+/// Kills a run there, where one call of its may have failed before.
+fn kill(world: &World, mirror: &Mirror, step: &Step, failing: Option<&str>) {
     let Step { over, call, file, when, named, asks: _ } = step;
-    let (world, mirror) = started(bytes);
     let fetch = ["fetch", "--base-url", &mirror.nginx.origin(), "--retry-wait", "1ms", "-d"];
-    let killed = world.program("strace").args(["-f", "-qq", "-o", "calls", "-P"]).args([path(&world, &mirror, *file)]);
+    let killed = world.program("strace").args(["-f", "-qq", "-o", "calls", "-P"]).args([path(world, mirror, *file)]);
     let injected = failing.map(|failing| format!("{failing}:error=EINVAL"));
     let injected = injected.into_iter().chain([format!("{call}:signal=KILL:when={when}")]);
     let killed = killed.args(["-e".to_owned(), format!("trace={call},{}", failing.unwrap_or(call))]);
     let killed = killed.args(injected.flat_map(|fault| ["-e".to_owned(), format!("inject={fault}")]));
     let killed = killed.args([WALLHAUL]).args(fetch).args([world.work().join(GOT)]).run();
-    let told = format!("{bytes} bytes, {over}");
     let calls = fs::read_to_string(world.work().join("calls")).unwrap();
-    assert_eq!(killed.signal, Some(Signal::KILL), "{told}: {killed:?} {calls}");
-    assert_eq!(collection(&world).len(), 1 + usize::from(*named), "{told}: {calls}");
+    assert_eq!(killed.signal, Some(Signal::KILL), "{over}: {killed:?} {calls}");
+    assert_eq!(collection(world).len(), 1 + usize::from(*named), "{over}: {calls}");
+}
 
+/// Kills a run there, and runs it again.
+fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
+    let (world, mirror) = started(bytes);
+    kill(&world, &mirror, step, failing);
+    let told = format!("{bytes} bytes, {}", step.over);
     mirror.nginx.forget();
     let next = mirror.fetch(&world).run();
     assert_eq!(next.code, Some(0), "{told}: {}", next.stderr);
@@ -179,23 +183,36 @@ fn an_image_that_a_kill_left_under_two_names_keeps_the_one_of_the_collection() {
     hold(&step, SMALL, Nothing, Some("renameat2"));
 }
 
-#[test]
-fn promise_data_name_folder_and_rows_reach_the_disk_in_this_order() {
-    let (world, mirror) = started(SMALL);
+/// What a run has the disk keep, in its order.
+fn flushed(world: &World, mirror: &Mirror) -> Vec<&'static str> {
     let strace = ["strace", "-f", "-qq", "-y", "-o", "calls", "-e", "trace=fsync,syncfs,renameat2"];
-    let ended = mirror.fetch(&world).args(["--sync", "group"]).under(strace).run();
+    let ended = mirror.fetch(world).args(["--sync", "group"]).under(strace).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let calls = fs::read_to_string(world.work().join("calls")).unwrap();
     let begun = calls.lines().filter(|call| !call.contains(" resumed>"));
-    let steps: Vec<&str> = begun
-        .filter_map(|call| match call {
-            call if call.contains(" renameat2(") => Some("name"),
-            call if call.contains(" syncfs(") => Some("data"),
-            call if call.contains("/ledger.db-wal>") => Some("rows"),
-            call if call.contains(&format!("/{GOT}>")) => Some("folder"),
-            _ => None,
-        })
-        .collect();
+    let step = |call: &str| match call {
+        call if call.contains(" renameat2(") => Some("name"),
+        call if call.contains(" syncfs(") => Some("data"),
+        call if call.contains("/ledger.db-wal>") => Some("rows"),
+        call if call.contains(&format!("/{GOT}>")) => Some("folder"),
+        _ => None,
+    };
+    begun.filter_map(step).collect()
+}
+
+#[test]
+fn promise_data_name_folder_and_rows_reach_the_disk_in_this_order() {
+    let (world, mirror) = started(SMALL);
+    let steps = flushed(&world, &mirror);
     let name = steps.iter().position(|step| *step == "name").expect("one is named");
-    assert_eq!(steps[name - 2..=name + 2], ["rows", "data", "name", "folder", "rows"], "{calls}");
+    assert_eq!(steps[name - 2..=name + 2], ["rows", "data", "name", "folder", "rows"], "{steps:?}");
+}
+
+#[test]
+fn a_name_that_a_kill_left_reaches_the_disk_before_it_is_written_down() {
+    let (world, mirror) = started(SMALL);
+    kill(&world, &mirror, STEPS.iter().find(|step| step.over == "6 placed").expect("a step"), None);
+    let steps = flushed(&world, &mirror);
+    assert_eq!(steps.first(), Some(&"folder"), "{steps:?}");
+    assert!(steps.contains(&"rows"), "{steps:?}");
 }

@@ -182,12 +182,19 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
     let (world, mirror) = (World::new(), Mirror::of(1));
     let ledger = world.work().join(GOT).join(".wallhaul/ledger.db");
     fs::create_dir_all(ledger.parent().unwrap()).unwrap();
-    fs::write(&ledger, "dear diary, ".repeat(1000)).unwrap();
-    let ended = mirror.fetch(&world).run();
-    assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains("wallhaul ledger rebuild"), "{}", ended.stderr);
-    assert_eq!(fs::read_to_string(&ledger).unwrap(), "dear diary, ".repeat(1000));
-    assert_eq!(mirror.nginx.requests(), []);
+    let another_programs = world.home().join("moods.db");
+    let moods = rusqlite::Connection::open(&another_programs).unwrap();
+    moods.execute_batch("PRAGMA user_version = 2; CREATE TABLE moods (name TEXT)").unwrap();
+    drop(moods);
+    for written in ["dear diary, ".repeat(1000).into_bytes(), fs::read(another_programs).unwrap()] {
+        fs::write(&ledger, &written).unwrap();
+        let ended = mirror.fetch(&world).run();
+        assert_eq!(ended.code, Some(5), "{}", ended.stderr);
+        let told = ["ledger.db", "wallhaul ledger rebuild"];
+        assert!(told.iter().all(|told| ended.stderr.contains(told)), "{}", ended.stderr);
+        assert!(fs::read(&ledger).unwrap() == written);
+        assert_eq!(mirror.nginx.requests(), []);
+    }
 }
 
 #[test]
