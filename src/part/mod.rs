@@ -453,14 +453,18 @@ mod tests {
         assert_eq!(names(folder.path()), 0);
     }
 
+    /// Leaves a part of 1,100,000 bytes whose note says that the whole has `length`.
+    fn leave(parts: &Parts, length: u64) {
+        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
+        part.write(&vec![7; 1_100_000]).unwrap();
+        part.note(&note(length)).unwrap();
+    }
+
     #[test]
     fn a_noted_part_goes_on_where_it_stood() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 1_100_000]).unwrap();
-        part.note(&note(1_200_000)).unwrap();
-        drop(part);
+        leave(&parts, 1_200_000);
         let (mut part, found) = parts.begin(&key(), Seen::default()).unwrap();
         assert_eq!((part.have(), found), (1_100_000, Some(note(1_200_000))));
         part.write(&vec![8; 100_000]).unwrap();
@@ -475,10 +479,7 @@ mod tests {
     fn a_part_of_another_boot_or_without_its_note_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 1_100_000]).unwrap();
-        part.note(&note(1_200_000)).unwrap();
-        drop(part);
+        leave(&parts, 1_200_000);
         fs::write(folder.path().join("left-behind.part"), "by a kill").unwrap();
         let later = Parts::open(folder.path(), "another boot").unwrap();
         assert_eq!(names(folder.path()), 0);
@@ -492,10 +493,7 @@ mod tests {
     fn a_part_longer_than_its_whole_is_begun_anew() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
-        part.write(&vec![7; 1_100_000]).unwrap();
-        part.note(&note(1_000_001)).unwrap();
-        drop(part);
+        leave(&parts, 1_000_001);
         let (part, found) = parts.begin(&key(), Seen::default()).unwrap();
         assert_eq!((part.have(), found, part.watch().0.len()), (0, None, 0));
     }
