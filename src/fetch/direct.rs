@@ -24,7 +24,8 @@ use tower_service::Service;
 use super::FetchSettings;
 use super::resolver::Resolver;
 
-/// The most that is read of a connection at once, and the longest that the headers of an answer may be.
+/// The most that is read of a connection at once. Headers without an end are left here; how long those with one may be is
+/// judged when they are there.
 const READ_BUFFER: usize = 128 * 1024;
 
 /// A connection that nobody used for so long is closed.
