@@ -1,6 +1,7 @@
 //! A worker: takes a job, finds the original, streams it into a part, and hands what is sound to the keeper.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,11 +50,21 @@ impl Worker {
 
     /// Works until there is nothing more to do, or nothing more may begin.
     pub(super) async fn run(self) -> Result<(), EngineError> {
-        while let Some(lease) = self.next().await? {
-            // Both are cancel-safe. Whoever ends here gives the job back.
+        // Waited for once, not anew with every image; each ends the loop.
+        let mut stopping = pin!(self.haul.shutdown.stopping());
+        let mut aborting = pin!(self.haul.shutdown.aborting());
+        loop {
+            // A drain's next job is cancel-safe.
+            let lease = tokio::select! {
+                biased;
+                () = stopping.as_mut() => break,
+                lease = self.drain.next() => lease?,
+            };
+            let Some(lease) = lease else { break };
+            // So is what is taken of a quota. Whoever ends here gives the job back.
             tokio::select! {
                 biased;
-                () = self.haul.shutdown.stopping() => break,
+                () = stopping.as_mut() => break,
                 () = self.haul.quota.take() => {}
             }
             if !self.room.admits() {
@@ -63,7 +74,7 @@ impl Worker {
             let in_hand = self.line.in_hand();
             let ended = tokio::select! {
                 biased;
-                () = self.haul.shutdown.aborting() => {
+                () = aborting.as_mut() => {
                     self.leave(lease).await;
                     return Ok(());
                 }
@@ -73,15 +84,6 @@ impl Worker {
             drop(in_hand);
         }
         Ok(())
-    }
-
-    /// The next job. Every branch is cancel-safe.
-    async fn next(&self) -> Result<Option<Lease>, EngineError> {
-        tokio::select! {
-            biased;
-            () = self.haul.shutdown.stopping() => Ok(None),
-            lease = self.drain.next() => Ok(lease?),
-        }
     }
 
     /// Leaves an image to the next run: its part stays, its lease goes back.
@@ -230,7 +232,7 @@ impl Worker {
     async fn ask(&self, address: &Url, part: &mut Part<Inspector>, left: Option<&Note>) -> Result<Body, Cause> {
         let fetcher = &self.haul.fetcher;
         let body = match fetcher.image(address, left.map(|note| (note, part.have()))).await {
-            Err(error) if error.is_stale_part() => fetcher.image(address, None).await?,
+            Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
             asked => asked?,
         };
         if body.from() != part.have() {

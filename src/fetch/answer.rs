@@ -7,12 +7,12 @@ use bytes::Bytes;
 use reqwest::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
 };
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::error::FetchError;
 use super::host::Host;
+use super::patience::{Lost, Patience};
 use super::response::Response;
 use super::retry::wish;
 
@@ -28,14 +28,16 @@ pub(super) struct Answer {
     response: Response,
     host: Arc<Host>,
     begun: Instant,
+    /// How long the body is waited for.
+    pub(super) patience: Patience,
     /// The address that answered: the one asked, or the last that a redirect led to.
     pub(super) address: Url,
 }
 
 impl Answer {
     /// What `host` answered to a request begun at `begun`.
-    pub(super) fn new(response: Response, host: Arc<Host>, begun: Instant, address: Url) -> Self {
-        Self { response, host, begun, address }
+    pub(super) fn new(response: Response, host: Arc<Host>, begun: Instant, patience: Patience, address: Url) -> Self {
+        Self { response, host, begun, patience, address }
     }
 
     /// How errors name the host.
@@ -93,9 +95,9 @@ impl Answer {
         self.address.join(&location).map(Some).map_err(|_| nowhere("what it leads to is no address"))
     }
 
-    /// The next bytes of the body.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
-        self.response.chunk().await
+    /// The next bytes of the body, or what became of them, unless patience ends before.
+    pub(super) async fn chunk(&mut self) -> Result<Result<Option<Bytes>, String>, Lost> {
+        self.patience.wait(self.response.chunk()).await
     }
 
     /// Notes in the host's favour that all went well.
@@ -131,7 +133,6 @@ impl Answer {
         };
         // Whether it came to its end makes no difference but to the connection.
         let _ = timeout(READING, to_its_end).await;
-        yield_now().await;
     }
 }
 

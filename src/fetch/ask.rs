@@ -1,15 +1,17 @@
 //! The way of one question: policy, robots.txt, the host's pace, the request, and on where it redirects to.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use reqwest::header::HeaderMap;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use url::{Position, Url};
 
 use super::answer::Answer;
 use super::client::Kind;
 use super::error::FetchError;
 use super::host::Host;
+use super::patience::Lost;
 use super::policy::{MOST_HOPS, host_of, same_origin};
 use super::resume::Rest;
 use super::robots::Rules;
@@ -52,7 +54,7 @@ impl Fetcher {
             let own = at_home && kind != Kind::Robots;
             let answer = self.send(kind, host, address, rest, own).await?;
             let Some(next) = answer.leads_to()? else { return Ok(answer) };
-            address = self.follow(answer, next, &mut left).await?;
+            address = Box::pin(self.follow(answer, next, &mut left)).await?;
         }
     }
 
@@ -87,16 +89,25 @@ impl Fetcher {
         if let Some(rest) = rest {
             rest.ask(&mut further);
         }
-        let limit = self.settings.stall_timeout;
+        let mut patience = self.patience();
         // The whole time to the last header counts: one byte a second is no sign of life.
-        let error = match timeout(limit, self.clients.get(kind, &address, further)).await {
+        let answered = {
+            // Pinned here it is not copied into the one who waits for it.
+            let asked = pin!(self.clients.get(kind, &address, further));
+            patience.wait(asked).await
+        };
+        let error = match answered {
             Ok(Ok(response)) if response.head() > LONGEST_HEAD => {
                 let reason = format!("its headers are longer than {} KB", LONGEST_HEAD / 1024);
                 FetchError::NotHttp { host: host_of(&address), reason }
             }
-            Ok(Ok(response)) => return Ok(Answer::new(response, host, begun, address)),
+            Ok(Ok(response)) => {
+                return Ok(Answer::new(response, host, begun, patience.renewed(), address));
+            }
             Ok(Err(error)) => error,
-            Err(_) => FetchError::Stalled { host: host_of(&address), limit },
+            Err(Lost::Silent | Lost::Slow) => {
+                FetchError::Stalled { host: host_of(&address), limit: self.settings.stall_timeout }
+            }
         };
         host.pace.went_wrong(begun, &error);
         Err(error)
@@ -107,7 +118,11 @@ impl Fetcher {
         if self.settings.robots == Robots::Ignore {
             return Ok(());
         }
-        match host.rules.get_or_init(|| self.rules(host, address)).await {
+        let rules = match host.rules.get() {
+            Some(known) => known,
+            None => Box::pin(host.rules.get_or_init(|| self.rules(host, address))).await,
+        };
+        match rules {
             Ok(rules) if rules.allow(address) => Ok(()),
             Ok(_) => {
                 let path = address[Position::BeforePath..].to_owned();
@@ -123,9 +138,7 @@ impl Fetcher {
         robots.set_path("/robots.txt");
         robots.set_query(None);
         robots.set_fragment(None);
-        // Boxed, for asking asks for rules.
-        let text = Box::pin(self.persist(|| self.read_robots(&robots)));
-        match text.await {
+        match self.persist(|| self.read_robots(&robots)).await {
             Ok(text) => {
                 let rules = Rules::read(&text);
                 rules.interval().into_iter().for_each(|interval| host.pace.slow_down(interval));

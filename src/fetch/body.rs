@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
-use tokio::task::yield_now;
 
 use super::answer::Answer;
 use super::error::FetchError;
@@ -16,7 +15,6 @@ use super::throttle::Throttle;
 #[derive(Debug)]
 pub struct Body {
     answer: Answer,
-    patience: Patience,
     limit: u64,
     from: u64,
     length: Option<u64>,
@@ -26,20 +24,14 @@ pub struct Body {
 
 impl Body {
     /// A whole body of at most `limit` bytes.
-    pub(super) fn whole(answer: Answer, patience: Patience, limit: u64) -> Result<Self, FetchError> {
+    pub(super) fn whole(answer: Answer, limit: u64) -> Result<Self, FetchError> {
         let length = answer.content_length();
-        Self { answer, patience, limit, from: 0, length, got: 0, throttle: None }.within_limit()
+        Self { answer, limit, from: 0, length, got: 0, throttle: None }.within_limit()
     }
 
     /// The rest from `from` of one that is `length` bytes long as a whole.
-    pub(super) fn rest(
-        answer: Answer,
-        patience: Patience,
-        limit: u64,
-        from: u64,
-        length: u64,
-    ) -> Result<Self, FetchError> {
-        Self { answer, patience, limit, from, length: Some(length), got: 0, throttle: None }.within_limit()
+    pub(super) fn rest(answer: Answer, limit: u64, from: u64, length: u64) -> Result<Self, FetchError> {
+        Self { answer, limit, from, length: Some(length), got: 0, throttle: None }.within_limit()
     }
 
     /// The same body, read no faster than all bodies together may be.
@@ -86,11 +78,7 @@ impl Body {
                     throttle.pay(chunk.len()).await;
                 }
             }
-            Ok(None) => {
-                self.answer.went_well();
-                // Lets the connection go back to its pool before the next request looks there for one.
-                yield_now().await;
-            }
+            Ok(None) => self.answer.went_well(),
             Err(error) => self.answer.went_wrong(error),
         }
         next
@@ -110,7 +98,7 @@ impl Body {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let next = self.patience.wait(self.answer.chunk()).await.map_err(|lost| self.lost(lost))?;
+        let next = self.answer.chunk().await.map_err(|lost| self.lost(lost))?;
         let Some(chunk) = next.map_err(|reason| self.cut_short(reason))? else {
             return match self.length {
                 Some(length) if self.from + self.got < length => Err(self.cut_short("that was all".to_owned())),
@@ -131,7 +119,7 @@ impl Body {
             let (host, reason) = (self.answer.host().to_owned(), "it sends more than it announced".to_owned());
             return Err(FetchError::NotHttp { host, reason });
         }
-        self.patience.weigh(chunk.len()).map_err(|lost| self.lost(lost))?;
+        self.answer.patience.weigh(chunk.len()).map_err(|lost| self.lost(lost))?;
         Ok(Some(chunk))
     }
 
@@ -155,7 +143,7 @@ impl Body {
 
     fn lost(&self, lost: Lost) -> FetchError {
         let host = self.answer.host().to_owned();
-        let Patience { stall, floor, .. } = self.patience;
+        let Patience { stall, floor, .. } = self.answer.patience;
         match lost {
             Lost::Silent => FetchError::Stalled { host, limit: stall },
             Lost::Slow => FetchError::TooSlow { host, floor, over: stall },

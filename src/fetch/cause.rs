@@ -4,11 +4,11 @@ use std::error::Error;
 use std::io;
 
 use hyper::Uri;
-use hyper_util::client::legacy;
 use hyper_util::client::proxy::matcher::Matcher;
 use rustls::CertificateError;
 use url::Url;
 
+use super::direct::NoAnswer;
 use super::error::FetchError;
 use super::policy::{host_of, shown};
 use super::resolver::{PrivateOnly, Unknown};
@@ -82,7 +82,7 @@ fn deepest(error: &(dyn Error + 'static)) -> String {
 /// Whether no connection came about.
 fn is_connect(error: &(dyn Error + 'static)) -> bool {
     let of_reqwest = find(error).is_some_and(reqwest::Error::is_connect);
-    of_reqwest || find(error).is_some_and(legacy::Error::is_connect)
+    of_reqwest || matches!(find(error), Some(NoAnswer::Connect(_)))
 }
 
 fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use http_body_util::Empty;
-use hyper::{Request, Uri};
+use hyper::Uri;
+use hyper::http::uri::PathAndQuery;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
@@ -13,9 +13,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
-use url::Url;
+use url::{Position, Url};
 
-use super::direct::Direct;
+use super::direct::{Direct, Peer};
 use super::error::FetchError;
 use super::policy::Policy;
 use super::resolver::Resolver;
@@ -41,8 +41,6 @@ pub(super) struct Clients {
     images: Client,
     direct: Option<Direct>,
     proxies: Option<Matcher>,
-    /// What every image is asked with on the straight way.
-    manners: HeaderMap,
 }
 
 impl Clients {
@@ -72,9 +70,8 @@ impl Clients {
         Ok(Self {
             pages: builder(settings, &resolver, &tls).build().map_err(unusable)?,
             images: images.build().map_err(unusable)?,
-            direct: is_plain.then(|| Direct::new(settings, &resolver, tls)),
+            direct: is_plain.then(|| Direct::new(settings, &resolver, tls, manners)),
             proxies: settings.proxies.then(Matcher::from_system),
-            manners,
         })
     }
 
@@ -83,7 +80,10 @@ impl Clients {
         let client = match kind {
             Kind::Page | Kind::Robots => &self.pages,
             Kind::Image => match self.straight(address) {
-                Some((direct, uri)) => return self.get_straight(direct, uri, address, further).await,
+                Some((direct, peer, path)) => {
+                    let asked = direct.get(peer, path, further).await;
+                    return asked.map(Response::Direct).map_err(|error| cause::of_request(&error, address, None));
+                }
                 None => &self.images,
             },
         };
@@ -91,29 +91,23 @@ impl Clients {
         asked.map(Response::Any).map_err(|error| cause::of_request(&error, address, self.proxies.as_ref()))
     }
 
-    async fn get_straight(
-        &self,
-        direct: &Direct,
-        uri: Uri,
-        address: &Url,
-        further: HeaderMap,
-    ) -> Result<Response, FetchError> {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = uri;
-        *request.headers_mut() = self.manners.clone();
-        request.headers_mut().extend(further);
-        let asked = direct.send(request).await;
-        asked.map(Response::Direct).map_err(|error| cause::of_request(&error, address, None))
+    #[cfg(test)]
+    pub(super) fn direct(&self) -> &Direct {
+        self.direct.as_ref().expect("a straight way")
     }
 
     /// The straight way to `address`, where one leads there: past no proxy, with no password, and by an address that
     /// can be sent as it stands.
-    fn straight(&self, address: &Url) -> Option<(&Direct, Uri)> {
+    fn straight(&self, address: &Url) -> Option<(&Direct, Arc<Peer>, PathAndQuery)> {
         let direct = self.direct.as_ref()?;
-        let uri: Uri = address.as_str().parse().ok()?;
-        let is_open = address.username().is_empty() && address.password().is_none();
-        let by_proxy = self.proxies.as_ref().is_some_and(|proxies| proxies.intercept(&uri).is_some());
-        (is_open && !by_proxy).then_some((direct, uri))
+        if !address.username().is_empty() || address.password().is_some() {
+            return None;
+        }
+        let past_proxies =
+            |origin: &Uri| self.proxies.as_ref().is_none_or(|proxies| proxies.intercept(origin).is_none());
+        let peer = direct.peer(address, past_proxies)?;
+        let path = address[Position::BeforePath..Position::AfterQuery].parse().ok()?;
+        Some((direct, peer, path))
     }
 }
 

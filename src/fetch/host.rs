@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
-use url::{Origin, Url};
+use url::Url;
 
 use super::error::FetchError;
 use super::pace::Pace;
-use super::policy::host_of;
+use super::policy::{host_of, origin_of};
 use super::retry::Retry;
 use super::robots::Rules;
 
@@ -29,7 +29,7 @@ pub(super) struct Host {
 pub(super) struct Hosts {
     interval: Duration,
     rests: Retry,
-    known: Mutex<HashMap<Origin, Arc<Host>>>,
+    known: Mutex<HashMap<String, Arc<Host>>>,
 }
 
 impl Hosts {
@@ -40,11 +40,14 @@ impl Hosts {
 
     /// The host of an address.
     pub(super) fn of(&self, address: &Url) -> Arc<Host> {
+        let origin = origin_of(address);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let host = known.entry(address.origin()).or_insert_with(|| {
-            let pace = Pace::new(self.interval, self.rests);
-            Arc::new(Host { name: host_of(address), pace, rules: OnceCell::new() })
-        });
-        Arc::clone(host)
+        if let Some(host) = known.get(&*origin) {
+            return Arc::clone(host);
+        }
+        let pace = Pace::new(self.interval, self.rests);
+        let host = Arc::new(Host { name: host_of(address), pace, rules: OnceCell::new() });
+        known.insert(origin.into_owned(), Arc::clone(&host));
+        host
     }
 }

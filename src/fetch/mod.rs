@@ -27,6 +27,7 @@ mod roots;
 #[cfg(test)]
 mod scripted;
 mod throttle;
+mod wire;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -202,9 +203,9 @@ impl Fetcher {
         let answer = self.ask(Kind::Image, self.asked(address), rest).await?;
         let limit = self.settings.max_image_bytes;
         match (answer.status(), rest) {
-            (200, _) => self.paced(Body::whole(answer.unpacked()?, self.patience(), limit)),
+            (200, _) => self.paced(Body::whole(answer.unpacked()?, limit)),
             (206, Some(rest)) => match rest.check(answer.headers()) {
-                Ok(()) => self.paced(Body::rest(answer.unpacked()?, self.patience(), limit, rest.from(), rest.whole())),
+                Ok(()) => self.paced(Body::rest(answer.unpacked()?, limit, rest.from(), rest.whole())),
                 Err(reason) => Err(FetchError::StalePart { host: answer.host().to_owned(), reason }),
             },
             (416, Some(_)) => {
@@ -212,7 +213,7 @@ impl Fetcher {
                 answer.put_away().await;
                 Err(FetchError::StalePart { host, reason })
             }
-            _ => Err(answer.turned_down().await),
+            _ => Err(Box::pin(answer.turned_down()).await),
         }
     }
 
@@ -243,7 +244,7 @@ impl Fetcher {
     /// The body of an answer that should be text.
     async fn text(&self, answer: Answer, limit: u64) -> Result<Body, FetchError> {
         match answer.status() {
-            200 => self.paced(Body::whole(answer.unpacked()?, self.patience(), limit)),
+            200 => self.paced(Body::whole(answer.unpacked()?, limit)),
             _ => Err(answer.turned_down().await),
         }
     }

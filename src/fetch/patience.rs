@@ -4,6 +4,7 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Longer than any run, and short enough to be added to any instant.
@@ -35,6 +36,11 @@ impl Patience {
         Self { stall, floor, timer: None, waited: Duration::ZERO, brought: 0 }
     }
 
+    /// The same patience with what comes now: what was waited for so far does not count.
+    pub(super) fn renewed(self) -> Self {
+        Self { waited: Duration::ZERO, brought: 0, ..self }
+    }
+
     /// Waits for `next`, unless the stall limit passes first.
     pub(super) async fn wait<F: Future>(&mut self, next: F) -> Result<F::Output, Lost> {
         let mut next = pin!(next);
@@ -45,8 +51,9 @@ impl Patience {
             }
             let limit = *began.get_or_insert_with(Instant::now) + self.stall;
             let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(limit)));
-            // The timer is left as it was set for an earlier wait, and set anew only when it goes off.
-            while timer.as_mut().poll(context).is_ready() {
+            // The timer is left as it was set for an earlier wait, and set anew only when it goes off. It does not wait for
+            // its turn either: `next` may have used up that of the whole task, and would do so for ever.
+            while pin!(unconstrained(timer.as_mut())).poll(context).is_ready() {
                 if timer.deadline() >= limit {
                     return Poll::Ready(Err(Lost::Silent));
                 }
@@ -74,11 +81,23 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::consume_budget;
     use tokio::time::sleep;
 
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn what_is_busy_for_ever_and_brings_nothing_is_silent_too() {
+        let mut patience = Patience::new(SECOND / 50, 0);
+        let busy = async {
+            loop {
+                consume_budget().await;
+            }
+        };
+        assert_eq!(patience.wait(busy).await, Err::<(), _>(Lost::Silent));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_waited_for_to_the_limit_and_no_longer() {

@@ -1,11 +1,12 @@
 //! Which address may be asked: one rule for pages, images, robots.txt and every redirect on the way.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use url::{Host, Origin, Url};
+use url::{Host, Origin, Position, Url};
 
 use super::error::FetchError;
 use super::resolver::{Resolver, is_private};
@@ -167,6 +168,14 @@ pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme() && one.host_str() == other.host_str() && one.port() == other.port()
 }
 
+/// The origin of an address for the web as text: one text an origin, and no password in it.
+pub(super) fn origin_of(address: &Url) -> Cow<'_, str> {
+    if address.username().is_empty() && address.password().is_none() {
+        return address[..Position::BeforePath].into();
+    }
+    [&address[..Position::BeforeUsername], &address[Position::BeforeHost..Position::BeforePath]].concat().into()
+}
+
 /// The host of an address as errors name it, with its port where that is not the scheme's own.
 pub(super) fn host_of(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();
@@ -219,6 +228,16 @@ mod tests {
 
     fn policy() -> Policy {
         Policy::new(&gallery(), None).unwrap()
+    }
+
+    #[test]
+    fn an_origin_has_one_text_whatever_stands_before_the_host() {
+        for address in
+            ["http://h.test/a?b#c", "http://H.test:80", "http://u:p@h.test/", "http://u@h.test/x", "http://:p@h.test/"]
+        {
+            assert_eq!(origin_of(&Url::parse(address).unwrap()), "http://h.test", "{address}");
+        }
+        assert_eq!(origin_of(&Url::parse("https://u:p@[::1]:8443/x").unwrap()), "https://[::1]:8443");
     }
 
     #[test]

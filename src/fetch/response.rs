@@ -1,11 +1,11 @@
 //! What a client answered, whichever client it was.
 
 use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use reqwest::header::HeaderMap;
+use tokio::task::yield_now;
 
 use super::cause;
+use super::direct::Incomplete;
 
 /// The headers of an answer, its body still to come.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub(super) enum Response {
     /// Of the client that knows proxies, packed bodies and HTTP/2.
     Any(reqwest::Response),
     /// Of the straight way.
-    Direct(hyper::Response<Incoming>),
+    Direct(Incomplete),
 }
 
 impl Response {
@@ -21,7 +21,7 @@ impl Response {
     pub(super) fn status(&self) -> u16 {
         match self {
             Self::Any(response) => response.status().as_u16(),
-            Self::Direct(response) => response.status().as_u16(),
+            Self::Direct(response) => response.head().status().as_u16(),
         }
     }
 
@@ -29,7 +29,7 @@ impl Response {
     pub(super) fn headers(&self) -> &HeaderMap {
         match self {
             Self::Any(response) => response.headers(),
-            Self::Direct(response) => response.headers(),
+            Self::Direct(response) => response.head().headers(),
         }
     }
 
@@ -45,19 +45,15 @@ impl Response {
     /// The last words of a connection that broke.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         match self {
-            Self::Any(response) => response.chunk().await.map_err(|error| cause::of_body(&error)),
-            Self::Direct(response) => loop {
-                match response.body_mut().frame().await {
-                    // Trailers say nothing that we asked for.
-                    Some(Ok(frame)) => {
-                        if let Ok(data) = frame.into_data() {
-                            return Ok(Some(data));
-                        }
-                    }
-                    Some(Err(error)) => return Err(cause::of_body(&error)),
-                    None => return Ok(None),
+            Self::Any(response) => {
+                let chunk = response.chunk().await.map_err(|error| cause::of_body(&error))?;
+                if chunk.is_none() {
+                    // Lets the connection go back to its pool before the next request looks there for one.
+                    yield_now().await;
                 }
-            },
+                Ok(chunk)
+            }
+            Self::Direct(response) => response.chunk().await.map_err(|error| cause::of_body(&error)),
         }
     }
 }
