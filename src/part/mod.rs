@@ -1,22 +1,22 @@
 //! Bytes nobody sees yet: an image on its way lies in a part, which goes on after a kill where that is safe.
 
 mod note;
+mod plain;
 mod risk;
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use rustix::fs::OFlags;
 
 use self::risk::Risk;
 use crate::job::ImageKey;
 
 pub use self::note::Note;
+pub use self::plain::{make_own, open_plain, remove};
 
 /// Whoever wants to see the bytes while they pass: the hash, the checks.
 pub trait Watch: Send {
@@ -90,28 +90,29 @@ impl Parts {
     ///
     /// When the file cannot be made, or is there and cannot be read.
     pub fn begin<W: Watch>(&self, key: &ImageKey, mut watch: W) -> io::Result<(Part<W>, Option<Note>)> {
-        let path = self.path(key);
+        let id = PartId::of(key);
+        let path = self.path(id);
         let mut fresh = OpenOptions::new();
         fresh.write(true).create_new(true);
         match fresh.open(&path) {
-            Ok(file) => return Ok((self.part(file, path, 0, false, watch), None)),
+            Ok(file) => return Ok((self.part(file, id, path, 0, false, watch), None)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
         if let Some(note) = self.note(&path) {
             let (file, written) = reread(&path, &mut watch)?;
             if (1..=note.length).contains(&written) {
-                return Ok((self.part(file, path, written, true, watch), Some(note)));
+                return Ok((self.part(file, id, path, written, true, watch), Some(note)));
             }
             watch.restart();
         }
         remove(&note_path(&path))?;
         remove(&path)?;
-        Ok((self.part(fresh.open(&path)?, path, 0, false, watch), None))
+        Ok((self.part(fresh.open(&path)?, id, path, 0, false, watch), None))
     }
 
-    fn part<W>(&self, file: File, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
-        let whole = Whole { path, noted, sealed: false, counted: 0, risk: Arc::clone(&self.risk) };
+    fn part<W>(&self, file: File, id: PartId, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
+        let whole = Whole { id, path, noted, sealed: false, counted: 0, risk: Arc::clone(&self.risk) };
         Part { file, written, gathered: Vec::new(), watch, whole }
     }
 
@@ -124,9 +125,24 @@ impl Parts {
         note::read(&note_path(part), &self.boot)
     }
 
-    fn path(&self, key: &ImageKey) -> PathBuf {
+    fn path(&self, id: PartId) -> PathBuf {
+        self.folder.join(id.file_name())
+    }
+}
+
+/// What tells parts apart: half of the hash of the image's key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct PartId(u128);
+
+impl PartId {
+    fn of(key: &ImageKey) -> Self {
         let hash = blake3::hash(key.as_str().as_bytes());
-        self.folder.join(format!("{}.part", &hash.to_hex()[..32]))
+        let half = hash.as_bytes().iter().take(size_of::<u128>());
+        Self(half.fold(0, |id, &byte| id << 8 | u128::from(byte)))
+    }
+
+    fn file_name(self) -> String {
+        format!("{:032x}.part", self.0)
     }
 }
 
@@ -255,6 +271,7 @@ impl<W> Sealed<W> {
 /// afterwards, as when the program is killed, its note lets the next run judge it again without asking for it.
 #[derive(Debug)]
 pub struct Whole {
+    id: PartId,
     path: PathBuf,
     noted: bool,
     sealed: bool,
@@ -281,7 +298,7 @@ impl Whole {
     pub fn wait(&mut self, note: &Note) {
         if !self.noted {
             let counted = std::mem::take(&mut self.counted);
-            self.risk.wait(&self.path, note, counted);
+            self.risk.wait(self.id, note, counted);
         }
     }
 
@@ -292,7 +309,7 @@ impl Whole {
 
     /// Says that it lies elsewhere now, under its name: nothing is left to remove but the note.
     pub fn moved(mut self) {
-        self.risk.leave(&self.path, false);
+        self.risk.leave(self.id, false);
         if self.noted {
             // A note without a part means nothing; the next start clears it away.
             let _ = fs::remove_file(note_path(&self.path));
@@ -313,7 +330,7 @@ impl Drop for Whole {
         if self.path.as_os_str().is_empty() {
             return;
         }
-        let is_on_a_sheet = self.risk.leave(&self.path, !self.sealed);
+        let is_on_a_sheet = self.risk.leave(self.id, !self.sealed);
         if (self.noted || is_on_a_sheet) && !self.sealed {
             return;
         }
@@ -343,49 +360,6 @@ fn reread(path: &Path, watch: &mut impl Watch) -> io::Result<(File, u64)> {
 
 fn note_path(part: &Path) -> PathBuf {
     part.with_extension("note")
-}
-
-/// Makes a folder of our own, or finds it there.
-///
-/// # Errors
-///
-/// When it cannot be made, or something else has its name: a link to a folder is not followed.
-pub fn make_own(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made,
-    }
-    let odd = || io::Error::other("something else has its name, which is left alone: move it away");
-    fs::symlink_metadata(folder)?.is_dir().then_some(()).ok_or_else(odd)
-}
-
-/// Opens a plain file as `options` say. Nothing is followed, and nothing can make this wait.
-///
-/// # Errors
-///
-/// When it cannot be opened, or is no plain file.
-pub fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    let odd = || io::Error::other("it is no plain file, and left alone: move it away");
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() => return Err(odd()),
-        _ => {}
-    }
-    // It may have become something else since.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(odd()) }
-}
-
-/// Removes a file, or finds it gone.
-///
-/// # Errors
-///
-/// When it is there and cannot be removed.
-pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -531,7 +505,7 @@ mod tests {
         assert_eq!(names(folder.path()), 5);
         // Killed: nobody removes anything. A start that is killed as well may leave half a note.
         std::mem::forget(waiting);
-        fs::write(note_path(&parts.path(&key_of("b"))), "{").unwrap();
+        fs::write(note_path(&parts.path(PartId::of(&key_of("b")))), "{").unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
         assert_eq!(names(folder.path()), 4);
         for (image, have) in [("a", 300_000), ("b", 300_000), ("c", 0), ("d", 0)] {
@@ -571,7 +545,7 @@ mod tests {
         std::mem::forget(["a", "b", "c"].map(|image| waiting(&parts, image)));
         let mut files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
         let sheet = files.find(|path| path.extension().unwrap() == "notes").unwrap();
-        let [a, b] = ["a", "b"].map(|image| parts.path(&key_of(image)));
+        let [a, b] = ["a", "b"].map(|image| parts.path(PartId::of(&key_of(image))));
         fs::write(&a, "shorter by now").unwrap();
         let elsewhere = folder.path().join("elsewhere");
         fs::create_dir(&elsewhere).unwrap();
@@ -591,7 +565,7 @@ mod tests {
         let victim = folder.path().join("victim");
         fs::write(&victim, "mine").unwrap();
         let parts = Parts::open(&folder.path().join("parts"), "boot").unwrap();
-        std::os::unix::fs::symlink(&victim, parts.path(&key())).unwrap();
+        std::os::unix::fs::symlink(&victim, parts.path(PartId::of(&key()))).unwrap();
         let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
         part.write(&[9; 100]).unwrap();
         part.seal().unwrap();

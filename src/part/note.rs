@@ -1,13 +1,13 @@
 //! What must be true for a part to go on: its note. It lies beside the part, or on a sheet with those of others.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{note_path, open_plain, remove};
+use super::{PartId, note_path, open_plain, remove};
 
 /// What must be true of the server's copy for a part to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,17 +81,16 @@ fn put(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 /// Writes the notes of whole parts on sheet number `number` in `folder`, a line each; answers with where it lies.
-pub(super) fn write_sheet<'a>(
+pub(super) fn write_sheet(
     folder: &Path,
     number: u64,
-    notes: impl Iterator<Item = (&'a Path, &'a Note)>,
+    notes: &HashMap<PartId, Note>,
     boot: &str,
 ) -> io::Result<PathBuf> {
     let path = folder.join(number.to_string()).with_extension(SHEET);
     let mut text = Vec::new();
     for (part, note) in notes {
-        let part = part.file_name().and_then(|name| name.to_str());
-        text.extend(note.line(part, boot)?);
+        text.extend(note.line(Some(&part.file_name()), boot)?);
         text.push(b'\n');
     }
     put(&path, &text)?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::WORTH_A_NOTE;
 use super::note::{Note, write_sheet};
+use super::{PartId, WORTH_A_NOTE};
 
 /// The bytes of the parts in a folder that a kill would throw away.
 #[derive(Debug)]
@@ -22,13 +22,13 @@ pub(super) struct Risk {
     waiting: Mutex<Waiting>,
 }
 
-/// The images that wait for their names, by where they lie, and have no note of their own.
+/// The images that wait for their names and have no note of their own.
 #[derive(Debug, Default)]
 struct Waiting {
     /// A kill would throw them away,
-    unnoted: HashMap<PathBuf, Note>,
+    unnoted: HashMap<PartId, Note>,
     /// or not.
-    noted: HashMap<PathBuf, Arc<Sheet>>,
+    noted: HashMap<PartId, Arc<Sheet>>,
     /// How many sheets there were.
     sheets: u64,
 }
@@ -73,20 +73,20 @@ impl Risk {
         }
     }
 
-    /// Has the image at `path` wait for its name; `counted` of its bytes are counted already.
-    pub(super) fn wait(&self, path: &Path, note: &Note, counted: u64) {
-        self.waiting().unnoted.insert(path.to_owned(), note.clone());
+    /// Has an image wait for its name; `counted` of its bytes are counted already.
+    pub(super) fn wait(&self, part: PartId, note: &Note, counted: u64) {
+        self.waiting().unnoted.insert(part, note.clone());
         self.count(counted, note.length);
     }
 
     /// Lets go of an image that waited, if this one did; answers whether it is on a sheet, which stays where it
     /// `goes_on`.
-    pub(super) fn leave(&self, path: &Path, goes_on: bool) -> bool {
+    pub(super) fn leave(&self, part: PartId, goes_on: bool) -> bool {
         let mut waiting = self.waiting();
-        if let Some(note) = waiting.unnoted.remove(path) {
+        if let Some(note) = waiting.unnoted.remove(&part) {
             self.count(note.length, 0);
         }
-        let sheet = waiting.noted.remove(path);
+        let sheet = waiting.noted.remove(&part);
         if let Some(sheet) = sheet.as_ref().filter(|_| goes_on) {
             sheet.stays.store(true, Ordering::Relaxed);
         }
@@ -105,14 +105,13 @@ impl Risk {
         }
         let number = waiting.sheets;
         waiting.sheets += 1;
-        let notes = waiting.unnoted.iter().map(|(path, note)| (path.as_path(), note));
         // No image fails for it: what cannot be written now is tried again with the next one.
-        let Ok(path) = write_sheet(&self.folder, number, notes, &self.boot) else { return };
+        let Ok(path) = write_sheet(&self.folder, number, &waiting.unnoted, &self.boot) else { return };
         let sheet = Arc::new(Sheet { path, stays: AtomicBool::new(false) });
         let Waiting { unnoted, noted, sheets: _ } = &mut *waiting;
-        for (path, note) in unnoted.drain() {
+        for (part, note) in unnoted.drain() {
             self.count(note.length, 0);
-            noted.insert(path, Arc::clone(&sheet));
+            noted.insert(part, Arc::clone(&sheet));
         }
     }
 
