@@ -10,6 +10,7 @@
 mod avif;
 mod flaw;
 mod gif;
+mod hash;
 mod input;
 mod jpeg;
 mod pixels;
@@ -24,10 +25,10 @@ pub use pixels::{Pixels, Seen};
 
 use std::io::{self, Read};
 
-use crate::job::ContentHash;
 use crate::outcome::{Content, Format};
 use crate::part::{Note, Sealed, Watch, Whole};
 
+use hash::Hash;
 use input::{Checker, Halt, Held, Input};
 use sniff::Signature;
 
@@ -47,7 +48,7 @@ impl Default for Limits {
 /// Watches an image's bytes on their way, in constant memory; asked by [`examine`] once they are all there.
 pub struct Inspector {
     limits: Limits,
-    hasher: blake3::Hasher,
+    hash: Hash,
     stage: Stage,
 }
 
@@ -67,7 +68,7 @@ const HEAD: usize = 4096;
 impl Inspector {
     /// An inspector that has seen nothing yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, hasher: blake3::Hasher::new(), stage: Stage::Head(Vec::new()) }
+        Self { limits, hash: Hash::new(), stage: Stage::Head(Vec::new()) }
     }
 
     /// A flaw that is certain already, whatever bytes may follow: reading on is for nothing.
@@ -123,15 +124,14 @@ impl Inspector {
         if want.is_none() && !checker.knows_its_end() {
             return Err(Flaw::EndUnknown);
         }
-        let hash = ContentHash::from_bytes(*self.hasher.finalize().as_bytes());
-        Ok(Content { bytes, hash, format, width: size.width, height: size.height })
+        Ok(Content { bytes, hash: self.hash.value(), format, width: size.width, height: size.height })
     }
 }
 
 impl Watch for Inspector {
     fn bytes(&mut self, chunk: &[u8]) {
         if self.flaw().is_none() {
-            self.hasher.update(chunk);
+            self.hash.bytes(chunk);
             let rest = self.gather(chunk);
             self.check(rest);
         }
@@ -239,6 +239,7 @@ mod tests {
 
     use super::testing::{HEIGHT, WIDTH, judge, judge_in_chunks, samples};
     use super::*;
+    use crate::job::ContentHash;
     use crate::job::{ImageKey, SiteId};
     use crate::part::Parts;
 
