@@ -197,10 +197,10 @@ impl Promises {
     fn written_image<'a>(&self, key: &'a ImageKey, Promise { entry, .. }: &'a Promise) -> WrittenImage<'a> {
         WrittenImage {
             key: key.as_str().into(),
-            site: entry.site.as_str().into(),
+            site: other_than(key.site(), entry.site.as_str()),
             file: entry.file.map_or(0, |file| self.known_as(file)),
             page: entry.page.as_deref().map(Into::into),
-            address: entry.address.as_str().into(),
+            address: other_than(key.address(), &entry.address),
             title: entry.title.as_deref().map(Into::into),
             etag: entry.etag.as_deref().map(Into::into),
             last_modified: entry.last_modified.as_deref().map(Into::into),
@@ -219,12 +219,13 @@ impl Promises {
         }
         for WrittenImage { key, site, file, page, address, title, etag, last_modified, at } in images {
             let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
+            let key = ImageKey::from_written(key.into_owned());
             let entry = Entry {
-                site: SiteId::new(site).ok()?,
+                site: SiteId::new(site.as_deref().unwrap_or(key.site())).ok()?,
                 state: State::Placing,
                 file: Some(file),
                 page: owned(page),
-                address: address.into_owned(),
+                address: address.as_deref().unwrap_or(key.address()).to_owned(),
                 title: owned(title),
                 etag: owned(etag),
                 last_modified: owned(last_modified),
@@ -233,7 +234,7 @@ impl Promises {
                 tries: None,
                 until: None,
             };
-            promises.promise(&ImageKey::from_written(key.into_owned()), entry);
+            promises.promise(&key, entry);
         }
         promises.changed = false;
         Some(promises)
@@ -274,15 +275,28 @@ struct Written<'a> {
 #[derive(Serialize, Deserialize)]
 struct WrittenImage<'a> {
     key: Cow<'a, str>,
-    site: Cow<'a, str>,
+    /// Where the key does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    site: Option<Cow<'a, str>>,
     /// A row of the files, or below zero one of the files beside this.
     file: FileId,
+    #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<Cow<'a, str>>,
-    address: Cow<'a, str>,
+    /// Where it is not the key's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     last_modified: Option<Cow<'a, str>>,
     at: Timestamp,
+}
+
+/// What is written of a text that is `known`: nothing, unless it is another.
+fn other_than<'a>(known: &str, text: &'a str) -> Option<Cow<'a, str>> {
+    (text != known).then_some(text.into())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -294,4 +308,29 @@ struct WrittenFile<'a> {
     format: Cow<'a, str>,
     width: u32,
     height: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_key_says_need_not_be_written_and_may_be() {
+        let key = "demo https://demo.invalid/a.png";
+        let terse = format!(r#"{{"key":"{key}","file":-1,"at":"2026-11-26T00:00:00Z"}}"#);
+        let full = format!(
+            r#"{{"key":"{key}","site":"demo","file":-1,"page":null,"address":"https://demo.invalid/a.png","title":null,
+                "etag":null,"last_modified":null,"at":"2026-11-26T00:00:00Z"}}"#
+        );
+        for image in [&terse, &full] {
+            let mut promises = Promises::from_written(Written {
+                images: vec![serde_json::from_str(image).unwrap()],
+                files: Vec::new(),
+            });
+            let promises = promises.as_mut().unwrap();
+            assert_eq!(serde_json::to_string(&promises.written().images[0]).unwrap(), terse);
+            let entry = promises.take(&ImageKey::from_written(key.to_owned())).unwrap();
+            assert_eq!((entry.site.as_str(), entry.address.as_str()), ("demo", "https://demo.invalid/a.png"));
+        }
+    }
 }

@@ -20,11 +20,13 @@ pub(super) struct Rows<'a> {
     statements: Vec<(&'static str, CachedStatement<'a>)>,
     /// The key that was looked up last and stands in no row.
     absent: Option<ImageKey>,
+    /// Whether any file was adopted, once somebody asked: hardly ever is one, and everybody asks.
+    adopted: Option<bool>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(connection: &'a Connection, promises: &'a mut Promises) -> Self {
-        Self { connection, promises, statements: Vec::new(), absent: None }
+        Self { connection, promises, statements: Vec::new(), absent: None, adopted: None }
     }
 
     fn statement(&mut self, text: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
@@ -154,6 +156,12 @@ impl Book for Rows<'_> {
     }
 
     fn adoptable(&mut self, stem: &Stem) -> rusqlite::Result<bool> {
+        if self.adopted.is_none() {
+            self.adopted = Some(self.is_there("SELECT 1 FROM files WHERE stem IS NOT NULL", [])?);
+        }
+        if self.adopted == Some(false) {
+            return Ok(false);
+        }
         let unknown = self.statement(
             "SELECT id FROM files WHERE stem = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id)",
         )?;
@@ -163,6 +171,7 @@ impl Book for Rows<'_> {
 
     fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> rusqlite::Result<FileId> {
         if saved {
+            self.adopted = Some(true);
             return self.write_file(name, content, Some(&name.stem()));
         }
         Ok(self.promises.add_file(name, *content))
