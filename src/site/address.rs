@@ -1,6 +1,6 @@
 //! Which addresses on a page can be an image's or a link's: resolved as a browser does, then judged.
 
-use url::Url;
+use url::{Position, Url};
 
 /// The longest address that is looked at; servers take no more.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
@@ -45,10 +45,9 @@ pub(super) fn usable(address: &Url) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether an address without a fragment is that of `base`, which may have one.
 fn same(address: &Url, base: &Url) -> bool {
-    let mut base = base.clone();
-    base.set_fragment(None);
-    *address == base
+    address.as_str() == &base[..Position::AfterQuery]
 }
 
 #[cfg(test)]

@@ -107,8 +107,9 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, S
 
 /// What the first `<base>` that points anywhere says.
 fn base_of(html: &Html) -> Option<String> {
-    let mut elements = html.tree.nodes().filter_map(ElementRef::wrap);
-    elements.find_map(|element| element.attr("href").filter(|_| element.value().name() == "base")).map(str::to_owned)
+    let elements = html.tree.nodes().filter_map(ElementRef::wrap);
+    let mut bases = elements.filter(|element| element.value().name() == "base");
+    bases.find_map(|base| base.attr("href")).map(str::to_owned)
 }
 
 impl Listing {
