@@ -1,5 +1,6 @@
 //! `wallhaul`: arguments in, exit code out, signals to the shutdown.
 
+mod allocator;
 mod cli;
 
 use std::any::Any;

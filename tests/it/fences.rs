@@ -16,7 +16,7 @@ const LEVELS: [&[&str]; 7] = [
     &["queue", "sink", "ledger", "report", "fetch", "hooks", "demo"],
     &["engine"],
     &["app", "config", "exit"],
-    &["main", "cli"],
+    &["main", "cli", "allocator"],
 ];
 
 /// Who may, for all that, name a module beside it.
@@ -24,7 +24,7 @@ const BESIDE: [(&str, &[&str]); 4] =
     [("outcome", &["job"]), ("event", &["job", "outcome"]), ("app", &["config", "exit"]), ("main", &["cli"])];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 7] = [
+const CRATES: [(&[&str], &[&str]); 8] = [
     (&["reqwest"], &["fetch"]),
     (&["scraper"], &["site"]),
     (&["clap", "clap_complete", "clap_mangen"], &["cli", "config", "main", "app"]),
@@ -32,10 +32,11 @@ const CRATES: [(&[&str], &[&str]); 7] = [
     (&["rusqlite"], &["ledger/sqlite"]),
     (&["hyper", "hyper_util", "hyper_rustls", "http_body_util"], &["demo", "fetch"]),
     (&["anyhow"], &["app", "config", "exit", "main", "cli"]),
+    (&["tikv_jemallocator"], &["allocator"]),
 ];
 
-/// The files that open a socket, where alone a feature may decide.
-const SOCKETS: [&str; 4] = ["queue/mod.rs", "sink/mod.rs", "ledger/mod.rs", "report/mod.rs"];
+/// The files where alone a feature may decide: those that open a socket, and the one that names the allocator.
+const SOCKETS: [&str; 5] = ["queue/mod.rs", "sink/mod.rs", "ledger/mod.rs", "report/mod.rs", "allocator.rs"];
 
 /// The longest file, its tests aside.
 const MAX_LINES: usize = 400;
