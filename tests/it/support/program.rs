@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -243,13 +244,18 @@ fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).expect("its output can be read")).into_owned()
 }
 
-/// The files that lie in `folder` itself, by name; none where it is missing.
+/// The files that lie in `folder` itself, by name; none where it is missing. One that a run moves away meanwhile is none
+/// of them.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
     let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
     let files = paths.filter(|path| path.symlink_metadata().is_ok_and(|found| found.is_file()));
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    files.map(|path| (name(&path), fs::read(&path).expect("a readable file"))).collect()
+    let read = |path: &Path| match fs::read(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        read => Some(read.expect("a readable file")),
+    };
+    files.filter_map(|path| Some((name(&path), read(&path)?))).collect()
 }
 
 #[cfg(test)]
