@@ -26,7 +26,11 @@ struct Open {
 impl Open {
     fn new(durable: bool) -> Self {
         let folder = sure(tempfile::tempdir());
-        Self { runtime: runtime(), ledger: sure(ledger::open(folder.path(), durable)), _folder: folder }
+        Self {
+            runtime: runtime(),
+            ledger: sure(ledger::open(folder.path(), durable)),
+            _folder: folder,
+        }
     }
 
     /// Writes a group down as the keeper does: names promised, then kept.
@@ -34,16 +38,23 @@ impl Open {
         self.runtime.block_on(async {
             let keys: Vec<ImageKey> = group.iter().map(|intent| intent.key.clone()).collect();
             let berths = sure(self.ledger.placing(group).await);
-            let saved = keys.into_iter().zip(berths).map(|(key, berth)| match berth {
-                Berth::Free(name) | Berth::Twin(name) => Record::Saved { key, name },
-            });
+            let saved = keys
+                .into_iter()
+                .zip(berths)
+                .map(|(key, berth)| match berth {
+                    Berth::Free(name) | Berth::Twin(name) => Record::Saved { key, name },
+                });
             sure(self.ledger.record(saved.collect()).await);
         });
     }
 
     /// How many of a page's images are known.
     fn known(&self, page: Vec<(ImageKey, Stem)>) -> usize {
-        sure(self.runtime.block_on(self.ledger.known(page, Timestamp::UNIX_EPOCH))).len()
+        sure(
+            self.runtime
+                .block_on(self.ledger.known(page, Timestamp::UNIX_EPOCH)),
+        )
+        .len()
     }
 }
 
@@ -61,7 +72,13 @@ fn intent(number: usize) -> Intent {
         },
         key: job.key,
         name: ImageName::from_written(&format!("2018-03-29-Mountains_{number}.png")),
-        content: Content { bytes: 400_000, hash, format: Format::Png, width: 2880, height: 1800 },
+        content: Content {
+            bytes: 400_000,
+            hash,
+            format: Format::Png,
+            width: 2880,
+            height: 1800,
+        },
         at: Timestamp::UNIX_EPOCH,
     }
 }
@@ -74,7 +91,10 @@ fn insert_a_group_of_256_durable(bencher: Bencher<'_, '_>, durable: bool) {
         next += GROUP;
         (next - GROUP..next).map(intent).collect()
     };
-    bencher.counter(ItemsCount::new(GROUP)).with_inputs(group).bench_local_values(|group| open.insert(group));
+    bencher
+        .counter(ItemsCount::new(GROUP))
+        .with_inputs(group)
+        .bench_local_values(|group| open.insert(group));
 }
 
 /// A page of a second run; one of a first costs the same.
@@ -85,7 +105,11 @@ fn ask_for_a_page_of_28_in_100_000(bencher: Bencher<'_, '_>) {
         open.insert((first..first + 10_000).map(intent).collect());
     }
     let shown = (ROWS / 2..ROWS / 2 + ON_A_PAGE).map(intent);
-    let page: Vec<_> = shown.map(|intent| (intent.key, intent.name.stem())).collect();
+    let page: Vec<_> = shown
+        .map(|intent| (intent.key, intent.name.stem()))
+        .collect();
     assert_eq!(open.known(page.clone()), ON_A_PAGE);
-    bencher.with_inputs(|| page.clone()).bench_local_values(|page| open.known(page));
+    bencher
+        .with_inputs(|| page.clone())
+        .bench_local_values(|page| open.known(page));
 }

@@ -20,16 +20,26 @@ use wallhaul::job::{ImageKey, ImageRef, Job, SiteId};
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 fn main() {
-    Divan::default().max_time(Duration::from_secs(1)).config_with_args().main();
+    Divan::default()
+        .max_time(Duration::from_secs(1))
+        .config_with_args()
+        .main();
 }
 
 /// The job of the image of that number, as a listing of the shape of Simple Desktops shows it.
 fn job(number: usize) -> Job {
     let site = sure(SiteId::new("simpledesktops"));
-    let page = address(&format!("https://simpledesktops.com/browse/{}/", number / 28 + 1));
-    let original = format!("https://static.simpledesktops.com/uploads/desktops/2018/03/29/Mountains_{number}.png");
+    let page = address(&format!(
+        "https://simpledesktops.com/browse/{}/",
+        number / 28 + 1
+    ));
+    let original = format!(
+        "https://static.simpledesktops.com/uploads/desktops/2018/03/29/Mountains_{number}.png"
+    );
     let thumb = address(&format!("{original}.295x184_q100.png"));
-    let link = address(&format!("https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/"));
+    let link = address(&format!(
+        "https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/"
+    ));
     let key = ImageKey::new(&site, &address(&original));
     let image = ImageRef {
         site,
@@ -39,7 +49,11 @@ fn job(number: usize) -> Job {
         title: Some(format!("Mountains {number}")),
         is_original: false,
     };
-    Job { key, image, worked_out: None }
+    Job {
+        key,
+        image,
+        worked_out: None,
+    }
 }
 
 fn address(written: &str) -> Url {
@@ -49,7 +63,12 @@ fn address(written: &str) -> Url {
 /// A runtime like the program's own.
 fn runtime() -> Runtime {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    sure(Builder::new_multi_thread().worker_threads(cores.min(4)).enable_all().build())
+    sure(
+        Builder::new_multi_thread()
+            .worker_threads(cores.min(4))
+            .enable_all()
+            .build(),
+    )
 }
 
 /// What cannot fail where the stations work at all: a figure for anything else would be none.

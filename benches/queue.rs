@@ -31,7 +31,9 @@ fn hop_100_000_jobs_to_400_workers(bencher: Bencher<'_, '_>) {
 async fn hop(jobs: Vec<Job>) -> usize {
     let Ends { feed, drain } = sure(queue::open(&address("memory:"), CAPACITY));
     let drain = Arc::from(drain);
-    let mut workers: JoinSet<usize> = (0..WORKERS).map(|_| settle_all(Arc::clone(&drain))).collect();
+    let mut workers: JoinSet<usize> = (0..WORKERS)
+        .map(|_| settle_all(Arc::clone(&drain)))
+        .collect();
     let producer = tokio::spawn(async move {
         for job in jobs {
             sure(feed.push(job).await);

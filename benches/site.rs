@@ -18,7 +18,9 @@ fn simpledesktops() -> Site {
 
 /// A full listing page, about as long as the site's own.
 fn page() -> String {
-    let mut page = "<!DOCTYPE html>\n<html>\n<body>\n<div class=\"desktops column span-24 archive\">\n".to_owned();
+    let mut page =
+        "<!DOCTYPE html>\n<html>\n<body>\n<div class=\"desktops column span-24 archive\">\n"
+            .to_owned();
     for job in (0..ON_A_PAGE).map(job) {
         let (thumb, link) = (job.image.thumb, job.image.link.expect("every job has one"));
         let title = job.image.title.unwrap_or_default();
@@ -39,7 +41,9 @@ fn read_a_page_of_28(bencher: Bencher<'_, '_>) {
     let (site, body) = (simpledesktops(), page());
     let address = site.first();
     assert_eq!(sure(site.read(&address, &body)).images.len(), ON_A_PAGE);
-    let bencher = bencher.counter(BytesCount::of_str(&body)).counter(ItemsCount::new(ON_A_PAGE));
+    let bencher = bencher
+        .counter(BytesCount::of_str(&body))
+        .counter(ItemsCount::new(ON_A_PAGE));
     bencher.bench_local(|| site.read(&address, black_box(&body)));
 }
 
@@ -54,7 +58,10 @@ fn rewrite_a_thumb(bencher: Bencher<'_, '_>) {
 fn name_an_image(bencher: Bencher<'_, '_>) {
     let (site, image) = (simpledesktops(), job(1).image);
     let original = crate::address(job(1).key.address());
-    assert_eq!(site.name(&image, &original, Format::Png).to_string(), "2018-03-29-Mountains_1.png");
+    assert_eq!(
+        site.name(&image, &original, Format::Png).to_string(),
+        "2018-03-29-Mountains_1.png"
+    );
     bencher.bench_local(|| site.name(black_box(&image), black_box(&original), Format::Png));
 }
 

@@ -20,7 +20,12 @@ const SIDE: u32 = 1024;
 
 /// Noise: no format shortens it, and a JPEG of it has as many stuffed bytes as can be.
 static NOISE: LazyLock<DynamicImage> = LazyLock::new(|| {
-    let next = |seed: &u64| Some(seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    let next = |seed: &u64| {
+        Some(
+            seed.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    };
     let bytes = successors(Some(1_u64), next).map(|seed| seed.to_be_bytes()[0]);
     let pixels = bytes.take(SIDE as usize * SIDE as usize * 3).collect();
     DynamicImage::from(RgbImage::from_raw(SIDE, SIDE, pixels).expect("three bytes a pixel"))
@@ -35,12 +40,16 @@ fn drawn(format: ImageFormat) -> Vec<u8> {
 /// Hash and checks of a whole image. WebP and AVIF are not here: their checkers step over the bytes in one go.
 fn inspect(bencher: Bencher<'_, '_>, format: ImageFormat, chunk: usize) {
     let image = drawn(format);
-    bencher.counter(BytesCount::of_slice(&image)).bench_local(|| {
-        let mut inspector = Inspector::new(Limits::default());
-        black_box(&image).chunks(chunk).for_each(|chunk| inspector.bytes(chunk));
-        assert_eq!(inspector.flaw(), None);
-        inspector
-    });
+    bencher
+        .counter(BytesCount::of_slice(&image))
+        .bench_local(|| {
+            let mut inspector = Inspector::new(Limits::default());
+            black_box(&image)
+                .chunks(chunk)
+                .for_each(|chunk| inspector.bytes(chunk));
+            assert_eq!(inspector.flaw(), None);
+            inspector
+        });
 }
 
 #[divan::bench(args = CHUNKS)]
@@ -61,11 +70,13 @@ fn inspect_gif(bencher: Bencher<'_, '_>, chunk: usize) {
 #[divan::bench(args = CHUNKS)]
 fn hash_alone(bencher: Bencher<'_, '_>, chunk: usize) {
     let image = drawn(ImageFormat::Png);
-    bencher.counter(BytesCount::of_slice(&image)).bench_local(|| {
-        let mut hasher = blake3::Hasher::new();
-        for chunk in black_box(&image).chunks(chunk) {
-            hasher.update(chunk);
-        }
-        hasher.finalize()
-    });
+    bencher
+        .counter(BytesCount::of_slice(&image))
+        .bench_local(|| {
+            let mut hasher = blake3::Hasher::new();
+            for chunk in black_box(&image).chunks(chunk) {
+                hasher.update(chunk);
+            }
+            hasher.finalize()
+        });
 }

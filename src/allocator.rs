@@ -8,6 +8,9 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// One arena for the few threads there are: each further one keeps some megabytes to itself, and is no quicker.
-#[expect(unsafe_code, reason = "it is at work before `main` is, and is told by the name of a symbol alone")]
+#[expect(
+    unsafe_code,
+    reason = "it is at work before `main` is, and is told by the name of a symbol alone"
+)]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 static SETTINGS: &[u8; 10] = b"narenas:1\0";

@@ -161,7 +161,13 @@ pub(crate) struct Collection {
     #[command(flatten)]
     pub(crate) place: Place,
     /// The site whose collection in the default place is meant [default: simpledesktops]
-    #[arg(short, long, value_name = "SITE", default_value = "simpledesktops", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "SITE",
+        default_value = "simpledesktops",
+        hide_default_value = true
+    )]
     pub(crate) site: String,
     #[command(flatten)]
     pub(crate) config: Source,

@@ -62,7 +62,11 @@ impl Exit {
     /// Which of two is told when both hold: a signal, then 2, 4, 5, 3, 1, 0.
     #[must_use]
     pub fn or_worse(self, other: Self) -> Self {
-        if other.weight() > self.weight() { other } else { self }
+        if other.weight() > self.weight() {
+            other
+        } else {
+            self
+        }
     }
 
     const fn weight(self) -> u8 {
@@ -80,9 +84,21 @@ impl Exit {
 
     /// What a run's counts come to.
     pub fn of_tally(tally: &Tally) -> Self {
-        let images = if tally.failed + tally.hooks_failed > 0 { Self::Incomplete } else { Self::Done };
-        let listing = if tally.listing_failed.is_some() { Self::Listing } else { Self::Done };
-        let output = if tally.results_lost().is_some() { Self::Storage } else { Self::Done };
+        let images = if tally.failed + tally.hooks_failed > 0 {
+            Self::Incomplete
+        } else {
+            Self::Done
+        };
+        let listing = if tally.listing_failed.is_some() {
+            Self::Listing
+        } else {
+            Self::Done
+        };
+        let output = if tally.results_lost().is_some() {
+            Self::Storage
+        } else {
+            Self::Done
+        };
         images.or_worse(listing).or_worse(output)
     }
 
@@ -110,7 +126,9 @@ impl Exit {
 
     fn of_sink(error: &SinkError) -> Self {
         match error {
-            SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => Self::Storage,
+            SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => {
+                Self::Storage
+            }
             SinkError::Locked { .. } => Self::Busy,
         }
     }
@@ -128,7 +146,11 @@ impl Exit {
     }
 
     fn of_output(OutputError(error): &OutputError) -> Self {
-        if error.kind() == io::ErrorKind::BrokenPipe { Self::Closed } else { Self::Storage }
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::Closed
+        } else {
+            Self::Storage
+        }
     }
 }
 
@@ -139,7 +161,9 @@ pub struct OutputError(#[from] io::Error);
 
 /// The system lets no further thread begin.
 #[derive(Debug, Error)]
-#[error("starting a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again")]
+#[error(
+    "starting a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again"
+)]
 pub struct ThreadError(#[from] io::Error);
 
 /// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.

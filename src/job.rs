@@ -73,7 +73,9 @@ impl ImageKey {
     /// The key of the image that `site` keeps at `original`.
     pub fn new(site: &SiteId, original: &Url) -> Self {
         let address = original.as_str();
-        let address = address.split_once('#').map_or(address, |(address, _fragment)| address);
+        let address = address
+            .split_once('#')
+            .map_or(address, |(address, _fragment)| address);
         match address.strip_prefix("http:") {
             Some(rest) => [site.as_str(), " https:", rest].concat().into(),
             None => [site.as_str(), " ", address].concat().into(),
@@ -97,7 +99,9 @@ impl ImageKey {
 
     /// The address half of the key.
     pub fn address(&self) -> &str {
-        self.0.split_once(' ').map_or(&self.0, |(_site, address)| address)
+        self.0
+            .split_once(' ')
+            .map_or(&self.0, |(_site, address)| address)
     }
 }
 
@@ -186,7 +190,10 @@ impl ImageName {
 
     /// Puts a name together from parts that are already safe; for `site::name` and for reading back.
     pub(crate) fn from_safe(stem: &str, extension: &str) -> Self {
-        Self { written: [stem, ".", extension].concat(), stem: stem.len() }
+        Self {
+            written: [stem, ".", extension].concat(),
+            stem: stem.len(),
+        }
     }
 
     /// Reads a name back that was written down before, by its `Display`.
@@ -210,7 +217,10 @@ impl ImageName {
         let digits = hash.to_hex();
         let (stem, dot_and_extension) = self.written.split_at(self.stem);
         let stem = [stem, "~", &digits[..Self::SUFFIX_BYTES - 1]].concat();
-        Self { stem: stem.len(), written: stem + dot_and_extension }
+        Self {
+            stem: stem.len(),
+            written: stem + dot_and_extension,
+        }
     }
 
     /// The name as a file system that knows neither case nor Unicode forms would compare it.
@@ -311,15 +321,26 @@ mod tests {
         let plain = Url::parse("http://demo.invalid/a.png").unwrap();
         let secure = Url::parse("https://demo.invalid/a.png#top").unwrap();
         assert_eq!(ImageKey::new(&site, &plain), ImageKey::new(&site, &secure));
-        assert_eq!(ImageKey::new(&site, &plain).address(), "https://demo.invalid/a.png");
+        assert_eq!(
+            ImageKey::new(&site, &plain).address(),
+            "https://demo.invalid/a.png"
+        );
     }
 
     #[test]
     fn names_that_differ_by_case_or_unicode_form_fold_to_one() {
         let name = |stem: &str| ImageName::from_safe(stem, "png").folded();
-        assert_eq!(name("2010-01-01-\u{c9}t\u{e9}"), name("2010-01-01-e\u{301}te\u{301}"));
+        assert_eq!(
+            name("2010-01-01-\u{c9}t\u{e9}"),
+            name("2010-01-01-e\u{301}te\u{301}")
+        );
         assert_ne!(name("2010-01-01-ete"), name("2010-01-01-\u{e9}t\u{e9}"));
-        for (one, other) in [("\u{df}", "SS"), ("\u{3c3}", "\u{3c2}"), ("\u{fb01}", "Fi"), ("\u{130}", "i\u{307}")] {
+        for (one, other) in [
+            ("\u{df}", "SS"),
+            ("\u{3c3}", "\u{3c2}"),
+            ("\u{fb01}", "Fi"),
+            ("\u{130}", "i\u{307}"),
+        ] {
             assert_eq!(name(one), name(other));
         }
     }

@@ -27,7 +27,12 @@ fn main() -> ExitCode {
         Err(told) => {
             // Help and the version are told this way too; where nobody listens nothing can be said.
             let _ = told.print();
-            return if told.use_stderr() { Exit::Usage } else { Exit::Done }.into();
+            return if told.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            }
+            .into();
         }
     };
     finish(run(command, &World::read()))
@@ -35,24 +40,73 @@ fn main() -> ExitCode {
 
 fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
     match command {
-        Command::Fetch { sites, options, config } => {
+        Command::Fetch {
+            sites,
+            options,
+            config,
+        } => {
             let options = config.under(*options, world.config_file.as_deref())?;
-            in_motion(world, |shutdown| app::fetch(sites, options, world, shutdown))
+            in_motion(world, |shutdown| {
+                app::fetch(sites, options, world, shutdown)
+            })
         }
-        Command::Urls { sites, paging, network, config } => {
-            let said = Options { paging, network: *network, ..Options::default() };
+        Command::Urls {
+            sites,
+            paging,
+            network,
+            config,
+        } => {
+            let said = Options {
+                paging,
+                network: *network,
+                ..Options::default()
+            };
             let options = config.under(said, world.config_file.as_deref())?;
             in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
-        Command::Verify { site, repair, decode, sha256sums, jobs, place, claim, keeping, telling, network, config } => {
-            let choice = Choice { jobs, ..Choice::default() };
-            let said = Options { place, claim, keeping, choice, telling, network: *network, ..Options::default() };
+        Command::Verify {
+            site,
+            repair,
+            decode,
+            sha256sums,
+            jobs,
+            place,
+            claim,
+            keeping,
+            telling,
+            network,
+            config,
+        } => {
+            let choice = Choice {
+                jobs,
+                ..Choice::default()
+            };
+            let said = Options {
+                place,
+                claim,
+                keeping,
+                choice,
+                telling,
+                network: *network,
+                ..Options::default()
+            };
             let options = config.under(said, world.config_file.as_deref())?;
-            let wanted = Inspection { repair, decode, sums: sha256sums, threads: jobs };
-            in_motion(world, |shutdown| app::verify(site, wanted, options, world, shutdown))
+            let wanted = Inspection {
+                repair,
+                decode,
+                sums: sha256sums,
+                threads: jobs,
+            };
+            in_motion(world, |shutdown| {
+                app::verify(site, wanted, options, world, shutdown)
+            })
         }
-        Command::Sites { command: None | Some(SitesCommand::List) } => app::list_sites(),
-        Command::Sites { command: Some(SitesCommand::Show { site }) } => app::show_site(&site),
+        Command::Sites {
+            command: None | Some(SitesCommand::List),
+        } => app::list_sites(),
+        Command::Sites {
+            command: Some(SitesCommand::Show { site }),
+        } => app::show_site(&site),
         Command::Ledger { command } => ledger(command, world),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -65,8 +119,17 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
 
 fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
     let folder = |which: Collection| -> anyhow::Result<_> {
-        let said = Options { place: which.place, ..Options::default() };
-        Ok((which.site, which.config.under(said, world.config_file.as_deref())?.place))
+        let said = Options {
+            place: which.place,
+            ..Options::default()
+        };
+        Ok((
+            which.site,
+            which
+                .config
+                .under(said, world.config_file.as_deref())?
+                .place,
+        ))
     };
     match command {
         LedgerCommand::List { which, state, json } => {
@@ -78,10 +141,21 @@ fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
             app::show_ledger(&site, &place, text, json)
         }
         LedgerCommand::Rebuild { which, claim } => {
-            let said = Options { place: which.place, claim, ..Options::default() };
-            let Options { place, claim, .. } = which.config.under(said, world.config_file.as_deref())?;
-            let options = Options { place, claim, ..Options::default() };
-            in_motion(world, |shutdown| app::rebuild_ledger(&which.site, options, world, shutdown))
+            let said = Options {
+                place: which.place,
+                claim,
+                ..Options::default()
+            };
+            let Options { place, claim, .. } =
+                which.config.under(said, world.config_file.as_deref())?;
+            let options = Options {
+                place,
+                claim,
+                ..Options::default()
+            };
+            in_motion(world, |shutdown| {
+                app::rebuild_ledger(&which.site, options, world, shutdown)
+            })
         }
         LedgerCommand::Stats { which, json } => {
             let (site, place) = folder(which)?;
@@ -94,11 +168,20 @@ fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
 fn manual(path: &[String]) -> anyhow::Result<Exit> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
-    let command = path.iter().try_fold(&program, |command, name| command.find_subcommand(name));
-    let unknown = || format!("there is no command `{}`: see `wallhaul --help`", path.join(" "));
+    let command = path
+        .iter()
+        .try_fold(&program, |command, name| command.find_subcommand(name));
+    let unknown = || {
+        format!(
+            "there is no command `{}`: see `wallhaul --help`",
+            path.join(" ")
+        )
+    };
     let mut page = Vec::new();
     let manual = clap_mangen::Man::new(command.with_context(unknown)?.clone());
-    manual.render(&mut page).context("writing the manual page")?;
+    manual
+        .render(&mut page)
+        .context("writing the manual page")?;
     app::print(&page)
 }
 
@@ -118,7 +201,12 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
     // Few threads, for work waits for the network. Those that block are the look-ups of names, each of which can hang
     // for half a minute and keep no other waiting.
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    let runtime = build(runtime.worker_threads(cores.min(4)).max_blocking_threads(64).enable_all())?;
+    let runtime = build(
+        runtime
+            .worker_threads(cores.min(4))
+            .max_blocking_threads(64)
+            .enable_all(),
+    )?;
     let told = OnceCell::new();
     let shutdown = Shutdown::default();
     let ended = runtime.block_on(async {
@@ -132,7 +220,9 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
     // A page cache write or a flush that hangs must not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(500));
     match told.get() {
-        Some(&signal) => Ok(ended.unwrap_or_else(|error| app::tell(&error)).or_worse(Exit::Signal(signal))),
+        Some(&signal) => Ok(ended
+            .unwrap_or_else(|error| app::tell(&error))
+            .or_worse(Exit::Signal(signal))),
         None => ended,
     }
 }
@@ -144,7 +234,9 @@ fn build(runtime: &mut tokio::runtime::Builder) -> anyhow::Result<tokio::runtime
     let built = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.build()));
     std::panic::set_hook(hook);
     let refused = |told: Box<dyn Any + Send>| {
-        let why = told.downcast_ref::<String>().map_or("no reason given", String::as_str);
+        let why = told
+            .downcast_ref::<String>()
+            .map_or("no reason given", String::as_str);
         Err(io::Error::other(why))
     };
     Ok(built.unwrap_or_else(refused).map_err(ThreadError::from)?)
@@ -158,7 +250,12 @@ fn signalled<'a>(
     shutdown: Shutdown,
     told: &'a OnceCell<Signal>,
 ) -> anyhow::Result<impl Future<Output = ()> + 'a> {
-    let heeded = |kind: SignalKind| world.heeds(kind.as_raw_value()).then(|| signal(kind)).transpose();
+    let heeded = |kind: SignalKind| {
+        world
+            .heeds(kind.as_raw_value())
+            .then(|| signal(kind))
+            .transpose()
+    };
     let mut hangup = heeded(SignalKind::hangup())?;
     let mut interrupt = heeded(SignalKind::interrupt())?;
     let mut terminate = heeded(SignalKind::terminate())?;

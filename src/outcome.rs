@@ -106,7 +106,9 @@ impl Format {
 
     /// The format that [`Format::extension`] names.
     pub fn from_extension(extension: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.extension() == extension)
+        Self::ALL
+            .into_iter()
+            .find(|format| format.extension() == extension)
     }
 }
 

@@ -38,26 +38,45 @@ pub(super) enum What {
 /// # Errors
 ///
 /// When a name, an argument or a definition is wrong, a list cannot be read, or nothing in it can be asked for.
-pub(super) async fn errands(said: Vec<String>, lists: &[PathBuf], settings: &Settings) -> anyhow::Result<Vec<Errand>> {
-    let (addresses, names): (Vec<_>, Vec<_>) = said.into_iter().partition(|said| said.contains("://"));
+pub(super) async fn errands(
+    said: Vec<String>,
+    lists: &[PathBuf],
+    settings: &Settings,
+) -> anyhow::Result<Vec<Errand>> {
+    let (addresses, names): (Vec<_>, Vec<_>) =
+        said.into_iter().partition(|said| said.contains("://"));
     if addresses.is_empty() && lists.is_empty() {
-        let listing = |site| Errand { site, what: What::Listing(None) };
+        let listing = |site| Errand {
+            site,
+            what: What::Listing(None),
+        };
         return Ok(sites(&names, settings)?.into_iter().map(listing).collect());
     }
     let known = Named::all(settings)?;
     let mut errands = Vec::new();
     for name in names {
-        let site = known[..known.len() - 1].iter().find(|site| site.id().as_str() == name);
+        let site = known[..known.len() - 1]
+            .iter()
+            .find(|site| site.id().as_str() == name);
         // One that there is not is told with those there are.
         let site = site.cloned().map_or_else(|| Named::shipped(&name), Ok)?;
-        errands.push(Errand { site, what: What::Listing(None) });
+        errands.push(Errand {
+            site,
+            what: What::Listing(None),
+        });
     }
     let mut images = String::new();
     for address in addresses {
         match whose(&known, &address).map_err(|why| anyhow!("`{address}`: {why}"))? {
             (site, Place::Listing(page)) => {
-                let pages = page.map(|page| PageRange { first: Some(page), last: Some(page) });
-                errands.push(Errand { site: known[site].clone(), what: What::Listing(pages) });
+                let pages = page.map(|page| PageRange {
+                    first: Some(page),
+                    last: Some(page),
+                });
+                errands.push(Errand {
+                    site: known[site].clone(),
+                    what: What::Listing(pages),
+                });
             }
             (_, Place::Image(_)) => images.extend([address.as_str(), "\n"]),
             (_, Place::Odd) => bail!("`{address}`: {ODD}"),
@@ -65,14 +84,33 @@ pub(super) async fn errands(said: Vec<String>, lists: &[PathBuf], settings: &Set
     }
     let paths = lists.to_vec();
     let lists = aside(move || open(images, &paths)).await?;
-    let given = Arc::new(Given { known, lists: Mutex::new(lists) });
+    let given = Arc::new(Given {
+        known,
+        lists: Mutex::new(lists),
+    });
     let reading = Arc::clone(&given);
-    errands.extend(aside(move || reading.about()).await?.into_iter().enumerate().map(|(at, site)| {
-        let what = What::Given(GivenAddresses { given: Arc::clone(&given), site, first: at == 0 });
-        Errand { site: given.known[site].clone(), what }
-    }));
-    let mirrored: BTreeSet<_> =
-        errands.iter().filter(|errand| !errand.site.is_direct()).map(|errand| errand.site.id()).collect();
+    errands.extend(
+        aside(move || reading.about())
+            .await?
+            .into_iter()
+            .enumerate()
+            .map(|(at, site)| {
+                let what = What::Given(GivenAddresses {
+                    given: Arc::clone(&given),
+                    site,
+                    first: at == 0,
+                });
+                Errand {
+                    site: given.known[site].clone(),
+                    what,
+                }
+            }),
+    );
+    let mirrored: BTreeSet<_> = errands
+        .iter()
+        .filter(|errand| !errand.site.is_direct())
+        .map(|errand| errand.site.id())
+        .collect();
     if settings.base_url.is_some() && mirrored.len() > 1 {
         bail!("--base-url is the mirror of one site: name one");
     }
@@ -80,14 +118,21 @@ pub(super) async fn errands(said: Vec<String>, lists: &[PathBuf], settings: &Set
 }
 
 /// Why an address of a known site may be no use.
-const ODD: &str = "it is on a known site, and neither a page of its listing nor a thumb or an original there";
+const ODD: &str =
+    "it is on a known site, and neither a page of its listing nor a thumb or an original there";
 
 /// Whose address it is among the sites that are known, and what it is there.
 fn whose(known: &[Named], text: &str) -> Result<(usize, Place), String> {
-    let address =
-        Url::parse(text).map_err(|error| format!("it is no whole address, as https://example.com/a.png ({error})"))?;
-    let mut places = known.iter().enumerate().filter_map(|(at, site)| Some((at, site.place(&address)?)));
-    places.next().ok_or_else(|| site::objection(&address).unwrap_or_else(|| "it cannot be asked for".to_owned()))
+    let address = Url::parse(text).map_err(|error| {
+        format!("it is no whole address, as https://example.com/a.png ({error})")
+    })?;
+    let mut places = known
+        .iter()
+        .enumerate()
+        .filter_map(|(at, site)| Some((at, site.place(&address)?)));
+    places.next().ok_or_else(|| {
+        site::objection(&address).unwrap_or_else(|| "it cannot be asked for".to_owned())
+    })
 }
 
 /// Everything that is given.
@@ -108,10 +153,15 @@ impl Given {
         for list in self.lists().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
-                match text.map_err(|(_, why)| why).and_then(|text| image(&self.known, &text)) {
+                match text
+                    .map_err(|(_, why)| why)
+                    .and_then(|text| image(&self.known, &text))
+                {
                     Ok((site, _)) if met.contains(&site) => {}
                     Ok((site, _)) => met.push(site),
-                    Err(why) if bad.is_none() => bad = Some(anyhow!("{name}, line {number}: {why}")),
+                    Err(why) if bad.is_none() => {
+                        bad = Some(anyhow!("{name}, line {number}: {why}"))
+                    }
                     Err(_) => {}
                 }
                 ControlFlow::Continue(())
@@ -119,7 +169,9 @@ impl Given {
             read.with_context(|| format!("reading the list `{name}`"))?;
         }
         match bad {
-            Some(bad) if met.is_empty() => Err(bad.context("nothing that is given can be asked for")),
+            Some(bad) if met.is_empty() => {
+                Err(bad.context("nothing that is given can be asked for"))
+            }
             _ => Ok(met),
         }
     }
@@ -155,9 +207,15 @@ impl GivenAddresses {
             self.each(|line| {
                 some.push(line);
                 let full = some.len() == AT_ONCE;
-                let gone =
-                    full && sender.blocking_send(std::mem::replace(&mut some, Vec::with_capacity(AT_ONCE))).is_err();
-                if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                let gone = full
+                    && sender
+                        .blocking_send(std::mem::replace(&mut some, Vec::with_capacity(AT_ONCE)))
+                        .is_err();
+                if gone {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             });
             let _ = sender.blocking_send(some);
         });
@@ -168,18 +226,23 @@ impl GivenAddresses {
         for list in self.given.lists().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
-                let found = text.and_then(|text| image(&self.given.known, &text).map_err(|why| (text, why)));
+                let found = text
+                    .and_then(|text| image(&self.given.known, &text).map_err(|why| (text, why)));
                 match found {
                     Ok((site, image)) if site == self.site => take(GivenLine::Image(image)),
-                    Err((text, why)) if self.first => {
-                        take(GivenLine::Bad { text, cause: format!("{name}, line {number}: {why}") })
-                    }
+                    Err((text, why)) if self.first => take(GivenLine::Bad {
+                        text,
+                        cause: format!("{name}, line {number}: {why}"),
+                    }),
                     Ok(_) | Err(_) => ControlFlow::Continue(()),
                 }
             });
             if let Err(error) = read {
                 // It was read to its end once; now its disk is broken, and that is told as its last line.
-                let _ = take(GivenLine::Bad { text: name, cause: format!("it could not be read again: {error}") });
+                let _ = take(GivenLine::Bad {
+                    text: name,
+                    cause: format!("it could not be read again: {error}"),
+                });
             }
         }
     }
@@ -198,10 +261,17 @@ struct List {
 /// Opens the lists, `arguments` as the first of them. What cannot be read twice, as a pipe, is first copied to where
 /// the system keeps files that have no name.
 fn open(arguments: String, lists: &[PathBuf]) -> anyhow::Result<Vec<List>> {
-    let mut all = vec![List { name: "arguments".to_owned(), text: Box::new(Cursor::new(arguments)) }];
+    let mut all = vec![List {
+        name: "arguments".to_owned(),
+        text: Box::new(Cursor::new(arguments)),
+    }];
     for path in lists {
         let stdin = path.as_os_str() == "-";
-        let name = if stdin { "standard input".to_owned() } else { path.display().to_string() };
+        let name = if stdin {
+            "standard input".to_owned()
+        } else {
+            path.display().to_string()
+        };
         let open = || -> io::Result<Box<dyn Again>> {
             if !stdin {
                 let file = File::open(path)?;
@@ -242,25 +312,40 @@ impl List {
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
-            if (&mut text).take(LONGEST_LINE as u64).read_until(b'\n', &mut line)? == 0 {
+            if (&mut text)
+                .take(LONGEST_LINE as u64)
+                .read_until(b'\n', &mut line)?
+                == 0
+            {
                 break;
             }
             let cut = line.len() == LONGEST_LINE && line.last() != Some(&b'\n');
             if cut {
                 text.skip_until(b'\n')?;
             }
-            let bytes = if number == 1 { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line) } else { &line };
+            let bytes = if number == 1 {
+                line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line)
+            } else {
+                &line
+            };
             let written = match std::str::from_utf8(bytes) {
                 Ok(written) if !cut => Ok(written.trim()),
                 Ok(_) => Err(format!("it is longer than {LONGEST_LINE} bytes")),
-                Err(_) if number == 1 && bytes.starts_with(b"\xff\xfe") => Err("the list is not UTF-8".to_owned()),
+                Err(_) if number == 1 && bytes.starts_with(b"\xff\xfe") => {
+                    Err("the list is not UTF-8".to_owned())
+                }
                 Err(_) => Err("it is not UTF-8".to_owned()),
             };
             let given = match written {
                 Ok("") => continue,
                 Ok(comment) if comment.starts_with('#') => continue,
                 Ok(written) => Ok(written.to_owned()),
-                Err(why) => Err((String::from_utf8_lossy(&bytes[..bytes.len().min(TOLD)]).trim().to_owned(), why)),
+                Err(why) => Err((
+                    String::from_utf8_lossy(&bytes[..bytes.len().min(TOLD)])
+                        .trim()
+                        .to_owned(),
+                    why,
+                )),
             };
             if take(number, given).is_break() {
                 break;
@@ -275,7 +360,10 @@ mod tests {
     use super::*;
 
     fn read(text: &[u8]) -> Vec<(usize, Result<String, String>)> {
-        let mut list = List { name: "list".to_owned(), text: Box::new(Cursor::new(text.to_vec())) };
+        let mut list = List {
+            name: "list".to_owned(),
+            text: Box::new(Cursor::new(text.to_vec())),
+        };
         let mut lines = Vec::new();
         for _twice in 0..2 {
             lines.clear();
@@ -292,16 +380,39 @@ mod tests {
     fn a_list_is_read_as_editors_of_every_system_write_it() {
         let text = b"\xef\xbb\xbf# mine\r\nhttps://a.invalid/1.png\r\n\r\n  \thttps://a.invalid/2.png \n #x\nhttps://a.invalid/3.png";
         let address = |number| Ok(format!("https://a.invalid/{number}.png"));
-        assert_eq!(read(text), [(2, address(1)), (4, address(2)), (6, address(3))]);
+        assert_eq!(
+            read(text),
+            [(2, address(1)), (4, address(2)), (6, address(3))]
+        );
         assert_eq!(read(b""), []);
         assert_eq!(read(b"\n\n# nothing\n"), []);
     }
 
     #[test]
     fn a_line_that_cannot_be_read_is_told_and_does_not_hide_the_next() {
-        let long = [b"https://a.invalid/".as_slice(), &vec![b'a'; 3 * LONGEST_LINE], b"\nnext\n"].concat();
-        assert_eq!(read(&long), [(1, Err("it is longer than 16384 bytes".to_owned())), (2, Ok("next".to_owned()))]);
-        assert_eq!(read(b"\xffx\nnext"), [(1, Err("it is not UTF-8".to_owned())), (2, Ok("next".to_owned()))]);
-        assert_eq!(read(b"\xff\xfeh\0")[0], (1, Err("the list is not UTF-8".to_owned())));
+        let long = [
+            b"https://a.invalid/".as_slice(),
+            &vec![b'a'; 3 * LONGEST_LINE],
+            b"\nnext\n",
+        ]
+        .concat();
+        assert_eq!(
+            read(&long),
+            [
+                (1, Err("it is longer than 16384 bytes".to_owned())),
+                (2, Ok("next".to_owned()))
+            ]
+        );
+        assert_eq!(
+            read(b"\xffx\nnext"),
+            [
+                (1, Err("it is not UTF-8".to_owned())),
+                (2, Ok("next".to_owned()))
+            ]
+        );
+        assert_eq!(
+            read(b"\xff\xfeh\0")[0],
+            (1, Err("the list is not UTF-8".to_owned()))
+        );
     }
 }

@@ -38,12 +38,22 @@ use crate::sink;
 /// # Errors
 ///
 /// When the options or a definition are wrong; nothing was fetched then.
-pub async fn fetch(said: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+pub async fn fetch(
+    said: Vec<String>,
+    options: Options,
+    world: &World,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     let hooks = Found::find(settings.hooks.clone(), &world.environment)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let errands = errands(said, &settings.input_files, &settings).await?;
-    let several = errands.iter().map(|errand| errand.site.id()).collect::<BTreeSet<_>>().len() > 1;
+    let several = errands
+        .iter()
+        .map(|errand| errand.site.id())
+        .collect::<BTreeSet<_>>()
+        .len()
+        > 1;
     let quota = Quota::new(settings.max_downloads, settings.quota);
     let _ended_in_time = settings.max_time.map(|limit| {
         let shutdown = shutdown.clone();
@@ -62,7 +72,16 @@ pub async fn fetch(said: Vec<String>, options: Options, world: &World, shutdown:
             What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|feed| feed))),
             What::Given(addresses) => (visit, Images::Given(addresses.read())),
         };
-        let ended = fetch_one(&visit, &settings, world, images, hooks.clone(), &quota, &shutdown).await;
+        let ended = fetch_one(
+            &visit,
+            &settings,
+            world,
+            images,
+            hooks.clone(),
+            &quota,
+            &shutdown,
+        )
+        .await;
         exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
     }
     Ok(exit)
@@ -94,24 +113,39 @@ async fn fetch_one(
         }
         // Without ours beside them, images that lie there are none of this collection's.
         let was_there = sink::ours(&visit.directory).is_dir();
-        let held = hold(&visit.directory, settings, world, shutdown, |message| events.note(message));
-        let Some(sink) = held.await? else { return Ok(()) };
-        let left = if was_there { left_behind(&visit.directory, shutdown).await? } else { Vec::new() };
+        let held = hold(&visit.directory, settings, world, shutdown, |message| {
+            events.note(message)
+        });
+        let Some(sink) = held.await? else {
+            return Ok(());
+        };
+        let left = if was_there {
+            left_behind(&visit.directory, shutdown).await?
+        } else {
+            Vec::new()
+        };
         if shutdown.is_stopping() {
             // A ledger made now would know nothing of what lies there.
             return Ok(());
         }
         let mut collection = Collection::open(sink, &visit.directory, settings)?;
         if let Some(found) = hooks {
-            let directory = std::path::absolute(&visit.directory).context("finding the working folder")?;
+            let directory =
+                std::path::absolute(&visit.directory).context("finding the working folder")?;
             collection.hooks = Some(Hooks::new(found, visit.site.id().clone(), directory));
         }
         if !left.is_empty() {
             let adopted = adopt(&*collection.ledger, left).await?;
-            let message = format!("the ledger was gone: a new one was made of {}", of(adopted, "image", "images"));
+            let message = format!(
+                "the ledger was gone: a new one was made of {}",
+                of(adopted, "image", "images")
+            );
             events.emit(Event::Warned { message }).await;
         }
-        bring(visit, settings, world, collection, quota, images, events, shutdown).await
+        bring(
+            visit, settings, world, collection, quota, images, events, shutdown,
+        )
+        .await
     };
     Ok(Exit::of_tally(&telling(settings, work).await?))
 }
@@ -122,15 +156,23 @@ pub(super) async fn telling(
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
     let (events, told) = Events::line(settings.telling.watches_images());
-    let reporters = report::open(&settings.telling, Box::new(io::stdout()), Box::new(io::stderr()));
+    let reporters = report::open(
+        &settings.telling,
+        Box::new(io::stdout()),
+        Box::new(io::stderr()),
+    );
     let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
     if settings.fetch.insecure {
-        let message = "no certificate is checked (--insecure): anybody on the way can change what arrives".to_owned();
+        let message =
+            "no certificate is checked (--insecure): anybody on the way can change what arrives"
+                .to_owned();
         events.emit(Event::Warned { message }).await;
     }
     if let Some(path) = &settings.exposed {
         let path = path.display();
-        let message = format!("`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours");
+        let message = format!(
+            "`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours"
+        );
         events.emit(Event::Warned { message }).await;
     }
     let ran = work(events).await;
@@ -140,12 +182,19 @@ pub(super) async fn telling(
 }
 
 /// Brings images of a site into its collection.
-#[expect(clippy::too_many_arguments, reason = "one of each kind of thing that a run is made of")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one of each kind of thing that a run is made of"
+)]
 pub(super) async fn bring(
     visit: &Visit,
     settings: &Settings,
     world: &World,
-    Collection { sink, ledger, hooks }: Collection,
+    Collection {
+        sink,
+        ledger,
+        hooks,
+    }: Collection,
     quota: &Quota,
     images: Images,
     events: Events,
@@ -156,9 +205,17 @@ pub(super) async fn bring(
     let source = match images {
         Images::Listed(narrow) => {
             queue.feed = narrow(queue.feed);
-            Source::Listing(visit.scan(settings, world, Arc::clone(&ledger), events.clone(), shutdown))
+            Source::Listing(visit.scan(
+                settings,
+                world,
+                Arc::clone(&ledger),
+                events.clone(),
+                shutdown,
+            ))
         }
-        Images::Given(lines) => Source::Given(visit.given(lines, world, Arc::clone(&ledger), events.clone(), shutdown)),
+        Images::Given(lines) => {
+            Source::Given(visit.given(lines, world, Arc::clone(&ledger), events.clone(), shutdown))
+        }
     };
     let haul = Haul {
         site: Arc::clone(&visit.site),
@@ -204,14 +261,23 @@ struct WouldFetch(Events);
 #[async_trait]
 impl Feed for WouldFetch {
     async fn push(&self, job: Job) -> Result<(), QueueError> {
-        self.0.emit(Event::ImageFinished { key: job.key, outcome: Outcome::Filtered(Why::DryRun) }).await;
+        self.0
+            .emit(Event::ImageFinished {
+                key: job.key,
+                outcome: Outcome::Filtered(Why::DryRun),
+            })
+            .await;
         Ok(())
     }
 }
 
 fn started(visit: &Visit, settings: &Settings) -> Event {
     let shown = |path: &Path| path.display().to_string();
-    Event::RunStarted { site: visit.site.id().clone(), directory: shown(&visit.directory), jobs: settings.jobs.get() }
+    Event::RunStarted {
+        site: visit.site.id().clone(),
+        directory: shown(&visit.directory),
+        jobs: settings.jobs.get(),
+    }
 }
 
 fn memory() -> Url {

@@ -66,7 +66,9 @@ pub(super) fn open(directory: &Path, name: &str) -> Result<File, NoFile> {
     let mut components = Path::new(name).components();
     let (first, rest) = (components.next(), components.next());
     if !matches!((first, rest), (Some(Component::Normal(_)), None)) {
-        return Err(NoFile::Odd("the ledger has no file's name for it".to_owned()));
+        return Err(NoFile::Odd(
+            "the ledger has no file's name for it".to_owned(),
+        ));
     }
     let odd = |found: FileType| NoFile::Odd(format!("{} lies in its place", kind(found)));
     match fs::symlink_metadata(&path) {
@@ -77,11 +79,17 @@ pub(super) fn open(directory: &Path, name: &str) -> Result<File, NoFile> {
     }
     // It may have become something else since.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let opened = rustix::fs::open(&path, flags, Mode::empty()).map_err(io::Error::from).map(File::from);
+    let opened = rustix::fs::open(&path, flags, Mode::empty())
+        .map_err(io::Error::from)
+        .map(File::from);
     let unreadable = |error: io::Error| NoFile::Unreadable(format!("it cannot be read: {error}"));
     let file = opened.map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?.file_type();
-    if found.is_file() { Ok(file) } else { Err(odd(found)) }
+    if found.is_file() {
+        Ok(file)
+    } else {
+        Err(odd(found))
+    }
 }
 
 #[cfg(test)]

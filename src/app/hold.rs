@@ -33,7 +33,13 @@ pub(super) async fn hold(
     let mut noted = false;
     loop {
         let now = (world.clock)();
-        let (path, holder) = match sink::open(directory, settings.durability, settings.min_free, &world.boot, now) {
+        let (path, holder) = match sink::open(
+            directory,
+            settings.durability,
+            settings.min_free,
+            &world.boot,
+            now,
+        ) {
             Ok(sink) => return Ok(Some(Arc::from(sink))),
             Err(SinkError::Locked { path, holder }) => (path, holder),
             Err(error) => return Err(error),
@@ -42,7 +48,9 @@ pub(super) async fn hold(
         let pause = match settings.lock {
             WhenHeld::Fail => return Err(SinkError::Locked { path, holder }),
             WhenHeld::Skip => {
-                note(format!("`{shown}` is held by another run{holder}: nothing is done here"));
+                note(format!(
+                    "`{shown}` is held by another run{holder}: nothing is done here"
+                ));
                 return Ok(None);
             }
             WhenHeld::Wait(None) => AGAIN,
@@ -52,7 +60,9 @@ pub(super) async fn hold(
             },
         };
         if !noted {
-            note(format!("waiting for `{shown}`, which is held by another run{holder}"));
+            note(format!(
+                "waiting for `{shown}`, which is held by another run{holder}"
+            ));
             noted = true;
         }
         // Both are cancel-safe.

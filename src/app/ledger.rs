@@ -20,10 +20,21 @@ use crate::sink;
 /// # Errors
 ///
 /// When there is no ledger, it cannot be read, or standard output cannot be written to.
-pub fn list_ledger(site: &str, place: &Place, state: Option<State>, json: bool) -> anyhow::Result<Exit> {
+pub fn list_ledger(
+    site: &str,
+    place: &Place,
+    state: Option<State>,
+    json: bool,
+) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection { like: None, state };
-    each(&*ledger, &selection, |row| if json { Ok(object(row)? + "\n") } else { Ok(line(row)) })?;
+    each(&*ledger, &selection, |row| {
+        if json {
+            Ok(object(row)? + "\n")
+        } else {
+            Ok(line(row))
+        }
+    })?;
     Ok(Exit::Done)
 }
 
@@ -34,9 +45,22 @@ pub fn list_ledger(site: &str, place: &Place, state: Option<State>, json: bool) 
 /// As [`list_ledger`].
 pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
-    let selection = Selection { like: Some(text), state: None };
-    let shown = each(&*ledger, &selection, |row| if json { Ok(object(row)? + "\n") } else { Ok(card(row)) })?;
-    Ok(if shown == 0 { Exit::Incomplete } else { Exit::Done })
+    let selection = Selection {
+        like: Some(text),
+        state: None,
+    };
+    let shown = each(&*ledger, &selection, |row| {
+        if json {
+            Ok(object(row)? + "\n")
+        } else {
+            Ok(card(row))
+        }
+    })?;
+    Ok(if shown == 0 {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    })
 }
 
 /// Prints a collection in figures.
@@ -46,7 +70,11 @@ pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyho
 /// As [`list_ledger`].
 pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exit> {
     let stats = open(site, place)?.stats()?;
-    let text = if json { object(&stats)? + "\n" } else { figures(&stats) };
+    let text = if json {
+        object(&stats)? + "\n"
+    } else {
+        figures(&stats)
+    };
     print(text.as_bytes())
 }
 
@@ -78,8 +106,16 @@ fn each(
     let mut written = Ok(());
     ledger.each(selection, &mut |row| {
         rows += 1;
-        written = shown(&row).and_then(|text| Ok(stdout.write_all(text.as_bytes()).map_err(OutputError::from)?));
-        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        written = shown(&row).and_then(|text| {
+            Ok(stdout
+                .write_all(text.as_bytes())
+                .map_err(OutputError::from)?)
+        });
+        if written.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
     written?;
     stdout.flush().map_err(OutputError::from)?;
@@ -87,9 +123,17 @@ fn each(
 }
 
 fn line(row: &Row) -> String {
-    let bytes = row.content.map_or_else(|| "-".to_owned(), |content| content.bytes.to_string());
+    let bytes = row
+        .content
+        .map_or_else(|| "-".to_owned(), |content| content.bytes.to_string());
     let name = row.name.as_deref().or(row.cause.as_deref()).unwrap_or("-");
-    format!("{}\t{}\t{bytes}\t{}\t{}\n", row.at, row.state.as_str(), escape(name), escape(row.key.address()))
+    format!(
+        "{}\t{}\t{bytes}\t{}\t{}\n",
+        row.at,
+        row.state.as_str(),
+        escape(name),
+        escape(row.key.address())
+    )
 }
 
 fn card(row: &Row) -> String {
@@ -107,8 +151,17 @@ fn card(row: &Row) -> String {
     field("page", row.page.clone());
     field("title", row.title.clone());
     if let Some(content) = row.content {
-        field("bytes", Some(count(usize::try_from(content.bytes).unwrap_or(usize::MAX))));
-        field("format", Some(format!("{}, {} x {}", content.format, content.width, content.height)));
+        field(
+            "bytes",
+            Some(count(usize::try_from(content.bytes).unwrap_or(usize::MAX))),
+        );
+        field(
+            "format",
+            Some(format!(
+                "{}, {} x {}",
+                content.format, content.width, content.height
+            )),
+        );
         field("blake3", Some(content.hash.to_string()));
     }
     field("etag", row.etag.clone());
@@ -126,8 +179,20 @@ fn figures(stats: &Stats) -> String {
         let _ = writeln!(text, "{label:<10}{value}");
     };
     let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
-    field("saved", format!("{} images in {} files, {}", number(stats.saved), number(stats.files), size(stats.bytes)));
-    let formats: Vec<_> = stats.formats.iter().map(|(format, files)| format!("{} {format}", number(*files))).collect();
+    field(
+        "saved",
+        format!(
+            "{} images in {} files, {}",
+            number(stats.saved),
+            number(stats.files),
+            size(stats.bytes)
+        ),
+    );
+    let formats: Vec<_> = stats
+        .formats
+        .iter()
+        .map(|(format, files)| format!("{} {format}", number(*files)))
+        .collect();
     if !formats.is_empty() {
         field("formats", formats.join(", "));
     }

@@ -34,13 +34,17 @@ pub(super) fn on_each<T: Sync, A: Send>(
             let works = move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(answer) = things.get(at).and_then(work) else { break };
+                    let Some(answer) = things.get(at).and_then(work) else {
+                        break;
+                    };
                     if sender.send((at, answer)).is_err() {
                         break;
                     }
                 }
             };
-            thread::Builder::new().spawn_scoped(scope, works).map_err(ThreadError::from)?;
+            thread::Builder::new()
+                .spawn_scoped(scope, works)
+                .map_err(ThreadError::from)?;
         }
         drop(sender);
         let mut waiting = BTreeMap::new();
@@ -71,7 +75,13 @@ mod tests {
             Ok(())
         };
         on_each(&things, THREE, |thing| Some(thing * 2), take).unwrap();
-        assert_eq!(taken, things.iter().map(|thing| (*thing, thing * 2)).collect::<Vec<_>>());
+        assert_eq!(
+            taken,
+            things
+                .iter()
+                .map(|thing| (*thing, thing * 2))
+                .collect::<Vec<_>>()
+        );
     }
 
     #[test]

@@ -33,14 +33,19 @@ use crate::report::escape;
 /// When standard output cannot be written to.
 pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text).and_then(|()| stdout.flush()).map_err(OutputError::from)?;
+    stdout
+        .write_all(text)
+        .and_then(|()| stdout.flush())
+        .map_err(OutputError::from)?;
     Ok(Exit::Done)
 }
 
 /// Does work that blocks without holding up those who wait for signals and servers; its panic is ours.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let working = tokio::task::spawn_blocking(work);
-    working.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+    working
+        .await
+        .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
 /// Tells of an error on stderr, and says what it comes to. That nobody reads our output is not worth a word.

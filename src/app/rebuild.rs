@@ -28,14 +28,31 @@ use crate::verify::{Limits, look};
 /// # Errors
 ///
 /// When there is no such folder, another run holds it, or the ledger cannot be written; the old one then stays.
-pub async fn rebuild_ledger(site: &str, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+pub async fn rebuild_ledger(
+    site: &str,
+    options: Options,
+    world: &World,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     let directory = settings.place.collection(site, false);
     if !directory.is_dir() {
-        bail!("there is no folder `{}`: name it with -d, or its site with --site", directory.display());
+        bail!(
+            "there is no folder `{}`: name it with -d, or its site with --site",
+            directory.display()
+        );
     }
-    let held = hold(&directory, &settings, world, &shutdown, aloud(&settings.telling)).await?;
-    let Some(_held) = held else { return Ok(Exit::Done) };
+    let held = hold(
+        &directory,
+        &settings,
+        world,
+        &shutdown,
+        aloud(&settings.telling),
+    )
+    .await?;
+    let Some(_held) = held else {
+        return Ok(Exit::Done);
+    };
     let workshop = Workshop::open(&directory)?;
     let ledger = ledger::open(&workshop.0, true)?;
     let (looked, telling) = (directory.clone(), settings.telling);
@@ -47,7 +64,9 @@ pub async fn rebuild_ledger(site: &str, options: Options, world: &World, shutdow
             foreign.map_or(Ok(()), |finding| told.tell(&finding))
         })
     });
-    let Some(images) = judged.await? else { return Ok(Exit::Done) };
+    let Some(images) = judged.await? else {
+        return Ok(Exit::Done);
+    };
     let adopted = adopt(&*ledger, images).await?;
     // Closed, it is whole and in one file.
     drop(ledger);
@@ -60,7 +79,9 @@ pub async fn rebuild_ledger(site: &str, options: Options, world: &World, shutdow
 
 fn tell(adopted: usize, old: Option<&Path>) {
     let images = of(adopted, "image", "images");
-    let old = old.map_or_else(String::new, |old| format!("; the old one is `{}`", escape(&old.display().to_string())));
+    let old = old.map_or_else(String::new, |old| {
+        format!("; the old one is `{}`", escape(&old.display().to_string()))
+    });
     // Where nobody listens nothing can be said.
     let _ = writeln!(io::stderr(), "the new ledger knows {images}{old}");
 }
@@ -71,12 +92,22 @@ fn tell(adopted: usize, old: Option<&Path>) {
 /// # Errors
 ///
 /// When the folder cannot be read.
-pub(super) async fn left_behind(directory: &Path, shutdown: &Shutdown) -> anyhow::Result<Vec<(ImageName, Content)>> {
+pub(super) async fn left_behind(
+    directory: &Path,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Vec<(ImageName, Content)>> {
     if !ledger::is_blank(&sink::ours(directory)) {
         return Ok(Vec::new());
     }
     let (directory, shutdown) = (directory.to_owned(), shutdown.clone());
-    let judged = aside(move || judge(&directory, folder::entries(&directory)?, &shutdown, &mut |_, _| Ok(())));
+    let judged = aside(move || {
+        judge(
+            &directory,
+            folder::entries(&directory)?,
+            &shutdown,
+            &mut |_, _| Ok(()),
+        )
+    });
     Ok(judged.await?.unwrap_or_default())
 }
 
@@ -112,7 +143,10 @@ const GROUP: usize = 1_000;
 /// # Errors
 ///
 /// When the ledger cannot be written.
-pub(super) async fn adopt(ledger: &dyn Ledger, images: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
+pub(super) async fn adopt(
+    ledger: &dyn Ledger,
+    images: Vec<(ImageName, Content)>,
+) -> Result<usize, LedgerError> {
     let mut adopted = 0;
     for group in images.chunks(GROUP) {
         adopted += ledger.adopt(group.to_vec()).await?;
@@ -141,7 +175,11 @@ fn judge(
                 images.push(image);
                 None
             }
-            Err(reason) => Some(Finding { kind: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason }),
+            Err(reason) => Some(Finding {
+                kind: Kind::Foreign,
+                name: name.to_string_lossy().into_owned(),
+                reason,
+            }),
         };
         tell(seen, foreign)
     })?;
@@ -159,12 +197,20 @@ fn image(directory: &Path, name: &str, kind: FileType) -> Result<(ImageName, Con
     })?;
     let unreadable = |error: io::Error| format!("it cannot be read: {error}");
     let bytes = file.metadata().map_err(unreadable)?.len();
-    let any_size = Limits { max_pixels: u64::MAX };
-    let content = look(&file, bytes, any_size).map_err(unreadable)?.map_err(|flaw| flaw.to_string())?;
+    let any_size = Limits {
+        max_pixels: u64::MAX,
+    };
+    let content = look(&file, bytes, any_size)
+        .map_err(unreadable)?
+        .map_err(|flaw| flaw.to_string())?;
     let due = content.format.extension();
     match name.rsplit_once('.') {
-        Some((_stem, extension)) if extension == due => Ok((ImageName::from_written(name), content)),
+        Some((_stem, extension)) if extension == due => {
+            Ok((ImageName::from_written(name), content))
+        }
         // Ours always say what they are, so this is somebody else's.
-        _ => Err(format!("its bytes are those of a .{due}, its name is another's")),
+        _ => Err(format!(
+            "its bytes are those of a .{due}, its name is another's"
+        )),
     }
 }

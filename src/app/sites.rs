@@ -17,7 +17,12 @@ pub fn list_sites() -> anyhow::Result<Exit> {
     let mut lines = String::new();
     for (name, text) in site::shipped() {
         let site = Site::from_toml(text)?;
-        writeln!(lines, "{name:<16} {:<32} {}", site.base().as_str(), site.description())?;
+        writeln!(
+            lines,
+            "{name:<16} {:<32} {}",
+            site.base().as_str(),
+            site.description()
+        )?;
     }
     print(lines.as_bytes())
 }
@@ -30,7 +35,9 @@ pub fn list_sites() -> anyhow::Result<Exit> {
 pub fn show_site(name: &str) -> anyhow::Result<Exit> {
     // Asked by its name, so that a name nearly right is told.
     let site = Site::shipped(name)?;
-    let shipped = site::shipped().iter().find(|(shipped, _text)| *shipped == site.id().as_str());
+    let shipped = site::shipped()
+        .iter()
+        .find(|(shipped, _text)| *shipped == site.id().as_str());
     let (_name, text) = shipped.context("a site that ships has a text")?;
     print(text.as_bytes())
 }

@@ -24,10 +24,20 @@ use crate::site::Site;
 /// # Errors
 ///
 /// When a definition is wrong, or standard output cannot be written to.
-pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown: Shutdown) -> anyhow::Result<Exit> {
+pub async fn urls(
+    names: Vec<String>,
+    options: Options,
+    world: &World,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     // The addresses are the news; beside them only trouble is told.
-    let telling = Telling { progress: Progress::None, json: false, quiet: true, ..settings.telling };
+    let telling = Telling {
+        progress: Progress::None,
+        json: false,
+        quiet: true,
+        ..settings.telling
+    };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let visit = Visit::open(site, &settings, false).await?;
@@ -35,9 +45,18 @@ pub async fn urls(names: Vec<String>, options: Options, world: &World, shutdown:
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
         let broken = Arc::new(Mutex::new(None));
-        let feed =
-            Printer { site: Arc::clone(&visit.site), fetcher: Arc::clone(&visit.fetcher), broken: Arc::clone(&broken) };
-        let scan = visit.scan(&settings, world, Arc::from(ledger::in_memory()), events, &shutdown);
+        let feed = Printer {
+            site: Arc::clone(&visit.site),
+            fetcher: Arc::clone(&visit.fetcher),
+            broken: Arc::clone(&broken),
+        };
+        let scan = visit.scan(
+            &settings,
+            world,
+            Arc::from(ledger::in_memory()),
+            events,
+            &shutdown,
+        );
         let listed = engine::scan(Source::Listing(scan), Box::new(feed)).await;
         let tally = dispatch.await;
         listed?;
@@ -60,14 +79,18 @@ struct Printer {
 impl Feed for Printer {
     async fn push(&self, job: Job) -> Result<(), QueueError> {
         let candidates = self.site.candidates(&job.image).unwrap_or_default();
-        let Some(original) = candidates.first() else { return Ok(()) };
+        let Some(original) = candidates.first() else {
+            return Ok(());
+        };
         let address = self.fetcher.asked(&original.address);
         // A reader that stopped reading makes this wait, and signals are served meanwhile.
         let written = tokio::task::spawn_blocking(move || print(&address)).await;
-        written.unwrap_or_else(|lost| Err(io::Error::other(lost))).map_err(|error| {
-            *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            QueueError::Closed
-        })
+        written
+            .unwrap_or_else(|lost| Err(io::Error::other(lost)))
+            .map_err(|error| {
+                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                QueueError::Closed
+            })
     }
 }
 

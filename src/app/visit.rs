@@ -51,7 +51,11 @@ pub(super) struct Named {
 
 /// The sites that were named, every definition read before the first one is asked.
 pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<Named>> {
-    let mut own = settings.site_file.as_deref().map(|path| own(path, settings)).transpose()?;
+    let mut own = settings
+        .site_file
+        .as_deref()
+        .map(|path| own(path, settings))
+        .transpose()?;
     if names.is_empty() {
         return Ok(vec![own.map_or_else(|| shipped(DEFAULT_SITE), Ok)?]);
     }
@@ -69,7 +73,10 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
         });
     }
     if let Some(unused) = own {
-        bail!("--site-file defines the site `{}`, which is not among those named", unused.site.id());
+        bail!(
+            "--site-file defines the site `{}`, which is not among those named",
+            unused.site.id()
+        );
     }
     Ok(sites)
 }
@@ -80,31 +87,51 @@ pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Re
         return Ok(Named::direct());
     }
     let names: Vec<_> = name.into_iter().collect();
-    sites(&names, settings)?.pop().context("there is no site of that name")
+    sites(&names, settings)?
+        .pop()
+        .context("there is no site of that name")
 }
 
 impl Visit {
     /// Opens the door to a site; the built-in one is served first.
-    pub(super) async fn open(named: Named, settings: &Settings, several: bool) -> anyhow::Result<Self> {
+    pub(super) async fn open(
+        named: Named,
+        settings: &Settings,
+        several: bool,
+    ) -> anyhow::Result<Self> {
         let premises = named.premises()?;
         let site = named.site;
         let directory = settings.place.collection(site.id().as_str(), several);
         if site.is_direct() {
             let fetcher = Arc::new(Fetcher::anywhere(&settings.fetch, &premises)?);
-            return Ok(Self { site, fetcher, directory, pages: None, _served: None });
+            return Ok(Self {
+                site,
+                fetcher,
+                directory,
+                pages: None,
+                _served: None,
+            });
         }
         let mut asking = settings.fetch.clone();
         let mut mirror = settings.base_url.clone();
         let mut served = None;
         if mirror.is_none() && site.id().as_str() == DEMO {
-            let demo = demo::serve(Gallery::demo()).await.context("serving the demo site")?;
+            let demo = demo::serve(Gallery::demo())
+                .await
+                .context("serving the demo site")?;
             mirror = Some(demo.address().clone());
             // No proxy reaches the loopback of this machine.
             asking.proxies = false;
             served = Some(demo);
         }
         let fetcher = Arc::new(Fetcher::new(&asking, &premises, mirror)?);
-        Ok(Self { site, fetcher, directory, pages: None, _served: served })
+        Ok(Self {
+            site,
+            fetcher,
+            directory,
+            pages: None,
+            _served: served,
+        })
     }
 
     /// The same visit, to these listing pages if any are named.
@@ -122,7 +149,15 @@ impl Visit {
         shutdown: &Shutdown,
     ) -> Given {
         let (site, fetcher) = (Arc::clone(&self.site), Arc::clone(&self.fetcher));
-        Given { site, fetcher, ledger, lines, clock: world.clock, events, shutdown: shutdown.clone() }
+        Given {
+            site,
+            fetcher,
+            ledger,
+            lines,
+            clock: world.clock,
+            events,
+            shutdown: shutdown.clone(),
+        }
     }
 
     /// What it takes to find the site's images.
@@ -139,7 +174,10 @@ impl Visit {
             site: Arc::clone(&self.site),
             fetcher: Arc::clone(&self.fetcher),
             ledger,
-            pages: Pages { first: first.unwrap_or_else(|| self.site.start()), last },
+            pages: Pages {
+                first: first.unwrap_or_else(|| self.site.start()),
+                last,
+            },
             ahead: engine::pages_ahead(settings.jobs),
             clock: world.clock,
             events,
@@ -158,18 +196,34 @@ pub(super) struct Collection {
 
 impl Collection {
     /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
-    pub(super) fn open(sink: Arc<dyn Sink>, directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
+    pub(super) fn open(
+        sink: Arc<dyn Sink>,
+        directory: &Path,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
         sink.look_for_room()?;
-        let ledger = ledger::open(&sink::ours(directory), settings.durability == Durability::Group)?;
-        Ok(Self { sink, ledger: Arc::from(ledger), hooks: None })
+        let ledger = ledger::open(
+            &sink::ours(directory),
+            settings.durability == Durability::Group,
+        )?;
+        Ok(Self {
+            sink,
+            ledger: Arc::from(ledger),
+            hooks: None,
+        })
     }
 }
 
 impl Named {
     /// Every site there is, the one of images on no other last.
     pub(super) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
-        let mut sites: Vec<_> =
-            settings.site_file.as_deref().map(|path| own(path, settings)).transpose()?.into_iter().collect();
+        let mut sites: Vec<_> = settings
+            .site_file
+            .as_deref()
+            .map(|path| own(path, settings))
+            .transpose()?
+            .into_iter()
+            .collect();
         for (name, _) in site::shipped() {
             sites.push(shipped(name)?);
         }
@@ -179,7 +233,10 @@ impl Named {
 
     /// The site of images on no other.
     fn direct() -> Self {
-        Self { site: Arc::new(Site::direct()), own: false }
+        Self {
+            site: Arc::new(Site::direct()),
+            own: false,
+        }
     }
 
     /// The site's name.
@@ -209,20 +266,42 @@ impl Named {
         let pages = site.base().clone();
         // Only `base` can have a port, which is one of the images too where they lie on its host.
         let at_home = pages.host_str() == Some(site.image_host());
-        let images = if at_home { pages.clone() } else { on(site.image_host())? };
-        let named: Result<Vec<_>, _> = hosts.iter().filter(|_| self.own).map(|host| on(host)).collect();
-        let named = named?.into_iter().chain(self.own.then(|| pages.clone())).collect();
-        Ok(Premises { pages, images, hosts, named })
+        let images = if at_home {
+            pages.clone()
+        } else {
+            on(site.image_host())?
+        };
+        let named: Result<Vec<_>, _> = hosts
+            .iter()
+            .filter(|_| self.own)
+            .map(|host| on(host))
+            .collect();
+        let named = named?
+            .into_iter()
+            .chain(self.own.then(|| pages.clone()))
+            .collect();
+        Ok(Premises {
+            pages,
+            images,
+            hosts,
+            named,
+        })
     }
 }
 
 fn shipped(name: &str) -> anyhow::Result<Named> {
-    Ok(Named { site: Arc::new(Site::shipped(name)?), own: false })
+    Ok(Named {
+        site: Arc::new(Site::shipped(name)?),
+        own: false,
+    })
 }
 
 fn own(path: &Path, settings: &Settings) -> anyhow::Result<Named> {
     let file = path.display().to_string();
     let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
     let told = |error: SiteError| Drawn(error.told(&escape(&file), settings.telling.coloured()));
-    Ok(Named { site: Arc::new(Site::from_toml(&text).map_err(told)?), own: true })
+    Ok(Named {
+        site: Arc::new(Site::from_toml(&text).map_err(told)?),
+        own: true,
+    })
 }

@@ -41,8 +41,12 @@ impl World {
                 no_color: set("NO_COLOR").is_some(),
                 size: terminal_size,
             },
-            config_file: folders.map(|folders| folders.config_dir().join("wallhaul").join("config.toml")),
-            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned(),
+            config_file: folders
+                .map(|folders| folders.config_dir().join("wallhaul").join("config.toml")),
+            boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
             ignored_signals: ignored_signals().unwrap_or(0),
             environment: std::env::vars_os().collect(),
             clock: Timestamp::now,
@@ -51,7 +55,9 @@ impl World {
 
     /// Whether the signal of this number is to be heeded.
     pub fn heeds(&self, signal: i32) -> bool {
-        let bit = u32::try_from(signal - 1).ok().and_then(|place| 1_u64.checked_shl(place));
+        let bit = u32::try_from(signal - 1)
+            .ok()
+            .and_then(|place| 1_u64.checked_shl(place));
         bit.is_some_and(|bit| self.ignored_signals & bit == 0)
     }
 }
@@ -59,11 +65,16 @@ impl World {
 /// Reads the kernel's mask; `None` where there is none to read.
 fn ignored_signals() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
 fn terminal_size() -> Option<Size> {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
-    Some(Size { columns: size.ws_col, rows: size.ws_row })
+    Some(Size {
+        columns: size.ws_col,
+        rows: size.ws_row,
+    })
 }

@@ -72,19 +72,32 @@ pub struct FileError {
 /// When it is no TOML, names an unknown key, or gives a value that the flag of that name would refuse.
 pub fn read(text: &str) -> Result<Options, FileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let table = DeTable::parse(text)
-        .map_err(|error| FileError::at(text, error.span().unwrap_or_default(), error.message().to_owned()))?;
+    let table = DeTable::parse(text).map_err(|error| {
+        FileError::at(
+            text,
+            error.span().unwrap_or_default(),
+            error.message().to_owned(),
+        )
+    })?;
     let flags = flags();
     let mut options = Options::default();
     for (key, value) in table.get_ref() {
         let name = key.get_ref().as_ref();
-        let Some(flag) = flags.get_arguments().find(|flag| flag.get_long() == Some(name)) else {
+        let Some(flag) = flags
+            .get_arguments()
+            .find(|flag| flag.get_long() == Some(name))
+        else {
             return Err(FileError::at(text, key.span(), unknown(name, &flags)));
         };
         let counts = matches!(flag.get_action(), ArgAction::Count);
-        let arguments = if counts { counted(name, value.get_ref()) } else { arguments(name, value.get_ref()) };
-        let arguments =
-            arguments.ok_or_else(|| FileError::at(text, value.span(), format!("`{name}` takes no such value")))?;
+        let arguments = if counts {
+            counted(name, value.get_ref())
+        } else {
+            arguments(name, value.get_ref())
+        };
+        let arguments = arguments.ok_or_else(|| {
+            FileError::at(text, value.span(), format!("`{name}` takes no such value"))
+        })?;
         let said = parse(arguments).map_err(|reason| FileError::at(text, value.span(), reason))?;
         options = Options::over(options, said);
     }
@@ -93,7 +106,8 @@ pub fn read(text: &str) -> Result<Options, FileError> {
 
 /// The options as flags, without their environment: the file stands below it.
 fn flags() -> Command {
-    Options::augment_args(Command::new("wallhaul").no_binary_name(true)).mut_args(|flag| flag.env(None))
+    Options::augment_args(Command::new("wallhaul").no_binary_name(true))
+        .mut_args(|flag| flag.env(None))
 }
 
 /// `name = value` written as the flags it stands for; `None` for what no flag can say.
@@ -123,7 +137,9 @@ fn counted(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
 }
 
 fn parse(arguments: Vec<String>) -> Result<Options, String> {
-    let matches = flags().try_get_matches_from(arguments).and_then(|matches| Options::from_arg_matches(&matches));
+    let matches = flags()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Options::from_arg_matches(&matches));
     matches.map_err(|error| {
         let told = error.to_string();
         let first = told.lines().next().unwrap_or_default();
@@ -137,7 +153,9 @@ fn unknown(name: &str, flags: &Command) -> String {
     let name = name.escape_debug();
     match near.filter(|near| strsim::jaro(near, &name.to_string()) > 0.7) {
         Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
-        None => format!("there is no option `{name}`; every long flag of `wallhaul fetch --help` is one"),
+        None => format!(
+            "there is no option `{name}`; every long flag of `wallhaul fetch --help` is one"
+        ),
     }
 }
 
@@ -146,7 +164,11 @@ impl FileError {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = before.matches('\n').count() + 1;
-        Self { line, column: before[line_start..].chars().count() + 1, message }
+        Self {
+            line,
+            column: before[line_start..].chars().count() + 1,
+            message,
+        }
     }
 }
 
@@ -161,17 +183,34 @@ mod tests {
         let text = "\u{feff}jobs = 16\r\nretry-wait = \"1m30s\"\r\nquiet = true\r\nverbose = 2\r\nheader = [\"A: 1\", \"B: 2\"]\r\nwait = 0.5\r\n";
         let options = read(text).unwrap();
         assert_eq!(options.choice.jobs, Some(16));
-        assert_eq!(options.network.retry_wait.map(|wait| wait.0), Some(Duration::from_secs(90)));
-        assert_eq!((options.telling.quiet, options.telling.verbose), (Some(true), 2));
-        let names: Vec<_> = options.network.header.iter().map(|header| header.name.as_str()).collect();
+        assert_eq!(
+            options.network.retry_wait.map(|wait| wait.0),
+            Some(Duration::from_secs(90))
+        );
+        assert_eq!(
+            (options.telling.quiet, options.telling.verbose),
+            (Some(true), 2)
+        );
+        let names: Vec<_> = options
+            .network
+            .header
+            .iter()
+            .map(|header| header.name.as_str())
+            .collect();
         assert_eq!(names, ["A", "B"]);
-        assert_eq!(options.network.wait.map(|wait| wait.0), Some(Duration::from_millis(500)));
+        assert_eq!(
+            options.network.wait.map(|wait| wait.0),
+            Some(Duration::from_millis(500))
+        );
     }
 
     #[test]
     fn an_unknown_key_names_its_place_and_the_nearest_one() {
         let error = read("jobs = 4\n  retrys = 2\n").unwrap_err();
-        assert_eq!(error.to_string(), "line 2, column 3: there is no option `retrys`; did you mean `retries`?");
+        assert_eq!(
+            error.to_string(),
+            "line 2, column 3: there is no option `retrys`; did you mean `retries`?"
+        );
     }
 
     #[test]
@@ -179,13 +218,21 @@ mod tests {
         let error = read("jobs = 0\n").unwrap_err();
         assert_eq!((error.line, error.column), (1, 8));
         assert!(error.message.contains("--jobs <N>"), "{}", error.message);
-        assert!(read("jobs = { a = 1 }").unwrap_err().message.contains("no such value"));
+        assert!(
+            read("jobs = { a = 1 }")
+                .unwrap_err()
+                .message
+                .contains("no such value")
+        );
         assert_eq!(read("jobs = 1\njobs").unwrap_err().line, 2);
     }
 
     #[test]
     fn what_was_said_first_wins_over_the_file() {
-        let flag = Options::over(read("jobs = 3").unwrap(), read("jobs = 4\nretries = 1").unwrap());
+        let flag = Options::over(
+            read("jobs = 3").unwrap(),
+            read("jobs = 4\nretries = 1").unwrap(),
+        );
         assert_eq!((flag.choice.jobs, flag.network.retries), (Some(3), Some(1)));
     }
 }

@@ -45,7 +45,13 @@ pub struct Options {
 #[command(next_help_heading = "Collection")]
 pub struct Place {
     /// Where the collection lies [default: ./wallpapers/SITE]
-    #[arg(short, long, value_name = "DIR", env = "WALLHAUL_DIRECTORY", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "DIR",
+        env = "WALLHAUL_DIRECTORY",
+        hide_env = true
+    )]
     pub directory: Option<PathBuf>,
 }
 
@@ -63,10 +69,21 @@ pub struct Claim {
 #[command(next_help_heading = "Collection")]
 pub struct Keeping {
     /// Make images durable a group at a time, or leave that to the system [default: group]
-    #[arg(long, value_name = "WHEN", value_enum, env = "WALLHAUL_SYNC", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        env = "WALLHAUL_SYNC",
+        hide_env = true
+    )]
     pub sync: Option<SyncWhen>,
     /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
-    #[arg(long, value_name = "SIZE", env = "WALLHAUL_MIN_FREE_SPACE", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "WALLHAUL_MIN_FREE_SPACE",
+        hide_env = true
+    )]
     pub min_free_space: Option<Size>,
 }
 
@@ -75,7 +92,14 @@ pub struct Keeping {
 #[command(next_help_heading = "What to fetch")]
 pub struct Paging {
     /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
-    #[arg(short, long, value_name = "PAGES", allow_hyphen_values = true, env = "WALLHAUL_PAGES", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "PAGES",
+        allow_hyphen_values = true,
+        env = "WALLHAUL_PAGES",
+        hide_env = true
+    )]
     pub pages: Option<PageRange>,
 }
 
@@ -84,16 +108,33 @@ pub struct Paging {
 #[command(next_help_heading = "What to fetch")]
 pub struct Choice {
     /// Fetch the images whose addresses this file has, one a line; `-` is standard input
-    #[arg(short, long, value_name = "FILE", env = "WALLHAUL_INPUT_FILE", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "WALLHAUL_INPUT_FILE",
+        hide_env = true
+    )]
     pub input_file: Vec<PathBuf>,
     /// Images at a time [default: 8]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), env = "WALLHAUL_JOBS", hide_env = true)]
     pub jobs: Option<u16>,
     /// Stop, successfully, after this many new images
-    #[arg(long, value_name = "N", env = "WALLHAUL_MAX_DOWNLOADS", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "N",
+        env = "WALLHAUL_MAX_DOWNLOADS",
+        hide_env = true
+    )]
     pub max_downloads: Option<u64>,
     /// Begin no new image, successfully, once so many bytes were saved
-    #[arg(short = 'Q', long, value_name = "SIZE", env = "WALLHAUL_QUOTA", hide_env = true)]
+    #[arg(
+        short = 'Q',
+        long,
+        value_name = "SIZE",
+        env = "WALLHAUL_QUOTA",
+        hide_env = true
+    )]
     pub quota: Option<Size>,
     /// Begin no new image, successfully, after this time
     #[arg(long, value_name = "TIME", env = "WALLHAUL_MAX_TIME", hide_env = true)]
@@ -114,10 +155,20 @@ pub struct Choice {
 #[command(next_help_heading = "Hooks")]
 pub struct Hooking {
     /// Run a command for each saved image, or with `end:` before it once behind a run that saved any; no shell
-    #[arg(long, value_name = "[WHEN:]CMD", env = "WALLHAUL_EXEC", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "[WHEN:]CMD",
+        env = "WALLHAUL_EXEC",
+        hide_env = true
+    )]
     pub exec: Vec<Written>,
     /// How long a command may take before it is ended; 0 for as long as it likes [default: 60s]
-    #[arg(long, value_name = "TIME", env = "WALLHAUL_EXEC_TIMEOUT", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_EXEC_TIMEOUT",
+        hide_env = true
+    )]
     pub exec_timeout: Option<Period>,
     /// Let commands have this variable although it looks like a secret
     #[arg(long, value_name = "NAME", env = "WALLHAUL_EXEC_ENV", hide_env = true)]
@@ -132,10 +183,22 @@ pub struct Telling {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
     pub json: Option<bool>,
     /// How progress is shown [default: auto]
-    #[arg(long, value_name = "HOW", value_enum, env = "WALLHAUL_PROGRESS", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        env = "WALLHAUL_PROGRESS",
+        hide_env = true
+    )]
     pub progress: Option<ProgressHow>,
     /// When colors are used [default: auto]
-    #[arg(long, value_name = "WHEN", value_enum, env = "WALLHAUL_COLOR", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        env = "WALLHAUL_COLOR",
+        hide_env = true
+    )]
     pub color: Option<ColorWhen>,
     /// Say nothing but errors
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_QUIET", hide_env = true)]
@@ -156,34 +219,83 @@ pub struct Network {
     #[arg(long, value_name = "FILE", env = "WALLHAUL_SITE_FILE", hide_env = true)]
     pub site_file: Option<PathBuf>,
     /// How often to try again [default: 4]
-    #[arg(short = 'R', long, value_name = "N", env = "WALLHAUL_RETRIES", hide_env = true)]
+    #[arg(
+        short = 'R',
+        long,
+        value_name = "N",
+        env = "WALLHAUL_RETRIES",
+        hide_env = true
+    )]
     pub retries: Option<u32>,
     /// The pause before the first retry; it doubles each time [default: 500ms]
-    #[arg(long, value_name = "TIME", env = "WALLHAUL_RETRY_WAIT", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_RETRY_WAIT",
+        hide_env = true
+    )]
     pub retry_wait: Option<Period>,
     /// How long a connection may take to open [default: 10s]
-    #[arg(long, value_name = "TIME", env = "WALLHAUL_CONNECT_TIMEOUT", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_CONNECT_TIMEOUT",
+        hide_env = true
+    )]
     pub connect_timeout: Option<Period>,
     /// How long a server may send nothing [default: 30s]
-    #[arg(long, value_name = "TIME", env = "WALLHAUL_STALL_TIMEOUT", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_STALL_TIMEOUT",
+        hide_env = true
+    )]
     pub stall_timeout: Option<Period>,
     /// Give up on a transfer slower than this, in bytes a second over the stall time-out [default: 100]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MIN_SPEED", hide_env = true)]
     pub min_speed: Option<Size>,
     /// The least time between two requests to one host [default: 0]
-    #[arg(short, long, value_name = "TIME", env = "WALLHAUL_WAIT", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_WAIT",
+        hide_env = true
+    )]
     pub wait: Option<Period>,
     /// The most bytes a second that are read, all images together [default: no limit]
-    #[arg(short = 'r', long, value_name = "SIZE", env = "WALLHAUL_LIMIT_RATE", hide_env = true)]
+    #[arg(
+        short = 'r',
+        long,
+        value_name = "SIZE",
+        env = "WALLHAUL_LIMIT_RATE",
+        hide_env = true
+    )]
     pub limit_rate: Option<Size>,
     /// Whether robots.txt is obeyed [default: obey]
-    #[arg(long, value_name = "HOW", value_enum, env = "WALLHAUL_ROBOTS", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        env = "WALLHAUL_ROBOTS",
+        hide_env = true
+    )]
     pub robots: Option<RobotsHow>,
     /// Refuse listing pages of more bytes, unpacked [default: 16M]
-    #[arg(long, value_name = "SIZE", env = "WALLHAUL_MAX_PAGE_SIZE", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        env = "WALLHAUL_MAX_PAGE_SIZE",
+        hide_env = true
+    )]
     pub max_page_size: Option<Size>,
     /// Trust the certificates in this PEM file too
-    #[arg(long, value_name = "FILE", env = "WALLHAUL_CA_CERTIFICATE", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "WALLHAUL_CA_CERTIFICATE",
+        hide_env = true
+    )]
     pub ca_certificate: Vec<PathBuf>,
     /// Check no certificates at all
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_INSECURE", hide_env = true)]
@@ -192,7 +304,12 @@ pub struct Network {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_HTTP2", hide_env = true)]
     pub http2: Option<bool>,
     /// What the program calls itself [default: wallhaul/VERSION (+homepage)]
-    #[arg(long, value_name = "TEXT", env = "WALLHAUL_USER_AGENT", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        env = "WALLHAUL_USER_AGENT",
+        hide_env = true
+    )]
     pub user_agent: Option<String>,
     /// A further header for the site's hosts, `Name: value`
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
@@ -247,12 +364,25 @@ pub enum RobotsHow {
 impl Options {
     /// What holds when both were said: `said` wins over `below`, option by option.
     pub fn over(said: Self, below: Self) -> Self {
-        let Self { place, claim, keeping, paging, choice, hooking, telling, network } = said;
+        let Self {
+            place,
+            claim,
+            keeping,
+            paging,
+            choice,
+            hooking,
+            telling,
+            network,
+        } = said;
         Self {
             place: place.over(below.place),
-            claim: Claim { lock: claim.lock.or(below.claim.lock) },
+            claim: Claim {
+                lock: claim.lock.or(below.claim.lock),
+            },
             keeping: keeping.over(below.keeping),
-            paging: Paging { pages: paging.pages.or(below.paging.pages) },
+            paging: Paging {
+                pages: paging.pages.or(below.paging.pages),
+            },
             choice: choice.over(below.choice),
             hooking: hooking.over(below.hooking),
             telling: telling.over(below.telling),
@@ -273,20 +403,37 @@ impl Place {
 
     fn over(self, below: Self) -> Self {
         let Self { directory } = self;
-        Self { directory: directory.or(below.directory) }
+        Self {
+            directory: directory.or(below.directory),
+        }
     }
 }
 
 impl Keeping {
     fn over(self, below: Self) -> Self {
-        let Self { sync, min_free_space } = self;
-        Self { sync: sync.or(below.sync), min_free_space: min_free_space.or(below.min_free_space) }
+        let Self {
+            sync,
+            min_free_space,
+        } = self;
+        Self {
+            sync: sync.or(below.sync),
+            min_free_space: min_free_space.or(below.min_free_space),
+        }
     }
 }
 
 impl Choice {
     fn over(self, below: Self) -> Self {
-        let Self { input_file, jobs, max_downloads, quota, max_time, dry_run, max_size, max_pixels } = self;
+        let Self {
+            input_file,
+            jobs,
+            max_downloads,
+            quota,
+            max_time,
+            dry_run,
+            max_size,
+            max_pixels,
+        } = self;
         Self {
             input_file: said_or(input_file, below.input_file),
             jobs: jobs.or(below.jobs),
@@ -302,7 +449,11 @@ impl Choice {
 
 impl Hooking {
     fn over(self, below: Self) -> Self {
-        let Self { exec, exec_timeout, exec_env } = self;
+        let Self {
+            exec,
+            exec_timeout,
+            exec_env,
+        } = self;
         Self {
             exec: said_or(exec, below.exec),
             exec_timeout: exec_timeout.or(below.exec_timeout),
@@ -313,7 +464,13 @@ impl Hooking {
 
 impl Telling {
     fn over(self, below: Self) -> Self {
-        let Self { json, progress, color, quiet, verbose } = self;
+        let Self {
+            json,
+            progress,
+            color,
+            quiet,
+            verbose,
+        } = self;
         Self {
             json: json.or(below.json),
             progress: progress.or(below.progress),

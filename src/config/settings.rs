@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::options::{
-    Choice, Claim, ColorWhen, Hooking, Keeping, Network, Paging, Place, ProgressHow, RobotsHow, SyncWhen, Telling,
+    Choice, Claim, ColorWhen, Hooking, Keeping, Network, Paging, Place, ProgressHow, RobotsHow,
+    SyncWhen, Telling,
 };
 use super::{Header, Options, PageRange, Period, Size, WhenHeld};
 use crate::fetch::{FetchSettings, Robots};
@@ -59,7 +60,13 @@ pub struct Settings {
 }
 
 /// What the program calls itself where the user says nothing else.
-const USER_AGENT: &str = concat!("wallhaul/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
+const USER_AGENT: &str = concat!(
+    "wallhaul/",
+    env!("CARGO_PKG_VERSION"),
+    " (+",
+    env!("CARGO_PKG_REPOSITORY"),
+    ")"
+);
 
 const JOBS: u16 = 8;
 
@@ -76,10 +83,23 @@ impl Settings {
             telling,
             network,
         } = options;
-        let Choice { input_file, jobs, max_downloads, quota, max_time, dry_run, max_size, max_pixels } = choice;
-        let Keeping { sync, min_free_space } = keeping;
-        let jobs =
-            NonZeroUsize::from(std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN));
+        let Choice {
+            input_file,
+            jobs,
+            max_downloads,
+            quota,
+            max_time,
+            dry_run,
+            max_size,
+            max_pixels,
+        } = choice;
+        let Keeping {
+            sync,
+            min_free_space,
+        } = keeping;
+        let jobs = NonZeroUsize::from(
+            std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN),
+        );
         Self {
             place,
             lock: lock.unwrap_or(WhenHeld::Fail),
@@ -89,13 +109,18 @@ impl Settings {
             },
             min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
-            pages: pages.unwrap_or(PageRange { first: None, last: None }),
+            pages: pages.unwrap_or(PageRange {
+                first: None,
+                last: None,
+            }),
             input_files: input_file,
             max_downloads,
             quota: quota.map(|Size(bytes)| bytes),
             max_time: max_time.map(|Period(limit)| limit),
             dry_run: dry_run.unwrap_or(false),
-            limits: Limits { max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels) },
+            limits: Limits {
+                max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
+            },
             hooks: hooked(hooking),
             telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
@@ -107,14 +132,32 @@ impl Settings {
 }
 
 fn hooked(hooking: Hooking) -> HookSettings {
-    let Hooking { exec, exec_timeout, exec_env } = hooking;
+    let Hooking {
+        exec,
+        exec_timeout,
+        exec_env,
+    } = hooking;
     let limit = exec_timeout.map_or(Duration::from_secs(60), |Period(limit)| limit);
-    let limit = if limit.is_zero() { Duration::MAX } else { limit };
-    HookSettings { commands: exec, limit, shared: exec_env }
+    let limit = if limit.is_zero() {
+        Duration::MAX
+    } else {
+        limit
+    };
+    HookSettings {
+        commands: exec,
+        limit,
+        shared: exec_env,
+    }
 }
 
 fn told(telling: Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {
-    let Telling { json, progress, color, quiet, verbose } = telling;
+    let Telling {
+        json,
+        progress,
+        color,
+        quiet,
+        verbose,
+    } = telling;
     report::Telling {
         progress: match progress.unwrap_or(ProgressHow::Auto) {
             ProgressHow::Auto => Progress::Auto,
@@ -155,7 +198,8 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         header,
         exposed: _,
     } = network;
-    let period = |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
+    let period =
+        |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
     let size = |said: Option<Size>, default: u64| said.map_or(default, |Size(bytes)| bytes);
     FetchSettings {
         user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
@@ -174,7 +218,10 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
             RobotsHow::Ignore => Robots::Ignore,
         },
         connections: connections.get(),
-        headers: header.into_iter().map(|Header { name, value }| (name, value)).collect(),
+        headers: header
+            .into_iter()
+            .map(|Header { name, value }| (name, value))
+            .collect(),
         wait: period(wait, Duration::ZERO),
         limit_rate: limit_rate.and_then(|Size(bytes)| NonZeroU64::new(bytes)),
         proxies: true,

@@ -41,7 +41,9 @@ pub enum TextError {
 /// When it cannot be read, is absurdly long, or is not UTF-8: the encoding is named, or the place.
 pub fn read(path: &Path) -> Result<String, TextError> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    File::open(path)?
+        .take(LONGEST + 1)
+        .read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
         return Err(TextError::TooLong);
     }
@@ -55,7 +57,10 @@ fn decoded(bytes: Vec<u8>) -> Result<String, TextError> {
     String::from_utf8(bytes).map_err(|error| {
         let before = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let last = before.rsplit('\n').next().unwrap_or_default();
-        TextError::NotText { line: before.matches('\n').count() + 1, column: last.chars().count() + 1 }
+        TextError::NotText {
+            line: before.matches('\n').count() + 1,
+            column: last.chars().count() + 1,
+        }
     })
 }
 
@@ -75,27 +80,48 @@ mod tests {
     #[test]
     fn an_encoding_that_is_not_taken_is_named_or_its_place_is() {
         let utf16 = |endian: fn(u16) -> [u8; 2], mark: &str| {
-            format!("{mark}jobs = 4\n").encode_utf16().flat_map(endian).collect::<Vec<u8>>()
+            format!("{mark}jobs = 4\n")
+                .encode_utf16()
+                .flat_map(endian)
+                .collect::<Vec<u8>>()
         };
         let cases = [
-            (utf16(u16::to_le_bytes, "\u{feff}"), "it is UTF-16: save it as UTF-8"),
+            (
+                utf16(u16::to_le_bytes, "\u{feff}"),
+                "it is UTF-16: save it as UTF-8",
+            ),
             (utf16(u16::to_be_bytes, "\u{feff}"), "it is UTF-16"),
             (utf16(u16::to_le_bytes, ""), "it is UTF-16"),
             (utf16(u16::to_be_bytes, ""), "it is UTF-16"),
             (b"\xff\xfe\0\0j\0\0\0".to_vec(), "it is UTF-32"),
-            ("jobs = 4\n# \u{e9}\u{e9}\n# ".bytes().chain(*b"caf\xe9").collect(), "line 3, column 6: "),
+            (
+                "jobs = 4\n# \u{e9}\u{e9}\n# "
+                    .bytes()
+                    .chain(*b"caf\xe9")
+                    .collect(),
+                "line 3, column 6: ",
+            ),
         ];
         for (bytes, words) in cases {
             let told = decoded(bytes).unwrap_err().to_string();
             assert!(told.starts_with(words), "{told}");
         }
-        assert_eq!(decoded(b"\xef\xbb\xbfjobs = 4\r\n".to_vec()).unwrap(), "\u{feff}jobs = 4\r\n");
+        assert_eq!(
+            decoded(b"\xef\xbb\xbfjobs = 4\r\n".to_vec()).unwrap(),
+            "\u{feff}jobs = 4\r\n"
+        );
         assert_eq!(decoded(Vec::new()).unwrap(), "");
     }
 
     #[test]
     fn a_file_without_end_is_not_read_to_it() {
-        assert!(matches!(read(Path::new("/dev/zero")), Err(TextError::TooLong)));
-        assert!(matches!(read(Path::new("/nonexistent")), Err(TextError::Io(_))));
+        assert!(matches!(
+            read(Path::new("/dev/zero")),
+            Err(TextError::TooLong)
+        ));
+        assert!(matches!(
+            read(Path::new("/nonexistent")),
+            Err(TextError::Io(_))
+        ));
     }
 }

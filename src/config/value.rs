@@ -16,7 +16,9 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected a length of time like `30s`, `1m30s`, `500ms` or `30` (seconds)".to_owned();
+        let wrong = || {
+            "expected a length of time like `30s`, `1m30s`, `500ms` or `30` (seconds)".to_owned()
+        };
         let period = if let Ok(seconds) = text.parse::<f64>() {
             Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?
         } else {
@@ -39,9 +41,14 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "expected a number of bytes like `500`, `64k`, `100M` or `1Gi`".to_owned();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
-        let unit = unit.trim().trim_end_matches(['B', 'b']).to_ascii_lowercase();
+        let unit = unit
+            .trim()
+            .trim_end_matches(['B', 'b'])
+            .to_ascii_lowercase();
         let factor: u64 = match unit.as_str() {
             "" => 1,
             "k" => 1_000,
@@ -100,15 +107,26 @@ impl FromStr for PageRange {
         let wrong = || "expected pages like `3`, `3-7`, `3-` or `-7`, counted from 1".to_owned();
         let bound = |text: &str| match text {
             "" => Ok(None),
-            text => text.parse().map(|number: NonZeroU32| Some(number.get())).map_err(|_| wrong()),
+            text => text
+                .parse()
+                .map(|number: NonZeroU32| Some(number.get()))
+                .map_err(|_| wrong()),
         };
         let range = match text.split_once('-') {
-            Some((first, last)) => Self { first: bound(first)?, last: bound(last)? },
-            None => Self { first: bound(text)?, last: bound(text)? },
+            Some((first, last)) => Self {
+                first: bound(first)?,
+                last: bound(last)?,
+            },
+            None => Self {
+                first: bound(text)?,
+                last: bound(text)?,
+            },
         };
         match (range.first, range.last) {
             (None, None) => Err(wrong()),
-            (Some(first), Some(last)) if first > last => Err(format!("page {first} comes after page {last}")),
+            (Some(first), Some(last)) if first > last => {
+                Err(format!("page {first} comes after page {last}"))
+            }
             _ => Ok(range),
         }
     }
@@ -116,7 +134,8 @@ impl FromStr for PageRange {
 
 impl fmt::Display for PageRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bound = |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
+        let bound =
+            |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
         write!(f, "{}-{}", bound(self.first), bound(self.last))
     }
 }
@@ -134,8 +153,13 @@ impl FromStr for Header {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = text.split_once(':').ok_or("expected a header like `Name: value`")?;
-        Ok(Self { name: name.trim().to_owned(), value: value.trim().to_owned() })
+        let (name, value) = text
+            .split_once(':')
+            .ok_or("expected a header like `Name: value`")?;
+        Ok(Self {
+            name: name.trim().to_owned(),
+            value: value.trim().to_owned(),
+        })
     }
 }
 
@@ -150,7 +174,17 @@ mod tests {
         assert_eq!(period("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(period("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(period("1m30s"), Ok(Duration::from_secs(90)));
-        for bad in ["", "soon", "-1", "-5s", "1e300", "NaN", "inf", "400d", "99999999999"] {
+        for bad in [
+            "",
+            "soon",
+            "-1",
+            "-5s",
+            "1e300",
+            "NaN",
+            "inf",
+            "400d",
+            "99999999999",
+        ] {
             assert!(period(bad).is_err(), "{bad:?}");
         }
     }
@@ -173,7 +207,10 @@ mod tests {
         assert_eq!(when("fail"), Ok(WhenHeld::Fail));
         assert_eq!(when("skip"), Ok(WhenHeld::Skip));
         assert_eq!(when("wait"), Ok(WhenHeld::Wait(None)));
-        assert_eq!(when("wait=1m30s"), Ok(WhenHeld::Wait(Some(Period(Duration::from_secs(90))))));
+        assert_eq!(
+            when("wait=1m30s"),
+            Ok(WhenHeld::Wait(Some(Period(Duration::from_secs(90)))))
+        );
         for bad in ["", "Wait", "wait=", "wait=soon", "wait 5s", "skip=1"] {
             assert!(when(bad).is_err(), "{bad:?}");
         }
@@ -181,12 +218,25 @@ mod tests {
 
     #[test]
     fn page_ranges_read_as_people_write_them() {
-        let range = |text: &str| text.parse::<PageRange>().map(|range| (range.first, range.last));
+        let range = |text: &str| {
+            text.parse::<PageRange>()
+                .map(|range| (range.first, range.last))
+        };
         assert_eq!(range("50"), Ok((Some(50), Some(50))));
         assert_eq!(range("3-7"), Ok((Some(3), Some(7))));
         assert_eq!(range("3-"), Ok((Some(3), None)));
         assert_eq!(range("-7"), Ok((None, Some(7))));
-        for bad in ["", "-", "0", "0-3", "7-3", "a", "1-b", "1-2-3", "99999999999"] {
+        for bad in [
+            "",
+            "-",
+            "0",
+            "0-3",
+            "7-3",
+            "a",
+            "1-b",
+            "1-2-3",
+            "99999999999",
+        ] {
             assert!(range(bad).is_err(), "{bad:?}");
         }
     }

@@ -6,8 +6,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{
-    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, LOCATION, RANGE,
 };
 use hyper::{Method, Response, StatusCode};
 
@@ -17,12 +17,20 @@ pub(super) type Answer = Response<Full<Bytes>>;
 
 /// A page of the gallery.
 pub(super) fn page(status: StatusCode, html: String) -> Answer {
-    written(status, &[(CONTENT_TYPE, "text/html; charset=utf-8")], html.into())
+    written(
+        status,
+        &[(CONTENT_TYPE, "text/html; charset=utf-8")],
+        html.into(),
+    )
 }
 
 /// A few words.
 pub(super) fn text(status: StatusCode, words: &'static str) -> Answer {
-    written(status, &[(CONTENT_TYPE, "text/plain; charset=utf-8")], words.into())
+    written(
+        status,
+        &[(CONTENT_TYPE, "text/plain; charset=utf-8")],
+        words.into(),
+    )
 }
 
 /// Sends the visitor on to another path.
@@ -32,8 +40,15 @@ pub(super) fn redirect(status: StatusCode, path: &str) -> Answer {
 
 /// Refuses everything but looking.
 pub(super) fn refusal() -> Answer {
-    let headers = [(ALLOW, "GET, HEAD"), (CONTENT_TYPE, "text/plain; charset=utf-8")];
-    written(StatusCode::METHOD_NOT_ALLOWED, &headers, "only GET and HEAD are answered here\n".into())
+    let headers = [
+        (ALLOW, "GET, HEAD"),
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+    ];
+    written(
+        StatusCode::METHOD_NOT_ALLOWED,
+        &headers,
+        "only GET and HEAD are answered here\n".into(),
+    )
 }
 
 /// One file as a visitor asks for it, with what tells its versions apart.
@@ -47,12 +62,38 @@ pub(super) struct File<'a> {
 
 impl<'a> File<'a> {
     /// The file at `path` that shows `picture`, asked for by `method` with the headers `asked`.
-    pub(super) fn new(picture: &Picture, path: &'a str, method: &'a Method, asked: &'a HeaderMap) -> Self {
-        let Picture { path: _, title: _, detail: _, coding, width, height, scene, seed } = picture;
+    pub(super) fn new(
+        picture: &Picture,
+        path: &'a str,
+        method: &'a Method,
+        asked: &'a HeaderMap,
+    ) -> Self {
+        let Picture {
+            path: _,
+            title: _,
+            detail: _,
+            coding,
+            width,
+            height,
+            scene,
+            seed,
+        } = picture;
         // The bytes follow from these and from how this version of the program draws.
-        let etag = format!("\"{scene:?}-{seed:x}-{width}x{height}-{coding:?}-{}\"", env!("CARGO_PKG_VERSION"));
-        let modified = picture.day().strftime("%a, %d %b %Y 12:00:00 GMT").to_string();
-        Self { path, etag, modified, asked, method }
+        let etag = format!(
+            "\"{scene:?}-{seed:x}-{width}x{height}-{coding:?}-{}\"",
+            env!("CARGO_PKG_VERSION")
+        );
+        let modified = picture
+            .day()
+            .strftime("%a, %d %b %Y 12:00:00 GMT")
+            .to_string();
+        Self {
+            path,
+            etag,
+            modified,
+            asked,
+            method,
+        }
     }
 
     /// The answer to a visitor who has the file already; `None` where it must be sent.
@@ -71,7 +112,10 @@ impl<'a> File<'a> {
     /// The answer with the file's bytes, or with the part asked for.
     pub(super) fn sent(&self, bytes: io::Result<Vec<u8>>) -> Answer {
         let Ok(bytes) = bytes.map(Bytes::from) else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "the picture could not be drawn\n");
+            return text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the picture could not be drawn\n",
+            );
         };
         let length = bytes.len();
         let (status, range, body) = match self.part(length) {
@@ -80,7 +124,11 @@ impl<'a> File<'a> {
                 let range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
                 (StatusCode::PARTIAL_CONTENT, Some(range), bytes.slice(part))
             }
-            Part::Beyond => (StatusCode::RANGE_NOT_SATISFIABLE, Some(format!("bytes */{length}")), Bytes::new()),
+            Part::Beyond => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                Some(format!("bytes */{length}")),
+                Bytes::new(),
+            ),
         };
         let size = body.len().to_string();
         let mut headers = vec![
@@ -99,7 +147,8 @@ impl<'a> File<'a> {
     /// Which part of `length` bytes is asked for.
     fn part(&self, length: usize) -> Part {
         let condition = self.asked(&IF_RANGE);
-        let holds = condition.is_none_or(|condition| condition == self.etag || condition == self.modified);
+        let holds =
+            condition.is_none_or(|condition| condition == self.etag || condition == self.modified);
         match self.asked(&RANGE) {
             Some(range) if holds && *self.method == Method::GET => part(range, length),
             _ => Part::All,
@@ -121,11 +170,18 @@ enum Part {
 
 /// Reads `bytes=A-B`, `bytes=A-` or `bytes=-N`; anything else, several parts among it, means the whole file.
 fn part(range: &str, length: usize) -> Part {
-    let Some((first, last)) = range.strip_prefix("bytes=").and_then(|part| part.split_once('-')) else {
+    let Some((first, last)) = range
+        .strip_prefix("bytes=")
+        .and_then(|part| part.split_once('-'))
+    else {
         return Part::All;
     };
-    let number =
-        |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().unwrap_or(usize::MAX));
+    let number = |digits: &str| {
+        digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| digits.parse().unwrap_or(usize::MAX))
+    };
     let part = match (first, last) {
         ("", "") => return Part::All,
         ("", last) => number(last).map(|count| length.saturating_sub(count)..length),

@@ -63,7 +63,8 @@ impl Picture {
     ///
     /// When a side is not 1 to 16,384 pixels long.
     pub fn original(&self) -> io::Result<Vec<u8>> {
-        self.scene.draw(self.seed, (self.width, self.height), self.coding)
+        self.scene
+            .draw(self.seed, (self.width, self.height), self.coding)
     }
 
     /// The bytes of the same picture as a PNG of another size.
@@ -99,7 +100,10 @@ impl Gallery {
 
     /// The pictures of page `number`, from 1; none past the last page.
     pub fn page(&self, number: usize) -> &[Picture] {
-        number.checked_sub(1).and_then(|at| self.pictures.chunks(Self::A_PAGE).nth(at)).unwrap_or_default()
+        number
+            .checked_sub(1)
+            .and_then(|at| self.pictures.chunks(Self::A_PAGE).nth(at))
+            .unwrap_or_default()
     }
 }
 
@@ -117,14 +121,25 @@ fn day_in(path: &str) -> Option<Date> {
 
 /// The path of the detail page: the day, the month by name, and a slug.
 fn detail(path: &str, base: &str) -> String {
-    let slug: String = base.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    let day = day_in(path).map_or_else(String::new, |day| day.strftime("%Y/%b/%d/").to_string().to_lowercase());
-    format!("/browse/desktops/{day}{}/", if slug.is_empty() { "untitled" } else { &slug })
+    let slug: String = base
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let day = day_in(path).map_or_else(String::new, |day| {
+        day.strftime("%Y/%b/%d/").to_string().to_lowercase()
+    });
+    format!(
+        "/browse/desktops/{day}{}/",
+        if slug.is_empty() { "untitled" } else { &slug }
+    )
 }
 
 /// A number that stands for `path` (FNV-1a).
 fn seed_of(path: &str) -> u64 {
-    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    path.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -142,19 +157,36 @@ mod tests {
 
     #[test]
     fn a_path_without_day_or_name_is_a_picture_too() {
-        for path in ["/.png", "/Liquid-45", "", "/a/b/c/d.gif", "/2018/13/45/x.png"] {
+        for path in [
+            "/.png",
+            "/Liquid-45",
+            "",
+            "/a/b/c/d.gif",
+            "/2018/13/45/x.png",
+        ] {
             let picture = Picture::at(path);
-            assert!(picture.detail.starts_with("/browse/desktops/") && picture.detail.ends_with('/'), "{path:?}");
+            assert!(
+                picture.detail.starts_with("/browse/desktops/") && picture.detail.ends_with('/'),
+                "{path:?}"
+            );
             assert_eq!(picture.day(), Date::constant(2009, 9, 1), "{path:?}");
         }
     }
 
     #[test]
     fn the_last_page_is_what_is_left_over() {
-        let gallery = Gallery::new((0..30).map(|at| Picture::at(&format!("/{at}.png"))).collect());
+        let gallery = Gallery::new(
+            (0..30)
+                .map(|at| Picture::at(&format!("/{at}.png")))
+                .collect(),
+        );
         assert_eq!(gallery.page(1).len(), Gallery::A_PAGE);
         assert_eq!(gallery.page(2).len(), 2);
-        assert!(gallery.page(0).is_empty() && gallery.page(3).is_empty() && gallery.page(usize::MAX).is_empty());
+        assert!(
+            gallery.page(0).is_empty()
+                && gallery.page(3).is_empty()
+                && gallery.page(usize::MAX).is_empty()
+        );
     }
 
     #[test]
@@ -164,8 +196,12 @@ mod tests {
             (Coding::Jpeg, image::ImageFormat::Jpeg),
             (Coding::Gif, image::ImageFormat::Gif),
         ] {
-            let picture =
-                Picture { coding, width: 64, height: 40, ..Picture::at("/uploads/desktops/2018/03/29/a.png") };
+            let picture = Picture {
+                coding,
+                width: 64,
+                height: 40,
+                ..Picture::at("/uploads/desktops/2018/03/29/a.png")
+            };
             let bytes = picture.original().unwrap();
             assert_eq!(bytes, picture.original().unwrap());
             assert_eq!(image::guess_format(&bytes).unwrap(), format);
@@ -178,7 +214,12 @@ mod tests {
     fn a_picture_without_a_side_is_an_error_and_no_panic() {
         for (width, height) in [(0, 40), (64, 0), (16_385, 1)] {
             for coding in [Coding::Png, Coding::Jpeg, Coding::Gif] {
-                let picture = Picture { coding, width, height, ..Picture::at("/a.png") };
+                let picture = Picture {
+                    coding,
+                    width,
+                    height,
+                    ..Picture::at("/a.png")
+                };
                 assert!(picture.original().is_err(), "{coding:?} {width}x{height}");
             }
         }

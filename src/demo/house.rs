@@ -89,11 +89,25 @@ impl House {
     pub(super) fn new(gallery: Gallery, address: SocketAddr) -> Self {
         let plan = |path: fn(&Picture) -> &str| {
             let pictures = gallery.pictures().iter().enumerate();
-            pictures.map(|(number, picture)| (path(picture).to_owned(), number)).collect()
+            pictures
+                .map(|(number, picture)| (path(picture).to_owned(), number))
+                .collect()
         };
-        let (originals, details) = (plan(|picture| &picture.path), plan(|picture| &picture.detail));
-        let easels = Arc::new(Semaphore::new(available_parallelism().map_or(1, usize::from)));
-        Self { gallery, address, originals, details, easels, asked: Mutex::default() }
+        let (originals, details) = (
+            plan(|picture| &picture.path),
+            plan(|picture| &picture.detail),
+        );
+        let easels = Arc::new(Semaphore::new(
+            available_parallelism().map_or(1, usize::from),
+        ));
+        Self {
+            gallery,
+            address,
+            originals,
+            details,
+            easels,
+            asked: Mutex::default(),
+        }
     }
 
     /// Every request so far.
@@ -118,7 +132,8 @@ impl House {
     }
 
     fn find_page(&self, path: &str, query: Option<&str>) -> Place {
-        let is_page = |path: &str| listing_number(path).is_some() || self.details.contains_key(path);
+        let is_page =
+            |path: &str| listing_number(path).is_some() || self.details.contains_key(path);
         let slashed = format!("{path}/");
         match (path, listing_number(path)) {
             (_, Some(number)) => Place::Listing(number),
@@ -131,9 +146,13 @@ impl House {
     }
 
     fn find_download(&self, query: &str) -> Place {
-        let number = query.strip_prefix("desktop=").and_then(|number| number.parse().ok());
+        let number = query
+            .strip_prefix("desktop=")
+            .and_then(|number| number.parse().ok());
         let picture = number.and_then(|number: usize| self.gallery.pictures().get(number));
-        picture.map_or(Place::Nowhere, |picture| Place::Moved(StatusCode::FOUND, picture.path.clone()))
+        picture.map_or(Place::Nowhere, |picture| {
+            Place::Moved(StatusCode::FOUND, picture.path.clone())
+        })
     }
 
     /// Answers one request.
@@ -144,17 +163,24 @@ impl House {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return answer::refusal();
         }
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok());
         let host = host.map_or_else(|| self.address.to_string(), str::to_owned);
         let nowhere = || answer::page(StatusCode::NOT_FOUND, page::nowhere());
         match place {
             Place::Robots => answer::text(StatusCode::OK, "User-agent: *\nDisallow:\n"),
             Place::Listing(number) => page::listing(&self.gallery, number, &host)
                 .map_or_else(nowhere, |html| answer::page(StatusCode::OK, html)),
-            Place::Detail(number) => {
-                answer::page(StatusCode::OK, page::detail(&self.gallery.pictures()[number], number, &host))
+            Place::Detail(number) => answer::page(
+                StatusCode::OK,
+                page::detail(&self.gallery.pictures()[number], number, &host),
+            ),
+            Place::Thumb(number, size) => {
+                self.hand_out(number, request, move |picture| picture.thumb(size))
+                    .await
             }
-            Place::Thumb(number, size) => self.hand_out(number, request, move |picture| picture.thumb(size)).await,
             Place::Original(number) => self.hand_out(number, request, Picture::original).await,
             Place::Moved(status, path) => answer::redirect(status, &path),
             Place::Nowhere => nowhere(),
@@ -169,7 +195,12 @@ impl House {
         draw: impl FnOnce(&Picture) -> io::Result<Vec<u8>> + Send + 'static,
     ) -> Answer {
         let picture = self.gallery.pictures()[number].clone();
-        let file = File::new(&picture, request.uri().path(), request.method(), request.headers());
+        let file = File::new(
+            &picture,
+            request.uri().path(),
+            request.method(),
+            request.headers(),
+        );
         if let Some(answer) = file.unchanged() {
             return answer;
         }
@@ -179,11 +210,18 @@ impl House {
             drop(easel);
             drawn
         });
-        file.sent(drawing.await.unwrap_or_else(|error| Err(io::Error::other(error))))
+        file.sent(
+            drawing
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error))),
+        )
     }
 
     fn write_down(&self, request: &Request<Incoming>, what: What) {
-        let range = request.headers().get(RANGE).and_then(|range| range.to_str().ok());
+        let range = request
+            .headers()
+            .get(RANGE)
+            .and_then(|range| range.to_str().ok());
         let asked = Asked {
             what,
             method: request.method().clone(),
@@ -211,17 +249,34 @@ mod tests {
     #[test]
     fn every_thumb_of_the_real_site_leads_to_its_original() {
         let host = "http://static.simpledesktops.com";
-        let rows = include_str!("../../tests/fixtures/simpledesktops/catalog.tsv").lines().skip(1);
+        let rows = include_str!("../../tests/fixtures/simpledesktops/catalog.tsv")
+            .lines()
+            .skip(1);
         let pairs: Vec<(&str, &str)> = rows
-            .map(|row| row.split('\t').map(|field| field.strip_prefix(host).unwrap_or(field)))
+            .map(|row| {
+                row.split('\t')
+                    .map(|field| field.strip_prefix(host).unwrap_or(field))
+            })
             .map(|mut fields| (fields.next().unwrap(), fields.next().unwrap()))
             .collect();
-        let pictures = pairs.iter().map(|(_, original)| Picture::at(original)).collect();
-        let house = House::new(Gallery::new(pictures), SocketAddr::from(([127, 0, 0, 1], 80)));
+        let pictures = pairs
+            .iter()
+            .map(|(_, original)| Picture::at(original))
+            .collect();
+        let house = House::new(
+            Gallery::new(pictures),
+            SocketAddr::from(([127, 0, 0, 1], 80)),
+        );
         assert_eq!(pairs.len(), 1436);
         for (number, (thumb, original)) in pairs.iter().enumerate() {
-            assert!(matches!(house.find(thumb, None), Place::Thumb(found, page::SMALL) if found == number), "{thumb}");
-            assert!(matches!(house.find(original, None), Place::Original(found) if found == number), "{original}");
+            assert!(
+                matches!(house.find(thumb, None), Place::Thumb(found, page::SMALL) if found == number),
+                "{thumb}"
+            );
+            assert!(
+                matches!(house.find(original, None), Place::Original(found) if found == number),
+                "{original}"
+            );
             assert_eq!(page::thumb(page::SMALL, original), *thumb);
         }
     }

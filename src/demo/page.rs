@@ -48,7 +48,10 @@ pub(super) fn listing(gallery: &Gallery, number: usize, host: &str) -> Option<St
     for (page, class) in [(number - 1, "newer"), (number + 1, "more")] {
         if !gallery.page(page).is_empty() {
             // Writing to a String cannot fail.
-            let _ = writeln!(items, "\t\t\t<a class=\"{class}\" href=\"/browse/{page}/\">{class}</a>");
+            let _ = writeln!(
+                items,
+                "\t\t\t<a class=\"{class}\" href=\"/browse/{page}/\">{class}</a>"
+            );
         }
     }
     Some(html(&format!("Wallpapers, page {number}"), SCRIPT, &items))
@@ -94,13 +97,21 @@ pub(super) fn detail(picture: &Picture, number: usize, host: &str) -> String {
 
 /// What is said of an address that leads nowhere; it shows no picture.
 pub(super) fn nowhere() -> String {
-    html("Nothing here", "", "<h1>404</h1>\n\t\t\t<p>No picture hangs here. <a href=\"/browse/\">All of them</a></p>\n")
+    html(
+        "Nothing here",
+        "",
+        "<h1>404</h1>\n\t\t\t<p>No picture hangs here. <a href=\"/browse/\">All of them</a></p>\n",
+    )
 }
 
 fn creator(picture: &Picture) -> String {
     let which = usize::from(picture.seed.to_le_bytes()[0]) % CREATORS.len();
     let (name, page) = CREATORS[which];
-    format!("<span class=\"creator\">By: <a href=\"{}\">{}</a></span>", escape(page), escape(name))
+    format!(
+        "<span class=\"creator\">By: <a href=\"{}\">{}</a></span>",
+        escape(page),
+        escape(name)
+    )
 }
 
 fn html(title: &str, script: &str, body: &str) -> String {
@@ -132,15 +143,24 @@ mod tests {
     use super::*;
 
     fn two() -> Gallery {
-        let hostile = Picture { title: "\"><script>".to_owned(), ..Picture::at("/uploads/desktops/2018/03/29/a.jpg") };
-        Gallery::new(vec![hostile, Picture::at("/uploads/desktops/2010/08/31/.png")])
+        let hostile = Picture {
+            title: "\"><script>".to_owned(),
+            ..Picture::at("/uploads/desktops/2018/03/29/a.jpg")
+        };
+        Gallery::new(vec![
+            hostile,
+            Picture::at("/uploads/desktops/2010/08/31/.png"),
+        ])
     }
 
     #[test]
     fn a_thumb_is_absolute_and_ends_in_png_whatever_the_original_is() {
         let page = listing(&two(), 1, "127.0.0.1:8080").unwrap();
-        let thumbs: Vec<&str> =
-            page.split("<img src=\"http").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let thumbs: Vec<&str> = page
+            .split("<img src=\"http")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .collect();
         assert_eq!(
             thumbs,
             [
@@ -166,8 +186,20 @@ mod tests {
 
     #[test]
     fn only_a_page_with_a_successor_links_to_it() {
-        let gallery = Gallery::new((0..29).map(|at| Picture::at(&format!("/{at}.png"))).collect());
-        assert!(listing(&gallery, 1, "x").unwrap().contains("href=\"/browse/2/\""));
-        assert!(!listing(&gallery, 2, "x").unwrap().contains("href=\"/browse/3/\""));
+        let gallery = Gallery::new(
+            (0..29)
+                .map(|at| Picture::at(&format!("/{at}.png")))
+                .collect(),
+        );
+        assert!(
+            listing(&gallery, 1, "x")
+                .unwrap()
+                .contains("href=\"/browse/2/\"")
+        );
+        assert!(
+            !listing(&gallery, 2, "x")
+                .unwrap()
+                .contains("href=\"/browse/3/\"")
+        );
     }
 }

@@ -55,7 +55,11 @@ impl Served {
 
     /// How often something of this kind was asked for.
     pub fn times(&self, what: What) -> usize {
-        self.house.asked().iter().filter(|asked| asked.what == what).count()
+        self.house
+            .asked()
+            .iter()
+            .filter(|asked| asked.what == what)
+            .count()
     }
 }
 
@@ -89,7 +93,9 @@ async fn attend(stream: TcpStream, house: Arc<House>) {
         let house = Arc::clone(&house);
         async move { Ok::<_, Infallible>(house.answer(&request).await) }
     });
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 #[cfg(test)]
@@ -107,7 +113,15 @@ mod tests {
     fn small() -> Gallery {
         let others = (1..30).map(|at| format!("/uploads/desktops/2017/01/{at:02}/picture.png"));
         let paths = std::iter::once(MOUNTAINS.to_owned()).chain(others);
-        Gallery::new(paths.map(|path| Picture { width: 64, height: 40, ..Picture::at(&path) }).collect())
+        Gallery::new(
+            paths
+                .map(|path| Picture {
+                    width: 64,
+                    height: 40,
+                    ..Picture::at(&path)
+                })
+                .collect(),
+        )
     }
 
     struct Reply {
@@ -122,13 +136,17 @@ mod tests {
 
         fn header(&self, name: &str) -> Option<&str> {
             let lines = self.head.lines().filter_map(|line| line.split_once(": "));
-            lines.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            lines
+                .into_iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| value)
         }
     }
 
     async fn ask(served: &Served, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
         let mut stream = TcpStream::connect(served.house.address).await.unwrap();
-        let mut request = format!("{method} {path} HTTP/1.1\r\nHost: gallery.invalid\r\nConnection: close\r\n");
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: gallery.invalid\r\nConnection: close\r\n");
         for (name, value) in headers {
             write!(request, "{name}: {value}\r\n").unwrap();
         }
@@ -136,8 +154,14 @@ mod tests {
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut reply = Vec::new();
         stream.read_to_end(&mut reply).await.unwrap();
-        let end = reply.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
-        Reply { head: String::from_utf8(reply[..end].to_vec()).unwrap(), body: reply[end + 4..].to_vec() }
+        let end = reply
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .unwrap();
+        Reply {
+            head: String::from_utf8(reply[..end].to_vec()).unwrap(),
+            body: reply[end + 4..].to_vec(),
+        }
     }
 
     async fn get(served: &Served, path: &str) -> Reply {
@@ -147,13 +171,23 @@ mod tests {
     #[tokio::test]
     async fn the_listing_is_walked_page_by_page_up_to_a_404_without_a_picture() {
         let served = serve(small()).await.unwrap();
-        let (first, second, third) =
-            (get(&served, "/browse/").await, get(&served, "/browse/2/").await, get(&served, "/browse/3/").await);
-        let images = |reply: &Reply| String::from_utf8_lossy(&reply.body).matches("/uploads/desktops/").count();
+        let (first, second, third) = (
+            get(&served, "/browse/").await,
+            get(&served, "/browse/2/").await,
+            get(&served, "/browse/3/").await,
+        );
+        let images = |reply: &Reply| {
+            String::from_utf8_lossy(&reply.body)
+                .matches("/uploads/desktops/")
+                .count()
+        };
         assert_eq!((first.status(), images(&first)), ("200", 28));
         assert_eq!((second.status(), images(&second)), ("200", 2));
         assert_eq!((third.status(), images(&third)), ("404", 0));
-        assert_eq!(third.header("content-type"), Some("text/html; charset=utf-8"));
+        assert_eq!(
+            third.header("content-type"),
+            Some("text/html; charset=utf-8")
+        );
         assert!(!String::from_utf8_lossy(&third.body).contains("<img"));
         assert!(String::from_utf8_lossy(&first.body).contains("http://gallery.invalid/uploads/"));
     }
@@ -170,7 +204,11 @@ mod tests {
             ("/download/?desktop=0", "302", MOUNTAINS),
         ] {
             let reply = get(&served, path).await;
-            assert_eq!((reply.status(), reply.header("location")), (status, Some(target)), "{path}");
+            assert_eq!(
+                (reply.status(), reply.header("location")),
+                (status, Some(target)),
+                "{path}"
+            );
         }
         assert_eq!(get(&served, detail).await.status(), "200");
     }
@@ -199,11 +237,20 @@ mod tests {
         let served = serve(small()).await.unwrap();
         let reply = get(&served, MOUNTAINS).await;
         assert_eq!(reply.status(), "200");
-        assert_eq!(reply.body, served.gallery().pictures()[0].original().unwrap());
-        assert_eq!(reply.header("content-length").unwrap(), reply.body.len().to_string());
+        assert_eq!(
+            reply.body,
+            served.gallery().pictures()[0].original().unwrap()
+        );
+        assert_eq!(
+            reply.header("content-length").unwrap(),
+            reply.body.len().to_string()
+        );
         assert_eq!(reply.header("content-type"), Some("image/png"));
         assert_eq!(reply.header("accept-ranges"), Some("bytes"));
-        assert_eq!(reply.header("last-modified"), Some("Thu, 29 Mar 2018 12:00:00 GMT"));
+        assert_eq!(
+            reply.header("last-modified"),
+            Some("Thu, 29 Mar 2018 12:00:00 GMT")
+        );
         assert!(reply.header("etag").unwrap().starts_with('"'));
     }
 
@@ -214,16 +261,40 @@ mod tests {
         let tag = whole.header("etag").unwrap();
         let length = whole.body.len();
         let first = ask(&served, "GET", MOUNTAINS, &[("Range", "bytes=0-99")]).await;
-        let rest = ask(&served, "GET", MOUNTAINS, &[("Range", "bytes=100-"), ("If-Range", tag)]).await;
+        let rest = ask(
+            &served,
+            "GET",
+            MOUNTAINS,
+            &[("Range", "bytes=100-"), ("If-Range", tag)],
+        )
+        .await;
         assert_eq!((first.status(), rest.status()), ("206", "206"));
-        assert_eq!(first.header("content-range").unwrap(), format!("bytes 0-99/{length}"));
+        assert_eq!(
+            first.header("content-range").unwrap(),
+            format!("bytes 0-99/{length}")
+        );
         assert_eq!([first.body, rest.body].concat(), whole.body);
 
-        let beyond = ask(&served, "GET", MOUNTAINS, &[("Range", &format!("bytes={length}-"))]).await;
+        let beyond = ask(
+            &served,
+            "GET",
+            MOUNTAINS,
+            &[("Range", &format!("bytes={length}-"))],
+        )
+        .await;
         assert_eq!((beyond.status(), beyond.body.len()), ("416", 0));
-        assert_eq!(beyond.header("content-range").unwrap(), format!("bytes */{length}"));
+        assert_eq!(
+            beyond.header("content-range").unwrap(),
+            format!("bytes */{length}")
+        );
 
-        let other = ask(&served, "GET", MOUNTAINS, &[("Range", "bytes=100-"), ("If-Range", "\"other\"")]).await;
+        let other = ask(
+            &served,
+            "GET",
+            MOUNTAINS,
+            &[("Range", "bytes=100-"), ("If-Range", "\"other\"")],
+        )
+        .await;
         assert_eq!((other.status(), other.body.len()), ("200", length));
         assert_eq!(served.asked()[1].range.as_deref(), Some("bytes=0-99"));
     }
@@ -232,7 +303,10 @@ mod tests {
     async fn who_has_it_already_is_told_so() {
         let served = serve(small()).await.unwrap();
         let whole = get(&served, MOUNTAINS).await;
-        let (tag, modified) = (whole.header("etag").unwrap(), whole.header("last-modified").unwrap());
+        let (tag, modified) = (
+            whole.header("etag").unwrap(),
+            whole.header("last-modified").unwrap(),
+        );
         let several = format!("\"old\", W/{tag}");
         for (name, value) in [
             ("If-None-Match", tag),
@@ -247,18 +321,30 @@ mod tests {
                 "{name}: {value}"
             );
         }
-        let stale = [("If-None-Match", "\"old\""), ("If-Modified-Since", modified)];
+        let stale = [
+            ("If-None-Match", "\"old\""),
+            ("If-Modified-Since", modified),
+        ];
         assert_eq!(ask(&served, "GET", MOUNTAINS, &stale).await.status(), "200");
     }
 
     #[tokio::test]
     async fn a_head_has_every_header_and_no_body_and_other_methods_are_refused() {
         let served = serve(small()).await.unwrap();
-        let (whole, head) = (get(&served, MOUNTAINS).await, ask(&served, "HEAD", MOUNTAINS, &[]).await);
+        let (whole, head) = (
+            get(&served, MOUNTAINS).await,
+            ask(&served, "HEAD", MOUNTAINS, &[]).await,
+        );
         assert_eq!((head.status(), head.body.len()), ("200", 0));
-        assert_eq!(head.header("content-length"), whole.header("content-length"));
+        assert_eq!(
+            head.header("content-length"),
+            whole.header("content-length")
+        );
         let post = ask(&served, "POST", MOUNTAINS, &[("Content-Length", "0")]).await;
-        assert_eq!((post.status(), post.header("allow")), ("405", Some("GET, HEAD")));
+        assert_eq!(
+            (post.status(), post.header("allow")),
+            ("405", Some("GET, HEAD"))
+        );
     }
 
     #[tokio::test]
@@ -266,7 +352,10 @@ mod tests {
         let path = "/uploads/desktops/2010/08/31/.jpg";
         let served = serve(Gallery::new(vec![Picture::at(path)])).await.unwrap();
         let reply = get(&served, &format!("{path}.295x184_q100.png")).await;
-        assert_eq!(image::guess_format(&reply.body).unwrap(), image::ImageFormat::Png);
+        assert_eq!(
+            image::guess_format(&reply.body).unwrap(),
+            image::ImageFormat::Png
+        );
         assert_eq!(image::load_from_memory(&reply.body).unwrap().width(), 295);
         assert_eq!(reply.header("content-type"), Some("image/png"));
     }
@@ -274,29 +363,57 @@ mod tests {
     #[tokio::test]
     async fn a_name_may_lie_about_what_it_holds() {
         let path = "/uploads/desktops/2011/10/28/Lanterns.png";
-        let liar = Picture { coding: Coding::Jpeg, width: 64, height: 40, ..Picture::at(path) };
+        let liar = Picture {
+            coding: Coding::Jpeg,
+            width: 64,
+            height: 40,
+            ..Picture::at(path)
+        };
         let served = serve(Gallery::new(vec![liar])).await.unwrap();
         let reply = get(&served, path).await;
         assert_eq!(reply.header("content-type"), Some("image/png"));
-        assert_eq!(image::guess_format(&reply.body).unwrap(), image::ImageFormat::Jpeg);
+        assert_eq!(
+            image::guess_format(&reply.body).unwrap(),
+            image::ImageFormat::Jpeg
+        );
     }
 
     #[tokio::test]
     async fn a_picture_that_cannot_be_drawn_is_a_500() {
-        let served = serve(Gallery::new(vec![Picture { width: 0, ..Picture::at("/a.png") }])).await.unwrap();
+        let served = serve(Gallery::new(vec![Picture {
+            width: 0,
+            ..Picture::at("/a.png")
+        }]))
+        .await
+        .unwrap();
         assert_eq!(get(&served, "/a.png").await.status(), "500");
     }
 
     #[tokio::test]
     async fn every_request_is_written_down_by_what_it_was_for() {
         let served = serve(small()).await.unwrap();
-        for path in
-            ["/robots.txt", "/browse/", "/browse", MOUNTAINS, "/nothing", "/browse/desktops/2018/mar/29/mountains/"]
-        {
+        for path in [
+            "/robots.txt",
+            "/browse/",
+            "/browse",
+            MOUNTAINS,
+            "/nothing",
+            "/browse/desktops/2018/mar/29/mountains/",
+        ] {
             get(&served, path).await;
         }
         let kinds: Vec<What> = served.asked().iter().map(|asked| asked.what).collect();
-        assert_eq!(kinds, [What::Robots, What::Listing, What::Redirect, What::Original, What::Nothing, What::Detail]);
+        assert_eq!(
+            kinds,
+            [
+                What::Robots,
+                What::Listing,
+                What::Redirect,
+                What::Original,
+                What::Nothing,
+                What::Detail
+            ]
+        );
         assert_eq!(served.times(What::Thumb), 0);
     }
 
@@ -306,7 +423,10 @@ mod tests {
         let address = served.house.address;
         let mut stream = TcpStream::connect(address).await.unwrap();
         for _ in 0..3 {
-            stream.write_all(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            stream
+                .write_all(b"GET /robots.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+                .await
+                .unwrap();
             let mut seen = Vec::new();
             while !seen.ends_with(b"Disallow:\n") {
                 assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);

@@ -64,12 +64,20 @@ pub(super) async fn run(mut given: Given, feed: Box<dyn Feed>) -> Result<(), Eng
         }
     }
     let because = "the last address given was read".to_owned();
-    given.events.emit(Event::ListingEnded { pages: 0, because }).await;
+    given
+        .events
+        .emit(Event::ListingEnded { pages: 0, because })
+        .await;
     Ok(())
 }
 
 /// Hands on what is new among these; false when nothing more may begin.
-async fn hand_on(given: &Given, seen: &mut Seen, feed: &dyn Feed, lines: Vec<GivenLine>) -> Result<bool, EngineError> {
+async fn hand_on(
+    given: &Given,
+    seen: &mut Seen,
+    feed: &dyn Feed,
+    lines: Vec<GivenLine>,
+) -> Result<bool, EngineError> {
     let (mut new, mut bad, mut repeated) = (Vec::new(), Vec::new(), 0);
     for line in lines {
         match line {
@@ -87,21 +95,47 @@ async fn hand_on(given: &Given, seen: &mut Seen, feed: &dyn Feed, lines: Vec<Giv
                 let key = ImageKey::new(given.site.id(), &worked_out.originals[0]);
                 if seen.insert(&key) {
                     let stem = Stem::new(&worked_out.stem);
-                    new.push((Job { key, image, worked_out: Some(worked_out) }, stem));
+                    new.push((
+                        Job {
+                            key,
+                            image,
+                            worked_out: Some(worked_out),
+                        },
+                        stem,
+                    ));
                 } else {
                     repeated += 1;
                 }
             }
         }
     }
-    let asked = new.iter().map(|(job, stem)| (job.key.clone(), stem.clone())).collect();
+    let asked = new
+        .iter()
+        .map(|(job, stem)| (job.key.clone(), stem.clone()))
+        .collect();
     let known = given.ledger.known(asked, (given.clock)()).await?;
-    let read = Event::AddressesRead { found: new.len() + bad.len(), known: known.len(), repeated };
+    let read = Event::AddressesRead {
+        found: new.len() + bad.len(),
+        known: known.len(),
+        repeated,
+    };
     given.events.emit(read).await;
     for (text, cause) in bad {
         let key = ImageKey::from_written(format!("{} {text}", given.site.id()));
-        let failure = Failure { stage: Stage::Rewrite, address: text, cause, tries: 0, gone: false };
-        given.events.emit(Event::ImageFinished { key, outcome: Outcome::Failed(failure) }).await;
+        let failure = Failure {
+            stage: Stage::Rewrite,
+            address: text,
+            cause,
+            tries: 0,
+            gone: false,
+        };
+        given
+            .events
+            .emit(Event::ImageFinished {
+                key,
+                outcome: Outcome::Failed(failure),
+            })
+            .await;
     }
     for (job, _stem) in new {
         if known.contains_key(&job.key) {

@@ -60,10 +60,15 @@ impl Wanted {
 
 /// The commands that wait once these images are saved.
 pub(super) fn due<'a>(hooks: &Hooks, saved: impl Iterator<Item = &'a ImageKey>) -> Vec<Record> {
-    let waits = |of| Record::Hooks { of, failed: Some(0) };
+    let waits = |of| Record::Hooks {
+        of,
+        failed: Some(0),
+    };
     let mut saved = saved.peekable();
     let end = (hooks.any(When::End) && saved.peek().is_some()).then(|| waits(None));
-    let images = saved.filter(|_| hooks.any(When::Image)).map(|key| waits(Some(key.clone())));
+    let images = saved
+        .filter(|_| hooks.any(When::Image))
+        .map(|key| waits(Some(key.clone())));
     images.chain(end).collect()
 }
 
@@ -109,9 +114,17 @@ impl Station {
         let waiting = haul.ledger.hooks_waiting().await?;
         let (sender, pictures) = mpsc::channel(PICTURES_WAITING);
         let all_named = CancellationToken::new();
-        let wanted = Wanted { pictures: sender, hooks: hooks.clone(), _all_named: all_named.clone().drop_guard() };
+        let wanted = Wanted {
+            pictures: sender,
+            hooks: hooks.clone(),
+            _all_named: all_named.clone().drop_guard(),
+        };
         let mut station = Self {
-            left: Left { read: VecDeque::new(), below: i64::MAX, over: !hooks.any(When::Image) },
+            left: Left {
+                read: VecDeque::new(),
+                below: i64::MAX,
+                over: !hooks.any(When::Image),
+            },
             hooks,
             ledger: Arc::clone(&haul.ledger),
             events: haul.events.clone(),
@@ -176,20 +189,27 @@ impl Station {
     fn tell_of_leaving(&self, running: usize) {
         if running > 0 && !self.shutdown.is_aborting() {
             let hooks = of(running, "hook has", "hooks have");
-            self.events.note(format!("{hooks} a moment to finish; a second Ctrl-C ends what is left"));
+            self.events.note(format!(
+                "{hooks} a moment to finish; a second Ctrl-C ends what is left"
+            ));
         }
     }
 
     /// Says why a run that has brought everything is not over.
     fn tell_of_waiting(&self, running: usize) {
         let left = usize::try_from(self.waiting.images).unwrap_or(usize::MAX);
-        let end =
-            self.hooks.any(When::End) && (self.saved > 0 || !self.pictures.is_empty() || self.waiting.end.is_some());
+        let end = self.hooks.any(When::End)
+            && (self.saved > 0 || !self.pictures.is_empty() || self.waiting.end.is_some());
         let hooks = (running + self.pictures.len() + usize::from(end)).saturating_add(left);
         if hooks > 0 {
             let limit = Some(self.hooks.limit()).filter(|limit| *limit < Duration::MAX);
-            let limit = limit.map_or_else(String::new, |limit| format!(", each at most {}", time(limit)));
-            self.events.note(format!("waiting for {}{limit}; Ctrl-C ends them", of(hooks, "hook", "hooks")));
+            let limit = limit.map_or_else(String::new, |limit| {
+                format!(", each at most {}", time(limit))
+            });
+            self.events.note(format!(
+                "waiting for {}{limit}; Ctrl-C ends them",
+                of(hooks, "hook", "hooks")
+            ));
         }
     }
 
@@ -198,12 +218,25 @@ impl Station {
         while self.left.read.is_empty() && !self.left.over {
             self.read_on().await?;
         }
-        if let Some(ImageWaiting { number: _, failed, image }) = self.left.read.pop_front()
+        if let Some(ImageWaiting {
+            number: _,
+            failed,
+            image,
+        }) = self.left.read.pop_front()
             && let (Some(name), Some(content)) = (image.name, image.content)
         {
             self.waiting.images = self.waiting.images.saturating_sub(1);
             let (name, page, title) = (ImageName::from_written(&name), image.page, image.title);
-            return Ok(Some((Picture { key: image.key, name, content, page, title }, failed)));
+            return Ok(Some((
+                Picture {
+                    key: image.key,
+                    name,
+                    content,
+                    page,
+                    title,
+                },
+                failed,
+            )));
         }
         let picture = self.pictures.recv().await;
         self.saved += u64::from(picture.is_some());
@@ -214,7 +247,10 @@ impl Station {
         if self.left.over {
             return Ok(());
         }
-        let read = self.ledger.images_waiting(self.left.below, READ_AT_ONCE).await?;
+        let read = self
+            .ledger
+            .images_waiting(self.left.below, READ_AT_ONCE)
+            .await?;
         self.left.over = read.len() < READ_AT_ONCE;
         self.left.below = read.last().map_or(self.left.below, |last| last.number);
         self.left.read.extend(read);
@@ -233,10 +269,24 @@ impl Station {
     }
 
     /// Tells how commands ended; answers with what is to be written down about them.
-    async fn told(&mut self, picture: Option<&Picture>, failed: u32, ran: Vec<Ran>) -> Option<Record> {
+    async fn told(
+        &mut self,
+        picture: Option<&Picture>,
+        failed: u32,
+        ran: Vec<Ran>,
+    ) -> Option<Record> {
         let of: Option<ImageKey> = picture.map(|picture| picture.key.clone());
-        let mut record = Record::Hooks { of: of.clone(), failed: None };
-        for Ran { command, end, output, took } in ran {
+        let mut record = Record::Hooks {
+            of: of.clone(),
+            failed: None,
+        };
+        for Ran {
+            command,
+            end,
+            output,
+            took,
+        } in ran
+        {
             let cause = match end {
                 End::CutOff => return None,
                 End::Done => None,
@@ -244,16 +294,34 @@ impl Station {
             };
             let again = cause.is_some() && failed + 1 < RUNS;
             if again {
-                record = Record::Hooks { of: of.clone(), failed: Some(failed + 1) };
+                record = Record::Hooks {
+                    of: of.clone(),
+                    failed: Some(failed + 1),
+                };
             }
-            self.failures = if cause.is_some() { self.failures + 1 } else { 0 };
+            self.failures = if cause.is_some() {
+                self.failures + 1
+            } else {
+                0
+            };
             if self.failures == FAILURES_IN_A_ROW && !self.gave_up {
                 self.gave_up = true;
-                let message = format!("{FAILURES_IN_A_ROW} hooks failed one after the other: no more are run");
+                let message = format!(
+                    "{FAILURES_IN_A_ROW} hooks failed one after the other: no more are run"
+                );
                 warn(&self.events, message).await;
             }
             let name = picture.map(|picture| picture.name.clone());
-            self.events.emit(Event::HookFinished { command, name, cause, again, output, took }).await;
+            self.events
+                .emit(Event::HookFinished {
+                    command,
+                    name,
+                    cause,
+                    again,
+                    output,
+                    took,
+                })
+                .await;
         }
         Some(record)
     }
@@ -279,12 +347,19 @@ impl Station {
     }
 
     /// Behind the last image: the commands for the end of the run, and how many wait for the next one.
-    async fn end(mut self, noticed: Option<Pin<&mut impl Future<Output = ()>>>) -> Result<(), EngineError> {
+    async fn end(
+        mut self,
+        noticed: Option<Pin<&mut impl Future<Output = ()>>>,
+    ) -> Result<(), EngineError> {
         let due = self.hooks.any(When::End) && (self.saved > 0 || self.waiting.end.is_some());
         if due && !self.shutdown.is_leaving() && !self.gave_up {
             let ran = self.run_end(noticed).await;
             // With new images it begins anew.
-            let failed = if self.saved > 0 { 0 } else { self.waiting.end.unwrap_or(0) };
+            let failed = if self.saved > 0 {
+                0
+            } else {
+                self.waiting.end.unwrap_or(0)
+            };
             let record = self.told(None, failed, ran).await;
             self.ledger.record(record.into_iter().collect()).await?;
         }

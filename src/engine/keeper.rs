@@ -88,7 +88,10 @@ impl Keeper {
             self.spend(outcome);
         }
         ends.extend(leases.into_iter().zip(outcomes));
-        let mut records: Vec<_> = ends.iter().filter_map(|(lease, outcome)| self.record(lease, outcome, now)).collect();
+        let mut records: Vec<_> = ends
+            .iter()
+            .filter_map(|(lease, outcome)| self.record(lease, outcome, now))
+            .collect();
         let pictures = self.hooks.as_ref().map(|hooks| (hooks, pictures(&ends)));
         if let Some((hooks, pictures)) = &pictures {
             records.extend(hooks.due(pictures));
@@ -97,7 +100,9 @@ impl Keeper {
         for (lease, outcome) in ends {
             let key = lease.job.key.clone();
             lease.settle(Verdict::Settled).await?;
-            self.events.emit(Event::ImageFinished { key, outcome }).await;
+            self.events
+                .emit(Event::ImageFinished { key, outcome })
+                .await;
         }
         if let Some((hooks, pictures)) = pictures {
             hooks.hand_over(pictures).await;
@@ -120,23 +125,44 @@ impl Keeper {
     }
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
-        let Job { key: _, image, worked_out } = &lease.job;
+        let Job {
+            key: _,
+            image,
+            worked_out,
+        } = &lease.job;
         // Named by the key's address, not by the candidate that brought the bytes: a name must not change
         // with what a server had on the day.
-        let name = worked_out.as_ref().map(|worked_out| worked_out.name(content.format.extension()));
+        let name = worked_out
+            .as_ref()
+            .map(|worked_out| worked_out.name(content.format.extension()));
         let name = name.unwrap_or_else(|| {
-            let original = Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
+            let original =
+                Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
             self.site.name(image, &original, content.format)
         });
-        Intent { key: lease.job.key.clone(), site: image.site.clone(), origin, name, content, at }
+        Intent {
+            key: lease.job.key.clone(),
+            site: image.site.clone(),
+            origin,
+            name,
+            content,
+            at,
+        }
     }
 
     /// Gives each sound image its name; answers in the order they came.
-    async fn place(&self, sounds: Vec<Sound>, intents: Vec<Intent>) -> Result<Vec<Outcome>, EngineError> {
+    async fn place(
+        &self,
+        sounds: Vec<Sound>,
+        intents: Vec<Intent>,
+    ) -> Result<Vec<Outcome>, EngineError> {
         if sounds.is_empty() {
             return Ok(Vec::new());
         }
-        let origins: Vec<_> = intents.iter().map(|intent| (intent.content, intent.origin.address.clone())).collect();
+        let origins: Vec<_> = intents
+            .iter()
+            .map(|intent| (intent.content, intent.origin.address.clone()))
+            .collect();
         let berths = self.ledger.placing(intents).await?;
         let (mut group, mut promised) = (Vec::new(), Vec::new());
         for (sound, berth) in sounds.into_iter().zip(&berths) {
@@ -157,29 +183,51 @@ impl Keeper {
             };
             got.insert(promised, name);
         }
-        let ends = berths.into_iter().zip(origins).map(|(berth, (content, address))| {
-            let (promised, twin) = match berth {
-                Berth::Free(name) => (name, false),
-                Berth::Twin(name) => (name, true),
-            };
-            match got.get(&promised) {
-                Some(Ok(name)) => Outcome::Saved(Saved { name: name.clone(), content, twin }),
-                Some(Err(why)) => unplaced(&address, &promised, why),
-                // A twin of a file that was there before.
-                None => Outcome::Saved(Saved { name: promised, content, twin }),
-            }
-        });
+        let ends = berths
+            .into_iter()
+            .zip(origins)
+            .map(|(berth, (content, address))| {
+                let (promised, twin) = match berth {
+                    Berth::Free(name) => (name, false),
+                    Berth::Twin(name) => (name, true),
+                };
+                match got.get(&promised) {
+                    Some(Ok(name)) => Outcome::Saved(Saved {
+                        name: name.clone(),
+                        content,
+                        twin,
+                    }),
+                    Some(Err(why)) => unplaced(&address, &promised, why),
+                    // A twin of a file that was there before.
+                    None => Outcome::Saved(Saved {
+                        name: promised,
+                        content,
+                        twin,
+                    }),
+                }
+            });
         Ok(ends.collect())
     }
 
     fn record(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> Option<Record> {
         let key = lease.job.key.clone();
         match outcome {
-            Outcome::Saved(saved) => Some(Record::Saved { key, name: saved.name.clone() }),
+            Outcome::Saved(saved) => Some(Record::Saved {
+                key,
+                name: saved.name.clone(),
+            }),
             Outcome::Failed(failure) => {
-                let until = failure.gone.then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
+                let until = failure
+                    .gone
+                    .then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
                 let site = self.site.id().clone();
-                Some(Record::Failed { key, site, failure: failure.clone(), at, until })
+                Some(Record::Failed {
+                    key,
+                    site,
+                    failure: failure.clone(),
+                    at,
+                    until,
+                })
             }
             Outcome::Known | Outcome::Filtered(_) | Outcome::Interrupted => None,
         }
@@ -189,17 +237,41 @@ impl Keeper {
 /// What of a group is new in the collection: a twin's file was there before.
 fn pictures(ends: &[(Lease, Outcome)]) -> Vec<Picture> {
     let picture = |(lease, outcome): &(Lease, Outcome)| match outcome {
-        Outcome::Saved(Saved { name, content, twin: false }) => {
-            let Job { key, image, worked_out: _ } = &lease.job;
+        Outcome::Saved(Saved {
+            name,
+            content,
+            twin: false,
+        }) => {
+            let Job {
+                key,
+                image,
+                worked_out: _,
+            } = &lease.job;
             let (page, title) = (Some(image.page.to_string()), image.title.clone());
-            Some(Picture { key: key.clone(), name: name.clone(), content: *content, page, title })
+            Some(Picture {
+                key: key.clone(),
+                name: name.clone(),
+                content: *content,
+                page,
+                title,
+            })
         }
-        Outcome::Saved(_) | Outcome::Known | Outcome::Filtered(_) | Outcome::Failed(_) | Outcome::Interrupted => None,
+        Outcome::Saved(_)
+        | Outcome::Known
+        | Outcome::Filtered(_)
+        | Outcome::Failed(_)
+        | Outcome::Interrupted => None,
     };
     ends.iter().filter_map(picture).collect()
 }
 
 fn unplaced(address: &Url, name: &ImageName, why: &str) -> Outcome {
     let cause = format!("giving it the name `{name}`: {why}");
-    Outcome::Failed(Failure { stage: Stage::Place, address: address.to_string(), cause, tries: 1, gone: false })
+    Outcome::Failed(Failure {
+        stage: Stage::Place,
+        address: address.to_string(),
+        cause,
+        tries: 1,
+        gone: false,
+    })
 }

@@ -68,7 +68,16 @@ pub(super) struct InHand(Arc<State>);
 pub(super) fn line() -> (Line, Arrivals) {
     let (sender, receiver) = mpsc::channel(GROUP_IMAGES);
     let state = Arc::new(State::default());
-    (Line { finished: sender, state: Arc::clone(&state) }, Arrivals { finished: receiver, state })
+    (
+        Line {
+            finished: sender,
+            state: Arc::clone(&state),
+        },
+        Arrivals {
+            finished: receiver,
+            state,
+        },
+    )
 }
 
 impl Line {
@@ -83,7 +92,11 @@ impl Line {
 
     /// Hands over; false when the keeper is gone.
     pub(super) async fn hand_over(&self, finished: Finished) -> bool {
-        let bytes = self.state.bytes.fetch_add(finished.bytes(), Ordering::SeqCst) + finished.bytes();
+        let bytes = self
+            .state
+            .bytes
+            .fetch_add(finished.bytes(), Ordering::SeqCst)
+            + finished.bytes();
         let sent = self.finished.send(finished).await.is_ok();
         if bytes >= GROUP_BYTES || self.finished.capacity() == 0 {
             self.state.due.notify_one();
@@ -132,7 +145,8 @@ impl Arrivals {
 
     /// Whether a whole group has arrived, one of it taken already.
     fn is_whole(&self) -> bool {
-        self.finished.len() + 1 >= GROUP_IMAGES || self.state.bytes.load(Ordering::SeqCst) >= GROUP_BYTES
+        self.finished.len() + 1 >= GROUP_IMAGES
+            || self.state.bytes.load(Ordering::SeqCst) >= GROUP_BYTES
     }
 }
 

@@ -136,7 +136,12 @@ pub async fn scan(source: Source, feed: Box<dyn Feed>) -> Result<(), EngineError
 /// # Errors
 ///
 /// The first station that broke; the others have ended by then.
-pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) -> Result<(), EngineError> {
+pub async fn run(
+    source: Source,
+    haul: Haul,
+    queue: Ends,
+    jobs: NonZeroUsize,
+) -> Result<(), EngineError> {
     haul.sink.parts().serve(jobs);
     // First of all: what a killed run had named is known then.
     recover(&haul).await?;
@@ -151,7 +156,10 @@ pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) ->
     }
     stations.spawn(station(shutdown.clone(), scan(source, queue.feed)));
     let (line, arrivals) = line::line();
-    stations.spawn(station(shutdown.clone(), keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals)));
+    stations.spawn(station(
+        shutdown.clone(),
+        keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals),
+    ));
     let drain: Arc<dyn Drain> = Arc::from(queue.drain);
     let doubts = worker::Doubts::default();
     for _ in 0..jobs.get() {
@@ -174,7 +182,9 @@ pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) ->
                 continue;
             }
         };
-        let Some(ended) = ended.map(joined) else { break };
+        let Some(ended) = ended.map(joined) else {
+            break;
+        };
         ran = ran.and(ended);
     }
     let ran = ran.and(room.ended().map_err(EngineError::from));
@@ -185,7 +195,10 @@ pub async fn run(source: Source, haul: Haul, queue: Ends, jobs: NonZeroUsize) ->
 }
 
 /// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.
-async fn station(shutdown: Shutdown, work: impl Future<Output = Result<(), EngineError>>) -> Result<(), EngineError> {
+async fn station(
+    shutdown: Shutdown,
+    work: impl Future<Output = Result<(), EngineError>>,
+) -> Result<(), EngineError> {
     let ended = work.await;
     if ended.is_err() {
         shutdown.abort();
@@ -209,12 +222,14 @@ async fn recover(haul: &Haul) -> Result<(), EngineError> {
     let mut records = Vec::new();
     for unfinished in ledger.unfinished().await? {
         let key = unfinished.key;
-        records.push(match sink.holds(&unfinished.name, &unfinished.content).await {
-            Ok(Some(name)) => Record::Saved { key, name },
-            // What cannot be read is not what was promised.
-            Ok(None) | Err(SinkError::Name { .. }) => Record::Unplaced { key },
-            Err(broken) => return Err(broken.into()),
-        });
+        records.push(
+            match sink.holds(&unfinished.name, &unfinished.content).await {
+                Ok(Some(name)) => Record::Saved { key, name },
+                // What cannot be read is not what was promised.
+                Ok(None) | Err(SinkError::Name { .. }) => Record::Unplaced { key },
+                Err(broken) => return Err(broken.into()),
+            },
+        );
     }
     if records.is_empty() {
         return Ok(());
@@ -240,5 +255,9 @@ fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
 
 /// Warns of something that is no image's end.
 async fn warn(events: &Events, message: impl Into<String>) {
-    events.emit(Event::Warned { message: message.into() }).await;
+    events
+        .emit(Event::Warned {
+            message: message.into(),
+        })
+        .await;
 }

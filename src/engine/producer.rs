@@ -41,7 +41,12 @@ const PAGES_WITHOUT_NEWS: u32 = 2;
 /// Walks the listing; how it ended is told as an event.
 pub(super) async fn run(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
     let events = scan.events.clone();
-    let mut producer = Producer { scan, feed, seen: Seen::default(), pages: 0 };
+    let mut producer = Producer {
+        scan,
+        feed,
+        seen: Seen::default(),
+        pages: 0,
+    };
     match producer.walk().await? {
         Ending::Reached(because) => {
             let pages = producer.pages;
@@ -72,7 +77,9 @@ impl Producer {
                 next = ahead.next() => next,
             };
             let Some((number, page)) = next else {
-                return Ok(Ending::Reached("the last page asked for was read".to_owned()));
+                return Ok(Ending::Reached(
+                    "the last page asked for was read".to_owned(),
+                ));
             };
             let read = match self.read(number, page) {
                 Ok(read) => read,
@@ -84,7 +91,16 @@ impl Producer {
                     return Ok(Ending::Reached(format!("page {number} is empty")));
                 }
                 let page = self.scan.site.page(number);
-                self.scan.events.emit(Event::PageRead { page, number, found: 0, known: 0, repeated: 0 }).await;
+                self.scan
+                    .events
+                    .emit(Event::PageRead {
+                        page,
+                        number,
+                        found: 0,
+                        known: 0,
+                        repeated: 0,
+                    })
+                    .await;
                 continue;
             };
             empty = 0;
@@ -95,26 +111,39 @@ impl Producer {
             };
             without_news = if news == 0 { without_news + 1 } else { 0 };
             if without_news == PAGES_WITHOUT_NEWS {
-                return Ok(Ending::Reached(format!("page {number} and the one before it showed nothing new")));
+                return Ok(Ending::Reached(format!(
+                    "page {number} and the one before it showed nothing new"
+                )));
             }
         }
     }
 
     /// Reads a page that arrived: nothing when it is empty as one behind the last is. Or says why the listing ends
     /// with it.
-    fn read(&self, number: u32, page: Result<Page, FetchError>) -> Result<Option<(Url, ListingPage)>, Ending> {
+    fn read(
+        &self,
+        number: u32,
+        page: Result<Page, FetchError>,
+    ) -> Result<Option<(Url, ListingPage)>, Ending> {
         let site = &self.scan.site;
         let address = site.page(number);
         let is_first = number == site.start();
-        let failed = |cause: String| Ending::Failed { page: self.scan.fetcher.asked(&address), cause };
+        let failed = |cause: String| Ending::Failed {
+            page: self.scan.fetcher.asked(&address),
+            cause,
+        };
         let page = match page {
             Ok(page) => page,
-            Err(error) if !is_first && error.status().is_some_and(|status| site.ends_at(status)) => {
+            Err(error)
+                if !is_first && error.status().is_some_and(|status| site.ends_at(status)) =>
+            {
                 return Err(Ending::Reached(format!("there is no page {number}")));
             }
             Err(error) => return Err(failed(error.to_string())),
         };
-        let listing = site.read(&page.asked, &page.text).map_err(|error| failed(error.to_string()))?;
+        let listing = site
+            .read(&page.asked, &page.text)
+            .map_err(|error| failed(error.to_string()))?;
         match listing.health.look(is_first) {
             Look::Gallery => Ok(Some((address, listing))),
             Look::End => Ok(None),
@@ -132,26 +161,48 @@ impl Producer {
     ) -> Result<Result<usize, Ending>, EngineError> {
         let passed_over = listing.health.bare + listing.health.odd;
         if passed_over > 0 {
-            let message = format!("{page}: {passed_over} of its items have no address that can be asked for");
+            let message =
+                format!("{page}: {passed_over} of its items have no address that can be asked for");
             warn(&self.scan.events, message).await;
         }
         let shown = listing.images.len();
         let sorted = self.sort(listing.images);
         let found = sorted.new.len() + sorted.unruly.len();
-        let asked = sorted.new.iter().map(|(job, stem)| (job.key.clone(), stem.clone())).collect();
+        let asked = sorted
+            .new
+            .iter()
+            .map(|(job, stem)| (job.key.clone(), stem.clone()))
+            .collect();
         let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
         let (known_here, repeated) = (known.len(), shown - found);
-        let read = Event::PageRead { page: page.clone(), number, found, known: known_here, repeated };
+        let read = Event::PageRead {
+            page: page.clone(),
+            number,
+            found,
+            known: known_here,
+            repeated,
+        };
         self.scan.events.emit(read).await;
         // Judged by the first page alone: a rule that fits nothing there no longer fits the site.
-        let misfit = sorted.unruly.first().filter(|_| self.pages == 1 && sorted.new.is_empty());
-        let misfit = misfit.map(|(_key, why)| format!("not one of the {found} thumbs on it has an original: {why}"));
+        let misfit = sorted
+            .unruly
+            .first()
+            .filter(|_| self.pages == 1 && sorted.new.is_empty());
+        let misfit = misfit.map(|(_key, why)| {
+            format!("not one of the {found} thumbs on it has an original: {why}")
+        });
         for (key, why) in sorted.unruly {
             let outcome = Outcome::Filtered(why);
-            self.scan.events.emit(Event::ImageFinished { key, outcome }).await;
+            self.scan
+                .events
+                .emit(Event::ImageFinished { key, outcome })
+                .await;
         }
         if let Some(cause) = misfit {
-            return Ok(Err(Ending::Failed { page: self.scan.fetcher.asked(&page), cause }));
+            return Ok(Err(Ending::Failed {
+                page: self.scan.fetcher.asked(&page),
+                cause,
+            }));
         }
         for (job, _stem) in sorted.new {
             if known.contains_key(&job.key) {
@@ -178,7 +229,9 @@ impl Producer {
         let mut sorted = Sorted::default();
         for image in images {
             let worked_out = site.work_out(&image);
-            let address = worked_out.as_ref().map_or(&image.thumb, |worked_out| &worked_out.originals[0]);
+            let address = worked_out
+                .as_ref()
+                .map_or(&image.thumb, |worked_out| &worked_out.originals[0]);
             let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
@@ -186,7 +239,14 @@ impl Producer {
             match worked_out {
                 Ok(worked_out) => {
                     let stem = Stem::new(&worked_out.stem);
-                    sorted.new.push((Job { key, image, worked_out: Some(worked_out) }, stem));
+                    sorted.new.push((
+                        Job {
+                            key,
+                            image,
+                            worked_out: Some(worked_out),
+                        },
+                        stem,
+                    ));
                 }
                 Err(why) => sorted.unruly.push((key, why)),
             }
@@ -228,14 +288,21 @@ struct Ahead {
 
 impl Ahead {
     fn new(scan: &Scan) -> Self {
-        Self { scan: scan.clone(), next: Some(scan.pages.first), asked: VecDeque::new() }
+        Self {
+            scan: scan.clone(),
+            next: Some(scan.pages.first),
+            asked: VecDeque::new(),
+        }
     }
 
     /// The next page, or `None` after the last one wanted. Cancel-safe.
     async fn next(&mut self) -> Option<(u32, Result<Page, FetchError>)> {
         if self.next == Some(self.scan.pages.first) {
             // Its connection is free again then, and the page that everybody waits for goes there first.
-            self.scan.fetcher.read_rules(&self.scan.site.page(self.scan.pages.first)).await;
+            self.scan
+                .fetcher
+                .read_rules(&self.scan.site.page(self.scan.pages.first))
+                .await;
         }
         // One more than ahead: the one being waited for.
         while self.asked.len() <= self.scan.ahead.get() {

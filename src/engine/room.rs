@@ -24,7 +24,11 @@ enum Found {
 
 impl Room {
     pub(super) fn new(sink: &Arc<dyn Sink>, shutdown: &Shutdown) -> Self {
-        Self { sink: Arc::clone(sink), shutdown: shutdown.clone(), found: Arc::new(Mutex::new(Found::Enough)) }
+        Self {
+            sink: Arc::clone(sink),
+            shutdown: shutdown.clone(),
+            found: Arc::new(Mutex::new(Found::Enough)),
+        }
     }
 
     /// Looks whether there is room. Where there is none images in hand finish, and no further one is admitted.
@@ -53,7 +57,10 @@ impl Room {
         let mut found = self.found();
         if let Found::Low = *found {
             // Somebody may have made room since.
-            *found = self.sink.look_for_room().map_or_else(Found::Refused, |()| Found::Enough);
+            *found = self
+                .sink
+                .look_for_room()
+                .map_or_else(Found::Refused, |()| Found::Enough);
         }
         let admits = matches!(*found, Found::Enough);
         if !admits {

@@ -36,7 +36,10 @@ pub(super) struct Doubts(Arc<Mutex<HashSet<ImageKey>>>);
 impl Doubts {
     /// Whether an image's bytes are bad for the first time.
     fn is_first(&self, key: &ImageKey) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone())
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key.clone())
     }
 }
 
@@ -44,8 +47,20 @@ impl Doubts {
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
 impl Worker {
-    pub(super) fn new(haul: Haul, drain: Arc<dyn Drain>, line: Line, doubts: Doubts, room: Room) -> Self {
-        Self { haul, drain, line, doubts, room }
+    pub(super) fn new(
+        haul: Haul,
+        drain: Arc<dyn Drain>,
+        line: Line,
+        doubts: Doubts,
+        room: Room,
+    ) -> Self {
+        Self {
+            haul,
+            drain,
+            line,
+            doubts,
+            room,
+        }
     }
 
     /// Works until there is nothing more to do, or nothing more may begin.
@@ -89,17 +104,29 @@ impl Worker {
     /// Leaves an image to the next run: its part stays, its lease goes back.
     async fn leave(&self, lease: Lease) {
         let key = lease.job.key.clone();
-        self.haul.events.emit(Event::ImageFinished { key, outcome: Outcome::Interrupted }).await;
+        self.haul
+            .events
+            .emit(Event::ImageFinished {
+                key,
+                outcome: Outcome::Interrupted,
+            })
+            .await;
     }
 
     /// Hands the end of a job on: to the keeper, or back to the queue for another try.
-    async fn hand_on(&self, lease: Lease, ended: Result<(Sound, Origin), Miss>) -> Result<(), EngineError> {
+    async fn hand_on(
+        &self,
+        lease: Lease,
+        ended: Result<(Sound, Origin), Miss>,
+    ) -> Result<(), EngineError> {
         let miss = match ended {
             Ok((sound, origin)) => {
                 if let Some(limit) = self.haul.quota.spend_bytes(sound.content().bytes) {
                     self.haul.shutdown.stop_at(limit);
                 }
-                return self.hand_over(lease, Kept::Sound(Box::new((sound, origin)))).await;
+                return self
+                    .hand_over(lease, Kept::Sound(Box::new((sound, origin))))
+                    .await;
             }
             Err(miss) => miss,
         };
@@ -114,7 +141,12 @@ impl Worker {
             }
             Some(after) => {
                 let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
-                let retried = Event::FetchRetried { key, attempt: lease.attempt, cause, wait: after };
+                let retried = Event::FetchRetried {
+                    key,
+                    attempt: lease.attempt,
+                    cause,
+                    wait: after,
+                };
                 self.haul.events.emit(retried).await;
                 Ok(lease.settle(Verdict::Again { after }).await?)
             }
@@ -138,7 +170,11 @@ impl Worker {
         let attempt = lease.attempt;
         match &miss.cause {
             Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
-            Cause::Flaw(flaw) if flaw.is_not_an_image() || !self.doubts.is_first(&lease.job.key) => None,
+            Cause::Flaw(flaw)
+                if flaw.is_not_an_image() || !self.doubts.is_first(&lease.job.key) =>
+            {
+                None
+            }
             Cause::Flaw(_) => self.haul.retry.own(attempt),
             Cause::Write(error) if SinkError::passes(error) => self.haul.retry.own(attempt),
             Cause::Rewrite(_) | Cause::Write(_) => None,
@@ -147,8 +183,15 @@ impl Worker {
 
     /// Tries one candidate after the other until one is an image.
     async fn fetch(&self, lease: &Lease) -> Result<(Sound, Origin), Miss> {
-        let Job { key, image, worked_out } = &lease.job;
-        self.haul.events.hint(|| Event::FetchStarted { key: key.clone(), attempt: lease.attempt });
+        let Job {
+            key,
+            image,
+            worked_out,
+        } = &lease.job;
+        self.haul.events.hint(|| Event::FetchStarted {
+            key: key.clone(),
+            attempt: lease.attempt,
+        });
         let anew;
         let originals = if let Some(worked_out) = worked_out {
             &worked_out.originals
@@ -160,9 +203,27 @@ impl Worker {
         let mut missed = None;
         for address in originals {
             match self.stream(key, address).await {
-                Ok((sound, Note { address: _, etag, last_modified, length: _ })) => {
-                    let (page, title, address) = (image.page.clone(), image.title.clone(), address.clone());
-                    return Ok((sound, Origin { page, address, title, etag, last_modified }));
+                Ok((
+                    sound,
+                    Note {
+                        address: _,
+                        etag,
+                        last_modified,
+                        length: _,
+                    },
+                )) => {
+                    let (page, title, address) =
+                        (image.page.clone(), image.title.clone(), address.clone());
+                    return Ok((
+                        sound,
+                        Origin {
+                            page,
+                            address,
+                            title,
+                            etag,
+                            last_modified,
+                        },
+                    ));
                 }
                 Err(cause) if cause.is_absence() => missed = Some(Miss::new(address, cause)),
                 Err(cause) => return Err(Miss::new(address, cause)),
@@ -209,29 +270,55 @@ impl Worker {
 
     /// Judges the bytes, and whether they are an original's.
     fn judge(&self, part: Part<Inspector>, want: Option<u64>) -> Result<Sound, Cause> {
-        let sound = examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))?;
+        let sound =
+            examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))?;
         let (min_width, min_height) = self.haul.site.min_size();
         let Content { width, height, .. } = *sound.content();
         if width < min_width || height < min_height {
-            return Err(Cause::Flaw(Flaw::TooSmall { width, height, min_width, min_height }));
+            return Err(Cause::Flaw(Flaw::TooSmall {
+                width,
+                height,
+                min_width,
+                min_height,
+            }));
         }
         Ok(sound)
     }
 
     fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
-        self.haul.events.hint(|| Event::FetchProgressed { key: key.clone(), bytes, of });
+        self.haul.events.hint(|| Event::FetchProgressed {
+            key: key.clone(),
+            bytes,
+            of,
+        });
     }
 
     /// Begins the image's part; with what must hold to go on, if an earlier try left one of this very address.
-    fn begin(&self, key: &ImageKey, address: &Url) -> Result<(Part<Inspector>, Option<Note>), Cause> {
-        let (part, left) = self.haul.sink.parts().begin(key, Inspector::new(self.haul.limits))?;
+    fn begin(
+        &self,
+        key: &ImageKey,
+        address: &Url,
+    ) -> Result<(Part<Inspector>, Option<Note>), Cause> {
+        let (part, left) = self
+            .haul
+            .sink
+            .parts()
+            .begin(key, Inspector::new(self.haul.limits))?;
         Ok((part, left.filter(|note| note.address == address.as_str())))
     }
 
     /// Asks for the image: for what `part` lacks, if the server still has what `left` says, else for all of it.
-    async fn ask(&self, address: &Url, part: &mut Part<Inspector>, left: Option<&Note>) -> Result<Body, Cause> {
+    async fn ask(
+        &self,
+        address: &Url,
+        part: &mut Part<Inspector>,
+        left: Option<&Note>,
+    ) -> Result<Body, Cause> {
         let fetcher = &self.haul.fetcher;
-        let body = match fetcher.image(address, left.map(|note| (note, part.have()))).await {
+        let body = match fetcher
+            .image(address, left.map(|note| (note, part.have())))
+            .await
+        {
             Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
             asked => asked?,
         };
@@ -244,9 +331,20 @@ impl Worker {
 
 /// What a server says of the image beside its bytes, and whether a later run may go on with a part of it.
 fn note(address: &Url, body: &Body) -> (Note, bool) {
-    let (etag, last_modified) = (body.etag().map(str::to_owned), body.last_modified().map(str::to_owned));
-    let note = Note { address: address.to_string(), etag, last_modified, length: body.length().unwrap_or_default() };
-    (note, body.strong_etag().is_some() && body.length().is_some())
+    let (etag, last_modified) = (
+        body.etag().map(str::to_owned),
+        body.last_modified().map(str::to_owned),
+    );
+    let note = Note {
+        address: address.to_string(),
+        etag,
+        last_modified,
+        length: body.length().unwrap_or_default(),
+    };
+    (
+        note,
+        body.strong_etag().is_some() && body.length().is_some(),
+    )
 }
 
 /// A try that brought no image.
@@ -290,7 +388,10 @@ impl Cause {
 
 impl Miss {
     fn new(address: &Url, cause: Cause) -> Self {
-        Self { address: address.clone(), cause }
+        Self {
+            address: address.clone(),
+            cause,
+        }
     }
 
     fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
@@ -307,6 +408,12 @@ impl Miss {
         }
         let gone = matches!(&cause, Cause::Fetch(error) if error.is_gone());
         let (stage, cause) = (cause.stage(), cause.to_string());
-        Outcome::Failed(Failure { stage, address: address.to_string(), cause, tries: lease.attempt, gone })
+        Outcome::Failed(Failure {
+            stage,
+            address: address.to_string(),
+            cause,
+            tries: lease.attempt,
+            gone,
+        })
     }
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use tokio::time::{Instant, timeout};
 use url::Url;
@@ -36,8 +37,20 @@ pub(super) struct Answer {
 
 impl Answer {
     /// What `host` answered to a request begun at `begun`.
-    pub(super) fn new(response: Response, host: Arc<Host>, begun: Instant, patience: Patience, address: Url) -> Self {
-        Self { response, host, begun, patience, address }
+    pub(super) fn new(
+        response: Response,
+        host: Arc<Host>,
+        begun: Instant,
+        patience: Patience,
+        address: Url,
+    ) -> Self {
+        Self {
+            response,
+            host,
+            begun,
+            patience,
+            address,
+        }
     }
 
     /// How errors name the host.
@@ -75,11 +88,17 @@ impl Answer {
 
     /// Refuses a body that is still packed here; the coding we asked for was undone on the way.
     pub(super) fn unpacked(self) -> Result<Self, FetchError> {
-        let identity = |coding: &&str| !coding.eq_ignore_ascii_case("identity") && !coding.is_empty();
+        let identity =
+            |coding: &&str| !coding.eq_ignore_ascii_case("identity") && !coding.is_empty();
         let codings = self.headers().get_all(CONTENT_ENCODING).into_iter();
-        let coding = codings.map(|coding| coding.to_str().map_or("?", str::trim)).find(identity);
+        let coding = codings
+            .map(|coding| coding.to_str().map_or("?", str::trim))
+            .find(identity);
         match coding.map(str::to_owned) {
-            Some(coding) => Err(FetchError::Encoded { host: self.host().to_owned(), coding }),
+            Some(coding) => Err(FetchError::Encoded {
+                host: self.host().to_owned(),
+                coding,
+            }),
             None => Ok(self),
         }
     }
@@ -89,10 +108,19 @@ impl Answer {
         if !matches!(self.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
-        let nowhere = |reason: &str| FetchError::Redirect { host: self.host().to_owned(), reason: reason.to_owned() };
-        let location = self.headers().get(LOCATION).ok_or_else(|| nowhere("does not say where to"))?;
+        let nowhere = |reason: &str| FetchError::Redirect {
+            host: self.host().to_owned(),
+            reason: reason.to_owned(),
+        };
+        let location = self
+            .headers()
+            .get(LOCATION)
+            .ok_or_else(|| nowhere("does not say where to"))?;
         let location = String::from_utf8_lossy(location.as_bytes());
-        self.address.join(&location).map(Some).map_err(|_| nowhere("what it leads to is no address"))
+        self.address
+            .join(&location)
+            .map(Some)
+            .map_err(|_| nowhere("what it leads to is no address"))
     }
 
     /// The next bytes of the body, or what became of them, unless patience ends before.
@@ -112,8 +140,14 @@ impl Answer {
 
     /// Turns an answer with the wrong status into the error it is.
     pub(super) async fn turned_down(self) -> FetchError {
-        let retry_after = self.header(&RETRY_AFTER).and_then(|text| wish(text, SystemTime::now()));
-        let error = FetchError::Status { host: self.host().to_owned(), status: self.status(), retry_after };
+        let retry_after = self
+            .header(&RETRY_AFTER)
+            .and_then(|text| wish(text, SystemTime::now()));
+        let error = FetchError::Status {
+            host: self.host().to_owned(),
+            status: self.status(),
+            retry_after,
+        };
         self.went_wrong(&error);
         self.put_away().await;
         error
@@ -121,13 +155,18 @@ impl Answer {
 
     /// Lets go of an answer whose body nobody wants, keeping its connection where that is cheap.
     pub(super) async fn put_away(mut self) {
-        if self.content_length().is_some_and(|length| length > WORTH_READING) {
+        if self
+            .content_length()
+            .is_some_and(|length| length > WORTH_READING)
+        {
             return;
         }
         let to_its_end = async {
             let mut left = WORTH_READING;
             while let Ok(Some(chunk)) = self.response.chunk().await {
-                let Some(less) = left.checked_sub(chunk.len() as u64) else { return };
+                let Some(less) = left.checked_sub(chunk.len() as u64) else {
+                    return;
+                };
                 left = less;
             }
         };
@@ -143,12 +182,19 @@ mod tests {
     use crate::fetch::{Again, FetchSettings, Fetcher, Premises, Robots};
 
     fn patient() -> FetchSettings {
-        FetchSettings { retries: 2, ..settings() }
+        FetchSettings {
+            retries: 2,
+            ..settings()
+        }
     }
 
-    async fn redirected(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> (Server, FetchError) {
+    async fn redirected(
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> (Server, FetchError) {
         let server = Server::start(script).await;
-        let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
         (server, error)
     }
 
@@ -156,8 +202,15 @@ mod tests {
     async fn a_page_that_is_missing_is_asked_for_once() {
         for status in [400, 401, 403, 404, 410, 416, 451, 204, 206, 304, 999] {
             let server = Server::start(move |_| Reply::new(status, &[], "")).await;
-            let error = server.fetcher_with(&patient()).page(&server.url("/browse/")).await.unwrap_err();
-            assert_eq!((error.status(), server.asked("/browse/")), (Some(status), 1));
+            let error = server
+                .fetcher_with(&patient())
+                .page(&server.url("/browse/"))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                (error.status(), server.asked("/browse/")),
+                (Some(status), 1)
+            );
         }
     }
 
@@ -165,8 +218,15 @@ mod tests {
     async fn a_page_is_asked_for_again_while_that_may_help_and_no_longer() {
         for status in [500, 502, 503, 504, 429] {
             let server = Server::start(move |_| Reply::new(status, &[], "later")).await;
-            let error = server.fetcher_with(&patient()).page(&server.url("/browse/")).await.unwrap_err();
-            assert_eq!((error.status(), server.asked("/browse/")), (Some(status), 3));
+            let error = server
+                .fetcher_with(&patient())
+                .page(&server.url("/browse/"))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                (error.status(), server.asked("/browse/")),
+                (Some(status), 3)
+            );
         }
     }
 
@@ -179,14 +239,23 @@ mod tests {
             _ => Reply::ok("page"),
         };
         let server = Server::start(script).await;
-        let page = server.fetcher_with(&patient()).page(&server.url("/browse/")).await.unwrap();
-        assert_eq!((page.text.as_str(), page.asked), ("page", server.url("/browse/")));
+        let page = server
+            .fetcher_with(&patient())
+            .page(&server.url("/browse/"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (page.text.as_str(), page.asked),
+            ("page", server.url("/browse/"))
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_image_is_asked_for_once_whatever_comes() {
         let server = Server::start(|_| Reply::new(503, &[], "later")).await;
-        image(&server.fetcher_with(&patient()), &server.url("/a.png")).await.unwrap_err();
+        image(&server.fetcher_with(&patient()), &server.url("/a.png"))
+            .await
+            .unwrap_err();
         assert_eq!(server.asked("/a.png"), 1);
     }
 
@@ -207,9 +276,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_absurd_retry_after_ends_it_at_once_and_says_when() {
-        let server = Server::start(|_| Reply::new(503, &["Retry-After: 100000000000000000000"], "")).await;
-        let error = server.fetcher_with(&patient()).page(&server.url("/")).await.unwrap_err();
-        assert!(error.to_string().ends_with("come back in more than ten years"), "{error}");
+        let server =
+            Server::start(|_| Reply::new(503, &["Retry-After: 100000000000000000000"], "")).await;
+        let error = server
+            .fetcher_with(&patient())
+            .page(&server.url("/"))
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("come back in more than ten years"),
+            "{error}"
+        );
         assert_eq!(server.asked("/"), 1);
     }
 
@@ -218,7 +297,11 @@ mod tests {
         for junk in ["soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT"] {
             let header = format!("Retry-After: {junk}");
             let server = Server::start(move |_| Reply::new(503, &[&header], "")).await;
-            server.fetcher_with(&patient()).page(&server.url("/")).await.unwrap_err();
+            server
+                .fetcher_with(&patient())
+                .page(&server.url("/"))
+                .await
+                .unwrap_err();
             assert_eq!(server.asked("/"), 3, "{junk}");
         }
     }
@@ -232,7 +315,9 @@ mod tests {
         let server = Server::start(script).await;
         let fetcher = server.fetcher();
         for _ in 0..5 {
-            image(&fetcher, &server.url("/missing.png")).await.unwrap_err();
+            image(&fetcher, &server.url("/missing.png"))
+                .await
+                .unwrap_err();
             image(&fetcher, &server.url("/a.png")).await.unwrap();
         }
         assert_eq!(server.connections(), 1);
@@ -247,8 +332,13 @@ mod tests {
             "HTTP/1.1 2000 OK\r\n\r\n",
         ] {
             let server = Server::start(move |_| Reply::raw(nonsense).and_close()).await;
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
-            assert!(matches!(error, FetchError::NotHttp { .. }), "{nonsense:?}: {error}");
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, FetchError::NotHttp { .. }),
+                "{nonsense:?}: {error}"
+            );
         }
     }
 
@@ -258,7 +348,9 @@ mod tests {
         let huge = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(2_000_000));
         for headers in [many, huge] {
             let server = Server::start(move |_| Reply::raw(&headers).and_close()).await;
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
             assert!(matches!(error, FetchError::NotHttp { .. }), "{error}");
         }
     }
@@ -290,7 +382,10 @@ mod tests {
         };
         let server = Server::start(script).await;
         let page = server.fetcher().page(&server.url("/browse")).await.unwrap();
-        assert_eq!((page.text.as_str(), page.asked), ("page", server.url("/browse/")));
+        assert_eq!(
+            (page.text.as_str(), page.asked),
+            ("page", server.url("/browse/"))
+        );
         assert_eq!(server.connections(), 1);
     }
 
@@ -302,8 +397,13 @@ mod tests {
             Err(_) => Reply::to("/11"),
         };
         let server = Server::start(script).await;
-        assert_eq!(image(&server.fetcher(), &server.url("/10")).await.unwrap(), b"there");
-        let error = image(&server.fetcher(), &server.url("/11")).await.unwrap_err();
+        assert_eq!(
+            image(&server.fetcher(), &server.url("/10")).await.unwrap(),
+            b"there"
+        );
+        let error = image(&server.fetcher(), &server.url("/11"))
+            .await
+            .unwrap_err();
         assert!(error.to_string().ends_with("more than 10 times"), "{error}");
     }
 
@@ -317,7 +417,10 @@ mod tests {
     #[tokio::test]
     async fn a_redirect_to_nowhere_is_an_error() {
         let (_, error) = redirected(|_| Reply::new(302, &[], "")).await;
-        assert!(error.to_string().contains("does not say where to"), "{error}");
+        assert!(
+            error.to_string().contains("does not say where to"),
+            "{error}"
+        );
         let (_, error) = redirected(|_| Reply::to("http://[nowhere")).await;
         assert!(error.to_string().contains("no address"), "{error}");
     }
@@ -334,7 +437,10 @@ mod tests {
             "http://localhost/a.png",
         ] {
             let (server, error) = redirected(move |_| Reply::to(to)).await;
-            assert!(matches!(error, FetchError::Redirect { .. }), "{to}: {error}");
+            assert!(
+                matches!(error, FetchError::Redirect { .. }),
+                "{to}: {error}"
+            );
             assert_eq!(server.heads().len(), 1);
         }
     }
@@ -356,15 +462,27 @@ mod tests {
             named: vec![server.url("/"), other.url("/")],
         };
         let headers = vec![("Authorization".to_owned(), "secret".to_owned())];
-        let settings = FetchSettings { headers, robots: Robots::Obey, ..settings() };
+        let settings = FetchSettings {
+            headers,
+            robots: Robots::Obey,
+            ..settings()
+        };
         let fetcher = Fetcher::new(&settings, &premises, None).unwrap();
-        assert_eq!(image(&fetcher, &server.url("/a.png")).await.unwrap(), b"there");
+        assert_eq!(
+            image(&fetcher, &server.url("/a.png")).await.unwrap(),
+            b"there"
+        );
         for path in ["/a.png", "/b.png"] {
             let heads = server.heads();
             let head = heads.iter().find(|head| path_of(head) == path).unwrap();
             assert_eq!(line(head, "authorization"), Some("secret"));
         }
         assert_eq!(other.heads().len(), 2, "robots.txt and the image");
-        assert!(other.heads().iter().all(|head| line(head, "authorization").is_none()));
+        assert!(
+            other
+                .heads()
+                .iter()
+                .all(|head| line(head, "authorization").is_none())
+        );
     }
 }

@@ -41,7 +41,12 @@ impl Fetcher {
     }
 
     /// Asks for `address` and follows where it leads; every hop is judged like the first address.
-    pub(super) async fn ask(&self, kind: Kind, address: Url, rest: Option<Rest<'_>>) -> Result<Answer, FetchError> {
+    pub(super) async fn ask(
+        &self,
+        kind: Kind,
+        address: Url,
+        rest: Option<Rest<'_>>,
+    ) -> Result<Answer, FetchError> {
         self.policy.check(&address)?;
         let mut address = address;
         let mut left = Vec::new();
@@ -50,24 +55,39 @@ impl Fetcher {
             if kind != Kind::Robots {
                 self.heed(&host, &address).await?;
             }
-            let at_home = left.first().is_none_or(|first| same_origin(first, &address));
+            let at_home = left
+                .first()
+                .is_none_or(|first| same_origin(first, &address));
             let own = at_home && kind != Kind::Robots;
             let answer = self.send(kind, host, address, rest, own).await?;
-            let Some(next) = answer.leads_to()? else { return Ok(answer) };
+            let Some(next) = answer.leads_to()? else {
+                return Ok(answer);
+            };
             address = Box::pin(self.follow(answer, next, &mut left)).await?;
         }
     }
 
     /// Leaves an answer for where it redirects to, if that may be asked.
-    async fn follow(&self, answer: Answer, next: Url, left: &mut Vec<Url>) -> Result<Url, FetchError> {
+    async fn follow(
+        &self,
+        answer: Answer,
+        next: Url,
+        left: &mut Vec<Url>,
+    ) -> Result<Url, FetchError> {
         let host = answer.host().to_owned();
         self.policy.check_hop(&answer.address, &next)?;
         left.push(answer.address.clone());
         if left.contains(&next) {
-            return Err(FetchError::Redirect { host, reason: "in a circle".to_owned() });
+            return Err(FetchError::Redirect {
+                host,
+                reason: "in a circle".to_owned(),
+            });
         }
         if left.len() > MOST_HOPS {
-            return Err(FetchError::Redirect { host, reason: format!("more than {MOST_HOPS} times") });
+            return Err(FetchError::Redirect {
+                host,
+                reason: format!("more than {MOST_HOPS} times"),
+            });
         }
         answer.went_well();
         answer.put_away().await;
@@ -84,8 +104,15 @@ impl Fetcher {
         own: bool,
     ) -> Result<Answer, FetchError> {
         let turn = host.pace.turn().await;
-        let begun = turn.map_err(|failures| FetchError::GivenUp { host: host.name.clone(), failures })?;
-        let mut further = if own { self.headers.clone() } else { HeaderMap::new() };
+        let begun = turn.map_err(|failures| FetchError::GivenUp {
+            host: host.name.clone(),
+            failures,
+        })?;
+        let mut further = if own {
+            self.headers.clone()
+        } else {
+            HeaderMap::new()
+        };
         if let Some(rest) = rest {
             rest.ask(&mut further);
         }
@@ -99,15 +126,25 @@ impl Fetcher {
         let error = match answered {
             Ok(Ok(response)) if response.head() > LONGEST_HEAD => {
                 let reason = format!("its headers are longer than {} KB", LONGEST_HEAD / 1024);
-                FetchError::NotHttp { host: host_of(&address), reason }
+                FetchError::NotHttp {
+                    host: host_of(&address),
+                    reason,
+                }
             }
             Ok(Ok(response)) => {
-                return Ok(Answer::new(response, host, begun, patience.renewed(), address));
+                return Ok(Answer::new(
+                    response,
+                    host,
+                    begun,
+                    patience.renewed(),
+                    address,
+                ));
             }
             Ok(Err(error)) => error,
-            Err(Lost::Silent | Lost::Slow) => {
-                FetchError::Stalled { host: host_of(&address), limit: self.settings.stall_timeout }
-            }
+            Err(Lost::Silent | Lost::Slow) => FetchError::Stalled {
+                host: host_of(&address),
+                limit: self.settings.stall_timeout,
+            },
         };
         host.pace.went_wrong(begun, &error);
         Err(error)
@@ -126,9 +163,15 @@ impl Fetcher {
             Ok(rules) if rules.allow(address) => Ok(()),
             Ok(_) => {
                 let path = address[Position::BeforePath..].to_owned();
-                Err(FetchError::Forbidden { host: host.name.clone(), path })
+                Err(FetchError::Forbidden {
+                    host: host.name.clone(),
+                    path,
+                })
             }
-            Err(cause) => Err(FetchError::Robots { host: host.name.clone(), cause: Arc::clone(cause) }),
+            Err(cause) => Err(FetchError::Robots {
+                host: host.name.clone(),
+                cause: Arc::clone(cause),
+            }),
         }
     }
 
@@ -141,10 +184,15 @@ impl Fetcher {
         match self.persist(|| self.read_robots(&robots)).await {
             Ok(text) => {
                 let rules = Rules::read(&text);
-                rules.interval().into_iter().for_each(|interval| host.pace.slow_down(interval));
+                rules
+                    .interval()
+                    .into_iter()
+                    .for_each(|interval| host.pace.slow_down(interval));
                 Ok(rules)
             }
-            Err(FetchError::Status { status: ..500, .. } | FetchError::Redirect { .. }) => Ok(Rules::none()),
+            Err(FetchError::Status { status: ..500, .. } | FetchError::Redirect { .. }) => {
+                Ok(Rules::none())
+            }
             Err(error) => Err(Arc::new(error)),
         }
     }

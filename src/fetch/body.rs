@@ -26,12 +26,33 @@ impl Body {
     /// A whole body of at most `limit` bytes.
     pub(super) fn whole(answer: Answer, limit: u64) -> Result<Self, FetchError> {
         let length = answer.content_length();
-        Self { answer, limit, from: 0, length, got: 0, throttle: None }.within_limit()
+        Self {
+            answer,
+            limit,
+            from: 0,
+            length,
+            got: 0,
+            throttle: None,
+        }
+        .within_limit()
     }
 
     /// The rest from `from` of one that is `length` bytes long as a whole.
-    pub(super) fn rest(answer: Answer, limit: u64, from: u64, length: u64) -> Result<Self, FetchError> {
-        Self { answer, limit, from, length: Some(length), got: 0, throttle: None }.within_limit()
+    pub(super) fn rest(
+        answer: Answer,
+        limit: u64,
+        from: u64,
+        length: u64,
+    ) -> Result<Self, FetchError> {
+        Self {
+            answer,
+            limit,
+            from,
+            length: Some(length),
+            got: 0,
+            throttle: None,
+        }
+        .within_limit()
     }
 
     /// The same body, read no faster than all bodies together may be.
@@ -101,7 +122,9 @@ impl Body {
         let next = self.answer.chunk().await.map_err(|lost| self.lost(lost))?;
         let Some(chunk) = next.map_err(|reason| self.cut_short(reason))? else {
             return match self.length {
-                Some(length) if self.from + self.got < length => Err(self.cut_short("that was all".to_owned())),
+                Some(length) if self.from + self.got < length => {
+                    Err(self.cut_short("that was all".to_owned()))
+                }
                 Some(_) => Ok(None),
                 None => {
                     // The last chunk says how long it was; an end of the connection may be anything.
@@ -116,16 +139,26 @@ impl Body {
             return Err(self.too_large());
         }
         if self.length.is_some_and(|length| end > length) {
-            let (host, reason) = (self.answer.host().to_owned(), "it sends more than it announced".to_owned());
+            let (host, reason) = (
+                self.answer.host().to_owned(),
+                "it sends more than it announced".to_owned(),
+            );
             return Err(FetchError::NotHttp { host, reason });
         }
-        self.answer.patience.weigh(chunk.len()).map_err(|lost| self.lost(lost))?;
+        self.answer
+            .patience
+            .weigh(chunk.len())
+            .map_err(|lost| self.lost(lost))?;
         Ok(Some(chunk))
     }
 
     /// Refuses before a byte is read what says itself that it is too large.
     fn within_limit(self) -> Result<Self, FetchError> {
-        if self.length.is_some_and(|length| length > self.limit) { Err(self.too_large()) } else { Ok(self) }
+        if self.length.is_some_and(|length| length > self.limit) {
+            Err(self.too_large())
+        } else {
+            Ok(self)
+        }
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -133,12 +166,20 @@ impl Body {
     }
 
     fn too_large(&self) -> FetchError {
-        FetchError::TooLarge { host: self.answer.host().to_owned(), limit: self.limit }
+        FetchError::TooLarge {
+            host: self.answer.host().to_owned(),
+            limit: self.limit,
+        }
     }
 
     fn cut_short(&self, reason: String) -> FetchError {
         let (got, want) = (self.from + self.got, self.length);
-        FetchError::CutShort { host: self.answer.host().to_owned(), got, want, reason }
+        FetchError::CutShort {
+            host: self.answer.host().to_owned(),
+            got,
+            want,
+            reason,
+        }
     }
 
     fn lost(&self, lost: Lost) -> FetchError {
@@ -146,7 +187,11 @@ impl Body {
         let Patience { stall, floor, .. } = self.answer.patience;
         match lost {
             Lost::Silent => FetchError::Stalled { host, limit: stall },
-            Lost::Slow => FetchError::TooSlow { host, floor, over: stall },
+            Lost::Slow => FetchError::TooSlow {
+                host,
+                floor,
+                over: stall,
+            },
         }
     }
 }
@@ -162,23 +207,43 @@ mod tests {
 
     #[tokio::test]
     async fn a_whole_image_comes_as_it_is_and_says_what_it_is() {
-        let headers = ["ETag: \"v1\"", "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT"];
+        let headers = [
+            "ETag: \"v1\"",
+            "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
+        ];
         let server = Server::start(move |_| Reply::new(200, &headers, "picture")).await;
-        let mut body = server.fetcher().image(&server.url("/a.png"), None).await.unwrap();
+        let mut body = server
+            .fetcher()
+            .image(&server.url("/a.png"), None)
+            .await
+            .unwrap();
         assert_eq!((body.from(), body.length()), (0, Some(7)));
-        assert_eq!((body.etag(), body.strong_etag()), (Some("\"v1\""), Some("\"v1\"")));
+        assert_eq!(
+            (body.etag(), body.strong_etag()),
+            (Some("\"v1\""), Some("\"v1\""))
+        );
         assert_eq!(body.last_modified(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
         assert_eq!(body.chunk().await.unwrap().unwrap(), "picture");
         assert_eq!(body.chunk().await.unwrap(), None);
         assert_eq!(body.chunk().await.unwrap(), None);
-        assert_eq!(line(&server.heads()[0], "accept-encoding"), Some("identity"));
-        assert_eq!(line(&server.heads()[0], "user-agent"), Some("wallhaul/test"));
+        assert_eq!(
+            line(&server.heads()[0], "accept-encoding"),
+            Some("identity")
+        );
+        assert_eq!(
+            line(&server.heads()[0], "user-agent"),
+            Some("wallhaul/test")
+        );
     }
 
     #[tokio::test]
     async fn a_weak_validator_is_no_validator() {
         let server = Server::start(|_| Reply::new(200, &["ETag: W/\"v1\""], "x")).await;
-        let body = server.fetcher().image(&server.url("/a.png"), None).await.unwrap();
+        let body = server
+            .fetcher()
+            .image(&server.url("/a.png"), None)
+            .await
+            .unwrap();
         assert_eq!((body.etag(), body.strong_etag()), (Some("W/\"v1\""), None));
     }
 
@@ -188,7 +253,12 @@ mod tests {
         let closed = "HTTP/1.1 200 OK\r\n\r\nabc";
         for whole in [Reply::raw(chunked), Reply::raw(closed).and_close()] {
             let server = Server::start(move |_| whole.clone()).await;
-            assert_eq!(image(&server.fetcher(), &server.url("/a.png")).await.unwrap(), b"abc");
+            assert_eq!(
+                image(&server.fetcher(), &server.url("/a.png"))
+                    .await
+                    .unwrap(),
+                b"abc"
+            );
         }
     }
 
@@ -196,12 +266,23 @@ mod tests {
     async fn an_image_that_ends_too_early_is_cut_short() {
         for (cut, want) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", Some(9)),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", None),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nffffffffffffffffff\r\nx", None),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+                None,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nffffffffffffffffff\r\nx",
+                None,
+            ),
         ] {
             let server = Server::start(move |_| Reply::raw(cut).and_close()).await;
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
-            assert!(matches!(error, FetchError::CutShort { got: 3, want: w, .. } if w == want), "{error}");
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error, FetchError::CutShort { got: 3, want: w, .. } if w == want),
+                "{error}"
+            );
         }
     }
 
@@ -210,7 +291,9 @@ mod tests {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
         let server = Server::start(move |_| Reply::raw(head).and_hang()).await;
         let start = Instant::now();
-        let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, FetchError::Stalled { .. }), "{error}");
         assert!(error.to_string().starts_with("`127.0.0.1:"), "{error}");
         assert_eq!(start.elapsed().as_secs(), 30);
@@ -222,7 +305,9 @@ mod tests {
         for slow in [Reply::raw("").and_hang(), drip] {
             let server = Server::start(move |_| slow.clone()).await;
             let start = Instant::now();
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
             assert!(matches!(error, FetchError::Stalled { .. }), "{error}");
             assert_eq!(start.elapsed().as_secs(), 30);
         }
@@ -232,8 +317,13 @@ mod tests {
     async fn a_body_that_drips_is_too_slow() {
         let body = Reply::ok([b'x'; 500]).drop_by_drop(Duration::from_millis(200));
         let server = Server::start(move |_| body.clone()).await;
-        let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
-        assert!(matches!(error, FetchError::TooSlow { floor: 100, .. }), "{error}");
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, FetchError::TooSlow { floor: 100, .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -241,17 +331,31 @@ mod tests {
         let body = Reply::ok(vec![b'x'; 10_000]).drop_by_drop(Duration::from_millis(9));
         let server = Server::start(move |_| body.clone()).await;
         let start = Instant::now();
-        assert_eq!(image(&server.fetcher(), &server.url("/a.png")).await.unwrap().len(), 10_000);
+        assert_eq!(
+            image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap()
+                .len(),
+            10_000
+        );
         assert!(start.elapsed() > Duration::from_secs(80));
     }
 
     #[tokio::test]
     async fn an_image_that_says_it_is_too_large_is_refused_before_a_byte_is_read() {
-        let server =
-            Server::start(|_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n").and_hang());
+        let server = Server::start(|_| {
+            Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n").and_hang()
+        });
         let server = server.await;
-        let error = server.fetcher().image(&server.url("/a.png"), None).await.unwrap_err();
-        assert!(matches!(error, FetchError::TooLarge { limit: 65_536, .. }), "{error}");
+        let error = server
+            .fetcher()
+            .image(&server.url("/a.png"), None)
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, FetchError::TooLarge { limit: 65_536, .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -259,7 +363,9 @@ mod tests {
         let head = b"HTTP/1.1 200 OK\r\n\r\n".as_slice();
         let endless = Reply::raw([head, &vec![0; 100_000]].concat()).and_hang();
         let server = Server::start(move |_| endless.clone()).await;
-        let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
     }
 
@@ -268,11 +374,22 @@ mod tests {
         for coding in ["gzip", "br", "gzip, gzip", "klingon"] {
             let header = format!("Content-Encoding: {coding}");
             let server = Server::start(move |_| Reply::new(200, &[&header], "packed")).await;
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
-            assert!(matches!(&error, FetchError::Encoded { coding: said, .. } if said == coding), "{error}");
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(&error, FetchError::Encoded { coding: said, .. } if said == coding),
+                "{error}"
+            );
         }
-        let server = Server::start(|_| Reply::new(200, &["Content-Encoding: identity"], "plain")).await;
-        assert_eq!(image(&server.fetcher(), &server.url("/a.png")).await.unwrap(), b"plain");
+        let server =
+            Server::start(|_| Reply::new(200, &["Content-Encoding: identity"], "plain")).await;
+        assert_eq!(
+            image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap(),
+            b"plain"
+        );
     }
 
     #[tokio::test]
@@ -294,7 +411,10 @@ mod tests {
             image(&fetcher, &server.url("/a.png")).await.unwrap_err();
         }
         let error = image(&fetcher, &server.url("/a.png")).await.unwrap_err();
-        assert!(matches!(error, FetchError::GivenUp { failures: 20, .. }), "{error}");
+        assert!(
+            matches!(error, FetchError::GivenUp { failures: 20, .. }),
+            "{error}"
+        );
         assert_eq!(server.asked("/a.png"), 20);
     }
 }

@@ -93,15 +93,33 @@ impl Direct {
         plain.set_connect_timeout(Some(settings.connect_timeout));
         // The connector names the protocols itself.
         tls.alpn_protocols.clear();
-        let either = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
-        let connector = Timely { connector: either.wrap_connector(plain), limit: settings.connect_timeout };
-        let peers = Mutex::new(Peers { known: HashMap::new(), looked: Instant::now() });
-        Self { connector, manners, connections: settings.connections.max(1), peers }
+        let either = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1();
+        let connector = Timely {
+            connector: either.wrap_connector(plain),
+            limit: settings.connect_timeout,
+        };
+        let peers = Mutex::new(Peers {
+            known: HashMap::new(),
+            looked: Instant::now(),
+        });
+        Self {
+            connector,
+            manners,
+            connections: settings.connections.max(1),
+            peers,
+        }
     }
 
     /// Whom to ask for `address`; nobody where no straight way leads to its origin. `is_straight` is asked for that once
     /// an origin.
-    pub(super) fn peer(&self, address: &Url, is_straight: impl FnOnce(&Uri) -> bool) -> Option<Arc<Peer>> {
+    pub(super) fn peer(
+        &self,
+        address: &Url,
+        is_straight: impl FnOnce(&Uri) -> bool,
+    ) -> Option<Arc<Peer>> {
         let origin = &address[..Position::BeforePath];
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         let Peers { known, looked } = &mut *peers;
@@ -113,7 +131,10 @@ impl Direct {
         if let Some(known) = known.get(origin) {
             return known.clone();
         }
-        let peer = self.first_met(origin).filter(|peer| is_straight(&peer.address)).map(Arc::new);
+        let peer = self
+            .first_met(origin)
+            .filter(|peer| is_straight(&peer.address))
+            .map(Arc::new);
         known.insert(origin.to_owned(), peer.clone());
         peer
     }
@@ -121,8 +142,15 @@ impl Direct {
     fn first_met(&self, origin: &str) -> Option<Peer> {
         let address: Uri = origin.parse().ok()?;
         let mut manners = self.manners.clone();
-        manners.insert(HOST, HeaderValue::from_str(address.authority()?.as_str()).ok()?);
-        Some(Peer { address, manners, idle: Idle::new(self.connections) })
+        manners.insert(
+            HOST,
+            HeaderValue::from_str(address.authority()?.as_str()).ok()?,
+        );
+        Some(Peer {
+            address,
+            manners,
+            idle: Idle::new(self.connections),
+        })
     }
 
     /// Asks `peer` for what lies at `path` with `further` headers, and answers with the headers of what came back.
@@ -138,7 +166,13 @@ impl Direct {
         question.headers_mut().extend(further);
         while let Some(mut wire) = peer.idle.take() {
             match wire.ask(question).await {
-                Ok(response) => return Ok(Incomplete { response, wire: Some(wire), peer }),
+                Ok(response) => {
+                    return Ok(Incomplete {
+                        response,
+                        wire: Some(wire),
+                        peer,
+                    });
+                }
                 Err(mut unsent) => match unsent.take_message() {
                     // The server hung up before it was asked anything.
                     Some(unsent) => question = unsent,
@@ -149,11 +183,20 @@ impl Direct {
         // Boxed, for hardly any image needs it, and each worker would have room for it.
         let mut wire = Box::pin(self.dial(&peer)).await?;
         let response = wire.ask(question).await.map_err(TrySendError::into_error)?;
-        Ok(Incomplete { response, wire: Some(wire), peer })
+        Ok(Incomplete {
+            response,
+            wire: Some(wire),
+            peer,
+        })
     }
 
     async fn dial(&self, peer: &Peer) -> Result<Wire, NoAnswer> {
-        let stream = self.connector.clone().call(peer.address.clone()).await.map_err(NoAnswer::Connect)?;
+        let stream = self
+            .connector
+            .clone()
+            .call(peer.address.clone())
+            .await
+            .map_err(NoAnswer::Connect)?;
         Ok(Wire::over(stream).await?)
     }
 }
@@ -210,7 +253,10 @@ struct Idle {
 
 impl Idle {
     fn new(most: usize) -> Self {
-        Self { most, wires: Mutex::default() }
+        Self {
+            most,
+            wires: Mutex::default(),
+        }
     }
 
     /// The one used last that is still open.
@@ -236,7 +282,8 @@ impl Idle {
 
     /// Closes those that waited for too long, and those whose server did not wait.
     fn let_go(&self) {
-        self.wires().retain_mut(|(wire, since)| since.elapsed() < IDLE && wire.is_free());
+        self.wires()
+            .retain_mut(|(wire, since)| since.elapsed() < IDLE && wire.is_free());
     }
 
     fn wires(&self) -> MutexGuard<'_, VecDeque<(Wire, Instant)>> {
@@ -338,14 +385,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn connections_to_hosts_that_are_asked_no_more_are_closed() {
-        let servers = [Server::start(|_| Reply::ok("x")).await, Server::start(|_| Reply::ok("x")).await];
+        let servers = [
+            Server::start(|_| Reply::ok("x")).await,
+            Server::start(|_| Reply::ok("x")).await,
+        ];
         let [here, there] = servers.each_ref().map(|server| server.url("/a.png"));
-        let premises =
-            Premises { pages: here.clone(), images: there.clone(), hosts: Vec::new(), named: vec![here, there] };
+        let premises = Premises {
+            pages: here.clone(),
+            images: there.clone(),
+            hosts: Vec::new(),
+            named: vec![here, there],
+        };
         let fetcher = Fetcher::new(&settings(), &premises, None).unwrap();
         let idle = || {
             let peers = fetcher.clients.direct().peers.lock().unwrap();
-            peers.known.values().flatten().map(|peer| peer.idle.wires().len()).sum::<usize>()
+            peers
+                .known
+                .values()
+                .flatten()
+                .map(|peer| peer.idle.wires().len())
+                .sum::<usize>()
         };
         for server in &servers {
             image(&fetcher, &server.url("/a.png")).await.unwrap();
@@ -358,12 +417,19 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_connections_are_kept_than_there_are_jobs() {
-        let server = Server::start(|_| Reply::ok("image").drop_by_drop(Duration::from_millis(1))).await;
-        let fetcher = server.fetcher_with(&FetchSettings { connections: 1, ..settings() });
+        let server =
+            Server::start(|_| Reply::ok("image").drop_by_drop(Duration::from_millis(1))).await;
+        let fetcher = server.fetcher_with(&FetchSettings {
+            connections: 1,
+            ..settings()
+        });
         let address = server.url("/a.png");
         for connections in [2, 3] {
             let (one, other) = tokio::join!(image(&fetcher, &address), image(&fetcher, &address));
-            assert_eq!((one.unwrap(), other.unwrap()), (b"image".to_vec(), b"image".to_vec()));
+            assert_eq!(
+                (one.unwrap(), other.unwrap()),
+                (b"image".to_vec(), b"image".to_vec())
+            );
             assert_eq!(server.connections(), connections);
         }
     }
@@ -382,7 +448,13 @@ mod tests {
         let fetcher = Fetcher::new(&settings(), &premises, None).unwrap();
         let start = Instant::now();
         let error = image(&fetcher, &address).await.unwrap_err();
-        assert!(matches!(&error, FetchError::Connect { reason, .. } if reason == "no answer in time"), "{error}");
-        assert_eq!(start.elapsed().as_secs(), settings().connect_timeout.as_secs());
+        assert!(
+            matches!(&error, FetchError::Connect { reason, .. } if reason == "no answer in time"),
+            "{error}"
+        );
+        assert_eq!(
+            start.elapsed().as_secs(),
+            settings().connect_timeout.as_secs()
+        );
     }
 }

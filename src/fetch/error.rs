@@ -187,9 +187,11 @@ impl FetchError {
     /// Whether asking again can help.
     pub fn again(&self) -> Again {
         match self {
-            Self::Status { status: 408 | 429 | 500 | 502 | 503 | 504, retry_after, .. } => {
-                retry_after.map_or(Again::Later, Again::After)
-            }
+            Self::Status {
+                status: 408 | 429 | 500 | 502 | 503 | 504,
+                retry_after,
+                ..
+            } => retry_after.map_or(Again::Later, Again::After),
             Self::Dns { .. }
             | Self::Connect { .. }
             | Self::Proxy { .. }
@@ -241,7 +243,9 @@ impl FetchError {
 /// A host that is out of reach is no matter of its robots.txt.
 fn unread(host: &str, cause: &FetchError) -> String {
     match cause.status() {
-        Some(_) => format!("robots.txt of `{host}` cannot be read: {cause}; `--robots ignore` does without"),
+        Some(_) => format!(
+            "robots.txt of `{host}` cannot be read: {cause}; `--robots ignore` does without"
+        ),
         None => format!("{cause} (asked for its robots.txt)"),
     }
 }
@@ -274,7 +278,11 @@ mod tests {
     use super::*;
 
     fn status(status: u16, retry_after: Option<Duration>) -> FetchError {
-        FetchError::Status { host: "gallery.test".to_owned(), status, retry_after }
+        FetchError::Status {
+            host: "gallery.test".to_owned(),
+            status,
+            retry_after,
+        }
     }
 
     #[test]
@@ -299,15 +307,32 @@ mod tests {
     #[test]
     fn a_host_that_asks_for_a_long_pause_is_quoted_in_words() {
         let told = |seconds| status(429, Some(Duration::from_secs(seconds))).to_string();
-        assert_eq!(told(90), "`gallery.test` answered 429 and asks us to come back in 90 s");
-        assert_eq!(told(7200), "`gallery.test` answered 429 and asks us to come back in 120 minutes");
-        assert_eq!(told(u64::MAX), "`gallery.test` answered 429 and asks us to come back in more than ten years");
+        assert_eq!(
+            told(90),
+            "`gallery.test` answered 429 and asks us to come back in 90 s"
+        );
+        assert_eq!(
+            told(7200),
+            "`gallery.test` answered 429 and asks us to come back in 120 minutes"
+        );
+        assert_eq!(
+            told(u64::MAX),
+            "`gallery.test` answered 429 and asks us to come back in more than ten years"
+        );
     }
 
     #[test]
     fn a_cut_answer_says_how_far_it_came() {
-        let cut = |want| FetchError::CutShort { host: "h".to_owned(), got: 5, want, reason: "gone".to_owned() };
-        assert_eq!(cut(Some(9)).to_string(), "`h` broke off after 5 bytes of 9: gone");
+        let cut = |want| FetchError::CutShort {
+            host: "h".to_owned(),
+            got: 5,
+            want,
+            reason: "gone".to_owned(),
+        };
+        assert_eq!(
+            cut(Some(9)).to_string(),
+            "`h` broke off after 5 bytes of 9: gone"
+        );
         assert_eq!(cut(None).to_string(), "`h` broke off after 5 bytes: gone");
     }
 }

@@ -35,7 +35,11 @@ pub(super) struct Hosts {
 impl Hosts {
     /// Nobody was asked yet; see [`Pace::new`].
     pub(super) fn new(interval: Duration, rests: Retry) -> Self {
-        Self { interval, rests, known: Mutex::default() }
+        Self {
+            interval,
+            rests,
+            known: Mutex::default(),
+        }
     }
 
     /// The host of an address.
@@ -46,7 +50,11 @@ impl Hosts {
             return Arc::clone(host);
         }
         let pace = Pace::new(self.interval, self.rests);
-        let host = Arc::new(Host { name: host_of(address), pace, rules: OnceCell::new() });
+        let host = Arc::new(Host {
+            name: host_of(address),
+            pace,
+            rules: OnceCell::new(),
+        });
         known.insert(origin.into_owned(), Arc::clone(&host));
         host
     }

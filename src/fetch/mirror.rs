@@ -19,17 +19,32 @@ pub(super) struct Mirror {
 impl Mirror {
     /// The site's own addresses, or the mirror at `base` in their place.
     pub(super) fn new(premises: &Premises, base: Option<Url>) -> Self {
-        let further = premises.hosts.iter().filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
+        let further = premises
+            .hosts
+            .iter()
+            .filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
         let addresses = further.chain([premises.pages.clone(), premises.images.clone()]);
-        let hosts = addresses.filter_map(|address| address.host_str().map(str::to_owned)).collect();
-        Self { base, pages: premises.pages.clone(), images: premises.images.clone(), hosts }
+        let hosts = addresses
+            .filter_map(|address| address.host_str().map(str::to_owned))
+            .collect();
+        Self {
+            base,
+            pages: premises.pages.clone(),
+            images: premises.images.clone(),
+            hosts,
+        }
     }
 
     /// What is really asked for a canonical address.
     pub(super) fn asked(&self, address: &Url) -> Url {
-        let Some(base) = &self.base else { return address.clone() };
+        let Some(base) = &self.base else {
+            return address.clone();
+        };
         let of_web = matches!(address.scheme(), "http" | "https");
-        let of_site = of_web && address.host_str().is_some_and(|host| self.hosts.contains(host));
+        let of_site = of_web
+            && address
+                .host_str()
+                .is_some_and(|host| self.hosts.contains(host));
         if !of_site || same_origin(address, base) {
             return address.clone();
         }
@@ -41,7 +56,9 @@ impl Mirror {
 
     /// Brings the addresses of images that were found on one page of a mirror home to the site.
     pub(super) fn home(&self, images: &mut [ImageRef]) {
-        let home = images.first().and_then(|first| self.canonical(&first.page, &self.pages));
+        let home = images
+            .first()
+            .and_then(|first| self.canonical(&first.page, &self.pages));
         for image in images {
             if let Some(home) = &home {
                 image.page.clone_from(home);
@@ -61,9 +78,15 @@ impl Mirror {
 
     /// An address of the mirror, moved to the origin of `home`; `None` for any other.
     fn canonical(&self, address: &Url, home: &Url) -> Option<Url> {
-        let base = self.base.as_ref().filter(|base| same_origin(base, address))?;
+        let base = self
+            .base
+            .as_ref()
+            .filter(|base| same_origin(base, address))?;
         // A page that was copied as it is says `/uploads/...` though it lies below the prefix.
-        let path = address.path().strip_prefix(prefix(base)).filter(|rest| rest.starts_with('/'));
+        let path = address
+            .path()
+            .strip_prefix(prefix(base))
+            .filter(|rest| rest.starts_with('/'));
         let mut canonical = home.clone();
         canonical.set_path(path.unwrap_or(address.path()));
         canonical.set_query(address.query());
@@ -100,7 +123,14 @@ mod tests {
 
     fn found(page: &str, thumb: &str, link: &str) -> ImageRef {
         let site = SiteId::new("gallery").unwrap();
-        ImageRef { site, page: url(page), thumb: url(thumb), link: Some(url(link)), title: None, is_original: false }
+        ImageRef {
+            site,
+            page: url(page),
+            thumb: url(thumb),
+            link: Some(url(link)),
+            title: None,
+            is_original: false,
+        }
     }
 
     fn at_home(mirror: &Mirror, mut image: ImageRef) -> ImageRef {
@@ -111,7 +141,11 @@ mod tests {
     #[test]
     fn without_a_mirror_every_address_stays_as_it_is() {
         let mirror = mirror(None);
-        let found = found("https://gallery.test/browse/", "http://127.0.0.1/a.png", "https://gallery.test/a/");
+        let found = found(
+            "https://gallery.test/browse/",
+            "http://127.0.0.1/a.png",
+            "https://gallery.test/a/",
+        );
         assert_eq!(mirror.asked(&found.thumb), found.thumb);
         assert_eq!(at_home(&mirror, found.clone()), found);
     }
@@ -120,12 +154,24 @@ mod tests {
     fn a_mirror_is_asked_for_the_path_and_query_of_every_host_of_the_site() {
         for base in ["http://127.0.0.1:8000/sd", "http://127.0.0.1:8000/sd/"] {
             let asked = |address| mirror(Some(base)).asked(&url(address)).to_string();
-            assert_eq!(asked("https://gallery.test/browse/2/?a=b"), "http://127.0.0.1:8000/sd/browse/2/?a=b");
-            assert_eq!(asked("http://static.gallery.test/a%20b.png"), "http://127.0.0.1:8000/sd/a%20b.png");
-            assert_eq!(asked("http://cdn.test:8080/a"), "http://127.0.0.1:8000/sd/a");
+            assert_eq!(
+                asked("https://gallery.test/browse/2/?a=b"),
+                "http://127.0.0.1:8000/sd/browse/2/?a=b"
+            );
+            assert_eq!(
+                asked("http://static.gallery.test/a%20b.png"),
+                "http://127.0.0.1:8000/sd/a%20b.png"
+            );
+            assert_eq!(
+                asked("http://cdn.test:8080/a"),
+                "http://127.0.0.1:8000/sd/a"
+            );
             assert_eq!(asked("https://other.test/a"), "https://other.test/a");
             assert_eq!(asked("ftp://gallery.test/a"), "ftp://gallery.test/a");
-            assert_eq!(asked("http://127.0.0.1:8000/uploads/a"), "http://127.0.0.1:8000/uploads/a");
+            assert_eq!(
+                asked("http://127.0.0.1:8000/uploads/a"),
+                "http://127.0.0.1:8000/uploads/a"
+            );
         }
     }
 
@@ -134,7 +180,10 @@ mod tests {
         let mirror = mirror(Some("https://user:secret@mirror.test/"));
         let asked = mirror.asked(&url("https://gallery.test/browse/"));
         assert_eq!(asked.as_str(), "https://user:secret@mirror.test/browse/");
-        let home = at_home(&mirror, found(asked.as_str(), asked.as_str(), asked.as_str()));
+        let home = at_home(
+            &mirror,
+            found(asked.as_str(), asked.as_str(), asked.as_str()),
+        );
         assert_eq!(home.page.as_str(), "https://gallery.test/browse/");
     }
 
@@ -142,10 +191,17 @@ mod tests {
     fn thumbs_come_home_to_the_image_host_and_pages_and_links_to_the_page_host() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let base = "http://127.0.0.1:8000";
-        let found = found(&format!("{base}/sd/browse/2/"), &format!("{base}/sd/up/a.png?x"), &format!("{base}/sd/a/"));
+        let found = found(
+            &format!("{base}/sd/browse/2/"),
+            &format!("{base}/sd/up/a.png?x"),
+            &format!("{base}/sd/a/"),
+        );
         let home = at_home(&mirror, found);
         assert_eq!(home.page.as_str(), "https://gallery.test/browse/2/");
-        assert_eq!(home.thumb.as_str(), "https://static.gallery.test/up/a.png?x");
+        assert_eq!(
+            home.thumb.as_str(),
+            "https://static.gallery.test/up/a.png?x"
+        );
         assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/a/");
     }
 
@@ -153,8 +209,18 @@ mod tests {
     fn a_root_relative_thumb_of_a_copied_page_comes_home_without_the_prefix() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let page = "http://127.0.0.1:8000/sd/browse/";
-        let home = at_home(&mirror, found(page, "http://127.0.0.1:8000/uploads/a.png", "http://127.0.0.1:8000/sdx/a"));
-        assert_eq!(home.thumb.as_str(), "https://static.gallery.test/uploads/a.png");
+        let home = at_home(
+            &mirror,
+            found(
+                page,
+                "http://127.0.0.1:8000/uploads/a.png",
+                "http://127.0.0.1:8000/sdx/a",
+            ),
+        );
+        assert_eq!(
+            home.thumb.as_str(),
+            "https://static.gallery.test/uploads/a.png"
+        );
         assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/sdx/a");
     }
 
@@ -162,9 +228,19 @@ mod tests {
     fn what_a_mirrors_page_says_of_the_site_itself_is_home_already() {
         let mirror = mirror(Some("http://127.0.0.1:8000/"));
         let thumb = "http://static.gallery.test/up/a.png";
-        let home = at_home(&mirror, found("http://127.0.0.1:8000/browse/", thumb, "https://gallery.test/a/"));
+        let home = at_home(
+            &mirror,
+            found(
+                "http://127.0.0.1:8000/browse/",
+                thumb,
+                "https://gallery.test/a/",
+            ),
+        );
         assert_eq!(home.thumb.as_str(), thumb);
-        assert_eq!(mirror.asked(&home.thumb).as_str(), "http://127.0.0.1:8000/up/a.png");
+        assert_eq!(
+            mirror.asked(&home.thumb).as_str(),
+            "http://127.0.0.1:8000/up/a.png"
+        );
     }
 
     #[tokio::test]
@@ -178,8 +254,14 @@ mod tests {
         };
         let fetcher = Fetcher::new(&settings(), &premises, Some(server.url("/sd/"))).unwrap();
         let page = fetcher.page(&premises.pages).await.unwrap();
-        assert_eq!((page.text.as_str(), page.asked), ("/sd/browse/", server.url("/sd/browse/")));
+        assert_eq!(
+            (page.text.as_str(), page.asked),
+            ("/sd/browse/", server.url("/sd/browse/"))
+        );
         let original = url("http://static.demo.invalid/uploads/a.png");
-        assert_eq!(image(&fetcher, &original).await.unwrap(), b"/sd/uploads/a.png");
+        assert_eq!(
+            image(&fetcher, &original).await.unwrap(),
+            b"/sd/uploads/a.png"
+        );
     }
 }

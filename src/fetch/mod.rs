@@ -138,8 +138,17 @@ impl Fetcher {
     /// # Errors
     ///
     /// When a setting cannot be used: a header, a certificate file, a host of the definition.
-    pub fn new(settings: &FetchSettings, premises: &Premises, mirror: Option<Url>) -> Result<Self, FetchError> {
-        Self::with(Policy::new(premises, mirror.as_ref())?, settings, premises, mirror)
+    pub fn new(
+        settings: &FetchSettings,
+        premises: &Premises,
+        mirror: Option<Url>,
+    ) -> Result<Self, FetchError> {
+        Self::with(
+            Policy::new(premises, mirror.as_ref())?,
+            settings,
+            premises,
+            mirror,
+        )
     }
 
     /// A door to wherever the user says: every address that is asked for names its origin, and may redirect to any
@@ -166,7 +175,9 @@ impl Fetcher {
             hosts: Hosts::new(settings.wait, retry),
             retry,
             headers: client::headers(&settings.headers)?,
-            throttle: settings.limit_rate.map(|rate| Arc::new(Throttle::new(rate))),
+            throttle: settings
+                .limit_rate
+                .map(|rate| Arc::new(Throttle::new(rate))),
             settings: settings.clone(),
         })
     }
@@ -197,7 +208,11 @@ impl Fetcher {
     ///
     /// When it is not sent. [`Retry::pause`] says whether and when to ask again, and
     /// [`FetchError::is_stale_part`] that the part must be dropped before.
-    pub async fn image(&self, address: &Url, resume: Option<(&Note, u64)>) -> Result<Body, FetchError> {
+    pub async fn image(
+        &self,
+        address: &Url,
+        resume: Option<(&Note, u64)>,
+    ) -> Result<Body, FetchError> {
         let rest = resume.and_then(|(note, have)| Rest::of(address, note, have));
         self.policy.give(address);
         let answer = self.ask(Kind::Image, self.asked(address), rest).await?;
@@ -205,11 +220,22 @@ impl Fetcher {
         match (answer.status(), rest) {
             (200, _) => self.paced(Body::whole(answer.unpacked()?, limit)),
             (206, Some(rest)) => match rest.check(answer.headers()) {
-                Ok(()) => self.paced(Body::rest(answer.unpacked()?, limit, rest.from(), rest.whole())),
-                Err(reason) => Err(FetchError::StalePart { host: answer.host().to_owned(), reason }),
+                Ok(()) => self.paced(Body::rest(
+                    answer.unpacked()?,
+                    limit,
+                    rest.from(),
+                    rest.whole(),
+                )),
+                Err(reason) => Err(FetchError::StalePart {
+                    host: answer.host().to_owned(),
+                    reason,
+                }),
             },
             (416, Some(_)) => {
-                let (host, reason) = (answer.host().to_owned(), "the image is shorter by now".to_owned());
+                let (host, reason) = (
+                    answer.host().to_owned(),
+                    "the image is shorter by now".to_owned(),
+                );
                 answer.put_away().await;
                 Err(FetchError::StalePart { host, reason })
             }
@@ -232,13 +258,23 @@ impl Fetcher {
         let answer = self.ask(Kind::Page, asked.clone(), None).await?;
         let asked = answer.address.clone();
         let content_type = answer.header(&CONTENT_TYPE).map(str::to_owned);
-        let page = self.text(answer, self.settings.max_page_bytes).await?.all(usize::MAX).await?;
-        Ok(Page { asked, text: page::decode(&page, content_type.as_deref()) })
+        let page = self
+            .text(answer, self.settings.max_page_bytes)
+            .await?
+            .all(usize::MAX)
+            .await?;
+        Ok(Page {
+            asked,
+            text: page::decode(&page, content_type.as_deref()),
+        })
     }
 
     async fn read_robots(&self, robots: &Url) -> Result<Vec<u8>, FetchError> {
         let answer = self.ask(Kind::Robots, robots.clone(), None).await?;
-        self.text(answer, u64::MAX).await?.all(robots::LONGEST).await
+        self.text(answer, u64::MAX)
+            .await?
+            .all(robots::LONGEST)
+            .await
     }
 
     /// The body of an answer that should be text.

@@ -36,7 +36,13 @@ struct State {
 impl Pace {
     /// A host that is asked every `interval` at most; `rests` says how often and how long it may rest.
     pub(super) fn new(interval: Duration, rests: Retry) -> Self {
-        Self { rests, state: Mutex::new(State { interval, ..State::default() }) }
+        Self {
+            rests,
+            state: Mutex::new(State {
+                interval,
+                ..State::default()
+            }),
+        }
     }
 
     /// Waits until the host may be asked; answers with that moment, or with the failures it was given up after.
@@ -86,7 +92,11 @@ impl Pace {
         }
         let now = Instant::now();
         let mut state = self.state();
-        if let FetchError::Status { status: 429 | 503, retry_after: Some(wish), .. } = error
+        if let FetchError::Status {
+            status: 429 | 503,
+            retry_after: Some(wish),
+            ..
+        } = error
             && *wish <= LONGEST_WISH
         {
             state.pause(now + *wish);
@@ -133,7 +143,11 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn answered(status: u16, retry_after: Option<Duration>) -> FetchError {
-        FetchError::Status { host: "gallery.test".to_owned(), status, retry_after }
+        FetchError::Status {
+            host: "gallery.test".to_owned(),
+            status,
+            retry_after,
+        }
     }
 
     fn pace(interval: Duration, retries: u32) -> Pace {

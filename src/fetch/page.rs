@@ -10,7 +10,13 @@ const PRESCANNED: usize = 1024;
 pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     let (encoding, text) = match Encoding::for_bom(page) {
         Some((encoding, mark)) => (encoding, &page[mark..]),
-        None => (content_type.and_then(named).or_else(|| declared(page)).unwrap_or(UTF_8), page),
+        None => (
+            content_type
+                .and_then(named)
+                .or_else(|| declared(page))
+                .unwrap_or(UTF_8),
+            page,
+        ),
     };
     encoding.decode_without_bom_handling(text).0.into_owned()
 }
@@ -18,10 +24,19 @@ pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
 /// What a page's head says about its encoding.
 fn declared(page: &[u8]) -> Option<&'static Encoding> {
     let head = String::from_utf8_lossy(&page[..page.len().min(PRESCANNED)]);
-    let said = head.split('<').filter(|tag| tag.get(..4).is_some_and(|name| name.eq_ignore_ascii_case("meta")));
-    let encoding = said.into_iter().find_map(|tag| named(tag.split('>').next().unwrap_or(tag)))?;
+    let said = head.split('<').filter(|tag| {
+        tag.get(..4)
+            .is_some_and(|name| name.eq_ignore_ascii_case("meta"))
+    });
+    let encoding = said
+        .into_iter()
+        .find_map(|tag| named(tag.split('>').next().unwrap_or(tag)))?;
     // Who could read this far did not read UTF-16.
-    Some(if encoding == UTF_16LE || encoding == UTF_16BE { UTF_8 } else { encoding })
+    Some(if encoding == UTF_16LE || encoding == UTF_16BE {
+        UTF_8
+    } else {
+        encoding
+    })
 }
 
 /// The encoding after the first `charset=` that names one.
@@ -30,7 +45,8 @@ fn named(text: &str) -> Option<&'static Encoding> {
     lower.split("charset").skip(1).find_map(|rest| {
         let label = rest.trim_start().strip_prefix('=')?.trim_start();
         let label = label.trim_start_matches(['"', '\'']);
-        let end = label.find(|c: char| matches!(c, '"' | '\'' | ';' | '/' | '>') || c.is_whitespace());
+        let end =
+            label.find(|c: char| matches!(c, '"' | '\'' | ';' | '/' | '>') || c.is_whitespace());
         Encoding::for_label(&label.as_bytes()[..end.unwrap_or(label.len())])
     })
 }
@@ -64,14 +80,23 @@ mod tests {
     fn a_mark_at_the_start_is_believed_first() {
         let utf16 = [0xff, 0xfe, b'h', 0, 0x63, 0x63];
         assert_eq!(decode(&utf16, Some("text/html; charset=gbk")), "h\u{6363}");
-        assert_eq!(decode(b"\xef\xbb\xbfh\xc3\xa9", Some("text/html; charset=gbk")), "h\u{e9}");
+        assert_eq!(
+            decode(b"\xef\xbb\xbfh\xc3\xa9", Some("text/html; charset=gbk")),
+            "h\u{e9}"
+        );
     }
 
     #[test]
     fn the_header_is_believed_before_the_page() {
         let (page, ..) = GBK.encode("<meta charset=utf-8>\u{63d2}\u{5934}");
-        for header in ["text/html; charset=GBK", "text/html;CHARSET = \"gb2312\" ; x=y"] {
-            assert!(decode(&page, Some(header)).ends_with("\u{63d2}\u{5934}"), "{header}");
+        for header in [
+            "text/html; charset=GBK",
+            "text/html;CHARSET = \"gb2312\" ; x=y",
+        ] {
+            assert!(
+                decode(&page, Some(header)).ends_with("\u{63d2}\u{5934}"),
+                "{header}"
+            );
         }
     }
 
@@ -86,36 +111,68 @@ mod tests {
             let (page, ..) = GBK.encode(&page);
             assert!(decode(&page, HTML).ends_with("\u{63d2}\u{5934}"), "{meta}");
         }
-        assert_eq!(decode("<meta charset=utf-16>\u{e9}".as_bytes(), HTML), "<meta charset=utf-16>\u{e9}");
+        assert_eq!(
+            decode("<meta charset=utf-16>\u{e9}".as_bytes(), HTML),
+            "<meta charset=utf-16>\u{e9}"
+        );
     }
 
     #[test]
     fn an_encoding_nobody_knows_is_passed_over() {
-        assert_eq!(decode("<meta charset=gbk>a".as_bytes(), Some("text/html; charset=klingon")), "<meta charset=gbk>a");
-        assert_eq!(decode("\u{e9}".as_bytes(), Some("text/html; charset=")), "\u{e9}");
+        assert_eq!(
+            decode(
+                "<meta charset=gbk>a".as_bytes(),
+                Some("text/html; charset=klingon")
+            ),
+            "<meta charset=gbk>a"
+        );
+        assert_eq!(
+            decode("\u{e9}".as_bytes(), Some("text/html; charset=")),
+            "\u{e9}"
+        );
     }
 
     #[test]
     fn a_lying_page_is_read_with_what_does_not_fit_replaced() {
-        assert_eq!(decode(b"a\xffb", Some("text/html; charset=utf-8")), "a\u{fffd}b");
+        assert_eq!(
+            decode(b"a\xffb", Some("text/html; charset=utf-8")),
+            "a\u{fffd}b"
+        );
     }
 
     #[tokio::test]
     async fn a_packed_page_is_unpacked() {
         let server = Server::start(|_| Reply::new(200, GZIP, PACKED)).await;
-        assert_eq!(server.fetcher().page(&server.url("/")).await.unwrap().text, "page");
+        assert_eq!(
+            server.fetcher().page(&server.url("/")).await.unwrap().text,
+            "page"
+        );
         let accepted = server.heads().remove(0);
         let accepted = line(&accepted, "accept-encoding").unwrap();
-        assert!(["gzip", "br", "deflate"].iter().all(|coding| accepted.contains(coding)), "{accepted}");
+        assert!(
+            ["gzip", "br", "deflate"]
+                .iter()
+                .all(|coding| accepted.contains(coding)),
+            "{accepted}"
+        );
     }
 
     #[tokio::test]
     async fn a_page_is_measured_unpacked() {
         let server = Server::start(|_| Reply::new(200, GZIP, ZEROS)).await;
-        let roomy = server.fetcher_with(&FetchSettings { max_page_bytes: 70_000, ..settings() });
-        assert_eq!(roomy.page(&server.url("/")).await.unwrap().text.len(), 70_000);
+        let roomy = server.fetcher_with(&FetchSettings {
+            max_page_bytes: 70_000,
+            ..settings()
+        });
+        assert_eq!(
+            roomy.page(&server.url("/")).await.unwrap().text.len(),
+            70_000
+        );
         let error = server.fetcher().page(&server.url("/")).await.unwrap_err();
-        assert!(matches!(error, FetchError::TooLarge { limit: 65_536, .. }), "{error}");
+        assert!(
+            matches!(error, FetchError::TooLarge { limit: 65_536, .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
@@ -123,7 +180,10 @@ mod tests {
         for broken in [&PACKED[..PACKED.len() - 9], b"not packed at all"] {
             let server = Server::start(move |_| Reply::new(200, GZIP, broken)).await;
             let error = server.fetcher().page(&server.url("/")).await.unwrap_err();
-            assert!(matches!(error, FetchError::CutShort { want: None, .. }), "{error}");
+            assert!(
+                matches!(error, FetchError::CutShort { want: None, .. }),
+                "{error}"
+            );
         }
     }
 
@@ -141,8 +201,14 @@ mod tests {
     async fn a_page_is_decoded_by_what_its_header_says() {
         let (page, ..) = GBK.encode("\u{63d2}\u{5934}");
         let page = page.into_owned();
-        let server = Server::start(move |_| Reply::new(200, &["Content-Type: text/html; charset=gbk"], &page)).await;
-        assert_eq!(server.fetcher().page(&server.url("/")).await.unwrap().text, "\u{63d2}\u{5934}");
+        let server = Server::start(move |_| {
+            Reply::new(200, &["Content-Type: text/html; charset=gbk"], &page)
+        })
+        .await;
+        assert_eq!(
+            server.fetcher().page(&server.url("/")).await.unwrap().text,
+            "\u{63d2}\u{5934}"
+        );
     }
 
     proptest! {

@@ -33,12 +33,22 @@ impl Patience {
     /// Waits up to `stall` for the next bytes, and for at least `floor` bytes a second over that time.
     pub(super) fn new(stall: Duration, floor: u64) -> Self {
         let stall = stall.clamp(Duration::from_millis(1), FOREVER);
-        Self { stall, floor, timer: None, waited: Duration::ZERO, brought: 0 }
+        Self {
+            stall,
+            floor,
+            timer: None,
+            waited: Duration::ZERO,
+            brought: 0,
+        }
     }
 
     /// The same patience with what comes now: what was waited for so far does not count.
     pub(super) fn renewed(self) -> Self {
-        Self { waited: Duration::ZERO, brought: 0, ..self }
+        Self {
+            waited: Duration::ZERO,
+            brought: 0,
+            ..self
+        }
     }
 
     /// Waits for `next`, unless the stall limit passes first.
@@ -50,7 +60,9 @@ impl Patience {
                 return Poll::Ready(Ok(output));
             }
             let limit = *began.get_or_insert_with(Instant::now) + self.stall;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(limit)));
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(limit)));
             // The timer is left as it was set for an earlier wait, and set anew only when it goes off. It does not wait for
             // its turn either: `next` may have used up that of the whole task, and would do so for ever.
             while pin!(unconstrained(timer.as_mut())).poll(context).is_ready() {
@@ -106,7 +118,10 @@ mod tests {
         assert_eq!(patience.wait(sleep(20 * SECOND)).await, Ok(()));
         assert_eq!(patience.wait(sleep(29 * SECOND)).await, Ok(()));
         let start = Instant::now();
-        assert_eq!(patience.wait(std::future::pending::<()>()).await, Err(Lost::Silent));
+        assert_eq!(
+            patience.wait(std::future::pending::<()>()).await,
+            Err(Lost::Silent)
+        );
         assert_eq!(start.elapsed().as_secs(), 30);
     }
 

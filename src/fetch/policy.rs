@@ -61,7 +61,9 @@ impl Given {
     fn opens(&self, address: &Url) -> bool {
         let (origins, _) = &*self.origins_and_hosts();
         let mut plain = address.clone();
-        let is_secure = address.scheme() == "https" && address.port().is_none() && plain.set_scheme("http").is_ok();
+        let is_secure = address.scheme() == "https"
+            && address.port().is_none()
+            && plain.set_scheme("http").is_ok();
         origins.contains(&address.origin()) || (is_secure && origins.contains(&plain.origin()))
     }
 }
@@ -69,7 +71,12 @@ impl Given {
 impl Policy {
     /// The policy for a site and the mirror it is fetched from, if any.
     pub(super) fn new(premises: &Premises, mirror: Option<&Url>) -> Result<Self, FetchError> {
-        let named: HashSet<Origin> = premises.named.iter().chain(mirror).map(Url::origin).collect();
+        let named: HashSet<Origin> = premises
+            .named
+            .iter()
+            .chain(mirror)
+            .map(Url::origin)
+            .collect();
         let mut open = named.clone();
         for address in [&premises.pages, &premises.images] {
             open.insert(address.origin());
@@ -83,13 +90,21 @@ impl Policy {
             }
             open.extend(of_host);
         }
-        Ok(Self { open, named, given: None })
+        Ok(Self {
+            open,
+            named,
+            given: None,
+        })
     }
 
     /// The policy for addresses that the user gives himself, each of which names its origin: any may be asked, and
     /// redirect to any host that is public.
     pub(super) fn anywhere() -> Self {
-        Self { open: HashSet::new(), named: HashSet::new(), given: Some(Arc::default()) }
+        Self {
+            open: HashSet::new(),
+            named: HashSet::new(),
+            given: Some(Arc::default()),
+        }
     }
 
     /// Takes note of an address that the user gives, where he gives them himself.
@@ -102,7 +117,10 @@ impl Policy {
     /// Refuses an address that may not be asked, before anybody is.
     pub(super) fn check(&self, address: &Url) -> Result<(), FetchError> {
         match self.objection(address) {
-            Some(reason) => Err(FetchError::Refused { address: shown(address), reason: reason.to_owned() }),
+            Some(reason) => Err(FetchError::Refused {
+                address: shown(address),
+                reason: reason.to_owned(),
+            }),
             None => Ok(()),
         }
     }
@@ -110,11 +128,18 @@ impl Policy {
     /// Refuses a redirect that may not be followed.
     pub(super) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
         let downgrade = from.scheme() == "https" && to.scheme() == "http";
-        let objection = if downgrade { Some("that would leave https for http") } else { self.objection(to) };
+        let objection = if downgrade {
+            Some("that would leave https for http")
+        } else {
+            self.objection(to)
+        };
         match objection {
             Some(reason) => {
                 let reason = format!("{} is not asked: {reason}", shown(to));
-                Err(FetchError::Redirect { host: host_of(from), reason })
+                Err(FetchError::Redirect {
+                    host: host_of(from),
+                    reason,
+                })
             }
             None => Ok(()),
         }
@@ -125,11 +150,18 @@ impl Policy {
             return Some("only http and https addresses are");
         }
         let origin = address.origin();
-        if self.named.contains(&origin) || self.given.as_ref().is_some_and(|given| given.opens(address)) {
+        if self.named.contains(&origin)
+            || self
+                .given
+                .as_ref()
+                .is_some_and(|given| given.opens(address))
+        {
             return None;
         }
         match &self.given {
-            None if !self.open.contains(&origin) => return Some("the site's definition does not name its host"),
+            None if !self.open.contains(&origin) => {
+                return Some("the site's definition does not name its host");
+            }
             // Its names are not guarded any more.
             Some(given) if domain(&origin).is_some_and(|name| given.names(&name)) => {
                 return Some("the user named its host by another scheme or port");
@@ -155,7 +187,13 @@ impl Policy {
     /// A name is waited for up to `limit`.
     pub(super) fn resolver(&self, limit: Duration) -> Resolver {
         let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
-        let guarded = || self.open.iter().filter_map(domain).filter(|name| !free.contains(name)).collect();
+        let guarded = || {
+            self.open
+                .iter()
+                .filter_map(domain)
+                .filter(|name| !free.contains(name))
+                .collect()
+        };
         match &self.given {
             Some(given) => Resolver::of_given(Arc::clone(given), limit),
             None => Resolver::new(guarded(), limit),
@@ -165,7 +203,9 @@ impl Policy {
 
 /// Whether two addresses for the web have one origin.
 pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme() && one.host_str() == other.host_str() && one.port() == other.port()
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port() == other.port()
 }
 
 /// The origin of an address for the web as text: one text an origin, and no password in it.
@@ -173,7 +213,12 @@ pub(super) fn origin_of(address: &Url) -> Cow<'_, str> {
     if address.username().is_empty() && address.password().is_none() {
         return address[..Position::BeforePath].into();
     }
-    [&address[..Position::BeforeUsername], &address[Position::BeforeHost..Position::BeforePath]].concat().into()
+    [
+        &address[..Position::BeforeUsername],
+        &address[Position::BeforeHost..Position::BeforePath],
+    ]
+    .concat()
+    .into()
 }
 
 /// The host of an address as errors name it, with its port where that is not the scheme's own.
@@ -197,7 +242,11 @@ pub(super) fn shown(address: &Url) -> String {
 fn origins(host: &str) -> impl Iterator<Item = Origin> {
     let plain = Url::parse(&format!("http://{host}/")).ok();
     let secure = Url::parse(&format!("https://{host}/")).ok();
-    plain.into_iter().chain(secure).filter(|address| address.path() == "/").map(|address| address.origin())
+    plain
+        .into_iter()
+        .chain(secure)
+        .filter(|address| address.path() == "/")
+        .map(|address| address.origin())
 }
 
 fn domain(origin: &Origin) -> Option<String> {
@@ -232,17 +281,32 @@ mod tests {
 
     #[test]
     fn an_origin_has_one_text_whatever_stands_before_the_host() {
-        for address in
-            ["http://h.test/a?b#c", "http://H.test:80", "http://u:p@h.test/", "http://u@h.test/x", "http://:p@h.test/"]
-        {
-            assert_eq!(origin_of(&Url::parse(address).unwrap()), "http://h.test", "{address}");
+        for address in [
+            "http://h.test/a?b#c",
+            "http://H.test:80",
+            "http://u:p@h.test/",
+            "http://u@h.test/x",
+            "http://:p@h.test/",
+        ] {
+            assert_eq!(
+                origin_of(&Url::parse(address).unwrap()),
+                "http://h.test",
+                "{address}"
+            );
         }
-        assert_eq!(origin_of(&Url::parse("https://u:p@[::1]:8443/x").unwrap()), "https://[::1]:8443");
+        assert_eq!(
+            origin_of(&Url::parse("https://u:p@[::1]:8443/x").unwrap()),
+            "https://[::1]:8443"
+        );
     }
 
     #[test]
     fn a_definitions_hosts_are_open_by_http_and_https_at_their_own_ports() {
-        for open in ["https://gallery.test/", "http://static.gallery.test/a.png", "https://cdn.test/x?y"] {
+        for open in [
+            "https://gallery.test/",
+            "http://static.gallery.test/a.png",
+            "https://cdn.test/x?y",
+        ] {
             assert!(policy().check(&url(open)).is_ok(), "{open}");
         }
         for shut in [
@@ -257,8 +321,17 @@ mod tests {
 
     #[test]
     fn no_other_scheme_is_asked() {
-        for shut in ["file:///etc/passwd", "ftp://gallery.test/", "gopher://gallery.test/", "data:,x", "javascript:x"] {
-            assert!(matches!(policy().check(&url(shut)), Err(FetchError::Refused { .. })), "{shut}");
+        for shut in [
+            "file:///etc/passwd",
+            "ftp://gallery.test/",
+            "gopher://gallery.test/",
+            "data:,x",
+            "javascript:x",
+        ] {
+            assert!(
+                matches!(policy().check(&url(shut)), Err(FetchError::Refused { .. })),
+                "{shut}"
+            );
         }
     }
 
@@ -266,7 +339,10 @@ mod tests {
     fn a_private_literal_is_refused_unless_its_very_origin_was_named() {
         let error = policy().check(&url("http://10.1.2.3/")).unwrap_err();
         assert!(error.to_string().contains("private network"), "{error}");
-        let named = Premises { named: vec![url("http://10.1.2.3/any")], ..gallery() };
+        let named = Premises {
+            named: vec![url("http://10.1.2.3/any")],
+            ..gallery()
+        };
         let policy = Policy::new(&named, None).unwrap();
         assert!(policy.check(&url("http://10.1.2.3/other")).is_ok());
         assert!(policy.check(&url("https://10.1.2.3/other")).is_err());
@@ -281,20 +357,38 @@ mod tests {
 
     #[test]
     fn a_password_is_only_sent_where_the_user_named_the_place() {
-        assert!(policy().check(&url("https://user:secret@gallery.test/")).is_err());
-        let policy = Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
-        assert!(policy.check(&url("https://user:secret@mirror.test/x")).is_ok());
+        assert!(
+            policy()
+                .check(&url("https://user:secret@gallery.test/"))
+                .is_err()
+        );
+        let policy =
+            Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
+        assert!(
+            policy
+                .check(&url("https://user:secret@mirror.test/x"))
+                .is_ok()
+        );
     }
 
     #[test]
     fn what_the_user_gives_is_open_and_leads_to_public_places_alone() {
         let policy = Policy::anywhere();
-        let given =
-            ["http://127.0.0.1:8000/a.png", "http://gallery.test/a.png", "http://nas.local:8080/a.png"].map(url);
+        let given = [
+            "http://127.0.0.1:8000/a.png",
+            "http://gallery.test/a.png",
+            "http://nas.local:8080/a.png",
+        ]
+        .map(url);
         for address in &given {
             policy.give(address);
         }
-        for open in ["http://127.0.0.1:8000/b", "https://gallery.test/a", "https://cdn.test/a", "http://1.1.1.1/a"] {
+        for open in [
+            "http://127.0.0.1:8000/b",
+            "https://gallery.test/a",
+            "https://cdn.test/a",
+            "http://1.1.1.1/a",
+        ] {
             assert!(policy.check_hop(&given[0], &url(open)).is_ok(), "{open}");
         }
         let shut = [
@@ -319,17 +413,38 @@ mod tests {
         let from = url("https://gallery.test/");
         let hop = |to| policy().check_hop(&from, &url(to));
         assert!(hop("https://static.gallery.test/a").is_ok());
-        for shut in ["http://gallery.test/", "file:///etc/passwd", "https://other.test/", "https://10.1.2.3/"] {
-            assert!(matches!(hop(shut), Err(FetchError::Redirect { .. })), "{shut}");
+        for shut in [
+            "http://gallery.test/",
+            "file:///etc/passwd",
+            "https://other.test/",
+            "https://10.1.2.3/",
+        ] {
+            assert!(
+                matches!(hop(shut), Err(FetchError::Redirect { .. })),
+                "{shut}"
+            );
         }
-        assert!(policy().check_hop(&url("http://gallery.test/"), &from).is_ok());
+        assert!(
+            policy()
+                .check_hop(&url("http://gallery.test/"), &from)
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_host_that_is_none_is_refused_at_the_start() {
         for bad in ["", "a b", "a/b", "user@"] {
-            let premises = Premises { hosts: vec![bad.to_owned()], ..gallery() };
-            assert!(matches!(Policy::new(&premises, None), Err(FetchError::Setting { .. })), "{bad:?}");
+            let premises = Premises {
+                hosts: vec![bad.to_owned()],
+                ..gallery()
+            };
+            assert!(
+                matches!(
+                    Policy::new(&premises, None),
+                    Err(FetchError::Setting { .. })
+                ),
+                "{bad:?}"
+            );
         }
     }
 
@@ -338,7 +453,12 @@ mod tests {
         let server = Server::start(|_| Reply::ok("secret")).await;
         let mut here = server.url("/a.png");
         here.set_host(Some("localhost")).unwrap();
-        let premises = Premises { pages: here.clone(), images: here.clone(), hosts: Vec::new(), named: Vec::new() };
+        let premises = Premises {
+            pages: here.clone(),
+            images: here.clone(),
+            hosts: Vec::new(),
+            named: Vec::new(),
+        };
         let fetcher = Fetcher::new(&settings(), &premises, None).unwrap();
         let error = image(&fetcher, &here).await.unwrap_err();
         assert!(matches!(error, FetchError::Refused { .. }), "{error}");

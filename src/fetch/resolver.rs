@@ -56,12 +56,20 @@ pub(super) struct Unknown(Arc<io::Error>);
 impl Resolver {
     /// Keeps private addresses of the names in `guarded` back; a name is waited for up to `limit`.
     pub(super) fn new(guarded: HashSet<String>, limit: Duration) -> Self {
-        Self { guarded: Guarded::These(guarded), limit, known: Mutex::default() }
+        Self {
+            guarded: Guarded::These(guarded),
+            limit,
+            known: Mutex::default(),
+        }
     }
 
     /// Keeps private addresses of all names back but of those the user has given.
     pub(super) fn of_given(given: Arc<Given>, limit: Duration) -> Self {
-        Self { guarded: Guarded::AllBut(given), limit, known: Mutex::default() }
+        Self {
+            guarded: Guarded::AllBut(given),
+            limit,
+            known: Mutex::default(),
+        }
     }
 
     fn guards(&self, name: &str) -> bool {
@@ -75,14 +83,24 @@ impl Resolver {
     pub(super) fn look_up(
         &self,
         name: &str,
-    ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<> {
+    ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<>
+    {
         let (guarded, limit) = (self.guards(name), self.limit);
         let Found { looking, .. } = self.found(name);
         async move {
-            let late = |_| Unknown(Arc::new(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")));
+            let late = |_| {
+                Unknown(Arc::new(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "no answer in time",
+                )))
+            };
             let addresses = timeout(limit, looking).await.map_err(late)??;
             let kept_back = |address: &&SocketAddr| guarded && is_private(address.ip());
-            let open: Vec<SocketAddr> = addresses.iter().filter(|address| !kept_back(address)).copied().collect();
+            let open: Vec<SocketAddr> = addresses
+                .iter()
+                .filter(|address| !kept_back(address))
+                .copied()
+                .collect();
             match addresses.iter().find(kept_back) {
                 Some(private) if open.is_empty() => Err(PrivateOnly(private.ip()).into()),
                 Some(_) | None => Ok(open),
@@ -94,11 +112,17 @@ impl Resolver {
     fn found(&self, name: &str) -> Found {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         match known.get(name) {
-            Some(found) if found.begun.elapsed() < BELIEVED && !matches!(found.looking.peek(), Some(Err(_))) => {
+            Some(found)
+                if found.begun.elapsed() < BELIEVED
+                    && !matches!(found.looking.peek(), Some(Err(_))) =>
+            {
                 found.clone()
             }
             Some(_) | None => {
-                let found = Found { begun: Instant::now(), looking: look_up(name.to_owned()) };
+                let found = Found {
+                    begun: Instant::now(),
+                    looking: look_up(name.to_owned()),
+                };
                 known.insert(name.to_owned(), found.clone());
                 found
             }
@@ -109,7 +133,10 @@ impl Resolver {
 /// Has the system look a name up, once somebody waits for it.
 fn look_up(name: String) -> Looking {
     let asking = async move { lookup_host((name, 0)).await.map(Iterator::collect) };
-    asking.map(|found| found.map_err(|error| Unknown(Arc::new(error)))).boxed().shared()
+    asking
+        .map(|found| found.map_err(|error| Unknown(Arc::new(error))))
+        .boxed()
+        .shared()
 }
 
 impl Resolve for Resolver {
@@ -143,13 +170,15 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 fn is_private_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         // IPv4 in IPv6: compatible (`::` and `::1` among them) or mapped, behind a NAT64, and by 6to4.
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
-            embedded(high, low)
-        }
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
         // A NAT64 of the local network's own.
         [0x64, 0xff9b, 1, ..] => true,
         // Unique local, link-local, the old site-local, multicast.
-        [first, ..] => first & 0xfe00 == 0xfc00 || first & 0xff80 == 0xfe80 || first & 0xff00 == 0xff00,
+        [first, ..] => {
+            first & 0xfe00 == 0xfc00 || first & 0xff80 == 0xfe80 || first & 0xff00 == 0xff00
+        }
     }
 }
 
@@ -168,7 +197,10 @@ mod tests {
     const LONG: Duration = Duration::from_secs(3600);
 
     async fn resolve(resolver: &Resolver) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
-        Ok(resolver.resolve(LOCALHOST.parse().unwrap()).await?.collect())
+        Ok(resolver
+            .resolve(LOCALHOST.parse().unwrap())
+            .await?
+            .collect())
     }
 
     #[test]
@@ -179,8 +211,7 @@ mod tests {
         for address in private.split_whitespace() {
             assert!(is_private(address.parse().unwrap()), "{address}");
         }
-        let public =
-            "1.1.1.1 100.128.0.1 172.32.0.1 192.167.0.1 2606:4700::1111 64:ff9b::101:101 2002:101:101:: ::ffff:8.8.8.8";
+        let public = "1.1.1.1 100.128.0.1 172.32.0.1 192.167.0.1 2606:4700::1111 64:ff9b::101:101 2002:101:101:: ::ffff:8.8.8.8";
         for address in public.split_whitespace() {
             assert!(!is_private(address.parse().unwrap()), "{address}");
         }
@@ -190,7 +221,12 @@ mod tests {
     async fn a_name_that_leads_home_is_kept_back_when_it_is_guarded() {
         let guarding = Resolver::new(HashSet::from([LOCALHOST.to_owned()]), LONG);
         assert!(resolve(&guarding).await.unwrap_err().is::<PrivateOnly>());
-        assert!(!resolve(&Resolver::new(HashSet::new(), LONG)).await.unwrap().is_empty());
+        assert!(
+            !resolve(&Resolver::new(HashSet::new(), LONG))
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -35,7 +35,10 @@ impl Response {
 
     /// How many bytes its headers have.
     pub(super) fn head(&self) -> usize {
-        self.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum()
+        self.headers()
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum()
     }
 
     /// The next bytes of the body; `None` at its end. Cancel-safe.
@@ -46,14 +49,20 @@ impl Response {
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         match self {
             Self::Any(response) => {
-                let chunk = response.chunk().await.map_err(|error| cause::of_body(&error))?;
+                let chunk = response
+                    .chunk()
+                    .await
+                    .map_err(|error| cause::of_body(&error))?;
                 if chunk.is_none() {
                     // Lets the connection go back to its pool before the next request looks there for one.
                     yield_now().await;
                 }
                 Ok(chunk)
             }
-            Self::Direct(response) => response.chunk().await.map_err(|error| cause::of_body(&error)),
+            Self::Direct(response) => response
+                .chunk()
+                .await
+                .map_err(|error| cause::of_body(&error)),
         }
     }
 }

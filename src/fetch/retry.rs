@@ -42,7 +42,9 @@ impl Retry {
         if attempt > self.retries {
             return None;
         }
-        let doubled = self.wait.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
+        let doubled = self
+            .wait
+            .saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
         Some(doubled.min(LONGEST_PAUSE).mul_f64(between_a_half_and_one()))
     }
 }
@@ -56,7 +58,10 @@ pub fn wish(retry_after: &str, now: SystemTime) -> Option<Duration> {
             Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
         }
         Ok(_) => return None,
-        Err(_) => httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?,
+        Err(_) => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .ok()?,
     };
     (!wish.is_zero()).then_some(wish)
 }
@@ -74,7 +79,11 @@ mod tests {
     use super::*;
 
     fn answered(status: u16, retry_after: Option<Duration>) -> FetchError {
-        FetchError::Status { host: "gallery.test".to_owned(), status, retry_after }
+        FetchError::Status {
+            host: "gallery.test".to_owned(),
+            status,
+            retry_after,
+        }
     }
 
     proptest! {
@@ -98,12 +107,18 @@ mod tests {
         let retry = Retry::new(2, Duration::from_millis(1));
         assert!(retry.pause(2, &answered(500, None)).is_some());
         assert_eq!(retry.pause(3, &answered(500, None)), None);
-        assert_eq!(Retry::new(0, Duration::ZERO).pause(1, &answered(500, None)), None);
+        assert_eq!(
+            Retry::new(0, Duration::ZERO).pause(1, &answered(500, None)),
+            None
+        );
     }
 
     #[test]
     fn what_will_not_change_is_not_asked_for_again() {
-        assert_eq!(Retry::new(9, Duration::ZERO).pause(1, &answered(404, None)), None);
+        assert_eq!(
+            Retry::new(9, Duration::ZERO).pause(1, &answered(404, None)),
+            None
+        );
     }
 
     #[test]
@@ -116,14 +131,23 @@ mod tests {
     #[test]
     fn a_host_that_asks_for_too_long_is_given_up_at_once() {
         let retry = Retry::new(4, Duration::from_millis(500));
-        assert_eq!(retry.pause(1, &answered(503, Some(LONGEST_WISH + Duration::from_secs(1)))), None);
+        assert_eq!(
+            retry.pause(
+                1,
+                &answered(503, Some(LONGEST_WISH + Duration::from_secs(1)))
+            ),
+            None
+        );
     }
 
     #[test]
     fn a_wish_is_read_from_seconds_and_from_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         assert_eq!(wish(" 120 ", now), Some(Duration::from_secs(120)));
-        assert_eq!(wish("Sun, 06 Nov 1994 08:50:07 GMT", now), Some(Duration::from_secs(30)));
+        assert_eq!(
+            wish("Sun, 06 Nov 1994 08:50:07 GMT", now),
+            Some(Duration::from_secs(30))
+        );
         assert_eq!(wish("100000000000000000000", now), Some(Duration::MAX));
         assert_eq!(wish("1e20", now), Some(Duration::MAX));
         assert_eq!(wish(&"9".repeat(400), now), Some(Duration::MAX));
@@ -132,9 +156,16 @@ mod tests {
     #[test]
     fn a_wish_that_is_past_or_junk_is_none() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        for junk in
-            ["", "0", "-5", "soon", "nan", "inf", "Sun, 06 Nov 1994 08:49:37 GMT", "Mon, 01 Jan 1990 00:00:00 GMT"]
-        {
+        for junk in [
+            "",
+            "0",
+            "-5",
+            "soon",
+            "nan",
+            "inf",
+            "Sun, 06 Nov 1994 08:49:37 GMT",
+            "Mon, 01 Jan 1990 00:00:00 GMT",
+        ] {
             assert_eq!(wish(junk, now), None, "{junk:?}");
         }
     }

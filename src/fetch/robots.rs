@@ -28,7 +28,9 @@ impl Rules {
 
     /// Whether `address` may be asked.
     pub(super) fn allow(&self, address: &Url) -> bool {
-        self.0.as_ref().is_none_or(|robot| robot.allowed(address.as_str()))
+        self.0
+            .as_ref()
+            .is_none_or(|robot| robot.allowed(address.as_str()))
     }
 
     /// The interval the host wishes for.
@@ -40,7 +42,9 @@ impl Rules {
 
 impl fmt::Debug for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules").field("any", &self.0.is_some()).finish()
+        f.debug_struct("Rules")
+            .field("any", &self.0.is_some())
+            .finish()
     }
 }
 
@@ -49,7 +53,10 @@ fn whole_lines(text: &[u8]) -> &[u8] {
     if text.len() < LONGEST {
         return text;
     }
-    let end = text[..LONGEST].iter().rposition(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(0);
+    let end = text[..LONGEST]
+        .iter()
+        .rposition(|byte| matches!(byte, b'\n' | b'\r'))
+        .unwrap_or(0);
     &text[..end]
 }
 
@@ -65,7 +72,12 @@ mod tests {
     use crate::fetch::{FetchError, FetchSettings, Robots};
 
     fn allows(text: &str, path: &str) -> bool {
-        Rules::read(text.as_bytes()).allow(&Url::parse("http://gallery.test").unwrap().join(path).unwrap())
+        Rules::read(text.as_bytes()).allow(
+            &Url::parse("http://gallery.test")
+                .unwrap()
+                .join(path)
+                .unwrap(),
+        )
     }
 
     #[test]
@@ -73,8 +85,14 @@ mod tests {
         let text = "User-agent: *\nDisallow: /\n\nUser-agent: Wallhaul\nDisallow: /private/\n";
         assert!(allows(text, "/browse/"));
         assert!(!allows(text, "/private/a.png"));
-        assert!(!allows("User-agent: *\nDisallow: /uploads\n", "/uploads/a.png"));
-        assert!(allows("User-agent: *\nDisallow: /uploads\nAllow: /uploads/desktops\n", "/uploads/desktops/a.png"));
+        assert!(!allows(
+            "User-agent: *\nDisallow: /uploads\n",
+            "/uploads/a.png"
+        ));
+        assert!(allows(
+            "User-agent: *\nDisallow: /uploads\nAllow: /uploads/desktops\n",
+            "/uploads/desktops/a.png"
+        ));
     }
 
     #[test]
@@ -86,7 +104,9 @@ mod tests {
 
     #[test]
     fn a_delay_is_read_and_a_senseless_one_passed_over() {
-        let delay = |delay| Rules::read(format!("User-agent: *\nCrawl-delay: {delay}\n").as_bytes()).interval();
+        let delay = |delay| {
+            Rules::read(format!("User-agent: *\nCrawl-delay: {delay}\n").as_bytes()).interval()
+        };
         assert_eq!(delay("2.5"), Some(Duration::from_millis(2500)));
         for senseless in ["-1", "nan", "1e39", "soon"] {
             assert_eq!(delay(senseless), None, "{senseless}");
@@ -104,7 +124,11 @@ mod tests {
     const FORBIDDING: &str = "User-agent: wallhaul\nDisallow: /uploads/\n";
 
     fn obedient() -> FetchSettings {
-        FetchSettings { robots: Robots::Obey, retries: 1, ..settings() }
+        FetchSettings {
+            robots: Robots::Obey,
+            retries: 1,
+            ..settings()
+        }
     }
 
     async fn gallery(robots: Reply) -> Server {
@@ -121,21 +145,34 @@ mod tests {
         let (fetcher, address) = (server.fetcher_with(&obedient()), server.url("/a.png"));
         let asking: FuturesUnordered<_> = (0..10).map(|_| image(&fetcher, &address)).collect();
         assert!(asking.all(async |image| image.is_ok()).await);
-        assert_eq!((server.asked("/robots.txt"), server.asked("/a.png")), (1, 10));
+        assert_eq!(
+            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (1, 10)
+        );
     }
 
     #[tokio::test]
     async fn what_it_forbids_is_not_asked() {
         let server = gallery(Reply::ok(FORBIDDING)).await;
-        let error = image(&server.fetcher_with(&obedient()), &server.url("/uploads/a.png")).await.unwrap_err();
-        assert!(matches!(&error, FetchError::Forbidden { path, .. } if path == "/uploads/a.png"), "{error}");
+        let error = image(
+            &server.fetcher_with(&obedient()),
+            &server.url("/uploads/a.png"),
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(&error, FetchError::Forbidden { path, .. } if path == "/uploads/a.png"),
+            "{error}"
+        );
         assert_eq!(server.asked("/uploads/a.png"), 0);
     }
 
     #[tokio::test]
     async fn whoever_ignores_it_does_not_ask_for_it() {
         let server = gallery(Reply::ok(FORBIDDING)).await;
-        image(&server.fetcher(), &server.url("/uploads/a.png")).await.unwrap();
+        image(&server.fetcher(), &server.url("/uploads/a.png"))
+            .await
+            .unwrap();
         assert_eq!(server.asked("/robots.txt"), 0);
     }
 
@@ -146,17 +183,24 @@ mod tests {
             _ => Reply::to("/uploads/a.png"),
         });
         let server = server.await;
-        let error = image(&server.fetcher_with(&obedient()), &server.url("/a.png")).await.unwrap_err();
+        let error = image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, FetchError::Forbidden { .. }), "{error}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_is_not_there_or_leads_astray_forbids_nothing() {
-        for none in
-            [Reply::new(404, &[], ""), Reply::new(403, &[], ""), Reply::to("/robots.txt"), Reply::to("ftp://x/")]
-        {
+        for none in [
+            Reply::new(404, &[], ""),
+            Reply::new(403, &[], ""),
+            Reply::to("/robots.txt"),
+            Reply::to("ftp://x/"),
+        ] {
             let server = gallery(none).await;
-            image(&server.fetcher_with(&obedient()), &server.url("/a.png")).await.unwrap();
+            image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+                .await
+                .unwrap();
         }
     }
 
@@ -169,7 +213,10 @@ mod tests {
             assert!(matches!(error, FetchError::Robots { .. }), "{error}");
             assert!(error.to_string().contains("answered 503"), "{error}");
         }
-        assert_eq!((server.asked("/robots.txt"), server.asked("/a.png")), (2, 0));
+        assert_eq!(
+            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (2, 0)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -184,10 +231,22 @@ mod tests {
 
     #[tokio::test]
     async fn one_without_end_is_read_to_its_limit() {
-        let endless = [b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), FORBIDDING.as_bytes(), &vec![b'\n'; LONGEST]].concat();
+        let endless = [
+            b"HTTP/1.1 200 OK\r\n\r\n".as_slice(),
+            FORBIDDING.as_bytes(),
+            &vec![b'\n'; LONGEST],
+        ]
+        .concat();
         let server = gallery(Reply::raw(endless).and_hang()).await;
-        image(&server.fetcher_with(&obedient()), &server.url("/a.png")).await.unwrap();
-        image(&server.fetcher_with(&obedient()), &server.url("/uploads/a.png")).await.unwrap_err();
+        image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+            .await
+            .unwrap();
+        image(
+            &server.fetcher_with(&obedient()),
+            &server.url("/uploads/a.png"),
+        )
+        .await
+        .unwrap_err();
     }
 
     proptest! {

@@ -27,7 +27,10 @@ pub(super) struct Roots {
 
 impl Roots {
     /// The system's roots, and those of the PEM files in `further`; these are read now.
-    pub(super) fn new<P: AsRef<Path>>(provider: Arc<CryptoProvider>, further: &[P]) -> Result<Self, FetchError> {
+    pub(super) fn new<P: AsRef<Path>>(
+        provider: Arc<CryptoProvider>,
+        further: &[P],
+    ) -> Result<Self, FetchError> {
         let mut certificates = Vec::new();
         for file in further {
             let file = file.as_ref();
@@ -37,11 +40,18 @@ impl Roots {
             })?;
             certificates.extend(of_file);
         }
-        Ok(Self { provider, further: certificates, judge: OnceLock::new() })
+        Ok(Self {
+            provider,
+            further: certificates,
+            judge: OnceLock::new(),
+        })
     }
 
     fn judge(&self) -> Result<&Arc<dyn ServerCertVerifier>, Error> {
-        self.judge.get_or_init(|| self.of_the_system().or_else(|_none| self.built_in())).as_ref().map_err(Clone::clone)
+        self.judge
+            .get_or_init(|| self.of_the_system().or_else(|_none| self.built_in()))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 
     /// Fails where the system has no roots at all.
@@ -50,13 +60,18 @@ impl Roots {
         if self.further.is_empty() {
             return Ok(Arc::new(alone));
         }
-        Ok(Arc::new(Verifier::new_with_extra_roots(self.further.clone(), Arc::clone(&self.provider))?))
+        Ok(Arc::new(Verifier::new_with_extra_roots(
+            self.further.clone(),
+            Arc::clone(&self.provider),
+        )?))
     }
 
     fn built_in(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         let mut store = RootCertStore::empty();
         store.add_parsable_certificates(TLS_SERVER_ROOT_CERTS.iter().chain(&self.further).cloned());
-        let judge = WebPkiServerVerifier::builder_with_provider(store.into(), Arc::clone(&self.provider)).build();
+        let judge =
+            WebPkiServerVerifier::builder_with_provider(store.into(), Arc::clone(&self.provider))
+                .build();
         Ok(judge.map_err(|error| Error::General(error.to_string()))?)
     }
 }
@@ -70,7 +85,10 @@ impl ServerCertVerifier for Roots {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.judge()?.verify_server_cert(certificate, between, name, ocsp, now) {
+        match self
+            .judge()?
+            .verify_server_cert(certificate, between, name, ocsp, now)
+        {
             // A self-signed certificate that says it is an authority: one that the user named stands for itself
             // too. Its dates were looked at before this was said, its name was not.
             Err(error) if is_own_root(&error) && self.further.contains(certificate) => {
@@ -87,7 +105,12 @@ impl ServerCertVerifier for Roots {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -96,11 +119,18 @@ impl ServerCertVerifier for Roots {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signed,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -115,11 +145,16 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string())?;
-        RootCertStore::empty().add(certificate.clone()).map_err(|error| error.to_string())?;
+        RootCertStore::empty()
+            .add(certificate.clone())
+            .map_err(|error| error.to_string())?;
         certificates.push(certificate);
     }
     if certificates.is_empty() {
-        return Err("no certificate in it; it must be in PEM form (`-----BEGIN CERTIFICATE-----`)".to_owned());
+        return Err(
+            "no certificate in it; it must be in PEM form (`-----BEGIN CERTIFICATE-----`)"
+                .to_owned(),
+        );
     }
     Ok(certificates)
 }
@@ -151,7 +186,10 @@ mod tests {
     async fn serve(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Server {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(ring::default_provider().into());
-        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let config = config
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth();
         let config = config.with_single_cert(chain, key).unwrap();
         Server::start_tls(TlsAcceptor::from(Arc::new(config)), |_| Reply::ok("safe")).await
     }
@@ -159,7 +197,10 @@ mod tests {
     async fn self_signed(parameters: CertificateParams) -> (Server, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
-        (serve(vec![certificate.der().clone()], &key).await, certificate.pem())
+        (
+            serve(vec![certificate.der().clone()], &key).await,
+            certificate.pem(),
+        )
     }
 
     /// Asks `server`, trusting what stands in `pem` as well.
@@ -167,20 +208,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("root.pem");
         fs::write(&file, pem).unwrap();
-        let settings = FetchSettings { ca_certificates: vec![file], ..settings() };
+        let settings = FetchSettings {
+            ca_certificates: vec![file],
+            ..settings()
+        };
         image(&server.fetcher_with(&settings), &server.url("/a.png")).await
     }
 
     fn reason(error: FetchError) -> String {
-        let FetchError::Tls { reason, .. } = error else { panic!("{error}") };
+        let FetchError::Tls { reason, .. } = error else {
+            panic!("{error}")
+        };
         reason
     }
 
     #[tokio::test]
     async fn a_self_signed_server_is_refused_and_the_reason_named() {
-        for (is_ca, said) in [(AUTHORITY, "is self-signed"), (IsCa::NoCa, "signed by nobody we trust")] {
+        for (is_ca, said) in [
+            (AUTHORITY, "is self-signed"),
+            (IsCa::NoCa, "signed by nobody we trust"),
+        ] {
             let (server, _) = self_signed(parameters(&["127.0.0.1"], is_ca)).await;
-            let error = image(&server.fetcher(), &server.url("/a.png")).await.unwrap_err();
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
             assert!(reason(error).contains(said), "{said}");
         }
     }
@@ -198,7 +249,9 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let authority = CertifiedIssuer::self_signed(parameters(&[], AUTHORITY), key).unwrap();
         let key = KeyPair::generate().unwrap();
-        let certificate = parameters(&["127.0.0.1"], IsCa::NoCa).signed_by(&key, &authority).unwrap();
+        let certificate = parameters(&["127.0.0.1"], IsCa::NoCa)
+            .signed_by(&key, &authority)
+            .unwrap();
         let server = serve(vec![certificate.der().clone()], &key).await;
         assert_eq!(ask(&server, &authority.pem()).await.unwrap(), b"safe");
     }
@@ -222,19 +275,39 @@ mod tests {
         let there = server.url("/there.png");
         let plain = Server::start(move |_| Reply::to(there.as_str())).await;
         let named = vec![plain.url("/"), server.url("/")];
-        let premises = Premises { pages: plain.url("/"), images: plain.url("/"), hosts: Vec::new(), named };
+        let premises = Premises {
+            pages: plain.url("/"),
+            images: plain.url("/"),
+            hosts: Vec::new(),
+            named,
+        };
         let checking = Fetcher::new(&settings(), &premises, None).unwrap();
-        assert!(reason(image(&checking, &plain.url("/a.png")).await.unwrap_err()).contains("nobody we trust"));
-        let trusting = FetchSettings { insecure: true, ..settings() };
+        assert!(
+            reason(image(&checking, &plain.url("/a.png")).await.unwrap_err())
+                .contains("nobody we trust")
+        );
+        let trusting = FetchSettings {
+            insecure: true,
+            ..settings()
+        };
         let trusting = Fetcher::new(&trusting, &premises, None).unwrap();
-        assert_eq!(image(&trusting, &plain.url("/a.png")).await.unwrap(), b"safe");
+        assert_eq!(
+            image(&trusting, &plain.url("/a.png")).await.unwrap(),
+            b"safe"
+        );
     }
 
     #[tokio::test]
     async fn whoever_wants_no_check_gets_none() {
         let (server, _) = self_signed(parameters(&["other.test"], AUTHORITY)).await;
-        let fetcher = server.fetcher_with(&FetchSettings { insecure: true, ..settings() });
-        assert_eq!(image(&fetcher, &server.url("/a.png")).await.unwrap(), b"safe");
+        let fetcher = server.fetcher_with(&FetchSettings {
+            insecure: true,
+            ..settings()
+        });
+        assert_eq!(
+            image(&fetcher, &server.url("/a.png")).await.unwrap(),
+            b"safe"
+        );
     }
 
     #[test]
@@ -247,13 +320,20 @@ mod tests {
     fn a_certificate_file_that_is_none_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        for (name, text) in [("absent.pem", None), ("empty.pem", Some("")), ("broken.pem", Some(broken))] {
+        for (name, text) in [
+            ("absent.pem", None),
+            ("empty.pem", Some("")),
+            ("broken.pem", Some(broken)),
+        ] {
             let file = folder.path().join(name);
             if let Some(text) = text {
                 fs::write(&file, text).unwrap();
             }
             let error = Roots::new(ring::default_provider().into(), &[file]).unwrap_err();
-            assert!(matches!(&error, FetchError::Setting { what, .. } if what.contains(name)), "{error}");
+            assert!(
+                matches!(&error, FetchError::Setting { what, .. } if what.contains(name)),
+                "{error}"
+            );
         }
     }
 }

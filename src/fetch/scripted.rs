@@ -29,13 +29,20 @@ enum Then {
 impl Reply {
     /// Bytes as they are, the connection kept open for the next request.
     pub(super) fn raw(bytes: impl AsRef<[u8]>) -> Self {
-        Self { pieces: vec![bytes.as_ref().to_vec()], pause: Duration::ZERO, then: Then::KeepOpen }
+        Self {
+            pieces: vec![bytes.as_ref().to_vec()],
+            pause: Duration::ZERO,
+            then: Then::KeepOpen,
+        }
     }
 
     /// A whole answer: status, further header lines, body.
     pub(super) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
-        let mut lines = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n", body.len());
+        let mut lines = format!(
+            "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
+            body.len()
+        );
         lines.extend(headers.iter().flat_map(|line| [line, "\r\n"]));
         Self::raw([lines.as_bytes(), b"\r\n", body].concat())
     }
@@ -52,18 +59,33 @@ impl Reply {
 
     /// The same, but the connection is closed afterwards.
     pub(super) fn and_close(self) -> Self {
-        Self { then: Then::Close, ..self }
+        Self {
+            then: Then::Close,
+            ..self
+        }
     }
 
     /// The same, but nothing is said ever after.
     pub(super) fn and_hang(self) -> Self {
-        Self { then: Then::Hang, ..self }
+        Self {
+            then: Then::Hang,
+            ..self
+        }
     }
 
     /// The same, but a byte at a time with a pause after each.
     pub(super) fn drop_by_drop(self, pause: Duration) -> Self {
-        let pieces = self.pieces.concat().into_iter().map(|byte| vec![byte]).collect();
-        Self { pieces, pause, ..self }
+        let pieces = self
+            .pieces
+            .concat()
+            .into_iter()
+            .map(|byte| vec![byte])
+            .collect();
+        Self {
+            pieces,
+            pause,
+            ..self
+        }
     }
 }
 
@@ -89,7 +111,10 @@ impl Server {
     }
 
     /// The same behind TLS.
-    pub(super) async fn start_tls(tls: TlsAcceptor, script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(super) async fn start_tls(
+        tls: TlsAcceptor,
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         Self::listen(Arc::new(script), Some(tls)).await
     }
 
@@ -98,7 +123,11 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let server = Self { address, scheme, seen: Arc::clone(&seen) };
+        let server = Self {
+            address,
+            scheme,
+            seen: Arc::clone(&seen),
+        };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 seen.lock().unwrap().connections += 1;
@@ -119,7 +148,10 @@ impl Server {
 
     /// The address of `path` here.
     pub(super) fn url(&self, path: &str) -> Url {
-        Url::parse(&format!("{}://{}", self.scheme, self.address)).unwrap().join(path).unwrap()
+        Url::parse(&format!("{}://{}", self.scheme, self.address))
+            .unwrap()
+            .join(path)
+            .unwrap()
     }
 
     /// The request heads so far.
@@ -129,7 +161,10 @@ impl Server {
 
     /// How often `path` was asked for.
     pub(super) fn asked(&self, path: &str) -> usize {
-        self.heads().iter().filter(|head| path_of(head) == path).count()
+        self.heads()
+            .iter()
+            .filter(|head| path_of(head) == path)
+            .count()
     }
 
     /// How many connections were made.
@@ -140,7 +175,12 @@ impl Server {
     /// Someone who was told of this very origin, and asks it with these settings.
     pub(super) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
         let here = self.url("/");
-        let premises = Premises { pages: here.clone(), images: here.clone(), hosts: Vec::new(), named: vec![here] };
+        let premises = Premises {
+            pages: here.clone(),
+            images: here.clone(),
+            hosts: Vec::new(),
+            named: vec![here],
+        };
         Fetcher::new(settings, &premises, None).unwrap()
     }
 
@@ -150,7 +190,11 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, script: Script, seen: Arc<Mutex<Seen>>) -> Option<()> {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    script: Script,
+    seen: Arc<Mutex<Seen>>,
+) -> Option<()> {
     loop {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -182,7 +226,9 @@ pub(super) fn path_of(head: &str) -> &str {
 /// The value of a header line in a request head.
 pub(super) fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    lines.find(|(said, _)| said.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    lines
+        .find(|(said, _)| said.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }
 
 /// Settings for tests: no robots.txt, no second try.

@@ -22,7 +22,10 @@ pub(super) struct Throttle {
 
 impl Throttle {
     pub(super) fn new(rate: NonZeroU64) -> Self {
-        Self { rate, paid: Mutex::new(Instant::now()) }
+        Self {
+            rate,
+            paid: Mutex::new(Instant::now()),
+        }
     }
 
     /// Waits until so many bytes more are paid for. Who no longer waits has paid all the same.
@@ -55,7 +58,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn all_together_read_at_the_rate_whatever_the_pieces_are() {
-        for (rate, pieces) in [(100_000, vec![1; 1_000]), (1_000_000, vec![64_000; 20]), (10, vec![7, 20, 100])] {
+        for (rate, pieces) in [
+            (100_000, vec![1; 1_000]),
+            (1_000_000, vec![64_000; 20]),
+            (10, vec![7, 20, 100]),
+        ] {
             let throttle = Arc::new(Throttle::new(NonZeroU64::new(rate).unwrap()));
             let start = Instant::now();
             let mut readers = JoinSet::new();
@@ -68,9 +75,13 @@ mod tests {
                 });
             }
             readers.join_all().await;
-            let due = Duration::from_micros(4 * pieces.iter().sum::<usize>() as u64 * 1_000_000 / rate);
+            let due =
+                Duration::from_micros(4 * pieces.iter().sum::<usize>() as u64 * 1_000_000 / rate);
             let took = start.elapsed();
-            assert!(took.abs_diff(due) < Duration::from_millis(10) + due / 100, "{took:?} in place of {due:?}");
+            assert!(
+                took.abs_diff(due) < Duration::from_millis(10) + due / 100,
+                "{took:?} in place of {due:?}"
+            );
         }
     }
 
@@ -80,6 +91,10 @@ mod tests {
         tokio::time::advance(Duration::from_secs(3_600)).await;
         let start = Instant::now();
         throttle.pay(1_000).await;
-        assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= Duration::from_millis(900),
+            "{:?}",
+            start.elapsed()
+        );
     }
 }

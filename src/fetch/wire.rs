@@ -37,8 +37,14 @@ pub(super) struct Wire {
 impl Wire {
     /// Makes ready for questions; nothing is sent yet.
     pub(super) async fn over(stream: Stream) -> Result<Self, hyper::Error> {
-        let (asks, connection) = Builder::new().max_buf_size(READ_BUFFER).handshake(stream).await?;
-        Ok(Self { asks, connection: Some(Box::pin(connection)) })
+        let (asks, connection) = Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(stream)
+            .await?;
+        Ok(Self {
+            asks,
+            connection: Some(Box::pin(connection)),
+        })
     }
 
     /// Whether it can be asked now, as far as is known here: a server that has hung up may not have been heard yet.
@@ -54,7 +60,10 @@ impl Wire {
     /// # Errors
     ///
     /// When it broke; with the request, if nothing of that was sent.
-    pub(super) async fn ask(&mut self, question: Question) -> Result<Response<Incoming>, TrySendError<Question>> {
+    pub(super) async fn ask(
+        &mut self,
+        question: Question,
+    ) -> Result<Response<Incoming>, TrySendError<Question>> {
         let Self { asks, connection } = self;
         let mut answer = pin!(asks.try_send_request(question));
         poll_fn(|context| turn(connection, context, |unheard| answer.as_mut().poll(unheard))).await
@@ -65,8 +74,16 @@ impl Wire {
     /// # Errors
     ///
     /// When the connection broke, or ended too early.
-    pub(super) async fn frame(&mut self, body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-        poll_fn(|context| turn(&mut self.connection, context, |unheard| Pin::new(&mut *body).poll_frame(unheard))).await
+    pub(super) async fn frame(
+        &mut self,
+        body: &mut Incoming,
+    ) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+        poll_fn(|context| {
+            turn(&mut self.connection, context, |unheard| {
+                Pin::new(&mut *body).poll_frame(unheard)
+            })
+        })
+        .await
     }
 }
 

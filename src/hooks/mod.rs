@@ -95,15 +95,33 @@ impl Found {
     /// # Errors
     ///
     /// When a program is missing, or may not be run.
-    pub fn find(settings: HookSettings, environment: &[(OsString, OsString)]) -> Result<Self, HookError> {
-        let HookSettings { commands, limit, shared } = settings;
-        let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.as_os_str());
+    pub fn find(
+        settings: HookSettings,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Self, HookError> {
+        let HookSettings {
+            commands,
+            limit,
+            shared,
+        } = settings;
+        let path = environment
+            .iter()
+            .find(|(name, _)| name == "PATH")
+            .map(|(_, path)| path.as_os_str());
         let found = |written: Written| Ok((program(&written.program, path)?, written));
-        let commands = commands.into_iter().map(found).collect::<Result<Vec<_>, _>>()?;
+        let commands = commands
+            .into_iter()
+            .map(found)
+            .collect::<Result<Vec<_>, _>>()?;
         let shared: BTreeSet<OsString> = shared.into_iter().map(OsString::from).collect();
-        let open = |(name, value): &&(OsString, OsString)| shared.contains(name) || !is_secret(name, value);
+        let open = |(name, value): &&(OsString, OsString)| {
+            shared.contains(name) || !is_secret(name, value)
+        };
         Ok(Self {
-            commands: commands.into_iter().map(|(program, written)| (written, program)).collect(),
+            commands: commands
+                .into_iter()
+                .map(|(program, written)| (written, program))
+                .collect(),
             limit,
             environment: environment.iter().filter(open).cloned().collect(),
         })
@@ -118,12 +136,19 @@ impl Found {
 impl Hooks {
     /// The commands for the collection of `site` in `directory`, which is a whole path.
     pub fn new(found: Arc<Found>, site: SiteId, directory: PathBuf) -> Self {
-        Self { found, site, directory }
+        Self {
+            found,
+            site,
+            directory,
+        }
     }
 
     /// Whether there is a command for this time.
     pub fn any(&self, when: When) -> bool {
-        self.found.commands.iter().any(|(written, _)| written.when == when)
+        self.found
+            .commands
+            .iter()
+            .any(|(written, _)| written.when == when)
     }
 
     /// How long each command may take.
@@ -134,11 +159,26 @@ impl Hooks {
     /// Runs the commands for an image, one after the other up to the first that does not succeed. `cut_off` ends
     /// the one that runs.
     pub async fn image(&self, picture: &Picture, cut_off: &CancellationToken) -> Vec<Ran> {
-        let Picture { key, name, content, page, title } = picture;
-        let Content { bytes, hash, format, width, height } = content;
+        let Picture {
+            key,
+            name,
+            content,
+            page,
+            title,
+        } = picture;
+        let Content {
+            bytes,
+            hash,
+            format,
+            width,
+            height,
+        } = content;
         let text = |text: &Option<String>| tame(text.as_deref().unwrap_or_default());
         let facts = vec![
-            ("path", self.directory.join(name.to_string()).into_os_string()),
+            (
+                "path",
+                self.directory.join(name.to_string()).into_os_string(),
+            ),
             ("name", name.to_string().into()),
             ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
@@ -166,15 +206,32 @@ impl Hooks {
 
     async fn run(&self, when: When, facts: &Facts, cut_off: &CancellationToken) -> Vec<Ran> {
         let mut all = Vec::new();
-        for (written, program) in self.found.commands.iter().filter(|(written, _)| written.when == when) {
+        for (written, program) in self
+            .found
+            .commands
+            .iter()
+            .filter(|(written, _)| written.when == when)
+        {
             let mut command = Command::new(program);
-            command.args(written.arguments(facts)).env_clear().envs(self.found.environment.iter().cloned());
-            command.envs(facts.iter().map(|(name, value)| (format!("WALLHAUL_{}", name.to_uppercase()), value)));
+            command
+                .args(written.arguments(facts))
+                .env_clear()
+                .envs(self.found.environment.iter().cloned());
+            command.envs(
+                facts
+                    .iter()
+                    .map(|(name, value)| (format!("WALLHAUL_{}", name.to_uppercase()), value)),
+            );
             let start = Instant::now();
             let (end, output) = process::run(command, self.found.limit, cut_off).await;
             let succeeded = end == End::Done;
             let output = String::from_utf8_lossy(&output).into_owned();
-            all.push(Ran { command: written.text.clone(), end, output, took: start.elapsed() });
+            all.push(Ran {
+                command: written.text.clone(),
+                end,
+                output,
+                took: start.elapsed(),
+            });
             if !succeeded {
                 break;
             }
@@ -188,7 +245,11 @@ const LONGEST_TEXT: usize = 4096;
 
 /// A site's text, as an argument can hold it.
 fn tame(text: &str) -> OsString {
-    let end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= LONGEST_TEXT).last();
+    let end = text
+        .char_indices()
+        .map(|(at, c)| at + c.len_utf8())
+        .take_while(|end| *end <= LONGEST_TEXT)
+        .last();
     text[..end.unwrap_or(0)].replace('\0', "\u{fffd}").into()
 }
 
@@ -202,9 +263,15 @@ fn program(name: &str, path: Option<&OsStr>) -> Result<PathBuf, HookError> {
         vec![PathBuf::from(name)]
     } else {
         let folders = std::env::split_paths(path.unwrap_or_default());
-        folders.filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).collect()
+        folders
+            .filter(|folder| folder.is_absolute())
+            .map(|folder| folder.join(name))
+            .collect()
     };
-    let mut there = candidates.into_iter().filter(|path| is_there(path)).peekable();
+    let mut there = candidates
+        .into_iter()
+        .filter(|path| is_there(path))
+        .peekable();
     let first = there.peek().cloned();
     match (there.find(|path| can_be_run(path)), first) {
         (Some(program), _) => whole(&program),
@@ -214,14 +281,24 @@ fn program(name: &str, path: Option<&OsStr>) -> Result<PathBuf, HookError> {
 }
 
 /// What variables of secrets are called, in capitals: a word of their name.
-const SECRET_WORDS: [&str; 9] =
-    ["TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL", "CREDENTIALS", "APIKEY", "KEY"];
+const SECRET_WORDS: [&str; 9] = [
+    "TOKEN",
+    "SECRET",
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "CREDENTIAL",
+    "CREDENTIALS",
+    "APIKEY",
+    "KEY",
+];
 
 /// Whether a command does not need to know: what this program itself is told by (headers among it), what is called
 /// a secret, and addresses with a password, as those of proxies.
 fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
-    let called = name.starts_with("WALLHAUL_") || name.split('_').any(|word| SECRET_WORDS.contains(&word));
+    let called =
+        name.starts_with("WALLHAUL_") || name.split('_').any(|word| SECRET_WORDS.contains(&word));
     called || (name.ends_with("_PROXY") && value.as_bytes().contains(&b'@'))
 }
 

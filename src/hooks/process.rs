@@ -35,14 +35,26 @@ const LEAVE_AT_ONCE: Duration = Duration::from_millis(250);
 /// Runs `command` to its end, for as long as `limit` at most; answers with what it wrote last.
 ///
 /// It is over when it exits. What it leaves running behind it is its own affair, unless it is ended here.
-pub(super) async fn run(mut command: Command, limit: Duration, cut_off: &CancellationToken) -> (End, Vec<u8>) {
+pub(super) async fn run(
+    mut command: Command,
+    limit: Duration,
+    cut_off: &CancellationToken,
+) -> (End, Vec<u8>) {
     let (child, mut output) = match start(&mut command) {
         Ok(started) => started,
-        Err(error) => return (End::Failed(format!("it could not be started: {error}")), Vec::new()),
+        Err(error) => {
+            return (
+                End::Failed(format!("it could not be started: {error}")),
+                Vec::new(),
+            );
+        }
     };
     // It holds the other end of the output.
     drop(command);
-    let mut group = Group { leader: child.id().and_then(as_pid), child };
+    let mut group = Group {
+        leader: child.id().and_then(as_pid),
+        child,
+    };
     let end = tokio::select! {
         biased;
         () = cut_off.cancelled() => {
@@ -65,8 +77,18 @@ pub(super) async fn run(mut command: Command, limit: Duration, cut_off: &Cancell
 fn start(command: &mut Command) -> io::Result<(Child, Output)> {
     let (reader, writer) = io::pipe()?;
     let output = Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
-    Ok((command.spawn()?, Output { pipe: Some(output), kept: Vec::new() }))
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer)
+        .process_group(0);
+    Ok((
+        command.spawn()?,
+        Output {
+            pipe: Some(output),
+            kept: Vec::new(),
+        },
+    ))
 }
 
 fn ended(status: ExitStatus) -> End {
@@ -145,7 +167,9 @@ impl Output {
 
     /// Takes what there is, or waits for some. Cancel-safe.
     async fn take(&mut self) {
-        let Some(pipe) = &self.pipe else { return std::future::pending().await };
+        let Some(pipe) = &self.pipe else {
+            return std::future::pending().await;
+        };
         let ready = pipe.readable().await;
         let mut buffer = vec![0; 64 * 1024];
         match ready.and_then(|()| pipe.try_read(&mut buffer)) {
@@ -158,7 +182,9 @@ impl Output {
 
     /// The last of it, without waiting for those who still could write.
     fn rest(mut self) -> Vec<u8> {
-        let Some(Ok(pipe)) = self.pipe.take().map(Receiver::into_nonblocking_fd) else { return self.kept };
+        let Some(Ok(pipe)) = self.pipe.take().map(Receiver::into_nonblocking_fd) else {
+            return self.kept;
+        };
         let mut buffer = vec![0; 64 * 1024];
         // What a pipe holds at most; more would be somebody who writes on.
         for _ in 0..16 {

@@ -18,8 +18,20 @@ pub enum When {
 type Values = &'static [&'static str];
 
 /// Of an image.
-const OF_IMAGE: Values =
-    &["path", "name", "directory", "site", "address", "page", "title", "format", "width", "height", "bytes", "hash"];
+const OF_IMAGE: Values = &[
+    "path",
+    "name",
+    "directory",
+    "site",
+    "address",
+    "page",
+    "title",
+    "format",
+    "width",
+    "height",
+    "bytes",
+    "hash",
+];
 
 /// Of a run.
 const OF_RUN: Values = &["directory", "site", "saved"];
@@ -68,10 +80,17 @@ impl FromStr for Written {
         if text.contains('\0') {
             return Err("no command can hold a NUL".to_owned());
         }
-        let mut words = shlex::split(&text).ok_or("a quote in it does not end")?.into_iter();
-        let program = words.next().filter(|program| !program.is_empty()).ok_or("it names no program")?;
+        let mut words = shlex::split(&text)
+            .ok_or("a quote in it does not end")?
+            .into_iter();
+        let program = words
+            .next()
+            .filter(|program| !program.is_empty())
+            .ok_or("it names no program")?;
         if pieces(&program, when).is_none_or(|pieces| pieces.iter().any(Piece::is_value)) {
-            return Err("its first word is the program, which cannot come from what is fetched".to_owned());
+            return Err(
+                "its first word is the program, which cannot come from what is fetched".to_owned(),
+            );
         }
         let filled = |word: String| pieces(&word, when).ok_or_else(|| unknown(&word, when));
         let mut arguments = words.map(filled).collect::<Result<Vec<_>, _>>()?;
@@ -79,14 +98,22 @@ impl FromStr for Written {
         if when == When::Image && !arguments.iter().flatten().any(Piece::is_value) {
             arguments.push(vec![Piece::Value(OF_IMAGE[0])]);
         }
-        Ok(Self { when, text, program, arguments })
+        Ok(Self {
+            when,
+            text,
+            program,
+            arguments,
+        })
     }
 }
 
 impl Written {
     /// The arguments for these facts: as many as were written, whatever the facts hold.
     pub(super) fn arguments(&self, facts: &Facts) -> Vec<OsString> {
-        self.arguments.iter().map(|pieces| fill(pieces, facts)).collect()
+        self.arguments
+            .iter()
+            .map(|pieces| fill(pieces, facts))
+            .collect()
     }
 }
 
@@ -121,7 +148,10 @@ fn pieces(word: &str, when: When) -> Option<Vec<Piece>> {
             text.extend(["{", name, "}"]);
             rest = behind;
         } else if let Some((name, behind)) = name_in(rest, "{", "}") {
-            let value = when.values().iter().find(|value| name.is_empty() || **value == name)?;
+            let value = when
+                .values()
+                .iter()
+                .find(|value| name.is_empty() || **value == name)?;
             pieces.extend((!text.is_empty()).then(|| Piece::Text(std::mem::take(&mut text))));
             pieces.push(Piece::Value(value));
             rest = behind;
@@ -138,11 +168,17 @@ fn pieces(word: &str, when: When) -> Option<Vec<Piece>> {
 /// The name that `rest` starts with, between these braces, and what follows.
 fn name_in<'a>(rest: &'a str, open: &str, close: &str) -> Option<(&'a str, &'a str)> {
     let (name, behind) = rest.strip_prefix(open)?.split_once(close)?;
-    name.chars().all(|c| c.is_ascii_lowercase() || c == '_').then_some((name, behind))
+    name.chars()
+        .all(|c| c.is_ascii_lowercase() || c == '_')
+        .then_some((name, behind))
 }
 
 fn unknown(word: &str, when: When) -> String {
-    let values: Vec<_> = when.values().iter().map(|value| format!("{{{value}}}")).collect();
+    let values: Vec<_> = when
+        .values()
+        .iter()
+        .map(|value| format!("{{{value}}}"))
+        .collect();
     format!(
         "`{}` asks for what there is not: there are {}, and `{{{{word}}}}` stands for `{{word}}` itself",
         word.escape_debug(),
@@ -161,9 +197,19 @@ mod tests {
     use super::*;
 
     fn filled(written: &str, title: &str) -> Vec<String> {
-        let facts = vec![("path", "/got/a b.png".into()), ("title", title.into()), ("saved", "3".into())];
-        let command = written.parse::<Written>().unwrap_or_else(|error| panic!("{written}: {error}"));
-        command.arguments(&facts).into_iter().map(|argument| argument.into_string().unwrap()).collect()
+        let facts = vec![
+            ("path", "/got/a b.png".into()),
+            ("title", title.into()),
+            ("saved", "3".into()),
+        ];
+        let command = written
+            .parse::<Written>()
+            .unwrap_or_else(|error| panic!("{written}: {error}"));
+        command
+            .arguments(&facts)
+            .into_iter()
+            .map(|argument| argument.into_string().unwrap())
+            .collect()
     }
 
     #[test]
@@ -171,24 +217,43 @@ mod tests {
         let cases: [(&str, &[&str]); 11] = [
             ("feh --bg-fill", &["--bg-fill", "/got/a b.png"]),
             ("image: feh {}", &["/got/a b.png"]),
-            ("convert {path} {path}.jpg", &["/got/a b.png", "/got/a b.png.jpg"]),
-            ("tag '--title={title}' \"x\\\"y\"", &["--title=$(id) `id`; 'rm' -rf \"/\" *\n", "x\"y"]),
-            ("tag {title}{title}", &["$(id) `id`; 'rm' -rf \"/\" *\n$(id) `id`; 'rm' -rf \"/\" *\n"]),
+            (
+                "convert {path} {path}.jpg",
+                &["/got/a b.png", "/got/a b.png.jpg"],
+            ),
+            (
+                "tag '--title={title}' \"x\\\"y\"",
+                &["--title=$(id) `id`; 'rm' -rf \"/\" *\n", "x\"y"],
+            ),
+            (
+                "tag {title}{title}",
+                &["$(id) `id`; 'rm' -rf \"/\" *\n$(id) `id`; 'rm' -rf \"/\" *\n"],
+            ),
             ("awk '{ print }' {}", &["{ print }", "/got/a b.png"]),
-            ("jq '{a: {b: 1}}' {{path}} {}", &["{a: {b: 1}}", "{path}", "/got/a b.png"]),
+            (
+                "jq '{a: {b: 1}}' {{path}} {}",
+                &["{a: {b: 1}}", "{path}", "/got/a b.png"],
+            ),
             ("x {{}} {Path} {", &["{}", "{Path}", "{", "/got/a b.png"]),
             ("end:say {saved} 'new ones'", &["3", "new ones"]),
             ("end:sync", &[]),
             ("http:x y", &["y", "/got/a b.png"]),
         ];
         for (written, arguments) in cases {
-            assert_eq!(filled(written, "$(id) `id`; 'rm' -rf \"/\" *\n"), arguments, "{written}");
+            assert_eq!(
+                filled(written, "$(id) `id`; 'rm' -rf \"/\" *\n"),
+                arguments,
+                "{written}"
+            );
         }
     }
 
     #[test]
     fn what_a_site_wrote_is_never_an_option() {
-        assert_eq!(filled("say {title} --title={title} -{title}", "--help"), [" --help", "--title=--help", "---help"]);
+        assert_eq!(
+            filled("say {title} --title={title} -{title}", "--help"),
+            [" --help", "--title=--help", "---help"]
+        );
     }
 
     #[test]
@@ -200,8 +265,14 @@ mod tests {
             ("feh 'a", "a quote in it does not end"),
             ("{path} x", "its first word is the program"),
             ("./{title}", "its first word is the program"),
-            ("feh {pth}", "`{pth}` asks for what there is not: there are {path} {name}"),
-            ("end:feh {path}", "there are {directory} {site} {saved}, and `{{word}}` stands"),
+            (
+                "feh {pth}",
+                "`{pth}` asks for what there is not: there are {path} {name}",
+            ),
+            (
+                "end:feh {path}",
+                "there are {directory} {site} {saved}, and `{{word}}` stands",
+            ),
             ("feh \0", "NUL"),
         ];
         for (written, told) in cases {

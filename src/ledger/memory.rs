@@ -10,8 +10,8 @@ use jiff::Timestamp;
 
 use super::rules::{self, Book, Entry, File, FileId, Noted};
 use super::{
-    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row, Selection, State, Stats,
-    Unfinished,
+    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row,
+    Selection, State, Stats, Unfinished,
 };
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::outcome::Content;
@@ -55,33 +55,57 @@ impl Ledger for Memory {
     async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
         let rows = self.rows();
         let promise = |(key, image): (&ImageKey, &Image)| {
-            let file = image.file(&rows).filter(|_| image.entry.state == State::Placing)?;
-            Some(Unfinished { key: key.clone(), name: file.name.clone(), content: file.content })
+            let file = image
+                .file(&rows)
+                .filter(|_| image.entry.state == State::Placing)?;
+            Some(Unfinished {
+                key: key.clone(),
+                name: file.name.clone(),
+                content: file.content,
+            })
         };
         Ok(rows.in_order().into_iter().filter_map(promise).collect())
     }
 
-    fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {
+    fn each(
+        &self,
+        selection: &Selection,
+        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         let rows = self.rows();
         let mut images = rows.in_order();
         // What is promised comes after what was written down at the same moment.
         images.sort_by_key(|(_, image)| (image.entry.at, image.entry.state == State::Placing));
-        let all: Vec<Row> = images.into_iter().map(|(key, image)| image.row(key, &rows)).collect();
+        let all: Vec<Row> = images
+            .into_iter()
+            .map(|(key, image)| image.row(key, &rows))
+            .collect();
         // Whoever gets the rows may ask the ledger again.
         drop(rows);
-        let _ = all.into_iter().filter(rules::chosen(selection)).try_for_each(row);
+        let _ = all
+            .into_iter()
+            .filter(rules::chosen(selection))
+            .try_for_each(row);
         Ok(())
     }
 
     fn files(&self) -> Result<Vec<Filed>, LedgerError> {
         let rows = self.rows();
-        let told = |file: &Kept| Filed { name: file.name.clone(), content: file.content, saved: file.saved };
+        let told = |file: &Kept| Filed {
+            name: file.name.clone(),
+            content: file.content,
+            saved: file.saved,
+        };
         let mut files: Vec<_> = rows.files.values().map(told).collect();
         files.sort_by_cached_key(|file| file.name.to_string());
         Ok(files)
     }
 
-    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
+    async fn let_go(
+        &self,
+        files: Vec<(ImageName, String)>,
+        at: Timestamp,
+    ) -> Result<(), LedgerError> {
         let Ok(()) = rules::let_go(&mut *self.rows(), files, at);
         Ok(())
     }
@@ -89,20 +113,43 @@ impl Ledger for Memory {
     async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
         let mut rows = self.rows();
         let Rows { images, hooks, .. } = &mut *rows;
-        let is_saved = |key: &ImageKey| images.get(key).is_some_and(|image| image.entry.state == State::Saved);
+        let is_saved = |key: &ImageKey| {
+            images
+                .get(key)
+                .is_some_and(|image| image.entry.state == State::Saved)
+        };
         hooks.retain(|of, _| of.as_ref().is_none_or(is_saved));
         let end = hooks.get(&None).map(|hook| hook.failed);
-        Ok(HooksWaiting { images: hooks.keys().flatten().count() as u64, end })
+        Ok(HooksWaiting {
+            images: hooks.keys().flatten().count() as u64,
+            end,
+        })
     }
 
-    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError> {
+    async fn images_waiting(
+        &self,
+        below: i64,
+        limit: usize,
+    ) -> Result<Vec<ImageWaiting>, LedgerError> {
         let rows = self.rows();
         let waiting = |(of, hook): (&Option<ImageKey>, &Hook)| {
             let key = of.as_ref()?;
-            let image = rows.images.get(key).filter(|image| image.entry.state == State::Saved)?;
-            Some(ImageWaiting { number: hook.number, failed: hook.failed, image: image.row(key, &rows) })
+            let image = rows
+                .images
+                .get(key)
+                .filter(|image| image.entry.state == State::Saved)?;
+            Some(ImageWaiting {
+                number: hook.number,
+                failed: hook.failed,
+                image: image.row(key, &rows),
+            })
         };
-        let mut images: Vec<_> = rows.hooks.iter().filter_map(waiting).filter(|image| image.number < below).collect();
+        let mut images: Vec<_> = rows
+            .hooks
+            .iter()
+            .filter_map(waiting)
+            .filter(|image| image.number < below)
+            .collect();
         images.sort_by_key(|image| std::cmp::Reverse(image.number));
         images.truncate(limit);
         Ok(images)
@@ -110,9 +157,19 @@ impl Ledger for Memory {
 
     fn stats(&self) -> Result<Stats, LedgerError> {
         let rows = self.rows();
-        let count = |state| rows.images.values().filter(|image| image.entry.state == state).count() as u64;
+        let count = |state| {
+            rows.images
+                .values()
+                .filter(|image| image.entry.state == state)
+                .count() as u64
+        };
         let saved = || rows.files.values().filter(|file| file.saved);
-        let fetched = || rows.images.values().map(|image| &image.entry).filter(|entry| entry.state == State::Saved);
+        let fetched = || {
+            rows.images
+                .values()
+                .map(|image| &image.entry)
+                .filter(|entry| entry.state == State::Saved)
+        };
         let mut formats = HashMap::<String, u64>::new();
         for file in saved() {
             *formats.entry(file.content.format.to_string()).or_default() += 1;
@@ -212,8 +269,11 @@ impl Book for Rows {
     type Error = Infallible;
 
     fn image(&mut self, key: &ImageKey) -> Result<Option<Noted>, Infallible> {
-        let noted =
-            |image: &Image| Noted { state: image.entry.state, file: image.entry.file, until: image.entry.until };
+        let noted = |image: &Image| Noted {
+            state: image.entry.state,
+            file: image.entry.file,
+            until: image.entry.until,
+        };
         Ok(self.images.get(key).map(noted))
     }
 
@@ -241,13 +301,19 @@ impl Book for Rows {
     }
 
     fn file(&mut self, id: FileId) -> Result<Option<File>, Infallible> {
-        Ok(self.files.get(&id).map(|Kept { name, content, saved }| File {
-            id,
-            name: name.clone(),
-            bytes: content.bytes,
-            hash: content.hash,
-            saved: *saved,
-        }))
+        Ok(self.files.get(&id).map(
+            |Kept {
+                 name,
+                 content,
+                 saved,
+             }| File {
+                id,
+                name: name.clone(),
+                bytes: content.bytes,
+                hash: content.hash,
+                saved: *saved,
+            },
+        ))
     }
 
     fn file_named(&mut self, name: &ImageName) -> Result<Option<File>, Infallible> {
@@ -258,18 +324,36 @@ impl Book for Rows {
     }
 
     fn adoptable(&mut self, stem: &Stem) -> Result<bool, Infallible> {
-        let mut same = self.stems.range((stem.clone(), FileId::MIN)..=(stem.clone(), FileId::MAX));
-        let in_use = |id| self.images.values().any(|image| image.entry.file == Some(id));
+        let mut same = self
+            .stems
+            .range((stem.clone(), FileId::MIN)..=(stem.clone(), FileId::MAX));
+        let in_use = |id| {
+            self.images
+                .values()
+                .any(|image| image.entry.file == Some(id))
+        };
         Ok(same.any(|(_, id)| !in_use(*id)))
     }
 
-    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> Result<FileId, Infallible> {
+    fn add_file(
+        &mut self,
+        name: &ImageName,
+        content: &Content,
+        saved: bool,
+    ) -> Result<FileId, Infallible> {
         let id = self.next();
         self.names.insert(name.folded(), id);
         if saved {
             self.stems.insert((name.stem(), id));
         }
-        self.files.insert(id, Kept { name: name.clone(), content: *content, saved });
+        self.files.insert(
+            id,
+            Kept {
+                name: name.clone(),
+                content: *content,
+                saved,
+            },
+        );
         Ok(id)
     }
 
@@ -291,28 +375,49 @@ impl Book for Rows {
     }
 
     fn hand_over(&mut self, from: FileId, to: FileId) -> Result<(), Infallible> {
-        for image in self.images.values_mut().filter(|image| image.entry.file == Some(from)) {
+        for image in self
+            .images
+            .values_mut()
+            .filter(|image| image.entry.file == Some(from))
+        {
             image.entry.file = Some(to);
         }
         Ok(())
     }
 
     fn release(&mut self, id: FileId, cause: &str, at: Timestamp) -> Result<(), Infallible> {
-        for image in self.images.values_mut().filter(|image| image.entry.file == Some(id)) {
+        for image in self
+            .images
+            .values_mut()
+            .filter(|image| image.entry.file == Some(id))
+        {
             let entry = &mut image.entry;
-            (entry.state, entry.file, entry.cause, entry.at) = (State::Failed, None, Some(cause.to_owned()), at);
+            (entry.state, entry.file, entry.cause, entry.at) =
+                (State::Failed, None, Some(cause.to_owned()), at);
         }
         Ok(())
     }
 
     fn in_use(&mut self, id: FileId) -> Result<bool, Infallible> {
-        Ok(self.images.values().any(|image| image.entry.file == Some(id)))
+        Ok(self
+            .images
+            .values()
+            .any(|image| image.entry.file == Some(id)))
     }
 
-    fn write_hooks(&mut self, of: Option<&ImageKey>, failed: Option<u32>) -> Result<(), Infallible> {
+    fn write_hooks(
+        &mut self,
+        of: Option<&ImageKey>,
+        failed: Option<u32>,
+    ) -> Result<(), Infallible> {
         let (of, number) = (of.cloned(), self.next());
         match failed {
-            Some(failed) => self.hooks.entry(of).or_insert(Hook { number, failed }).failed = failed,
+            Some(failed) => {
+                self.hooks
+                    .entry(of)
+                    .or_insert(Hook { number, failed })
+                    .failed = failed
+            }
             None => drop(self.hooks.remove(&of)),
         }
         Ok(())

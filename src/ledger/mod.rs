@@ -73,7 +73,11 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError>;
+    fn each(
+        &self,
+        selection: &Selection,
+        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError>;
 
     /// Every file the ledger knows of, by name. Blocks while it reads.
     ///
@@ -88,7 +92,11 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be written; nothing of them is then written down.
-    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError>;
+    async fn let_go(
+        &self,
+        files: Vec<(ImageName, String)>,
+        at: Timestamp,
+    ) -> Result<(), LedgerError>;
 
     /// What hooks wait to be run. Asked for first of all where there are hooks: without any, nothing is ever written
     /// down about them.
@@ -103,7 +111,11 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError>;
+    async fn images_waiting(
+        &self,
+        below: i64,
+        limit: usize,
+    ) -> Result<Vec<ImageWaiting>, LedgerError>;
 
     /// The ledger in figures. Blocks while it reads.
     ///
@@ -369,8 +381,10 @@ pub fn open_to_read(directory: &Path) -> Result<Option<Box<dyn Ledger>>, LedgerE
 
 /// Whether there is no ledger in `directory`, or an empty file in its place.
 pub fn is_blank(directory: &Path) -> bool {
-    std::fs::metadata(directory.join(sqlite::NAME))
-        .map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |file| file.is_file() && file.len() == 0)
+    std::fs::metadata(directory.join(sqlite::NAME)).map_or_else(
+        |error| error.kind() == std::io::ErrorKind::NotFound,
+        |file| file.is_file() && file.len() == 0,
+    )
 }
 
 /// Puts the ledger that was made in the folder `with` in the place of the one in `directory`, and answers with where
@@ -379,7 +393,11 @@ pub fn is_blank(directory: &Path) -> bool {
 /// # Errors
 ///
 /// When a file cannot be moved; the old ledger is then under one name or the other.
-pub fn replace(directory: &Path, with: &Path, at: Timestamp) -> Result<Option<PathBuf>, LedgerError> {
+pub fn replace(
+    directory: &Path,
+    with: &Path,
+    at: Timestamp,
+) -> Result<Option<PathBuf>, LedgerError> {
     sqlite::replace::replace(directory, with, at)
 }
 

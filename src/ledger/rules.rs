@@ -29,7 +29,12 @@ pub(super) trait Book {
     /// Whether a file of this stem was adopted and no image lies in it.
     fn adoptable(&mut self, stem: &Stem) -> Result<bool, Self::Error>;
     /// Writes down a file under a name nothing else has: one that is there is adopted.
-    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> Result<FileId, Self::Error>;
+    fn add_file(
+        &mut self,
+        name: &ImageName,
+        content: &Content,
+        saved: bool,
+    ) -> Result<FileId, Self::Error>;
     /// Gives the file another name that nothing else has.
     fn rename_file(&mut self, id: FileId, name: &ImageName) -> Result<(), Self::Error>;
     /// Says that the file is there.
@@ -41,7 +46,11 @@ pub(super) trait Book {
     /// Whether any image lies in the file.
     fn in_use(&mut self, id: FileId) -> Result<bool, Self::Error>;
     /// Says that hooks wait for the image, or for the end of a run, and how often they failed, or strikes that out.
-    fn write_hooks(&mut self, of: Option<&ImageKey>, failed: Option<u32>) -> Result<(), Self::Error>;
+    fn write_hooks(
+        &mut self,
+        of: Option<&ImageKey>,
+        failed: Option<u32>,
+    ) -> Result<(), Self::Error>;
     /// Strikes out a file that no image lies in.
     fn drop_file(&mut self, id: FileId) -> Result<(), Self::Error>;
 }
@@ -99,7 +108,12 @@ pub(super) fn known<B: Book>(
     Ok(known)
 }
 
-fn past<B: Book>(book: &mut B, key: &ImageKey, stem: &Stem, now: Timestamp) -> Result<Option<Past>, B::Error> {
+fn past<B: Book>(
+    book: &mut B,
+    key: &ImageKey,
+    stem: &Stem,
+    now: Timestamp,
+) -> Result<Option<Past>, B::Error> {
     if let Some(noted) = book.image(key)? {
         match (noted.state, noted.until) {
             (State::Saved, _) => return Ok(Some(Past::Saved)),
@@ -114,11 +128,25 @@ fn past<B: Book>(book: &mut B, key: &ImageKey, stem: &Stem, now: Timestamp) -> R
 /// Answers [`super::Ledger::placing`], within the transaction that `book` writes to.
 pub(super) fn placing<B: Book>(book: &mut B, group: Vec<Intent>) -> Result<Vec<Berth>, B::Error> {
     let mut promised = HashSet::with_capacity(group.len());
-    group.into_iter().map(|intent| promise(book, intent, &mut promised)).collect()
+    group
+        .into_iter()
+        .map(|intent| promise(book, intent, &mut promised))
+        .collect()
 }
 
-fn promise<B: Book>(book: &mut B, intent: Intent, promised: &mut HashSet<FileId>) -> Result<Berth, B::Error> {
-    let Intent { key, site, origin, name, content, at } = intent;
+fn promise<B: Book>(
+    book: &mut B,
+    intent: Intent,
+    promised: &mut HashSet<FileId>,
+) -> Result<Berth, B::Error> {
+    let Intent {
+        key,
+        site,
+        origin,
+        name,
+        content,
+        at,
+    } = intent;
     take_back(book, &key, promised)?;
     let (berth, file) = berth(book, &name, &content, promised)?;
     let entry = Entry {
@@ -179,14 +207,27 @@ pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B:
         match record {
             Record::Saved { key, name } => settle(book, &key, &name)?,
             Record::Unplaced { key } => take_back(book, &key, &HashSet::new())?,
-            Record::Failed { key, site, failure, at, until } => {
-                if book.image(&key)?.is_some_and(|noted| noted.state == State::Saved) {
+            Record::Failed {
+                key,
+                site,
+                failure,
+                at,
+                until,
+            } => {
+                if book
+                    .image(&key)?
+                    .is_some_and(|noted| noted.state == State::Saved)
+                {
                     continue;
                 }
                 take_back(book, &key, &HashSet::new())?;
                 let entry = Entry {
                     site,
-                    state: if failure.gone { State::Gone } else { State::Failed },
+                    state: if failure.gone {
+                        State::Gone
+                    } else {
+                        State::Failed
+                    },
                     file: None,
                     page: None,
                     address: failure.address,
@@ -226,8 +267,15 @@ fn settle<B: Book>(book: &mut B, key: &ImageKey, name: &ImageName) -> Result<(),
 }
 
 /// Takes back what was promised to `key`, and its name with it unless that is saved, shared or in `kept`.
-fn take_back<B: Book>(book: &mut B, key: &ImageKey, kept: &HashSet<FileId>) -> Result<(), B::Error> {
-    let Some(noted) = book.image(key)?.filter(|noted| noted.state == State::Placing) else {
+fn take_back<B: Book>(
+    book: &mut B,
+    key: &ImageKey,
+    kept: &HashSet<FileId>,
+) -> Result<(), B::Error> {
+    let Some(noted) = book
+        .image(key)?
+        .filter(|noted| noted.state == State::Placing)
+    else {
         return Ok(());
     };
     book.drop_image(key)?;
@@ -242,7 +290,10 @@ fn take_back<B: Book>(book: &mut B, key: &ImageKey, kept: &HashSet<FileId>) -> R
 }
 
 /// Answers [`super::Ledger::adopt`], within the transaction that `book` writes to.
-pub(super) fn adopt<B: Book>(book: &mut B, files: Vec<(ImageName, Content)>) -> Result<usize, B::Error> {
+pub(super) fn adopt<B: Book>(
+    book: &mut B,
+    files: Vec<(ImageName, Content)>,
+) -> Result<usize, B::Error> {
     let mut adopted = 0;
     for (name, content) in files {
         if book.file_named(&name)?.is_none() {
@@ -254,7 +305,11 @@ pub(super) fn adopt<B: Book>(book: &mut B, files: Vec<(ImageName, Content)>) -> 
 }
 
 /// Does the work of [`super::Ledger::let_go`], within the transaction that `book` writes to.
-pub(super) fn let_go<B: Book>(book: &mut B, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), B::Error> {
+pub(super) fn let_go<B: Book>(
+    book: &mut B,
+    files: Vec<(ImageName, String)>,
+    at: Timestamp,
+) -> Result<(), B::Error> {
     for (name, cause) in files {
         // One that is being placed is its run's to settle.
         if let Some(file) = book.file_named(&name)?.filter(|file| file.saved) {
@@ -270,8 +325,12 @@ pub(super) fn chosen(selection: &Selection) -> impl Fn(&Row) -> bool + use<> {
     let state = selection.state;
     let like = selection.like.as_deref().map(str::to_lowercase);
     move |row| {
-        let holds = |text: &str| like.as_deref().is_none_or(|like| text.to_lowercase().contains(like));
-        state.is_none_or(|state| state == row.state) && (holds(&row.address) || row.name.as_deref().is_some_and(holds))
+        let holds = |text: &str| {
+            like.as_deref()
+                .is_none_or(|like| text.to_lowercase().contains(like))
+        };
+        state.is_none_or(|state| state == row.state)
+            && (holds(&row.address) || row.name.as_deref().is_some_and(holds))
     }
 }
 

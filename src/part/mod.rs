@@ -64,7 +64,11 @@ impl Parts {
             }
         }
         note::spread_sheets(&mut files, boot)?;
-        let parts = Self { folder: folder.into(), boot: boot.into(), risk: Arc::new(Risk::new(folder, boot)) };
+        let parts = Self {
+            folder: folder.into(),
+            boot: boot.into(),
+            risk: Arc::new(Risk::new(folder, boot)),
+        };
         for path in files {
             if parts.note(&path.with_extension("part")).is_none() {
                 remove(&path)?;
@@ -89,7 +93,11 @@ impl Parts {
     /// # Errors
     ///
     /// When the file cannot be made, or is there and cannot be read.
-    pub fn begin<W: Watch>(&self, key: &ImageKey, mut watch: W) -> io::Result<(Part<W>, Option<Note>)> {
+    pub fn begin<W: Watch>(
+        &self,
+        key: &ImageKey,
+        mut watch: W,
+    ) -> io::Result<(Part<W>, Option<Note>)> {
         let id = PartId::of(key);
         let path = self.path(id);
         let mut fresh = OpenOptions::new();
@@ -108,12 +116,36 @@ impl Parts {
         }
         remove(&note_path(&path))?;
         remove(&path)?;
-        Ok((self.part(fresh.open(&path)?, id, path, 0, false, watch), None))
+        Ok((
+            self.part(fresh.open(&path)?, id, path, 0, false, watch),
+            None,
+        ))
     }
 
-    fn part<W>(&self, file: File, id: PartId, path: PathBuf, written: u64, noted: bool, watch: W) -> Part<W> {
-        let whole = Whole { id, path, noted, sealed: false, counted: 0, risk: Arc::clone(&self.risk) };
-        Part { file, written, gathered: Vec::new(), watch, whole }
+    fn part<W>(
+        &self,
+        file: File,
+        id: PartId,
+        path: PathBuf,
+        written: u64,
+        noted: bool,
+        watch: W,
+    ) -> Part<W> {
+        let whole = Whole {
+            id,
+            path,
+            noted,
+            sealed: false,
+            counted: 0,
+            risk: Arc::clone(&self.risk),
+        };
+        Part {
+            file,
+            written,
+            gathered: Vec::new(),
+            watch,
+            whole,
+        }
     }
 
     /// What must hold for `part` to go on; `None` when it may not.
@@ -232,7 +264,11 @@ impl<W: Watch> Part<W> {
     pub fn seal(mut self) -> io::Result<Sealed<W>> {
         self.flush()?;
         self.whole.sealed = true;
-        Ok(Sealed { whole: self.whole, bytes: self.written, watch: self.watch })
+        Ok(Sealed {
+            whole: self.whole,
+            bytes: self.written,
+            watch: self.watch,
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -387,11 +423,19 @@ mod tests {
 
     fn key_of(image: &str) -> ImageKey {
         let address = format!("https://demo.invalid/{image}.png");
-        ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse(&address).unwrap())
+        ImageKey::new(
+            &SiteId::new("demo").unwrap(),
+            &Url::parse(&address).unwrap(),
+        )
     }
 
     fn note(length: u64) -> Note {
-        Note { address: "https://demo.invalid/a.png".into(), etag: Some("\"1\"".into()), last_modified: None, length }
+        Note {
+            address: "https://demo.invalid/a.png".into(),
+            etag: Some("\"1\"".into()),
+            last_modified: None,
+            length,
+        }
     }
 
     fn names(folder: &Path) -> usize {
@@ -492,7 +536,10 @@ mod tests {
         part.write(&vec![7; 300_000]).unwrap();
         part.note(&note(300_000)).unwrap();
         let mut whole = part.seal().unwrap().open().0.found_sound();
-        whole.wait(&Note { etag: None, ..note(300_000) });
+        whole.wait(&Note {
+            etag: None,
+            ..note(300_000)
+        });
         whole
     }
 
@@ -510,7 +557,11 @@ mod tests {
         assert_eq!(names(folder.path()), 4);
         for (image, have) in [("a", 300_000), ("b", 300_000), ("c", 0), ("d", 0)] {
             let (part, found) = parts.begin(&key_of(image), Seen::default()).unwrap();
-            assert_eq!((part.have(), found.map_or(0, |note| note.length)), (have, have), "{image}");
+            assert_eq!(
+                (part.have(), found.map_or(0, |note| note.length)),
+                (have, have),
+                "{image}"
+            );
         }
         Parts::open(folder.path(), "another boot").unwrap();
         assert_eq!(names(folder.path()), 0);
@@ -535,7 +586,10 @@ mod tests {
             assert_eq!(names(folder.path()), if is_left { 2 } else { 0 });
         }
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        assert_eq!(parts.begin(&key_of("a"), Seen::default()).unwrap().0.have(), 300_000);
+        assert_eq!(
+            parts.begin(&key_of("a"), Seen::default()).unwrap().0.have(),
+            300_000
+        );
     }
 
     #[test]
@@ -543,8 +597,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
         std::mem::forget(["a", "b", "c"].map(|image| waiting(&parts, image)));
-        let mut files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
-        let sheet = files.find(|path| path.extension().unwrap() == "notes").unwrap();
+        let mut files = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let sheet = files
+            .find(|path| path.extension().unwrap() == "notes")
+            .unwrap();
         let [a, b] = ["a", "b"].map(|image| parts.path(PartId::of(&key_of(image))));
         fs::write(&a, "shorter by now").unwrap();
         let elsewhere = folder.path().join("elsewhere");
@@ -552,7 +610,11 @@ mod tests {
         fs::rename(&b, elsewhere.join("b.part")).unwrap();
         let told = fs::read_to_string(&sheet).unwrap();
         let b = b.file_name().unwrap().to_str().unwrap();
-        fs::write(&sheet, format!("no note\n{}", told.replace(b, "elsewhere/b.part"))).unwrap();
+        fs::write(
+            &sheet,
+            format!("no note\n{}", told.replace(b, "elsewhere/b.part")),
+        )
+        .unwrap();
         Parts::open(folder.path(), "boot").unwrap();
         // The folder, which is none of ours, and what lies in it.
         assert_eq!((names(folder.path()), names(&elsewhere)), (1, 1));

@@ -55,7 +55,12 @@ impl Note {
 
     fn line(&self, part: Option<&str>, boot: &str) -> io::Result<Vec<u8>> {
         let (boot, part) = (boot.to_owned(), part.map(str::to_owned));
-        Ok(serde_json::to_vec(&Written { version: VERSION, boot, part, note: self.clone() })?)
+        Ok(serde_json::to_vec(&Written {
+            version: VERSION,
+            boot,
+            part,
+            note: self.clone(),
+        })?)
     }
 }
 
@@ -72,12 +77,18 @@ fn read_line(line: &[u8], boot: &str) -> Option<Written> {
 
 fn read_text(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
-    open_plain(path, OpenOptions::new().read(true))?.take(most).read_to_end(&mut text)?;
+    open_plain(path, OpenOptions::new().read(true))?
+        .take(most)
+        .read_to_end(&mut text)?;
     Ok(text)
 }
 
 fn put(path: &Path, text: &[u8]) -> io::Result<()> {
-    OpenOptions::new().write(true).create_new(true).open(path)?.write_all(text)
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)?
+        .write_all(text)
 }
 
 /// Writes the notes of whole parts on sheet number `number` in `folder`, a line each; answers with where it lies.
@@ -100,13 +111,22 @@ pub(super) fn write_sheet(
 /// Gives each part that a sheet among `files` speaks of its own note, and removes the sheets from them. A part that is
 /// not whole is none that was spoken of.
 pub(super) fn spread_sheets(files: &mut HashSet<PathBuf>, boot: &str) -> io::Result<()> {
-    let sheets: Vec<PathBuf> =
-        files.iter().filter(|path| path.extension().is_some_and(|end| end == SHEET)).cloned().collect();
+    let sheets: Vec<PathBuf> = files
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == SHEET))
+        .cloned()
+        .collect();
     for sheet in sheets {
         // What cannot be read speaks of nothing.
         let text = read_text(&sheet, LONGEST_SHEET).unwrap_or_default();
-        for Written { part, note, .. } in text.split(|byte| *byte == b'\n').filter_map(|line| read_line(line, boot)) {
-            let Some(part) = part.map(|part| sheet.with_file_name(part)).filter(|part| files.contains(part)) else {
+        for Written { part, note, .. } in text
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| read_line(line, boot))
+        {
+            let Some(part) = part
+                .map(|part| sheet.with_file_name(part))
+                .filter(|part| files.contains(part))
+            else {
                 continue;
             };
             if fs::symlink_metadata(&part).is_ok_and(|found| found.len() == note.length) {

@@ -18,7 +18,10 @@ pub fn make_own(folder: &Path) -> io::Result<()> {
         made => return made,
     }
     let odd = || io::Error::other("something else has its name, which is left alone: move it away");
-    fs::symlink_metadata(folder)?.is_dir().then_some(()).ok_or_else(odd)
+    fs::symlink_metadata(folder)?
+        .is_dir()
+        .then_some(())
+        .ok_or_else(odd)
 }
 
 /// Opens a plain file as `options` say. Nothing is followed, and nothing can make this wait.
@@ -34,8 +37,14 @@ pub fn open_plain(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     }
     // It may have become something else since.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(odd()) }
+    let file = options
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(odd())
+    }
 }
 
 /// Removes a file, or finds it gone.

@@ -52,7 +52,13 @@ impl Drop for Sheet {
 impl Risk {
     pub(super) fn new(folder: &Path, boot: &str) -> Self {
         let (folder, boot) = (folder.to_owned(), boot.to_owned());
-        Self { folder, boot, bytes: AtomicU64::new(0), most: AtomicU64::new(WORTH_A_NOTE), waiting: Mutex::default() }
+        Self {
+            folder,
+            boot,
+            bytes: AtomicU64::new(0),
+            most: AtomicU64::new(WORTH_A_NOTE),
+            waiting: Mutex::default(),
+        }
     }
 
     pub(super) fn boot(&self) -> &str {
@@ -61,14 +67,19 @@ impl Risk {
 
     /// Lets so many images be on their way at a time.
     pub(super) fn serve(&self, jobs: NonZeroUsize) {
-        self.most.store((jobs.get() as u64).saturating_mul(WORTH_A_NOTE), Ordering::Relaxed);
+        self.most.store(
+            (jobs.get() as u64).saturating_mul(WORTH_A_NOTE),
+            Ordering::Relaxed,
+        );
     }
 
     /// Counts `now` bytes where `before` were counted.
     pub(super) fn count(&self, before: u64, now: u64) {
         if now <= before {
             self.bytes.fetch_sub(before - now, Ordering::Relaxed);
-        } else if self.is_too_much(self.bytes.fetch_add(now - before, Ordering::Relaxed) + now - before) {
+        } else if self
+            .is_too_much(self.bytes.fetch_add(now - before, Ordering::Relaxed) + now - before)
+        {
             self.write_down();
         }
     }
@@ -106,9 +117,18 @@ impl Risk {
         let number = waiting.sheets;
         waiting.sheets += 1;
         // No image fails for it: what cannot be written now is tried again with the next one.
-        let Ok(path) = write_sheet(&self.folder, number, &waiting.unnoted, &self.boot) else { return };
-        let sheet = Arc::new(Sheet { path, stays: AtomicBool::new(false) });
-        let Waiting { unnoted, noted, sheets: _ } = &mut *waiting;
+        let Ok(path) = write_sheet(&self.folder, number, &waiting.unnoted, &self.boot) else {
+            return;
+        };
+        let sheet = Arc::new(Sheet {
+            path,
+            stays: AtomicBool::new(false),
+        });
+        let Waiting {
+            unnoted,
+            noted,
+            sheets: _,
+        } = &mut *waiting;
         for (part, note) in unnoted.drain() {
             self.count(note.length, 0);
             noted.insert(part, Arc::clone(&sheet));

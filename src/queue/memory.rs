@@ -21,7 +21,10 @@ pub(super) fn open(capacity: NonZeroUsize) -> Ends {
         changed: Notify::new(),
         waiting_at_most: capacity.get(),
     });
-    Ends { feed: Box::new(In(Arc::clone(&hall))), drain: Box::new(Out(hall)) }
+    Ends {
+        feed: Box::new(In(Arc::clone(&hall))),
+        drain: Box::new(Out(hall)),
+    }
 }
 
 /// Where the jobs are, under one lock that is held for a moment: workers that stood in line for a lock would wake
@@ -53,7 +56,12 @@ struct In(Arc<Hall>);
 impl Feed for In {
     async fn push(&self, job: Job) -> Result<(), QueueError> {
         // Given back when the job is taken.
-        self.0.room.acquire().await.map_err(|_closed| QueueError::Closed)?.forget();
+        self.0
+            .room
+            .acquire()
+            .await
+            .map_err(|_closed| QueueError::Closed)?
+            .forget();
         self.0.standing().fresh.push_back(job);
         self.0.changed.notify_one();
         Ok(())
@@ -100,7 +108,10 @@ impl Drop for Out {
 }
 
 /// What there is for a worker.
-#[expect(clippy::large_enum_variant, reason = "it lives for a moment, and most often it is the job")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a moment, and most often it is the job"
+)]
 enum Next {
     /// A job, or the end.
     Now(Option<Lease>),
@@ -124,7 +135,11 @@ impl Out {
             self.0.room.add_permits(1);
             return Next::Now(Some(self.lend(standing, job, 1)));
         }
-        if standing.is_over() { Next::Now(None) } else { Next::At(standing.next_due()) }
+        if standing.is_over() {
+            Next::Now(None)
+        } else {
+            Next::At(standing.next_due())
+        }
     }
 
     fn lend(&self, mut standing: MutexGuard<'_, Standing>, job: Job, attempt: u32) -> Lease {
@@ -146,7 +161,12 @@ impl Hall {
         if let Some((job, attempt, due)) = again {
             standing.count += 1;
             let count = standing.count;
-            standing.waiting.push(Reverse(Waiting { due, count, job, attempt }));
+            standing.waiting.push(Reverse(Waiting {
+                due,
+                count,
+                job,
+                attempt,
+            }));
         }
         if standing.is_over() {
             self.changed.notify_waiters();
@@ -162,7 +182,9 @@ impl Standing {
         if self.next_due()? > now() {
             return None;
         }
-        self.waiting.pop().map(|Reverse(waiting)| (waiting.job, waiting.attempt))
+        self.waiting
+            .pop()
+            .map(|Reverse(waiting)| (waiting.job, waiting.attempt))
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -206,7 +228,12 @@ struct Lent(Arc<Hall>);
 
 #[async_trait]
 impl Loan for Lent {
-    async fn settle(self: Box<Self>, job: &Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError> {
+    async fn settle(
+        self: Box<Self>,
+        job: &Job,
+        attempt: u32,
+        verdict: Verdict,
+    ) -> Result<(), QueueError> {
         self.0.end(match verdict {
             Verdict::Again { after } => Some((job.clone(), attempt + 1, Instant::now() + after)),
             Verdict::Settled => None,
@@ -239,7 +266,11 @@ mod tests {
             title: None,
             is_original: false,
         };
-        Job { key: ImageKey::new(&site, &address), image, worked_out: None }
+        Job {
+            key: ImageKey::new(&site, &address),
+            image,
+            worked_out: None,
+        }
     }
 
     fn ends(capacity: usize) -> Ends {
@@ -281,7 +312,12 @@ mod tests {
         drop(feed);
         let start = Instant::now();
         let lease = drain.next().await.unwrap().unwrap();
-        lease.settle(Verdict::Again { after: Duration::from_secs(5) }).await.unwrap();
+        lease
+            .settle(Verdict::Again {
+                after: Duration::from_secs(5),
+            })
+            .await
+            .unwrap();
         let other = drain.next().await.unwrap().unwrap();
         assert_eq!(other.job, job(1));
         other.settle(Verdict::Settled).await.unwrap();
@@ -339,7 +375,12 @@ mod tests {
         let drain: Arc<dyn Drain> = Arc::from(drain);
         feed.push(job(0)).await.unwrap();
         let lease = drain.next().await.unwrap().unwrap();
-        lease.settle(Verdict::Again { after: Duration::from_secs(5) }).await.unwrap();
+        lease
+            .settle(Verdict::Again {
+                after: Duration::from_secs(5),
+            })
+            .await
+            .unwrap();
         feed.push(job(1)).await.unwrap();
         let workers = [(); 2].map(|()| {
             let drain = Arc::clone(&drain);
@@ -352,7 +393,10 @@ mod tests {
         }
         assert!(start.elapsed() >= Duration::from_secs(5));
         let took = |number| taken.iter().any(|lease| lease.job == job(number));
-        assert!(took(0) && took(1), "the second worker is told that it may go on");
+        assert!(
+            took(0) && took(1),
+            "the second worker is told that it may go on"
+        );
     }
 
     #[tokio::test]

@@ -46,7 +46,11 @@ pub struct Lease {
 
 impl Lease {
     fn new(job: Job, attempt: u32, loan: impl Loan + 'static) -> Self {
-        Self { job, attempt, loan: Some(Box::new(loan)) }
+        Self {
+            job,
+            attempt,
+            loan: Some(Box::new(loan)),
+        }
     }
 
     /// Tells the queue how it went and ends the loan.
@@ -73,7 +77,12 @@ impl Drop for Lease {
 /// A plug's side of a lease.
 #[async_trait]
 trait Loan: Send + Sync {
-    async fn settle(self: Box<Self>, job: &Job, attempt: u32, verdict: Verdict) -> Result<(), QueueError>;
+    async fn settle(
+        self: Box<Self>,
+        job: &Job,
+        attempt: u32,
+        verdict: Verdict,
+    ) -> Result<(), QueueError>;
 
     /// Gives the job back; cannot wait, so a plug that is far away leaves it to its time-out.
     fn give_back(self: Box<Self>, job: &Job, attempt: u32);

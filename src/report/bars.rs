@@ -15,7 +15,10 @@ use super::{Reporter, Size, Tally};
 use crate::event::Event;
 
 /// What a terminal that does not tell its size is taken for.
-const USUAL: Size = Size { rows: 24, columns: 80 };
+const USUAL: Size = Size {
+    rows: 24,
+    columns: 80,
+};
 
 /// Log lines wait for the next drawing, unless there are this many bytes of them.
 const LOG_WAITING: usize = 64 * 1024;
@@ -42,13 +45,22 @@ impl Bars {
     ) -> Self {
         let screen = Screen::new(stderr);
         let bar = screen.bar();
-        Self { bar, screen, size, frame: Frame::default(), log: String::new(), detail, coloured }
+        Self {
+            bar,
+            screen,
+            size,
+            frame: Frame::default(),
+            log: String::new(),
+            detail,
+            coloured,
+        }
     }
 
     /// Prints what was logged above the frame.
     fn print_log(&mut self) {
         if !self.log.is_empty() {
-            self.bar.suspend(|| self.screen.paper().outlet.add(self.log.as_bytes()));
+            self.bar
+                .suspend(|| self.screen.paper().outlet.add(self.log.as_bytes()));
             self.log.clear();
         }
     }
@@ -83,7 +95,10 @@ impl Reporter for Bars {
     fn tick(&mut self, tally: &Tally, since: Duration) -> io::Result<()> {
         self.frame.tick(tally, since);
         // The frame first: what is drawn again below the log must fit the window as it is now.
-        if let Some(frame) = self.screen.lay((self.size)(), |size| self.frame.lines(tally, size)) {
+        if let Some(frame) = self
+            .screen
+            .lay((self.size)(), |size| self.frame.lines(tally, size))
+        {
             self.bar.set_message(frame);
         }
         self.print_log();
@@ -126,7 +141,11 @@ impl Paper {
     /// lines shown so far into more rows than indicatif knows of: those are taken away here.
     fn resized(&mut self, size: Size, lines: Vec<String>) {
         let width = usize::from(size.columns);
-        let more: usize = self.shown.iter().map(|line| columns(line).div_ceil(width).saturating_sub(1)).sum();
+        let more: usize = self
+            .shown
+            .iter()
+            .map(|line| columns(line).div_ceil(width).saturating_sub(1))
+            .sum();
         self.outlet.add("\r\x1b[2K\x1b[A".repeat(more).as_bytes());
         self.size = size;
         self.shown = lines;
@@ -152,10 +171,19 @@ impl Screen {
 
     /// Lays out a frame for a window of the size that was told, or of a usual one; answers with its text. `None`
     /// when it is shown already: drawn again it would tear where a terminal has broken it anew and not said so yet.
-    pub(super) fn lay(&self, told: Option<Size>, lines: impl FnOnce(Size) -> Vec<String>) -> Option<String> {
-        let size = told.filter(|size| size.rows > 0 && size.columns > 0).unwrap_or(USUAL);
+    pub(super) fn lay(
+        &self,
+        told: Option<Size>,
+        lines: impl FnOnce(Size) -> Vec<String>,
+    ) -> Option<String> {
+        let size = told
+            .filter(|size| size.rows > 0 && size.columns > 0)
+            .unwrap_or(USUAL);
         // Room for the `^C` that a terminal writes behind the frame: broken into a row of its own it would stay.
-        let lines = lines(Size { columns: size.columns.saturating_sub(2).max(1), ..size });
+        let lines = lines(Size {
+            columns: size.columns.saturating_sub(2).max(1),
+            ..size
+        });
         let mut paper = self.paper();
         if paper.size == size && paper.shown == lines {
             return None;
@@ -188,7 +216,9 @@ impl Screen {
 
 impl fmt::Debug for Screen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Screen").field("size", &self.paper().size).finish_non_exhaustive()
+        f.debug_struct("Screen")
+            .field("size", &self.paper().size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -257,10 +287,14 @@ mod tests {
 
     use super::*;
     use crate::report::samples::{
-        Broken, HOSTILE, Shared, TOOK, eventful_run, failed, hostile_run, page_read, run_started, started, tally_of,
+        Broken, HOSTILE, Shared, TOOK, eventful_run, failed, hostile_run, page_read, run_started,
+        started, tally_of,
     };
 
-    const SMALL: Size = Size { rows: 10, columns: 40 };
+    const SMALL: Size = Size {
+        rows: 10,
+        columns: 40,
+    };
 
     fn bars(terminal: &Shared) -> Bars {
         Bars::new(terminal.writer(), || Some(SMALL), Detail::Trouble, false)
@@ -270,7 +304,10 @@ mod tests {
     fn screen(terminal: &Shared) -> Vec<String> {
         let mut parser = Parser::new(1_000, SMALL.columns, 0);
         parser.process(terminal.text().replace('\n', "\r\n").as_bytes());
-        let rows = parser.screen().rows(0, SMALL.columns).map(|row| row.trim_end().to_owned());
+        let rows = parser
+            .screen()
+            .rows(0, SMALL.columns)
+            .map(|row| row.trim_end().to_owned());
         let mut rows: Vec<_> = rows.collect();
         while rows.last().is_some_and(String::is_empty) {
             rows.pop();
@@ -282,11 +319,18 @@ mod tests {
     fn a_frame_is_drawn_over_the_one_before() {
         let terminal = Shared::default();
         let mut bars = bars(&terminal);
-        let events: Vec<_> = (0..30).map(|number| started(&format!("{number:02}.png"))).collect();
+        let events: Vec<_> = (0..30)
+            .map(|number| started(&format!("{number:02}.png")))
+            .collect();
         for (moment, event) in (0..).zip(&events) {
             bars.told(event).unwrap();
-            bars.tick(&Tally::default(), Duration::from_millis(moment * 100)).unwrap();
-            assert!(screen(&terminal).len() < usize::from(SMALL.rows), "{:?}", screen(&terminal));
+            bars.tick(&Tally::default(), Duration::from_millis(moment * 100))
+                .unwrap();
+            assert!(
+                screen(&terminal).len() < usize::from(SMALL.rows),
+                "{:?}",
+                screen(&terminal)
+            );
         }
         insta::assert_snapshot!(screen(&terminal).join("\n"));
     }
@@ -295,12 +339,18 @@ mod tests {
     fn failures_are_printed_above_the_frame() {
         let terminal = Shared::default();
         let mut bars = bars(&terminal);
-        let events = [run_started(), page_read(1, 3, 0), started("a.png"), failed("b.png", "404", 1)];
+        let events = [
+            run_started(),
+            page_read(1, 3, 0),
+            started("a.png"),
+            failed("b.png", "404", 1),
+        ];
         for event in &events {
             bars.told(event).unwrap();
             bars.tick(&tally_of(&events), Duration::ZERO).unwrap();
         }
-        bars.tick(&tally_of(&events), Duration::from_millis(100)).unwrap();
+        bars.tick(&tally_of(&events), Duration::from_millis(100))
+            .unwrap();
         insta::assert_snapshot!(screen(&terminal).join("\n"));
     }
 
@@ -324,7 +374,10 @@ mod tests {
         let mut bars = bars(&terminal);
         bars.told(&started("a.png")).unwrap();
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
-        bars.told(&Event::Warned { message: "interrupted".to_owned() }).unwrap();
+        bars.told(&Event::Warned {
+            message: "interrupted".to_owned(),
+        })
+        .unwrap();
         drop(bars);
         assert_eq!(screen(&terminal), ["warning: interrupted"]);
     }
@@ -333,9 +386,15 @@ mod tests {
     fn a_window_made_narrower_keeps_no_piece_of_the_frame_before() {
         static COLUMNS: AtomicU16 = AtomicU16::new(100);
         let terminal = Shared::default();
-        let size = || Some(Size { rows: 24, columns: COLUMNS.load(Ordering::Relaxed) });
+        let size = || {
+            Some(Size {
+                rows: 24,
+                columns: COLUMNS.load(Ordering::Relaxed),
+            })
+        };
         let mut bars = Bars::new(terminal.writer(), size, Detail::Trouble, false);
-        bars.told(&started("2018-03-29-Mountains-behind-the-sea.png")).unwrap();
+        bars.told(&started("2018-03-29-Mountains-behind-the-sea.png"))
+            .unwrap();
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
         let wide = terminal.text().len();
         COLUMNS.store(20, Ordering::Relaxed);
@@ -343,7 +402,10 @@ mod tests {
         // The overall line has 20 columns and takes one row still; the image's 67 take four.
         let drawn = terminal.text()[wide..].to_owned();
         assert!(drawn.starts_with(&"\r\x1b[2K\x1b[A".repeat(3)), "{drawn:?}");
-        assert!(drawn.ends_with("starting\r\n  2018-03-29-Mo..."), "{drawn:?}");
+        assert!(
+            drawn.ends_with("starting\r\n  2018-03-29-Mo..."),
+            "{drawn:?}"
+        );
     }
 
     #[test]
@@ -355,14 +417,27 @@ mod tests {
         }
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
         let text = terminal.text();
-        assert!(!text.contains(HOSTILE) && !text.contains('\u{9b}') && !text.contains("\x1b]"), "{text:?}");
+        assert!(
+            !text.contains(HOSTILE) && !text.contains('\u{9b}') && !text.contains("\x1b]"),
+            "{text:?}"
+        );
         assert!(screen(&terminal).len() > 2);
     }
 
     #[test]
     fn a_terminal_that_tells_no_size_is_taken_for_a_usual_one() {
         let terminal = Shared::default();
-        let mut bars = Bars::new(terminal.writer(), || Some(Size { rows: 0, columns: 0 }), Detail::Trouble, false);
+        let mut bars = Bars::new(
+            terminal.writer(),
+            || {
+                Some(Size {
+                    rows: 0,
+                    columns: 0,
+                })
+            },
+            Detail::Trouble,
+            false,
+        );
         bars.told(&started("a.png")).unwrap();
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
         assert!(terminal.text().contains("a.png"));

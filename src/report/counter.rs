@@ -28,10 +28,22 @@ struct Shown {
 
 impl Counter {
     /// A counter of `of` things on the terminal behind `stderr`; `what` says in one word what is done to them.
-    pub fn new(telling: &Telling, stderr: Box<dyn Write + Send>, what: &'static str, of: usize) -> Self {
+    pub fn new(
+        telling: &Telling,
+        stderr: Box<dyn Write + Send>,
+        what: &'static str,
+        of: usize,
+    ) -> Self {
         Self(telling.bars().then(|| {
             let screen = Screen::new(stderr);
-            Shown { what, of, bar: screen.bar(), screen, size: telling.stderr.size, drawn: None }
+            Shown {
+                what,
+                of,
+                bar: screen.bar(),
+                screen,
+                size: telling.stderr.size,
+                drawn: None,
+            }
         }))
     }
 
@@ -90,11 +102,23 @@ mod tests {
     use crate::report::Stderr;
     use crate::report::samples::{Broken, Shared, telling};
 
-    const TERMINAL: Stderr =
-        Stderr { terminal: true, dumb: false, no_color: false, size: || Some(Size { rows: 5, columns: 30 }) };
+    const TERMINAL: Stderr = Stderr {
+        terminal: true,
+        dumb: false,
+        no_color: false,
+        size: || {
+            Some(Size {
+                rows: 5,
+                columns: 30,
+            })
+        },
+    };
 
     fn at_terminal() -> Telling {
-        Telling { stderr: TERMINAL, ..telling() }
+        Telling {
+            stderr: TERMINAL,
+            ..telling()
+        }
     }
 
     fn screen(terminal: &Shared) -> String {
@@ -119,7 +143,9 @@ mod tests {
         let mut counter = Counter::new(&at_terminal(), terminal.writer(), "verifying", 2);
         counter.stands(0);
         let mut same = terminal.writer();
-        counter.aside(|| same.write_all(b"missing  a.png\n")).unwrap();
+        counter
+            .aside(|| same.write_all(b"missing  a.png\n"))
+            .unwrap();
         assert_eq!(screen(&terminal), "missing  a.png\nverifying  0 of 2");
     }
 

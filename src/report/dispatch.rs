@@ -40,18 +40,23 @@ pub fn dispatch(
     reporters: Vec<Box<dyn Reporter>>,
 ) -> io::Result<impl Future<Output = Tally>> {
     let (done, tally) = oneshot::channel();
-    let thread = thread::Builder::new().name("reports".to_owned()).spawn(move || {
-        let clock = Builder::new_current_thread().enable_time().build();
-        let clock = clock.expect("a runtime with a clock and nothing else asks nothing of the system");
-        // Nobody waits for the counts of a run that was aborted.
-        let _ = done.send(clock.block_on(async { Desk::new(reporters).serve(events).await }));
-    })?;
+    let thread = thread::Builder::new()
+        .name("reports".to_owned())
+        .spawn(move || {
+            let clock = Builder::new_current_thread().enable_time().build();
+            let clock =
+                clock.expect("a runtime with a clock and nothing else asks nothing of the system");
+            // Nobody waits for the counts of a run that was aborted.
+            let _ = done.send(clock.block_on(async { Desk::new(reporters).serve(events).await }));
+        })?;
     Ok(async move {
         match tally.await {
             Ok(tally) => tally,
-            Err(_sender_dropped) => {
-                resume_unwind(thread.join().expect_err("a thread that ends well has sent its counts"))
-            }
+            Err(_sender_dropped) => resume_unwind(
+                thread
+                    .join()
+                    .expect_err("a thread that ends well has sent its counts"),
+            ),
         }
     })
 }
@@ -65,7 +70,11 @@ struct Desk {
 
 impl Desk {
     fn new(reporters: Vec<Box<dyn Reporter>>) -> Self {
-        Self { reporters, tally: Tally::default(), start: Instant::now() }
+        Self {
+            reporters,
+            tally: Tally::default(),
+            start: Instant::now(),
+        }
     }
 
     async fn serve(mut self, mut events: mpsc::Receiver<Event>) -> Tally {
@@ -105,13 +114,14 @@ impl Desk {
     /// Asks something of each reporter; those that fail are let go of.
     fn each(&mut self, mut ask: impl FnMut(&mut dyn Reporter, &Tally) -> io::Result<()>) {
         let mut silenced = Vec::new();
-        self.reporters.retain_mut(|reporter| match ask(reporter.as_mut(), &self.tally) {
-            Ok(()) => true,
-            Err(error) => {
-                silenced.push(Silenced::new(reporter.as_ref(), &error));
-                false
-            }
-        });
+        self.reporters
+            .retain_mut(|reporter| match ask(reporter.as_mut(), &self.tally) {
+                Ok(()) => true,
+                Err(error) => {
+                    silenced.push(Silenced::new(reporter.as_ref(), &error));
+                    false
+                }
+            });
         for reporter in silenced {
             self.let_go(reporter);
         }
@@ -141,7 +151,9 @@ impl Desk {
 mod tests {
     use super::*;
     use crate::event::Events;
-    use crate::report::samples::{Broken, Shared, eventful_run, page_read, saved, second_run, tally_of, telling};
+    use crate::report::samples::{
+        Broken, Shared, eventful_run, page_read, saved, second_run, tally_of, telling,
+    };
     use crate::report::{Telling, open};
 
     async fn tell_all(events: Vec<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
@@ -165,9 +177,19 @@ mod tests {
         let mut events = vec![page_read(1, 30_000, 0)];
         events.extend((0..30_000).map(|number| saved(&format!("{number}.png"), 1)));
         let json = Shared::default();
-        let reporters = open(&Telling { json: true, ..telling() }, json.writer(), Box::new(io::sink()));
+        let reporters = open(
+            &Telling {
+                json: true,
+                ..telling()
+            },
+            json.writer(),
+            Box::new(io::sink()),
+        );
         let tally = tell_all(events, reporters).await;
-        assert_eq!((tally.saved, tally.left(), tally.bytes), (30_000, 0, 30_000));
+        assert_eq!(
+            (tally.saved, tally.left(), tally.bytes),
+            (30_000, 0, 30_000)
+        );
         assert_eq!(json.text().lines().count(), 30_002);
     }
 
@@ -181,7 +203,14 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_is_gone_ends_its_reporter_and_not_the_run() {
         let err = Shared::default();
-        let reporters = open(&Telling { json: true, ..telling() }, Box::new(Broken), err.writer());
+        let reporters = open(
+            &Telling {
+                json: true,
+                ..telling()
+            },
+            Box::new(Broken),
+            err.writer(),
+        );
         let tally = tell_all(eventful_run(), reporters).await;
         assert_eq!(tally.silenced.len(), 1);
         assert!(tally.silenced[0].reader_gone);
@@ -192,7 +221,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_whose_reporters_all_fail_is_still_counted() {
-        let reporters = open(&Telling { json: true, ..telling() }, Box::new(Broken), Box::new(Broken));
+        let reporters = open(
+            &Telling {
+                json: true,
+                ..telling()
+            },
+            Box::new(Broken),
+            Box::new(Broken),
+        );
         let tally = tell_all(eventful_run(), reporters).await;
         assert_eq!(tally.silenced.len(), 2);
         assert_eq!(tally.failed, tally_of(&eventful_run()).failed);
@@ -214,18 +250,40 @@ mod tests {
     #[tokio::test]
     async fn results_that_could_not_be_written_are_told_of_even_when_quiet() {
         let err = Shared::default();
-        let quiet = Telling { json: true, quiet: true, ..telling() };
+        let quiet = Telling {
+            json: true,
+            quiet: true,
+            ..telling()
+        };
         let tally = tell_all(second_run(), open(&quiet, Box::new(Full), err.writer())).await;
         assert!(tally.results_lost().is_some());
-        assert!(err.text().starts_with("error: the JSON lines on stdout: "), "{}", err.text());
+        assert!(
+            err.text().starts_with("error: the JSON lines on stdout: "),
+            "{}",
+            err.text()
+        );
     }
 
     #[tokio::test]
     async fn neither_a_lost_log_nor_a_lost_reader_is_a_lost_result() {
-        let tally = tell_all(eventful_run(), open(&telling(), Box::new(io::sink()), Box::new(Full))).await;
+        let tally = tell_all(
+            eventful_run(),
+            open(&telling(), Box::new(io::sink()), Box::new(Full)),
+        )
+        .await;
         assert_eq!((tally.silenced.len(), tally.results_lost()), (1, None));
-        let reporters = open(&Telling { json: true, ..telling() }, Box::new(Broken), Box::new(io::sink()));
-        assert_eq!(tell_all(eventful_run(), reporters).await.results_lost(), None);
+        let reporters = open(
+            &Telling {
+                json: true,
+                ..telling()
+            },
+            Box::new(Broken),
+            Box::new(io::sink()),
+        );
+        assert_eq!(
+            tell_all(eventful_run(), reporters).await.results_lost(),
+            None
+        );
     }
 
     struct Faulty;
@@ -251,6 +309,10 @@ mod tests {
         reporters.insert(0, Box::new(Faulty));
         let tally = tell_all(second_run(), reporters).await;
         assert!(!tally.silenced[0].reader_gone);
-        assert!(err.text().starts_with("warning: a faulty reporter: "), "{}", err.text());
+        assert!(
+            err.text().starts_with("warning: a faulty reporter: "),
+            "{}",
+            err.text()
+        );
     }
 }

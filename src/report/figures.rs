@@ -61,8 +61,13 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_by_thousands() {
-        for (number, shown) in [(0, "0"), (999, "999"), (1_000, "1,000"), (28_436, "28,436"), (1_234_567, "1,234,567")]
-        {
+        for (number, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (28_436, "28,436"),
+            (1_234_567, "1,234,567"),
+        ] {
             assert_eq!(count(number), shown);
         }
     }
@@ -86,8 +91,13 @@ mod tests {
 
     #[test]
     fn times_show_their_two_largest_units() {
-        let cases =
-            [(0, "0.0 s"), (999, "0.9 s"), (12_345, "12.3 s"), (125_900, "2 min 5 s"), (3_780_000, "1 h 3 min")];
+        let cases = [
+            (0, "0.0 s"),
+            (999, "0.9 s"),
+            (12_345, "12.3 s"),
+            (125_900, "2 min 5 s"),
+            (3_780_000, "1 h 3 min"),
+        ];
         for (millis, shown) in cases {
             assert_eq!(time(Duration::from_millis(millis)), shown);
         }

@@ -82,7 +82,12 @@ impl Frame {
     fn flight(&mut self, key: &ImageKey) -> &mut Flight {
         self.started += 1;
         let (order, now) = (self.started, self.now);
-        let new = || Flight { order, heard_of: now, bytes: 0, of: None };
+        let new = || Flight {
+            order,
+            heard_of: now,
+            bytes: 0,
+            of: None,
+        };
         let flight = self.flights.entry(key.clone()).or_insert_with(new);
         flight.heard_of = now;
         flight
@@ -91,8 +96,13 @@ impl Frame {
     /// Moves on to `now`, counted from the run's start.
     pub(super) fn tick(&mut self, tally: &Tally, now: Duration) {
         self.now = now;
-        self.flights.retain(|_, flight| now.saturating_sub(flight.heard_of) < FORGOTTEN);
-        self.speed.note(Sample { at: now, bytes: self.received, done: tally.done() });
+        self.flights
+            .retain(|_, flight| now.saturating_sub(flight.heard_of) < FORGOTTEN);
+        self.speed.note(Sample {
+            at: now,
+            bytes: self.received,
+            done: tally.done(),
+        });
     }
 
     /// The lines to be drawn, none wider and together not higher than `window`; safe to print.
@@ -101,10 +111,19 @@ impl Frame {
         let room = IMAGES_SHOWN.min(usize::from(window.rows).saturating_sub(OTHER_LINES));
         let mut lines = vec![self.overall(tally, width)];
         if room > 0 {
-            let mut flights: Vec<_> = self.flights.iter().filter(|(_, flight)| !flight.has_landed()).collect();
+            let mut flights: Vec<_> = self
+                .flights
+                .iter()
+                .filter(|(_, flight)| !flight.has_landed())
+                .collect();
             flights.sort_unstable_by_key(|(_, flight)| flight.order);
             let hidden = flights.len().saturating_sub(room);
-            lines.extend(flights.into_iter().take(room).map(|(key, flight)| flight.line(key, width)));
+            lines.extend(
+                flights
+                    .into_iter()
+                    .take(room)
+                    .map(|(key, flight)| flight.line(key, width)),
+            );
             if hidden > 0 {
                 lines.push(cut(&format!("  ... and {} more", count(hidden)), width).into_owned());
             }
@@ -147,7 +166,11 @@ impl Frame {
         }
         if self.received > 0 {
             figures.push(size(self.received));
-            figures.extend(self.speed.bytes_a_second().map(|speed| format!("{}/s", size(speed))));
+            figures.extend(
+                self.speed
+                    .bytes_a_second()
+                    .map(|speed| format!("{}/s", size(speed))),
+            );
         }
         if let (false, Some(remaining)) = (listing, self.speed.remaining(tally.left())) {
             figures.push(format!("{} to go", whole(remaining)));
@@ -175,7 +198,10 @@ impl Flight {
         }
         let room = (width - Self::BESIDE_THE_NAME).min(40);
         let name = cut(&name, room);
-        let bar = self.of.map(|of| bar(self.bytes, of, 14)).unwrap_or_default();
+        let bar = self
+            .of
+            .map(|of| bar(self.bytes, of, 14))
+            .unwrap_or_default();
         let figures = match (self.bytes, self.of) {
             (0, _) => "waiting".to_owned(),
             (bytes, Some(of)) => format!("{} of {}", size(bytes), size(of)),
@@ -189,14 +215,24 @@ impl Flight {
 /// A time to come, of which nobody knows tenths.
 fn whole(remaining: Duration) -> String {
     let seconds = remaining.as_secs();
-    if seconds < 60 { format!("{seconds} s") } else { time(remaining) }
+    if seconds < 60 {
+        format!("{seconds} s")
+    } else {
+        time(remaining)
+    }
 }
 
 /// The end of an image's address, which is nearly its name.
 fn file_name(key: &ImageKey) -> Cow<'_, str> {
     let address = key.address();
-    let path = address.split_once('?').map_or(address, |(path, _query)| path);
-    quote(path.rsplit('/').find(|part| !part.is_empty()).unwrap_or(path))
+    let path = address
+        .split_once('?')
+        .map_or(address, |(path, _query)| path);
+    quote(
+        path.rsplit('/')
+            .find(|part| !part.is_empty())
+            .unwrap_or(path),
+    )
 }
 
 /// A bar of `width` columns, its two ends included.
@@ -214,9 +250,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::samples::{failed, page_read, progressed, retried, run_started, saved, started, tally_of};
+    use crate::report::samples::{
+        failed, page_read, progressed, retried, run_started, saved, started, tally_of,
+    };
 
-    const WINDOW: Size = Size { rows: 24, columns: 80 };
+    const WINDOW: Size = Size {
+        rows: 24,
+        columns: 80,
+    };
 
     fn frame_of(events: &[Event]) -> Frame {
         let mut frame = Frame::default();
@@ -228,7 +269,11 @@ mod tests {
 
     #[test]
     fn a_frame_shows_the_run_and_the_images_on_their_way() {
-        let before = [run_started(), page_read(1, 28, 4), saved("2010-01-01-a.png", 1_000_000)];
+        let before = [
+            run_started(),
+            page_read(1, 28, 4),
+            saved("2010-01-01-a.png", 1_000_000),
+        ];
         let after = [
             started("2018-03-29-Mountains.png"),
             started("2018-03-30-Sea.png"),
@@ -244,13 +289,28 @@ mod tests {
         }
         let tally = tally_of(&[&before[..], &after[..]].concat());
         frame.tick(&tally, Duration::from_secs(2));
-        insta::assert_snapshot!(frame.lines(&tally, Size { columns: 100, ..WINDOW }).join("\n"));
+        insta::assert_snapshot!(
+            frame
+                .lines(
+                    &tally,
+                    Size {
+                        columns: 100,
+                        ..WINDOW
+                    }
+                )
+                .join("\n")
+        );
     }
 
     #[test]
     fn an_image_that_is_retried_or_finished_leaves_the_frame() {
-        let events =
-            [started("a.png"), started("b.png"), progressed("c.png", 9, None), retried("a.png", 1), saved("c.png", 9)];
+        let events = [
+            started("a.png"),
+            started("b.png"),
+            progressed("c.png", 9, None),
+            retried("a.png", 1),
+            saved("c.png", 9),
+        ];
         let lines = frame_of(&events).lines(&Tally::default(), WINDOW);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[1].contains("b.png"), "{lines:?}");
@@ -258,7 +318,11 @@ mod tests {
 
     #[test]
     fn an_image_that_is_all_here_leaves_the_frame_and_counts_once() {
-        let mut frame = frame_of(&[started("a.png"), started("b.png"), progressed("a.png", 700, Some(700))]);
+        let mut frame = frame_of(&[
+            started("a.png"),
+            started("b.png"),
+            progressed("a.png", 700, Some(700)),
+        ]);
         assert_eq!(frame.lines(&Tally::default(), WINDOW).len(), 2);
         frame.told(&saved("a.png", 700));
         assert_eq!(frame.received, 700);
@@ -277,10 +341,15 @@ mod tests {
 
     #[test]
     fn more_images_than_there_is_room_for_are_counted() {
-        let events: Vec<_> = (0..20).map(|number| started(&format!("{number:02}.png"))).collect();
+        let events: Vec<_> = (0..20)
+            .map(|number| started(&format!("{number:02}.png")))
+            .collect();
         let lines = frame_of(&events).lines(&Tally::default(), WINDOW);
         assert_eq!(lines.len(), 1 + IMAGES_SHOWN + 1);
-        assert!(lines[1].contains("00.png"), "the oldest comes first: {lines:?}");
+        assert!(
+            lines[1].contains("00.png"),
+            "the oldest comes first: {lines:?}"
+        );
         assert_eq!(lines[IMAGES_SHOWN + 1], "  ... and 12 more");
     }
 
@@ -292,17 +361,30 @@ mod tests {
         tally.saved = 10;
         frame.tick(&tally, Duration::from_secs(5));
         assert!(!frame.overall(&tally, 200).contains("to go"));
-        tally.add(&Event::ListingEnded { pages: 1, because: "the next page is empty".to_owned() });
-        assert!(frame.overall(&tally, 200).ends_with("45 s to go"), "{}", frame.overall(&tally, 200));
+        tally.add(&Event::ListingEnded {
+            pages: 1,
+            because: "the next page is empty".to_owned(),
+        });
+        assert!(
+            frame.overall(&tally, 200).ends_with("45 s to go"),
+            "{}",
+            frame.overall(&tally, 200)
+        );
     }
 
     fn any_event() -> impl Strategy<Value = Event> {
-        let name = prop_oneof!["[a-z]{1,3}", "\\PC{0,60}", "[\u{1b}\u{9b}\u{202e}\n/?a]{0,20}"];
-        (name, 0..5_u8, any::<u64>(), any::<Option<u64>>()).prop_map(|(name, kind, bytes, of)| match kind {
-            0 | 1 => started(&name),
-            2 => progressed(&name, bytes, of),
-            3 => retried(&name, 1),
-            _ => page_read(1, usize::try_from(bytes % 1_000_000).unwrap(), 0),
+        let name = prop_oneof![
+            "[a-z]{1,3}",
+            "\\PC{0,60}",
+            "[\u{1b}\u{9b}\u{202e}\n/?a]{0,20}"
+        ];
+        (name, 0..5_u8, any::<u64>(), any::<Option<u64>>()).prop_map(|(name, kind, bytes, of)| {
+            match kind {
+                0 | 1 => started(&name),
+                2 => progressed(&name, bytes, of),
+                3 => retried(&name, 1),
+                _ => page_read(1, usize::try_from(bytes % 1_000_000).unwrap(), 0),
+            }
         })
     }
 

@@ -27,14 +27,25 @@ pub(super) struct JsonLines {
 impl JsonLines {
     /// Lines to `stdout`, dated by `clock`.
     pub(super) fn new(stdout: Box<dyn Write + Send>, clock: fn() -> Timestamp) -> Self {
-        Self { stdout: Outlet::new(stdout), clock, told: 0 }
+        Self {
+            stdout: Outlet::new(stdout),
+            clock,
+            told: 0,
+        }
     }
 
     fn line(&mut self, what: impl Serialize) -> io::Result<()> {
         self.told += 1;
-        let line = Line { v: VERSION, seq: self.told, time: (self.clock)(), what };
+        let line = Line {
+            v: VERSION,
+            seq: self.told,
+            time: (self.clock)(),
+            what,
+        };
         let mut json = Vec::with_capacity(512);
-        line.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Printable))?;
+        line.serialize(&mut serde_json::Serializer::with_formatter(
+            &mut json, Printable,
+        ))?;
         self.stdout.line(&json)
     }
 }
@@ -73,7 +84,12 @@ impl Reporter for JsonLines {
     }
 
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
-        self.line(RunEnded { event: "run_ended", tally, left: tally.left(), seconds: took.as_secs_f64() })?;
+        self.line(RunEnded {
+            event: "run_ended",
+            tally,
+            left: tally.left(),
+            seconds: took.as_secs_f64(),
+        })?;
         self.stdout.send()
     }
 }
@@ -86,7 +102,9 @@ impl Reporter for JsonLines {
 pub fn object(what: impl Serialize) -> serde_json::Result<String> {
     let mut json = Vec::with_capacity(256);
     let versioned = Versioned { v: VERSION, what };
-    versioned.serialize(&mut serde_json::Serializer::with_formatter(&mut json, Printable))?;
+    versioned.serialize(&mut serde_json::Serializer::with_formatter(
+        &mut json, Printable,
+    ))?;
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
@@ -125,7 +143,11 @@ fn to_the_millisecond<S: Serializer>(time: &Timestamp, serializer: S) -> Result<
 struct Printable;
 
 impl Formatter for Printable {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(|c: char| !is_plain(c)) {
             let (plain, from) = rest.split_at(at);
@@ -147,7 +169,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::report::samples::{HOSTILE, Shared, eventful_run, hostile_run, noon, run_through, started};
+    use crate::report::samples::{
+        HOSTILE, Shared, eventful_run, hostile_run, noon, run_through, started,
+    };
 
     fn lines(events: &[Event]) -> String {
         let lines = Shared::default();
@@ -163,20 +187,38 @@ mod tests {
     #[test]
     fn lines_are_numbered_without_a_gap() {
         let text = lines(&[eventful_run(), vec![started("a.png")], eventful_run()].concat());
-        let parsed: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let parsed: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         for (line, number) in parsed.iter().zip(1_u64..) {
-            assert_eq!((&line["v"], &line["seq"]), (&Value::from(1), &Value::from(number)), "{line}");
+            assert_eq!(
+                (&line["v"], &line["seq"]),
+                (&Value::from(1), &Value::from(number)),
+                "{line}"
+            );
         }
         assert!(parsed.iter().all(|line| line["event"].is_string()));
-        let lost = |line: &&Value| line["event"] == "fetch_started" || line["event"] == "fetch_progressed";
-        assert_eq!(parsed.iter().find(lost), None, "what may be lost is left out");
+        let lost =
+            |line: &&Value| line["event"] == "fetch_started" || line["event"] == "fetch_progressed";
+        assert_eq!(
+            parsed.iter().find(lost),
+            None,
+            "what may be lost is left out"
+        );
     }
 
     #[test]
     fn hostile_text_is_harmless_and_still_the_same_text() {
         let text = lines(&hostile_run());
-        assert!(text.lines().all(|line| line.chars().all(is_plain)), "{text:?}");
-        let parsed: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(
+            text.lines().all(|line| line.chars().all(is_plain)),
+            "{text:?}"
+        );
+        let parsed: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert!(parsed.iter().any(|line| line["cause"] == HOSTILE), "{text}");
     }
 }

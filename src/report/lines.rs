@@ -63,43 +63,106 @@ fn told_from(event: &Event) -> Option<Detail> {
 /// The first word with its colour, and the rest of the line.
 fn words(event: &Event) -> (Hue, &'static str, String) {
     match event {
-        Event::RunStarted { site, directory, jobs } if directory.is_empty() => {
-            (Hue::Plain, "started", format!("{site}, {} at a time", of(*jobs, "image", "images")))
-        }
-        Event::RunStarted { site, directory, jobs } => (
+        Event::RunStarted {
+            site,
+            directory,
+            jobs,
+        } if directory.is_empty() => (
             Hue::Plain,
             "started",
-            format!("{site} into {}, {} at a time", quote(directory), of(*jobs, "image", "images")),
+            format!("{site}, {} at a time", of(*jobs, "image", "images")),
         ),
-        Event::PageRead { page, number, found, known, repeated } => {
+        Event::RunStarted {
+            site,
+            directory,
+            jobs,
+        } => (
+            Hue::Plain,
+            "started",
+            format!(
+                "{site} into {}, {} at a time",
+                quote(directory),
+                of(*jobs, "image", "images")
+            ),
+        ),
+        Event::PageRead {
+            page,
+            number,
+            found,
+            known,
+            repeated,
+        } => {
             let page = format!("page {number} ({})", quote(page.as_str()));
             (Hue::Plain, "read", read(&page, *found, *known, *repeated))
         }
-        Event::AddressesRead { found, known, repeated } => {
-            (Hue::Plain, "read", read("addresses", *found, *known, *repeated))
-        }
+        Event::AddressesRead {
+            found,
+            known,
+            repeated,
+        } => (
+            Hue::Plain,
+            "read",
+            read("addresses", *found, *known, *repeated),
+        ),
         Event::ListingEnded { pages, because } => {
             let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
-            (Hue::Plain, "listed", format!("{}: {}", of(pages, "page", "pages"), quote(because)))
+            (
+                Hue::Plain,
+                "listed",
+                format!("{}: {}", of(pages, "page", "pages"), quote(because)),
+            )
         }
-        Event::ListingFailed { page, cause } => {
-            (Hue::Red, "error:", format!("the listing broke off at {}: {}", quote(page.as_str()), quote(cause)))
-        }
-        Event::FetchStarted { key, attempt } => (Hue::Plain, "asking", format!("{}, try {attempt}", address(key))),
-        Event::FetchProgressed { key, bytes, of: _ } => {
-            (Hue::Plain, "reading", format!("{}: {}", address(key), size(*bytes)))
-        }
-        Event::FetchRetried { key, attempt, cause, wait } => (
+        Event::ListingFailed { page, cause } => (
+            Hue::Red,
+            "error:",
+            format!(
+                "the listing broke off at {}: {}",
+                quote(page.as_str()),
+                quote(cause)
+            ),
+        ),
+        Event::FetchStarted { key, attempt } => (
+            Hue::Plain,
+            "asking",
+            format!("{}, try {attempt}", address(key)),
+        ),
+        Event::FetchProgressed { key, bytes, of: _ } => (
+            Hue::Plain,
+            "reading",
+            format!("{}: {}", address(key), size(*bytes)),
+        ),
+        Event::FetchRetried {
+            key,
+            attempt,
+            cause,
+            wait,
+        } => (
             Hue::Yellow,
             "retrying",
-            format!("{} in {}: try {attempt} failed: {}", address(key), time(*wait), quote(cause)),
+            format!(
+                "{} in {}: try {attempt} failed: {}",
+                address(key),
+                time(*wait),
+                quote(cause)
+            ),
         ),
         Event::ImageFinished { key, outcome } => finished(key, outcome),
-        Event::HookFinished { command, name, cause, again, output, took } => {
+        Event::HookFinished {
+            command,
+            name,
+            cause,
+            again,
+            output,
+            took,
+        } => {
             let mut text = format!("{} for {}", quote(command), about(name.as_ref()));
             match cause {
                 Some(cause) => {
-                    let next = if *again { "tried again by the next run" } else { "not tried again" };
+                    let next = if *again {
+                        "tried again by the next run"
+                    } else {
+                        "not tried again"
+                    };
                     let _ = write!(text, ": {} ({next})", quote(cause));
                 }
                 None => {
@@ -110,11 +173,19 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
                 let _ = write!(text, "; it said: {}", last(output.trim()));
             }
             let failed = cause.is_some();
-            (if failed { Hue::Red } else { Hue::Plain }, if failed { "hook failed" } else { "hook" }, text)
+            (
+                if failed { Hue::Red } else { Hue::Plain },
+                if failed { "hook failed" } else { "hook" },
+                text,
+            )
         }
         Event::LimitReached { limit } => (Hue::Plain, "ended", format!("at {limit}")),
         // A number of the summary.
-        Event::HooksLeft { number } => (Hue::Yellow, "left", format!("{number} hooks for the next run")),
+        Event::HooksLeft { number } => (
+            Hue::Yellow,
+            "left",
+            format!("{number} hooks for the next run"),
+        ),
         Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
         Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
     }
@@ -122,24 +193,49 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
 
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
     match outcome {
-        Outcome::Saved(Saved { name, content, twin: false }) => {
-            (Hue::Green, "saved", format!("{} ({})", quote(name.as_str()), size(content.bytes)))
-        }
-        Outcome::Saved(Saved { name, content: _, twin: true }) => {
-            (Hue::Plain, "duplicate", format!("{}: the same bytes as {}", address(key), quote(name.as_str())))
-        }
+        Outcome::Saved(Saved {
+            name,
+            content,
+            twin: false,
+        }) => (
+            Hue::Green,
+            "saved",
+            format!("{} ({})", quote(name.as_str()), size(content.bytes)),
+        ),
+        Outcome::Saved(Saved {
+            name,
+            content: _,
+            twin: true,
+        }) => (
+            Hue::Plain,
+            "duplicate",
+            format!(
+                "{}: the same bytes as {}",
+                address(key),
+                quote(name.as_str())
+            ),
+        ),
         Outcome::Known => (Hue::Plain, "known", address(key).into_owned()),
         Outcome::Filtered(Why::DryRun) => (Hue::Plain, "would fetch", address(key).into_owned()),
-        Outcome::Filtered(why @ (Why::NoRule | Why::Address(_))) => {
-            (Hue::Yellow, "skipped", format!("{}: {}", address(key), quote(&why.to_string())))
-        }
+        Outcome::Filtered(why @ (Why::NoRule | Why::Address(_))) => (
+            Hue::Yellow,
+            "skipped",
+            format!("{}: {}", address(key), quote(&why.to_string())),
+        ),
         Outcome::Failed(failure) => (Hue::Red, "failed", failed(failure)),
-        Outcome::Interrupted => (Hue::Yellow, "left", format!("{} for the next run", address(key))),
+        Outcome::Interrupted => (
+            Hue::Yellow,
+            "left",
+            format!("{} for the next run", address(key)),
+        ),
     }
 }
 
 fn about(name: Option<&ImageName>) -> String {
-    name.map_or_else(|| "the end of the run".to_owned(), |name| quote(name.as_str()).into_owned())
+    name.map_or_else(
+        || "the end of the run".to_owned(),
+        |name| quote(name.as_str()).into_owned(),
+    )
 }
 
 /// How much of what a command wrote is told in its line.
@@ -154,12 +250,22 @@ fn last(output: &str) -> Cow<'_, str> {
 }
 
 fn failed(failure: &Failure) -> String {
-    let Failure { stage: _, address, cause, tries, gone } = failure;
+    let Failure {
+        stage: _,
+        address,
+        cause,
+        tries,
+        gone,
+    } = failure;
     let tries = match usize::try_from(*tries).unwrap_or(usize::MAX) {
         0 => "not asked".to_owned(),
         tries => of(tries, "try", "tries"),
     };
-    let later = if *gone { ", not asked again for a while" } else { "" };
+    let later = if *gone {
+        ", not asked again for a while"
+    } else {
+        ""
+    };
     format!("{}: {} ({tries}{later})", quote(address), quote(cause))
 }
 
@@ -185,7 +291,10 @@ mod tests {
     use crate::report::terminal::is_plain;
 
     fn log(detail: Detail) -> String {
-        let lines = eventful_run().iter().filter_map(|event| line(event, detail, false)).collect::<Vec<_>>();
+        let lines = eventful_run()
+            .iter()
+            .filter_map(|event| line(event, detail, false))
+            .collect::<Vec<_>>();
         lines.join("\n")
     }
 
@@ -217,10 +326,15 @@ mod tests {
     #[test]
     fn a_hostile_name_or_cause_cannot_leave_its_line() {
         for event in hostile_run() {
-            let Some(line) = line(&event, Detail::Everything, false) else { continue };
+            let Some(line) = line(&event, Detail::Everything, false) else {
+                continue;
+            };
             assert!(line.chars().all(is_plain), "{line:?}");
         }
-        let said = hostile_run().iter().filter_map(|event| line(event, Detail::Trouble, false)).collect::<String>();
+        let said = hostile_run()
+            .iter()
+            .filter_map(|event| line(event, Detail::Trouble, false))
+            .collect::<String>();
         assert!(said.contains(&*quote(HOSTILE)), "{said}");
     }
 
@@ -228,7 +342,15 @@ mod tests {
     fn colours_the_first_word_only() {
         let told = |event: &Event| line(event, Detail::Images, true);
         let lines: Vec<_> = eventful_run().iter().filter_map(told).collect();
-        assert!(lines.iter().any(|line| line.starts_with("\x1b[31mfailed\x1b[0m https:")), "{lines:?}");
-        assert!(lines.iter().all(|line| line.matches('\x1b').count() <= 2), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .any(|line| line.starts_with("\x1b[31mfailed\x1b[0m https:")),
+            "{lines:?}"
+        );
+        assert!(
+            lines.iter().all(|line| line.matches('\x1b').count() <= 2),
+            "{lines:?}"
+        );
     }
 }

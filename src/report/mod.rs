@@ -177,21 +177,34 @@ impl Telling {
             (false, 1, _) => Detail::Events,
             (false, 0, Progress::Plain) => Detail::Images,
             (false, 0, Progress::Auto | Progress::Bars) if no_bars_possible => Detail::Images,
-            (false, 0, Progress::Auto | Progress::Bars | Progress::None) if self.stderr.terminal => Detail::Watched,
+            (false, 0, Progress::Auto | Progress::Bars | Progress::None)
+                if self.stderr.terminal =>
+            {
+                Detail::Watched
+            }
             (false, 0, Progress::Auto | Progress::Bars | Progress::None) => Detail::Trouble,
         }
     }
 }
 
 /// The reporters that `telling` asks for.
-pub fn open(telling: &Telling, stdout: Box<dyn Write + Send>, stderr: Box<dyn Write + Send>) -> Vec<Box<dyn Reporter>> {
+pub fn open(
+    telling: &Telling,
+    stdout: Box<dyn Write + Send>,
+    stderr: Box<dyn Write + Send>,
+) -> Vec<Box<dyn Reporter>> {
     let (detail, coloured) = (telling.detail(), telling.coloured());
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
     if telling.json {
         reporters.push(Box::new(JsonLines::new(stdout, telling.clock)));
     }
     if telling.bars() {
-        reporters.push(Box::new(Bars::new(stderr, telling.stderr.size, detail, coloured)));
+        reporters.push(Box::new(Bars::new(
+            stderr,
+            telling.stderr.size,
+            detail,
+            coloured,
+        )));
     } else {
         reporters.push(Box::new(Plain::new(stderr, detail, coloured)));
     }
@@ -203,49 +216,206 @@ mod tests {
     use super::samples::telling;
     use super::*;
 
-    const TERMINAL: Stderr = Stderr { terminal: true, dumb: false, no_color: false, size: || None };
+    const TERMINAL: Stderr = Stderr {
+        terminal: true,
+        dumb: false,
+        no_color: false,
+        size: || None,
+    };
 
     #[test]
     fn bars_are_for_a_person_at_a_terminal() {
-        let at_terminal = Telling { stderr: TERMINAL, ..telling() };
+        let at_terminal = Telling {
+            stderr: TERMINAL,
+            ..telling()
+        };
         assert!(at_terminal.bars());
         assert!(!telling().bars(), "not off a terminal");
-        assert!(!Telling { progress: Progress::Bars, ..telling() }.bars(), "not even on request");
-        assert!(!Telling { stderr: Stderr { dumb: true, ..TERMINAL }, ..telling() }.bars());
-        assert!(!Telling { quiet: true, ..at_terminal }.bars());
-        assert!(!Telling { progress: Progress::None, ..at_terminal }.bars());
-        assert!(!Telling { json: true, ..at_terminal }.bars(), "JSON lines may share the terminal");
-        assert!(Telling { json: true, progress: Progress::Bars, ..at_terminal }.bars());
+        assert!(
+            !Telling {
+                progress: Progress::Bars,
+                ..telling()
+            }
+            .bars(),
+            "not even on request"
+        );
+        assert!(
+            !Telling {
+                stderr: Stderr {
+                    dumb: true,
+                    ..TERMINAL
+                },
+                ..telling()
+            }
+            .bars()
+        );
+        assert!(
+            !Telling {
+                quiet: true,
+                ..at_terminal
+            }
+            .bars()
+        );
+        assert!(
+            !Telling {
+                progress: Progress::None,
+                ..at_terminal
+            }
+            .bars()
+        );
+        assert!(
+            !Telling {
+                json: true,
+                ..at_terminal
+            }
+            .bars(),
+            "JSON lines may share the terminal"
+        );
+        assert!(
+            Telling {
+                json: true,
+                progress: Progress::Bars,
+                ..at_terminal
+            }
+            .bars()
+        );
     }
 
     #[test]
     fn images_on_their_way_are_watched_by_bars_and_by_the_very_curious() {
-        assert!(Telling { stderr: TERMINAL, ..telling() }.watches_images());
-        assert!(Telling { verbose: 2, ..telling() }.watches_images());
-        assert!(!Telling { verbose: 1, json: true, ..telling() }.watches_images());
+        assert!(
+            Telling {
+                stderr: TERMINAL,
+                ..telling()
+            }
+            .watches_images()
+        );
+        assert!(
+            Telling {
+                verbose: 2,
+                ..telling()
+            }
+            .watches_images()
+        );
+        assert!(
+            !Telling {
+                verbose: 1,
+                json: true,
+                ..telling()
+            }
+            .watches_images()
+        );
     }
 
     #[test]
     fn colours_are_for_terminals_that_want_them() {
-        let at_terminal = Telling { stderr: TERMINAL, ..telling() };
+        let at_terminal = Telling {
+            stderr: TERMINAL,
+            ..telling()
+        };
         assert!(at_terminal.coloured());
         assert!(!telling().coloured());
-        assert!(!Telling { stderr: Stderr { no_color: true, ..TERMINAL }, ..telling() }.coloured());
-        assert!(!Telling { stderr: Stderr { dumb: true, ..TERMINAL }, ..telling() }.coloured());
-        assert!(!Telling { color: When::Never, ..at_terminal }.coloured());
-        assert!(Telling { color: When::Always, ..telling() }.coloured());
+        assert!(
+            !Telling {
+                stderr: Stderr {
+                    no_color: true,
+                    ..TERMINAL
+                },
+                ..telling()
+            }
+            .coloured()
+        );
+        assert!(
+            !Telling {
+                stderr: Stderr {
+                    dumb: true,
+                    ..TERMINAL
+                },
+                ..telling()
+            }
+            .coloured()
+        );
+        assert!(
+            !Telling {
+                color: When::Never,
+                ..at_terminal
+            }
+            .coloured()
+        );
+        assert!(
+            Telling {
+                color: When::Always,
+                ..telling()
+            }
+            .coloured()
+        );
     }
 
     #[test]
     fn quiet_wins_over_verbose_and_verbose_over_progress() {
         assert_eq!(telling().detail(), Detail::Trouble);
-        assert_eq!(Telling { quiet: true, verbose: 2, ..telling() }.detail(), Detail::Errors);
-        assert_eq!(Telling { verbose: 1, progress: Progress::Plain, ..telling() }.detail(), Detail::Events);
-        assert_eq!(Telling { progress: Progress::Plain, ..telling() }.detail(), Detail::Images);
-        let dumb = Stderr { dumb: true, ..TERMINAL };
-        assert_eq!(Telling { stderr: dumb, ..telling() }.detail(), Detail::Images);
-        assert_eq!(Telling { stderr: dumb, progress: Progress::None, ..telling() }.detail(), Detail::Watched);
-        assert!(Telling { stderr: TERMINAL, ..telling() }.watched() && !telling().watched());
-        assert!(!Telling { stderr: TERMINAL, quiet: true, ..telling() }.watched());
+        assert_eq!(
+            Telling {
+                quiet: true,
+                verbose: 2,
+                ..telling()
+            }
+            .detail(),
+            Detail::Errors
+        );
+        assert_eq!(
+            Telling {
+                verbose: 1,
+                progress: Progress::Plain,
+                ..telling()
+            }
+            .detail(),
+            Detail::Events
+        );
+        assert_eq!(
+            Telling {
+                progress: Progress::Plain,
+                ..telling()
+            }
+            .detail(),
+            Detail::Images
+        );
+        let dumb = Stderr {
+            dumb: true,
+            ..TERMINAL
+        };
+        assert_eq!(
+            Telling {
+                stderr: dumb,
+                ..telling()
+            }
+            .detail(),
+            Detail::Images
+        );
+        assert_eq!(
+            Telling {
+                stderr: dumb,
+                progress: Progress::None,
+                ..telling()
+            }
+            .detail(),
+            Detail::Watched
+        );
+        assert!(
+            Telling {
+                stderr: TERMINAL,
+                ..telling()
+            }
+            .watched()
+                && !telling().watched()
+        );
+        assert!(
+            !Telling {
+                stderr: TERMINAL,
+                quiet: true,
+                ..telling()
+            }
+            .watched()
+        );
     }
 }

@@ -14,14 +14,21 @@ pub(super) struct Outlet {
 impl Outlet {
     /// An outlet into `out`.
     pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
-        Self { out, gathered: Vec::new() }
+        Self {
+            out,
+            gathered: Vec::new(),
+        }
     }
 
     /// Takes `line`, which has no line end yet.
     pub(super) fn line(&mut self, line: &[u8]) -> io::Result<()> {
         self.add(line);
         self.add(b"\n");
-        if self.gathered.len() < ENOUGH { Ok(()) } else { self.send() }
+        if self.gathered.len() < ENOUGH {
+            Ok(())
+        } else {
+            self.send()
+        }
     }
 
     /// Takes `bytes` as they are; they go out with the next sending.
@@ -34,7 +41,10 @@ impl Outlet {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let written = self.out.write_all(&self.gathered).and_then(|()| self.out.flush());
+        let written = self
+            .out
+            .write_all(&self.gathered)
+            .and_then(|()| self.out.flush());
         self.gathered.clear();
         written
     }

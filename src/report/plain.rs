@@ -19,7 +19,11 @@ pub(super) struct Plain {
 impl Plain {
     /// Lines of this `detail`.
     pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool) -> Self {
-        Self { stderr: Outlet::new(stderr), detail, coloured }
+        Self {
+            stderr: Outlet::new(stderr),
+            detail,
+            coloured,
+        }
     }
 
     fn sums_up(&self, tally: &Tally) -> bool {
@@ -52,11 +56,17 @@ impl Reporter for Plain {
     fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
         if let (Detail::Errors, Some(lost)) = (self.detail, tally.results_lost()) {
             self.stderr.line(
-                format!("{} {}", paint("error:", Hue::Red, self.coloured), quote(&lost.to_string())).as_bytes(),
+                format!(
+                    "{} {}",
+                    paint("error:", Hue::Red, self.coloured),
+                    quote(&lost.to_string())
+                )
+                .as_bytes(),
             )?;
         }
         if self.sums_up(tally) {
-            self.stderr.add(tally.summary(took, self.coloured).as_bytes());
+            self.stderr
+                .add(tally.summary(took, self.coloured).as_bytes());
         }
         self.stderr.send()
     }
@@ -98,7 +108,11 @@ mod tests {
     fn lines_go_out_as_soon_as_nothing_more_waits() {
         let log = Shared::default();
         let mut plain = Plain::new(log.writer(), Detail::Trouble, false);
-        plain.told(&Event::Warned { message: "slow".to_owned() }).unwrap();
+        plain
+            .told(&Event::Warned {
+                message: "slow".to_owned(),
+            })
+            .unwrap();
         plain.caught_up().unwrap();
         assert_eq!(log.text(), "warning: slow\n");
         plain.ended(&Tally::default(), TOOK).unwrap();

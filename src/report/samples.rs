@@ -15,7 +15,8 @@ use crate::outcome::{Content, Failure, Format, Outcome, Saved, Stage, Why};
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
 
 /// A text that clears the screen, sets the title, starts a line, and turns the reading direction.
-pub(super) const HOSTILE: &str = "\x1b[2J\x1b]0;owned\x07\r\n\u{9b}31m\u{202e}gnp\u{200b}\u{e0041}\x7f";
+pub(super) const HOSTILE: &str =
+    "\x1b[2J\x1b]0;owned\x07\r\n\u{9b}31m\u{202e}gnp\u{200b}\u{e0041}\x7f";
 
 /// A run off a terminal, with nothing asked for.
 pub(super) fn telling() -> Telling {
@@ -25,7 +26,12 @@ pub(super) fn telling() -> Telling {
         quiet: false,
         verbose: 0,
         color: When::Auto,
-        stderr: Stderr { terminal: false, dumb: false, no_color: false, size: || None },
+        stderr: Stderr {
+            terminal: false,
+            dumb: false,
+            no_color: false,
+            size: || None,
+        },
         clock: noon,
     }
 }
@@ -53,12 +59,22 @@ pub(super) fn run_through(reporter: &mut dyn Reporter, events: &[Event]) {
 
 pub(super) fn run_started() -> Event {
     let site = SiteId::new("demo").unwrap();
-    Event::RunStarted { site, directory: "./wallpapers/demo".to_owned(), jobs: 8 }
+    Event::RunStarted {
+        site,
+        directory: "./wallpapers/demo".to_owned(),
+        jobs: 8,
+    }
 }
 
 pub(super) fn page_read(number: u32, found: usize, known: usize) -> Event {
     let page = Url::parse(&format!("https://demo.invalid/browse/{number}/")).unwrap();
-    Event::PageRead { page, number, found, known, repeated: 0 }
+    Event::PageRead {
+        page,
+        number,
+        found,
+        known,
+        repeated: 0,
+    }
 }
 
 fn key(name: &str) -> ImageKey {
@@ -70,39 +86,80 @@ fn address(name: &str) -> String {
 }
 
 pub(super) fn started(name: &str) -> Event {
-    Event::FetchStarted { key: key(name), attempt: 1 }
+    Event::FetchStarted {
+        key: key(name),
+        attempt: 1,
+    }
 }
 
 pub(super) fn progressed(name: &str, bytes: u64, of: Option<u64>) -> Event {
-    Event::FetchProgressed { key: key(name), bytes, of }
+    Event::FetchProgressed {
+        key: key(name),
+        bytes,
+        of,
+    }
 }
 
 pub(super) fn retried(name: &str, attempt: u32) -> Event {
     let cause = "503 Service Unavailable".to_owned();
-    Event::FetchRetried { key: key(name), attempt, cause, wait: Duration::from_millis(1_500) }
+    Event::FetchRetried {
+        key: key(name),
+        attempt,
+        cause,
+        wait: Duration::from_millis(1_500),
+    }
 }
 
 pub(super) fn finished(name: &str, outcome: Outcome) -> Event {
-    Event::ImageFinished { key: key(name), outcome }
+    Event::ImageFinished {
+        key: key(name),
+        outcome,
+    }
 }
 
 pub(super) fn saved(name: &str, bytes: u64) -> Event {
-    finished(name, Outcome::Saved(Saved { name: ImageName::from_written(name), content: content(bytes), twin: false }))
+    finished(
+        name,
+        Outcome::Saved(Saved {
+            name: ImageName::from_written(name),
+            content: content(bytes),
+            twin: false,
+        }),
+    )
 }
 
 pub(super) fn twin(name: &str) -> Event {
     let there = ImageName::from_written("2010-01-01-First.png");
-    finished(name, Outcome::Saved(Saved { name: there, content: content(1_000), twin: true }))
+    finished(
+        name,
+        Outcome::Saved(Saved {
+            name: there,
+            content: content(1_000),
+            twin: true,
+        }),
+    )
 }
 
 fn content(bytes: u64) -> Content {
     let hash = ContentHash::from_bytes([0xa7; 32]);
-    Content { bytes, hash, format: Format::Png, width: 2880, height: 1800 }
+    Content {
+        bytes,
+        hash,
+        format: Format::Png,
+        width: 2880,
+        height: 1800,
+    }
 }
 
 pub(super) fn failed(name: &str, cause: &str, tries: u32) -> Event {
     let gone = cause.starts_with("404");
-    let failure = Failure { stage: Stage::Fetch, address: address(name), cause: cause.to_owned(), tries, gone };
+    let failure = Failure {
+        stage: Stage::Fetch,
+        address: address(name),
+        cause: cause.to_owned(),
+        tries,
+        gone,
+    };
     finished(name, Outcome::Failed(failure))
 }
 
@@ -125,8 +182,12 @@ pub(super) fn eventful_run() -> Vec<Event> {
         started("2018-03-29-Mountains.png"),
         progressed("2018-03-29-Mountains.png", 65_536, Some(170_200)),
         saved("2018-03-29-Mountains.png", 170_200),
-        Event::Noted { message: "8 images in hand have a moment to finish".to_owned() },
-        Event::Warned { message: "the page names an unknown charset".to_owned() },
+        Event::Noted {
+            message: "8 images in hand have a moment to finish".to_owned(),
+        },
+        Event::Warned {
+            message: "the page names an unknown charset".to_owned(),
+        },
         retried("2018-03-30-Sea.png", 1),
         failed("2018-03-30-Sea.png", "503 Service Unavailable", 5),
         Event::PageRead {
@@ -150,10 +211,22 @@ pub(super) fn eventful_run() -> Vec<Event> {
             page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
             cause: "connection reset".to_owned(),
         },
-        Event::AddressesRead { found: 3, known: 1, repeated: 2 },
-        Event::ListingEnded { pages: 2, because: "page 3 could not be read".to_owned() },
+        Event::AddressesRead {
+            found: 3,
+            known: 1,
+            repeated: 2,
+        },
+        Event::ListingEnded {
+            pages: 2,
+            because: "page 3 could not be read".to_owned(),
+        },
         hook(Some("2018-03-29-Mountains.png"), None, false, "as wished\n"),
-        hook(Some("2018-03-28-Moor.png"), Some("exit status 3"), true, "cannot open display\n"),
+        hook(
+            Some("2018-03-28-Moor.png"),
+            Some("exit status 3"),
+            true,
+            "cannot open display\n",
+        ),
         hook(None, Some("ended by signal 11"), false, ""),
         Event::LimitReached { limit: "--quota" },
         Event::HooksLeft { number: 2 },
@@ -163,27 +236,50 @@ pub(super) fn eventful_run() -> Vec<Event> {
 /// A run that finds what the last one saved.
 pub(super) fn second_run() -> Vec<Event> {
     let because = "page 53 has no images".to_owned();
-    vec![run_started(), page_read(1, 1_436, 1_436), Event::ListingEnded { pages: 52, because }]
+    vec![
+        run_started(),
+        page_read(1, 1_436, 1_436),
+        Event::ListingEnded { pages: 52, because },
+    ]
 }
 
 /// A run in which every text that may be foreign is [`HOSTILE`].
 pub(super) fn hostile_run() -> Vec<Event> {
     let site = SiteId::new("demo").unwrap();
     vec![
-        Event::RunStarted { site, directory: HOSTILE.to_owned(), jobs: 1 },
+        Event::RunStarted {
+            site,
+            directory: HOSTILE.to_owned(),
+            jobs: 1,
+        },
         page_read(1, 10, 0),
         started(HOSTILE),
         progressed(HOSTILE, 1, None),
-        Event::FetchRetried { key: key(HOSTILE), attempt: 1, cause: HOSTILE.to_owned(), wait: Duration::ZERO },
+        Event::FetchRetried {
+            key: key(HOSTILE),
+            attempt: 1,
+            cause: HOSTILE.to_owned(),
+            wait: Duration::ZERO,
+        },
         started(HOSTILE),
         saved(&format!("{HOSTILE}.png"), 1),
         failed(HOSTILE, HOSTILE, 1),
         finished(HOSTILE, Outcome::Filtered(Why::Address(HOSTILE.to_owned()))),
         finished(HOSTILE, Outcome::Filtered(Why::DryRun)),
-        Event::Noted { message: HOSTILE.to_owned() },
-        Event::Warned { message: HOSTILE.to_owned() },
-        Event::ListingFailed { page: Url::parse("https://demo.invalid/").unwrap(), cause: HOSTILE.to_owned() },
-        Event::ListingEnded { pages: 1, because: HOSTILE.to_owned() },
+        Event::Noted {
+            message: HOSTILE.to_owned(),
+        },
+        Event::Warned {
+            message: HOSTILE.to_owned(),
+        },
+        Event::ListingFailed {
+            page: Url::parse("https://demo.invalid/").unwrap(),
+            cause: HOSTILE.to_owned(),
+        },
+        Event::ListingEnded {
+            pages: 1,
+            because: HOSTILE.to_owned(),
+        },
         hook(Some(HOSTILE), Some(HOSTILE), true, &HOSTILE.repeat(100)),
         started(HOSTILE),
     ]

@@ -28,7 +28,11 @@ impl Speed {
     /// Adds what was counted now, and forgets what is too old.
     pub(super) fn note(&mut self, sample: Sample) {
         self.0.push_back(sample);
-        while self.0.front().is_some_and(|oldest| sample.at.saturating_sub(oldest.at) > WINDOW) {
+        while self
+            .0
+            .front()
+            .is_some_and(|oldest| sample.at.saturating_sub(oldest.at) > WINDOW)
+        {
             self.0.pop_front();
         }
     }
@@ -62,7 +66,11 @@ mod tests {
     fn speed_of(samples: impl IntoIterator<Item = (u64, u64, usize)>) -> Speed {
         let mut speed = Speed::default();
         for (second, bytes, done) in samples {
-            speed.note(Sample { at: Duration::from_secs(second), bytes, done });
+            speed.note(Sample {
+                at: Duration::from_secs(second),
+                bytes,
+                done,
+            });
         }
         speed
     }
@@ -78,7 +86,14 @@ mod tests {
     fn nothing_is_claimed_before_something_was_measured() {
         assert_eq!(speed_of([]).bytes_a_second(), None);
         assert_eq!(speed_of([(0, 0, 0)]).bytes_a_second(), None);
-        assert_eq!(speed_of([(0, 0, 0), (5, 9, 0)]).remaining(7), None, "no image ended");
-        assert_eq!(speed_of([(0, 0, 0), (5, 9, 2)]).remaining(4), Some(Duration::from_secs(10)));
+        assert_eq!(
+            speed_of([(0, 0, 0), (5, 9, 0)]).remaining(7),
+            None,
+            "no image ended"
+        );
+        assert_eq!(
+            speed_of([(0, 0, 0), (5, 9, 2)]).remaining(4),
+            Some(Duration::from_secs(10))
+        );
     }
 }

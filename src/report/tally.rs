@@ -103,7 +103,12 @@ impl Silenced {
 
 impl fmt::Display for Silenced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reporter, cause, reader_gone, results: _ } = self;
+        let Self {
+            reporter,
+            cause,
+            reader_gone,
+            results: _,
+        } = self;
         if *reader_gone {
             write!(f, "nobody reads {reporter} any more; the run goes on")
         } else {
@@ -116,22 +121,39 @@ impl Tally {
     /// Counts `event`.
     pub fn add(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { site, directory, jobs: _ } => {
+            Event::RunStarted {
+                site,
+                directory,
+                jobs: _,
+            } => {
                 self.site = Some(site.clone());
                 self.directory.clone_from(directory);
             }
-            Event::PageRead { page: _, number: _, found, known, repeated } => {
+            Event::PageRead {
+                page: _,
+                number: _,
+                found,
+                known,
+                repeated,
+            } => {
                 self.pages += 1;
                 self.found += found;
                 self.known += known;
                 self.repeated += repeated;
             }
-            Event::AddressesRead { found, known, repeated } => {
+            Event::AddressesRead {
+                found,
+                known,
+                repeated,
+            } => {
                 self.found += found;
                 self.known += known;
                 self.repeated += repeated;
             }
-            Event::ListingEnded { pages: _, because: _ } => self.listed = true,
+            Event::ListingEnded {
+                pages: _,
+                because: _,
+            } => self.listed = true,
             Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
@@ -146,7 +168,11 @@ impl Tally {
 
     fn finish(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(Saved { name: _, content, twin }) => {
+            Outcome::Saved(Saved {
+                name: _,
+                content,
+                twin,
+            }) => {
                 self.saved += 1;
                 if *twin {
                     self.twins += 1;
@@ -189,7 +215,9 @@ impl Tally {
     /// The reporter whose results could not be written, if there is one. That nobody wants them any more is
     /// no loss.
     pub fn results_lost(&self) -> Option<&Silenced> {
-        self.silenced.iter().find(|silenced| silenced.results && !silenced.reader_gone)
+        self.silenced
+            .iter()
+            .find(|silenced| silenced.results && !silenced.reader_gone)
     }
 
     /// Whether there is anything to sum up: a run that broke before its first image has been told of.
@@ -201,7 +229,9 @@ impl Tally {
     pub fn is_news(&self) -> bool {
         let news = self.saved + self.filtered;
         let trouble = self.failed + self.interrupted + self.left() + self.warnings;
-        news + trouble + self.hooks_failed > 0 || self.hooks_left > 0 || self.listing_failed.is_some()
+        news + trouble + self.hooks_failed > 0
+            || self.hooks_left > 0
+            || self.listing_failed.is_some()
     }
 
     /// The summary: what the run came to, where the collection lies, and why so many failed if many did.
@@ -219,14 +249,34 @@ impl Tally {
     }
 
     fn result(&self, took: Duration, coloured: bool) -> String {
-        let site = self.site.as_ref().map(|site| format!("{site}: ")).unwrap_or_default();
-        let found = if self.found > 0 { format!("{} found: ", count(self.found)) } else { String::new() };
-        let retries =
-            if self.retries > 0 { format!(", {}", of(self.retries, "retry", "retries")) } else { String::new() };
-        let mut text = format!("{site}{found}{} in {}{retries}", self.ends(coloured), time(took));
+        let site = self
+            .site
+            .as_ref()
+            .map(|site| format!("{site}: "))
+            .unwrap_or_default();
+        let found = if self.found > 0 {
+            format!("{} found: ", count(self.found))
+        } else {
+            String::new()
+        };
+        let retries = if self.retries > 0 {
+            format!(", {}", of(self.retries, "retry", "retries"))
+        } else {
+            String::new()
+        };
+        let mut text = format!(
+            "{site}{found}{} in {}{retries}",
+            self.ends(coloured),
+            time(took)
+        );
         let left = self.interrupted + self.left();
         if left > 0 {
-            let _ = write!(text, "; {} {}", count(left), paint("left for the next run", Hue::Yellow, coloured));
+            let _ = write!(
+                text,
+                "; {} {}",
+                count(left),
+                paint("left for the next run", Hue::Yellow, coloured)
+            );
         }
         if self.listing_failed.is_some() {
             text.push_str("; the listing was not read to its end");
@@ -242,19 +292,34 @@ impl Tally {
     /// What became of the user's commands, where that is worth a word.
     fn add_hooks(&self, text: &mut String, coloured: bool) {
         if self.hooks_failed > 0 {
-            let _ =
-                write!(text, "; {} {}", of(self.hooks_failed, "hook", "hooks"), paint("failed", Hue::Red, coloured));
+            let _ = write!(
+                text,
+                "; {} {}",
+                of(self.hooks_failed, "hook", "hooks"),
+                paint("failed", Hue::Red, coloured)
+            );
         }
         if self.hooks_left > 0 {
-            let left = of(usize::try_from(self.hooks_left).unwrap_or(usize::MAX), "hook", "hooks");
-            let _ = write!(text, "; {left} {}", paint("left for the next run", Hue::Yellow, coloured));
+            let left = of(
+                usize::try_from(self.hooks_left).unwrap_or(usize::MAX),
+                "hook",
+                "hooks",
+            );
+            let _ = write!(
+                text,
+                "; {left} {}",
+                paint("left for the next run", Hue::Yellow, coloured)
+            );
         }
     }
 
     /// How the images ended; what there is none of is not said.
     fn ends(&self, coloured: bool) -> String {
-        let twins =
-            if self.twins > 0 { format!(", {}", of(self.twins, "duplicate", "duplicates")) } else { String::new() };
+        let twins = if self.twins > 0 {
+            format!(", {}", of(self.twins, "duplicate", "duplicates"))
+        } else {
+            String::new()
+        };
         let size = format!(" ({}{twins})", size(self.bytes));
         let ends = [
             (self.saved, Hue::Green, "saved", size.as_str()),
@@ -266,7 +331,9 @@ impl Tally {
         let said: Vec<_> = ends
             .into_iter()
             .filter(|(number, ..)| *number > 0)
-            .map(|(number, hue, what, more)| format!("{} {}{more}", count(number), paint(what, hue, coloured)))
+            .map(|(number, hue, what, more)| {
+                format!("{} {}{more}", count(number), paint(what, hue, coloured))
+            })
             .collect();
         match (said.is_empty(), self.found) {
             (false, _) => said.join(", "),
@@ -301,7 +368,8 @@ mod tests {
 
     use super::*;
     use crate::report::samples::{
-        HOSTILE, TOOK, eventful_run, failed, finished, page_read, run_started, saved, second_run, tally_of, twin,
+        HOSTILE, TOOK, eventful_run, failed, finished, page_read, run_started, saved, second_run,
+        tally_of, twin,
     };
     use crate::report::terminal::is_plain;
 
@@ -318,21 +386,40 @@ mod tests {
 
     #[test]
     fn a_run_that_broke_off_says_what_is_left() {
-        let broken =
-            Event::ListingFailed { page: "https://demo.invalid/2".parse().unwrap(), cause: "reset".to_owned() };
-        let events =
-            [run_started(), page_read(1, 1_436, 0), saved("a.png", 5), broken, finished("b.png", Outcome::Interrupted)];
+        let broken = Event::ListingFailed {
+            page: "https://demo.invalid/2".parse().unwrap(),
+            cause: "reset".to_owned(),
+        };
+        let events = [
+            run_started(),
+            page_read(1, 1_436, 0),
+            saved("a.png", 5),
+            broken,
+            finished("b.png", Outcome::Interrupted),
+        ];
         insta::assert_snapshot!(summary(&events));
     }
 
     #[test]
     fn many_failures_are_grouped_by_cause_the_commonest_first() {
         let mut events = vec![run_started(), page_read(1, 200, 0)];
-        events.extend((0..40).map(|number| failed(&format!("{number}.png"), "503 Service Unavailable", 5)));
-        events.extend((0..50).map(|number| failed(&format!("{number}.gif"), "connection reset", 5)));
-        events.extend((0..15).map(|number| failed(&format!("{number}.jpg"), &format!("odd {HOSTILE} {number}"), 1)));
+        events.extend(
+            (0..40).map(|number| failed(&format!("{number}.png"), "503 Service Unavailable", 5)),
+        );
+        events
+            .extend((0..50).map(|number| failed(&format!("{number}.gif"), "connection reset", 5)));
+        events.extend((0..15).map(|number| {
+            failed(
+                &format!("{number}.jpg"),
+                &format!("odd {HOSTILE} {number}"),
+                1,
+            )
+        }));
         let summary = summary(&events);
-        assert!(summary.lines().all(|line| line.chars().all(is_plain)), "{summary:?}");
+        assert!(
+            summary.lines().all(|line| line.chars().all(is_plain)),
+            "{summary:?}"
+        );
         assert_eq!(summary.lines().count(), 1 + CAUSES_SHOWN + 2);
         insta::assert_snapshot!(summary);
     }
@@ -351,7 +438,10 @@ mod tests {
     fn a_second_run_is_no_news() {
         assert!(!tally_of(&second_run()).is_news());
         assert!(tally_of(&eventful_run()).is_news());
-        assert!(tally_of(&[page_read(1, 1, 0)]).is_news(), "an image left is trouble");
+        assert!(
+            tally_of(&[page_read(1, 1, 0)]).is_news(),
+            "an image left is trouble"
+        );
     }
 
     fn outcome() -> impl Strategy<Value = Event> {
@@ -385,9 +475,12 @@ mod tests {
 
     /// The number of images a summary starts with, and the sum of what it says became of them.
     fn said(summary: &str) -> Option<(usize, usize)> {
-        let counts = Regex::new(r"([\d,]+) (found|already there|saved|would|skipped|failed|left)").unwrap();
-        let counts: Vec<usize> =
-            counts.captures_iter(summary).map(|count| count[1].replace(',', "").parse().unwrap()).collect();
+        let counts =
+            Regex::new(r"([\d,]+) (found|already there|saved|would|skipped|failed|left)").unwrap();
+        let counts: Vec<usize> = counts
+            .captures_iter(summary)
+            .map(|count| count[1].replace(',', "").parse().unwrap())
+            .collect();
         let (found, ends) = counts.split_first()?;
         Some((*found, ends.iter().sum()))
     }

@@ -106,7 +106,11 @@ pub(super) fn paint(word: &str, hue: Hue, coloured: bool) -> Cow<'_, str> {
         Hue::Yellow => 33,
         Hue::Plain => return Cow::Borrowed(word),
     };
-    if coloured { Cow::Owned(format!("\x1b[{code}m{word}\x1b[0m")) } else { Cow::Borrowed(word) }
+    if coloured {
+        Cow::Owned(format!("\x1b[{code}m{word}\x1b[0m"))
+    } else {
+        Cow::Borrowed(word)
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +127,10 @@ mod tests {
             ("\u{9b}2J\u{7f}", r"\u{9b}2J\u{7f}"),
             ("gnp.\u{202e}exe", r"gnp.\u{202e}exe"),
             ("\u{2066}\u{61c}\u{200f}", r"\u{2066}\u{61c}\u{200f}"),
-            ("zero\u{200b}\u{200d}\u{feff}", r"zero\u{200b}\u{200d}\u{feff}"),
+            (
+                "zero\u{200b}\u{200d}\u{feff}",
+                r"zero\u{200b}\u{200d}\u{feff}",
+            ),
             ("\u{2028}\u{e0041}", r"\u{2028}\u{e0041}"),
         ];
         for (raw, safe) in cases {
@@ -133,8 +140,16 @@ mod tests {
 
     #[test]
     fn readable_text_of_any_script_stays_as_it_is() {
-        for text in ["2018-03-29-Mountains.png", "Été, 山, гора", "C:\\images \"x\"", ""] {
-            assert!(matches!(escape(text), Cow::Borrowed(same) if same == text), "{text:?}");
+        for text in [
+            "2018-03-29-Mountains.png",
+            "Été, 山, гора",
+            "C:\\images \"x\"",
+            "",
+        ] {
+            assert!(
+                matches!(escape(text), Cow::Borrowed(same) if same == text),
+                "{text:?}"
+            );
         }
     }
 

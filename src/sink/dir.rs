@@ -52,11 +52,24 @@ impl Dir {
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
         try_out(&folder)?;
         let handle = File::open(directory).map_err(storage("opening the folder", directory))?;
-        let room = Room::of(directory, &handle, least).map_err(storage("looking how much is free in", directory))?;
-        let shelf = Arc::new(Shelf { path: directory.to_owned(), handle, durability });
-        let tasks =
-            start(Arc::clone(&shelf)).map_err(storage("starting the thread that names images in", directory))?;
-        Ok(Self { shelf, tasks, parts, room, _lock: lock })
+        let room = Room::of(directory, &handle, least)
+            .map_err(storage("looking how much is free in", directory))?;
+        let shelf = Arc::new(Shelf {
+            path: directory.to_owned(),
+            handle,
+            durability,
+        });
+        let tasks = start(Arc::clone(&shelf)).map_err(storage(
+            "starting the thread that names images in",
+            directory,
+        ))?;
+        Ok(Self {
+            shelf,
+            tasks,
+            parts,
+            room,
+            _lock: lock,
+        })
     }
 
     /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
@@ -71,7 +84,12 @@ impl Dir {
         });
         // A thread that is gone drops the answer's line as well, which is told below.
         let _ = self.tasks.send(task).await;
-        let gone = || self.shelf.failed("naming images in", &io::Error::other("the thread for it broke down"));
+        let gone = || {
+            self.shelf.failed(
+                "naming images in",
+                &io::Error::other("the thread for it broke down"),
+            )
+        };
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 }
@@ -85,7 +103,9 @@ fn start(shelf: Arc<Shelf>) -> io::Result<mpsc::Sender<Task>> {
             task(&shelf);
         }
     };
-    thread::Builder::new().name("shelf".to_owned()).spawn(work)?;
+    thread::Builder::new()
+        .name("shelf".to_owned())
+        .spawn(work)?;
     Ok(tasks)
 }
 
@@ -100,13 +120,22 @@ impl Sink for Dir {
         placing.unwrap_or_else(|broken| vec![Err(broken)])
     }
 
-    async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError> {
+    async fn holds(
+        &self,
+        name: &ImageName,
+        content: &Content,
+    ) -> Result<Option<ImageName>, SinkError> {
         let (content, names) = (*content, [name.clone(), name.apart(&content.hash)]);
         self.ask(move |shelf| shelf.holds(names, &content)).await
     }
 
     async fn flush(&self) -> Result<(), SinkError> {
-        self.ask(|shelf| shelf.flush_names().map_err(|error| shelf.failed("flushing", &error))).await
+        self.ask(|shelf| {
+            shelf
+                .flush_names()
+                .map_err(|error| shelf.failed("flushing", &error))
+        })
+        .await
     }
 
     async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError> {
@@ -135,11 +164,20 @@ impl Shelf {
     fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
         let sounds = group.iter().map(|(sound, _name)| sound);
         if let Err(error) = self.flush_data(sounds) {
-            return group.iter().map(|_| Err(self.failed("flushing", &error))).collect();
+            return group
+                .iter()
+                .map(|_| Err(self.failed("flushing", &error)))
+                .collect();
         }
-        let placed: Vec<_> = group.into_iter().map(|(sound, name)| self.name(sound, name)).collect();
+        let placed: Vec<_> = group
+            .into_iter()
+            .map(|(sound, name)| self.name(sound, name))
+            .collect();
         if let Err(error) = self.flush_names() {
-            return placed.iter().map(|_| Err(self.failed("flushing", &error))).collect();
+            return placed
+                .iter()
+                .map(|_| Err(self.failed("flushing", &error)))
+                .collect();
         }
         placed
     }
@@ -148,13 +186,19 @@ impl Shelf {
         let content = *sound.content();
         let whole = sound.into_whole();
         for is_apart in [false, true] {
-            let name = if is_apart { name.apart(&content.hash) } else { name.clone() };
+            let name = if is_apart {
+                name.apart(&content.hash)
+            } else {
+                name.clone()
+            };
             match rename_to_free(whole.path(), &self.path.join(name.as_str())) {
                 Ok(()) => {
                     whole.moved();
                     return Ok(Placed { name });
                 }
-                Err(error) if is_storage(&error) => return Err(self.failed("naming an image in", &error)),
+                Err(error) if is_storage(&error) => {
+                    return Err(self.failed("naming an image in", &error));
+                }
                 // The very bytes are there, from a run whose ledger was lost, or since a server of files did what it
                 // says it could not: the image is kept already.
                 Err(_) if self.has(&name, &content).unwrap_or(false) => {
@@ -165,10 +209,17 @@ impl Shelf {
                 Err(source) => return Err(SinkError::Name { name, source }),
             }
         }
-        Err(SinkError::Name { name, source: io::Error::from(io::ErrorKind::AlreadyExists) })
+        Err(SinkError::Name {
+            name,
+            source: io::Error::from(io::ErrorKind::AlreadyExists),
+        })
     }
 
-    fn holds(&self, names: [ImageName; 2], content: &Content) -> Result<Option<ImageName>, SinkError> {
+    fn holds(
+        &self,
+        names: [ImageName; 2],
+        content: &Content,
+    ) -> Result<Option<ImageName>, SinkError> {
         for name in names {
             match self.has(&name, content) {
                 Ok(true) => return Ok(Some(name)),
@@ -183,7 +234,9 @@ impl Shelf {
         let folder = self.path.join(OURS).join("rejected");
         match rejected::set_aside(&self.path, &folder, name.as_str(), why) {
             Ok(()) => Ok(()),
-            Err(error) if is_storage(&error) => Err(self.failed("setting an image aside in", &error)),
+            Err(error) if is_storage(&error) => {
+                Err(self.failed("setting an image aside in", &error))
+            }
             Err(source) => Err(SinkError::Name { name, source }),
         }
     }
@@ -191,7 +244,9 @@ impl Shelf {
     fn has(&self, name: &ImageName, content: &Content) -> io::Result<bool> {
         let path = self.path.join(name.as_str());
         match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() && found.len() == content.bytes => Ok(hash(&path)? == content.hash),
+            Ok(found) if found.is_file() && found.len() == content.bytes => {
+                Ok(hash(&path)? == content.hash)
+            }
             Ok(_) => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
@@ -210,7 +265,9 @@ impl Shelf {
     #[cfg(not(target_os = "linux"))]
     fn flush_data<'a>(&self, mut group: impl Iterator<Item = &'a Sound>) -> io::Result<()> {
         match self.durability {
-            Durability::Group => group.try_for_each(|sound| File::open(sound.whole().path())?.sync_data()),
+            Durability::Group => {
+                group.try_for_each(|sound| File::open(sound.whole().path())?.sync_data())
+            }
             Durability::Off => Ok(()),
         }
     }
@@ -256,8 +313,13 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
 
 /// Whether the place as a whole is the matter, not this one image.
 pub(super) fn is_storage(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied | FileTooLarge)
+    use io::ErrorKind::{
+        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    matches!(
+        error.kind(),
+        StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied | FileTooLarge
+    )
 }
 
 /// The error once more: one may have to be told of many images, and `io::Error` cannot be cloned.
@@ -279,7 +341,14 @@ fn hash(path: &Path) -> io::Result<ContentHash> {
 
 /// Takes the collection for this process, leaving in the file who holds it since when.
 fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
-    let opening = part::open_plain(path, OpenOptions::new().read(true).write(true).create(true).truncate(false));
+    let opening = part::open_plain(
+        path,
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false),
+    );
     let mut file = opening.map_err(storage("opening the lock", path))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -287,11 +356,16 @@ fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
             let mut holder = String::new();
             // Who holds it is a courtesy: that somebody does is what counts.
             let _ = file.read_to_string(&mut holder);
-            return Err(SinkError::Locked { path: path.to_owned(), holder: Holder::read(&holder) });
+            return Err(SinkError::Locked {
+                path: path.to_owned(),
+                holder: Holder::read(&holder),
+            });
         }
         Err(TryLockError::Error(source)) => return Err(storage("locking", path)(source)),
     }
-    let told = file.set_len(0).and_then(|()| file.write_all(Holder::written(std::process::id(), now).as_bytes()));
+    let told = file
+        .set_len(0)
+        .and_then(|()| file.write_all(Holder::written(std::process::id(), now).as_bytes()));
     told.map_err(storage("writing the lock", path))?;
     Ok(file)
 }
@@ -300,7 +374,8 @@ fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
 fn try_out(folder: &Path) -> Result<(), SinkError> {
     let probe = folder.join("probe");
     let made = OpenOptions::new().write(true).create_new(true).open(&probe);
-    made.and_then(|_| fs::remove_file(&probe)).map_err(storage("writing to the folder", folder))
+    made.and_then(|_| fs::remove_file(&probe))
+        .map_err(storage("writing to the folder", folder))
 }
 
 /// Says of an error what was being done, and what to do about it where that is known.
@@ -310,8 +385,16 @@ pub(super) fn storage(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Sin
         let advice = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room and run again",
             io::ErrorKind::FileTooLarge => "allow larger files (`ulimit -f`) and run again",
-            _ => return SinkError::Storage { what, source: error },
+            _ => {
+                return SinkError::Storage {
+                    what,
+                    source: error,
+                };
+            }
         };
-        SinkError::Storage { what, source: io::Error::new(error.kind(), format!("{error}: {advice}")) }
+        SinkError::Storage {
+            what,
+            source: io::Error::new(error.kind(), format!("{error}: {advice}")),
+        }
     }
 }

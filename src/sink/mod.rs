@@ -32,7 +32,11 @@ pub trait Sink: Send + Sync {
     /// # Errors
     ///
     /// When it is there and cannot be read.
-    async fn holds(&self, name: &ImageName, content: &Content) -> Result<Option<ImageName>, SinkError>;
+    async fn holds(
+        &self,
+        name: &ImageName,
+        content: &Content,
+    ) -> Result<Option<ImageName>, SinkError>;
 
     /// Makes the names that are there durable, whoever gave them.
     ///
@@ -183,13 +187,17 @@ impl SinkError {
     /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
     /// nothing when only this image is concerned.
     pub fn of_part(parts: &Parts, error: &io::Error) -> Option<Self> {
-        dir::is_storage(error).then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
+        dir::is_storage(error)
+            .then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
     }
 
     /// Whether a part that cannot be written now may be a little later: others let go of files they have open.
     pub fn passes(error: &io::Error) -> bool {
         use rustix::io::Errno;
-        matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+        matches!(
+            Errno::from_io_error(error),
+            Some(Errno::MFILE | Errno::NFILE)
+        )
     }
 }
 
@@ -212,8 +220,17 @@ mod tests {
     fn a_holder_reads_back_what_it_wrote_and_nothing_else() {
         let noon = "2026-11-23T12:00:00.9Z".parse().unwrap();
         let written = Holder::written(42, noon);
-        assert_eq!(Holder::read(&written).to_string(), " (pid 42, since 2026-11-23T12:00:00Z)");
-        for odd in ["", "42\n", "42 2026-11-23T12:00", "\x1b[2J now\n", "-1 2026-11-23T12:00:00Z\n"] {
+        assert_eq!(
+            Holder::read(&written).to_string(),
+            " (pid 42, since 2026-11-23T12:00:00Z)"
+        );
+        for odd in [
+            "",
+            "42\n",
+            "42 2026-11-23T12:00",
+            "\x1b[2J now\n",
+            "-1 2026-11-23T12:00:00Z\n",
+        ] {
             assert_eq!(Holder::read(odd).to_string(), "", "{odd:?}");
         }
     }

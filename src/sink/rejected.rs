@@ -24,7 +24,11 @@ pub(super) fn set_aside(directory: &Path, folder: &Path, name: &str, why: &str) 
     part::make_own(folder)?;
     let reason = folder.join(format!("{name}.{WHY}"));
     part::remove(&reason)?;
-    OpenOptions::new().write(true).create_new(true).open(&reason)?.write_all(format!("{why}\n").as_bytes())?;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&reason)?
+        .write_all(format!("{why}\n").as_bytes())?;
     fs::rename(&file, folder.join(name))?;
     thin_out(folder)
 }
@@ -62,7 +66,10 @@ mod tests {
             set_aside(home.path(), &folder, &name, "cut").unwrap();
             assert!(!home.path().join(&name).exists());
             assert_eq!(fs::read_to_string(folder.join(&name)).unwrap(), name);
-            assert_eq!(fs::read_to_string(folder.join(format!("{name}.why"))).unwrap(), "cut\n");
+            assert_eq!(
+                fs::read_to_string(folder.join(format!("{name}.why"))).unwrap(),
+                "cut\n"
+            );
         }
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2 * KEPT);
     }

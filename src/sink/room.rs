@@ -27,7 +27,11 @@ impl Room {
             MinFree::Bytes(bytes) => bytes,
             MinFree::Usual => USUAL.min(Disk::look(folder)?.size / OF_A_SMALL_DISK),
         };
-        Ok(Self { path: path.to_owned(), least, unseen: AtomicU64::new(0) })
+        Ok(Self {
+            path: path.to_owned(),
+            least,
+            unseen: AtomicU64::new(0),
+        })
     }
 
     /// Whether as much is free as is to be.
@@ -40,7 +44,11 @@ impl Room {
             SinkError::Storage { what, source }
         })?;
         let Some(spare) = found.free.checked_sub(self.least) else {
-            return Err(SinkError::Low { path: self.path.clone(), free: found.free, least: self.least });
+            return Err(SinkError::Low {
+                path: self.path.clone(),
+                free: found.free,
+                least: self.least,
+            });
         };
         // Half of it: others write too, and the nearer the end, the closer the looks.
         self.unseen.store(spare / 2, Ordering::Relaxed);
@@ -50,7 +58,10 @@ impl Room {
     /// The same after so many further bytes; looks only when they may have made the difference.
     pub(super) fn take(&self, bytes: u64, folder: &File) -> Result<(), SinkError> {
         let takes = |unseen: u64| unseen.checked_sub(bytes);
-        match self.unseen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes) {
+        match self
+            .unseen
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes)
+        {
             Ok(_) => Ok(()),
             Err(_) => self.look(folder),
         }
@@ -68,7 +79,10 @@ impl Disk {
     fn look(folder: &File) -> io::Result<Self> {
         let found = rustix::fs::fstatvfs(folder)?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        Ok(Self { size: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+        Ok(Self {
+            size: bytes(found.f_blocks),
+            free: bytes(found.f_bavail),
+        })
     }
 }
 
@@ -87,15 +101,27 @@ mod tests {
     fn the_usual_is_a_gibibyte_or_the_twentieth_part_of_a_small_disk() {
         let (_home, folder, room) = room(MinFree::Usual);
         let size = Disk::look(&folder).unwrap().size;
-        assert!(room.least <= 1 << 30 && room.least <= size / 20 && (room.least == 1 << 30 || room.least == size / 20));
+        assert!(
+            room.least <= 1 << 30
+                && room.least <= size / 20
+                && (room.least == 1 << 30 || room.least == size / 20)
+        );
     }
 
     #[test]
     fn a_disk_with_less_free_is_told_with_its_figures_and_zero_never_is() {
         let (home, folder, low) = room(MinFree::Bytes(u64::MAX));
-        for error in [low.look(&folder).unwrap_err(), low.take(1, &folder).unwrap_err()] {
+        for error in [
+            low.look(&folder).unwrap_err(),
+            low.take(1, &folder).unwrap_err(),
+        ] {
             let told = error.to_string();
-            let named = [home.path().to_str().unwrap(), "--min-free-space", "make room", "18446744073709.6 MB"];
+            let named = [
+                home.path().to_str().unwrap(),
+                "--min-free-space",
+                "make room",
+                "18446744073709.6 MB",
+            ];
             assert!(named.iter().all(|named| told.contains(named)), "{told}");
         }
         let (_home, folder, any) = room(MinFree::Bytes(0));

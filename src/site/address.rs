@@ -61,15 +61,25 @@ mod tests {
             ("x.png", "https://demo.invalid/browse/2/x.png"),
             ("/x.png", "https://demo.invalid/x.png"),
             ("../x.png", "https://demo.invalid/browse/x.png"),
-            ("//static.demo.invalid/x.png", "https://static.demo.invalid/x.png"),
-            (" \n http://demo.invalid:80/a b.png#top ", "http://demo.invalid/a%20b.png"),
+            (
+                "//static.demo.invalid/x.png",
+                "https://static.demo.invalid/x.png",
+            ),
+            (
+                " \n http://demo.invalid:80/a b.png#top ",
+                "http://demo.invalid/a%20b.png",
+            ),
             ("\\x.png", "https://demo.invalid/x.png"),
             ("?page=3", "https://demo.invalid/browse/2/?page=3"),
             ("HTTPS://DEMO.invalid/X.PNG", "https://demo.invalid/X.PNG"),
             ("http:x.png", "http://x.png/"),
         ];
         for (written, expected) in cases {
-            assert_eq!(resolve(&base, written).as_ref().map(Url::as_str), Some(expected), "{written}");
+            assert_eq!(
+                resolve(&base, written).as_ref().map(Url::as_str),
+                Some(expected),
+                "{written}"
+            );
         }
     }
 

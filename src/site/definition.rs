@@ -10,8 +10,8 @@ use super::naming::Naming;
 use super::pattern::{Filling, pattern, selector};
 use super::rewrite::{Rule, Step};
 use super::written::{
-    Kind, OneOrMore, Written, WrittenAddress, WrittenCapture, WrittenFile, WrittenFull, WrittenItem, WrittenListing,
-    WrittenSite, WrittenStep, WrittenStop, WrittenTitle,
+    Kind, OneOrMore, Written, WrittenAddress, WrittenCapture, WrittenFile, WrittenFull,
+    WrittenItem, WrittenListing, WrittenSite, WrittenStep, WrittenStop, WrittenTitle,
 };
 use super::{PAGE_IN_PATH, PAGE_IN_QUERY, Paging, Site, address};
 
@@ -25,20 +25,49 @@ const MAX_EMPTY_PAGES: u32 = 10;
 pub(super) fn compile(text: &str) -> Result<Site, MarkedFault> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let written = toml::from_str::<Written>(text).map_err(|error| Fault::unreadable(&error));
-    written.and_then(|written| site(written, text)).map_err(|fault| fault.within(text))
+    written
+        .and_then(|written| site(written, text))
+        .map_err(|fault| fault.within(text))
 }
 
 fn site(written: Written, text: &str) -> Result<Site, Fault> {
-    let Written { site, listing, item, full, file } = written;
-    let WrittenSite { name, description, base, image_hosts } = site;
-    let WrittenListing { kind: Kind::Html, url, start, stop } = listing;
-    let WrittenStop { status, marker, empty, after } = stop;
+    let Written {
+        site,
+        listing,
+        item,
+        full,
+        file,
+    } = written;
+    let WrittenSite {
+        name,
+        description,
+        base,
+        image_hosts,
+    } = site;
+    let WrittenListing {
+        kind: Kind::Html,
+        url,
+        start,
+        stop,
+    } = listing;
+    let WrittenStop {
+        status,
+        marker,
+        empty,
+        after,
+    } = stop;
     let base = origin(&base)?;
-    let image_hosts = image_hosts.iter().map(host).collect::<Result<Vec<_>, _>>()?;
+    let image_hosts = image_hosts
+        .iter()
+        .map(host)
+        .collect::<Result<Vec<_>, _>>()?;
     Ok(Site {
         id: name,
         description,
-        paging: Paging { template: page_template(&base, &image_hosts, &url)?, start },
+        paging: Paging {
+            template: page_template(&base, &image_hosts, &url)?,
+            start,
+        },
         end_statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
         empty_pages: empty_pages(&after)?,
         listing: listing_of(item, ending(marker, empty)?)?,
@@ -52,14 +81,15 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
 }
 
 fn origin(written: &Spanned<String>) -> Result<Url, Fault> {
-    let refuse =
-        |reason: &str| Fault::at(written, format!("not an origin: {reason}")).help("write it as `https://example.com`");
+    let refuse = |reason: &str| {
+        Fault::at(written, format!("not an origin: {reason}"))
+            .help("write it as `https://example.com`")
+    };
     let base = Url::parse(written.get_ref()).map_err(|error| refuse(&error.to_string()))?;
     address::usable(&base).map_err(|reason| refuse(&reason))?;
     if base.path() != "/" || base.query().is_some() || base.fragment().is_some() {
-        return Err(
-            refuse("there is something behind the host").help("the path of the pages belongs into `listing.url`")
-        );
+        return Err(refuse("there is something behind the host")
+            .help("the path of the pages belongs into `listing.url`"));
     }
     Ok(base)
 }
@@ -72,19 +102,38 @@ fn host(written: &Spanned<String>) -> Result<String, Fault> {
     Ok(host.to_string())
 }
 
-fn page_template(base: &Url, image_hosts: &[String], written: &Spanned<String>) -> Result<Url, Fault> {
+fn page_template(
+    base: &Url,
+    image_hosts: &[String],
+    written: &Spanned<String>,
+) -> Result<Url, Fault> {
     let refuse = |message: String| Fault::at(written, message);
-    let template = base.join(written.get_ref()).map_err(|error| refuse(format!("not a page's address: {error}")))?;
-    address::usable(&template).map_err(|reason| refuse(format!("not a page's address: {reason}")))?;
+    let template = base
+        .join(written.get_ref())
+        .map_err(|error| refuse(format!("not a page's address: {error}")))?;
+    address::usable(&template)
+        .map_err(|reason| refuse(format!("not a page's address: {reason}")))?;
     let host = template.host_str().unwrap_or_default();
     if base.host_str() != Some(host) && !image_hosts.iter().any(|known| known == host) {
-        return Err(refuse(format!("`{host}` is neither the host of `base` nor among `image_hosts`")));
+        return Err(refuse(format!(
+            "`{host}` is neither the host of `base` nor among `image_hosts`"
+        )));
     }
-    let places = written.get_ref().split('{').skip(1).map(|place| place.split('}').next().unwrap_or_default());
+    let places = written
+        .get_ref()
+        .split('{')
+        .skip(1)
+        .map(|place| place.split('}').next().unwrap_or_default());
     if let Some(unknown) = places.clone().find(|&place| place != "page") {
-        return Err(refuse(format!("unknown place `{{{unknown}}}`")).help(nearest_of(unknown, &["page"])));
+        return Err(
+            refuse(format!("unknown place `{{{unknown}}}`")).help(nearest_of(unknown, &["page"]))
+        );
     }
-    if template.path().contains(PAGE_IN_PATH) || template.query().is_some_and(|query| query.contains(PAGE_IN_QUERY)) {
+    if template.path().contains(PAGE_IN_PATH)
+        || template
+            .query()
+            .is_some_and(|query| query.contains(PAGE_IN_QUERY))
+    {
         return Ok(template);
     }
     Err(refuse("every page would have the same address".to_owned())
@@ -94,17 +143,21 @@ fn page_template(base: &Url, image_hosts: &[String], written: &Spanned<String>) 
 fn end_status(written: &Spanned<u16>) -> Result<u16, Fault> {
     match *written.get_ref() {
         status @ 300..=599 => Ok(status),
-        other => {
-            Err(Fault::at(written, format!("{other} cannot mark the end")).help("a status from 300 to 599, as 404"))
-        }
+        other => Err(Fault::at(written, format!("{other} cannot mark the end"))
+            .help("a status from 300 to 599, as 404")),
     }
 }
 
 fn empty_pages(written: &Spanned<u32>) -> Result<u32, Fault> {
     match *written.get_ref() {
         pages @ 1..=MAX_EMPTY_PAGES => Ok(pages),
-        other => Err(Fault::at(written, format!("{other} empty pages in a row cannot mark the end"))
-            .help(format!("a number from 1, where the first one ends it, to {MAX_EMPTY_PAGES}"))),
+        other => Err(Fault::at(
+            written,
+            format!("{other} empty pages in a row cannot mark the end"),
+        )
+        .help(format!(
+            "a number from 1, where the first one ends it, to {MAX_EMPTY_PAGES}"
+        ))),
     }
 }
 
@@ -121,7 +174,12 @@ fn ending(marker: Option<Spanned<String>>, empty: bool) -> Result<Ending, Fault>
 }
 
 fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Fault> {
-    let WrittenItem { select, thumb, link, title } = item;
+    let WrittenItem {
+        select,
+        thumb,
+        link,
+        title,
+    } = item;
     Ok(Listing {
         item: selector(&select)?,
         thumb: address_field(thumb)?,
@@ -133,7 +191,10 @@ fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Fault> {
 
 fn address_field(written: WrittenAddress) -> Result<Field, Fault> {
     let WrittenAddress { select, attr } = written;
-    Ok(Field { select: inner(select.as_ref())?, source: attributes(attr)? })
+    Ok(Field {
+        select: inner(select.as_ref())?,
+        source: attributes(attr)?,
+    })
 }
 
 fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Fault> {
@@ -147,7 +208,10 @@ fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Fault> {
             return Err(Fault::new(span, "a title is either an attribute or a text").help(help));
         }
     };
-    Ok(Field { select: inner(select.as_ref())?, source })
+    Ok(Field {
+        select: inner(select.as_ref())?,
+        source,
+    })
 }
 
 fn inner(select: Option<&Spanned<String>>) -> Result<Option<Selector>, Fault> {
@@ -158,35 +222,53 @@ fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldSource, Fault>
     let span = written.span();
     let OneOrMore(names) = written.into_inner();
     if names.iter().all(|name| name.trim().is_empty()) {
-        return Err(Fault::new(span, "no attribute is named").help("write one, as `attr = \"src\"`"));
+        return Err(
+            Fault::new(span, "no attribute is named").help("write one, as `attr = \"src\"`")
+        );
     }
-    Ok(FieldSource::Attributes(names.iter().map(|name| name.to_ascii_lowercase()).collect()))
+    Ok(FieldSource::Attributes(
+        names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    ))
 }
 
 fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>, Fault> {
     let OneOrMore(written) = full.get_ref();
     if written.is_empty() {
-        return Err(Fault::at(full, "there is no way to any original").help("add a `[[full]]` with a `rewrite`"));
+        return Err(Fault::at(full, "there is no way to any original")
+            .help("add a `[[full]]` with a `rewrite`"));
     }
     let steps = |WrittenFull { rewrite }: &WrittenFull| rewrite.get_ref().0.len();
     if written.iter().map(steps).sum::<usize>() > MAX_STEPS {
-        return Err(Fault::at(full, format!("more than {MAX_STEPS} steps to an original")));
+        return Err(Fault::at(
+            full,
+            format!("more than {MAX_STEPS} steps to an original"),
+        ));
     }
-    written.iter().map(|WrittenFull { rewrite }| rule(rewrite, text)).collect()
+    written
+        .iter()
+        .map(|WrittenFull { rewrite }| rule(rewrite, text))
+        .collect()
 }
 
 fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, Fault> {
     let OneOrMore(written) = rewrite.get_ref();
     let mut from = None;
     let mut steps = Vec::new();
-    for WrittenStep { from: written_from, regex, to } in written {
+    for WrittenStep {
+        from: written_from,
+        regex,
+        to,
+    } in written
+    {
         match (written_from, steps.is_empty()) {
             (Some(input), true) => from = Some(*input.get_ref()),
             (None, false) => {}
             (Some(input), false) => {
-                return Err(
-                    Fault::at(input, "a later step begins with what the one before it yields").help("leave `from` out")
-                );
+                return Err(Fault::at(
+                    input,
+                    "a later step begins with what the one before it yields",
+                )
+                .help("leave `from` out"));
             }
             (None, true) => {
                 let fault = Fault::at(regex, "it is not said what this rewrites");
@@ -202,7 +284,12 @@ fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, F
 }
 
 fn naming(file: &WrittenFile, text: &str) -> Result<Naming, Fault> {
-    let WrittenFile { capture: WrittenCapture { from, regex }, name, min_width: _, min_height: _ } = file;
+    let WrittenFile {
+        capture: WrittenCapture { from, regex },
+        name,
+        min_width: _,
+        min_height: _,
+    } = file;
     Naming::new(*from, pattern(regex, text)?, name)
 }
 
@@ -238,7 +325,10 @@ name = "{name}"
             let fault = compile(&text).expect_err(wrong);
             let told = fault.told("small.toml", false);
             assert_eq!((fault.line(), fault.column()), (*line, *column), "{told}");
-            assert!(told.contains(&format!("small.toml:{line}:{column}\n")), "{told}");
+            assert!(
+                told.contains(&format!("small.toml:{line}:{column}\n")),
+                "{told}"
+            );
             assert!(told.contains(words), "{told}");
         }
     }
@@ -246,11 +336,41 @@ name = "{name}"
     #[test]
     fn a_wrong_key_or_value_is_named_with_the_nearest_known_one() {
         hold(&[
-            ("select = \"li\"", "selct = \"li\"", 11, 1, "unknown key `selct`"),
-            ("select = \"li\"", "selct = \"li\"", 11, 1, "did you mean `select`?"),
-            ("[item]", "strat = 2\n[item]", 10, 1, "did you mean `start`? known here: `kind`"),
-            ("[item]", "stop = { stauts = [404] }\n[item]", 10, 10, "did you mean `status`?"),
-            ("[item]", "stop = { afer = 2 }\n[item]", 10, 10, "did you mean `after`?"),
+            (
+                "select = \"li\"",
+                "selct = \"li\"",
+                11,
+                1,
+                "unknown key `selct`",
+            ),
+            (
+                "select = \"li\"",
+                "selct = \"li\"",
+                11,
+                1,
+                "did you mean `select`?",
+            ),
+            (
+                "[item]",
+                "strat = 2\n[item]",
+                10,
+                1,
+                "did you mean `start`? known here: `kind`",
+            ),
+            (
+                "[item]",
+                "stop = { stauts = [404] }\n[item]",
+                10,
+                10,
+                "did you mean `status`?",
+            ),
+            (
+                "[item]",
+                "stop = { afer = 2 }\n[item]",
+                10,
+                10,
+                "did you mean `after`?",
+            ),
             ("\"html\"", "\"json\"", 7, 8, "unknown value `json`"),
             ("\"thumb\"", "\"tumb\"", 15, 20, "did you mean `thumb`?"),
             ("rewrite =", "follow =", 15, 1, "known here: `rewrite`"),
@@ -262,11 +382,35 @@ name = "{name}"
     #[test]
     fn a_wrong_type_is_told_with_the_one_that_is_wanted() {
         hold(&[
-            ("\"/all/{page}\"", "7", 8, 7, "integer `7`, expected a string"),
-            ("[\"src\", \"data-src\"]", "5", 12, 34, "expected a text or a table, or a list of them"),
-            ("[\"static.small.invalid\"]", "[5]", 4, 16, "expected a string"),
+            (
+                "\"/all/{page}\"",
+                "7",
+                8,
+                7,
+                "integer `7`, expected a string",
+            ),
+            (
+                "[\"src\", \"data-src\"]",
+                "5",
+                12,
+                34,
+                "expected a text or a table, or a list of them",
+            ),
+            (
+                "[\"static.small.invalid\"]",
+                "[5]",
+                4,
+                16,
+                "expected a string",
+            ),
             ("[item]", "start = -1\n[item]", 10, 9, "expected u32"),
-            ("name = \"{name}\"", "name = \"{name}\"\nmin_width = \"wide\"", 20, 13, "expected u32"),
+            (
+                "name = \"{name}\"",
+                "name = \"{name}\"\nmin_width = \"wide\"",
+                20,
+                13,
+                "expected u32",
+            ),
             ("[file]", "[file", 17, 6, "unclosed table"),
         ]);
     }
@@ -276,16 +420,76 @@ name = "{name}"
         hold(&[
             ("\"small\"", "\"Small Site\"", 2, 8, "cannot name a site"),
             ("\"small\"", "\"../small\"", 2, 8, "cannot name a site"),
-            ("https://small.invalid", "small.invalid", 3, 8, "not an origin"),
-            ("https://small.invalid", "ftp://small.invalid", 3, 8, "only http and https"),
-            ("https://small.invalid", "https://me@small.invalid", 3, 8, "user name"),
-            ("https://small.invalid", "https://small.invalid/all", 3, 8, "behind the host"),
-            ("static.small.invalid", "https://static.small.invalid", 4, 16, "not a host"),
-            ("static.small.invalid", "static.small.invalid:80", 4, 16, "not a host"),
-            ("/all/{page}", "//elsewhere.invalid/{page}", 8, 7, "`elsewhere.invalid` is neither"),
-            ("/all/{page}", "https://{page}.small.invalid/", 8, 7, "is neither the host"),
-            ("/all/{page}", "ftp://small.invalid/{page}", 8, 7, "not a page's address: `ftp:`"),
-            ("/all/{page}", "https://:secret@small.invalid/{page}", 8, 7, "a password"),
+            (
+                "https://small.invalid",
+                "small.invalid",
+                3,
+                8,
+                "not an origin",
+            ),
+            (
+                "https://small.invalid",
+                "ftp://small.invalid",
+                3,
+                8,
+                "only http and https",
+            ),
+            (
+                "https://small.invalid",
+                "https://me@small.invalid",
+                3,
+                8,
+                "user name",
+            ),
+            (
+                "https://small.invalid",
+                "https://small.invalid/all",
+                3,
+                8,
+                "behind the host",
+            ),
+            (
+                "static.small.invalid",
+                "https://static.small.invalid",
+                4,
+                16,
+                "not a host",
+            ),
+            (
+                "static.small.invalid",
+                "static.small.invalid:80",
+                4,
+                16,
+                "not a host",
+            ),
+            (
+                "/all/{page}",
+                "//elsewhere.invalid/{page}",
+                8,
+                7,
+                "`elsewhere.invalid` is neither",
+            ),
+            (
+                "/all/{page}",
+                "https://{page}.small.invalid/",
+                8,
+                7,
+                "is neither the host",
+            ),
+            (
+                "/all/{page}",
+                "ftp://small.invalid/{page}",
+                8,
+                7,
+                "not a page's address: `ftp:`",
+            ),
+            (
+                "/all/{page}",
+                "https://:secret@small.invalid/{page}",
+                8,
+                7,
+                "a password",
+            ),
             ("/all/{page}", "/all/#{page}", 8, 7, "same address"),
         ]);
     }
@@ -293,14 +497,35 @@ name = "{name}"
     #[test]
     fn a_bad_selector_is_found_at_the_start_with_the_parsers_reason() {
         hold(&[
-            ("\"li\"", "\"li >\"", 11, 10, "not a selector: dangling combinator"),
-            ("\"li\"", "\"li:hover\"", 11, 10, "unsupported pseudo class or element"),
+            (
+                "\"li\"",
+                "\"li >\"",
+                11,
+                10,
+                "not a selector: dangling combinator",
+            ),
+            (
+                "\"li\"",
+                "\"li:hover\"",
+                11,
+                10,
+                "unsupported pseudo class or element",
+            ),
             ("\"li\"", "\"\"", 11, 10, "empty selector"),
             ("\"li\"", "\"li[\"", 11, 10, "it ends too early"),
             ("\"img\"", "\"..\"", 12, 20, "not a selector"),
-            ("[item]", "stop = { marker = \"a b >\" }\n[item]", 10, 19, "dangling combinator"),
+            (
+                "[item]",
+                "stop = { marker = \"a b >\" }\n[item]",
+                10,
+                19,
+                "dangling combinator",
+            ),
         ]);
-        let deep = GOOD.replace("\"li\"", &format!("\"{}li{}\"", ":not(".repeat(50_000), ")".repeat(50_000)));
+        let deep = GOOD.replace(
+            "\"li\"",
+            &format!("\"{}li{}\"", ":not(".repeat(50_000), ")".repeat(50_000)),
+        );
         assert!(compile(&deep).is_err());
     }
 
@@ -308,9 +533,27 @@ name = "{name}"
     fn a_bad_pattern_is_marked_where_it_is_bad() {
         hold(&[
             ("^(?<full>.+)", "^(?<full>.+", 15, 39, "unclosed group"),
-            ("^(?<full>.+)", "^\u{e9}(?<full>.+)[a", 15, 51, "unclosed character class"),
-            ("'^(?<full>.+)-small\\.png$'", "\"\\u005E(?<full>.+\"", 15, 37, "unclosed group"),
-            (".+)-small", "(x{1000}){1000})-small", 15, 37, "more than 1048576 bytes"),
+            (
+                "^(?<full>.+)",
+                "^\u{e9}(?<full>.+)[a",
+                15,
+                51,
+                "unclosed character class",
+            ),
+            (
+                "'^(?<full>.+)-small\\.png$'",
+                "\"\\u005E(?<full>.+\"",
+                15,
+                37,
+                "unclosed group",
+            ),
+            (
+                ".+)-small",
+                "(x{1000}){1000})-small",
+                15,
+                37,
+                "more than 1048576 bytes",
+            ),
             ("[^/]+", "[^/]+)", 18, 52, "unopened group"),
         ]);
     }
@@ -323,23 +566,65 @@ name = "{name}"
             ("${full}", "$1$2", 15, 70, "no capture `2`"),
             ("{name}", "{nmae}", 19, 8, "did you mean `name`?"),
             ("(?<name>[^/]+)", "[^/]+", 19, 8, "names no capture"),
-            ("{name}", "{name}.{ext}", 19, 8, "the extension is added by itself"),
+            (
+                "{name}",
+                "{name}.{ext}",
+                19,
+                8,
+                "the extension is added by itself",
+            ),
         ]);
     }
 
     #[test]
     fn what_contradicts_itself_or_does_nothing_is_refused() {
         hold(&[
-            ("[item]", "stop = { empty = true, marker = \"b\" }\n[item]", 10, 33, "exclude each other"),
-            ("[item]", "stop = { status = [200] }\n[item]", 10, 20, "200 cannot mark the end"),
-            ("[item]", "stop = { after = 0 }\n[item]", 10, 18, "0 empty pages in a row cannot mark the end"),
-            ("thumb =", "title = { select = \"b\" }\nthumb =", 12, 9, "either an attribute or a text"),
-            ("[\"src\", \"data-src\"]", "[]", 12, 34, "no attribute is named"),
+            (
+                "[item]",
+                "stop = { empty = true, marker = \"b\" }\n[item]",
+                10,
+                33,
+                "exclude each other",
+            ),
+            (
+                "[item]",
+                "stop = { status = [200] }\n[item]",
+                10,
+                20,
+                "200 cannot mark the end",
+            ),
+            (
+                "[item]",
+                "stop = { after = 0 }\n[item]",
+                10,
+                18,
+                "0 empty pages in a row cannot mark the end",
+            ),
+            (
+                "thumb =",
+                "title = { select = \"b\" }\nthumb =",
+                12,
+                9,
+                "either an attribute or a text",
+            ),
+            (
+                "[\"src\", \"data-src\"]",
+                "[]",
+                12,
+                34,
+                "no attribute is named",
+            ),
             ("from = \"thumb\", ", "", 15, 21, "add `from = \"thumb\"`"),
             ("\"{name}\"", "\"wallpaper\"", 19, 8, "the same name"),
             ("\"{name}\"", "\"all/{name}\"", 19, 8, "holds no `/`"),
             ("\"{name}\"", "\"{name\"", 19, 8, "`{` without `}`"),
-            ("[[full]]\nrewrite = {", "[[full]]\nrewrite = []\n[[full]]\nrewrite = {", 15, 11, "without a step"),
+            (
+                "[[full]]\nrewrite = {",
+                "[[full]]\nrewrite = []\n[[full]]\nrewrite = {",
+                15,
+                11,
+                "without a step",
+            ),
         ]);
     }
 
@@ -371,7 +656,11 @@ name = "{name}"
         assert!(compile(&foreign).is_ok());
         let fault = compile(&foreign.replace("select = \"li\"", "selct = \"li\"")).unwrap_err();
         assert_eq!((fault.line(), fault.column()), (11, 1));
-        assert!(fault.told("small.toml", false).contains("11 | selct = \"li\""));
+        assert!(
+            fault
+                .told("small.toml", false)
+                .contains("11 | selct = \"li\"")
+        );
     }
 
     #[test]
@@ -394,6 +683,9 @@ name = "{name}"
             assert_eq!(Site::shipped(name).unwrap().id().as_str(), *name);
         }
         let unknown = Site::shipped("simpledesktop").unwrap_err().to_string();
-        assert!(unknown.contains("did you mean `simpledesktops`?"), "{unknown}");
+        assert!(
+            unknown.contains("did you mean `simpledesktops`?"),
+            "{unknown}"
+        );
     }
 }

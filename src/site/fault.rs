@@ -18,7 +18,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn new(place: Range<usize>, message: impl Into<String>) -> Self {
-        Self { place, message: message.into(), help: None }
+        Self {
+            place,
+            message: message.into(),
+            help: None,
+        }
     }
 
     pub(super) fn at<T>(written: &Spanned<T>, message: impl Into<String>) -> Self {
@@ -35,23 +39,35 @@ impl Fault {
         let message = error.message().trim_end();
         let place = error.span().unwrap_or(0..0);
         if !message.starts_with("unknown ") {
-            let message = message.replace('\n', "; ").replace("missing field", "missing key");
+            let message = message
+                .replace('\n', "; ")
+                .replace("missing field", "missing key");
             return Self::new(place, message);
         }
         // "unknown field `a`, expected one of `b`, `c`"
         let mut words = message.split('`').skip(1).step_by(2);
         let unknown = words.next().unwrap_or_default();
         let known = words.collect::<Vec<_>>();
-        let kind = if message.starts_with("unknown field") { "key" } else { "value" };
+        let kind = if message.starts_with("unknown field") {
+            "key"
+        } else {
+            "value"
+        };
         Self::new(place, format!("unknown {kind} `{unknown}`")).help(nearest_of(unknown, &known))
     }
 
     /// The fault together with the text it is in, for keeping.
     pub(super) fn within(self, text: &str) -> MarkedFault {
-        let Self { place, message, help } = self;
+        let Self {
+            place,
+            message,
+            help,
+        } = self;
         // One line is marked, however far the thing extends that is at fault.
         let from = border(text, place.start);
-        let line_end = text[from..].find(['\r', '\n']).map_or(text.len(), |length| from + length);
+        let line_end = text[from..]
+            .find(['\r', '\n'])
+            .map_or(text.len(), |length| from + length);
         let to = border(text, place.end).clamp(from, line_end);
         let before = &text[..from];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -93,15 +109,26 @@ impl MarkedFault {
         let mark = AnnotationKind::Primary.span(self.place.clone());
         let source = Snippet::source(&self.text).path(file).annotation(mark);
         let help = self.help.iter().map(|help| Level::HELP.message(help));
-        let report = Level::ERROR.primary_title(&self.message).element(source).elements(help);
-        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        let report = Level::ERROR
+            .primary_title(&self.message)
+            .element(source)
+            .elements(help);
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
         renderer.render(&[report])
     }
 }
 
 impl fmt::Display for MarkedFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: {}", self.line, self.column, self.message)?;
+        write!(
+            f,
+            "line {}, column {}: {}",
+            self.line, self.column, self.message
+        )?;
         self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
 }
@@ -111,7 +138,11 @@ pub(super) fn nearest_of(unknown: &str, known: &[&str]) -> String {
     if known.is_empty() {
         return "there is none to choose from".to_owned();
     }
-    let listed = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let listed = known
+        .iter()
+        .map(|name| format!("`{name}`"))
+        .collect::<Vec<_>>()
+        .join(", ");
     match nearest(unknown, known) {
         Some(name) if known.len() == 1 => format!("did you mean `{name}`?"),
         Some(name) => format!("did you mean `{name}`? known here: {listed}"),

@@ -39,7 +39,9 @@ impl Health {
         } else if self.odd > 0 {
             Look::Strange("no thumb on it has an address that could be asked for")
         } else if first {
-            Look::Strange("the first page shows no image: compare it with `select` in the site's definition")
+            Look::Strange(
+                "the first page shows no image: compare it with `select` in the site's definition",
+            )
         } else if self.ending {
             Look::End
         } else {
@@ -55,7 +57,13 @@ mod tests {
     use super::*;
 
     fn health(items: usize, bare: usize, odd: usize, ending: bool) -> Health {
-        Health { items, bare, odd, torn: false, ending }
+        Health {
+            items,
+            bare,
+            odd,
+            torn: false,
+            ending,
+        }
     }
 
     #[test]
@@ -68,12 +76,21 @@ mod tests {
     fn an_empty_page_is_the_end_only_with_the_mark_and_behind_another() {
         assert_eq!(health(0, 0, 0, true).look(false), Look::End);
         assert!(matches!(health(0, 0, 0, true).look(true), Look::Strange(_)));
-        assert!(matches!(health(0, 0, 0, false).look(false), Look::Strange(_)));
+        assert!(matches!(
+            health(0, 0, 0, false).look(false),
+            Look::Strange(_)
+        ));
     }
 
     #[test]
     fn items_without_any_good_thumb_are_never_the_end() {
-        assert!(matches!(health(2, 2, 0, true).look(false), Look::Strange(_)));
-        assert!(matches!(health(2, 0, 2, true).look(false), Look::Strange(_)));
+        assert!(matches!(
+            health(2, 2, 0, true).look(false),
+            Look::Strange(_)
+        ));
+        assert!(matches!(
+            health(2, 0, 2, true).look(false),
+            Look::Strange(_)
+        ));
     }
 }

@@ -83,11 +83,20 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, S
     let trees = trees.map_err(|tree::TooLarge| SiteError::TooLarge { page: page.clone() })?;
 
     let base = base_written.and_then(|written| page.join(&written).ok());
-    let base = base.filter(|base| matches!(base.scheme(), "http" | "https")).unwrap_or_else(|| page.clone());
-    let mut health = Health { items: items.len(), bare: 0, odd: 0, torn: trees > 1, ending };
+    let base = base
+        .filter(|base| matches!(base.scheme(), "http" | "https"))
+        .unwrap_or_else(|| page.clone());
+    let mut health = Health {
+        items: items.len(),
+        bare: 0,
+        odd: 0,
+        torn: trees > 1,
+        ending,
+    };
     let mut images = Vec::new();
     for Written { thumb, link, title } in items {
-        let first = |texts: Vec<String>| texts.iter().find_map(|text| address::resolve(&base, text));
+        let first =
+            |texts: Vec<String>| texts.iter().find_map(|text| address::resolve(&base, text));
         let has_none = thumb.is_empty();
         match first(thumb) {
             Some(thumb) => images.push(ImageRef {
@@ -119,7 +128,10 @@ impl Listing {
         Written {
             thumb: texts(&self.thumb),
             link: self.link.as_ref().map(texts).unwrap_or_default(),
-            title: titles.iter().map(|title| plain(title)).find(|title| !title.is_empty()),
+            title: titles
+                .iter()
+                .map(|title| plain(title))
+                .find(|title| !title.is_empty()),
         }
     }
 }
@@ -137,9 +149,17 @@ impl Field {
         match &self.source {
             FieldSource::Attributes(names) => {
                 let values = names.iter().filter_map(|name| element.attr(name));
-                values.map(|value| value[..border(value, TEXT_BYTES)].to_owned()).collect()
+                values
+                    .map(|value| value[..border(value, TEXT_BYTES)].to_owned())
+                    .collect()
             }
-            FieldSource::Text => vec![element.text().flat_map(str::chars).take(TEXT_BYTES).collect()],
+            FieldSource::Text => vec![
+                element
+                    .text()
+                    .flat_map(str::chars)
+                    .take(TEXT_BYTES)
+                    .collect(),
+            ],
         }
     }
 }
@@ -157,8 +177,7 @@ mod tests {
     use super::*;
     use crate::site::Look;
 
-    const ITEM: &str =
-        r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
+    const ITEM: &str = r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
 
     fn read(body: &str) -> ListingPage {
         let site = Site::shipped("simpledesktops").unwrap();
@@ -187,16 +206,32 @@ mod tests {
 
     #[test]
     fn a_base_counts_when_it_points_to_something_that_can_be_asked() {
-        let thumb = |base: &str| read(&format!("{base}{}", ITEM.replace("/u/", "u/"))).images[0].thumb.to_string();
+        let thumb = |base: &str| {
+            read(&format!("{base}{}", ITEM.replace("/u/", "u/"))).images[0]
+                .thumb
+                .to_string()
+        };
         let tail = "u/2011/01/02/a.png.295x184_q100.png";
-        assert_eq!(thumb(""), format!("https://simpledesktops.com/browse/1/{tail}"));
-        assert_eq!(thumb("<base href='/b/c'>"), format!("https://simpledesktops.com/b/{tail}"));
+        assert_eq!(
+            thumb(""),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='/b/c'>"),
+            format!("https://simpledesktops.com/b/{tail}")
+        );
         assert_eq!(
             thumb("<base href='//static.simpledesktops.com'>"),
             format!("https://static.simpledesktops.com/{tail}")
         );
-        assert_eq!(thumb("<base href='data:,x'>"), format!("https://simpledesktops.com/browse/1/{tail}"));
-        assert_eq!(thumb("<base href='https://[/'>"), format!("https://simpledesktops.com/browse/1/{tail}"));
+        assert_eq!(
+            thumb("<base href='data:,x'>"),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='https://[/'>"),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
     }
 
     #[test]
@@ -218,7 +253,10 @@ mod tests {
             .chain([long.as_str()])
             .map(|src| format!("<div class=desktop><a><img src='{src}'></a></div>"));
         let page = read(&(items.collect::<String>() + ITEM));
-        assert_eq!((page.images.len(), page.health.odd, page.health.items), (1, 9, 10));
+        assert_eq!(
+            (page.images.len(), page.health.odd, page.health.items),
+            (1, 9, 10)
+        );
     }
 
     #[test]
@@ -226,8 +264,16 @@ mod tests {
         let empty = read("<div class='desktops archive'></div>").health;
         assert_eq!(empty.look(false), Look::End);
         assert!(matches!(empty.look(true), Look::Strange(_)));
-        for other in ["", "<h1>Please log in</h1>", "\u{fffd}PNG\r\n", "<!-- <div class=desktops> -->"] {
-            assert!(matches!(read(other).health.look(false), Look::Strange(_)), "{other}");
+        for other in [
+            "",
+            "<h1>Please log in</h1>",
+            "\u{fffd}PNG\r\n",
+            "<!-- <div class=desktops> -->",
+        ] {
+            assert!(
+                matches!(read(other).health.look(false), Look::Strange(_)),
+                "{other}"
+            );
         }
     }
 

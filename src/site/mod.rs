@@ -78,7 +78,13 @@ impl Site {
         let found = shipped().iter().find(|(known, _)| *known == name);
         let (_, text) = found.ok_or_else(|| SiteError::Unknown {
             name: name.to_owned(),
-            help: fault::nearest_of(name, &shipped().iter().map(|(known, _)| *known).collect::<Vec<_>>()),
+            help: fault::nearest_of(
+                name,
+                &shipped()
+                    .iter()
+                    .map(|(known, _)| *known)
+                    .collect::<Vec<_>>(),
+            ),
         })?;
         Self::from_toml(text)
     }
@@ -89,8 +95,12 @@ impl Site {
     ///
     /// Never: its definition is built in, and read by a test.
     pub fn direct() -> Self {
-        let site = Self::from_toml(include_str!("direct.toml")).expect("a definition that is built in");
-        Self { anywhere: true, ..site }
+        let site =
+            Self::from_toml(include_str!("direct.toml")).expect("a definition that is built in");
+        Self {
+            anywhere: true,
+            ..site
+        }
     }
 
     /// Whether it is [`Site::direct`].
@@ -120,7 +130,9 @@ impl Site {
 
     /// Where its images lie, if only one host is to be named: where what a mirror serves is brought back to.
     pub fn image_host(&self) -> &str {
-        self.image_hosts.first().map_or(self.base_host(), String::as_str)
+        self.image_hosts
+            .first()
+            .map_or(self.base_host(), String::as_str)
     }
 
     /// Every host the definition names, the pages' first: what may be asked, and nothing else.
@@ -143,7 +155,11 @@ impl Site {
     /// `address` as this site's own addresses are kept: the one place that knows of two schemes.
     pub fn canonical(&self, mut address: Url) -> Url {
         let ours = self.hosts().any(|host| address.host_str() == Some(host));
-        if ours && self.scheme() == "https" && address.scheme() == "http" && address.port().is_none() {
+        if ours
+            && self.scheme() == "https"
+            && address.scheme() == "http"
+            && address.port().is_none()
+        {
             // From http to https nothing can refuse it.
             let _ = address.set_scheme("https");
         }
@@ -206,7 +222,11 @@ impl Site {
     ///
     /// When it has no candidate: why it is left out.
     pub fn work_out(&self, image: &ImageRef) -> Result<WorkedOut, Why> {
-        let originals: Vec<Url> = self.candidates(image)?.into_iter().map(|candidate| candidate.address).collect();
+        let originals: Vec<Url> = self
+            .candidates(image)?
+            .into_iter()
+            .map(|candidate| candidate.address)
+            .collect();
         let stem = self.file_stem(image, originals.first().ok_or(Why::NoRule)?);
         Ok(WorkedOut { originals, stem })
     }
@@ -239,7 +259,13 @@ impl Site {
 
 /// The definitions that ship: name and TOML text, the default site first.
 pub fn shipped() -> &'static [(&'static str, &'static str)] {
-    &[("simpledesktops", include_str!("shipped/simpledesktops.toml")), ("demo", include_str!("shipped/demo.toml"))]
+    &[
+        (
+            "simpledesktops",
+            include_str!("shipped/simpledesktops.toml"),
+        ),
+        ("demo", include_str!("shipped/demo.toml")),
+    ]
 }
 
 /// Why a definition or a page cannot be used.
@@ -294,7 +320,14 @@ mod tests {
 
     fn shown(site: &Site, thumb: &str) -> ImageRef {
         let thumb = Url::parse(thumb).unwrap();
-        ImageRef { site: site.id().clone(), page: site.first(), thumb, link: None, title: None, is_original: false }
+        ImageRef {
+            site: site.id().clone(),
+            page: site.first(),
+            thumb,
+            link: None,
+            title: None,
+            is_original: false,
+        }
     }
 
     /// Thumb and original of every image in the catalogue.
@@ -310,8 +343,13 @@ mod tests {
         let site = simpledesktops();
         for (thumb, original) in catalog() {
             let candidates = site.candidates(&shown(&site, thumb)).unwrap();
-            let [Candidate { address }] = &candidates[..] else { panic!("{candidates:?}") };
-            assert_eq!(address.as_str(), original.replacen("http://", "https://", 1));
+            let [Candidate { address }] = &candidates[..] else {
+                panic!("{candidates:?}")
+            };
+            assert_eq!(
+                address.as_str(),
+                original.replacen("http://", "https://", 1)
+            );
         }
         assert_eq!(catalog().count(), 1_436);
     }
@@ -321,14 +359,27 @@ mod tests {
         let site = simpledesktops();
         let sized = |address: &&str| address.contains("_q");
         for thumb in THUMBS.lines().filter(sized) {
-            let original = site.candidates(&shown(&site, thumb)).unwrap().remove(0).address;
+            let original = site
+                .candidates(&shown(&site, thumb))
+                .unwrap()
+                .remove(0)
+                .address;
             let rest = site.canonical(Url::parse(thumb).unwrap());
             let rest = rest.as_str().strip_prefix(original.as_str()).unwrap();
-            assert!(rest.starts_with('.') && rest.ends_with("_q100.png") && rest.matches('.').count() == 2, "{thumb}");
+            assert!(
+                rest.starts_with('.')
+                    && rest.ends_with("_q100.png")
+                    && rest.matches('.').count() == 2,
+                "{thumb}"
+            );
         }
         assert_eq!(THUMBS.lines().filter(sized).count(), 1_455);
         for original in ORIGINALS.lines() {
-            assert_eq!(site.candidates(&shown(&site, original)), Err(Why::NoRule), "{original}");
+            assert_eq!(
+                site.candidates(&shown(&site, original)),
+                Err(Why::NoRule),
+                "{original}"
+            );
         }
     }
 
@@ -352,22 +403,41 @@ mod tests {
     fn a_thumb_that_no_rule_fits_or_that_leads_astray_is_told_and_not_taken() {
         let site = simpledesktops();
         let why = |thumb: &str| site.candidates(&shown(&site, thumb)).unwrap_err();
-        assert_eq!(why("https://static.simpledesktops.com/a_iphone_thumb.png"), Why::NoRule);
-        assert_eq!(why("https://static.simpledesktops.com/a.png.295x184_q100.svg"), Why::NoRule);
+        assert_eq!(
+            why("https://static.simpledesktops.com/a_iphone_thumb.png"),
+            Why::NoRule
+        );
+        assert_eq!(
+            why("https://static.simpledesktops.com/a.png.295x184_q100.svg"),
+            Why::NoRule
+        );
         let elsewhere = why("http://elsewhere.invalid/a.png.295x184_q100.png");
-        assert_eq!(elsewhere, Why::Address("the definition does not name its host `elsewhere.invalid`".to_owned()));
-        assert_eq!(site.key(&shown(&site, "https://simpledesktops.com/")), Err(Why::NoRule));
+        assert_eq!(
+            elsewhere,
+            Why::Address("the definition does not name its host `elsewhere.invalid`".to_owned())
+        );
+        assert_eq!(
+            site.key(&shown(&site, "https://simpledesktops.com/")),
+            Err(Why::NoRule)
+        );
     }
 
     #[test]
     fn a_rewrite_that_yields_the_thumb_or_no_address_has_its_own_reason() {
         let (_, text) = shipped()[0];
         let why = |to: &str| {
-            let site = Site::from_toml(&text.replace("to = \"${full}\"", &format!("to = \"{to}\""))).unwrap();
-            let image = shown(&site, "http://static.simpledesktops.com/a.png.295x184_q100.png");
+            let site =
+                Site::from_toml(&text.replace("to = \"${full}\"", &format!("to = \"{to}\"")))
+                    .unwrap();
+            let image = shown(
+                &site,
+                "http://static.simpledesktops.com/a.png.295x184_q100.png",
+            );
             site.candidates(&image).unwrap_err().to_string()
         };
-        assert!(why("https://static.simpledesktops.com/a.png.295x184_q100.png").contains("as it is"));
+        assert!(
+            why("https://static.simpledesktops.com/a.png.295x184_q100.png").contains("as it is")
+        );
         assert!(why("a.png").contains("no address"));
         assert!(why("file:///etc/passwd").contains("`file:` is not asked for"));
         assert!(why("https://me@static.simpledesktops.com/a.png").contains("a user name"));
@@ -379,13 +449,33 @@ mod tests {
         let site = simpledesktops();
         let name = |path: &str, format: Format| {
             let original = Url::parse(&format!("https://static.simpledesktops.com{path}")).unwrap();
-            site.name(&shown(&site, "https://static.simpledesktops.com/t"), &original, format).to_string()
+            site.name(
+                &shown(&site, "https://static.simpledesktops.com/t"),
+                &original,
+                format,
+            )
+            .to_string()
         };
-        assert_eq!(name("/uploads/desktops/2010/09/05/MacGiraf.png", Format::Jpeg), "2010-09-05-MacGiraf.jpg");
-        assert_eq!(name("/photo/2010/01/02/old.PNG", Format::Png), "2010-01-02-old.png");
-        assert_eq!(name("/desktops/2011/01/02/st.-patric.png", Format::Png), "2011-01-02-st.-patric.png");
-        assert_eq!(name("/uploads/2011/01/02/2880x1800.jpeg", Format::Png), "2011-01-02-2880x1800.png");
-        assert_eq!(name("/2011/01/02/..%2F..%2F.bashrc", Format::Gif), "2011-01-02-.bashrc.gif");
+        assert_eq!(
+            name("/uploads/desktops/2010/09/05/MacGiraf.png", Format::Jpeg),
+            "2010-09-05-MacGiraf.jpg"
+        );
+        assert_eq!(
+            name("/photo/2010/01/02/old.PNG", Format::Png),
+            "2010-01-02-old.png"
+        );
+        assert_eq!(
+            name("/desktops/2011/01/02/st.-patric.png", Format::Png),
+            "2011-01-02-st.-patric.png"
+        );
+        assert_eq!(
+            name("/uploads/2011/01/02/2880x1800.jpeg", Format::Png),
+            "2011-01-02-2880x1800.png"
+        );
+        assert_eq!(
+            name("/2011/01/02/..%2F..%2F.bashrc", Format::Gif),
+            "2011-01-02-.bashrc.gif"
+        );
         assert_eq!(name("/no/date/a%20b.png", Format::Png), "a b.png");
         assert_eq!(name("/no/date/", Format::Png), "image.png");
         assert_eq!(name("/download/?desktop=7", Format::Png), "desktop=7.png");
@@ -395,9 +485,18 @@ mod tests {
     #[test]
     fn pages_are_counted_and_hosts_are_named_by_the_definition() {
         let site = simpledesktops();
-        assert_eq!(site.first().as_str(), "https://simpledesktops.com/browse/1/");
-        assert_eq!(site.page(u32::MAX).as_str(), "https://simpledesktops.com/browse/4294967295/");
-        assert_eq!(site.hosts().collect::<Vec<_>>(), ["simpledesktops.com", "static.simpledesktops.com"]);
+        assert_eq!(
+            site.first().as_str(),
+            "https://simpledesktops.com/browse/1/"
+        );
+        assert_eq!(
+            site.page(u32::MAX).as_str(),
+            "https://simpledesktops.com/browse/4294967295/"
+        );
+        assert_eq!(
+            site.hosts().collect::<Vec<_>>(),
+            ["simpledesktops.com", "static.simpledesktops.com"]
+        );
         assert_eq!(site.image_host(), "static.simpledesktops.com");
         assert!(site.ends_at(404) && !site.ends_at(200) && !site.ends_at(500));
     }
@@ -435,20 +534,48 @@ mod tests {
             Ok(definition) => Site::from_toml(&definition).unwrap(),
             Err(_) => Site::shipped(folder.file_name().unwrap().to_str().unwrap()).unwrap(),
         };
-        let Expected { address, items, bare, odd, image } = toml::from_str(&text("expected.toml")).unwrap();
+        let Expected {
+            address,
+            items,
+            bare,
+            odd,
+            image,
+        } = toml::from_str(&text("expected.toml")).unwrap();
         assert_eq!(site.first(), address);
         let page = site.read(&address, &text("page-1.html")).unwrap();
         assert_eq!(page.health.look(true), Look::Gallery);
-        assert_eq!((page.health.items, page.health.bare, page.health.odd), (items, bare, odd));
+        assert_eq!(
+            (page.health.items, page.health.bare, page.health.odd),
+            (items, bare, odd)
+        );
         assert_eq!(page.images.len(), image.len());
         for (found, expected) in page.images.iter().zip(image) {
-            let ExpectedImage { thumb, link, title, candidates, name } = expected;
-            let expected =
-                ImageRef { site: site.id().clone(), page: address.clone(), thumb, link, title, is_original: false };
+            let ExpectedImage {
+                thumb,
+                link,
+                title,
+                candidates,
+                name,
+            } = expected;
+            let expected = ImageRef {
+                site: site.id().clone(),
+                page: address.clone(),
+                thumb,
+                link,
+                title,
+                is_original: false,
+            };
             assert_eq!(found, &expected);
             let ways = site.candidates(found).unwrap_or_default();
-            assert_eq!(ways.iter().map(|way| way.address.clone()).collect::<Vec<_>>(), candidates);
-            let named = candidates.first().map(|original| site.name(found, original, Format::Png).to_string());
+            assert_eq!(
+                ways.iter()
+                    .map(|way| way.address.clone())
+                    .collect::<Vec<_>>(),
+                candidates
+            );
+            let named = candidates
+                .first()
+                .map(|original| site.name(found, original, Format::Png).to_string());
             assert_eq!(named, name);
         }
     }
@@ -456,7 +583,10 @@ mod tests {
     #[test]
     fn what_is_expected_of_each_sites_page_comes_of_it() {
         let sites = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sites");
-        let folders = fs::read_dir(sites).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+        let folders = fs::read_dir(sites)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_dir());
         assert!(folders.inspect(|folder| hold(folder)).count() > 0);
     }
 }

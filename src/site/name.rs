@@ -22,8 +22,14 @@ const HASH_DIGITS: usize = 16;
 /// lives on as a hash of the whole.
 pub(super) fn stem(text: &str) -> String {
     // Letters of ASCII have one form only.
-    let tamed: String = if text.is_ascii() { text.chars().map(tame).collect() } else { text.nfc().map(tame).collect() };
-    let shown = tamed.trim_start_matches(['-', '.', ' ']).trim_end_matches(['.', ' ']);
+    let tamed: String = if text.is_ascii() {
+        text.chars().map(tame).collect()
+    } else {
+        text.nfc().map(tame).collect()
+    };
+    let shown = tamed
+        .trim_start_matches(['-', '.', ' '])
+        .trim_end_matches(['.', ' ']);
     let named = match shown {
         "" => "image".to_owned(),
         device if is_device(device) => format!("_{device}"),
@@ -48,7 +54,13 @@ pub(super) fn part(path: &str) -> Cow<'_, str> {
 fn last(path: &str) -> &str {
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
     match last.rsplit_once('.') {
-        Some((stem, extension)) if IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)) => stem,
+        Some((stem, extension))
+            if IMAGE_EXTENSIONS
+                .iter()
+                .any(|known| extension.eq_ignore_ascii_case(known)) =>
+        {
+            stem
+        }
         _ => last,
     }
 }
@@ -61,9 +73,16 @@ pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
-        let escaped = (first == b'%').then(|| after.get(..2)).flatten().and_then(hex);
+        let escaped = (first == b'%')
+            .then(|| after.get(..2))
+            .flatten()
+            .and_then(hex);
         bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() { &after[2..] } else { after };
+        rest = if escaped.is_some() {
+            &after[2..]
+        } else {
+            after
+        };
     }
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -75,7 +94,10 @@ fn hex(digits: &[u8]) -> Option<u8> {
 
 /// The last border between characters of `text` at or before the byte `at`.
 pub(super) fn border(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+    (0..=at.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at))
+        .unwrap_or(0)
 }
 
 /// The character itself, or what stands for it in a name.
@@ -106,13 +128,27 @@ fn is_visible(c: char) -> bool {
 
 /// Whether Windows takes a file of this name for a device, whatever its extension.
 fn is_device(stem: &str) -> bool {
-    let name = stem.split('.').next().unwrap_or_default().trim_end().to_ascii_uppercase();
-    if matches!(name.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$") {
+    let name = stem
+        .split('.')
+        .next()
+        .unwrap_or_default()
+        .trim_end()
+        .to_ascii_uppercase();
+    if matches!(
+        name.as_str(),
+        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$"
+    ) {
         return true;
     }
-    let port = name.strip_prefix("COM").or_else(|| name.strip_prefix("LPT")).unwrap_or_default();
+    let port = name
+        .strip_prefix("COM")
+        .or_else(|| name.strip_prefix("LPT"))
+        .unwrap_or_default();
     let mut number = port.chars();
-    matches!((number.next(), number.next()), (Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}'), None))
+    matches!(
+        (number.next(), number.next()),
+        (Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}'), None)
+    )
 }
 
 #[cfg(test)]
@@ -184,7 +220,10 @@ mod tests {
             ("\u{2605}\u{2318}", "\u{2605}\u{2318}"),
             ("e\u{301}", "\u{e9}"),
             ("\u{1f600}", "\u{1f600}"),
-            ("\u{939}\u{93f}\u{928}\u{94d}", "\u{939}\u{93f}\u{928}\u{94d}"),
+            (
+                "\u{939}\u{93f}\u{928}\u{94d}",
+                "\u{939}\u{93f}\u{928}\u{94d}",
+            ),
             ("\u{3164}", "_"),
         ];
         for (text, expected) in cases {
@@ -203,7 +242,11 @@ mod tests {
 
     #[test]
     fn no_format_has_a_longer_extension_than_room_is_kept_for() {
-        assert!(Format::ALL.iter().all(|format| format.extension().len() <= LONGEST_EXTENSION));
+        assert!(
+            Format::ALL
+                .iter()
+                .all(|format| format.extension().len() <= LONGEST_EXTENSION)
+        );
     }
 
     fn untrusted() -> impl Strategy<Value = String> {
@@ -234,17 +277,21 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
         ]);
         let mixed = prop::collection::vec(
-            prop_oneof![nasty.prop_map(str::to_owned), any::<char>().prop_map(String::from)],
+            prop_oneof![
+                nasty.prop_map(str::to_owned),
+                any::<char>().prop_map(String::from)
+            ],
             0..24,
         );
         prop_oneof![any::<String>(), mixed.prop_map(|pieces| pieces.concat())]
     }
 
     fn not_to_be_seen(c: char) -> bool {
-        let direction =
-            matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        let no_width = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
-        let no_character = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffd}'..='\u{ffff}' | '\u{e0000}'..);
+        let direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let no_width =
+            matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+        let no_character =
+            matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{fffd}'..='\u{ffff}' | '\u{e0000}'..);
         direction || no_width || no_character || c.is_control() || (c.is_whitespace() && c != ' ')
     }
 

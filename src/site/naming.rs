@@ -38,18 +38,26 @@ struct Piece {
 
 impl Naming {
     /// Reads `template`, whose fields `{name}` are captures of `pattern`.
-    pub(super) fn new(from: Source, pattern: Regex, template: &Spanned<String>) -> Result<Self, Fault> {
+    pub(super) fn new(
+        from: Source,
+        pattern: Regex,
+        template: &Spanned<String>,
+    ) -> Result<Self, Fault> {
         let refuse = |message: String| Fault::at(template, message);
         let mut pieces = Vec::new();
         let mut rest = template.get_ref().as_str();
         if rest.contains(['/', '\\']) {
-            return Err(refuse("a name holds no `/`".to_owned()).help("a collection is one folder: join with `-`"));
+            return Err(refuse("a name holds no `/`".to_owned())
+                .help("a collection is one folder: join with `-`"));
         }
         while let Some((before, after)) = rest.split_once('{') {
             let Some((field, behind)) = after.split_once('}') else {
                 return Err(refuse("`{` without `}`".to_owned()));
             };
-            let Some(number) = pattern.capture_names().position(|known| known == Some(field)) else {
+            let Some(number) = pattern
+                .capture_names()
+                .position(|known| known == Some(field))
+            else {
                 let help = match field {
                     "ext" => {
                         "the extension is added by itself, from the image's bytes: end the name before it".to_owned()
@@ -58,14 +66,22 @@ impl Naming {
                 };
                 return Err(refuse(format!("`capture` has no capture `{field}`")).help(help));
             };
-            pieces.push(Piece { before: before.to_owned(), field: number });
+            pieces.push(Piece {
+                before: before.to_owned(),
+                field: number,
+            });
             rest = behind;
         }
         if pieces.is_empty() {
             let refused = refuse("every image would have the same name".to_owned());
             return Err(refused.help("write a capture's name in braces, as `{name}`"));
         }
-        Ok(Self { from, pattern, pieces, behind: rest.to_owned() })
+        Ok(Self {
+            from,
+            pattern,
+            pieces,
+            behind: rest.to_owned(),
+        })
     }
 
     /// The text to name an image by: the template filled or, where the capture does not match, the last
@@ -77,13 +93,18 @@ impl Naming {
             Source::Link => image.link.as_ref(),
         };
         let captures = source.and_then(|address| self.pattern.captures(address.as_str()));
-        captures.and_then(|captures| self.filled(&captures)).unwrap_or_else(|| plain(original))
+        captures
+            .and_then(|captures| self.filled(&captures))
+            .unwrap_or_else(|| plain(original))
     }
 
     fn filled(&self, captures: &Captures<'_>) -> Option<String> {
         let mut text = String::with_capacity(captures.get_match().len());
         for Piece { before, field } in &self.pieces {
-            let value = captures.get(*field).map(|value| name::part(value.as_str())).unwrap_or_default();
+            let value = captures
+                .get(*field)
+                .map(|value| name::part(value.as_str()))
+                .unwrap_or_default();
             if !value.is_empty() {
                 text.push_str(before);
                 text.push_str(&value);

@@ -14,28 +14,42 @@ const PATTERN_BYTES: usize = 1 << 20;
 pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Fault> {
     Selector::parse(written.get_ref()).map_err(|error| {
         let reason = match error {
-            SelectorErrorKind::UnexpectedSelectorParseError(reason) => in_words(&format!("{reason:?}")),
+            SelectorErrorKind::UnexpectedSelectorParseError(reason) => {
+                in_words(&format!("{reason:?}"))
+            }
             SelectorErrorKind::EndOfLine => "it ends too early".to_owned(),
             known => known.to_string().to_lowercase(),
         };
-        Fault::at(written, format!("not a selector: {reason}")).help("selectors are those of CSS, as `div.desktop > a`")
+        Fault::at(written, format!("not a selector: {reason}"))
+            .help("selectors are those of CSS, as `div.desktop > a`")
     })
 }
 
 /// `DanglingCombinator` -> "dangling combinator".
 fn in_words(variant: &str) -> String {
-    let name = variant.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
-    let spaced =
-        name.chars().flat_map(|c| c.is_ascii_uppercase().then_some(' ').into_iter().chain([c.to_ascii_lowercase()]));
+    let name = variant
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default();
+    let spaced = name.chars().flat_map(|c| {
+        c.is_ascii_uppercase()
+            .then_some(' ')
+            .into_iter()
+            .chain([c.to_ascii_lowercase()])
+    });
     spaced.collect::<String>().trim().to_owned()
 }
 
 /// Compiles a pattern; `text` is the definition it stands in.
 pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Fault> {
-    let compiled = RegexBuilder::new(written.get_ref()).size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES).build();
+    let compiled = RegexBuilder::new(written.get_ref())
+        .size_limit(PATTERN_BYTES)
+        .dfa_size_limit(PATTERN_BYTES)
+        .build();
     compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
-            let message = format!("the pattern takes more than {PATTERN_BYTES} bytes when compiled");
+            let message =
+                format!("the pattern takes more than {PATTERN_BYTES} bytes when compiled");
             Fault::at(written, message).help("write fewer or smaller repetitions")
         }
         error => unparsed(written, text, &error.to_string()),
@@ -44,16 +58,25 @@ pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Fa
 
 /// The fault of a pattern that `said` tells of; where the place can be told, it alone is marked.
 fn unparsed(written: &Spanned<String>, text: &str, said: &str) -> Fault {
-    let reason = said.lines().rev().find_map(|line| line.strip_prefix("error: ")).unwrap_or(said);
+    let reason = said
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "))
+        .unwrap_or(said);
     let message = format!("not a regular expression: {reason}");
     let span = written.span();
     let pattern = written.get_ref();
     // The engine's message shows the pattern indented by four, and a caret below the place.
-    let caret = said.lines().rev().find(|line| line.contains('^') && line.trim_matches([' ', '^']).is_empty());
+    let caret = said
+        .lines()
+        .rev()
+        .find(|line| line.contains('^') && line.trim_matches([' ', '^']).is_empty());
     let column = caret.and_then(|line| line.find('^')?.checked_sub(4));
     let place = column.and_then(|column| pattern.char_indices().nth(column));
     // Within quotes without escapes the pattern stands in the definition as it is.
-    let quoted = text.get(span.clone()).is_some_and(|quoted| quoted.get(1..quoted.len() - 1) == Some(pattern));
+    let quoted = text
+        .get(span.clone())
+        .is_some_and(|quoted| quoted.get(1..quoted.len() - 1) == Some(pattern));
     match place {
         Some((at, character)) if quoted && !pattern.contains('\n') => {
             let at = span.start + 1 + at;
@@ -71,7 +94,9 @@ impl Filling {
     /// Takes `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
     pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Fault> {
         for name in places(written.get_ref()) {
-            let numbered = name.parse::<usize>().is_ok_and(|number| number < pattern.captures_len());
+            let numbered = name
+                .parse::<usize>()
+                .is_ok_and(|number| number < pattern.captures_len());
             if !numbered && !pattern.capture_names().flatten().any(|known| known == name) {
                 let message = format!("the pattern has no capture `{name}`");
                 return Err(Fault::at(written, message).help(known_captures(name, pattern)));
@@ -93,15 +118,24 @@ fn places(to: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = to;
     while let Some((_, after)) = rest.split_once('$') {
-        let braced = after.strip_prefix('{').and_then(|after| after.split_once('}'));
+        let braced = after
+            .strip_prefix('{')
+            .and_then(|after| after.split_once('}'));
         let (name, behind) = match braced {
             Some(parts) => parts,
-            None => after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len())),
+            None => after.split_at(
+                after
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(after.len()),
+            ),
         };
         if !name.is_empty() {
             names.push(name);
         }
-        rest = behind.strip_prefix('$').filter(|_| name.is_empty()).unwrap_or(behind);
+        rest = behind
+            .strip_prefix('$')
+            .filter(|_| name.is_empty())
+            .unwrap_or(behind);
     }
     names
 }

@@ -53,30 +53,50 @@ impl Site {
             return Some(listing);
         }
         let host = address.host_str().unwrap_or_default();
-        let is_original = self.anywhere || self.image_hosts.iter().any(|known| known == host) || is_named_so(&address);
-        Some(if is_original { Place::Image(Box::new(image(true))) } else { Place::Odd })
+        let is_original = self.anywhere
+            || self.image_hosts.iter().any(|known| known == host)
+            || is_named_so(&address);
+        Some(if is_original {
+            Place::Image(Box::new(image(true)))
+        } else {
+            Place::Odd
+        })
     }
 
     fn listing_at(&self, address: &Url) -> Option<Place> {
         let written = address.as_str();
-        let template = self.paging.template.as_str().replace(PAGE_IN_PATH, super::PAGE_IN_QUERY);
+        let template = self
+            .paging
+            .template
+            .as_str()
+            .replace(PAGE_IN_PATH, super::PAGE_IN_QUERY);
         let (before, behind) = template.split_once(super::PAGE_IN_QUERY)?;
-        let number = written.strip_prefix(before).and_then(|rest| rest.strip_suffix(behind));
-        if let Some(number) =
-            number.and_then(|number| number.parse().ok()).filter(|number| self.page(*number) == *address)
+        let number = written
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_suffix(behind));
+        if let Some(number) = number
+            .and_then(|number| number.parse().ok())
+            .filter(|number| self.page(*number) == *address)
         {
             return Some(Place::Listing(Some(number)));
         }
         let front = before.trim_end_matches(|c| c != '/');
         let whole = [self.base.as_str(), front].map(|front| front.trim_end_matches('/'));
-        whole.contains(&written.trim_end_matches('/')).then_some(Place::Listing(None))
+        whole
+            .contains(&written.trim_end_matches('/'))
+            .then_some(Place::Listing(None))
     }
 }
 
 /// Whether the last part of the address is named as an image's file is.
 fn is_named_so(address: &Url) -> bool {
-    let extension = address.path().rsplit_once('.').map(|(_, extension)| extension.to_ascii_lowercase());
-    extension.is_some_and(|extension| extension == "jpeg" || Format::from_extension(&extension).is_some())
+    let extension = address
+        .path()
+        .rsplit_once('.')
+        .map(|(_, extension)| extension.to_ascii_lowercase());
+    extension.is_some_and(|extension| {
+        extension == "jpeg" || Format::from_extension(&extension).is_some()
+    })
 }
 
 #[cfg(test)]
@@ -98,24 +118,40 @@ mod tests {
             ("http://simpledesktops.com/browse/17/#top", Some(17)),
         ];
         for (address, page) in listings {
-            assert_eq!(place(&site, address), Some(Place::Listing(page)), "{address}");
+            assert_eq!(
+                place(&site, address),
+                Some(Place::Listing(page)),
+                "{address}"
+            );
         }
-        let original = "https://static.simpledesktops.com/uploads/desktops/2018/03/29/mountains.png";
+        let original =
+            "https://static.simpledesktops.com/uploads/desktops/2018/03/29/mountains.png";
         for (address, is_original) in [
             (original.to_owned(), true),
             (original.replacen("https", "http", 1), true),
             (format!("{original}.295x184_q100.png"), false),
         ] {
-            let Some(Place::Image(image)) = place(&site, &address) else { panic!("{address}") };
+            let Some(Place::Image(image)) = place(&site, &address) else {
+                panic!("{address}")
+            };
             assert_eq!(image.is_original, is_original, "{address}");
             assert_eq!(site.key(&image).unwrap().address(), original);
-            assert_eq!(site.stem(&image, &Url::parse(original).unwrap()).as_str(), "2018-03-29-mountains");
+            assert_eq!(
+                site.stem(&image, &Url::parse(original).unwrap()).as_str(),
+                "2018-03-29-mountains"
+            );
         }
-        for odd in ["https://simpledesktops.com/browse/desktops/2018/mar/29/x/", "https://simpledesktops.com/browse/x/"]
-        {
+        for odd in [
+            "https://simpledesktops.com/browse/desktops/2018/mar/29/x/",
+            "https://simpledesktops.com/browse/x/",
+        ] {
             assert_eq!(place(&site, odd), Some(Place::Odd), "{odd}");
         }
-        for elsewhere in ["https://elsewhere.invalid/a.png", "ftp://simpledesktops.com/a.png", "data:,x"] {
+        for elsewhere in [
+            "https://elsewhere.invalid/a.png",
+            "ftp://simpledesktops.com/a.png",
+            "data:,x",
+        ] {
             assert_eq!(place(&site, elsewhere), None, "{elsewhere}");
         }
     }
@@ -129,13 +165,22 @@ mod tests {
             ("https://elsewhere.invalid/download?id=7", "download-id=7"),
         ];
         for (address, stem) in cases {
-            let Some(Place::Image(image)) = place(&site, address) else { panic!("{address}") };
+            let Some(Place::Image(image)) = place(&site, address) else {
+                panic!("{address}")
+            };
             let candidates = site.candidates(&image).unwrap();
-            assert_eq!((candidates.len(), image.is_original), (1, true), "{address}");
+            assert_eq!(
+                (candidates.len(), image.is_original),
+                (1, true),
+                "{address}"
+            );
             assert_eq!(site.stem(&image, &candidates[0].address).as_str(), stem);
         }
-        for bad in ["ftp://elsewhere.invalid/a.png", "https://me:secret@elsewhere.invalid/a.png", "file:///etc/passwd"]
-        {
+        for bad in [
+            "ftp://elsewhere.invalid/a.png",
+            "https://me:secret@elsewhere.invalid/a.png",
+            "file:///etc/passwd",
+        ] {
             assert_eq!(place(&site, bad), None, "{bad}");
         }
     }

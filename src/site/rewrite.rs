@@ -68,10 +68,12 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
 
 /// What the steps make of `input`; `None` when one of them does not match the whole of what it is given.
 fn rewrite(input: &Url, steps: &[Step]) -> Option<String> {
-    steps.iter().try_fold(input.to_string(), |text, Step { pattern, to }| {
-        let captures = pattern.captures(&text)?;
-        (captures[0].len() == text.len()).then(|| to.fill(&captures))
-    })
+    steps
+        .iter()
+        .try_fold(input.to_string(), |text, Step { pattern, to }| {
+            let captures = pattern.captures(&text)?;
+            (captures[0].len() == text.len()).then(|| to.fill(&captures))
+        })
 }
 
 fn original(site: &Site, text: &str, thumb: &Url) -> Result<Url, String> {

@@ -47,7 +47,10 @@ pub(super) fn each(text: &str, mut take: impl FnMut(&Html)) -> Result<usize, Too
 
 /// One tree of at most `room` nodes, and the text that is left behind it.
 fn one(text: &str, room: usize) -> Result<(Html, &str), TooLarge> {
-    let mut parser = parse_document(HtmlTreeSink::new(Html::new_document()), ParseOpts::default());
+    let mut parser = parse_document(
+        HtmlTreeSink::new(Html::new_document()),
+        ParseOpts::default(),
+    );
     let mut rest = text;
     let mut grown = (0, 0);
     let mut unseen = 0;
@@ -58,7 +61,11 @@ fn one(text: &str, room: usize) -> Result<(Html, &str), TooLarge> {
 
         let html = parser.tokenizer.sink.sink.0.borrow();
         let before = std::mem::replace(&mut grown, size(&html));
-        unseen = if grown == before { unseen + separators(step) } else { 0 };
+        unseen = if grown == before {
+            unseen + separators(step)
+        } else {
+            0
+        };
         let (nodes, _) = grown;
         if nodes > room || unseen > MAX_UNSEEN {
             return Err(TooLarge);
@@ -74,19 +81,27 @@ fn one(text: &str, room: usize) -> Result<(Html, &str), TooLarge> {
 /// What grows when something of the text arrives in the tree: its nodes, or the text at its end.
 fn size(html: &Html) -> (usize, usize) {
     let mut nodes = html.tree.nodes();
-    let text = nodes.next_back().and_then(|last| last.value().as_text()).map_or(0, |text| text.len());
+    let text = nodes
+        .next_back()
+        .and_then(|last| last.value().as_text())
+        .map_or(0, |text| text.len());
     (html.tree.nodes().len(), text)
 }
 
 /// How many attributes could begin in `step`.
 fn separators(step: &str) -> usize {
-    step.bytes().filter(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'"' | b'\'')).count()
+    step.bytes()
+        .filter(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'"' | b'\''))
+        .count()
 }
 
 /// Where the next step ends: before a tag where there is one near, so that hardly any is cut in two.
 fn step_end(text: &str) -> usize {
     let longest = border(text, LONGEST_STEP);
-    let tag = text.as_bytes()[..longest].iter().skip(STEP_BYTES).position(|&byte| byte == b'<');
+    let tag = text.as_bytes()[..longest]
+        .iter()
+        .skip(STEP_BYTES)
+        .position(|&byte| byte == b'<');
     tag.map_or(longest, |behind| STEP_BYTES + behind)
 }
 
@@ -100,7 +115,9 @@ mod tests {
     fn good(text: &str) -> Option<usize> {
         let wanted = Selector::parse("body .good > a > img").unwrap();
         let mut found = 0;
-        each(text, |html| found += html.select(&wanted).count()).ok().map(|_| found)
+        each(text, |html| found += html.select(&wanted).count())
+            .ok()
+            .map(|_| found)
     }
 
     const GOOD: &str = "<p class=good><a><img></a></p>";
@@ -108,18 +125,37 @@ mod tests {
     #[test]
     fn a_page_comes_as_one_tree() {
         let text = format!("<div class=more>{}</div>", GOOD.repeat(1_000));
-        assert_eq!((each(&text, |_| ()).ok(), good(&text)), (Some(1), Some(1_000)));
+        assert_eq!(
+            (each(&text, |_| ()).ok(), good(&text)),
+            (Some(1), Some(1_000))
+        );
     }
 
     #[test]
     fn a_hundred_thousand_nested_tags_hide_no_image_and_fill_no_stack() {
-        let tags =
-            ["<div>", "<b>", "<span a=1>", "<table><tr><td>", "<svg><g>", "<ul><li>", "<select><option>", "<a><p>"];
+        let tags = [
+            "<div>",
+            "<b>",
+            "<span a=1>",
+            "<table><tr><td>",
+            "<svg><g>",
+            "<ul><li>",
+            "<select><option>",
+            "<a><p>",
+        ];
         for tag in tags {
             let nest = tag.repeat(100_000 / tag.matches('<').count());
-            assert_eq!(good(&format!("{GOOD}{nest}{}", GOOD.repeat(100))), Some(101), "{tag}");
+            assert_eq!(
+                good(&format!("{GOOD}{nest}{}", GOOD.repeat(100))),
+                Some(101),
+                "{tag}"
+            );
         }
-        let closed = format!("{GOOD}{}{GOOD}{}{GOOD}", "<div>".repeat(50_000), "</div>".repeat(50_000));
+        let closed = format!(
+            "{GOOD}{}{GOOD}{}{GOOD}",
+            "<div>".repeat(50_000),
+            "</div>".repeat(50_000)
+        );
         assert_eq!(good(&closed), Some(3));
     }
 
@@ -140,11 +176,22 @@ mod tests {
 
     #[test]
     fn a_tag_that_never_ends_is_refused_and_a_long_one_is_not() {
-        let attributes = (0..60_000).map(|number| format!("a{number}")).collect::<Vec<_>>();
-        assert_eq!(good(&format!("{GOOD}<a {}>{GOOD}", attributes.join(" "))), None);
-        let picture = format!("<img src='data:image/png;base64,{}'>", "iVBORw0KGgo".repeat(200_000));
+        let attributes = (0..60_000)
+            .map(|number| format!("a{number}"))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            good(&format!("{GOOD}<a {}>{GOOD}", attributes.join(" "))),
+            None
+        );
+        let picture = format!(
+            "<img src='data:image/png;base64,{}'>",
+            "iVBORw0KGgo".repeat(200_000)
+        );
         let style = format!("<style>{}</style>", "a b { c: d }\n".repeat(100_000));
         let comment = format!("<!-- {} -->", "some words ".repeat(20_000));
-        assert_eq!(good(&format!("{style}{GOOD}{picture}{comment}{GOOD}")), Some(2));
+        assert_eq!(
+            good(&format!("{style}{GOOD}{picture}{comment}{GOOD}")),
+            Some(2)
+        );
     }
 }

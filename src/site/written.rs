@@ -55,7 +55,11 @@ pub(super) enum Kind {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, default, expecting = "a table with `status`, `marker`, `empty` or `after`")]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `status`, `marker`, `empty` or `after`"
+)]
 pub(super) struct WrittenStop {
     pub(super) status: Vec<Spanned<u16>>,
     pub(super) marker: Option<Spanned<String>>,
@@ -65,7 +69,12 @@ pub(super) struct WrittenStop {
 
 impl Default for WrittenStop {
     fn default() -> Self {
-        Self { status: vec![Spanned::new(0..0, 404)], marker: None, empty: false, after: Spanned::new(0..0, 1) }
+        Self {
+            status: vec![Spanned::new(0..0, 404)],
+            marker: None,
+            empty: false,
+            after: Spanned::new(0..0, 1),
+        }
     }
 }
 
@@ -79,14 +88,20 @@ pub(super) struct WrittenItem {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `attr`, and `select` where it is not the item's own")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `attr`, and `select` where it is not the item's own"
+)]
 pub(super) struct WrittenAddress {
     pub(super) select: Option<Spanned<String>>,
     pub(super) attr: Spanned<OneOrMore<String>>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `attr` or `text`, and `select` where it is not the item's own")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `attr` or `text`, and `select` where it is not the item's own"
+)]
 pub(super) struct WrittenTitle {
     pub(super) select: Option<Spanned<String>>,
     pub(super) attr: Option<Spanned<OneOrMore<String>>>,
@@ -101,7 +116,10 @@ pub(super) struct WrittenFull {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `from`, `regex` and `to`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `from`, `regex` and `to`"
+)]
 pub(super) struct WrittenStep {
     pub(super) from: Option<Spanned<Input>>,
     pub(super) regex: Spanned<String>,
@@ -149,10 +167,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        Ok(OneOrMore(vec![T::deserialize(MapAccessDeserializer::new(map))?]))
+        Ok(OneOrMore(vec![T::deserialize(
+            MapAccessDeserializer::new(map),
+        )?]))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-        Ok(OneOrMore(Vec::deserialize(SeqAccessDeserializer::new(list))?))
+        Ok(OneOrMore(Vec::deserialize(SeqAccessDeserializer::new(
+            list,
+        ))?))
     }
 }

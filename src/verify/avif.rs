@@ -63,7 +63,9 @@ impl Avif {
     fn header(&mut self, kind: [u8; 4], length: u64, header: u64) -> Result<State, Halt> {
         let room = self.left[self.depth].checked_sub(length);
         let (Some(left), Some(room)) = (length.checked_sub(header), room) else {
-            return Err(Halt::broken("an AVIF box too short, or longer than the one it is in"));
+            return Err(Halt::broken(
+                "an AVIF box too short, or longer than the one it is in",
+            ));
         };
         self.left[self.depth] = room;
         self.has_data |= self.depth == 0 && kind == *b"mdat";
@@ -71,13 +73,17 @@ impl Avif {
             return Ok(State::Content { left });
         }
         if kind == *b"ispe" {
-            let left = left.checked_sub(12).ok_or(Halt::broken("an AVIF `ispe` box too short for a size"))?;
+            let left = left
+                .checked_sub(12)
+                .ok_or(Halt::broken("an AVIF `ispe` box too short for a size"))?;
             return Ok(State::Dimensions { left });
         }
         self.depth += 1;
         self.left[self.depth] = left;
         if kind == *b"meta" {
-            let left = left.checked_sub(4).ok_or(Halt::broken("an AVIF `meta` box without a version"))?;
+            let left = left
+                .checked_sub(4)
+                .ok_or(Halt::broken("an AVIF `meta` box without a version"))?;
             self.left[self.depth] = left;
             return Ok(State::MetaVersion);
         }
@@ -98,7 +104,10 @@ impl Avif {
     /// Takes a size. An image made of tiles has one for the tiles and one for itself: the largest is its own.
     fn dimensions(&mut self, width: u32, height: u32) -> Result<(), Flaw> {
         let size = self.limits.allow(width, height)?;
-        if self.size.is_none_or(|largest| largest.pixels() < size.pixels()) {
+        if self
+            .size
+            .is_none_or(|largest| largest.pixels() < size.pixels())
+        {
             self.size = Some(size);
         }
         Ok(())
@@ -129,7 +138,10 @@ impl Checker for Avif {
             }
             State::Brand { left, major } => {
                 self.branded |= is_avif(input.record()?);
-                State::Brand { left: left - 4, major }
+                State::Brand {
+                    left: left - 4,
+                    major,
+                }
             }
             State::Header => {
                 let [l0, l1, l2, l3, kind @ ..] = input.record::<8>()?;
@@ -142,14 +154,19 @@ impl Checker for Avif {
                     length => self.header(kind, length.into(), HEADER)?,
                 }
             }
-            State::LongHeader { kind } => self.header(kind, u64::from_be_bytes(input.record()?), LONG_HEADER)?,
+            State::LongHeader { kind } => {
+                self.header(kind, u64::from_be_bytes(input.record()?), LONG_HEADER)?
+            }
             State::MetaVersion => {
                 input.record::<4>()?;
                 self.box_ended()?
             }
             State::Dimensions { left } => {
                 let [_, _, _, _, w0, w1, w2, w3, h0, h1, h2, h3] = input.record::<12>()?;
-                self.dimensions(u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]))?;
+                self.dimensions(
+                    u32::from_be_bytes([w0, w1, w2, w3]),
+                    u32::from_be_bytes([h0, h1, h2, h3]),
+                )?;
                 State::Content { left }
             }
             State::Content { ref mut left } => {
@@ -183,7 +200,14 @@ mod tests {
     }
 
     fn meta(properties: &[u8]) -> Vec<u8> {
-        bmff(*b"meta", &[b"\0\0\0\0", &bmff(*b"iprp", &bmff(*b"ipco", properties))[..]].concat())
+        bmff(
+            *b"meta",
+            &[
+                b"\0\0\0\0",
+                &bmff(*b"iprp", &bmff(*b"ipco", properties))[..],
+            ]
+            .concat(),
+        )
     }
 
     fn data() -> Vec<u8> {
@@ -204,14 +228,20 @@ mod tests {
         assert!(judge(&bytes).is_ok());
         assert_eq!(judge(&bytes[..bytes.len() - 1]), Err(Flaw::Cut));
         let endless = patched(&bytes, bytes.len() - 12, &[0xff; 8]);
-        assert_eq!(judge(&endless), broken("an AVIF box too short, or longer than the one it is in"));
+        assert_eq!(
+            judge(&endless),
+            broken("an AVIF box too short, or longer than the one it is in")
+        );
     }
 
     #[test]
     fn all_that_is_needed_must_be_there() {
         assert_eq!(judge(&file(&[meta(&ispe(5, 5))])), Err(Flaw::Cut));
         assert_eq!(judge(&file(&[data()])), Err(Flaw::Cut));
-        assert_eq!(judge(&file(&[data(), meta(b"")])), broken("an AVIF whose `meta` box gives no size"));
+        assert_eq!(
+            judge(&file(&[data(), meta(b"")])),
+            broken("an AVIF whose `meta` box gives no size")
+        );
     }
 
     #[test]
@@ -229,7 +259,10 @@ mod tests {
         assert!(judge(&bytes).is_ok());
         let mut inspector = Inspector::new(Limits::default());
         inspector.bytes(&bytes);
-        assert_eq!(inspector.verdict(bytes.len() as u64, None), Err(Flaw::EndUnknown));
+        assert_eq!(
+            inspector.verdict(bytes.len() as u64, None),
+            Err(Flaw::EndUnknown)
+        );
     }
 
     #[test]
@@ -238,24 +271,49 @@ mod tests {
         let wrong = broken("an AVIF box too short, or longer than the one it is in");
         for kind in [b"hdlr", b"iprp", b"ipco", b"ispe", b"ipma", b"mdat"] {
             let length = find(&bytes, kind) - 4;
-            assert_eq!(judge(&patched(&bytes, length, &[0, 0, 0, 7])), wrong, "{kind:?} too short");
+            assert_eq!(
+                judge(&patched(&bytes, length, &[0, 0, 0, 7])),
+                wrong,
+                "{kind:?} too short"
+            );
             if kind != b"mdat" {
-                assert_eq!(judge(&patched(&bytes, length, &[0x7f])), wrong, "{kind:?} too long");
+                assert_eq!(
+                    judge(&patched(&bytes, length, &[0x7f])),
+                    wrong,
+                    "{kind:?} too long"
+                );
             }
         }
         let junk_behind = [&bytes[..], b"\0\0\0\0junk"].concat();
         assert_eq!(judge(&junk_behind), wrong);
-        assert_eq!(judge(&file(&[bmff(*b"meta", b"\0")])), broken("an AVIF `meta` box without a version"));
+        assert_eq!(
+            judge(&file(&[bmff(*b"meta", b"\0")])),
+            broken("an AVIF `meta` box without a version")
+        );
         let short = meta(&bmff(*b"ispe", &[0; 11]));
-        assert_eq!(judge(&file(&[short])), broken("an AVIF `ispe` box too short for a size"));
+        assert_eq!(
+            judge(&file(&[short])),
+            broken("an AVIF `ispe` box too short for a size")
+        );
     }
 
     #[test]
     fn another_brand_is_not_an_image() {
-        let video = [bmff(*b"ftyp", b"mp4\x1b\0\0\0\0isommp41"), meta(&ispe(5, 5)), data()].concat();
+        let video = [
+            bmff(*b"ftyp", b"mp4\x1b\0\0\0\0isommp41"),
+            meta(&ispe(5, 5)),
+            data(),
+        ]
+        .concat();
         let flaw = judge(&video).unwrap_err();
         assert!(flaw.is_not_an_image());
-        assert_eq!(flaw.to_string(), r"a media file of brand `mp4\x1b` in place of an image");
-        assert_eq!(judge(&bmff(*b"ftyp", b"avif\0\0\0\0mi")), broken("an AVIF `ftyp` box of an odd length"));
+        assert_eq!(
+            flaw.to_string(),
+            r"a media file of brand `mp4\x1b` in place of an image"
+        );
+        assert_eq!(
+            judge(&bmff(*b"ftyp", b"avif\0\0\0\0mi")),
+            broken("an AVIF `ftyp` box of an odd length")
+        );
     }
 }

@@ -55,7 +55,9 @@ pub enum Flaw {
         height: u32,
     },
     /// The image says that it is larger than allowed.
-    #[error("{width} x {height} pixels are more than the {limit} allowed: raise the limit with --max-pixels")]
+    #[error(
+        "{width} x {height} pixels are more than the {limit} allowed: raise the limit with --max-pixels"
+    )]
     TooManyPixels {
         /// Pixels across.
         width: u32,
@@ -91,7 +93,9 @@ impl Flaw {
     /// others may have been the transfer, or are the image's own.
     pub fn is_not_an_image(&self) -> bool {
         match self {
-            Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } | Self::TooSmall { .. } => true,
+            Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } | Self::TooSmall { .. } => {
+                true
+            }
             Self::Cut
             | Self::WrongLength { .. }
             | Self::EndUnknown
@@ -105,5 +109,7 @@ impl Flaw {
 }
 
 fn titled(title: Option<&str>) -> String {
-    title.map(|title| format!(" titled `{title}`")).unwrap_or_default()
+    title
+        .map(|title| format!(" titled `{title}`"))
+        .unwrap_or_default()
 }

@@ -47,7 +47,12 @@ const LARGEST_CODE_SIZE: u8 = 11;
 
 impl Gif {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Screen, size: None, has_image: false }
+        Self {
+            limits,
+            state: State::Screen,
+            size: None,
+            has_image: false,
+        }
     }
 
     fn block(&self, introducer: u8) -> Result<State, Halt> {
@@ -63,7 +68,11 @@ impl Gif {
 
 /// The table of colours that `flags` announce, if they do.
 fn colours(flags: u8, then: Then) -> State {
-    let left = if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 0x07) + 1) };
+    let left = if flags & 0x80 == 0 {
+        0
+    } else {
+        3 << ((flags & 0x07) + 1)
+    };
     State::Colours { left, then }
 }
 
@@ -71,7 +80,21 @@ impl Checker for Gif {
     fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
         self.state = match self.state {
             State::Screen => {
-                let [_, _, _, _, _, _, w0, w1, h0, h1, flags, _background, _aspect] = input.record::<13>()?;
+                let [
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    _,
+                    w0,
+                    w1,
+                    h0,
+                    h1,
+                    flags,
+                    _background,
+                    _aspect,
+                ] = input.record::<13>()?;
                 let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
                 self.size = Some(self.limits.allow(width.into(), height.into())?);
                 colours(flags, Then::Block)
@@ -94,7 +117,10 @@ impl Checker for Gif {
             State::Descriptor => {
                 let [_, _, _, _, w0, w1, h0, h1, flags] = input.record()?;
                 // An image may be larger than its screen, and a viewer makes room for it.
-                self.limits.allow(u16::from_le_bytes([w0, w1]).into(), u16::from_le_bytes([h0, h1]).into())?;
+                self.limits.allow(
+                    u16::from_le_bytes([w0, w1]).into(),
+                    u16::from_le_bytes([h0, h1]).into(),
+                )?;
                 colours(flags, Then::CodeSize)
             }
             State::CodeSize => match input.record()? {
@@ -103,9 +129,15 @@ impl Checker for Gif {
             },
             State::SubBlock { image } => match input.record()? {
                 [0] => State::Block,
-                [length] => State::SubBlockData { left: length.into(), image },
+                [length] => State::SubBlockData {
+                    left: length.into(),
+                    image,
+                },
             },
-            State::SubBlockData { ref mut left, image } => {
+            State::SubBlockData {
+                ref mut left,
+                image,
+            } => {
                 input.skip(left)?;
                 self.has_image |= image;
                 State::SubBlock { image }
@@ -150,8 +182,14 @@ mod tests {
             (&[b";"], "a GIF without an image"),
             (&[EXTENSION, b";"], "a GIF without an image"),
             (&[&without_data, b";"], "a GIF without an image"),
-            (&[IMAGE, b"\0;"], "a GIF block that the format does not know"),
-            (&[&patched(IMAGE, 22, &[12])], "a GIF image with an impossible code size"),
+            (
+                &[IMAGE, b"\0;"],
+                "a GIF block that the format does not know",
+            ),
+            (
+                &[&patched(IMAGE, 22, &[12])],
+                "a GIF image with an impossible code size",
+            ),
         ];
         for (pieces, what) in cases {
             assert_eq!(judge(&gif(pieces)), broken(what));
@@ -161,9 +199,19 @@ mod tests {
     #[test]
     fn an_image_larger_than_its_screen_is_within_the_limits_too() {
         let huge = patched(IMAGE, 5, &[0xff; 4]);
-        let flaw = Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 };
+        let flaw = Flaw::TooManyPixels {
+            width: 65535,
+            height: 65535,
+            limit: 200_000_000,
+        };
         assert_eq!(judge(&gif(&[&huge, b";"])), Err(flaw));
         let blank = patched(&gif(&[IMAGE, b";"]), 6, &[0, 0]);
-        assert_eq!(judge(&blank), Err(Flaw::NoPixels { width: 0, height: 5 }));
+        assert_eq!(
+            judge(&blank),
+            Err(Flaw::NoPixels {
+                width: 0,
+                height: 5
+            })
+        );
     }
 }

@@ -18,7 +18,11 @@ pub(super) struct Hash {
 
 impl Hash {
     pub(super) fn new() -> Self {
-        Self { hasher: Box::default(), held: Vec::new(), seen: 0 }
+        Self {
+            hasher: Box::default(),
+            held: Vec::new(),
+            seen: 0,
+        }
     }
 
     pub(super) fn bytes(&mut self, chunk: &[u8]) {
@@ -59,8 +63,15 @@ mod tests {
     fn it_is_the_same_however_the_bytes_come() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at % 251) as u8).collect();
         let whole = ContentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
-        let pieces: [&[usize]; 7] =
-            [&[200_000], &[1], &[STRIDE], &[STRIDE - 1], &[STRIDE + 1, 7], &[5, 2 * STRIDE], &[100_000, 0, 3]];
+        let pieces: [&[usize]; 7] = [
+            &[200_000],
+            &[1],
+            &[STRIDE],
+            &[STRIDE - 1],
+            &[STRIDE + 1, 7],
+            &[5, 2 * STRIDE],
+            &[100_000, 0, 3],
+        ];
         for lengths in pieces {
             let (mut hash, mut rest) = (Hash::new(), &bytes[..]);
             for length in lengths.iter().cycle() {

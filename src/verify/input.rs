@@ -68,7 +68,11 @@ impl Limits {
         let size = Size { width, height };
         match size.pixels() {
             0 => Err(Flaw::NoPixels { width, height }),
-            pixels if pixels > self.max_pixels => Err(Flaw::TooManyPixels { width, height, limit: self.max_pixels }),
+            pixels if pixels > self.max_pixels => Err(Flaw::TooManyPixels {
+                width,
+                height,
+                limit: self.max_pixels,
+            }),
             _ => Ok(size),
         }
     }
@@ -114,19 +118,26 @@ impl<'a> Input<'a> {
         self.held.bytes[self.held.len..][..more.len()].copy_from_slice(more);
         self.held.len += more.len();
         self.chunk = rest;
-        let record = self.held.bytes[..self.held.len].try_into().map_err(|_| Halt::Starved)?;
+        let record = self.held.bytes[..self.held.len]
+            .try_into()
+            .map_err(|_| Halt::Starved)?;
         self.held.len = 0;
         Ok(record)
     }
 
     /// Lets `left` bytes pass, showing them to `see` in slices as large as they come.
     pub(super) fn pass(&mut self, left: &mut u64, see: impl FnOnce(&[u8])) -> Result<(), Halt> {
-        let here = usize::try_from(*left).map_or(self.chunk.len(), |left| left.min(self.chunk.len()));
+        let here =
+            usize::try_from(*left).map_or(self.chunk.len(), |left| left.min(self.chunk.len()));
         let (slice, rest) = self.chunk.split_at(here);
         see(slice);
         self.chunk = rest;
         *left -= here as u64;
-        if *left == 0 { Ok(()) } else { Err(Halt::Starved) }
+        if *left == 0 {
+            Ok(())
+        } else {
+            Err(Halt::Starved)
+        }
     }
 
     /// Lets `left` bytes pass unseen.
@@ -154,8 +165,14 @@ mod tests {
     #[test]
     fn a_record_is_whole_whatever_way_it_comes() {
         let mut held = Held::default();
-        assert!(matches!(Input::new(b"ab", &mut held).record::<5>(), Err(Halt::Starved)));
-        assert!(matches!(Input::new(b"c", &mut held).record::<5>(), Err(Halt::Starved)));
+        assert!(matches!(
+            Input::new(b"ab", &mut held).record::<5>(),
+            Err(Halt::Starved)
+        ));
+        assert!(matches!(
+            Input::new(b"c", &mut held).record::<5>(),
+            Err(Halt::Starved)
+        ));
         let mut input = Input::new(b"defghij", &mut held);
         assert_eq!(&input.record::<5>().unwrap(), b"abcde");
         assert_eq!(&input.record::<5>().unwrap(), b"fghij");
@@ -166,19 +183,37 @@ mod tests {
     fn a_run_is_shown_in_slices_and_ends_where_it_said() {
         let mut held = Held::default();
         let (mut left, mut seen) = (5, Vec::new());
-        assert!(Input::new(b"abc", &mut held).pass(&mut left, |slice| seen.extend_from_slice(slice)).is_err());
+        assert!(
+            Input::new(b"abc", &mut held)
+                .pass(&mut left, |slice| seen.extend_from_slice(slice))
+                .is_err()
+        );
         let mut input = Input::new(b"defg", &mut held);
-        input.pass(&mut left, |slice| seen.extend_from_slice(slice)).unwrap();
+        input
+            .pass(&mut left, |slice| seen.extend_from_slice(slice))
+            .unwrap();
         assert_eq!(seen, b"abcde");
         assert_eq!(&input.record::<2>().unwrap(), b"fg");
     }
 
     #[test]
     fn sizes_are_multiplied_without_overflow() {
-        let limits = Limits { max_pixels: u64::MAX };
+        let limits = Limits {
+            max_pixels: u64::MAX,
+        };
         assert!(limits.allow(u32::MAX, u32::MAX).is_ok());
-        assert_eq!(limits.allow(0, 7), Err(Flaw::NoPixels { width: 0, height: 7 }));
-        let flaw = Flaw::TooManyPixels { width: 3, height: 4, limit: 11 };
+        assert_eq!(
+            limits.allow(0, 7),
+            Err(Flaw::NoPixels {
+                width: 0,
+                height: 7
+            })
+        );
+        let flaw = Flaw::TooManyPixels {
+            width: 3,
+            height: 4,
+            limit: 11,
+        };
         assert_eq!(Limits { max_pixels: 11 }.allow(3, 4), Err(flaw));
         assert!(Limits { max_pixels: 12 }.allow(3, 4).is_ok());
     }

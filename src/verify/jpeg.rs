@@ -44,7 +44,12 @@ enum Then {
 
 impl Jpeg {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Start, size: None, scanned: false }
+        Self {
+            limits,
+            state: State::Start,
+            size: None,
+            scanned: false,
+        }
     }
 
     fn marker(&self, code: u8) -> Result<State, Halt> {
@@ -74,7 +79,10 @@ impl Jpeg {
         }
         let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
         self.size = Some(self.limits.allow(width.into(), height.into())?);
-        Ok(State::Segment { left, then: Then::Marker })
+        Ok(State::Segment {
+            left,
+            then: Then::Marker,
+        })
     }
 
     fn scan(&mut self, header: [u8; 3]) -> Result<State, Halt> {
@@ -84,7 +92,10 @@ impl Jpeg {
             return Err(Halt::broken("a JPEG scan header of the wrong length"));
         }
         self.scanned = true;
-        Ok(State::Segment { left, then: Then::Scan })
+        Ok(State::Segment {
+            left,
+            then: Then::Scan,
+        })
     }
 }
 
@@ -100,7 +111,9 @@ fn without_marker(data: &[u8]) -> usize {
     let mut clear = 0;
     while let Some(block) = data.get(clear..=clear + BLOCK) {
         let pairs = block.iter().zip(&block[1..]);
-        if pairs.fold(false, |found, (&byte, &next)| found | ((byte == 0xFF) & !is_data(next))) {
+        if pairs.fold(false, |found, (&byte, &next)| {
+            found | ((byte == 0xFF) & !is_data(next))
+        }) {
             break;
         }
         clear += BLOCK;
@@ -124,8 +137,15 @@ impl Checker for Jpeg {
                 self.marker(code)?
             }
             State::Length => match u64::from(u16::from_be_bytes(input.record()?)).checked_sub(2) {
-                Some(left) => State::Segment { left, then: Then::Marker },
-                None => return Err(Halt::broken("a JPEG segment shorter than its own length field")),
+                Some(left) => State::Segment {
+                    left,
+                    then: Then::Marker,
+                },
+                None => {
+                    return Err(Halt::broken(
+                        "a JPEG segment shorter than its own length field",
+                    ));
+                }
             },
             State::Frame => {
                 let header = input.record()?;
@@ -179,7 +199,17 @@ mod tests {
     fn several_scans_with_restarts_stuffing_and_fill_are_one_image() {
         let tables: &[u8] = b"\xff\xff\xff\xc4\0\x04\xff\xd9";
         let app = b"\xff\xe1\0\x06\xff\xd8\xff\xd9";
-        let bytes = jpeg(&[app, FRAME, tables, SCAN, b"a\xff\0b\xff\xd0c\xff\xff\xd7", tables, SCAN, b"\xff\0", END]);
+        let bytes = jpeg(&[
+            app,
+            FRAME,
+            tables,
+            SCAN,
+            b"a\xff\0b\xff\xd0c\xff\xff\xd7",
+            tables,
+            SCAN,
+            b"\xff\0",
+            END,
+        ]);
         let content = judge(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
         for end in 3..bytes.len() {
@@ -192,9 +222,16 @@ mod tests {
         let data = b"\xff\0\xff\xd3.".repeat(160);
         for at in 0..data.len() {
             let behind = [0; 600];
-            assert!(judge(&jpeg(&[FRAME, SCAN, &data[..at], END, &behind])).is_ok(), "behind {at} bytes");
+            assert!(
+                judge(&jpeg(&[FRAME, SCAN, &data[..at], END, &behind])).is_ok(),
+                "behind {at} bytes"
+            );
             let wrong = jpeg(&[FRAME, SCAN, &data[..at], b"\xff\x02", &behind]);
-            assert_eq!(judge(&wrong), broken("a JPEG marker out of place"), "behind {at} bytes");
+            assert_eq!(
+                judge(&wrong),
+                broken("a JPEG marker out of place"),
+                "behind {at} bytes"
+            );
         }
         assert_eq!(judge(&jpeg(&[FRAME, SCAN, &data])), Err(Flaw::Cut));
     }
@@ -202,9 +239,17 @@ mod tests {
     #[test]
     fn a_thumbnail_within_the_metadata_does_not_end_the_image() {
         let real = drawn(image::ImageFormat::Jpeg);
-        let segment = [b"\xff\xe1", &u16::try_from(real.len() + 2).unwrap().to_be_bytes()[..], &real].concat();
+        let segment = [
+            b"\xff\xe1",
+            &u16::try_from(real.len() + 2).unwrap().to_be_bytes()[..],
+            &real,
+        ]
+        .concat();
         let bytes = [&real[..2], &segment, &real[2..]].concat();
-        assert_eq!(judge(&bytes).map(|content| (content.width, content.height)), Ok((WIDTH, HEIGHT)));
+        assert_eq!(
+            judge(&bytes).map(|content| (content.width, content.height)),
+            Ok((WIDTH, HEIGHT))
+        );
         assert_eq!(judge(&bytes[..bytes.len() - 2]), Err(Flaw::Cut));
     }
 
@@ -215,12 +260,21 @@ mod tests {
             (&[FRAME, END, SCAN], "a JPEG without a scan"),
             (&[b"\xff\xdb\0\x02", SCAN], "a JPEG scan before its frame"),
             (&[FRAME, FRAME], "a JPEG with two frames"),
-            (&[b"\xff\xe0\0\x01"], "a JPEG segment shorter than its own length field"),
+            (
+                &[b"\xff\xe0\0\x01"],
+                "a JPEG segment shorter than its own length field",
+            ),
             (&[b"\xff\xe0\0\x02<html>"], "bytes between JPEG segments"),
             (&[b"\xff\xd0"], "a JPEG marker out of place"),
             (&[b"\xff\xd8"], "a JPEG marker out of place"),
-            (&[FRAME, SCAN, b"data\xff\x02"], "a JPEG marker out of place"),
-            (&[b"\xff\xc8\0\x02"], "a JPEG marker that the format reserves"),
+            (
+                &[FRAME, SCAN, b"data\xff\x02"],
+                "a JPEG marker out of place",
+            ),
+            (
+                &[b"\xff\xc8\0\x02"],
+                "a JPEG marker that the format reserves",
+            ),
         ];
         for (pieces, what) in cases {
             assert_eq!(judge(&jpeg(pieces)), broken(what));
@@ -230,18 +284,34 @@ mod tests {
     #[test]
     fn headers_must_be_as_long_as_their_components_make_them() {
         let longer_frame = patched(FRAME, 3, &[12]);
-        assert_eq!(judge(&jpeg(&[&longer_frame, SCAN])), broken("a JPEG frame header of the wrong length"));
+        assert_eq!(
+            judge(&jpeg(&[&longer_frame, SCAN])),
+            broken("a JPEG frame header of the wrong length")
+        );
         let longer_scan = patched(SCAN, 3, &[9]);
-        assert_eq!(judge(&jpeg(&[FRAME, &longer_scan])), broken("a JPEG scan header of the wrong length"));
+        assert_eq!(
+            judge(&jpeg(&[FRAME, &longer_scan])),
+            broken("a JPEG scan header of the wrong length")
+        );
     }
 
     #[test]
     fn a_height_of_zero_is_refused() {
         let real = drawn(image::ImageFormat::Jpeg);
         let height = find(&real, b"\xff\xc0") + 5;
-        let flaw = Flaw::NoPixels { width: WIDTH, height: 0 };
+        let flaw = Flaw::NoPixels {
+            width: WIDTH,
+            height: 0,
+        };
         assert_eq!(judge(&patched(&real, height, &[0, 0])), Err(flaw));
         let huge = patched(&real, height, &[0xff; 4]);
-        assert_eq!(judge(&huge), Err(Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 }));
+        assert_eq!(
+            judge(&huge),
+            Err(Flaw::TooManyPixels {
+                width: 65535,
+                height: 65535,
+                limit: 200_000_000
+            })
+        );
     }
 }

@@ -41,7 +41,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_pixels: 200_000_000 }
+        Self {
+            max_pixels: 200_000_000,
+        }
     }
 }
 
@@ -57,7 +59,11 @@ enum Stage {
     /// Too little to tell the format; these are all the bytes there were.
     Head(Vec<u8>),
     /// The signature told the format.
-    Body { format: Format, checker: Box<dyn Checker>, held: Held },
+    Body {
+        format: Format,
+        checker: Box<dyn Checker>,
+        held: Held,
+    },
     /// Nothing that may come makes it good.
     Flawed(Flaw),
 }
@@ -68,7 +74,11 @@ const HEAD: usize = 4096;
 impl Inspector {
     /// An inspector that has seen nothing yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, hash: Hash::new(), stage: Stage::Head(Vec::new()) }
+        Self {
+            limits,
+            hash: Hash::new(),
+            stage: Stage::Head(Vec::new()),
+        }
     }
 
     /// A flaw that is certain already, whatever bytes may follow: reading on is for nothing.
@@ -89,7 +99,11 @@ impl Inspector {
         match sniff::signature(head) {
             Signature::Is(format) => {
                 let head = std::mem::take(head);
-                self.stage = Stage::Body { format, checker: checker(format, self.limits), held: Held::default() };
+                self.stage = Stage::Body {
+                    format,
+                    checker: checker(format, self.limits),
+                    held: Held::default(),
+                };
                 self.check(&head);
             }
             Signature::Perhaps | Signature::No if head.len() == HEAD => {
@@ -115,7 +129,11 @@ impl Inspector {
         let (format, checker, held) = match self.stage {
             Stage::Head(head) => return Err(sniff::too_short(&head)),
             Stage::Flawed(flaw) => return Err(flaw),
-            Stage::Body { format, checker, held } => (format, checker, held),
+            Stage::Body {
+                format,
+                checker,
+                held,
+            } => (format, checker, held),
         };
         if let Some(want) = want.filter(|&want| want != bytes) {
             return Err(Flaw::WrongLength { want, got: bytes });
@@ -124,7 +142,13 @@ impl Inspector {
         if want.is_none() && !checker.knows_its_end() {
             return Err(Flaw::EndUnknown);
         }
-        Ok(Content { bytes, hash: self.hash.value(), format, width: size.width, height: size.height })
+        Ok(Content {
+            bytes,
+            hash: self.hash.value(),
+            format,
+            width: size.width,
+            height: size.height,
+        })
     }
 }
 
@@ -161,7 +185,10 @@ pub fn examine(sealed: Sealed<Inspector>, want: Option<u64>) -> Result<Sound, Un
     let bytes = sealed.bytes();
     let (whole, inspector) = sealed.open();
     match inspector.verdict(bytes, want) {
-        Ok(content) => Ok(Sound { whole: whole.found_sound(), content }),
+        Ok(content) => Ok(Sound {
+            whole: whole.found_sound(),
+            content,
+        }),
         Err(flaw) => Err(Unsound { flaw, whole, bytes }),
     }
 }
@@ -246,9 +273,14 @@ mod tests {
     /// Takes bytes the whole way: into a part, sealed, examined.
     fn examined(bytes: &[u8], want: Option<u64>) -> Result<Sound, Unsound> {
         let folder = tempfile::tempdir().unwrap();
-        let key = ImageKey::new(&SiteId::new("demo").unwrap(), &Url::parse("https://demo.invalid/a.png").unwrap());
+        let key = ImageKey::new(
+            &SiteId::new("demo").unwrap(),
+            &Url::parse("https://demo.invalid/a.png").unwrap(),
+        );
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        let (mut part, _) = parts.begin(&key, Inspector::new(Limits::default())).unwrap();
+        let (mut part, _) = parts
+            .begin(&key, Inspector::new(Limits::default()))
+            .unwrap();
         part.write(b"<html>the answer before this one").unwrap();
         part.restart().unwrap();
         part.write(bytes).unwrap();
@@ -259,9 +291,20 @@ mod tests {
     fn every_format_is_accepted_with_its_size_its_length_and_its_hash() {
         for (format, bytes) in samples() {
             let hash = ContentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
-            let content = Content { bytes: bytes.len() as u64, hash, format, width: WIDTH, height: HEIGHT };
+            let content = Content {
+                bytes: bytes.len() as u64,
+                hash,
+                format,
+                width: WIDTH,
+                height: HEIGHT,
+            };
             assert_eq!(*examined(&bytes, None).unwrap().content(), content);
-            assert_eq!(*examined(&bytes, Some(bytes.len() as u64)).unwrap().content(), content);
+            assert_eq!(
+                *examined(&bytes, Some(bytes.len() as u64))
+                    .unwrap()
+                    .content(),
+                content
+            );
         }
     }
 
@@ -269,7 +312,11 @@ mod tests {
     fn no_cut_of_an_image_is_accepted() {
         for (format, bytes) in samples() {
             for end in 1..bytes.len() {
-                assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "{format} cut at {end}");
+                assert_eq!(
+                    judge(&bytes[..end]),
+                    Err(Flaw::Cut),
+                    "{format} cut at {end}"
+                );
             }
             assert_eq!(judge(&[]), Err(Flaw::Empty));
         }
@@ -285,20 +332,33 @@ mod tests {
     #[test]
     fn bytes_behind_the_end_are_kept_as_served() {
         for (format, bytes) in samples() {
-            let behind: &[u8] = if format == Format::Avif { b"\0\0\0\x0bfreePK\x03" } else { b"PK\x03\x04<?php" };
+            let behind: &[u8] = if format == Format::Avif {
+                b"\0\0\0\x0bfreePK\x03"
+            } else {
+                b"PK\x03\x04<?php"
+            };
             let bytes = [&bytes[..], behind].concat();
             let content = judge(&bytes).unwrap();
             assert_eq!(content.bytes, bytes.len() as u64);
-            assert_eq!(content.hash.to_string(), blake3::hash(&bytes).to_hex().as_str());
+            assert_eq!(
+                content.hash.to_string(),
+                blake3::hash(&bytes).to_hex().as_str()
+            );
         }
     }
 
     #[test]
     fn an_image_too_large_is_refused_while_it_passes() {
         for (format, bytes) in samples() {
-            let mut inspector = Inspector::new(Limits { max_pixels: u64::from(WIDTH * HEIGHT) - 1 });
+            let mut inspector = Inspector::new(Limits {
+                max_pixels: u64::from(WIDTH * HEIGHT) - 1,
+            });
             inspector.bytes(&bytes[..bytes.len() - 2]);
-            let flaw = Flaw::TooManyPixels { width: WIDTH, height: HEIGHT, limit: 208 };
+            let flaw = Flaw::TooManyPixels {
+                width: WIDTH,
+                height: HEIGHT,
+                limit: 208,
+            };
             assert_eq!(inspector.flaw(), Some(&flaw), "{format}");
             assert!(!flaw.is_not_an_image());
         }
@@ -311,7 +371,10 @@ mod tests {
         assert_eq!(inspector.flaw(), None);
         inspector.bytes(&[b'.'; HEAD]);
         let flaw = inspector.flaw().cloned().unwrap();
-        assert_eq!(flaw.to_string(), "an HTML page titled `Please log in` in place of an image");
+        assert_eq!(
+            flaw.to_string(),
+            "an HTML page titled `Please log in` in place of an image"
+        );
         assert!(flaw.is_not_an_image());
         // Whoever stopped reading here is told what it was, not that bytes are missing.
         assert_eq!(inspector.verdict(4139, Some(100_000)), Err(flaw));
@@ -335,19 +398,38 @@ mod tests {
     fn an_image_on_disk_is_judged_as_one_that_arrives() {
         for (_, bytes) in samples() {
             let length = bytes.len() as u64;
-            assert_eq!(look(&bytes[..], length, Limits::default()).unwrap(), judge(&bytes));
+            assert_eq!(
+                look(&bytes[..], length, Limits::default()).unwrap(),
+                judge(&bytes)
+            );
             let cut = look(&bytes[..bytes.len() - 1], length, Limits::default()).unwrap();
-            assert_eq!(cut, Err(Flaw::WrongLength { want: length, got: length - 1 }));
-            assert_eq!(look(&b""[..], length, Limits::default()).unwrap(), Err(Flaw::Empty));
+            assert_eq!(
+                cut,
+                Err(Flaw::WrongLength {
+                    want: length,
+                    got: length - 1
+                })
+            );
+            assert_eq!(
+                look(&b""[..], length, Limits::default()).unwrap(),
+                Err(Flaw::Empty)
+            );
         }
     }
 
     /// A damaged or cut image with junk behind it, or junk alone.
     fn bytes() -> impl Strategy<Value = Vec<u8>> {
         let junk = proptest::collection::vec(any::<u8>(), 0..6000);
-        let damaged = (0..6_usize, junk, any::<prop::sample::Index>(), any::<prop::sample::Index>());
+        let damaged = (
+            0..6_usize,
+            junk,
+            any::<prop::sample::Index>(),
+            any::<prop::sample::Index>(),
+        );
         damaged.prop_map(|(which, junk, keep, damage)| {
-            let mut image = samples().get(which).map_or_else(Vec::new, |(_, image)| image.clone());
+            let mut image = samples()
+                .get(which)
+                .map_or_else(Vec::new, |(_, image)| image.clone());
             let at = damage.index(image.len() + 1);
             if let (Some(byte), Some(junk)) = (image.get_mut(at), junk.first()) {
                 *byte ^= junk;

@@ -37,7 +37,11 @@ pub enum Seen {
 impl Pixels {
     /// A decoder for images within `limits`.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, free: Mutex::new(MEMORY), freed: Condvar::new() }
+        Self {
+            limits,
+            free: Mutex::new(MEMORY),
+            freed: Condvar::new(),
+        }
     }
 
     /// Decodes an image to its last pixel; `content` is what its structure says of it.
@@ -46,14 +50,21 @@ impl Pixels {
     ///
     /// When the pixels are not all there, or not those that a checksum stands for.
     pub fn look(&self, file: impl BufRead + Seek, content: &Content) -> Result<Seen, Flaw> {
-        let Content { format, width, height, .. } = *content;
+        let Content {
+            format,
+            width,
+            height,
+            ..
+        } = *content;
         if let Err(flaw) = self.limits.allow(width, height) {
             return Ok(Seen::None(flaw.to_string()));
         }
         let memory = memory(format, u64::from(width), u64::from(height));
         if memory > MEMORY {
             let (needs, may) = (memory >> 20, MEMORY >> 20);
-            return Ok(Seen::None(format!("{width} x {height} pixels take {needs} MB to decode, of {may} MB allowed")));
+            return Ok(Seen::None(format!(
+                "{width} x {height} pixels take {needs} MB to decode, of {may} MB allowed"
+            )));
         }
         let _taken = self.take(memory);
         let decode = || match format {
@@ -61,9 +72,13 @@ impl Pixels {
             Format::Jpeg => jpeg(file, content),
             Format::Gif => gif(file, memory),
             Format::Webp => webp(file),
-            Format::Avif => Ok(Seen::None("this program has no decoder for AVIF".to_owned())),
+            Format::Avif => Ok(Seen::None(
+                "this program has no decoder for AVIF".to_owned(),
+            )),
         };
-        caught(decode).and_then(|seen| seen).map_err(|reason| Flaw::Undecodable { reason })
+        caught(decode)
+            .and_then(|seen| seen)
+            .map_err(|reason| Flaw::Undecodable { reason })
     }
 
     /// Waits until so much memory is free.
@@ -111,12 +126,16 @@ fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
     options.set_ignore_iccp_chunk(true);
     let read = || {
         let mut decoder = png::Decoder::new_with_options(file, options);
-        decoder.set_limits(png::Limits { bytes: usize::try_from(MEMORY).unwrap_or(usize::MAX) });
+        decoder.set_limits(png::Limits {
+            bytes: usize::try_from(MEMORY).unwrap_or(usize::MAX),
+        });
         let mut reader = decoder.read_info()?;
         let info = reader.info();
         let frames = info.animation_control.map_or(1, |animation| {
             // A still picture in front of the animation is one more.
-            animation.num_frames.saturating_add(u32::from(info.frame_control.is_none()))
+            animation
+                .num_frames
+                .saturating_add(u32::from(info.frame_control.is_none()))
         });
         while reader.next_row()?.is_some() {}
         for _ in 1..frames {
@@ -132,8 +151,13 @@ fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
 fn jpeg(file: impl BufRead + Seek, content: &Content) -> Result<Seen, String> {
     let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
     let (width, height) = (side(content.width), side(content.height));
-    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(width).set_max_height(height);
-    JpegDecoder::new_with_options(file, options).decode().map_err(|error| format!("{error:?}"))?;
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(width)
+        .set_max_height(height);
+    JpegDecoder::new_with_options(file, options)
+        .decode()
+        .map_err(|error| format!("{error:?}"))?;
     Ok(Seen::All)
 }
 
@@ -141,7 +165,9 @@ fn gif(file: impl BufRead, memory: u64) -> Result<Seen, String> {
     let read = || {
         let mut options = gif::DecodeOptions::new();
         // A frame of more than the whole picture is none.
-        options.set_memory_limit(NonZeroU64::new(memory).map_or(gif::MemoryLimit::Unlimited, gif::MemoryLimit::Bytes));
+        options.set_memory_limit(
+            NonZeroU64::new(memory).map_or(gif::MemoryLimit::Unlimited, gif::MemoryLimit::Bytes),
+        );
         let mut decoder = options.read_info(file)?;
         while decoder.read_next_frame()?.is_some() {}
         Ok(Seen::All)
@@ -153,7 +179,9 @@ fn webp(file: impl BufRead + Seek) -> Result<Seen, String> {
     let read = || {
         let decoder = WebPDecoder::new(file)?;
         if decoder.has_animation() {
-            decoder.into_frames().try_for_each(|frame| frame.map(drop))?;
+            decoder
+                .into_frames()
+                .try_for_each(|frame| frame.map(drop))?;
         } else {
             let mut pixels = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
             decoder.read_image(&mut pixels)?;
@@ -196,7 +224,11 @@ mod tests {
 
     fn seen(bytes: &[u8]) -> Result<Seen, Flaw> {
         let content = judge(bytes).expect("its structure is whole");
-        looked(&Pixels::new(Limits::default()), Cursor::new(bytes), &content)
+        looked(
+            &Pixels::new(Limits::default()),
+            Cursor::new(bytes),
+            &content,
+        )
     }
 
     /// Looks, and sees to it that no memory stays taken.
@@ -212,7 +244,12 @@ mod tests {
 
     #[test]
     fn every_pixel_of_a_whole_image_is_seen() {
-        for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::Gif, ImageFormat::WebP] {
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::Gif,
+            ImageFormat::WebP,
+        ] {
             assert_eq!(seen(&drawn(format)), Ok(Seen::All), "{format:?}");
         }
     }
@@ -260,7 +297,11 @@ mod tests {
         let [width, height] = [WIDTH, HEIGHT].map(|side| side.to_le_bytes()[0]);
         let picture = find(&bytes, &[0x2C, 0, 0, 0, 0, width, 0, height, 0]);
         let colours = bytes[picture + 9];
-        let table = if colours & 0x80 == 0 { 0 } else { 6 << (colours & 7) };
+        let table = if colours & 0x80 == 0 {
+            0
+        } else {
+            6 << (colours & 7)
+        };
         let block = picture + 10 + table + 1;
         let wrong = [&bytes[..block], &[5], &bytes[block + 1..block + 6], b"\0;"].concat();
         assert!(is_undecodable(&seen(&wrong)), "{:?}", seen(&wrong));
@@ -272,11 +313,23 @@ mod tests {
         assert!(matches!(seen(&avif), Ok(Seen::None(why)) if why.contains("AVIF")));
         let bytes = drawn(ImageFormat::Jpeg);
         let content = judge(&bytes).unwrap();
-        let few = Pixels::new(Limits { max_pixels: u64::from(WIDTH * HEIGHT) - 1 });
-        assert!(matches!(few.look(Cursor::new(&bytes), &content), Ok(Seen::None(why)) if why.contains("--max-pixels")));
-        let huge = Content { width: 60_000, height: 60_000, ..content };
-        let any = Pixels::new(Limits { max_pixels: u64::MAX });
-        assert!(matches!(any.look(Cursor::new(&bytes), &huge), Ok(Seen::None(why)) if why.contains("MB")));
+        let few = Pixels::new(Limits {
+            max_pixels: u64::from(WIDTH * HEIGHT) - 1,
+        });
+        assert!(
+            matches!(few.look(Cursor::new(&bytes), &content), Ok(Seen::None(why)) if why.contains("--max-pixels"))
+        );
+        let huge = Content {
+            width: 60_000,
+            height: 60_000,
+            ..content
+        };
+        let any = Pixels::new(Limits {
+            max_pixels: u64::MAX,
+        });
+        assert!(
+            matches!(any.look(Cursor::new(&bytes), &huge), Ok(Seen::None(why)) if why.contains("MB"))
+        );
     }
 
     /// A file in whose middle a decoder meets a panic.
@@ -299,7 +352,12 @@ mod tests {
         let content = judge(&drawn(ImageFormat::Png)).unwrap();
         let pixels = Pixels::new(Limits::default());
         let seen = looked(&pixels, BufReader::new(Trap), &content);
-        assert_eq!(seen, Err(Flaw::Undecodable { reason: "its decoder gave up on it".to_owned() }));
+        assert_eq!(
+            seen,
+            Err(Flaw::Undecodable {
+                reason: "its decoder gave up on it".to_owned()
+            })
+        );
     }
 
     proptest! {

@@ -51,13 +51,17 @@ impl Png {
         self.checksum.update(&kind);
         match (&kind, self.size) {
             (b"IHDR", None) if length == 13 => Ok(State::Fields),
-            (b"IHDR", _) => Err(Halt::broken("a second PNG `IHDR`, or one of the wrong length")),
+            (b"IHDR", _) => Err(Halt::broken(
+                "a second PNG `IHDR`, or one of the wrong length",
+            )),
             (_, None) => Err(Halt::broken("a PNG that does not begin with `IHDR`")),
             (b"IEND", _) if length > 0 => Err(Halt::broken("a PNG `IEND` that is not empty")),
             (b"IEND", _) if !self.has_pixels => Err(Halt::broken("a PNG without `IDAT`")),
             _ => {
                 self.has_pixels |= kind == *b"IDAT" && length > 0;
-                Ok(State::Data { left: u64::from(length) })
+                Ok(State::Data {
+                    left: u64::from(length),
+                })
             }
         }
     }
@@ -73,7 +77,21 @@ impl Png {
     }
 
     fn declared(&self) -> Result<Size, Halt> {
-        let [w0, w1, w2, w3, h0, h1, h2, h3, depth, colour, compression, filter, interlace] = self.fields;
+        let [
+            w0,
+            w1,
+            w2,
+            w3,
+            h0,
+            h1,
+            h2,
+            h3,
+            depth,
+            colour,
+            compression,
+            filter,
+            interlace,
+        ] = self.fields;
         let depth_fits = match colour {
             0 => matches!(depth, 1 | 2 | 4 | 8 | 16),
             2 | 4 | 6 => matches!(depth, 8 | 16),
@@ -81,9 +99,14 @@ impl Png {
             _ => false,
         };
         if !depth_fits || compression != 0 || filter != 0 || interlace > 1 {
-            return Err(Halt::broken("a PNG `IHDR` with values the format does not know"));
+            return Err(Halt::broken(
+                "a PNG `IHDR` with values the format does not know",
+            ));
         }
-        Ok(self.limits.allow(u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]))?)
+        Ok(self.limits.allow(
+            u32::from_be_bytes([w0, w1, w2, w3]),
+            u32::from_be_bytes([h0, h1, h2, h3]),
+        )?)
     }
 }
 
@@ -137,7 +160,13 @@ mod tests {
     fn chunk(kind: [u8; 4], data: &[u8]) -> Vec<u8> {
         let checksum = crc32fast::hash(&[&kind, data].concat());
         let length = u32::try_from(data.len()).unwrap();
-        [&length.to_be_bytes()[..], &kind, data, &checksum.to_be_bytes()].concat()
+        [
+            &length.to_be_bytes()[..],
+            &kind,
+            data,
+            &checksum.to_be_bytes(),
+        ]
+        .concat()
     }
 
     fn png(chunks: &[Vec<u8>]) -> Vec<u8> {
@@ -145,7 +174,10 @@ mod tests {
     }
 
     fn ihdr(width: u32, height: u32, rest: [u8; 5]) -> Vec<u8> {
-        chunk(*b"IHDR", &[&width.to_be_bytes()[..], &height.to_be_bytes(), &rest].concat())
+        chunk(
+            *b"IHDR",
+            &[&width.to_be_bytes()[..], &height.to_be_bytes(), &rest].concat(),
+        )
     }
 
     const PLAIN: [u8; 5] = [8, 2, 0, 0, 0];
@@ -166,35 +198,90 @@ mod tests {
         let bytes = drawn_png();
         let data = find(&bytes, b"IDAT") + 6;
         let flaw = judge(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
-        assert_eq!(flaw, Flaw::BadChecksum { chunk: "IDAT".to_owned() });
+        assert_eq!(
+            flaw,
+            Flaw::BadChecksum {
+                chunk: "IDAT".to_owned()
+            }
+        );
         assert_eq!(flaw.to_string(), "the checksum of chunk `IDAT` is wrong");
     }
 
     #[test]
     fn sizes_are_refused_by_what_is_declared() {
-        let huge = png(&[ihdr(65535, 65535, PLAIN), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b"")]);
-        let flaw = Flaw::TooManyPixels { width: 65535, height: 65535, limit: 200_000_000 };
+        let huge = png(&[
+            ihdr(65535, 65535, PLAIN),
+            chunk(*b"IDAT", b"x"),
+            chunk(*b"IEND", b""),
+        ]);
+        let flaw = Flaw::TooManyPixels {
+            width: 65535,
+            height: 65535,
+            limit: 200_000_000,
+        };
         assert_eq!(judge(&huge), Err(flaw));
         let endless = png(&[ihdr(u32::MAX, u32::MAX, PLAIN)]);
-        assert!(matches!(judge(&endless), Err(Flaw::TooManyPixels { width: u32::MAX, .. })));
+        assert!(matches!(
+            judge(&endless),
+            Err(Flaw::TooManyPixels {
+                width: u32::MAX,
+                ..
+            })
+        ));
         let empty = png(&[ihdr(0, 5, PLAIN)]);
-        assert_eq!(judge(&empty), Err(Flaw::NoPixels { width: 0, height: 5 }));
+        assert_eq!(
+            judge(&empty),
+            Err(Flaw::NoPixels {
+                width: 0,
+                height: 5
+            })
+        );
     }
 
     #[test]
     fn chunks_must_stand_where_the_format_wants_them() {
-        let (head, data, end) = (ihdr(5, 5, PLAIN), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b""));
-        let with_text = png(&[head.clone(), chunk(*b"tEXt", b""), data.clone(), end.clone()]);
+        let (head, data, end) = (
+            ihdr(5, 5, PLAIN),
+            chunk(*b"IDAT", b"x"),
+            chunk(*b"IEND", b""),
+        );
+        let with_text = png(&[
+            head.clone(),
+            chunk(*b"tEXt", b""),
+            data.clone(),
+            end.clone(),
+        ]);
         assert!(judge(&with_text).is_ok());
         let cases = [
-            (png(&[data.clone(), end.clone()]), "a PNG that does not begin with `IHDR`"),
-            (png(&[head.clone(), head.clone()]), "a second PNG `IHDR`, or one of the wrong length"),
-            (png(&[chunk(*b"IHDR", b"short")]), "a second PNG `IHDR`, or one of the wrong length"),
+            (
+                png(&[data.clone(), end.clone()]),
+                "a PNG that does not begin with `IHDR`",
+            ),
+            (
+                png(&[head.clone(), head.clone()]),
+                "a second PNG `IHDR`, or one of the wrong length",
+            ),
+            (
+                png(&[chunk(*b"IHDR", b"short")]),
+                "a second PNG `IHDR`, or one of the wrong length",
+            ),
             (png(&[head.clone(), end.clone()]), "a PNG without `IDAT`"),
-            (png(&[head.clone(), chunk(*b"IDAT", b""), end]), "a PNG without `IDAT`"),
-            (png(&[head.clone(), data, chunk(*b"IEND", b"x")]), "a PNG `IEND` that is not empty"),
-            (png(&[head.clone(), chunk(*b"ID T", b"x")]), "a PNG chunk whose name is not four letters"),
-            (png(&[head, b"\x80\0\0\0IDAT".to_vec()]), "a PNG chunk longer than the format allows"),
+            (
+                png(&[head.clone(), chunk(*b"IDAT", b""), end]),
+                "a PNG without `IDAT`",
+            ),
+            (
+                png(&[head.clone(), data, chunk(*b"IEND", b"x")]),
+                "a PNG `IEND` that is not empty",
+            ),
+            (
+                png(&[head.clone(), chunk(*b"ID T", b"x")]),
+                "a PNG chunk whose name is not four letters",
+            ),
+            (
+                png(&[head, b"\x80\0\0\0IDAT".to_vec()]),
+                "a PNG chunk longer than the format allows",
+            ),
         ];
         for (bytes, what) in cases {
             assert_eq!(judge(&bytes), broken(what));
@@ -203,13 +290,30 @@ mod tests {
 
     #[test]
     fn fields_must_hold_what_the_format_knows() {
-        let accepted = |fields| judge(&png(&[ihdr(5, 5, fields), chunk(*b"IDAT", b"x"), chunk(*b"IEND", b"")])).is_ok();
-        for good in [[16, 6, 0, 0, 1], [1, 3, 0, 0, 0], [1, 0, 0, 0, 0], [8, 4, 0, 0, 0]] {
+        let accepted = |fields| {
+            judge(&png(&[
+                ihdr(5, 5, fields),
+                chunk(*b"IDAT", b"x"),
+                chunk(*b"IEND", b""),
+            ]))
+            .is_ok()
+        };
+        for good in [
+            [16, 6, 0, 0, 1],
+            [1, 3, 0, 0, 0],
+            [1, 0, 0, 0, 0],
+            [8, 4, 0, 0, 0],
+        ] {
             assert!(accepted(good), "{good:?}");
         }
-        for bad in
-            [[16, 3, 0, 0, 0], [4, 2, 0, 0, 0], [8, 1, 0, 0, 0], [8, 2, 1, 0, 0], [8, 2, 0, 1, 0], [8, 2, 0, 0, 2]]
-        {
+        for bad in [
+            [16, 3, 0, 0, 0],
+            [4, 2, 0, 0, 0],
+            [8, 1, 0, 0, 0],
+            [8, 2, 1, 0, 0],
+            [8, 2, 0, 1, 0],
+            [8, 2, 0, 0, 2],
+        ] {
             assert!(!accepted(bad), "{bad:?}");
         }
     }

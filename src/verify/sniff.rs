@@ -44,8 +44,8 @@ const OTHERS: [(&[u8], &str); 15] = [
 
 /// The elements that an HTML page without a doctype begins with.
 const HTML_ELEMENTS: [&str; 20] = [
-    "html", "head", "body", "title", "meta", "link", "script", "noscript", "style", "iframe", "div", "p", "a", "b",
-    "br", "h1", "h2", "center", "table", "form",
+    "html", "head", "body", "title", "meta", "link", "script", "noscript", "style", "iframe",
+    "div", "p", "a", "b", "br", "h1", "h2", "center", "table", "form",
 ];
 
 /// The longest title that is quoted, in characters.
@@ -56,7 +56,12 @@ const BYTES_SHOWN: usize = 8;
 
 /// Compares the beginning of a file with the signatures.
 pub(super) fn signature(head: &[u8]) -> Signature {
-    let agrees = |signature: &[u8]| signature.iter().zip(head).all(|(&want, &byte)| want == b'?' || want == byte);
+    let agrees = |signature: &[u8]| {
+        signature
+            .iter()
+            .zip(head)
+            .all(|(&want, &byte)| want == b'?' || want == byte)
+    };
     match SIGNATURES.iter().find(|(_, signature)| agrees(signature)) {
         Some((format, signature)) if head.len() >= signature.len() => Signature::Is(*format),
         Some(_) => Signature::Perhaps,
@@ -75,7 +80,10 @@ pub(super) fn too_short(head: &[u8]) -> Flaw {
 
 /// Says what a file without an image's signature looks like.
 pub(super) fn not_an_image(head: &[u8]) -> Flaw {
-    if let Some((_, what)) = OTHERS.iter().find(|(beginning, _)| head.starts_with(beginning)) {
+    if let Some((_, what)) = OTHERS
+        .iter()
+        .find(|(beginning, _)| head.starts_with(beginning))
+    {
         return named(what);
     }
     if head.iter().all(|&byte| byte == 0) {
@@ -86,7 +94,9 @@ pub(super) fn not_an_image(head: &[u8]) -> Flaw {
     let lower = text.to_ascii_lowercase();
     let markup = without_prolog(&lower);
     if markup.strip_prefix('<').is_some_and(begins_html) {
-        return Flaw::Html { title: title(&text, &lower) };
+        return Flaw::Html {
+            title: title(&text, &lower),
+        };
     }
     if begins_svg(markup) {
         return named("an SVG drawing, which is not taken,");
@@ -98,12 +108,18 @@ pub(super) fn not_an_image(head: &[u8]) -> Flaw {
         return named("plain text");
     }
     let shown = &head[..head.len().min(BYTES_SHOWN)];
-    let hex = shown.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    let hex = shown
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(" ");
     named(&format!("something unknown (its first bytes are {hex})"))
 }
 
 fn named(what: &str) -> Flaw {
-    Flaw::NotAnImage { what: what.to_owned() }
+    Flaw::NotAnImage {
+        what: what.to_owned(),
+    }
 }
 
 /// What stands behind leading blanks, comments and XML declarations. A comment that does not end stays.
@@ -130,21 +146,31 @@ fn begins_html(text: &str) -> bool {
     if let Some(doctype) = text.strip_prefix("!doctype") {
         return doctype.trim_start().starts_with("html");
     }
-    let name = text.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let name = text
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default();
     HTML_ELEMENTS.contains(&name)
 }
 
 fn begins_svg(text: &str) -> bool {
     text.starts_with("<svg")
-        || text.strip_prefix("<!doctype").is_some_and(|doctype| doctype.trim_start().starts_with("svg"))
+        || text
+            .strip_prefix("<!doctype")
+            .is_some_and(|doctype| doctype.trim_start().starts_with("svg"))
 }
 
 /// The title of the page `text`; `lower` is the same in lower case, byte for byte.
 fn title(text: &str, lower: &str) -> Option<String> {
     let element = lower.find("<title")?;
     let begin = element + lower[element..].find('>')? + 1;
-    let end = lower[begin..].find("</title").map_or(text.len(), |length| begin + length);
-    let words = text[begin..end].split_whitespace().collect::<Vec<_>>().join(" ");
+    let end = lower[begin..]
+        .find("</title")
+        .map_or(text.len(), |length| begin + length);
+    let words = text[begin..end]
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
     let title = words.chars().take(LONGEST_TITLE).collect::<String>();
     (!title.is_empty()).then_some(title)
 }
@@ -172,7 +198,9 @@ mod tests {
         ] {
             assert_eq!(html(page.as_bytes()).as_deref(), Some("Log in"), "{page}");
         }
-        let utf_16 = "\u{feff}<html><title>Log in</title>".encode_utf16().flat_map(u16::to_le_bytes);
+        let utf_16 = "\u{feff}<html><title>Log in</title>"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes);
         assert_eq!(html(&utf_16.collect::<Vec<_>>()).as_deref(), Some("Log in"));
         assert_eq!(html(b"<!-- a comment without an end").as_deref(), Some(""));
         assert_eq!(html(b"<html><title>   </title>").as_deref(), Some(""));
@@ -192,11 +220,23 @@ mod tests {
             (&[0; 10_000], "NUL bytes"),
             (b"%PDF-1.7\n", "a PDF document"),
             (b"#!/bin/sh\n", "a script"),
-            (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing, which is not taken,"),
-            (b"<?xml version='1.0'?><!-- x --><!DOCTYPE svg><svg/>", "an SVG drawing, which is not taken,"),
-            (b"<?xml version='1.0'?><Error>denied</Error>", "an XML document"),
+            (
+                b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+                "an SVG drawing, which is not taken,",
+            ),
+            (
+                b"<?xml version='1.0'?><!-- x --><!DOCTYPE svg><svg/>",
+                "an SVG drawing, which is not taken,",
+            ),
+            (
+                b"<?xml version='1.0'?><Error>denied</Error>",
+                "an XML document",
+            ),
             (b"{\"error\": \"not found\"}\n", "plain text"),
-            (b"\x01\x02\x1b[2J\xff\xfe\xfd", "something unknown (its first bytes are 01 02 1b 5b 32 4a ff fe)"),
+            (
+                b"\x01\x02\x1b[2J\xff\xfe\xfd",
+                "something unknown (its first bytes are 01 02 1b 5b 32 4a ff fe)",
+            ),
         ] {
             assert_eq!(judge(bytes), Err(named(what)));
         }
@@ -204,9 +244,18 @@ mod tests {
 
     #[test]
     fn the_beginning_of_a_signature_is_a_cut_image() {
-        for cut in [&b"\x89PNG"[..], b"\xff", b"GIF8", b"RIFF\x10\0\0\0WEB", b"\0\0\0\x20fty"] {
+        for cut in [
+            &b"\x89PNG"[..],
+            b"\xff",
+            b"GIF8",
+            b"RIFF\x10\0\0\0WEB",
+            b"\0\0\0\x20fty",
+        ] {
             assert_eq!(judge(cut), Err(Flaw::Cut));
         }
-        assert_eq!(judge(b"RIFF\x10\0\0\0WAVE").map_err(|flaw| flaw.is_not_an_image()), Err(true));
+        assert_eq!(
+            judge(b"RIFF\x10\0\0\0WAVE").map_err(|flaw| flaw.is_not_an_image()),
+            Err(true)
+        );
     }
 }

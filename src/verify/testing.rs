@@ -31,7 +31,10 @@ pub(super) fn patched(bytes: &[u8], at: usize, patch: &[u8]) -> Vec<u8> {
 
 /// Where `part` begins in `bytes`.
 pub(super) fn find(bytes: &[u8], part: &[u8]) -> usize {
-    bytes.windows(part.len()).position(|window| window == part).expect("the part is there")
+    bytes
+        .windows(part.len())
+        .position(|window| window == part)
+        .expect("the part is there")
 }
 
 pub(super) fn broken(what: &'static str) -> Result<Content, Flaw> {
@@ -44,7 +47,10 @@ pub(super) fn samples() -> [(Format, Vec<u8>); 5] {
         (Format::Png, drawn(ImageFormat::Png)),
         (Format::Jpeg, drawn(ImageFormat::Jpeg)),
         (Format::Gif, drawn(ImageFormat::Gif)),
-        (Format::Webp, webp(&[(b"VP8 ", &lossy_frame()), (b"EXIF", b"odd")])),
+        (
+            Format::Webp,
+            webp(&[(b"VP8 ", &lossy_frame()), (b"EXIF", b"odd")]),
+        ),
         (Format::Avif, avif()),
     ]
 }
@@ -54,7 +60,9 @@ pub(super) fn drawn(format: ImageFormat) -> Vec<u8> {
     let pixel = |x: u32, y: u32| Rgb([x * 13, y * 23, x * y].map(|value| value.to_le_bytes()[0]));
     let picture = DynamicImage::ImageRgb8(RgbImage::from_fn(WIDTH, HEIGHT, pixel));
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).expect("an image in memory can be encoded");
+    picture
+        .write_to(&mut bytes, format)
+        .expect("an image in memory can be encoded");
     bytes.into_inner()
 }
 
@@ -72,21 +80,39 @@ pub(super) fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
 
 /// The header of a lossy key frame, and something for its data.
 pub(super) fn lossy_frame() -> Vec<u8> {
-    let [width, height] = [WIDTH, HEIGHT].map(|side| u16::try_from(side).expect("it is small").to_le_bytes());
-    [&[0x10, 0, 0, 0x9D, 0x01, 0x2A], &width[..], &height, b"\xff\0compressed"].concat()
+    let [width, height] =
+        [WIDTH, HEIGHT].map(|side| u16::try_from(side).expect("it is small").to_le_bytes());
+    [
+        &[0x10, 0, 0, 0x9D, 0x01, 0x2A],
+        &width[..],
+        &height,
+        b"\xff\0compressed",
+    ]
+    .concat()
 }
 
 /// A file of one tile each in `ftyp`, `meta` and `mdat`, with an `ispe` for the tiles before that of the image.
 pub(super) fn avif() -> Vec<u8> {
     let sizes = [ispe(8, 8), ispe(WIDTH, HEIGHT), ispe(4, 4)].concat();
-    let properties = bmff(*b"iprp", &[bmff(*b"ipco", &sizes), bmff(*b"ipma", b"\0\0\0\0")].concat());
+    let properties = bmff(
+        *b"iprp",
+        &[bmff(*b"ipco", &sizes), bmff(*b"ipma", b"\0\0\0\0")].concat(),
+    );
     let meta = [b"\0\0\0\0".to_vec(), bmff(*b"hdlr", b"pict"), properties].concat();
     let data = bmff(*b"mdat", b"compressed");
-    [bmff(*b"ftyp", b"mif1\0\0\0\0miafavif"), bmff(*b"meta", &meta), data].concat()
+    [
+        bmff(*b"ftyp", b"mif1\0\0\0\0miafavif"),
+        bmff(*b"meta", &meta),
+        data,
+    ]
+    .concat()
 }
 
 pub(super) fn ispe(width: u32, height: u32) -> Vec<u8> {
-    bmff(*b"ispe", &[[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat())
+    bmff(
+        *b"ispe",
+        &[[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat(),
+    )
 }
 
 /// A box of an ISO media file.

@@ -33,7 +33,14 @@ const CHUNK_HEADER: u64 = 8;
 
 impl Webp {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, state: State::Riff, left: 0, chunk: 0, size: None, has_image: false }
+        Self {
+            limits,
+            state: State::Riff,
+            left: 0,
+            chunk: 0,
+            size: None,
+            has_image: false,
+        }
     }
 
     fn header(&mut self, kind: [u8; 4], length: u64) -> Result<State, Halt> {
@@ -48,7 +55,11 @@ impl Webp {
             (b"VP8X", None) => (10, State::Canvas),
             (b"VP8 ", _) => (10, State::Lossy),
             (b"VP8L", _) => (5, State::Lossless),
-            (_, None) => return Err(Halt::broken("a WebP that does not begin with an image chunk")),
+            (_, None) => {
+                return Err(Halt::broken(
+                    "a WebP that does not begin with an image chunk",
+                ));
+            }
             _ => (0, State::Chunk),
         };
         if length < fields {
@@ -74,12 +85,17 @@ impl Checker for Webp {
                 let [_, _, _, _, l0, l1, l2, l3, _, _, _, _] = input.record::<12>()?;
                 let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
                 // The length counts from behind itself: the four letters `WEBP` are in it.
-                self.left = length.checked_sub(4).ok_or(Halt::broken("a WebP whose RIFF has no room for it"))?;
+                self.left = length
+                    .checked_sub(4)
+                    .ok_or(Halt::broken("a WebP whose RIFF has no room for it"))?;
                 State::Header
             }
             State::Header => {
                 let [k0, k1, k2, k3, l0, l1, l2, l3] = input.record()?;
-                self.header([k0, k1, k2, k3], u32::from_le_bytes([l0, l1, l2, l3]).into())?
+                self.header(
+                    [k0, k1, k2, k3],
+                    u32::from_le_bytes([l0, l1, l2, l3]).into(),
+                )?
             }
             State::Canvas => {
                 let [_flags, _, _, _, w0, w1, w2, h0, h1, h2] = input.record()?;
@@ -135,16 +151,42 @@ mod tests {
 
     #[test]
     fn each_kind_of_image_tells_its_size() {
-        let lossless = [&[0x2f][..], &(0x1000_0000_u32 + (199 << 14) + 299).to_le_bytes(), b"data"].concat();
-        assert_eq!(size(&webp(&[(b"VP8 ", &lossy_frame())])), Ok((WIDTH, HEIGHT)));
+        let lossless = [
+            &[0x2f][..],
+            &(0x1000_0000_u32 + (199 << 14) + 299).to_le_bytes(),
+            b"data",
+        ]
+        .concat();
+        assert_eq!(
+            size(&webp(&[(b"VP8 ", &lossy_frame())])),
+            Ok((WIDTH, HEIGHT))
+        );
         assert_eq!(size(&webp(&[(b"VP8L", &lossless)])), Ok((300, 200)));
-        assert_eq!(size(&webp(&[(b"VP8X", CANVAS), (b"ALPH", b"a"), (b"VP8 ", &lossy_frame())])), Ok((300, 200)));
-        assert_eq!(size(&webp(&[(b"VP8X", CANVAS), (b"ANIM", b""), (b"ANMF", b"frame")])), Ok((300, 200)));
+        assert_eq!(
+            size(&webp(&[
+                (b"VP8X", CANVAS),
+                (b"ALPH", b"a"),
+                (b"VP8 ", &lossy_frame())
+            ])),
+            Ok((300, 200))
+        );
+        assert_eq!(
+            size(&webp(&[
+                (b"VP8X", CANVAS),
+                (b"ANIM", b""),
+                (b"ANMF", b"frame")
+            ])),
+            Ok((300, 200))
+        );
     }
 
     #[test]
     fn the_length_of_the_riff_is_the_end() {
-        let bytes = webp(&[(b"VP8X", CANVAS), (b"VP8 ", &lossy_frame()), (b"XMP ", b"odd")]);
+        let bytes = webp(&[
+            (b"VP8X", CANVAS),
+            (b"VP8 ", &lossy_frame()),
+            (b"XMP ", b"odd"),
+        ]);
         for end in 1..bytes.len() {
             assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
         }
@@ -157,15 +199,42 @@ mod tests {
     #[test]
     fn chunks_must_stand_where_the_format_wants_them() {
         let cases = [
-            (webp(&[(b"EXIF", b""), (b"VP8 ", &lossy_frame())]), "a WebP that does not begin with an image chunk"),
-            (webp(&[(b"VP8X", CANVAS), (b"ANIM", b"")]), "a WebP without an image"),
-            (webp(&[(b"VP8 ", b"short")]), "a WebP image chunk too short for its fields"),
-            (webp(&[(b"VP8 ", &patched(&lossy_frame(), 0, &[1]))]), "a WebP `VP8 ` chunk without a key frame"),
-            (webp(&[(b"VP8 ", &patched(&lossy_frame(), 3, &[0]))]), "a WebP `VP8 ` chunk without a key frame"),
-            (webp(&[(b"VP8L", b"\x2e\0\0\0\0")]), "a WebP `VP8L` chunk without its signature"),
-            (b"RIFF\0\0\0\0WEBP".to_vec(), "a WebP whose RIFF has no room for it"),
-            (b"RIFF\x0b\0\0\0WEBPVP8 \0\0\0\0".to_vec(), "a WebP chunk longer than its RIFF"),
-            (b"RIFF\x0c\0\0\0WEBPVP8 \xff\xff\xff\xff".to_vec(), "a WebP chunk longer than its RIFF"),
+            (
+                webp(&[(b"EXIF", b""), (b"VP8 ", &lossy_frame())]),
+                "a WebP that does not begin with an image chunk",
+            ),
+            (
+                webp(&[(b"VP8X", CANVAS), (b"ANIM", b"")]),
+                "a WebP without an image",
+            ),
+            (
+                webp(&[(b"VP8 ", b"short")]),
+                "a WebP image chunk too short for its fields",
+            ),
+            (
+                webp(&[(b"VP8 ", &patched(&lossy_frame(), 0, &[1]))]),
+                "a WebP `VP8 ` chunk without a key frame",
+            ),
+            (
+                webp(&[(b"VP8 ", &patched(&lossy_frame(), 3, &[0]))]),
+                "a WebP `VP8 ` chunk without a key frame",
+            ),
+            (
+                webp(&[(b"VP8L", b"\x2e\0\0\0\0")]),
+                "a WebP `VP8L` chunk without its signature",
+            ),
+            (
+                b"RIFF\0\0\0\0WEBP".to_vec(),
+                "a WebP whose RIFF has no room for it",
+            ),
+            (
+                b"RIFF\x0b\0\0\0WEBPVP8 \0\0\0\0".to_vec(),
+                "a WebP chunk longer than its RIFF",
+            ),
+            (
+                b"RIFF\x0c\0\0\0WEBPVP8 \xff\xff\xff\xff".to_vec(),
+                "a WebP chunk longer than its RIFF",
+            ),
         ];
         for (bytes, what) in cases {
             assert_eq!(judge(&bytes), broken(what));
@@ -175,9 +244,22 @@ mod tests {
     #[test]
     fn a_frame_is_within_the_limits_like_its_canvas() {
         let huge = patched(&lossy_frame(), 6, &[0xff; 4]);
-        let flaw = Flaw::TooManyPixels { width: 0x3fff, height: 0x3fff, limit: 200_000_000 };
-        assert_eq!(judge(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])), Err(flaw));
+        let flaw = Flaw::TooManyPixels {
+            width: 0x3fff,
+            height: 0x3fff,
+            limit: 200_000_000,
+        };
+        assert_eq!(
+            judge(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])),
+            Err(flaw)
+        );
         let vast = patched(CANVAS, 4, &[0xff; 6]);
-        assert!(matches!(judge(&webp(&[(b"VP8X", &vast)])), Err(Flaw::TooManyPixels { width: 0x100_0000, .. })));
+        assert!(matches!(
+            judge(&webp(&[(b"VP8X", &vast)])),
+            Err(Flaw::TooManyPixels {
+                width: 0x100_0000,
+                ..
+            })
+        ));
     }
 }

@@ -17,15 +17,25 @@ use crate::support::until;
 fn a_run_stops_at_its_number_of_downloads_and_the_next_one_goes_on() {
     let (world, mirror) = (World::new(), Mirror::of(60));
     for due in [10, 20] {
-        let ended = mirror.fetch(&world).args(["--max-downloads", "10", "--json"]).run();
+        let ended = mirror
+            .fetch(&world)
+            .args(["--max-downloads", "10", "--json"])
+            .run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert_eq!((collection(&world).len(), &ended.sum()["saved"]), (due, &10.into()));
+        assert_eq!(
+            (collection(&world).len(), &ended.sum()["saved"]),
+            (due, &10.into())
+        );
         assert_eq!(mirror.originals_asked().len(), due);
     }
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
-    assert_eq!(mirror.originals_asked(), mirror.originals(), "over all three runs each was asked for once");
+    assert_eq!(
+        mirror.originals_asked(),
+        mirror.originals(),
+        "over all three runs each was asked for once"
+    );
 }
 
 #[test]
@@ -34,9 +44,15 @@ fn what_fails_does_not_count_as_a_download() {
     for original in &mirror.gallery.originals[..12] {
         mirror.take(&original.path);
     }
-    let ended = mirror.fetch(&world).args(["--max-downloads", "10", "--json"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["--max-downloads", "10", "--json"])
+        .run();
     assert_eq!(ended.code, Some(1));
-    assert_eq!((collection(&world).len(), &ended.sum()["failed"]), (10, &12.into()));
+    assert_eq!(
+        (collection(&world).len(), &ended.sum()["failed"]),
+        (10, &12.into())
+    );
 }
 
 #[test]
@@ -45,9 +61,18 @@ fn one_job_fetches_in_the_order_of_the_listing() {
     let ended = mirror.fetch(&world).args(["-j", "1", "--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
-    let asked = mirror.nginx.requests().into_iter().map(|request| request.path);
+    let asked = mirror
+        .nginx
+        .requests()
+        .into_iter()
+        .map(|request| request.path);
     let asked: Vec<String> = asked.filter(|path| path.starts_with("/uploads/")).collect();
-    let listed: Vec<_> = mirror.gallery.originals.iter().map(|original| original.path.clone()).collect();
+    let listed: Vec<_> = mirror
+        .gallery
+        .originals
+        .iter()
+        .map(|original| original.path.clone())
+        .collect();
     assert_eq!(asked, listed);
 }
 
@@ -57,8 +82,16 @@ fn sixty_four_jobs_ask_for_sixty_four_images_at_once() {
     let (world, mirror) = (World::new(), Mirror::with(112, stuck));
     mirror.put("/stuck", b"");
     let running = mirror.fetch(&world).args(["-j", "64", "-vv"]).start();
-    let asking = || running.stderr().lines().filter(|line| line.starts_with("asking ")).count();
-    until("64 images to be asked for", || (asking() >= 64).then_some(()));
+    let asking = || {
+        running
+            .stderr()
+            .lines()
+            .filter(|line| line.starts_with("asking "))
+            .count()
+    };
+    until("64 images to be asked for", || {
+        (asking() >= 64).then_some(())
+    });
     assert_eq!(asking(), 64);
     running.signal(Signal::KILL);
     running.wait();
@@ -71,11 +104,19 @@ fn sixty_four_jobs_ask_for_sixty_four_images_at_once() {
 #[test]
 fn a_run_killed_again_and_again_loses_nothing_and_asks_for_nothing_it_has_named() {
     let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
-    let hashes: BTreeSet<String> = mirror.gallery.originals.iter().map(|original| original.hash.to_string()).collect();
+    let hashes: BTreeSet<String> = mirror
+        .gallery
+        .originals
+        .iter()
+        .map(|original| original.hash.to_string())
+        .collect();
     let mut had = BTreeSet::new();
     for due in [1, 200, 600] {
         mirror.nginx.forget();
-        let running = mirror.fetch(&world).args(["-j", "4", "--sync", "group"]).start();
+        let running = mirror
+            .fetch(&world)
+            .args(["-j", "4", "--sync", "group"])
+            .start();
         until("images with names", || (named(&world) >= due).then_some(()));
         running.signal(Signal::KILL);
         assert_eq!(running.wait().signal, Some(Signal::KILL));
@@ -89,25 +130,44 @@ fn a_run_killed_again_and_again_loses_nothing_and_asks_for_nothing_it_has_named(
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_none_again(&mirror, &had);
     assert_whole(&world, &mirror);
-    let states = sqlite(&world, "select state, count(*), count(distinct name) from collection group by state");
+    let states = sqlite(
+        &world,
+        "select state, count(*), count(distinct name) from collection group by state",
+    );
     assert_eq!(states, "saved|1436|1436\n");
 }
 
 fn named(world: &World) -> usize {
-    let entries = fs::read_dir(world.work().join(GOT)).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_name() != ".wallhaul").count()
+    let entries = fs::read_dir(world.work().join(GOT))
+        .into_iter()
+        .flatten()
+        .flatten();
+    entries
+        .filter(|entry| entry.file_name() != ".wallhaul")
+        .count()
 }
 
 fn hashes_of(world: &World) -> BTreeSet<String> {
-    collection(world).into_values().map(|hash| hash.to_string()).collect()
+    collection(world)
+        .into_values()
+        .map(|hash| hash.to_string())
+        .collect()
 }
 
 /// No original with one of these hashes was asked for.
 fn assert_none_again(mirror: &Mirror, had: &BTreeSet<String>) {
     let asked = mirror.originals_asked();
-    let of = |path: &String| mirror.gallery.originals.iter().find(|original| original.path == *path);
-    let again: Vec<_> =
-        asked.iter().filter(|path| of(path).is_some_and(|one| had.contains(&one.hash.to_string()))).collect();
+    let of = |path: &String| {
+        mirror
+            .gallery
+            .originals
+            .iter()
+            .find(|original| original.path == *path)
+    };
+    let again: Vec<_> = asked
+        .iter()
+        .filter(|path| of(path).is_some_and(|one| had.contains(&one.hash.to_string())))
+        .collect();
     assert!(again.is_empty(), "asked for again: {again:?}");
 }
 
@@ -132,7 +192,13 @@ fn images_that_were_named_when_a_run_was_killed_are_written_down_without_a_reque
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(mirror.originals_asked(), [""; 0]);
     assert_eq!(ended.sum()["known"], 280);
-    assert_eq!(sqlite(&world, "select state, count(*) from collection group by state"), "saved|280\n");
+    assert_eq!(
+        sqlite(
+            &world,
+            "select state, count(*) from collection group by state"
+        ),
+        "saved|280\n"
+    );
 }
 
 /// Gives its middle image these bytes, of which a first run gets no more than half before it is killed; answers
@@ -145,8 +211,11 @@ fn killed_half_way(world: &World, mirror: &Mirror, large: &[u8]) -> (String, Pat
     let folder = world.work().join(GOT).join(".wallhaul/parts");
     // The note that lets it go on lies beside the part, and all others are home.
     let part = until("a part with a note, and all others to be home", || {
-        let note = parts(world).into_keys().find_map(|name| Some(format!("{}.part", name.strip_suffix(".note")?)));
-        note.filter(|_| named(world) == 2).map(|part| folder.join(part))
+        let note = parts(world)
+            .into_keys()
+            .find_map(|name| Some(format!("{}.part", name.strip_suffix(".note")?)));
+        note.filter(|_| named(world) == 2)
+            .map(|part| folder.join(part))
     });
     running.signal(Signal::KILL);
     running.wait();
@@ -164,7 +233,11 @@ fn finish(world: &World, mirror: &Mirror, path: &str, large: &[u8]) -> Vec<Reque
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(named(world), 3);
-    assert!(files(&world.work().join(GOT)).into_values().any(|bytes| bytes == large));
+    assert!(
+        files(&world.work().join(GOT))
+            .into_values()
+            .any(|bytes| bytes == large)
+    );
     assert!(parts(world).is_empty());
     let asked = mirror.nginx.requests().into_iter();
     asked.filter(|request| request.path == path).collect()
@@ -177,7 +250,10 @@ fn a_large_image_cut_by_a_kill_goes_on_where_it_stopped() {
     let have = fs::metadata(part).unwrap().len();
     let asked = finish(&world, &mirror, &path, &large);
     assert_eq!(asked.len(), 1, "{asked:?}");
-    assert_eq!((asked[0].status, asked[0].range.clone()), (206, Some(format!("bytes={have}-"))));
+    assert_eq!(
+        (asked[0].status, asked[0].range.clone()),
+        (206, Some(format!("bytes={have}-")))
+    );
     assert_eq!(asked[0].sent, large.len() as u64 - have);
 }
 
@@ -188,7 +264,11 @@ fn a_large_image_that_changed_after_a_kill_comes_whole() {
     let other = noise(901);
     mirror.put(&path, &other);
     let asked = finish(&world, &mirror, &path, &other);
-    assert_eq!(asked.last().map(|request| request.sent), Some(other.len() as u64), "{asked:?}");
+    assert_eq!(
+        asked.last().map(|request| request.sent),
+        Some(other.len() as u64),
+        "{asked:?}"
+    );
 }
 
 #[test]
@@ -207,7 +287,11 @@ fn a_part_whose_bytes_were_spoilt_is_never_kept() {
     spoilt[100_000] ^= 1;
     fs::write(&part, &spoilt).unwrap();
     let asked = finish(&world, &mirror, &path, &large);
-    assert_eq!(asked.last().map(|request| request.sent), Some(large.len() as u64), "{asked:?}");
+    assert_eq!(
+        asked.last().map(|request| request.sent),
+        Some(large.len() as u64),
+        "{asked:?}"
+    );
 }
 
 /// A picture that nothing can be squeezed out of: some two million bytes at a side of 900.
@@ -218,8 +302,11 @@ fn noise(side: u32) -> Vec<u8> {
         state.to_be_bytes()[0]
     };
     let pixels = (0..side * side * 3).map(|_| next()).collect();
-    let picture = DynamicImage::from(RgbImage::from_raw(side, side, pixels).expect("three bytes a pixel"));
+    let picture =
+        DynamicImage::from(RgbImage::from_raw(side, side, pixels).expect("three bytes a pixel"));
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, ImageFormat::Png).expect("a format that is built in");
+    picture
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("a format that is built in");
     bytes.into_inner()
 }

@@ -41,9 +41,13 @@ impl Clock {
 
 /// Where faketime's library lies: in a folder named after the machine.
 fn library() -> PathBuf {
-    let machines = fs::read_dir("/usr/lib").expect("a folder of libraries").flatten();
+    let machines = fs::read_dir("/usr/lib")
+        .expect("a folder of libraries")
+        .flatten();
     let mut libraries = machines.map(|machine| machine.path().join("faketime/libfaketimeMT.so.1"));
-    libraries.find(|library| library.exists()).expect("faketime; tests/run installs it")
+    libraries
+        .find(|library| library.exists())
+        .expect("faketime; tests/run installs it")
 }
 
 fn started(world: &World) -> String {
@@ -58,17 +62,33 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing() {
         let (world, mirror) = (World::new(), Mirror::with(4, busy));
         mirror.put("/busy", b"");
         let clock = Clock::off(&world, 0);
-        let flags = ["-j", "2", "--retries", "12", "--retry-wait", "200ms", "--stall-timeout", "1h"];
+        let flags = [
+            "-j",
+            "2",
+            "--retries",
+            "12",
+            "--retry-wait",
+            "200ms",
+            "--stall-timeout",
+            "1h",
+        ];
         let running = clock.before(mirror.fetch(&world)).args(flags).start();
         // Each image waits for its next try while the clock is turned: by the wall that would be years.
-        until("the busy answers", || (mirror.originals_asked().len() >= 4).then_some(()));
+        until("the busy answers", || {
+            (mirror.originals_asked().len() >= 4).then_some(())
+        });
         clock.turn(years * 365 * DAY);
         mirror.take("/busy");
         let ended = running.wait();
         assert_eq!(ended.code, Some(0), "{years} years: {}", ended.stderr);
         assert_whole(&world, &mirror);
         let verified = world.wallhaul().args(["verify", "-d", "got"]).run();
-        assert_eq!((verified.code, verified.stdout.as_str()), (Some(0), ""), "{}", verified.stderr);
+        assert_eq!(
+            (verified.code, verified.stdout.as_str()),
+            (Some(0), ""),
+            "{}",
+            verified.stderr
+        );
     }
 }
 
@@ -89,8 +109,16 @@ fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
         clock.turn(days * DAY);
         mirror.nginx.forget();
         let (code, then) = year(&clock);
-        assert_eq!(mirror.originals_asked(), vec![gone.clone(); due], "{days} days");
-        assert_eq!((code, then != this_year || days.abs() < 365), (Some(i32::try_from(due).unwrap()), true), "{days}");
+        assert_eq!(
+            mirror.originals_asked(),
+            vec![gone.clone(); due],
+            "{days} days"
+        );
+        assert_eq!(
+            (code, then != this_year || days.abs() < 365),
+            (Some(i32::try_from(due).unwrap()), true),
+            "{days}"
+        );
         assert_eq!(collection(&world).len(), 9);
     }
 }
@@ -98,22 +126,36 @@ fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
 #[test]
 fn a_run_that_was_stopped_for_a_while_tries_again_what_timed_out() {
     let (gate, world) = (Gate::closed(), World::new());
-    let mirror = Mirror::with(3, &format!("send_timeout 300ms; {}", gate.before("/uploads/")));
+    let mirror = Mirror::with(
+        3,
+        &format!("send_timeout 300ms; {}", gate.before("/uploads/")),
+    );
     let path = mirror.gallery.originals[1].path.clone();
     let large = heavy(1, 24_000_000);
     mirror.put(&path, &large);
     let running = mirror.fetch(&world).args(["-j", "3"]).start();
-    until("three images that are waited for", || (gate.waiting() == 3).then_some(()));
+    until("three images that are waited for", || {
+        (gate.waiting() == 3).then_some(())
+    });
     running.signal(Signal::STOP);
     gate.open();
     // More than what the system takes for a program that does not read.
     until("the server to have lost its patience", || {
-        mirror.nginx.requests().iter().any(|request| request.path == path && request.sent < 24_000_000).then_some(())
+        mirror
+            .nginx
+            .requests()
+            .iter()
+            .any(|request| request.path == path && request.sent < 24_000_000)
+            .then_some(())
     });
     running.signal(Signal::CONT);
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(collection(&world).len(), 3);
-    assert!(collection(&world).values().any(|hash| *hash == blake3::hash(&large)));
+    assert!(
+        collection(&world)
+            .values()
+            .any(|hash| *hash == blake3::hash(&large))
+    );
     assert!(ended.stderr.contains("1 retry"), "{}", ended.stderr);
 }

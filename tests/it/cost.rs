@@ -26,16 +26,33 @@ impl Site {
     fn of(images: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let gallery = Gallery::lay(folder.path(), "", images);
-        let nginx = Nginx::serve(folder.path(), "location = /.connection { access_log off; return 200 $connection; }");
-        Self { world: World::new(), folder, gallery, nginx }
+        let nginx = Nginx::serve(
+            folder.path(),
+            "location = /.connection { access_log off; return 200 $connection; }",
+        );
+        Self {
+            world: World::new(),
+            folder,
+            gallery,
+            nginx,
+        }
     }
 
     /// The same with originals of that many bytes, all but the few whose names a server has to decode.
     fn of_length(images: usize, bytes: u64) -> Self {
         let site = Self::of(images);
-        for path in site.gallery.originals.iter().map(|original| &original.path).filter(|path| !path.contains('%')) {
+        for path in site
+            .gallery
+            .originals
+            .iter()
+            .map(|original| &original.path)
+            .filter(|path| !path.contains('%'))
+        {
             // What stands behind an image's end mark is kept as served.
-            let file = OpenOptions::new().write(true).open(site.file(path)).expect("an original");
+            let file = OpenOptions::new()
+                .write(true)
+                .open(site.file(path))
+                .expect("an original");
             file.set_len(bytes).expect("room for holes");
         }
         site
@@ -50,7 +67,17 @@ impl Site {
     fn fetch(&self, above: &[&str], jobs: usize) -> String {
         let origin = self.nginx.origin();
         let jobs = jobs.to_string();
-        let own = [WALLHAUL, "fetch", "simpledesktops", "--base-url", &origin, "-d", "collection", "-j", &jobs];
+        let own = [
+            WALLHAUL,
+            "fetch",
+            "simpledesktops",
+            "--base-url",
+            &origin,
+            "-d",
+            "collection",
+            "-j",
+            &jobs,
+        ];
         let all = [above, &own].concat();
         let ended = self.world.program(all[0]).args(&all[1..]).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -71,7 +98,10 @@ impl Site {
         let script = "import resource, subprocess, sys\n\
                       subprocess.check_call(sys.argv[1:])\n\
                       print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-        self.fetch(&["python3", "-c", script], jobs).trim().parse().expect("a number")
+        self.fetch(&["python3", "-c", script], jobs)
+            .trim()
+            .parse()
+            .expect("a number")
     }
 
     /// How many connections nginx has seen, this one among them.
@@ -99,12 +129,17 @@ impl Call {
         let (_process, call) = line.split_once(' ')?;
         let (name, given) = call.trim_start().split_once('(')?;
         let is_call = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-        is_call.then(|| Self { name: name.to_owned(), given: given.to_owned() })
+        is_call.then(|| Self {
+            name: name.to_owned(),
+            given: given.to_owned(),
+        })
     }
 
     /// Whether it concerns the collection's folder or what lies in it, the ledger aside.
     fn is_of_images(&self) -> bool {
-        let collection = ["collection\"", "collection/", "collection>"].iter().any(|name| self.given.contains(name));
+        let collection = ["collection\"", "collection/", "collection>"]
+            .iter()
+            .any(|name| self.given.contains(name));
         collection && !self.is_of_ledger()
     }
 
@@ -114,7 +149,10 @@ impl Call {
 
     /// Whether it waits for a disk.
     fn is_flush(&self) -> bool {
-        matches!(&*self.name, "fsync" | "fdatasync" | "syncfs" | "sync" | "sync_file_range" | "msync")
+        matches!(
+            &*self.name,
+            "fsync" | "fdatasync" | "syncfs" | "sync" | "sync_file_range" | "msync"
+        )
     }
 
     /// Whether it asks how much is free on one.
@@ -146,21 +184,34 @@ mod tests {
         asked.dedup();
         assert_eq!(asked.len(), requests.len(), "something was asked for twice");
         let pages = site.gallery.pages;
-        let listing: Vec<String> = (1..=pages + 1 + pages_ahead(jobs)).map(|page| format!("/browse/{page}/")).collect();
+        let listing: Vec<String> = (1..=pages + 1 + pages_ahead(jobs))
+            .map(|page| format!("/browse/{page}/"))
+            .collect();
         let (needed, ahead) = listing.split_at(pages + 1);
         let originals = site.gallery.originals.iter().map(|original| &original.path);
-        let needed: Vec<&str> = needed.iter().chain(originals).map(String::as_str).chain(["/robots.txt"]).collect();
+        let needed: Vec<&str> = needed
+            .iter()
+            .chain(originals)
+            .map(String::as_str)
+            .chain(["/robots.txt"])
+            .collect();
         assert!(needed.iter().all(|path| asked.binary_search(path).is_ok()));
         let beyond = asked.iter().filter(|path| !needed.contains(path));
-        let strange: Vec<_> = beyond.filter(|path| !ahead.iter().any(|page| page == *path)).collect();
+        let strange: Vec<_> = beyond
+            .filter(|path| !ahead.iter().any(|page| page == *path))
+            .collect();
         assert!(strange.is_empty(), "{strange:?}");
 
-        let sent: u64 = requests.iter().filter(|request| request.status == 200).map(|request| request.sent).sum();
+        let sent: u64 = requests
+            .iter()
+            .filter(|request| request.status == 200)
+            .map(|request| request.sent)
+            .sum();
         let length = |path: &str| site.file(path).metadata().map_or(0, |found| found.len());
         let read = |page: usize| length(&format!("/browse/{page}/index.html"));
         let kept = files(&site.world.work().join("collection"));
-        let bytes: u64 =
-            (1..=pages).map(read).sum::<u64>() + kept.values().map(|image| image.len() as u64).sum::<u64>();
+        let bytes: u64 = (1..=pages).map(read).sum::<u64>()
+            + kept.values().map(|image| image.len() as u64).sum::<u64>();
         assert_eq!(sent, bytes);
     }
 
@@ -171,9 +222,15 @@ mod tests {
         let first = site.nginx.requests().len();
         site.fetch(&[], jobs);
         let requests = site.nginx.requests().split_off(first);
-        let listing = requests.iter().filter(|request| request.path.starts_with("/browse/")).count();
+        let listing = requests
+            .iter()
+            .filter(|request| request.path.starts_with("/browse/"))
+            .count();
         let least = site.gallery.pages + 1;
-        assert!((least..=least + pages_ahead(jobs)).contains(&listing), "{listing}");
+        assert!(
+            (least..=least + pages_ahead(jobs)).contains(&listing),
+            "{listing}"
+        );
         assert_eq!(requests.len(), listing + 1, "{requests:?}");
     }
 
@@ -185,14 +242,24 @@ mod tests {
         let opened = site.connections() - before - 1;
         // One a job, one a page on its way, and a few for a pool that gets one back a moment too late.
         let enough = jobs + pages_ahead(jobs) + 1;
-        assert!(opened <= enough + 5, "{opened} connections, where {enough} are enough");
+        assert!(
+            opened <= enough + 5,
+            "{opened} connections, where {enough} are enough"
+        );
     }
 
     #[test]
     fn an_image_is_opened_written_closed_and_renamed_and_no_more() {
-        let at_rest = |call: &&Call| call.is_of_images() && !call.is_flush() && !call.is_look_for_room();
-        let (few, many) = (Site::of(IMAGES / 10).traced(16), Site::of(IMAGES).traced(16));
-        let (few, mut more) = (by_name(few.iter().filter(at_rest)), by_name(many.iter().filter(at_rest)));
+        let at_rest =
+            |call: &&Call| call.is_of_images() && !call.is_flush() && !call.is_look_for_room();
+        let (few, many) = (
+            Site::of(IMAGES / 10).traced(16),
+            Site::of(IMAGES).traced(16),
+        );
+        let (few, mut more) = (
+            by_name(few.iter().filter(at_rest)),
+            by_name(many.iter().filter(at_rest)),
+        );
         for (name, count) in &mut more {
             *count = count.saturating_sub(few.get(name).copied().unwrap_or_default());
         }
@@ -200,31 +267,53 @@ mod tests {
         more.remove("fcntl");
         more.retain(|_name, count| *count > 0);
         let once = IMAGES - IMAGES / 10;
-        assert_eq!(more, BTreeMap::from([("close", once), ("openat", once), ("renameat2", once), ("write", once)]));
+        assert_eq!(
+            more,
+            BTreeMap::from([
+                ("close", once),
+                ("openat", once),
+                ("renameat2", once),
+                ("write", once)
+            ])
+        );
     }
 
     #[test]
     fn a_request_is_sent_at_once_and_a_group_is_flushed_as_one() {
         let site = Site::of(IMAGES);
         let calls = site.traced(16);
-        let sent = calls.iter().filter(|call| matches!(&*call.name, "writev" | "sendto" | "sendmsg"));
+        let sent = calls
+            .iter()
+            .filter(|call| matches!(&*call.name, "writev" | "sendto" | "sendmsg"));
         assert_eq!(sent.count(), site.nginx.requests().len());
 
         let flushes: Vec<&Call> = calls.iter().filter(|call| call.is_flush()).collect();
         assert!(flushes.len() <= IMAGES / 4, "{} flushes", flushes.len());
-        let of_one = flushes.iter().find(|call| call.given.contains(".part") || call.given.contains(".png"));
-        assert!(of_one.is_none(), "{:?} was flushed by itself", of_one.map(|call| &call.given));
+        let of_one = flushes
+            .iter()
+            .find(|call| call.given.contains(".part") || call.given.contains(".png"));
+        assert!(
+            of_one.is_none(),
+            "{:?} was flushed by itself",
+            of_one.map(|call| &call.given)
+        );
         let groups = flushes.iter().filter(|call| call.name == "syncfs").count();
         assert!(groups > 0, "nothing was made durable");
         // Once for every group, and at the start: for the size of the disk, for what is free, and for the first bytes.
         let looks = calls.iter().filter(|call| call.is_look_for_room()).count();
-        assert!(looks <= groups + 3, "{looks} looks how much is free, for {groups} groups");
+        assert!(
+            looks <= groups + 3,
+            "{looks} looks how much is free, for {groups} groups"
+        );
     }
 
     #[test]
     fn many_jobs_share_a_few_threads() {
         let calls = Site::of(IMAGES).traced(64);
-        let begun = calls.iter().filter(|call| call.name.starts_with("clone")).count();
+        let begun = calls
+            .iter()
+            .filter(|call| call.name.starts_with("clone"))
+            .count();
         assert!(begun <= 16, "{begun} threads");
     }
 
@@ -233,6 +322,9 @@ mod tests {
         let small = Site::of_length(IMAGES, 20_000).peak(16);
         assert!(small < 32_000, "{small} KB for small images");
         let large = Site::of_length(IMAGES / 10, 4_000_000).peak(16);
-        assert!(large < 32_000, "{large} KB for large images, of which 64,000 KB were on their way at a time");
+        assert!(
+            large < 32_000,
+            "{large} KB for large images, of which 64,000 KB were on their way at a time"
+        );
     }
 }

@@ -13,30 +13,48 @@ const LEVELS: [&[&str]; 7] = [
     &["job", "outcome", "event"],
     &["site", "part"],
     &["verify"],
-    &["queue", "sink", "ledger", "report", "fetch", "hooks", "demo"],
+    &[
+        "queue", "sink", "ledger", "report", "fetch", "hooks", "demo",
+    ],
     &["engine"],
     &["app", "config", "exit"],
     &["main", "cli", "allocator"],
 ];
 
 /// Who may, for all that, name a module beside it.
-const BESIDE: [(&str, &[&str]); 4] =
-    [("outcome", &["job"]), ("event", &["job", "outcome"]), ("app", &["config", "exit"]), ("main", &["cli"])];
+const BESIDE: [(&str, &[&str]); 4] = [
+    ("outcome", &["job"]),
+    ("event", &["job", "outcome"]),
+    ("app", &["config", "exit"]),
+    ("main", &["cli"]),
+];
 
 /// Crates that only some files may name, by how the files' paths begin.
 const CRATES: [(&[&str], &[&str]); 8] = [
     (&["reqwest"], &["fetch"]),
     (&["scraper"], &["site"]),
-    (&["clap", "clap_complete", "clap_mangen"], &["cli", "config", "main", "app"]),
+    (
+        &["clap", "clap_complete", "clap_mangen"],
+        &["cli", "config", "main", "app"],
+    ),
     (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
-    (&["hyper", "hyper_util", "hyper_rustls", "http_body_util"], &["demo", "fetch"]),
+    (
+        &["hyper", "hyper_util", "hyper_rustls", "http_body_util"],
+        &["demo", "fetch"],
+    ),
     (&["anyhow"], &["app", "config", "exit", "main", "cli"]),
     (&["tikv_jemallocator"], &["allocator"]),
 ];
 
 /// The files where alone a feature may decide: those that open a socket, and the one that names the allocator.
-const SOCKETS: [&str; 5] = ["queue/mod.rs", "sink/mod.rs", "ledger/mod.rs", "report/mod.rs", "allocator.rs"];
+const SOCKETS: [&str; 5] = [
+    "queue/mod.rs",
+    "sink/mod.rs",
+    "ledger/mod.rs",
+    "report/mod.rs",
+    "allocator.rs",
+];
 
 /// The longest file, its tests aside.
 const MAX_LINES: usize = 400;
@@ -57,14 +75,25 @@ impl fmt::Display for Breach {
 
 /// Every breach in `source`, which is the file `file` below `src`.
 fn breaches(file: &str, source: &str) -> Vec<Breach> {
-    let breach = |line, rule| Breach { file: file.to_owned(), line, rule };
+    let breach = |line, rule| Breach {
+        file: file.to_owned(),
+        line,
+        rule,
+    };
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     let module: Vec<&str> = path.split('/').collect();
     let own = module[0];
     if own != "lib" && level(own).is_none() {
-        return vec![breach(1, format!("`{own}` stands on no level: put it on the map"))];
+        return vec![breach(
+            1,
+            format!("`{own}` stands on no level: put it on the map"),
+        )];
     }
-    let home = if matches!(path, "lib" | "main") { &[] } else { &module[..] };
+    let home = if matches!(path, "lib" | "main") {
+        &[]
+    } else {
+        &module[..]
+    };
     let tokens = tokens(source);
     let mut found = Vec::new();
     for named in paths(&tokens, home) {
@@ -79,7 +108,11 @@ fn breaches(file: &str, source: &str) -> Vec<Breach> {
     }
     if !SOCKETS.contains(&file) {
         let rule = "asks for a feature: only a socket's mod.rs may";
-        found.extend(features(&tokens).into_iter().map(|line| breach(line, rule.to_owned())));
+        found.extend(
+            features(&tokens)
+                .into_iter()
+                .map(|line| breach(line, rule.to_owned())),
+        );
     }
     found
 }
@@ -91,45 +124,66 @@ fn level(module: &str) -> Option<usize> {
 /// Why the module `own` may not name the module `other`, if so.
 fn module_rule(own: &str, other: &str) -> Option<String> {
     let Some(theirs) = level(other) else {
-        return Some(format!("names `crate::{other}`, which stands on no level: put it on the map"));
+        return Some(format!(
+            "names `crate::{other}`, which stands on no level: put it on the map"
+        ));
     };
     let ours = level(own)?;
-    let beside = BESIDE.iter().any(|(who, whom)| *who == own && whom.contains(&other));
+    let beside = BESIDE
+        .iter()
+        .any(|(who, whom)| *who == own && whom.contains(&other));
     let allowed = own == other || theirs < ours || beside;
-    (!allowed).then(|| format!("`{own}` (level {ours}) may not name `crate::{other}` (level {theirs})"))
+    (!allowed)
+        .then(|| format!("`{own}` (level {ours}) may not name `crate::{other}` (level {theirs})"))
 }
 
 /// Why the file at `path` may not name the crate `named`, if so.
 fn crate_rule(path: &str, named: &str) -> Option<String> {
     let (_, homes) = CRATES.iter().find(|(crates, _)| crates.contains(&named))?;
     let allowed = homes.iter().any(|home| path.starts_with(home));
-    (!allowed).then(|| format!("names the crate `{named}`, which belongs to {}", homes.join(", ")))
+    (!allowed).then(|| {
+        format!(
+            "names the crate `{named}`, which belongs to {}",
+            homes.join(", ")
+        )
+    })
 }
 
 /// The lines on which a `cfg`, a `cfg_attr` or a `cfg!` asks for a feature.
 fn features(tokens: &[Token<'_>]) -> Vec<usize> {
-    let conditions = tokens.iter().enumerate().filter(|(_, token)| matches!(token.text, "cfg" | "cfg_attr"));
+    let conditions = tokens
+        .iter()
+        .enumerate()
+        .filter(|(_, token)| matches!(token.text, "cfg" | "cfg_attr"));
     let asks = |at: &usize| parenthesised(&tokens[at + 1..]).any(|token| token.text == "feature");
-    conditions.filter(|(at, _)| asks(at)).map(|(_, token)| token.line).collect()
+    conditions
+        .filter(|(at, _)| asks(at))
+        .map(|(_, token)| token.line)
+        .collect()
 }
 
 /// What stands in the parentheses that `tokens` begin with, behind a macro's mark or not.
 fn parenthesised<'t>(tokens: &'t [Token<'_>]) -> impl Iterator<Item = &'t Token<'t>> {
     let mut depth = 0_usize;
-    tokens.iter().skip_while(|token| token.text == "!").take_while(move |token| {
-        match token.text {
-            "(" => depth += 1,
-            ")" => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth > 0
-    })
+    tokens
+        .iter()
+        .skip_while(|token| token.text == "!")
+        .take_while(move |token| {
+            match token.text {
+                "(" => depth += 1,
+                ")" => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth > 0
+        })
 }
 
 /// How many lines `source` has before the tests at its end.
 fn length(source: &str) -> usize {
     let lines: Vec<&str> = source.lines().collect();
-    let tests = lines.windows(2).rposition(|pair| pair == ["#[cfg(test)]", "mod tests {"]);
+    let tests = lines
+        .windows(2)
+        .rposition(|pair| pair == ["#[cfg(test)]", "mod tests {"]);
     tests.unwrap_or(lines.len())
 }
 
@@ -142,7 +196,9 @@ fn test_files(file: &str, source: &str) -> Vec<String> {
     let lines: Vec<&str> = source.lines().collect();
     let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
     let modules = declared.filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'));
-    modules.map(|module| format!("{folder}{module}.rs")).collect()
+    modules
+        .map(|module| format!("{folder}{module}.rs"))
+        .collect()
 }
 
 /// Every source file: its path below `src`, and its text.
@@ -156,8 +212,15 @@ fn sources() -> Vec<(String, String)> {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let file = path.strip_prefix(&root).expect("it lies below src").display().to_string();
-                found.push((file, std::fs::read_to_string(&path).expect("a readable source file")));
+                let file = path
+                    .strip_prefix(&root)
+                    .expect("it lies below src")
+                    .display()
+                    .to_string();
+                found.push((
+                    file,
+                    std::fs::read_to_string(&path).expect("a readable source file"),
+                ));
             }
         }
     }
@@ -170,32 +233,60 @@ mod tests {
     use super::*;
 
     fn rules(file: &str, source: &str) -> Vec<String> {
-        breaches(file, source).iter().map(ToString::to_string).collect()
+        breaches(file, source)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
     fn every_module_names_only_whom_it_may_know() {
         let sources = sources();
-        assert!(sources.iter().any(|(file, _)| file == "lib.rs"), "the source tree was not found");
-        let found: Vec<String> = sources.iter().flat_map(|(file, source)| rules(file, source)).collect();
-        assert!(found.is_empty(), "{} breaches:\n{}", found.len(), found.join("\n"));
+        assert!(
+            sources.iter().any(|(file, _)| file == "lib.rs"),
+            "the source tree was not found"
+        );
+        let found: Vec<String> = sources
+            .iter()
+            .flat_map(|(file, source)| rules(file, source))
+            .collect();
+        assert!(
+            found.is_empty(),
+            "{} breaches:\n{}",
+            found.len(),
+            found.join("\n")
+        );
     }
 
     #[test]
     fn no_file_is_longer_than_can_be_read_at_a_sitting() {
         let sources = sources();
-        let tests: Vec<String> = sources.iter().flat_map(|(file, source)| test_files(file, source)).collect();
+        let tests: Vec<String> = sources
+            .iter()
+            .flat_map(|(file, source)| test_files(file, source))
+            .collect();
         let lengths = sources.iter().map(|(file, source)| (length(source), file));
-        let long: Vec<_> = lengths.filter(|(lines, file)| *lines > MAX_LINES && !tests.contains(file)).collect();
-        assert!(long.is_empty(), "over {MAX_LINES} lines before their tests: {long:?}");
+        let long: Vec<_> = lengths
+            .filter(|(lines, file)| *lines > MAX_LINES && !tests.contains(file))
+            .collect();
+        assert!(
+            long.is_empty(),
+            "over {MAX_LINES} lines before their tests: {long:?}"
+        );
     }
 
     #[test]
     fn a_module_that_names_one_beside_or_above_it_is_found() {
         let above = rules("site/rewrite.rs", "//! x\nuse crate::{job::Job, engine};\n");
-        assert_eq!(above, ["src/site/rewrite.rs:2: `site` (level 1) may not name `crate::engine` (level 4)"]);
+        assert_eq!(
+            above,
+            ["src/site/rewrite.rs:2: `site` (level 1) may not name `crate::engine` (level 4)"]
+        );
         let beside = rules("sink/dir.rs", "fn f() {\n    crate::ledger::open();\n}");
-        assert_eq!(beside, ["src/sink/dir.rs:2: `sink` (level 3) may not name `crate::ledger` (level 3)"]);
+        assert_eq!(
+            beside,
+            ["src/sink/dir.rs:2: `sink` (level 3) may not name `crate::ledger` (level 3)"]
+        );
         assert_eq!(rules("job.rs", "use super::outcome::Outcome;").len(), 1);
         assert_eq!(rules("queue/memory.rs", "use super::super::sink;").len(), 1);
         assert_eq!(rules("queue/memory.rs", "use crate as root;").len(), 1);
@@ -206,14 +297,29 @@ mod tests {
     fn a_module_may_name_itself_and_what_stands_below() {
         let source = "use super::Sink; use crate::sink::Placed; use crate::verify::Sound; use crate::part::Parts;";
         assert_eq!(rules("sink/dir.rs", source), Vec::<String>::new());
-        assert_eq!(rules("fetch/mod.rs", "use crate::{part, site::Site};"), Vec::<String>::new());
-        assert_eq!(rules("main.rs", "mod cli; use wallhaul::app; use crate::cli::Cli;"), Vec::<String>::new());
-        assert_eq!(rules("event.rs", "mod tests { use super::*; }"), Vec::<String>::new());
+        assert_eq!(
+            rules("fetch/mod.rs", "use crate::{part, site::Site};"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            rules(
+                "main.rs",
+                "mod cli; use wallhaul::app; use crate::cli::Cli;"
+            ),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            rules("event.rs", "mod tests { use super::*; }"),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
     fn a_module_that_is_not_on_the_map_is_found() {
-        assert_eq!(rules("helpers.rs", ""), ["src/helpers.rs:1: `helpers` stands on no level: put it on the map"]);
+        assert_eq!(
+            rules("helpers.rs", ""),
+            ["src/helpers.rs:1: `helpers` stands on no level: put it on the map"]
+        );
         assert_eq!(rules("helpers/mod.rs", "").len(), 1);
         assert_eq!(rules("app/mod.rs", "use crate::helpers::x;").len(), 1);
     }
@@ -221,7 +327,10 @@ mod tests {
     #[test]
     fn a_crate_outside_its_fence_is_found() {
         let named = rules("engine/worker.rs", "\nfn f(_: &reqwest::Client) {}");
-        assert_eq!(named, ["src/engine/worker.rs:2: names the crate `reqwest`, which belongs to fetch"]);
+        assert_eq!(
+            named,
+            ["src/engine/worker.rs:2: names the crate `reqwest`, which belongs to fetch"]
+        );
         let planted = [
             ("fetch/mod.rs", "use scraper::Html;"),
             ("engine/mod.rs", "#[derive(clap::Parser)] struct X;"),
@@ -233,8 +342,14 @@ mod tests {
         for (file, source) in planted {
             assert_eq!(rules(file, source).len(), 1, "{file}: {source}");
         }
-        assert_eq!(rules("ledger/sqlite/schema.rs", "use rusqlite::Connection;"), Vec::<String>::new());
-        assert_eq!(rules("fetch/retry.rs", "/// Unlike anyhow::Error.\nfn f() {}"), Vec::<String>::new());
+        assert_eq!(
+            rules("ledger/sqlite/schema.rs", "use rusqlite::Connection;"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            rules("fetch/retry.rs", "/// Unlike anyhow::Error.\nfn f() {}"),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -244,9 +359,18 @@ mod tests {
             rules("engine/mod.rs", asked),
             ["src/engine/mod.rs:2: asks for a feature: only a socket's mod.rs may"]
         );
-        assert_eq!(rules("app/mod.rs", "fn f() -> bool { cfg!(feature = \"nats\") }").len(), 1);
+        assert_eq!(
+            rules("app/mod.rs", "fn f() -> bool { cfg!(feature = \"nats\") }").len(),
+            1
+        );
         assert_eq!(rules("queue/mod.rs", asked), Vec::<String>::new());
-        assert_eq!(rules("engine/mod.rs", "#[cfg(test)] mod tests { fn feature() {} }"), Vec::<String>::new());
+        assert_eq!(
+            rules(
+                "engine/mod.rs",
+                "#[cfg(test)] mod tests { fn feature() {} }"
+            ),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -255,7 +379,10 @@ mod tests {
         assert_eq!(length("a\n#[cfg(test)]\nfn b() {}\n"), 3);
         let source = "mod memory;\n#[cfg(test)]\nmod contract;\n";
         assert_eq!(test_files("ledger/mod.rs", source), ["ledger/contract.rs"]);
-        assert_eq!(test_files("ledger/sqlite.rs", source), ["ledger/sqlite/contract.rs"]);
+        assert_eq!(
+            test_files("ledger/sqlite.rs", source),
+            ["ledger/sqlite/contract.rs"]
+        );
         assert_eq!(test_files("lib.rs", source), ["contract.rs"]);
     }
 }

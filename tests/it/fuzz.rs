@@ -1,6 +1,9 @@
 //! Feeds every target below `tests/fuzz` what is kept there, as it is and bent a little: always in the same way.
 
-#[expect(unreachable_pub, reason = "the same file is a crate of its own for the long runs")]
+#[expect(
+    unreachable_pub,
+    reason = "the same file is a crate of its own for the long runs"
+)]
 #[path = "../fuzz/targets/mod.rs"]
 pub(crate) mod targets;
 
@@ -44,12 +47,19 @@ const WORDS: [&[u8]; 24] = [
 
 /// The kept inputs of a target, each with its file's name, in the order of the names.
 fn kept(target: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
-    let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fuzz/corpus")
+        .join(target);
+    let files =
+        fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut kept: Vec<_> = files
         .map(|file| {
             let path = file.expect("an entry of the folder").path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             (name, fs::read(&path).expect("a readable file"))
         })
         .collect();
@@ -66,7 +76,15 @@ fn bent(bytes: &[u8], others: &[(String, Vec<u8>)], dice: &mut Dice) -> Vec<u8> 
             0 => bytes.truncate(at),
             1 if at < bytes.len() => bytes[at] ^= 1 << dice.below(8),
             2 if at < bytes.len() => bytes[at] = dice.byte(),
-            3 => drop(bytes.splice(at..at, dice.one_of(&WORDS).expect("there are words").iter().copied())),
+            3 => drop(
+                bytes.splice(
+                    at..at,
+                    dice.one_of(&WORDS)
+                        .expect("there are words")
+                        .iter()
+                        .copied(),
+                ),
+            ),
             4 => {
                 let end = at + dice.below(bytes.len() - at + 1).min(64);
                 bytes.drain(at..end);
@@ -78,7 +96,9 @@ fn bent(bytes: &[u8], others: &[(String, Vec<u8>)], dice: &mut Dice) -> Vec<u8> 
                 bytes.splice(at..at, again);
             }
             _ => {
-                let (_name, other) = dice.one_of(others).expect("there is at least the input itself");
+                let (_name, other) = dice
+                    .one_of(others)
+                    .expect("there is at least the input itself");
                 bytes.truncate(at);
                 bytes.extend_from_slice(&other[dice.below(other.len() + 1)..]);
             }
@@ -93,10 +113,22 @@ fn feed(target: &str, take: fn(&[u8]), times: u32) {
     for (name, bytes) in &kept {
         let mut dice = Dice::new(target, name);
         for time in 0..=times {
-            let bytes = if time == 0 { bytes.clone() } else { bent(bytes, &kept, &mut dice) };
+            let bytes = if time == 0 {
+                bytes.clone()
+            } else {
+                bent(bytes, &kept, &mut dice)
+            };
             let taken = panic::catch_unwind(AssertUnwindSafe(|| take(&bytes)));
-            let shown = || String::from_utf8_lossy(&bytes[..bytes.len().min(2_000)]).escape_debug().to_string();
-            assert!(taken.is_ok(), "`{target}` fed with {name}, bent for the {time}th time: {}", shown());
+            let shown = || {
+                String::from_utf8_lossy(&bytes[..bytes.len().min(2_000)])
+                    .escape_debug()
+                    .to_string()
+            };
+            assert!(
+                taken.is_ok(),
+                "`{target}` fed with {name}, bent for the {time}th time: {}",
+                shown()
+            );
         }
     }
 }
@@ -120,10 +152,17 @@ fn whatever_is_fed_to_a_target_holds_what_it_promises() {
 fn every_target_has_a_program_for_its_long_runs() {
     let manifest = include_str!("../fuzz/Cargo.toml");
     for (target, _take) in targets::ALL {
-        assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target}");
-        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fuzz/fuzz_targets/{target}.rs"));
+        assert!(
+            manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")),
+            "{target}"
+        );
+        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join(format!("tests/fuzz/fuzz_targets/{target}.rs"));
         let program = fs::read_to_string(program).unwrap_or_default();
-        assert!(program.contains(&format!("wallhaul_fuzz::{target}(data)")), "{target}");
+        assert!(
+            program.contains(&format!("wallhaul_fuzz::{target}(data)")),
+            "{target}"
+        );
     }
     assert_eq!(manifest.matches("\n[[bin]]\n").count(), targets::ALL.len());
 }

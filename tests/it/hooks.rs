@@ -32,19 +32,27 @@ fn written(world: &World, file: &str) -> String {
 }
 
 fn running(id: &str) -> bool {
-    let id = id.parse().ok().and_then(Pid::from_raw).expect("a process's number");
+    let id = id
+        .parse()
+        .ok()
+        .and_then(Pid::from_raw)
+        .expect("a process's number");
     let state = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     test_kill_process(id).is_ok() && !state.contains(") Z ")
 }
 
 fn gone(world: &World, file: &str) {
     for id in written(world, file).lines() {
-        until(&format!("the end of process {id}"), || (!running(id)).then_some(()));
+        until(&format!("the end of process {id}"), || {
+            (!running(id)).then_some(())
+        });
     }
 }
 
 fn fetch(world: &World, mirror: &Mirror, commands: &[&str]) -> Program {
-    mirror.fetch(world).args(commands.iter().flat_map(|command| ["--exec", command]))
+    mirror
+        .fetch(world)
+        .args(commands.iter().flat_map(|command| ["--exec", command]))
 }
 
 fn counts(ended: &Ended) -> [u64; 4] {
@@ -63,15 +71,30 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
          env | grep ^WALLHAUL_ | sort > \"$WALLHAUL_NAME.env\"
          sqlite3 -cmd '.timeout 60000' \"$WALLHAUL_DIRECTORY/.wallhaul/ledger.db\" \"select state from collection where name = '$WALLHAUL_NAME'\" >> states",
     );
-    let program = fetch(&world, &mirror, &[&format!("{see} '{{format}} {{width}}x{{height}}' {{path}}")]);
+    let program = fetch(
+        &world,
+        &mirror,
+        &[&format!("{see} '{{format}} {{width}}x{{height}}' {{path}}")],
+    );
     let ended = program.stdin("what only the program itself may read").run();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("hook"), "{}", ended.stderr);
     assert_eq!(collection(&world).len(), 5);
     let folder = world.work().canonicalize().unwrap().join(GOT);
     for (name, hash) in collection(&world) {
-        let (path, format) = (folder.join(&name).display().to_string(), name.rsplit('.').next().unwrap());
-        assert_eq!(written(&world, &format!("{name}.args")), format!("2\n{format} 32x32\n{path}\n"));
+        let (path, format) = (
+            folder.join(&name).display().to_string(),
+            name.rsplit('.').next().unwrap(),
+        );
+        assert_eq!(
+            written(&world, &format!("{name}.args")),
+            format!("2\n{format} 32x32\n{path}\n")
+        );
         let told = written(&world, &format!("{name}.env"));
         for due in [
             format!("WALLHAUL_PATH={path}"),
@@ -82,17 +105,35 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
             "WALLHAUL_SITE=simpledesktops".to_owned(),
             "WALLHAUL_PAGE=https://simpledesktops.com/browse/1/".to_owned(),
         ] {
-            assert!(told.lines().any(|line| line == due), "{due} is not in {told}");
+            assert!(
+                told.lines().any(|line| line == due),
+                "{due} is not in {told}"
+            );
         }
-        for begun in ["WALLHAUL_ADDRESS=https://static.simpledesktops.com/uploads/", "WALLHAUL_TITLE="] {
-            assert!(told.lines().any(|line| line.starts_with(begun)), "{begun} is not in {told}");
+        for begun in [
+            "WALLHAUL_ADDRESS=https://static.simpledesktops.com/uploads/",
+            "WALLHAUL_TITLE=",
+        ] {
+            assert!(
+                told.lines().any(|line| line.starts_with(begun)),
+                "{begun} is not in {told}"
+            );
         }
         assert_eq!(told.lines().count(), 12, "{told}");
     }
     assert_eq!(written(&world, "states"), "saved\n".repeat(5));
-    assert_eq!(written(&world, "cwd").trim(), world.work().canonicalize().unwrap().display().to_string());
-    let read: Vec<_> = files(&world.work()).into_iter().filter(|(name, _)| name.starts_with("stdin-")).collect();
-    assert!(read.len() == 5 && read.iter().all(|(_, bytes)| bytes.is_empty()), "{read:?}");
+    assert_eq!(
+        written(&world, "cwd").trim(),
+        world.work().canonicalize().unwrap().display().to_string()
+    );
+    let read: Vec<_> = files(&world.work())
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("stdin-"))
+        .collect();
+    assert!(
+        read.len() == 5 && read.iter().all(|(_, bytes)| bytes.is_empty()),
+        "{read:?}"
+    );
     assert_eq!(sqlite(&world, "select count(*) from hooks"), "0\n");
 
     let again = fetch(&world, &mirror, &["false"]).run();
@@ -101,7 +142,8 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
 
 #[test]
 fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
-    let last_words = "sh -c 'echo first; printf \"cannot \\033[31mopen\\033[0m\\nthe display\" >&2; exit 3'";
+    let last_words =
+        "sh -c 'echo first; printf \"cannot \\033[31mopen\\033[0m\\nthe display\" >&2; exit 3'";
     let cases: [(&str, i32, &str); 9] = [
         ("true", 0, ""),
         (
@@ -109,11 +151,19 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
             1,
             "hook failed false for 2021-03-18-Light_Em_Up_2880x1800.jpg: exit status 1 (tried again by the next run)\n",
         ),
-        (last_words, 1, "exit status 3 (tried again by the next run); it said: first\\ncannot \\u{1b}[31mopen"),
+        (
+            last_words,
+            1,
+            "exit status 3 (tried again by the next run); it said: first\\ncannot \\u{1b}[31mopen",
+        ),
         ("sh -c 'kill -9 $$'", 1, ": ended by signal 9 ("),
         ("sh -c 'kill -TERM $$'", 1, ": ended by signal 15 ("),
         ("head -c 10000000 /dev/urandom {{}}", 1, ": exit status 1 ("),
-        ("sh -c 'head -c 10000000 /dev/urandom; head -c 10000000 /dev/urandom >&2'", 0, ""),
+        (
+            "sh -c 'head -c 10000000 /dev/urandom; head -c 10000000 /dev/urandom >&2'",
+            0,
+            "",
+        ),
         ("cat - {path}", 0, ""),
         ("./empty", 1, ": it could not be started: "),
     ];
@@ -129,8 +179,20 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
         let ended = running.wait();
         assert_eq!(ended.code, Some(code), "{command}: {}", ended.stderr);
         assert!(ended.stderr.contains(told), "{command}: {}", ended.stderr);
-        assert_eq!(ended.stderr.contains("; 1 hook failed; 1 hook left for the next run\n"), code == 1, "{command}");
-        assert!(ended.stderr.lines().all(|line| line.len() < 3_000 && !line.contains('\x1b')), "{command}");
+        assert_eq!(
+            ended
+                .stderr
+                .contains("; 1 hook failed; 1 hook left for the next run\n"),
+            code == 1,
+            "{command}"
+        );
+        assert!(
+            ended
+                .stderr
+                .lines()
+                .all(|line| line.len() < 3_000 && !line.contains('\x1b')),
+            "{command}"
+        );
         assert_eq!(collection(&world).len(), 1, "{command}");
     }
 }
@@ -138,12 +200,24 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
 #[test]
 fn what_a_command_writes_is_told_on_request() {
     let (world, mirror) = (World::new(), Mirror::of(1));
-    let ended = fetch(&world, &mirror, &["sh -c 'echo all is well'"]).args(["-v", "--json"]).run();
+    let ended = fetch(&world, &mirror, &["sh -c 'echo all is well'"])
+        .args(["-v", "--json"])
+        .run();
     assert_eq!(ended.code, Some(0));
-    assert!(ended.stderr.contains("; it said: all is well\n"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("; it said: all is well\n"),
+        "{}",
+        ended.stderr
+    );
     let events = ended.objects();
-    let hook = events.iter().find(|event| event["event"] == "hook_finished").unwrap();
-    assert_eq!((&hook["output"], &hook["cause"]), (&"all is well\n".into(), &serde_json::Value::Null));
+    let hook = events
+        .iter()
+        .find(|event| event["event"] == "hook_finished")
+        .unwrap();
+    assert_eq!(
+        (&hook["output"], &hook["cause"]),
+        (&"all is well\n".into(), &serde_json::Value::Null)
+    );
     assert_eq!(counts(&ended), [1, 1, 0, 0]);
 }
 
@@ -163,11 +237,29 @@ fn names_and_titles_are_arguments_whatever_they_hold() {
         html(title)
     );
     mirror.put("/browse/1/index.html", page.as_bytes());
-    let see = script(&world, "see", "printf '%s\\n' \"$#\" \"$@\" > args; printf %s \"$WALLHAUL_TITLE\" > title");
-    let ended = fetch(&world, &mirror, &[&format!("{see} {{title}} --title={{title}} {{}}")]).args(["-p", "1"]).run();
+    let see = script(
+        &world,
+        "see",
+        "printf '%s\\n' \"$#\" \"$@\" > args; printf %s \"$WALLHAUL_TITLE\" > title",
+    );
+    let ended = fetch(
+        &world,
+        &mirror,
+        &[&format!("{see} {{title}} --title={{title}} {{}}")],
+    )
+    .args(["-p", "1"])
+    .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let path = world.work().canonicalize().unwrap().join(GOT).join(format!("2020-01-02-{name}"));
-    assert_eq!(written(&world, "args"), format!("3\n {title}\n--title={title}\n{}\n", path.display()));
+    let path = world
+        .work()
+        .canonicalize()
+        .unwrap()
+        .join(GOT)
+        .join(format!("2020-01-02-{name}"));
+    assert_eq!(
+        written(&world, "args"),
+        format!("3\n {title}\n--title={title}\n{}\n", path.display())
+    );
     assert_eq!(written(&world, "title"), title);
     assert!(!world.work().join("pwned").exists());
 }
@@ -176,30 +268,57 @@ fn names_and_titles_are_arguments_whatever_they_hold() {
 fn secrets_stay_with_the_program_unless_they_are_asked_for() {
     let (world, mirror) = (World::new(), Mirror::of(1));
     let secrets = |program: Program| {
-        let program = program.env("GITHUB_TOKEN", "secret-1").env("WALLHAUL_HEADER", "X-Key: secret-2");
-        program.env("https_proxy", "http://me:secret-3@127.0.0.1:9").env("MY_PASSWORD", "secret-4")
+        let program = program
+            .env("GITHUB_TOKEN", "secret-1")
+            .env("WALLHAUL_HEADER", "X-Key: secret-2");
+        program
+            .env("https_proxy", "http://me:secret-3@127.0.0.1:9")
+            .env("MY_PASSWORD", "secret-4")
     };
     let see = script(&world, "see", "env > env; exit 1");
     let ended = secrets(fetch(&world, &mirror, &[&see]).env("PLAIN", "given")).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let given = written(&world, "env");
-    assert!(given.contains("PLAIN=given\n") && given.contains("HOME=") && !given.contains("secret"), "{given}");
+    assert!(
+        given.contains("PLAIN=given\n") && given.contains("HOME=") && !given.contains("secret"),
+        "{given}"
+    );
     secrets(fetch(&world, &mirror, &[&see]).args(["--exec-env", "GITHUB_TOKEN"])).run();
     let given = written(&world, "env");
-    assert!(given.contains("GITHUB_TOKEN=secret-1\n") && !given.contains("secret-2"), "{given}");
+    assert!(
+        given.contains("GITHUB_TOKEN=secret-1\n") && !given.contains("secret-2"),
+        "{given}"
+    );
 }
 
 /// Writes down itself and a child, neither of which leaves when it is asked to.
-const STUBBORN: &str = "trap '' TERM\nsh -c 'sleep 600' &\necho $$ >> ids; echo $! >> ids\nwhile :; do wait; done\n";
+const STUBBORN: &str =
+    "trap '' TERM\nsh -c 'sleep 600' &\necho $$ >> ids; echo $! >> ids\nwhile :; do wait; done\n";
 
 #[test]
 fn a_command_that_hangs_is_ended_with_all_it_started() {
     let (world, mirror) = (World::new(), Mirror::of(2));
     let hang = script(&world, "hang", STUBBORN);
-    let ended = fetch(&world, &mirror, &[&hang]).args(["--exec-timeout", "300ms"]).run();
+    let ended = fetch(&world, &mirror, &[&hang])
+        .args(["--exec-timeout", "300ms"])
+        .run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(ended.stderr.matches("it was ended after 300ms, see --exec-timeout").count(), 2, "{}", ended.stderr);
-    assert_eq!((collection(&world).len(), written(&world, "ids").lines().count()), (2, 4));
+    assert_eq!(
+        ended
+            .stderr
+            .matches("it was ended after 300ms, see --exec-timeout")
+            .count(),
+        2,
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        (
+            collection(&world).len(),
+            written(&world, "ids").lines().count()
+        ),
+        (2, 4)
+    );
     gone(&world, "ids");
 }
 
@@ -208,23 +327,37 @@ fn a_command_is_over_when_it_exits_whatever_it_leaves_running() {
     let (world, mirror) = (World::new(), Mirror::of(1));
     let fork = script(&world, "fork", "sleep 600 &\necho $! > ids\n");
     let ended = fetch(&world, &mirror, &[&fork]).args(["--json"]).run();
-    assert_eq!((ended.code, counts(&ended)), (Some(0), [1, 1, 0, 0]), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, counts(&ended)),
+        (Some(0), [1, 1, 0, 0]),
+        "{}",
+        ended.stderr
+    );
     let id = written(&world, "ids");
     assert!(running(id.trim()), "it is the user's own");
-    kill_process(id.trim().parse().ok().and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
+    kill_process(
+        id.trim().parse().ok().and_then(Pid::from_raw).unwrap(),
+        Signal::KILL,
+    )
+    .unwrap();
 }
 
 #[test]
 fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
-    let runs = [(Signal::INT, 130, false), (Signal::TERM, 143, true)].map(|(signal, code, twice)| {
-        let (world, mirror) = (World::new(), Mirror::of(3));
-        let hang = script(&world, "hang", STUBBORN);
-        let running = fetch(&world, &mirror, &[&hang, "end:touch ended"]).args(["--json"]).start();
-        let per_command = 2;
-        lines(&world, "ids", per_command);
-        until("the images", || (collection(&world).len() == 3).then_some(()));
-        (world, mirror, running, signal, code, twice)
-    });
+    let runs =
+        [(Signal::INT, 130, false), (Signal::TERM, 143, true)].map(|(signal, code, twice)| {
+            let (world, mirror) = (World::new(), Mirror::of(3));
+            let hang = script(&world, "hang", STUBBORN);
+            let running = fetch(&world, &mirror, &[&hang, "end:touch ended"])
+                .args(["--json"])
+                .start();
+            let per_command = 2;
+            lines(&world, "ids", per_command);
+            until("the images", || {
+                (collection(&world).len() == 3).then_some(())
+            });
+            (world, mirror, running, signal, code, twice)
+        });
     for (world, mirror, running, signal, code, twice) in runs {
         let told = Instant::now();
         let ended = if twice {
@@ -240,16 +373,39 @@ fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
         assert!(!world.work().join("ended").exists());
         if !twice {
             assert_eq!(counts(&ended), [3, 0, 0, 4]);
-            assert!(ended.stderr.contains("; 4 hooks left for the next run\n"), "{}", ended.stderr);
+            assert!(
+                ended.stderr.contains("; 4 hooks left for the next run\n"),
+                "{}",
+                ended.stderr
+            );
         }
         mirror.nginx.forget();
-        let note = script(&world, "note", "echo \"$WALLHAUL_TITLE $WALLHAUL_PAGE $1\" >> noted");
-        let next = fetch(&world, &mirror, &[&note, "end:touch ended"]).args(["--json"]).run();
-        assert_eq!((next.code, counts(&next)), (Some(0), [0, 4, 0, 0]), "{}", next.stderr);
+        let note = script(
+            &world,
+            "note",
+            "echo \"$WALLHAUL_TITLE $WALLHAUL_PAGE $1\" >> noted",
+        );
+        let next = fetch(&world, &mirror, &[&note, "end:touch ended"])
+            .args(["--json"])
+            .run();
+        assert_eq!(
+            (next.code, counts(&next)),
+            (Some(0), [0, 4, 0, 0]),
+            "{}",
+            next.stderr
+        );
         assert_eq!(mirror.originals_asked(), [""; 0]);
         let noted = lines(&world, "noted", 3);
-        assert!(noted.iter().all(|line| line.contains(" https://simpledesktops.com/browse/1/ /")), "{noted:?}");
-        assert!(noted.len() == 3 && world.work().join("ended").exists(), "{noted:?}");
+        assert!(
+            noted
+                .iter()
+                .all(|line| line.contains(" https://simpledesktops.com/browse/1/ /")),
+            "{noted:?}"
+        );
+        assert!(
+            noted.len() == 3 && world.work().join("ended").exists(),
+            "{noted:?}"
+        );
     }
 }
 
@@ -259,17 +415,30 @@ fn a_kill_forgets_no_command() {
     let wait = script(&world, "wait", "echo $$ >> ids; exec sleep 600");
     let running = fetch(&world, &mirror, &[&wait]).start();
     let ids = lines(&world, "ids", 1);
-    until("the images", || (collection(&world).len() == 6).then_some(()));
+    until("the images", || {
+        (collection(&world).len() == 6).then_some(())
+    });
     running.signal(Signal::KILL);
     running.wait();
-    for id in written(&world, "ids").lines().chain(ids.iter().map(String::as_str)) {
-        let _ = kill_process(id.parse().ok().and_then(Pid::from_raw).unwrap(), Signal::KILL);
+    for id in written(&world, "ids")
+        .lines()
+        .chain(ids.iter().map(String::as_str))
+    {
+        let _ = kill_process(
+            id.parse().ok().and_then(Pid::from_raw).unwrap(),
+            Signal::KILL,
+        );
     }
     // As a kill leaves it between the names and the rows that say so.
     sqlite(&world, &format!("{AS_PROMISED}; delete from hooks"));
     let note = script(&world, "note", "echo \"$1\" >> noted");
     let next = fetch(&world, &mirror, &[&note]).args(["--json"]).run();
-    assert_eq!((next.code, counts(&next)), (Some(0), [0, 6, 0, 0]), "{}", next.stderr);
+    assert_eq!(
+        (next.code, counts(&next)),
+        (Some(0), [0, 6, 0, 0]),
+        "{}",
+        next.stderr
+    );
     let mut noted = lines(&world, "noted", 6);
     noted.sort_unstable();
     noted.dedup();
@@ -281,44 +450,102 @@ fn a_command_that_fails_is_tried_in_three_runs_and_holds_up_none() {
     let (world, mirror) = (World::new(), Mirror::of(3));
     let first = &mirror.gallery.originals[0].path;
     let stem = first.rsplit('/').next().unwrap().split('.').next().unwrap();
-    let picky = script(&world, "picky", &format!("case $1 in *{stem}*) echo no; exit 9;; esac; echo $1 >> noted"));
+    let picky = script(
+        &world,
+        "picky",
+        &format!("case $1 in *{stem}*) echo no; exit 9;; esac; echo $1 >> noted"),
+    );
     let run = |flags: &[&str]| mirror.fetch(&world).args(["--json"]).args(flags).run();
     let ended = run(&["--exec", &picky]);
-    assert_eq!((ended.code, counts(&ended)), (Some(1), [3, 2, 1, 1]), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, counts(&ended)),
+        (Some(1), [3, 2, 1, 1]),
+        "{}",
+        ended.stderr
+    );
     let without = run(&[]);
-    assert_eq!((without.code, counts(&without)), (Some(0), [0; 4]), "{}", without.stderr);
+    assert_eq!(
+        (without.code, counts(&without)),
+        (Some(0), [0; 4]),
+        "{}",
+        without.stderr
+    );
     let second = run(&["--exec", &picky]);
-    assert_eq!((second.code, counts(&second)), (Some(1), [0, 0, 1, 1]), "{}", second.stderr);
+    assert_eq!(
+        (second.code, counts(&second)),
+        (Some(1), [0, 0, 1, 1]),
+        "{}",
+        second.stderr
+    );
     let last = run(&["--exec", &picky]);
-    assert_eq!((last.code, counts(&last)), (Some(1), [0, 0, 1, 0]), "{}", last.stderr);
-    assert!(last.stderr.contains("exit status 9 (not tried again); it said: no\n"), "{}", last.stderr);
+    assert_eq!(
+        (last.code, counts(&last)),
+        (Some(1), [0, 0, 1, 0]),
+        "{}",
+        last.stderr
+    );
+    assert!(
+        last.stderr
+            .contains("exit status 9 (not tried again); it said: no\n"),
+        "{}",
+        last.stderr
+    );
     let after = run(&["--exec", &picky]);
-    assert_eq!((after.code, counts(&after)), (Some(0), [0; 4]), "{}", after.stderr);
+    assert_eq!(
+        (after.code, counts(&after)),
+        (Some(0), [0; 4]),
+        "{}",
+        after.stderr
+    );
     assert_eq!(lines(&world, "noted", 2).len(), 2);
 }
 
 #[test]
 fn commands_that_all_fail_are_left_alone_after_a_few_and_the_images_come_home() {
     let (world, mirror) = (World::new(), Mirror::of(60));
-    let ended = fetch(&world, &mirror, &["false", "end:touch ended"]).args(["--json"]).run();
+    let ended = fetch(&world, &mirror, &["false", "end:touch ended"])
+        .args(["--json"])
+        .run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert_eq!(collection(&world).len(), 60);
     let [saved, done, failed, left] = counts(&ended);
-    assert!((saved, done, left) == (60, 0, 61) && (10..30).contains(&failed), "{failed} failed, {left} left");
-    assert!(ended.stderr.contains("warning: 10 hooks failed one after the other: no more are run"), "{}", ended.stderr);
+    assert!(
+        (saved, done, left) == (60, 0, 61) && (10..30).contains(&failed),
+        "{failed} failed, {left} left"
+    );
+    assert!(
+        ended
+            .stderr
+            .contains("warning: 10 hooks failed one after the other: no more are run"),
+        "{}",
+        ended.stderr
+    );
     assert!(!world.work().join("ended").exists());
-    let next = fetch(&world, &mirror, &["true", "end:touch ended"]).args(["--json"]).run();
-    assert_eq!((next.code, counts(&next)), (Some(0), [0, 61, 0, 0]), "{}", next.stderr);
+    let next = fetch(&world, &mirror, &["true", "end:touch ended"])
+        .args(["--json"])
+        .run();
+    assert_eq!(
+        (next.code, counts(&next)),
+        (Some(0), [0, 61, 0, 0]),
+        "{}",
+        next.stderr
+    );
 }
 
 #[test]
 fn at_the_end_of_a_run_that_saved_something_a_command_is_run_once() {
     let (world, mirror) = (World::new(), Mirror::of(5));
     let image = script(&world, "image", "echo image >> noted");
-    let end = script(&world, "end", "echo \"$# $1 $WALLHAUL_SAVED $WALLHAUL_SITE $WALLHAUL_DIRECTORY\" >> noted");
+    let end = script(
+        &world,
+        "end",
+        "echo \"$# $1 $WALLHAUL_SAVED $WALLHAUL_SITE $WALLHAUL_DIRECTORY\" >> noted",
+    );
     let commands = [format!("end:{end} {{saved}}"), image.clone(), image];
     let commands = commands.each_ref().map(String::as_str);
-    let ended = fetch(&world, &mirror, &commands).args(["--max-downloads", "3"]).run();
+    let ended = fetch(&world, &mirror, &commands)
+        .args(["--max-downloads", "3"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let folder = world.work().canonicalize().unwrap().join(GOT);
     let due = |saved: u64| format!("{saved} {saved} simpledesktops {}\n", folder.display());
@@ -338,14 +565,32 @@ fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
     let config = world.work().join("config.toml");
     fs::write(&config, "exec = [\"true\", \"end:nowhere-at-all\"]\n").unwrap();
     let cases: [(&[&str], &str); 8] = [
-        (&["--exec", "nowhere-at-all x"], "error: --exec: there is no program `nowhere-at-all`"),
-        (&["--exec", "true", "--exec", "./missing"], "there is no program `./missing`"),
-        (&["--exec", "./plain"], "`./plain` cannot be run: make it executable"),
+        (
+            &["--exec", "nowhere-at-all x"],
+            "error: --exec: there is no program `nowhere-at-all`",
+        ),
+        (
+            &["--exec", "true", "--exec", "./missing"],
+            "there is no program `./missing`",
+        ),
+        (
+            &["--exec", "./plain"],
+            "`./plain` cannot be run: make it executable",
+        ),
         (&["--exec", "/"], "there is no program `/`"),
-        (&["--exec", "echo {nonsense}"], "`{nonsense}` asks for what there is not: there are {path}"),
+        (
+            &["--exec", "echo {nonsense}"],
+            "`{nonsense}` asks for what there is not: there are {path}",
+        ),
         (&["--exec", "echo 'a"], "a quote in it does not end"),
-        (&["--exec", "sh ./{name}", "--dry-run", "--exec", "nowhere"], "there is no program `nowhere`"),
-        (&["--config", config.to_str().unwrap()], "there is no program `nowhere-at-all`"),
+        (
+            &["--exec", "sh ./{name}", "--dry-run", "--exec", "nowhere"],
+            "there is no program `nowhere`",
+        ),
+        (
+            &["--config", config.to_str().unwrap()],
+            "there is no program `nowhere-at-all`",
+        ),
     ];
     for (flags, told) in cases {
         let ended = mirror.fetch(&world).args(flags).run();
@@ -359,11 +604,21 @@ fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
 #[test]
 fn only_the_user_starts_a_command() {
     let (world, mirror) = (World::new(), Mirror::of(1));
-    let shipped = world.wallhaul().args(["sites", "show", "simpledesktops"]).run().stdout;
+    let shipped = world
+        .wallhaul()
+        .args(["sites", "show", "simpledesktops"])
+        .run()
+        .stdout;
     let definition: PathBuf = world.work().join("site.toml");
-    for planted in ["[hooks]\nexec = \"touch planted\"\n", "[[exec]]\nend = \"touch planted\"\n"] {
+    for planted in [
+        "[hooks]\nexec = \"touch planted\"\n",
+        "[[exec]]\nend = \"touch planted\"\n",
+    ] {
         fs::write(&definition, format!("{shipped}\n{planted}")).unwrap();
-        let ended = mirror.fetch(&world).args(["--site-file", "site.toml", "simpledesktops"]).run();
+        let ended = mirror
+            .fetch(&world)
+            .args(["--site-file", "site.toml", "simpledesktops"])
+            .run();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
         assert!(ended.stderr.contains("site.toml"), "{}", ended.stderr);
     }
@@ -371,10 +626,23 @@ fn only_the_user_starts_a_command() {
     for stray in ["config.toml", "wallhaul.toml", ".wallhaul.toml"] {
         fs::write(world.work().join(stray), "exec = \"touch planted\"\n").unwrap();
     }
-    assert_eq!(mirror.fetch(&world).args(["--dry-run", "--exec", "touch planted"]).run().code, Some(0));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["--dry-run", "--exec", "touch planted"])
+            .run()
+            .code,
+        Some(0)
+    );
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!world.work().join("planted").exists());
-    let tables = sqlite(&world, "select count(*) from sqlite_schema where name like '%hooks%'");
-    assert_eq!(tables, "0\n", "without a command nothing is written about commands");
+    let tables = sqlite(
+        &world,
+        "select count(*) from sqlite_schema where name like '%hooks%'",
+    );
+    assert_eq!(
+        tables, "0\n",
+        "without a command nothing is written about commands"
+    );
 }

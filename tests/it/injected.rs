@@ -42,15 +42,38 @@ enum Place {
 }
 
 const fn kind(call: &'static str, place: Place, errors: &'static [&'static str]) -> Kind {
-    Kind { call, place, errors, instead: &[] }
+    Kind {
+        call,
+        place,
+        errors,
+        instead: &[],
+    }
 }
 
 const KINDS: [Kind; 19] = [
     kind("openat", Place::Images, &["ENOSPC", "EMFILE", "EACCES"]),
-    kind("write", Place::Images, &["ENOSPC", "EDQUOT", "EIO", "EFBIG"]),
-    kind("renameat2", Place::Images, &["ESTALE", "EIO", "EDQUOT", "EROFS"]),
-    Kind { call: "linkat", place: Place::Images, errors: &["ESTALE"], instead: &["renameat2:error=EINVAL"] },
-    Kind { call: "unlink", place: Place::Images, errors: &["EIO"], instead: &["renameat2:error=EINVAL"] },
+    kind(
+        "write",
+        Place::Images,
+        &["ENOSPC", "EDQUOT", "EIO", "EFBIG"],
+    ),
+    kind(
+        "renameat2",
+        Place::Images,
+        &["ESTALE", "EIO", "EDQUOT", "EROFS"],
+    ),
+    Kind {
+        call: "linkat",
+        place: Place::Images,
+        errors: &["ESTALE"],
+        instead: &["renameat2:error=EINVAL"],
+    },
+    Kind {
+        call: "unlink",
+        place: Place::Images,
+        errors: &["EIO"],
+        instead: &["renameat2:error=EINVAL"],
+    },
     Kind {
         call: "rename",
         place: Place::Images,
@@ -99,20 +122,39 @@ impl Bench {
         let mut mirror = Mirror::of(IMAGES);
         // Two that are worth a note, and written in more than one piece.
         mirror.lengthen(..2, 1_300_000);
-        let mut bench = Self { mirror, core, files: Vec::new() };
+        let mut bench = Self {
+            mirror,
+            core,
+            files: Vec::new(),
+        };
         let world = World::new();
         let ended = bench.fetch(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let saved = ended.objects().into_iter().filter(|event| event["outcome"] == "saved");
+        let saved = ended
+            .objects()
+            .into_iter()
+            .filter(|event| event["outcome"] == "saved");
         let mut add = |place, file: String| bench.files.push((place, file));
         for event in saved {
             let key = event["key"].as_str().unwrap();
-            let part = format!("{GOT}/.wallhaul/parts/{}", &blake3::hash(key.as_bytes()).to_hex()[..32]);
+            let part = format!(
+                "{GOT}/.wallhaul/parts/{}",
+                &blake3::hash(key.as_bytes()).to_hex()[..32]
+            );
             add(Place::Images, format!("{part}.part"));
             add(Place::Images, format!("{part}.note"));
-            add(Place::Images, format!("{GOT}/{}", event["name"].as_str().unwrap()));
+            add(
+                Place::Images,
+                format!("{GOT}/{}", event["name"].as_str().unwrap()),
+            );
         }
-        for file in ["", "/.wallhaul", "/.wallhaul/lock", "/.wallhaul/parts", "/.wallhaul/parts/probe"] {
+        for file in [
+            "",
+            "/.wallhaul",
+            "/.wallhaul/lock",
+            "/.wallhaul/parts",
+            "/.wallhaul/parts/probe",
+        ] {
             add(Place::Folder, format!("{GOT}{file}"));
         }
         for end in ["", "-wal", "-shm", "-journal"] {
@@ -122,7 +164,9 @@ impl Bench {
     }
 
     fn fetch(&self, world: &World) -> Program {
-        self.mirror.fetch(world).args(["--json", "-j", "2", "--sync", "group"])
+        self.mirror
+            .fetch(world)
+            .args(["--json", "-j", "2", "--sync", "group"])
     }
 
     /// A run whose calls of this kind are watched, and dealt with as `blow` says.
@@ -130,7 +174,11 @@ impl Bench {
         let mut above = vec!["taskset".to_owned(), "-c".to_owned(), self.core.to_string()];
         above.extend(["strace", "-f", "-qq", "-s", "0", "-o", "calls"].map(str::to_owned));
         // Quicker, but then no signal is sent.
-        above.extend(blow.iter().all(|blow| !blow.starts_with("signal")).then(|| "--seccomp-bpf".to_owned()));
+        above.extend(
+            blow.iter()
+                .all(|blow| !blow.starts_with("signal"))
+                .then(|| "--seccomp-bpf".to_owned()),
+        );
         let mut calls = vec![kind.call];
         for instead in kind.instead {
             calls.extend(instead.split(':').next());
@@ -179,14 +227,20 @@ impl Bench {
         match (blow, ended.code, ended.signal) {
             (Blow::Kill, None, Some(Signal::KILL)) => {}
             // It got round it, and may have left a note that means nothing.
-            (Blow::Error(_) | Blow::Kill, Some(0), None) => assert_eq!(kept, self.mirror.originals(), "{what}"),
+            (Blow::Error(_) | Blow::Kill, Some(0), None) => {
+                assert_eq!(kept, self.mirror.originals(), "{what}")
+            }
             (Blow::Error(_), Some(1 | 4 | 5), None) => {
                 assert!(!ended.stderr.is_empty(), "{what}: it says nothing");
                 hold_counts(&ended.stdout, &what);
             }
             _ => panic!("{what}: {ended:?}"),
         }
-        assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
+        assert!(
+            !ended.stderr.contains("panicked"),
+            "{what}: {}",
+            ended.stderr
+        );
 
         self.mirror.nginx.forget();
         let again = self.fetch(&world).run();
@@ -197,17 +251,34 @@ impl Bench {
         let asked = self.mirror.originals_asked();
         // A part that was whole already needs no request, and one that had a beginning is asked for in part.
         let twice = asked.iter().find(|path| !due.contains(path));
-        assert!(twice.is_none() && asked.len() <= due.len(), "{what}: asked for {asked:?} where {due:?} was missing");
+        assert!(
+            twice.is_none() && asked.len() <= due.len(),
+            "{what}: asked for {asked:?} where {due:?} was missing"
+        );
         assert!(struck || n > 1, "{what}: nothing was hit");
     }
 }
 
 /// Every image that was found came to some end that was told.
 fn hold_counts(stdout: &str, what: &str) {
-    let Some(sum) = stdout.lines().last().map(|line| serde_json::from_str::<Value>(line).unwrap()) else { return };
+    let Some(sum) = stdout
+        .lines()
+        .last()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+    else {
+        return;
+    };
     assert_eq!(sum["event"], "run_ended", "{what}");
     let count = |name: &str| sum[name].as_u64().unwrap();
-    let ends = ["known", "saved", "failed", "filtered", "interrupted", "left"].map(count);
+    let ends = [
+        "known",
+        "saved",
+        "failed",
+        "filtered",
+        "interrupted",
+        "left",
+    ]
+    .map(count);
     assert_eq!(count("found"), ends.iter().sum::<u64>(), "{what}: {sum}");
 }
 
@@ -216,22 +287,35 @@ fn chosen(count: usize, at_most: usize) -> Vec<usize> {
     if std::env::var_os("WALLHAUL_TEST_ALL").is_some() || count <= at_most {
         return (1..=count).collect();
     }
-    (0..at_most).map(|place| 1 + place * (count - 1) / (at_most - 1)).collect()
+    (0..at_most)
+        .map(|place| 1 + place * (count - 1) / (at_most - 1))
+        .collect()
 }
 
 #[test]
 fn whatever_call_fails_or_is_the_last_nothing_is_wrong_and_the_next_run_completes() {
-    let benches = [Bench::new(0), Bench::new(thread::available_parallelism().map_or(1, usize::from) - 1)];
+    let benches = [
+        Bench::new(0),
+        Bench::new(thread::available_parallelism().map_or(1, usize::from) - 1),
+    ];
     let mut cases = Vec::new();
     for kind in KINDS {
         let count = benches[0].count(kind);
         assert!(count > 0, "no {} {}", kind.call, kind.instead.join(" "));
         for (error, at_most) in kind.errors.iter().zip([6, 2, 2, 2]) {
             let blow = Blow::Error(error);
-            cases.extend(chosen(count, at_most).into_iter().map(|n| Case { kind, blow, n }));
+            cases.extend(
+                chosen(count, at_most)
+                    .into_iter()
+                    .map(|n| Case { kind, blow, n }),
+            );
         }
         if kind.place != Place::Nowhere {
-            cases.extend(chosen(count, 4).into_iter().map(|n| Case { kind, blow: Blow::Kill, n }));
+            cases.extend(chosen(count, 4).into_iter().map(|n| Case {
+                kind,
+                blow: Blow::Kill,
+                n,
+            }));
         }
     }
     let left = Mutex::new(cases);

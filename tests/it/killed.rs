@@ -63,8 +63,22 @@ const STEPS: [Step; 10] = [
         named: false,
         asks: [Rest, Whole],
     },
-    Step { over: "4 sealed", call: "close", file: File::Part, when: 1, named: false, asks: [Nothing, Whole] },
-    Step { over: "5 sound", call: "pwrite64", file: File::Log, when: 1, named: false, asks: [Nothing, Whole] },
+    Step {
+        over: "4 sealed",
+        call: "close",
+        file: File::Part,
+        when: 1,
+        named: false,
+        asks: [Nothing, Whole],
+    },
+    Step {
+        over: "5 sound",
+        call: "pwrite64",
+        file: File::Log,
+        when: 1,
+        named: false,
+        asks: [Nothing, Whole],
+    },
     Step {
         over: "5 sound, and promised a name",
         call: "fsync",
@@ -81,7 +95,14 @@ const STEPS: [Step; 10] = [
         named: false,
         asks: [Nothing, Whole],
     },
-    Step { over: "6 placed", call: "fsync", file: File::Folder, when: 1, named: true, asks: [Nothing, Nothing] },
+    Step {
+        over: "6 placed",
+        call: "fsync",
+        file: File::Folder,
+        when: 1,
+        named: true,
+        asks: [Nothing, Nothing],
+    },
     Step {
         over: "6 placed, and its name flushed",
         call: "fsync",
@@ -90,24 +111,51 @@ const STEPS: [Step; 10] = [
         named: true,
         asks: [Nothing, Nothing],
     },
-    Step { over: "7 recorded", call: "ftruncate", file: File::Ledger, when: 1, named: true, asks: [Nothing, Nothing] },
-    Step { over: "8 settled", call: "unlink", file: File::Log, when: 1, named: true, asks: [Nothing, Nothing] },
+    Step {
+        over: "7 recorded",
+        call: "ftruncate",
+        file: File::Ledger,
+        when: 1,
+        named: true,
+        asks: [Nothing, Nothing],
+    },
+    Step {
+        over: "8 settled",
+        call: "unlink",
+        file: File::Log,
+        when: 1,
+        named: true,
+        asks: [Nothing, Nothing],
+    },
 ];
 
 /// A mirror whose newest image is in the collection, and whose next one is this heavy and is not.
 fn started(bytes: usize) -> (World, Mirror) {
     let (world, mirror) = (World::new(), Mirror::of(2));
     mirror.put(&mirror.gallery.originals[1].path, &heavy(7, bytes));
-    let first = mirror.fetch(&world).args(["-j", "1", "--max-downloads", "1"]).run();
-    assert_eq!((first.code, collection(&world).len()), (Some(0), 1), "{}", first.stderr);
+    let first = mirror
+        .fetch(&world)
+        .args(["-j", "1", "--max-downloads", "1"])
+        .run();
+    assert_eq!(
+        (first.code, collection(&world).len()),
+        (Some(0), 1),
+        "{}",
+        first.stderr
+    );
     mirror.nginx.forget();
     (world, mirror)
 }
 
 fn path(world: &World, mirror: &Mirror, file: File) -> PathBuf {
     let folder = world.work().join(GOT);
-    let key = format!("simpledesktops https://static.simpledesktops.com{}", mirror.gallery.originals[1].path);
-    let part = folder.join(".wallhaul/parts").join(&blake3::hash(key.as_bytes()).to_hex()[..32]);
+    let key = format!(
+        "simpledesktops https://static.simpledesktops.com{}",
+        mirror.gallery.originals[1].path
+    );
+    let part = folder
+        .join(".wallhaul/parts")
+        .join(&blake3::hash(key.as_bytes()).to_hex()[..32]);
     match file {
         File::Part => part.with_extension("part"),
         File::Note => part.with_extension("note"),
@@ -120,8 +168,17 @@ fn path(world: &World, mirror: &Mirror, file: File) -> PathBuf {
 /// What was asked for of the image that was killed.
 fn asked(mirror: &Mirror) -> Ask {
     let path = &mirror.gallery.originals[1].path;
-    let asked: Vec<Request> = mirror.nginx.requests().into_iter().filter(|asked| asked.path == *path).collect();
-    match asked.iter().map(|asked| (asked.status, asked.range.is_some())).collect::<Vec<_>>()[..] {
+    let asked: Vec<Request> = mirror
+        .nginx
+        .requests()
+        .into_iter()
+        .filter(|asked| asked.path == *path)
+        .collect();
+    match asked
+        .iter()
+        .map(|asked| (asked.status, asked.range.is_some()))
+        .collect::<Vec<_>>()[..]
+    {
         [] => Nothing,
         [(206, true)] => Rest,
         [(200, false)] => Whole,
@@ -131,17 +188,52 @@ fn asked(mirror: &Mirror) -> Ask {
 
 /// Kills a run there, where one call of its may have failed before.
 fn kill(world: &World, mirror: &Mirror, step: &Step, failing: Option<&str>) {
-    let Step { over, call, file, when, named, asks: _ } = step;
-    let fetch = ["fetch", "--base-url", &mirror.nginx.origin(), "--retry-wait", "1ms", "-d"];
-    let killed = world.program("strace").args(["-f", "-qq", "-o", "calls", "-P"]).args([path(world, mirror, *file)]);
+    let Step {
+        over,
+        call,
+        file,
+        when,
+        named,
+        asks: _,
+    } = step;
+    let fetch = [
+        "fetch",
+        "--base-url",
+        &mirror.nginx.origin(),
+        "--retry-wait",
+        "1ms",
+        "-d",
+    ];
+    let killed = world
+        .program("strace")
+        .args(["-f", "-qq", "-o", "calls", "-P"])
+        .args([path(world, mirror, *file)]);
     let injected = failing.map(|failing| format!("{failing}:error=EINVAL"));
-    let injected = injected.into_iter().chain([format!("{call}:signal=KILL:when={when}")]);
-    let killed = killed.args(["-e".to_owned(), format!("trace={call},{}", failing.unwrap_or(call))]);
-    let killed = killed.args(injected.flat_map(|fault| ["-e".to_owned(), format!("inject={fault}")]));
-    let killed = killed.args([WALLHAUL]).args(fetch).args([world.work().join(GOT)]).run();
+    let injected = injected
+        .into_iter()
+        .chain([format!("{call}:signal=KILL:when={when}")]);
+    let killed = killed.args([
+        "-e".to_owned(),
+        format!("trace={call},{}", failing.unwrap_or(call)),
+    ]);
+    let killed =
+        killed.args(injected.flat_map(|fault| ["-e".to_owned(), format!("inject={fault}")]));
+    let killed = killed
+        .args([WALLHAUL])
+        .args(fetch)
+        .args([world.work().join(GOT)])
+        .run();
     let calls = fs::read_to_string(world.work().join("calls")).unwrap();
-    assert_eq!(killed.signal, Some(Signal::KILL), "{over}: {killed:?} {calls}");
-    assert_eq!(collection(world).len(), 1 + usize::from(*named), "{over}: {calls}");
+    assert_eq!(
+        killed.signal,
+        Some(Signal::KILL),
+        "{over}: {killed:?} {calls}"
+    );
+    assert_eq!(
+        collection(world).len(),
+        1 + usize::from(*named),
+        "{over}: {calls}"
+    );
 }
 
 /// Kills a run there, and runs it again.
@@ -153,10 +245,26 @@ fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
     let next = mirror.fetch(&world).run();
     assert_eq!(next.code, Some(0), "{told}: {}", next.stderr);
     assert_eq!(asked(&mirror), asks, "{told}");
-    assert_eq!((collection(&world).len(), parts(&world).len()), (2, 0), "{told}");
-    assert_eq!(sqlite(&world, "select state, count(*) from collection group by state"), "saved|2\n", "{told}");
+    assert_eq!(
+        (collection(&world).len(), parts(&world).len()),
+        (2, 0),
+        "{told}"
+    );
+    assert_eq!(
+        sqlite(
+            &world,
+            "select state, count(*) from collection group by state"
+        ),
+        "saved|2\n",
+        "{told}"
+    );
     let verified = world.wallhaul().args(["verify", "-d", GOT]).run();
-    assert_eq!((verified.code, verified.stdout.as_str()), (Some(0), ""), "{told}: {}", verified.stderr);
+    assert_eq!(
+        (verified.code, verified.stdout.as_str()),
+        (Some(0), ""),
+        "{told}: {}",
+        verified.stderr
+    );
 }
 
 #[test]
@@ -178,15 +286,35 @@ fn a_small_image_killed_after_any_step_is_whole_after_the_next_run() {
 fn an_image_that_a_kill_left_under_two_names_keeps_the_one_of_the_collection() {
     // Where nothing can be renamed without replacing, it is linked, and then its part removed.
     let [over, call] = ["6 linked, its part still there", "unlink"];
-    let step = Step { over, call, file: File::Part, when: 1, named: true, asks: [Nothing, Nothing] };
+    let step = Step {
+        over,
+        call,
+        file: File::Part,
+        when: 1,
+        named: true,
+        asks: [Nothing, Nothing],
+    };
     hold(&step, LARGE, Nothing, Some("renameat2"));
     hold(&step, SMALL, Nothing, Some("renameat2"));
 }
 
 /// What a run has the disk keep, in its order.
 fn flushed(world: &World, mirror: &Mirror) -> Vec<&'static str> {
-    let strace = ["strace", "-f", "-qq", "-y", "-o", "calls", "-e", "trace=fsync,syncfs,renameat2"];
-    let ended = mirror.fetch(world).args(["--sync", "group"]).under(strace).run();
+    let strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        "calls",
+        "-e",
+        "trace=fsync,syncfs,renameat2",
+    ];
+    let ended = mirror
+        .fetch(world)
+        .args(["--sync", "group"])
+        .under(strace)
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let calls = fs::read_to_string(world.work().join("calls")).unwrap();
     let begun = calls.lines().filter(|call| !call.contains(" resumed>"));
@@ -204,14 +332,29 @@ fn flushed(world: &World, mirror: &Mirror) -> Vec<&'static str> {
 fn promise_data_name_folder_and_rows_reach_the_disk_in_this_order() {
     let (world, mirror) = started(SMALL);
     let steps = flushed(&world, &mirror);
-    let name = steps.iter().position(|step| *step == "name").expect("one is named");
-    assert_eq!(steps[name - 2..=name + 2], ["rows", "data", "name", "folder", "rows"], "{steps:?}");
+    let name = steps
+        .iter()
+        .position(|step| *step == "name")
+        .expect("one is named");
+    assert_eq!(
+        steps[name - 2..=name + 2],
+        ["rows", "data", "name", "folder", "rows"],
+        "{steps:?}"
+    );
 }
 
 #[test]
 fn a_name_that_a_kill_left_reaches_the_disk_before_it_is_written_down() {
     let (world, mirror) = started(SMALL);
-    kill(&world, &mirror, STEPS.iter().find(|step| step.over == "6 placed").expect("a step"), None);
+    kill(
+        &world,
+        &mirror,
+        STEPS
+            .iter()
+            .find(|step| step.over == "6 placed")
+            .expect("a step"),
+        None,
+    );
     let steps = flushed(&world, &mirror);
     assert_eq!(steps.first(), Some(&"folder"), "{steps:?}");
     assert!(steps.contains(&"rows"), "{steps:?}");

@@ -80,26 +80,44 @@ impl Hung {
         assert_eq!(whole.len(), IMAGES);
         let told = sqlite(&world, "select name, address, bytes from collection");
         let images = told.lines().map(|row| {
-            let [name, address, bytes] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
-            let path = address.strip_prefix("https://static.simpledesktops.com").expect("an image of the site");
-            (name.to_owned(), (path.to_owned(), bytes.parse().expect("a length")))
+            let [name, address, bytes] = row.split('|').collect::<Vec<_>>()[..] else {
+                panic!("{row}")
+            };
+            let path = address
+                .strip_prefix("https://static.simpledesktops.com")
+                .expect("an image of the site");
+            (
+                name.to_owned(),
+                (path.to_owned(), bytes.parse().expect("a length")),
+            )
         });
         let images = images.collect();
         mirror.put("/slow", b"");
-        Self { images, whole, rows: rows(&world), mirror }
+        Self {
+            images,
+            whole,
+            rows: rows(&world),
+            mirror,
+        }
     }
 
     /// Waits until the server has noticed that a run is gone, and written down what it sent.
     fn settle(&self) {
         until("the server to have noticed", || {
             let (_, status) = self.mirror.nginx.get("/.connections");
-            String::from_utf8_lossy(&status).starts_with("Active connections: 1 ").then_some(())
+            String::from_utf8_lossy(&status)
+                .starts_with("Active connections: 1 ")
+                .then_some(())
         });
     }
 
     /// How heavy the image at `path` is.
     fn bytes(&self, path: &str) -> u64 {
-        self.images.values().find(|(of, _)| of == path).map(|(_, bytes)| *bytes).expect("an image of the site")
+        self.images
+            .values()
+            .find(|(of, _)| of == path)
+            .map(|(_, bytes)| *bytes)
+            .expect("an image of the site")
     }
 
     /// What of each image, by its path, need not be asked for again.
@@ -138,8 +156,16 @@ fn part(path: &str) -> String {
 }
 
 fn names(world: &World) -> BTreeSet<String> {
-    let entries = fs::read_dir(world.work().join(GOT)).into_iter().flatten().flatten();
-    let names = entries.map(|entry| entry.file_name().into_string().expect("a name that is text"));
+    let entries = fs::read_dir(world.work().join(GOT))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let names = entries.map(|entry| {
+        entry
+            .file_name()
+            .into_string()
+            .expect("a name that is text")
+    });
     names.filter(|name| name != ".wallhaul").collect()
 }
 
@@ -157,7 +183,10 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
 
@@ -179,7 +208,10 @@ impl Dice {
         }
         if self.below(4) == 0 {
             // So that the end of a run is met as well.
-            flags.extend(["--max-downloads".to_owned(), (1 + self.below(12)).to_string()]);
+            flags.extend([
+                "--max-downloads".to_owned(),
+                (1 + self.below(12)).to_string(),
+            ]);
         }
         flags
     }
@@ -199,30 +231,52 @@ struct Sum {
 
 impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { killed, ended, naming, resumed, sent, wasted, most } = self;
+        let Self {
+            killed,
+            ended,
+            naming,
+            resumed,
+            sent,
+            wasted,
+            most,
+        } = self;
         write!(
             f,
             "{killed} killed, of them {naming} that had named images; {ended} ended before; {resumed} images went on; "
         )?;
-        write!(f, "{sent} bytes sent, {wasted} of them for nothing, {most} at most by one kill")
+        write!(
+            f,
+            "{sent} bytes sent, {wasted} of them for nothing, {most} at most by one kill"
+        )
     }
 }
 
 #[test]
 fn two_hundred_kills_lose_nothing_and_ask_for_no_finished_image_again() {
-    let seed = std::env::var("KILLS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
-        u64::from(now.subsec_nanos())
-    });
+    let seed = std::env::var("KILLS_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(|| {
+            let now = SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .expect("a clock after 1970");
+            u64::from(now.subsec_nanos())
+        });
     println!("KILLS_SEED={seed}");
     let (hung, world, mut dice, mut sum) = (Hung::hang(), World::new(), Dice(seed), Sum::default());
     while sum.killed < KILLS {
-        assert!(sum.killed + sum.ended < 3 * KILLS, "too few are killed before they end: {sum}");
+        assert!(
+            sum.killed + sum.ended < 3 * KILLS,
+            "too few are killed before they end: {sum}"
+        );
         one_life(&hung, &world, &mut dice, &mut sum);
     }
     println!("{sum}");
     assert!(sum.wasted < KILLS as u64 * JOBS * BOUND, "{sum}");
-    assert!(sum.naming > 0 && sum.resumed > 0, "the moments meet every part of a run: {sum}");
+    assert!(
+        sum.naming > 0 && sum.resumed > 0,
+        "the moments meet every part of a run: {sum}"
+    );
 
     fs::remove_file(hung.mirror.site().join("slow")).unwrap();
     let had = hung.kept(&world);
@@ -233,17 +287,27 @@ fn two_hundred_kills_lose_nothing_and_ask_for_no_finished_image_again() {
     assert_eq!(collection(&world), hung.whole);
     assert_eq!(rows(&world), hung.rows);
     assert_eq!(parts(&world).into_keys().collect::<Vec<_>>(), [""; 0]);
-    let ours = files(&world.work().join(GOT).join(".wallhaul")).into_keys().collect::<Vec<_>>();
+    let ours = files(&world.work().join(GOT).join(".wallhaul"))
+        .into_keys()
+        .collect::<Vec<_>>();
     assert_eq!(ours, ["ledger.db", "lock"]);
     let verified = world.wallhaul().args(["verify", "-d", GOT]).run();
-    assert_eq!((verified.code, verified.stdout.as_str()), (Some(0), ""), "{}", verified.stderr);
+    assert_eq!(
+        (verified.code, verified.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        verified.stderr
+    );
 }
 
 /// Starts a run, kills it, and holds what is true after any kill.
 fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
     let (named, had) = (names(world), hung.kept(world));
     let (moment, flags) = (dice.moment(named.len() == IMAGES), dice.flags());
-    let told = format!("{moment:?} {flags:?}, life {} of {sum}", sum.killed + sum.ended);
+    let told = format!(
+        "{moment:?} {flags:?}, life {} of {sum}",
+        sum.killed + sum.ended
+    );
     hung.mirror.nginx.forget();
     let running = hung.mirror.fetch(world).args(flags).start();
     let began = Instant::now();
@@ -264,7 +328,11 @@ fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
     let new: Vec<String> = names(world).difference(&named).cloned().collect();
     for name in &new {
         let bytes = fs::read(world.work().join(GOT).join(name)).unwrap();
-        assert_eq!(Some(&blake3::hash(&bytes)), hung.whole.get(name), "{told}: {name}");
+        assert_eq!(
+            Some(&blake3::hash(&bytes)),
+            hung.whole.get(name),
+            "{told}: {name}"
+        );
     }
     sum.naming += usize::from(ended.signal.is_some() && !new.is_empty());
     let requests = assert_no_more_than(hung, &had);
@@ -277,10 +345,20 @@ fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
     }
     let lost = hung.lost(world);
     // Without a validator it is the images in hand beside that.
-    let unsure = lost.keys().filter(|path| is_unsure(path)).map(|path| hung.bytes(path));
-    let sure: u64 = lost.iter().filter(|(path, _)| !is_unsure(path)).map(|(_, bytes)| bytes).sum();
+    let unsure = lost
+        .keys()
+        .filter(|path| is_unsure(path))
+        .map(|path| hung.bytes(path));
+    let sure: u64 = lost
+        .iter()
+        .filter(|(path, _)| !is_unsure(path))
+        .map(|(_, bytes)| bytes)
+        .sum();
     assert!(sure <= JOBS * BOUND, "{told}: {lost:?}");
-    assert!(unsure.sum::<u64>() <= JOBS * (BOUND + UNSURE as u64 + 1_000), "{told}: {lost:?}");
+    assert!(
+        unsure.sum::<u64>() <= JOBS * (BOUND + UNSURE as u64 + 1_000),
+        "{told}: {lost:?}"
+    );
     sum.most = sum.most.max(lost.values().sum());
     if ended.signal.is_some() {
         sum.killed += 1;
@@ -294,8 +372,13 @@ fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
 fn assert_no_more_than(hung: &Hung, had: &BTreeMap<String, u64>) -> BTreeMap<String, (u64, usize)> {
     let mut requests = BTreeMap::new();
     for request in hung.mirror.nginx.requests() {
-        let Some(have) = had.get(&request.path) else { continue };
-        assert!(*have < hung.bytes(&request.path), "asked for again: {request:?}");
+        let Some(have) = had.get(&request.path) else {
+            continue;
+        };
+        assert!(
+            *have < hung.bytes(&request.path),
+            "asked for again: {request:?}"
+        );
         let rest = (*have > 0).then(|| format!("bytes={have}-"));
         assert_eq!(request.range, rest, "{request:?}");
         let (sent, ranges) = requests.entry(request.path).or_insert((0, 0));

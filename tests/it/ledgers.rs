@@ -32,7 +32,10 @@ fn rebuild(world: &World) -> Program {
 }
 
 fn assert_calm(ended: &Ended) {
-    assert!(ended.signal.is_none() && !ended.stderr.contains("panicked"), "{ended:?}");
+    assert!(
+        ended.signal.is_none() && !ended.stderr.contains("panicked"),
+        "{ended:?}"
+    );
 }
 
 /// Offsets into a ledger of so many bytes: all of its header, and every so many-th behind it.
@@ -61,8 +64,16 @@ fn a_bit_that_is_wrong_anywhere_costs_no_image() {
             // An entry that leads nowhere is met when a row is written, and not before.
             let at_the_start = !ended.stderr.contains("left for the next run");
             let as_it_was = fs::read(&ledger).unwrap() == spoilt;
-            assert!(as_it_was || !at_the_start, "{at}: what is refused is left as it is: {ended:?}");
-            let reason = ended.stderr.split(['(', ')']).nth(1).unwrap_or_default().to_owned();
+            assert!(
+                as_it_was || !at_the_start,
+                "{at}: what is refused is left as it is: {ended:?}"
+            );
+            let reason = ended
+                .stderr
+                .split(['(', ')'])
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
             if !refused.contains_key(&reason) {
                 mend(&world, &mirror, &whole);
             }
@@ -74,7 +85,10 @@ fn a_bit_that_is_wrong_anywhere_costs_no_image() {
     }
     println!("refused: {refused:#?}; unseen: {unseen}");
     // What is wrong in a text is no damage to the structure; and half of the header means nothing.
-    assert!(refused.values().sum::<usize>() > 20 && refused.len() > 5, "{refused:?} {unseen}");
+    assert!(
+        refused.values().sum::<usize>() > 20 && refused.len() > 5,
+        "{refused:?} {unseen}"
+    );
 }
 
 /// Does as the refusal says, and finds every image there.
@@ -83,7 +97,12 @@ fn mend(world: &World, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
     assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
     mirror.nginx.forget();
     let ended = mirror.fetch(world).run();
-    assert_eq!((ended.code, mirror.originals_asked()), (Some(0), Vec::new()), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, mirror.originals_asked()),
+        (Some(0), Vec::new()),
+        "{}",
+        ended.stderr
+    );
     assert!(collection(world) == *whole);
 }
 
@@ -91,10 +110,22 @@ fn mend(world: &World, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
 fn killed() -> (World, Mirror) {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (World::new(), Mirror::with(60, stuck));
-    assert_eq!(mirror.fetch(&world).args(["--max-downloads", "20"]).run().code, Some(0));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["--max-downloads", "20"])
+            .run()
+            .code,
+        Some(0)
+    );
     // Slowly enough that a busy machine kills it in time.
-    let running = mirror.fetch(&world).args(["-j", "2", "--wait", "50ms"]).start();
-    until("more images", || (collection(&world).len() > 25).then_some(()));
+    let running = mirror
+        .fetch(&world)
+        .args(["-j", "2", "--wait", "50ms"])
+        .start();
+    until("more images", || {
+        (collection(&world).len() > 25).then_some(())
+    });
     running.signal(Signal::KILL);
     running.wait();
     assert!(ours(&world, "ledger.db-wal").exists());
@@ -111,8 +142,12 @@ fn what_is_wrong_with_the_log_that_a_kill_left_costs_no_image() {
         ("ledger.db-wal", |_| None),
         ("ledger.db-wal", |log| Some(vec![0; log.len()])),
         ("ledger.db-wal", |log| Some(log[..log.len() / 2].to_vec())),
-        ("ledger.db-wal", |log| Some(b"<!DOCTYPE html>".repeat(log.len() / 15))),
-        ("ledger.db-shm", |index| Some(b"junk".repeat(index.len() / 4))),
+        ("ledger.db-wal", |log| {
+            Some(b"<!DOCTYPE html>".repeat(log.len() / 15))
+        }),
+        ("ledger.db-shm", |index| {
+            Some(b"junk".repeat(index.len() / 4))
+        }),
         ("ledger.db", |_| None),
     ];
     for (name, damage) in damages {
@@ -126,16 +161,27 @@ fn what_is_wrong_with_the_log_that_a_kill_left_costs_no_image() {
         let mut ended = mirror.fetch(&world).run();
         assert_calm(&ended);
         if ended.code == Some(5) {
-            assert!(ended.stderr.contains("wallhaul ledger rebuild"), "{name}: {ended:?}");
+            assert!(
+                ended.stderr.contains("wallhaul ledger rebuild"),
+                "{name}: {ended:?}"
+            );
             assert_eq!(rebuild(&world).run().code, Some(0));
             ended = mirror.fetch(&world).run();
         }
         assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
         assert_whole(&world, &mirror);
         let now = collection(&world);
-        assert!(named.iter().all(|(name, hash)| now.get(name) == Some(hash)), "{name}");
+        assert!(
+            named.iter().all(|(name, hash)| now.get(name) == Some(hash)),
+            "{name}"
+        );
         let verified = world.wallhaul().args(["verify", "-d", GOT]).run();
-        assert_eq!((verified.code, verified.stdout.as_str()), (Some(0), ""), "{name}: {}", verified.stderr);
+        assert_eq!(
+            (verified.code, verified.stdout.as_str()),
+            (Some(0), ""),
+            "{name}: {}",
+            verified.stderr
+        );
     }
 }
 
@@ -153,10 +199,20 @@ fn a_ledger_of_another_schema_is_refused_with_what_to_do_and_left_alone() {
     for (pragma, words) in cases {
         sqlite(&world, pragma);
         let before = fs::read(&ledger).unwrap();
-        for command in [mirror.fetch(&world), world.wallhaul().args(["ledger", "list", "-d", GOT])] {
+        for command in [
+            mirror.fetch(&world),
+            world.wallhaul().args(["ledger", "list", "-d", GOT]),
+        ] {
             let ended = command.run();
-            assert_eq!((ended.code, ended.stdout.as_str()), (Some(5), ""), "{pragma}: {ended:?}");
-            assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains(words), "{pragma}: {ended:?}");
+            assert_eq!(
+                (ended.code, ended.stdout.as_str()),
+                (Some(5), ""),
+                "{pragma}: {ended:?}"
+            );
+            assert!(
+                ended.stderr.contains("ledger.db") && ended.stderr.contains(words),
+                "{pragma}: {ended:?}"
+            );
         }
         assert!(fs::read(&ledger).unwrap() == before, "{pragma}");
     }
@@ -180,36 +236,83 @@ fn allow(path: &std::path::Path, mode: u32) {
 #[test]
 fn a_ledger_that_may_not_be_written_ends_a_run_before_it_asks_and_can_still_be_read() {
     let (world, mirror) = fetched();
-    for folder in [world.work(), world.work().join(GOT), ours(&world, ""), ours(&world, "parts"), world.home()] {
+    for folder in [
+        world.work(),
+        world.work().join(GOT),
+        ours(&world, ""),
+        ours(&world, "parts"),
+        world.home(),
+    ] {
         allow(&folder, 0o777);
     }
     allow(world.work().parent().unwrap(), 0o755);
     allow(&ours(&world, "lock"), 0o666);
     allow(&ours(&world, "ledger.db"), 0o444);
-    let ended = as_nobody(&world).args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT]).run();
+    let ended = as_nobody(&world)
+        .args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT])
+        .run();
     assert_eq!(ended.code, Some(4), "{ended:?}");
-    assert!(ended.stderr.contains("ledger.db` cannot be read or written"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("ledger.db` cannot be read or written"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(mirror.nginx.requests(), []);
     let listed = as_nobody(&world).args(["ledger", "list", "-d", GOT]).run();
-    assert_eq!((listed.code, listed.stdout.lines().count()), (Some(0), IMAGES), "{}", listed.stderr);
+    assert_eq!(
+        (listed.code, listed.stdout.lines().count()),
+        (Some(0), IMAGES),
+        "{}",
+        listed.stderr
+    );
     allow(&ours(&world, "ledger.db"), 0o666);
-    let ended = as_nobody(&world).args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT]).run();
-    assert_eq!((ended.code, mirror.originals_asked()), (Some(0), Vec::new()), "{}", ended.stderr);
+    let ended = as_nobody(&world)
+        .args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT])
+        .run();
+    assert_eq!(
+        (ended.code, mirror.originals_asked()),
+        (Some(0), Vec::new()),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
 fn files_that_an_older_copy_of_the_ledger_does_not_know_are_asked_for_and_kept_once() {
     let (world, mirror) = (World::new(), Mirror::of(IMAGES));
-    assert_eq!(mirror.fetch(&world).args(["-j", "1", "--max-downloads", "10"]).run().code, Some(0));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["-j", "1", "--max-downloads", "10"])
+            .run()
+            .code,
+        Some(0)
+    );
     let old = fs::read(ours(&world, "ledger.db")).unwrap();
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     let before = files(&world.work().join(GOT));
     fs::write(ours(&world, "ledger.db"), old).unwrap();
     mirror.nginx.forget();
     let ended = mirror.fetch(&world).run();
-    assert_eq!((ended.code, mirror.originals_asked().len()), (Some(0), IMAGES - 10), "{}", ended.stderr);
-    assert!(files(&world.work().join(GOT)) == before, "nothing is there twice, nothing was written over");
-    assert_eq!(sqlite(&world, "select state, count(*) from collection group by state"), "saved|30\n");
+    assert_eq!(
+        (ended.code, mirror.originals_asked().len()),
+        (Some(0), IMAGES - 10),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        files(&world.work().join(GOT)) == before,
+        "nothing is there twice, nothing was written over"
+    );
+    assert_eq!(
+        sqlite(
+            &world,
+            "select state, count(*) from collection group by state"
+        ),
+        "saved|30\n"
+    );
     assert_whole(&world, &mirror);
 }
 
@@ -217,8 +320,12 @@ fn files_that_an_older_copy_of_the_ledger_does_not_know_are_asked_for_and_kept_o
 fn make_old(world: &World) {
     let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
     let connection = rusqlite::Connection::open(&old).unwrap();
-    connection.execute_batch(include_str!("../../src/ledger/sqlite/steps/schema-1.sql")).unwrap();
-    connection.execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()]).unwrap();
+    connection
+        .execute_batch(include_str!("../../src/ledger/sqlite/steps/schema-1.sql"))
+        .unwrap();
+    connection
+        .execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()])
+        .unwrap();
     connection
         .execute_batch(
             "INSERT INTO files SELECT id, name, folded, substr(folded, 1, length(folded) - 4), bytes, blake3, format,
@@ -236,11 +343,17 @@ fn an_older_ledger_is_brought_up_to_date_with_a_copy_kept_wherever_that_is_kille
     let (world, mirror) = (World::new(), Mirror::of(IMAGES));
     mirror.take(&mirror.gallery.originals[3].path);
     assert_eq!(mirror.fetch(&world).run().code, Some(1));
-    let (whole, said) = (collection(&world), sqlite(&world, "select * from collection order by address"));
+    let (whole, said) = (
+        collection(&world),
+        sqlite(&world, "select * from collection order by address"),
+    );
     // At the copy's name, at the one transaction, and behind it.
-    for (call, file, when) in
-        [("rename", "ledger.copying", 1), ("fsync", "ledger.db-wal", 1), ("fsync", "ledger.db-wal", 2), ("none", "", 0)]
-    {
+    for (call, file, when) in [
+        ("rename", "ledger.copying", 1),
+        ("fsync", "ledger.db-wal", 1),
+        ("fsync", "ledger.db-wal", 2),
+        ("none", "", 0),
+    ] {
         make_old(&world);
         let told = format!("{call} of {file} {when}");
         let listed = world.wallhaul().args(["ledger", "list", "-d", GOT]).run();
@@ -250,25 +363,58 @@ fn an_older_ledger_is_brought_up_to_date_with_a_copy_kept_wherever_that_is_kille
         );
         if when > 0 {
             let inject = format!("inject={call}:signal=KILL:when={when}");
-            let strace = world.program("strace").args(["-f", "-qq", "-o", "calls", "-e", &format!("trace={call}")]);
-            let strace = strace.args(["-e", &inject, "-P"]).args([ours(&world, file)]).args([WALLHAUL, "fetch", "-d"]);
-            let killed = strace.args([world.work().join(GOT)]).args(["--base-url", &mirror.nginx.origin()]).run();
+            let strace = world.program("strace").args([
+                "-f",
+                "-qq",
+                "-o",
+                "calls",
+                "-e",
+                &format!("trace={call}"),
+            ]);
+            let strace = strace
+                .args(["-e", &inject, "-P"])
+                .args([ours(&world, file)])
+                .args([WALLHAUL, "fetch", "-d"]);
+            let killed = strace
+                .args([world.work().join(GOT)])
+                .args(["--base-url", &mirror.nginx.origin()])
+                .run();
             assert_eq!(killed.signal, Some(Signal::KILL), "{told}: {killed:?}");
         }
         mirror.nginx.forget();
         let ended = mirror.fetch(&world).run();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{told}");
         assert_eq!(mirror.originals_asked(), [""; 0], "{told}");
-        assert_eq!(sqlite(&world, "select * from collection order by address"), said, "{told}");
-        let names = files(&ours(&world, "")).into_keys().filter(|name| name.starts_with("ledger"));
+        assert_eq!(
+            sqlite(&world, "select * from collection order by address"),
+            said,
+            "{told}"
+        );
+        let names = files(&ours(&world, ""))
+            .into_keys()
+            .filter(|name| name.starts_with("ledger"));
         let names: Vec<String> = names.collect();
-        let copies = names.iter().filter(|name| name.starts_with("ledger-schema1")).count();
-        assert!((1..=2).contains(&copies) && names.len() == copies + 1, "{told}: {names:?}");
+        let copies = names
+            .iter()
+            .filter(|name| name.starts_with("ledger-schema1"))
+            .count();
+        assert!(
+            (1..=2).contains(&copies) && names.len() == copies + 1,
+            "{told}: {names:?}"
+        );
         for copy in names.iter().filter(|name| *name != "ledger.db") {
             let copy = rusqlite::Connection::open(ours(&world, copy)).unwrap();
             let found = "SELECT count(*) FROM images WHERE state <> 'gone'";
-            assert_eq!(copy.query_row(found, [], |row| row.get::<_, u32>(0)).unwrap() as usize, IMAGES - 1);
-            assert_eq!(copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 1);
+            assert_eq!(
+                copy.query_row(found, [], |row| row.get::<_, u32>(0))
+                    .unwrap() as usize,
+                IMAGES - 1
+            );
+            assert_eq!(
+                copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+                    .unwrap(),
+                1
+            );
         }
         for copy in names.iter().filter(|name| *name != "ledger.db") {
             fs::remove_file(ours(&world, copy)).unwrap();

@@ -8,13 +8,29 @@ use crate::support::program::World;
 #[test]
 fn a_run_begins_no_image_once_its_bytes_are_saved_and_the_next_one_goes_on() {
     let (world, mirror) = (World::new(), Mirror::of(300));
-    let ended = mirror.fetch(&world).args(["-Q", "1k", "-j", "1", "--json"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["-Q", "1k", "-j", "1", "--json"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let sum = ended.sum();
-    let (saved, bytes) = (sum["saved"].as_u64().unwrap(), sum["bytes"].as_u64().unwrap());
-    assert!((1_000..3_000).contains(&bytes), "{saved} images, {bytes} bytes");
-    assert_eq!((collection(&world).len() as u64, &sum["limit"]), (saved, &"--quota".into()));
-    assert!(ended.stderr.contains("; ended at --quota\n"), "{}", ended.stderr);
+    let (saved, bytes) = (
+        sum["saved"].as_u64().unwrap(),
+        sum["bytes"].as_u64().unwrap(),
+    );
+    assert!(
+        (1_000..3_000).contains(&bytes),
+        "{saved} images, {bytes} bytes"
+    );
+    assert_eq!(
+        (collection(&world).len() as u64, &sum["limit"]),
+        (saved, &"--quota".into())
+    );
+    assert!(
+        ended.stderr.contains("; ended at --quota\n"),
+        "{}",
+        ended.stderr
+    );
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
@@ -26,12 +42,21 @@ fn a_run_ends_at_its_time_and_finishes_what_is_in_hand() {
     let slow = "location /uploads/ { if (-f $document_root/slow) { set $limit_rate 150; } }";
     let (world, mirror) = (World::new(), Mirror::with(60, slow));
     mirror.put("/slow", b"");
-    let ended = mirror.fetch(&world).args(["--max-time", "2s", "-j", "2", "--json"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["--max-time", "2s", "-j", "2", "--json"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let sum = ended.sum();
-    assert_eq!((&sum["limit"], &sum["failed"], &sum["interrupted"]), (&"--max-time".into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&sum["limit"], &sum["failed"], &sum["interrupted"]),
+        (&"--max-time".into(), &0.into(), &0.into())
+    );
     let asked = mirror.originals_asked().len();
-    assert!(asked < 60 && collection(&world).len() == asked, "{asked} asked for");
+    assert!(
+        asked < 60 && collection(&world).len() == asked,
+        "{asked} asked for"
+    );
     mirror.take("/slow");
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     assert_whole(&world, &mirror);
@@ -43,14 +68,23 @@ fn an_image_that_gets_no_name_does_not_count_as_a_download() {
     let (world, mirror) = (World::new(), Mirror::of(6));
     let first = &mirror.gallery.originals[0];
     let stem = "2021-03-18-Light_Em_Up_2880x1800";
-    for foreign in [format!("{stem}.jpg"), format!("{stem}~{}.jpg", &first.hash.to_hex()[..8])] {
+    for foreign in [
+        format!("{stem}.jpg"),
+        format!("{stem}~{}.jpg", &first.hash.to_hex()[..8]),
+    ] {
         fs::create_dir_all(world.work().join(GOT).join(foreign)).unwrap();
     }
     for jobs in ["1", "8"] {
-        let ended = mirror.fetch(&world).args(["--max-downloads", "2", "-j", jobs, "--json"]).run();
+        let ended = mirror
+            .fetch(&world)
+            .args(["--max-downloads", "2", "-j", jobs, "--json"])
+            .run();
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         let sum = ended.sum();
-        assert_eq!((&sum["saved"], &sum["failed"], &sum["limit"]), (&2.into(), &1.into(), &"--max-downloads".into()));
+        assert_eq!(
+            (&sum["saved"], &sum["failed"], &sum["limit"]),
+            (&2.into(), &1.into(), &"--max-downloads".into())
+        );
     }
     assert_eq!(collection(&world).len(), 4);
 }
@@ -61,12 +95,21 @@ fn all_images_together_come_no_faster_than_is_allowed() {
     for (original, side) in mirror.gallery.originals.iter().zip(350..) {
         mirror.put(&original.path, &noise(side));
     }
-    let ended = mirror.fetch(&world).args(["-r", "500k", "-j", "4", "--json"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["-r", "500k", "-j", "4", "--json"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let sum = ended.sum();
-    let (bytes, seconds) = (sum["bytes"].as_f64().unwrap(), sum["seconds"].as_f64().unwrap());
+    let (bytes, seconds) = (
+        sum["bytes"].as_f64().unwrap(),
+        sum["seconds"].as_f64().unwrap(),
+    );
     let due = bytes / 500_000.0;
-    assert!(due > 2.0 && seconds > due * 0.93, "{bytes} bytes in {seconds} s");
+    assert!(
+        due > 2.0 && seconds > due * 0.93,
+        "{bytes} bytes in {seconds} s"
+    );
     // However busy the machine is.
     assert!(seconds < due * 10.0, "{bytes} bytes in {seconds} s");
 }
@@ -81,6 +124,8 @@ fn noise(side: u32) -> Vec<u8> {
     let pixels = (0..side * side * 3).map(|_| next()).collect();
     let picture = image::DynamicImage::from(image::RgbImage::from_raw(side, side, pixels).unwrap());
     let mut bytes = std::io::Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    picture
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }

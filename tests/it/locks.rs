@@ -24,14 +24,20 @@ const FOLDER: &str = "wallpapers/simpledesktops";
 fn holder() -> (World, Site, Running) {
     let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
     let running = site.fetch(&world).start();
-    until("the first run to ask for all there is", || (site.gate.waiting() == IMAGES).then_some(()));
+    until("the first run to ask for all there is", || {
+        (site.gate.waiting() == IMAGES).then_some(())
+    });
     (world, site, running)
 }
 
 /// Every command that needs the collection for itself.
 fn takers(world: &World, site: &Site) -> [Program; 3] {
     let rebuild = world.wallhaul().args(["ledger", "rebuild"]);
-    [site.fetch(world), site.visit(world, "verify").args(["--repair"]), rebuild]
+    [
+        site.fetch(world),
+        site.visit(world, "verify").args(["--repair"]),
+        rebuild,
+    ]
 }
 
 fn assert_whole(world: &World, site: &Site) {
@@ -44,7 +50,9 @@ fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
     let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
     let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).start());
     let refused = |running: &&Running| running.stderr().contains("is held by another run");
-    until("seven runs to be refused", || (runs.iter().filter(refused).count() == 7).then_some(()));
+    until("seven runs to be refused", || {
+        (runs.iter().filter(refused).count() == 7).then_some(())
+    });
     site.gate.open();
     let mut codes = runs.map(|running| running.wait().code);
     codes.sort_unstable();
@@ -55,13 +63,22 @@ fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
 #[test]
 fn of_eight_runs_that_wait_for_each_other_all_end_well_and_nothing_is_done_twice() {
     let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
-    let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).args(["-v", "--lock", "wait"]).start());
+    let runs: [Running; 8] =
+        std::array::from_fn(|_| site.fetch(&world).args(["-v", "--lock", "wait"]).start());
     let waits = |running: &&Running| running.stderr().starts_with("note: waiting for `");
-    until("seven runs to wait", || (runs.iter().filter(waits).count() == 7).then_some(()));
+    until("seven runs to wait", || {
+        (runs.iter().filter(waits).count() == 7).then_some(())
+    });
     site.gate.open();
     let ends = runs.map(Running::wait);
     assert!(ends.iter().all(|ended| ended.code == Some(0)), "{ends:?}");
-    assert_eq!(ends.iter().filter(|ended| ended.stderr.contains(": 6 found: 6 saved (")).count(), 1, "{ends:?}");
+    assert_eq!(
+        ends.iter()
+            .filter(|ended| ended.stderr.contains(": 6 found: 6 saved ("))
+            .count(),
+        1,
+        "{ends:?}"
+    );
     assert_whole(&world, &site);
 }
 
@@ -71,14 +88,20 @@ type Judge<'a> = &'a dyn Fn(&Ended) -> bool;
 #[test]
 fn a_collection_in_use_is_dealt_with_as_was_said_whatever_command_wants_it() {
     let (world, site, first) = holder();
-    let since =
-        Regex::new(r"^error: `\S+/lock` is held by another run \(pid (\d+), since (\S+)\): wait .*\n$").unwrap();
+    let since = Regex::new(
+        r"^error: `\S+/lock` is held by another run \(pid (\d+), since (\S+)\): wait .*\n$",
+    )
+    .unwrap();
     let lock = fs::read_to_string(world.work().join(FOLDER).join(".wallhaul/lock")).unwrap();
     let refused = |ended: &Ended| {
-        let told = since.captures(&ended.stderr).map(|told| format!("{} {}\n", &told[1], &told[2]));
+        let told = since
+            .captures(&ended.stderr)
+            .map(|told| format!("{} {}\n", &told[1], &told[2]));
         ended.code == Some(5) && ended.stdout.is_empty() && told.as_ref() == Some(&lock)
     };
-    let skipped = |ended: &Ended| (ended.code, ended.stdout.as_str(), ended.stderr.as_str()) == (Some(0), "", "");
+    let skipped = |ended: &Ended| {
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()) == (Some(0), "", "")
+    };
     let cases: [(&[&str], Judge); 5] = [
         (&[], &refused),
         (&["--lock", "fail"], &refused),
@@ -111,24 +134,36 @@ fn a_wait_for_another_run_ends_at_once_on_a_signal() {
     let (world, site, _first) = holder();
     let runs = takers(&world, &site).map(|taker| taker.args(["--lock", "wait"]).start());
     for running in &runs {
-        until("a run that listens to signals", || listens(running).then_some(()));
+        until("a run that listens to signals", || {
+            listens(running).then_some(())
+        });
     }
     let told = Instant::now();
-    for (signal, running) in [Signal::INT, Signal::TERM, Signal::HUP].into_iter().zip(&runs) {
+    for (signal, running) in [Signal::INT, Signal::TERM, Signal::HUP]
+        .into_iter()
+        .zip(&runs)
+    {
         running.signal(signal);
     }
     let ends = runs.map(Running::wait);
     assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
     let ends = ends.map(|ended| (ended.code, ended.stdout, ended.stderr));
-    assert_eq!(ends, [130, 143, 129].map(|code| (Some(code), String::new(), String::new())));
+    assert_eq!(
+        ends,
+        [130, 143, 129].map(|code| (Some(code), String::new(), String::new()))
+    );
 }
 
 /// Whether a run has come so far that it listens to signals.
 fn listens(running: &Running) -> bool {
     let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap_or_default();
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    [Signal::HUP, Signal::INT, Signal::TERM].iter().all(|signal| caught >> (signal.as_raw() - 1) & 1 == 1)
+    let caught = caught
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    [Signal::HUP, Signal::INT, Signal::TERM]
+        .iter()
+        .all(|signal| caught >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 #[test]
@@ -139,12 +174,23 @@ fn whoever_watches_is_told_why_nothing_happens() {
     let skips = Terminal::open(&world, (200, 10), &line("skip"));
     assert_eq!(skips.ended(), 0);
     let screen = skips.screen();
-    assert!(screen.starts_with("note: `") && screen.contains("nothing is done here"), "{screen}");
+    assert!(
+        screen.starts_with("note: `") && screen.contains("nothing is done here"),
+        "{screen}"
+    );
     let waits = Terminal::open(&world, (200, 10), &line("wait"));
-    waits.until("a word on the wait", |screen| screen.contains("note: waiting for `"));
+    waits.until("a word on the wait", |screen| {
+        screen.contains("note: waiting for `")
+    });
     site.gate.open();
     assert_eq!((waits.ended(), first.wait().code), (0, Some(0)));
-    assert!(waits.screen().contains("simpledesktops: 6 found: 6 already there"), "{}", waits.screen());
+    assert!(
+        waits
+            .screen()
+            .contains("simpledesktops: 6 found: 6 already there"),
+        "{}",
+        waits.screen()
+    );
 }
 
 #[test]
@@ -154,11 +200,17 @@ fn a_lock_that_nobody_holds_is_taken_whatever_stands_in_it() {
     drop(first);
     site.gate.open();
     let lock = world.work().join(FOLDER).join(".wallhaul/lock");
-    until("the kernel to let go of the lock", || (site.fetch(&world).run().code == Some(0)).then_some(()));
+    until("the kernel to let go of the lock", || {
+        (site.fetch(&world).run().code == Some(0)).then_some(())
+    });
     for text in ["1 2026-01-01T00:00:00Z\n", "", "junk \u{1b}[2J"] {
         fs::write(&lock, text).unwrap();
         let ended = site.fetch(&world).run();
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{text:?}");
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{text:?}"
+        );
     }
     assert_eq!(files(&world.work().join(FOLDER)).len(), IMAGES);
 }
@@ -168,6 +220,10 @@ fn a_collection_is_one_by_whatever_path_it_is_reached() {
     let (world, site, _first) = holder();
     symlink(world.work().join(FOLDER), world.work().join("link")).unwrap();
     for path in ["link", "./wallpapers/../wallpapers/simpledesktops/"] {
-        assert_eq!(site.fetch(&world).args(["-d", path]).run().code, Some(5), "{path}");
+        assert_eq!(
+            site.fetch(&world).args(["-d", path]).run().code,
+            Some(5),
+            "{path}"
+        );
     }
 }

@@ -118,8 +118,20 @@ const TROUBLE: [&str; 96] = [
 ];
 
 /// What may stand at a name's end.
-const ENDS: [&str; 12] =
-    ["", ".png", ".JPG", ".webp", ".desktop", ".php", ".html", ".part", ".", "%20", ".png?size=%2f..%2f", "#.png"];
+const ENDS: [&str; 12] = [
+    "",
+    ".png",
+    ".JPG",
+    ".webp",
+    ".desktop",
+    ".php",
+    ".html",
+    ".part",
+    ".",
+    "%20",
+    ".png?size=%2f..%2f",
+    "#.png",
+];
 
 /// An address as only somebody who means ill writes it.
 fn address(dice: &mut Dice) -> String {
@@ -138,7 +150,8 @@ fn address(dice: &mut Dice) -> String {
                 let _ = write!(address, "%{:02x}", dice.byte());
             }
             1 => {
-                let any = char::from_u32(u32::try_from(dice.number() % 0x11_0000).unwrap_or_default());
+                let any =
+                    char::from_u32(u32::try_from(dice.number() % 0x11_0000).unwrap_or_default());
                 address.push(any.unwrap_or('\u{fffd}'));
             }
             2 => address.push_str(&trouble(dice).replace('%', "%25")),
@@ -185,19 +198,41 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
     }
     let format = Format::ALL[usize::try_from(number % 5).expect("it is below five")];
     let hash = ContentHash::from_bytes(hash);
-    let content = Content { bytes: 1 + number, hash, format, width: 1, height: 1 };
+    let content = Content {
+        bytes: 1 + number,
+        hash,
+        format,
+        width: 1,
+        height: 1,
+    };
     let name = site.name(&image, original, format);
     let page = site.first();
-    let origin = Origin { page, address: original.clone(), title: None, etag: None, last_modified: None };
+    let origin = Origin {
+        page,
+        address: original.clone(),
+        title: None,
+        etag: None,
+        last_modified: None,
+    };
     let key = ImageKey::new(site.id(), original);
-    Intent { key, site: site.id().clone(), origin, name, content, at: Timestamp::UNIX_EPOCH }
+    Intent {
+        key,
+        site: site.id().clone(),
+        origin,
+        name,
+        content,
+        at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 /// Asserts that `name` is good everywhere, and that it is read back as it was written.
 fn assert_good(name: &ImageName, format: Format) {
     let written = name.to_string();
     assert_eq!(flaw(&written), None, "{written:?}");
-    assert!(matches!(Path::new(&written).components().collect::<Vec<_>>()[..], [Component::Normal(_)]));
+    assert!(matches!(
+        Path::new(&written).components().collect::<Vec<_>>()[..],
+        [Component::Normal(_)]
+    ));
     assert!(written.ends_with(format.extension()), "{written:?}");
     assert_eq!(ImageName::from_written(&written), *name);
 }
@@ -210,22 +245,37 @@ async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
     let mut group = Vec::new();
     for number in numbers.clone() {
         // What is no address never gets as far as a name.
-        let original = std::iter::repeat_with(|| Url::parse(&address(&mut dice))).find_map(Result::ok);
+        let original =
+            std::iter::repeat_with(|| Url::parse(&address(&mut dice))).find_map(Result::ok);
         let intent = intent(site, &original.expect("there is always another"), number);
         // The longest it can get; the one it does get is looked at below.
-        assert_good(&intent.name.apart(&intent.content.hash), intent.content.format);
+        assert_good(
+            &intent.name.apart(&intent.content.hash),
+            intent.content.format,
+        );
         if keys.insert(intent.key.clone()) {
             group.push(intent);
         }
         if group.len() < 256 && number + 1 < numbers.end {
             continue;
         }
-        let wanted: Vec<_> = group.iter().map(|intent| (intent.name.clone(), intent.content)).collect();
-        let berths = ledger.placing(std::mem::take(&mut group)).await.expect("a ledger in memory");
+        let wanted: Vec<_> = group
+            .iter()
+            .map(|intent| (intent.name.clone(), intent.content))
+            .collect();
+        let berths = ledger
+            .placing(std::mem::take(&mut group))
+            .await
+            .expect("a ledger in memory");
         for (berth, (wanted, content)) in berths.into_iter().zip(wanted) {
-            let Berth::Free(name) = berth else { panic!("{wanted} has the bytes of no other: {berth:?}") };
+            let Berth::Free(name) = berth else {
+                panic!("{wanted} has the bytes of no other: {berth:?}")
+            };
             assert_good(&name, content.format);
-            assert!(taken.insert(careless(&name.to_string())), "`{name}` is another's in {numbers:?}");
+            assert!(
+                taken.insert(careless(&name.to_string())),
+                "`{name}` is another's in {numbers:?}"
+            );
             apart += usize::from(name != wanted);
         }
     }
@@ -238,7 +288,11 @@ const IN_A_COLLECTION: usize = 2_500;
 
 #[test]
 fn a_million_names_stay_in_their_folder_and_none_meets_another() {
-    let sites = [site("/uploads/(?<name>.*)"), site("/(?<name>[^/?#]*)[^/]*$"), site("nothing like it(?<name>)")];
+    let sites = [
+        site("/uploads/(?<name>.*)"),
+        site("/(?<name>[^/?#]*)[^/]*$"),
+        site("nothing like it(?<name>)"),
+    ];
     let shares = 4;
     let share = NAMES / shares;
     let apart: usize = thread::scope(|scope| {
@@ -246,8 +300,11 @@ fn a_million_names_stay_in_their_folder_and_none_meets_another() {
             .map(|number| {
                 let sites = &sites;
                 scope.spawn(move || {
-                    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-                    let collections = (number * share..(number + 1) * share).step_by(IN_A_COLLECTION);
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .build()
+                        .expect("a runtime");
+                    let collections =
+                        (number * share..(number + 1) * share).step_by(IN_A_COLLECTION);
                     let filled = collections.zip(sites.iter().cycle()).map(|(first, site)| {
                         let numbers = first..first + IN_A_COLLECTION as u64;
                         runtime.block_on(fill(&*ledger::in_memory(), site, numbers))
@@ -256,7 +313,10 @@ fn a_million_names_stay_in_their_folder_and_none_meets_another() {
                 })
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().expect("names that are good")).sum()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("names that are good"))
+            .sum()
     });
     assert!(apart > 10_000, "hardly any met: {apart}");
 }

@@ -12,14 +12,23 @@ use crate::support::mirror::{GOT, Mirror, collection, parts};
 use crate::support::program::World;
 
 /// What can lie in the place of something else.
-const THINGS: [&str; 7] = ["link to a file", "link to a folder", "dangling link", "pipe", "device", "socket", "folder"];
+const THINGS: [&str; 7] = [
+    "link to a file",
+    "link to a folder",
+    "dangling link",
+    "pipe",
+    "device",
+    "socket",
+    "folder",
+];
 
 /// Puts a thing at `path`, with what a link leads to in `world`.
 fn put(thing: &str, path: &Path, world: &World) {
     let treasure = world.home().join("treasure");
     fs::create_dir_all(treasure.join("box")).unwrap();
     fs::write(treasure.join("letter"), "mine").unwrap();
-    let node = |kind, device: Dev| mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device).unwrap();
+    let node =
+        |kind, device: Dev| mknodat(CWD, path, kind, Mode::RUSR | Mode::WUSR, device).unwrap();
     match thing {
         "link to a file" => symlink(treasure.join("letter"), path).unwrap(),
         "link to a folder" => symlink(treasure.join("box"), path).unwrap(),
@@ -42,7 +51,8 @@ fn hold_untouched(path: &Path, world: &World) {
 }
 
 #[test]
-fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_before_anything_is_asked() {
+fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_before_anything_is_asked()
+ {
     let places = [
         (GOT, 4),
         ("got/.wallhaul", 4),
@@ -62,7 +72,12 @@ fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             put(thing, &path, &world);
             let ended = mirror.fetch(&world).run();
-            assert_eq!(ended.code, Some(code), "a {thing} as `{place}`: {}", ended.stderr);
+            assert_eq!(
+                ended.code,
+                Some(code),
+                "a {thing} as `{place}`: {}",
+                ended.stderr
+            );
             assert!(ended.stderr.contains(place), "a {thing}: {}", ended.stderr);
             assert_eq!(mirror.nginx.requests(), [], "a {thing} as `{place}`");
             hold_untouched(&path, &world);
@@ -83,7 +98,10 @@ fn a_link_to_a_folder_is_a_collections_place_like_any_other() {
 fn an_image_whose_name_a_thing_has_is_kept_beside_it() {
     let mirror = Mirror::of(2);
     let hash = mirror.gallery.originals[1].hash;
-    let (name, beside) = ("2021-02-04-mirage.png", format!("2021-02-04-mirage~{}.png", &hash.to_hex()[..8]));
+    let (name, beside) = (
+        "2021-02-04-mirage.png",
+        format!("2021-02-04-mirage~{}.png", &hash.to_hex()[..8]),
+    );
     for thing in THINGS {
         let world = World::new();
         fs::create_dir(world.work().join(GOT)).unwrap();
@@ -126,8 +144,14 @@ fn a_thing_in_the_place_of_a_part_or_its_note_is_not_opened() {
             let world = World::new();
             let folder = world.work().join(GOT).join(".wallhaul/parts");
             fs::create_dir_all(&folder).unwrap();
-            let key = format!("simpledesktops https://static.simpledesktops.com{}", mirror.gallery.originals[1].path);
-            let part = folder.join(format!("{}.{end}", &blake3::hash(key.as_bytes()).to_hex()[..32]));
+            let key = format!(
+                "simpledesktops https://static.simpledesktops.com{}",
+                mirror.gallery.originals[1].path
+            );
+            let part = folder.join(format!(
+                "{}.{end}",
+                &blake3::hash(key.as_bytes()).to_hex()[..32]
+            ));
             if end == "note" {
                 fs::write(part.with_extension("part"), "a part that a killed run left").unwrap();
             }
@@ -135,7 +159,12 @@ fn a_thing_in_the_place_of_a_part_or_its_note_is_not_opened() {
             let ended = mirror.fetch(&world).run();
             // What lies among the parts is ours to clear away, but for a folder.
             let code = i32::from(thing == "folder");
-            assert_eq!(ended.code, Some(code), "a {thing} as a {end}: {}", ended.stderr);
+            assert_eq!(
+                ended.code,
+                Some(code),
+                "a {thing} as a {end}: {}",
+                ended.stderr
+            );
             let treasure = world.home().join("treasure");
             assert_eq!(fs::read_to_string(treasure.join("letter")).unwrap(), "mine");
             assert_eq!(fs::read_dir(treasure).unwrap().count(), 2);

@@ -8,7 +8,10 @@ use crate::support::program::World;
 
 /// The paths of these originals, sorted.
 fn paths(originals: &[Original]) -> Vec<String> {
-    let mut paths: Vec<String> = originals.iter().map(|original| original.path.clone()).collect();
+    let mut paths: Vec<String> = originals
+        .iter()
+        .map(|original| original.path.clone())
+        .collect();
     paths.sort_unstable();
     paths
 }
@@ -33,7 +36,10 @@ fn only_the_pages_that_were_named_are_read() {
     assert_eq!(fetch("2-3"), (vec![2, 3], paths(&originals[28..84])));
     assert_eq!(fetch("-2"), (vec![1, 2], paths(&originals[..56])));
     let (pages, asked) = fetch("3-");
-    assert_eq!((&pages[..3], asked), (&[3, 4, 5][..], paths(&originals[56..])));
+    assert_eq!(
+        (&pages[..3], asked),
+        (&[3, 4, 5][..], paths(&originals[56..]))
+    );
 }
 
 #[test]
@@ -41,7 +47,10 @@ fn a_page_past_the_end_is_the_end() {
     let (world, mirror) = (World::new(), Mirror::of(5));
     let ended = mirror.fetch(&world).args(["-p", "99"]).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    assert_eq!((mirror.pages_asked(), mirror.originals_asked()), (vec![99], Vec::new()));
+    assert_eq!(
+        (mirror.pages_asked(), mirror.originals_asked()),
+        (vec![99], Vec::new())
+    );
     let ended = mirror.fetch(&world).args(["-p", "1-99"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
@@ -54,8 +63,17 @@ fn a_site_without_a_first_page_is_no_site() {
     let ended = mirror.fetch(&world).run();
     let page = format!("{}/browse/1/", mirror.nginx.origin());
     assert_eq!(ended.code, Some(3));
-    assert!(ended.stderr.contains(&page) && ended.stderr.contains("404"), "{}", ended.stderr);
-    assert_eq!((ended.stderr.lines().count(), mirror.originals_asked().len()), (1, 0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains(&page) && ended.stderr.contains("404"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        (ended.stderr.lines().count(), mirror.originals_asked().len()),
+        (1, 0),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -65,44 +83,99 @@ fn an_empty_page_in_the_gallerys_frame_is_the_end() {
     let ended = mirror.fetch(&world).args(["-v"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("page 2 is empty"), "{}", ended.stderr);
-    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..28]));
+    assert_eq!(
+        mirror.originals_asked(),
+        paths(&mirror.gallery.originals[..28])
+    );
 }
 
 #[test]
 fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
     let (world, mirror) = (World::new(), Mirror::of(84));
-    mirror.put("/browse/2/index.html", b"<html><body><h1>Please log in</h1></body></html>");
+    mirror.put(
+        "/browse/2/index.html",
+        b"<html><body><h1>Please log in</h1></body></html>",
+    );
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(3));
-    assert!(ended.stderr.contains("/browse/2/: there is no image on it"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("the listing was not read to its end"), "{}", ended.stderr);
-    assert_eq!(collection(&world).len(), 28, "what stands before it is fetched");
-    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..28]));
+    assert!(
+        ended.stderr.contains("/browse/2/: there is no image on it"),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("the listing was not read to its end"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        collection(&world).len(),
+        28,
+        "what stands before it is fetched"
+    );
+    assert_eq!(
+        mirror.originals_asked(),
+        paths(&mirror.gallery.originals[..28])
+    );
 }
 
 #[test]
 fn a_listing_that_breaks_keeps_what_was_found_before() {
-    let (world, mirror) = (World::new(), Mirror::with(112, "location = /browse/3/ { return 500; }"));
-    let ended = mirror.fetch(&world).args(["--retries", "0", "--json"]).run();
+    let (world, mirror) = (
+        World::new(),
+        Mirror::with(112, "location = /browse/3/ { return 500; }"),
+    );
+    let ended = mirror
+        .fetch(&world)
+        .args(["--retries", "0", "--json"])
+        .run();
     assert_eq!(ended.code, Some(3));
-    assert!(ended.stderr.contains("/browse/3/") && ended.stderr.contains("500"), "{}", ended.stderr);
-    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..56]));
+    assert!(
+        ended.stderr.contains("/browse/3/") && ended.stderr.contains("500"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        mirror.originals_asked(),
+        paths(&mirror.gallery.originals[..56])
+    );
     let sum = ended.sum();
-    assert_eq!((&sum["saved"], &sum["listed"], &sum["left"]), (&56.into(), &false.into(), &0.into()));
-    assert!(sum["listing_failed"].as_str().unwrap().contains("500"), "{sum}");
+    assert_eq!(
+        (&sum["saved"], &sum["listed"], &sum["left"]),
+        (&56.into(), &false.into(), &0.into())
+    );
+    assert!(
+        sum["listing_failed"].as_str().unwrap().contains("500"),
+        "{sum}"
+    );
 }
 
 #[test]
 fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news() {
-    let (world, mirror) =
-        (World::new(), Mirror::with(28, "location /browse/ { try_files /browse/1/index.html =404; }"));
+    let (world, mirror) = (
+        World::new(),
+        Mirror::with(
+            28,
+            "location /browse/ { try_files /browse/1/index.html =404; }",
+        ),
+    );
     let ended = mirror.fetch(&world).args(["-v"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("page 3 and the one before it showed nothing new"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("page 3 and the one before it showed nothing new"),
+        "{}",
+        ended.stderr
+    );
     assert_whole(&world, &mirror);
     assert_eq!(mirror.originals_asked(), mirror.originals());
     // Three were read and two more were on their way.
-    assert!(mirror.pages_asked().len() <= 5, "{:?}", mirror.pages_asked());
+    assert!(
+        mirror.pages_asked().len() <= 5,
+        "{:?}",
+        mirror.pages_asked()
+    );
 }
 
 #[test]
@@ -124,55 +197,111 @@ fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
 #[test]
 fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
     let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
-    let ended = mirror.fetch(&world).args(["-j", "1", "--max-downloads", "10"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["-j", "1", "--max-downloads", "10"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     // Ten are fetched and 64 wait, which reach into the third page; two more are on their way.
-    assert!(mirror.pages_asked().len() <= 5, "{:?}", mirror.pages_asked());
+    assert!(
+        mirror.pages_asked().len() <= 5,
+        "{:?}",
+        mirror.pages_asked()
+    );
 }
 
 #[test]
 fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
     let (world, mirror) = (World::new(), Mirror::of(28));
     let mut hung = thumbs(&mirror.gallery.originals[..20]);
-    hung.insert(3, "/uploads/desktops/2011/01/01/Moon_iphone_thumb.png".to_owned());
+    hung.insert(
+        3,
+        "/uploads/desktops/2011/01/01/Moon_iphone_thumb.png".to_owned(),
+    );
     hung.insert(9, "/static/images/advertisement.gif".to_owned());
-    hung.insert(14, "http://elsewhere.invalid/a.png.295x184_q100.png".to_owned());
+    hung.insert(
+        14,
+        "http://elsewhere.invalid/a.png.295x184_q100.png".to_owned(),
+    );
     Gallery::hang(mirror.site(), 1, &hung);
 
-    let ended = mirror.fetch(&world).args(["--json", "--progress", "plain"]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["--json", "--progress", "plain"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(mirror.originals_asked(), paths(&mirror.gallery.originals[..20]));
-    assert_eq!(mirror.nginx.requests().len(), 20 + mirror.pages_asked().len() + 1, "originals, pages, robots.txt");
+    assert_eq!(
+        mirror.originals_asked(),
+        paths(&mirror.gallery.originals[..20])
+    );
+    assert_eq!(
+        mirror.nginx.requests().len(),
+        20 + mirror.pages_asked().len() + 1,
+        "originals, pages, robots.txt"
+    );
 
     let sum = ended.sum();
-    assert_eq!((&sum["found"], &sum["saved"], &sum["filtered"]), (&23.into(), &20.into(), &3.into()));
-    assert!(ended.stderr.contains("20 saved") && ended.stderr.contains("3 skipped"), "{}", ended.stderr);
-    let skipped = ended.objects().into_iter().filter(|event| event["outcome"] == "filtered");
-    let why: Vec<_> = skipped.map(|event| (text(&event, "key"), text(&event, "why"), text(&event, "detail"))).collect();
+    assert_eq!(
+        (&sum["found"], &sum["saved"], &sum["filtered"]),
+        (&23.into(), &20.into(), &3.into())
+    );
+    assert!(
+        ended.stderr.contains("20 saved") && ended.stderr.contains("3 skipped"),
+        "{}",
+        ended.stderr
+    );
+    let skipped = ended
+        .objects()
+        .into_iter()
+        .filter(|event| event["outcome"] == "filtered");
+    let why: Vec<_> = skipped
+        .map(|event| {
+            (
+                text(&event, "key"),
+                text(&event, "why"),
+                text(&event, "detail"),
+            )
+        })
+        .collect();
     let expected = [
         (
             "simpledesktops https://static.simpledesktops.com/uploads/desktops/2011/01/01/Moon_iphone_thumb.png",
             "no_rule",
             "",
         ),
-        ("simpledesktops https://static.simpledesktops.com/static/images/advertisement.gif", "no_rule", ""),
+        (
+            "simpledesktops https://static.simpledesktops.com/static/images/advertisement.gif",
+            "no_rule",
+            "",
+        ),
         (
             "simpledesktops https://elsewhere.invalid/a.png.295x184_q100.png",
             "address",
             "the definition does not name its host `elsewhere.invalid`",
         ),
     ];
-    assert_eq!(why, expected.map(|(key, why, detail)| (key.to_owned(), why.to_owned(), detail.to_owned())));
+    assert_eq!(
+        why,
+        expected.map(|(key, why, detail)| (key.to_owned(), why.to_owned(), detail.to_owned()))
+    );
 }
 
 #[test]
 fn a_first_page_on_which_no_thumb_leads_to_an_original_is_not_the_site_any_more() {
     let (world, mirror) = (World::new(), Mirror::of(28));
-    let hung: Vec<String> = (0..28).map(|number| format!("/thumbs/{number}.webp")).collect();
+    let hung: Vec<String> = (0..28)
+        .map(|number| format!("/thumbs/{number}.webp"))
+        .collect();
     Gallery::hang(mirror.site(), 1, &hung);
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(3));
-    assert!(ended.stderr.contains("not one of the 28 thumbs on it has an original"), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains("not one of the 28 thumbs on it has an original"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(mirror.originals_asked(), [""; 0]);
 }
 
@@ -186,16 +315,27 @@ fn a_dry_run_names_each_image_once_and_writes_nothing() {
     let ended = mirror.fetch(&world).args(["-n"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!world.work().join(GOT).exists(), "no folder is made");
-    let named = ended.stderr.lines().filter_map(|line| line.strip_prefix("would fetch "));
+    let named = ended
+        .stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix("would fetch "));
     let wanted = mirror.gallery.originals.iter();
-    let wanted = wanted.map(|original| format!("https://static.simpledesktops.com{}", original.path));
+    let wanted =
+        wanted.map(|original| format!("https://static.simpledesktops.com{}", original.path));
     assert_eq!(named.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
-    assert!(ended.stderr.contains("60 would be fetched"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("60 would be fetched"),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(mirror.originals_asked(), [""; 0]);
 
     assert_eq!(mirror.fetch(&world).args(["-p", "1"]).run().code, Some(0));
     let ended = mirror.fetch(&world).args(["-n", "--json"]).run();
     let sum = ended.sum();
-    assert_eq!((&sum["known"], &sum["would_fetch"]), (&28.into(), &32.into()));
+    assert_eq!(
+        (&sum["known"], &sum["would_fetch"]),
+        (&28.into(), &32.into())
+    );
     assert_eq!(collection(&world).len(), 28);
 }

@@ -16,11 +16,21 @@ const MORE: usize = 6_000;
 const BOUND: u64 = 1_000_000;
 
 /// A file that the kernel flushes in an hour.
-const SLOW_DISK: [&str; 9] =
-    ["strace", "-f", "-qq", "-o", "calls", "-e", "trace=syncfs", "-e", "inject=syncfs:delay_enter=3600000000"];
+const SLOW_DISK: [&str; 9] = [
+    "strace",
+    "-f",
+    "-qq",
+    "-o",
+    "calls",
+    "-e",
+    "trace=syncfs",
+    "-e",
+    "inject=syncfs:delay_enter=3600000000",
+];
 
 fn is_part(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(_, kind)| kind == "part")
+    name.rsplit_once('.')
+        .is_some_and(|(_, kind)| kind == "part")
 }
 
 #[test]
@@ -33,26 +43,49 @@ fn images_that_wait_for_a_slow_disk_are_kept_by_a_kill_but_for_a_megabyte_a_conn
             all += image.len();
             mirror.replace(seed, &image);
         }
-        let piled =
-            || parts(&world).iter().filter(|(name, _)| is_part(name)).map(|(_, part)| part.len()).sum::<usize>();
+        let piled = || {
+            parts(&world)
+                .iter()
+                .filter(|(name, _)| is_part(name))
+                .map(|(_, part)| part.len())
+                .sum::<usize>()
+        };
 
-        let slow = mirror.fetch(&world).args(["--sync", "group", "-j", &JOBS.to_string()]).under(SLOW_DISK).start();
-        until("all images to wait for the disk", || (all == piled()).then_some(()));
+        let slow = mirror
+            .fetch(&world)
+            .args(["--sync", "group", "-j", &JOBS.to_string()])
+            .under(SLOW_DISK)
+            .start();
+        until("all images to wait for the disk", || {
+            (all == piled()).then_some(())
+        });
         // Both of them, as a watched one does not die before the disk has answered.
         drop(slow);
         assert!(mirror.kept(&world).is_empty(), "{validator}");
         let left = parts(&world);
         let noted = noted(&left).len();
         let files = left.keys().filter(|name| !is_part(name)).count();
-        assert!(files <= IMAGES / 2 && noted > files, "{validator}: {files} files with notes for {noted} images");
+        assert!(
+            files <= IMAGES / 2 && noted > files,
+            "{validator}: {files} files with notes for {noted} images"
+        );
 
         mirror.nginx.forget();
         let next = mirror.fetch(&world).args(["--lock", "wait"]).run();
         assert_eq!(next.code, Some(0), "{validator}: {}", next.stderr);
-        let requests = mirror.nginx.requests().into_iter().filter(|asked| asked.path.starts_with("/uploads/"));
+        let requests = mirror
+            .nginx
+            .requests()
+            .into_iter()
+            .filter(|asked| asked.path.starts_with("/uploads/"));
         let again: u64 = requests.map(|asked| asked.sent).sum();
-        println!("{validator}: {again} bytes of {all} asked for again, {files} files with notes for {noted} images");
-        assert!(again <= JOBS * BOUND, "{validator}: {again} bytes of {all} are asked for again");
+        println!(
+            "{validator}: {again} bytes of {all} asked for again, {files} files with notes for {noted} images"
+        );
+        assert!(
+            again <= JOBS * BOUND,
+            "{validator}: {again} bytes of {all} are asked for again"
+        );
         assert_whole(&world, &mirror);
     }
 }

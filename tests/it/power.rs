@@ -36,7 +36,17 @@ impl Run {
         fs::create_dir(&got).unwrap();
         let disk = Disk::mounted(&got, folder.path(), 32 << 20);
         // Not too quick, so that there is more than one group.
-        let slow = ["--json", "-j", "3", "--wait", "15ms", "--min-free-space", "0", "--sync", sync];
+        let slow = [
+            "--json",
+            "-j",
+            "3",
+            "--wait",
+            "15ms",
+            "--min-free-space",
+            "0",
+            "--sync",
+            sync,
+        ];
         let running = mirror.fetch(&world).args(slow).start();
         disk.listen_to(&running.stdout_file());
         let ended = running.wait();
@@ -44,16 +54,29 @@ impl Run {
         let names = collection(&world);
         assert_eq!(names.len(), IMAGES);
         let log = std::mem::take(&mut *disk.log());
-        Self { disk, log, told: ended.stdout, names, _folder: folder, _world: world }
+        Self {
+            disk,
+            log,
+            told: ended.stdout,
+            names,
+            _folder: folder,
+            _world: world,
+        }
     }
 
     /// The names that had been told as saved before entry `cut`.
     fn told(&self, cut: usize) -> Vec<String> {
         let length = usize::try_from(self.log[cut].told).unwrap();
-        let whole = self.told[..length].rfind('\n').map_or("", |end| &self.told[..end]);
-        let events = whole.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let whole = self.told[..length]
+            .rfind('\n')
+            .map_or("", |end| &self.told[..end]);
+        let events = whole
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         let saved = events.filter(|event| event["outcome"] == "saved");
-        saved.map(|event| event["name"].as_str().unwrap().to_owned()).collect()
+        saved
+            .map(|event| event["name"].as_str().unwrap().to_owned())
+            .collect()
     }
 
     /// What is left when the power is cut before entry `cut`, as the disk of a new world. `luck` says how much of what
@@ -62,7 +85,8 @@ impl Run {
         let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
         let image = folder.path().join("left");
         let mut dice = cut as u64;
-        self.disk.cut(&self.log, cut, || luck.falls(&mut dice), &image);
+        self.disk
+            .cut(&self.log, cut, || luck.falls(&mut dice), &image);
         let left = Mounted::image(&world.work().join(GOT), &image);
         (world, folder, left)
     }
@@ -71,17 +95,32 @@ impl Run {
     fn lost(&self, cut: usize, luck: Luck) -> usize {
         let (world, _folder, _left) = self.cut(cut, luck);
         let there = collection(&world);
-        self.told(cut).iter().filter(|name| there.get(*name) != self.names.get(*name)).count()
+        self.told(cut)
+            .iter()
+            .filter(|name| there.get(*name) != self.names.get(*name))
+            .count()
     }
 
     /// Cuts the power before entry `cut` and runs again on what is left.
     fn hold(&self, mirror: &Mirror, cut: usize, luck: Luck) {
         let (world, folder, _left) = self.cut(cut, luck);
         let there = collection(&world);
-        let wrong = there.iter().find(|(name, hash)| self.names.get(*name) != Some(hash));
-        assert!(wrong.is_none(), "cut at {cut}, {luck:?}: `{wrong:?}` is wrong");
-        let lost: Vec<_> = self.told(cut).into_iter().filter(|name| !there.contains_key(name)).collect();
-        assert!(lost.is_empty(), "cut at {cut}, {luck:?}: {lost:?} had been told");
+        let wrong = there
+            .iter()
+            .find(|(name, hash)| self.names.get(*name) != Some(hash));
+        assert!(
+            wrong.is_none(),
+            "cut at {cut}, {luck:?}: `{wrong:?}` is wrong"
+        );
+        let lost: Vec<_> = self
+            .told(cut)
+            .into_iter()
+            .filter(|name| !there.contains_key(name))
+            .collect();
+        assert!(
+            lost.is_empty(),
+            "cut at {cut}, {luck:?}: {lost:?} had been told"
+        );
 
         let kept = mirror.kept(&world);
         mirror.nginx.forget();
@@ -101,8 +140,19 @@ fn started_anew(mirror: &Mirror, world: &World, folder: &Path) -> (Option<i32>, 
     let boot = folder.join("boot");
     fs::write(&boot, "another start\n").unwrap();
     let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
-    let above = ["unshare", "--mount", "sh", "-c", script, boot.to_str().unwrap()];
-    let ended = mirror.fetch(world).args(["-q", "--min-free-space", "0"]).under(above).run();
+    let above = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+        boot.to_str().unwrap(),
+    ];
+    let ended = mirror
+        .fetch(world)
+        .args(["-q", "--min-free-space", "0"])
+        .under(above)
+        .run();
     (ended.code, ended.stderr)
 }
 
@@ -120,7 +170,9 @@ impl Luck {
             Self::None => false,
             Self::All => true,
             Self::Half => {
-                *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *dice = dice
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 *dice >> 63 == 1
             }
         }
@@ -133,9 +185,17 @@ fn mirror() -> Mirror {
 
 /// So many moments of the run, `WALLHAUL_TEST_ALL` for all of them, each with one kind of luck in turn.
 fn moments(run: &Run, count: usize) -> Vec<(usize, Luck)> {
-    let first = run.log.iter().position(|entry| matches!(entry.sent, Sent::Flush)).unwrap();
+    let first = run
+        .log
+        .iter()
+        .position(|entry| matches!(entry.sent, Sent::Flush))
+        .unwrap();
     let all = (first..run.log.len()).collect::<Vec<_>>();
-    let step = if std::env::var_os("WALLHAUL_TEST_ALL").is_some() { 1 } else { all.len().div_ceil(count) };
+    let step = if std::env::var_os("WALLHAUL_TEST_ALL").is_some() {
+        1
+    } else {
+        all.len().div_ceil(count)
+    };
     let lucks = [Luck::None, Luck::Half, Luck::All].into_iter().cycle();
     all.into_iter().rev().step_by(step).zip(lucks).collect()
 }
@@ -144,15 +204,20 @@ fn moments(run: &Run, count: usize) -> Vec<(usize, Luck)> {
 #[test]
 fn without_flushes_a_power_cut_loses_what_was_told() {
     let run = Run::record(&mirror(), "off");
-    let cut =
-        (0..run.log.len()).find(|&cut| !run.told(cut).is_empty()).expect("something written after the first image");
+    let cut = (0..run.log.len())
+        .find(|&cut| !run.told(cut).is_empty())
+        .expect("something written after the first image");
     assert!(run.lost(cut, Luck::None) > 0, "nothing is lost at {cut}");
 }
 
 #[test]
 fn a_power_cut_leaves_nothing_wrong_and_everything_that_was_told() {
     let run = Run::record(&mirror(), "group");
-    let groups = run.log.iter().filter(|entry| matches!(entry.sent, Sent::Flush)).count();
+    let groups = run
+        .log
+        .iter()
+        .filter(|entry| matches!(entry.sent, Sent::Flush))
+        .count();
     assert!(groups > 10, "{groups} flushes");
     let moments = moments(&run, 12);
     // Two at a time, each with a server of its own.

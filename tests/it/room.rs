@@ -26,7 +26,11 @@ fn free(world: &World) -> u64 {
 /// It says how much is free and what is to be done.
 fn hold_told(ended: &Ended) {
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    let told = ended.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+    let told = ended
+        .stderr
+        .lines()
+        .find(|line| line.starts_with("error: "))
+        .unwrap_or_default();
     let due = ["MB are free", GOT, "--min-free-space", "make room"];
     assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
 }
@@ -40,7 +44,9 @@ fn a_disk_with_less_room_than_is_to_stay_free_is_told_before_anything_is_asked()
     let said = [
         mirror.fetch(&world).args(["--min-free-space", "9M"]),
         mirror.fetch(&world).env("WALLHAUL_MIN_FREE_SPACE", "9M"),
-        mirror.fetch(&world).args(["--config", home.to_str().unwrap()]),
+        mirror
+            .fetch(&world)
+            .args(["--config", home.to_str().unwrap()]),
     ];
     for program in said {
         hold_told(&program.run());
@@ -55,11 +61,29 @@ fn a_repair_is_told_the_same_way_how_much_is_to_stay_free() {
     let (world, _disk) = world("size=8m");
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    fs::remove_file(world.work().join(GOT).join(files(&world.work().join(GOT)).into_keys().next().unwrap())).unwrap();
+    fs::remove_file(
+        world
+            .work()
+            .join(GOT)
+            .join(files(&world.work().join(GOT)).into_keys().next().unwrap()),
+    )
+    .unwrap();
     let repair = |least: &str| {
-        let repair = ["verify", "--repair", "-d", GOT, "--base-url", &mirror.nginx.origin(), "--min-free-space", least];
+        let repair = [
+            "verify",
+            "--repair",
+            "-d",
+            GOT,
+            "--base-url",
+            &mirror.nginx.origin(),
+            "--min-free-space",
+            least,
+        ];
         mirror.nginx.forget();
-        (world.wallhaul().args(repair).run(), mirror.originals_asked().len())
+        (
+            world.wallhaul().args(repair).run(),
+            mirror.originals_asked().len(),
+        )
     };
     let (refused, asked) = repair("9M");
     hold_told(&refused);
@@ -89,15 +113,25 @@ fn a_run_ends_before_the_disk_is_full_and_the_next_one_completes() {
     let (jobs, images, bytes) = (4, 40, 400_000);
     let mirror = Mirror::of_length(images, bytes);
     let (world, disk) = world("size=16m");
-    let ended = mirror.fetch(&world).args(["--json", "--min-free-space", "6M", "-j", &jobs.to_string()]).run();
+    let ended = mirror
+        .fetch(&world)
+        .args(["--json", "--min-free-space", "6M", "-j", &jobs.to_string()])
+        .run();
     hold_told(&ended);
     let (sum, kept) = (ended.sum(), mirror.kept(&world).len());
     // Images in hand were finished: none was dropped, and none was begun that would have to be.
-    assert_eq!((&sum["saved"], &sum["failed"], &sum["interrupted"]), (&kept.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&sum["saved"], &sum["failed"], &sum["interrupted"]),
+        (&kept.into(), &0.into(), &0.into())
+    );
     assert_eq!(mirror.originals_asked().len(), kept);
     assert!(parts(&world).is_empty());
     let in_hand = u64::try_from(2 * jobs * bytes).unwrap();
-    assert!(free(&world) + in_hand > 6_000_000, "{} bytes are left", free(&world));
+    assert!(
+        free(&world) + in_hand > 6_000_000,
+        "{} bytes are left",
+        free(&world)
+    );
     // Half of the disk is used, so it did not stop for nothing.
     assert!(kept * bytes > 6_000_000, "{kept} images");
 
@@ -113,10 +147,17 @@ fn a_run_that_brought_everything_when_the_room_got_low_is_complete() {
         let (world, disk) = world("size=32m");
         // Enough for two and a half, and for a ledger.
         let least = free(&world) - 5_000_000;
-        let ended = mirror.fetch(&world).args(["-j", "1", "--min-free-space", &least.to_string()]).run();
+        let ended = mirror
+            .fetch(&world)
+            .args(["-j", "1", "--min-free-space", &least.to_string()])
+            .run();
         assert_eq!(ended.code, Some(code), "{images} images: {}", ended.stderr);
         assert!(free(&world) < least, "{images} images: there is room");
-        assert_eq!((mirror.kept(&world).len(), mirror.originals_asked().len()), (3, 3), "{images} images");
+        assert_eq!(
+            (mirror.kept(&world).len(), mirror.originals_asked().len()),
+            (3, 3),
+            "{images} images"
+        );
         if code != 0 {
             hold_told(&ended);
         }
@@ -130,12 +171,19 @@ fn a_disk_that_others_fill_ends_the_run_too() {
     let world = World::new();
     let site = Site::closed(20, Site::IMAGES);
     let _disk = Mounted::memory(&world.work().join(GOT), "size=16m");
-    let running = site.fetch(&world).args(["-d", GOT, "-j", "2", "--min-free-space", "6M"]).start();
-    until("two images that are asked for", || (site.gate.waiting() == 2).then_some(()));
+    let running = site
+        .fetch(&world)
+        .args(["-d", GOT, "-j", "2", "--min-free-space", "6M"])
+        .start();
+    until("two images that are asked for", || {
+        (site.gate.waiting() == 2).then_some(())
+    });
     let ballast = TempDir::new_in(world.work().join(GOT)).unwrap();
     fs::write(ballast.path().join("lead"), vec![1; 11_000_000]).unwrap();
     site.gate.admit(2);
-    until("two images with their names", || (files(&world.work().join(GOT)).len() == 2).then_some(()));
+    until("two images with their names", || {
+        (files(&world.work().join(GOT)).len() == 2).then_some(())
+    });
     site.gate.open();
     hold_told(&running.wait());
     assert!(site.sent().len() < 20, "it went on to the end");

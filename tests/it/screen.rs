@@ -11,7 +11,18 @@ use crate::support::until;
 
 /// Starts a run over `site` in a terminal of this size.
 fn fetch(world: &World, site: &Site, window: (u16, u16), jobs: &str) -> Terminal {
-    Terminal::open(world, window, &[WALLHAUL, "fetch", "--base-url", &site.nginx.origin(), "-j", jobs])
+    Terminal::open(
+        world,
+        window,
+        &[
+            WALLHAUL,
+            "fetch",
+            "--base-url",
+            &site.nginx.origin(),
+            "-j",
+            jobs,
+        ],
+    )
 }
 
 fn lines(screen: &str) -> Vec<&str> {
@@ -20,7 +31,10 @@ fn lines(screen: &str) -> Vec<&str> {
 
 /// How many lines there are about the run as a whole: more than one means that a frame was torn.
 fn overall(screen: &str) -> usize {
-    screen.lines().filter(|line| line.starts_with("simpledesktops")).count()
+    screen
+        .lines()
+        .filter(|line| line.starts_with("simpledesktops"))
+        .count()
 }
 
 /// Asserts that nothing is left but the summary, and the cursor behind it.
@@ -28,7 +42,11 @@ fn assert_clean(terminal: &Terminal, summary: &str) {
     let screen = terminal.scrolled();
     let lines = lines(&screen);
     assert!(lines[0].starts_with(summary), "{screen}");
-    assert_eq!(lines[1..], ["the collection lies in wallpapers/simpledesktops"], "{screen}");
+    assert_eq!(
+        lines[1..],
+        ["the collection lies in wallpapers/simpledesktops"],
+        "{screen}"
+    );
     assert!(terminal.shows_cursor());
 }
 
@@ -36,13 +54,20 @@ fn assert_clean(terminal: &Terminal, summary: &str) {
 fn a_terminal_shows_how_far_the_run_is_and_the_images_on_their_way() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (100, 30), "6");
-    let asked = |screen: &str| screen.matches("  waiting").count() == 6 && screen.contains("]  0/40");
+    let asked =
+        |screen: &str| screen.matches("  waiting").count() == 6 && screen.contains("]  0/40");
     let screen = terminal.until("six images on their way", asked);
     assert!(screen.starts_with("simpledesktops [>"), "{screen}");
-    assert!(screen.contains("\n  Light_Em_Up_2880x1800.jpg  "), "{screen}");
+    assert!(
+        screen.contains("\n  Light_Em_Up_2880x1800.jpg  "),
+        "{screen}"
+    );
     site.gate.admit(20);
     let half = terminal.until("half of them", |screen| screen.contains("]  20/40"));
-    assert!(half.starts_with("simpledesktops [===============>"), "{half}");
+    assert!(
+        half.starts_with("simpledesktops [===============>"),
+        "{half}"
+    );
     assert_eq!(lines(&half).len(), 7, "{half}");
     site.gate.open();
     assert_eq!(terminal.ended(), 0);
@@ -53,12 +78,20 @@ fn a_terminal_shows_how_far_the_run_is_and_the_images_on_their_way() {
 fn a_small_screen_is_never_overflown() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (34, 6), "16");
-    terminal.until("more images than there is room for", |screen| screen.contains("\n  ... and 13 more"));
+    terminal.until("more images than there is room for", |screen| {
+        screen.contains("\n  ... and 13 more")
+    });
     for number in 1..=5 {
         site.gate.admit(1);
-        terminal.until("one more image", |screen| screen.contains(&format!("  {number}/40")));
+        terminal.until("one more image", |screen| {
+            screen.contains(&format!("  {number}/40"))
+        });
         let (screen, scrolled) = (terminal.screen(), terminal.scrolled());
-        assert_eq!((lines(&scrolled).len(), overall(&scrolled)), (5, 1), "{screen}\nwith all before: {scrolled}");
+        assert_eq!(
+            (lines(&scrolled).len(), overall(&scrolled)),
+            (5, 1),
+            "{screen}\nwith all before: {scrolled}"
+        );
     }
     site.gate.open();
     assert_eq!(terminal.ended(), 0);
@@ -69,10 +102,14 @@ fn a_window_made_smaller_and_larger_shows_one_whole_frame() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (100, 40), "6");
     let wide = |lines: &[&str]| {
-        lines.len() == 7 && lines[0].contains("]  0/40") && lines[1..].iter().all(|line| line.ends_with("  waiting"))
+        lines.len() == 7
+            && lines[0].contains("]  0/40")
+            && lines[1..].iter().all(|line| line.ends_with("  waiting"))
     };
     let narrow = |lines: &[&str]| {
-        lines.len() == 7 && lines[0].ends_with("  0/40") && lines[1..].iter().all(|line| !line.contains("waiting"))
+        lines.len() == 7
+            && lines[0].ends_with("  0/40")
+            && lines[1..].iter().all(|line| !line.contains("waiting"))
     };
     terminal.until("a frame", |screen| wide(&lines(screen)));
     for size in [(120, 50), (70, 30)] {
@@ -83,7 +120,9 @@ fn a_window_made_smaller_and_larger_shows_one_whole_frame() {
     // Lines are broken in two now, and what the terminal scrolls away then is out of reach.
     for size in [(50, 30), (30, 12)] {
         terminal.resize(size);
-        terminal.until("a narrower frame alone", |screen| narrow(&lines(screen)) && overall(screen) == 1);
+        terminal.until("a narrower frame alone", |screen| {
+            narrow(&lines(screen)) && overall(screen) == 1
+        });
     }
     terminal.resize((90, 40));
     terminal.until("a wide frame at the end", |screen| {
@@ -94,8 +133,14 @@ fn a_window_made_smaller_and_larger_shows_one_whole_frame() {
     assert_eq!(terminal.ended(), 0);
     let screen = terminal.screen();
     let end = lines(&screen).split_off(lines(&screen).len() - 2);
-    assert!(end[0].starts_with("simpledesktops: 40 found: 40 saved ("), "{screen}");
-    assert!(end[1].starts_with("the collection lies in ") && terminal.shows_cursor(), "{screen}");
+    assert!(
+        end[0].starts_with("simpledesktops: 40 found: 40 saved ("),
+        "{screen}"
+    );
+    assert!(
+        end[1].starts_with("the collection lies in ") && terminal.shows_cursor(),
+        "{screen}"
+    );
 }
 
 #[test]
@@ -103,21 +148,42 @@ fn a_failure_stands_whole_above_the_bars() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     site.lose(0);
     let terminal = fetch(&world, &site, (200, 30), "6");
-    until("six images in hand", || (site.gate.waiting() == 6).then_some(()));
+    until("six images in hand", || {
+        (site.gate.waiting() == 6).then_some(())
+    });
     site.gate.admit(6);
-    let screen = terminal.until("the failure", |screen| screen.contains("6/40") && screen.contains("1 failed"));
-    let lost = format!("failed https://static.simpledesktops.com{}: ", site.gallery.originals[0].path);
+    let screen = terminal.until("the failure", |screen| {
+        screen.contains("6/40") && screen.contains("1 failed")
+    });
+    let lost = format!(
+        "failed https://static.simpledesktops.com{}: ",
+        site.gallery.originals[0].path
+    );
     let host = site.nginx.origin().replace("http://", "");
     let line = format!("{lost}`{host}` answered 404 (1 try, not asked again for a while)");
     let seen = lines(&screen);
     assert_eq!(seen[0], line, "{screen}");
-    assert!(seen[1].starts_with("simpledesktops [") && overall(&screen) == 1, "{screen}");
-    assert!(terminal.coloured().starts_with("\x1b[31mfailed"), "{}", terminal.coloured());
+    assert!(
+        seen[1].starts_with("simpledesktops [") && overall(&screen) == 1,
+        "{screen}"
+    );
+    assert!(
+        terminal.coloured().starts_with("\x1b[31mfailed"),
+        "{}",
+        terminal.coloured()
+    );
     site.gate.open();
     assert_eq!(terminal.ended(), 1);
     let screen = terminal.screen();
-    assert_eq!((lines(&screen)[0], lines(&screen).len()), (line.as_str(), 3), "{screen}");
-    assert!(lines(&screen)[1].starts_with("simpledesktops: 40 found: 39 saved ("), "{screen}");
+    assert_eq!(
+        (lines(&screen)[0], lines(&screen).len()),
+        (line.as_str(), 3),
+        "{screen}"
+    );
+    assert!(
+        lines(&screen)[1].starts_with("simpledesktops: 40 found: 39 saved ("),
+        "{screen}"
+    );
 }
 
 #[test]
@@ -130,17 +196,35 @@ fn ctrl_c_leaves_a_clean_screen_and_the_next_run_completes() {
     });
     terminal.press(&["C-c"]);
     let note = "note: 6 images in hand have a moment to finish; a second Ctrl-C drops what is left";
-    terminal.until("a word on the images in hand", |screen| screen.starts_with(note) && overall(screen) == 1);
+    terminal.until("a word on the images in hand", |screen| {
+        screen.starts_with(note) && overall(screen) == 1
+    });
     terminal.press(&["C-c"]);
     assert_eq!(terminal.ended(), 130);
     let (screen, scrolled) = (terminal.screen(), terminal.scrolled());
     assert_eq!(lines(&scrolled)[0], note, "{scrolled}");
-    assert!(lines(&scrolled)[1].starts_with("simpledesktops: 40 found: 10 saved ("), "{scrolled}");
-    assert!(lines(&screen).len() == 3 && terminal.shows_cursor(), "{screen}");
-    assert!(terminal.screen().contains("; 30 left for the next run"), "{}", terminal.screen());
+    assert!(
+        lines(&scrolled)[1].starts_with("simpledesktops: 40 found: 10 saved ("),
+        "{scrolled}"
+    );
+    assert!(
+        lines(&screen).len() == 3 && terminal.shows_cursor(),
+        "{screen}"
+    );
+    assert!(
+        terminal.screen().contains("; 30 left for the next run"),
+        "{}",
+        terminal.screen()
+    );
     site.gate.open();
     let next = site.fetch(&world).run();
-    assert_eq!((next.code, files(&world.work().join("wallpapers/simpledesktops")).len()), (Some(0), 40));
+    assert_eq!(
+        (
+            next.code,
+            files(&world.work().join("wallpapers/simpledesktops")).len()
+        ),
+        (Some(0), 40)
+    );
 }
 
 #[test]
@@ -148,19 +232,31 @@ fn a_terminal_is_left_as_it_was_whatever_signal_ends_the_run() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
         let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
         let line = "echo $$ > id; exec \"$0\" fetch --base-url \"$1\" -j 6";
-        let terminal = Terminal::open(&world, (100, 30), &["/bin/sh", "-c", line, WALLHAUL, &site.nginx.origin()]);
+        let terminal = Terminal::open(
+            &world,
+            (100, 30),
+            &["/bin/sh", "-c", line, WALLHAUL, &site.nginx.origin()],
+        );
         site.gate.admit(10);
         terminal.until("ten images, and six on their way", |screen| {
             screen.contains("]  10/40") && screen.matches("  waiting").count() == 6
         });
         let id = fs::read_to_string(world.work().join("id")).unwrap();
         kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), signal).unwrap();
-        terminal.until("a word on the images in hand", |screen| screen.starts_with("note: 6 images in hand"));
+        terminal.until("a word on the images in hand", |screen| {
+            screen.starts_with("note: 6 images in hand")
+        });
         site.gate.admit(6);
         assert_eq!(terminal.ended(), code);
         let screen = terminal.scrolled();
-        assert!(lines(&screen)[1].starts_with("simpledesktops: 40 found: 16 saved ("), "{screen}");
-        assert!(lines(&screen).len() == 3 && terminal.shows_cursor(), "{screen}");
+        assert!(
+            lines(&screen)[1].starts_with("simpledesktops: 40 found: 16 saved ("),
+            "{screen}"
+        );
+        assert!(
+            lines(&screen).len() == 3 && terminal.shows_cursor(),
+            "{screen}"
+        );
     }
 }
 
@@ -168,7 +264,11 @@ fn a_terminal_is_left_as_it_was_whatever_signal_ends_the_run() {
 fn written(site: &Site, env: &str) -> String {
     let world = World::new();
     let line = format!("read go; exec env {env} \"$0\" fetch --base-url \"$1\"");
-    let terminal = Terminal::open(&world, (200, 30), &["/bin/sh", "-c", &line, WALLHAUL, &site.nginx.origin()]);
+    let terminal = Terminal::open(
+        &world,
+        (200, 30),
+        &["/bin/sh", "-c", &line, WALLHAUL, &site.nginx.origin()],
+    );
     let record = world.home().join("record");
     terminal.record(&record);
     terminal.press(&["Enter"]);
@@ -189,8 +289,18 @@ fn a_terminal_that_only_prints_gets_lines_and_no_commands() {
     for env in ["TERM=dumb", "-u TERM"] {
         let written = written(&site, env);
         assert!(!written.contains(['\x1b', '\r']), "{env}: {written:?}");
-        assert_eq!((written.matches("\nsaved ").count(), written.matches("\nfailed ").count()), (4, 1), "{written}");
-        assert!(written.contains("\nsimpledesktops: 5 found: 4 saved ("), "{written}");
+        assert_eq!(
+            (
+                written.matches("\nsaved ").count(),
+                written.matches("\nfailed ").count()
+            ),
+            (4, 1),
+            "{written}"
+        );
+        assert!(
+            written.contains("\nsimpledesktops: 5 found: 4 saved ("),
+            "{written}"
+        );
     }
 }
 
@@ -201,10 +311,13 @@ fn nothing_is_coloured_for_whoever_wants_no_colour() {
     let coloured = |written: &str| written.contains("\x1b[31m") || written.contains("\x1b[32m");
     assert!(coloured(&written(&site, "TERM=xterm-256color")));
     let written = written(&site, "TERM=xterm-256color NO_COLOR=1");
-    let colours = written
-        .split("\x1b[")
-        .skip(1)
-        .filter(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'));
+    let colours = written.split("\x1b[").skip(1).filter(|rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+            .starts_with('m')
+    });
     assert_eq!(colours.count(), 0, "{written:?}");
-    assert!(written.contains("\nfailed ") || written.contains("failed https:"), "{written:?}");
+    assert!(
+        written.contains("\nfailed ") || written.contains("failed https:"),
+        "{written:?}"
+    );
 }

@@ -26,7 +26,9 @@ fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alo
         let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "4"]).start();
         site.gate.admit(5);
-        until("five images, and four that hang", || (kept(&world) == 5 && site.gate.waiting() == 4).then_some(()));
+        until("five images, and four that hang", || {
+            (kept(&world) == 5 && site.gate.waiting() == 4).then_some(())
+        });
         (signal, code, world, site, running)
     });
     let told = Instant::now();
@@ -36,9 +38,22 @@ fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alo
     let ended = runs.map(|(_, code, world, site, running)| (code, running.wait(), world, site));
     assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
     for (code, ended, world, site) in ended {
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), ""), "{}", ended.stderr);
-        assert!(ended.stderr.contains("simpledesktops: 40 found: 5 saved ("), "{}", ended.stderr);
-        assert!(ended.stderr.contains("; 35 left for the next run"), "{}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(code), ""),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains("simpledesktops: 40 found: 5 saved ("),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains("; 35 left for the next run"),
+            "{}",
+            ended.stderr
+        );
         assert_eq!(kept(&world), 5);
         site.gate.open();
         let next = site.fetch(&world).run();
@@ -51,23 +66,42 @@ fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alo
 fn images_in_hand_finish_after_the_first_signal_when_the_server_lets_them() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
-    until("four images in hand", || (site.gate.waiting() == 4).then_some(()));
+    until("four images in hand", || {
+        (site.gate.waiting() == 4).then_some(())
+    });
     running.signal(Signal::INT);
     site.gate.admit(4);
     let ended = running.wait();
-    assert_eq!((ended.code, kept(&world)), (Some(130), 4), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, kept(&world)),
+        (Some(130), 4),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
 fn a_second_signal_drops_what_is_in_hand_before_the_grace_is_over() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4", "--json"]).start();
-    until("four images in hand", || (site.gate.waiting() == 4).then_some(()));
+    until("four images in hand", || {
+        (site.gate.waiting() == 4).then_some(())
+    });
     let told = Instant::now();
     let ended = running.insist(Signal::INT);
     assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
-    assert_eq!((ended.code, kept(&world)), (Some(130), 0), "{}", ended.stderr);
-    assert_eq!(ended.stdout.matches(r#""outcome":"interrupted""#).count(), 4, "{}", ended.stdout);
+    assert_eq!(
+        (ended.code, kept(&world)),
+        (Some(130), 0),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        ended.stdout.matches(r#""outcome":"interrupted""#).count(),
+        4,
+        "{}",
+        ended.stdout
+    );
 }
 
 #[test]
@@ -82,7 +116,9 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
     let runs = commands.map(|(command, flags, signal, code)| {
         let (world, site) = (World::new(), Site::closed(3, Site::LISTING));
         let running = site.visit(&world, command).args(flags).start();
-        until("the first page being asked for", || (site.gate.waiting() > 0).then_some(()));
+        until("the first page being asked for", || {
+            (site.gate.waiting() > 0).then_some(())
+        });
         (world, site, running, signal, code)
     });
     let told = Instant::now();
@@ -91,7 +127,10 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
     }
     for (_world, _site, running, _, code) in runs {
         let ended = running.wait();
-        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(code), "", ""));
+        assert_eq!(
+            (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+            (Some(code), "", "")
+        );
     }
     assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
 }
@@ -100,8 +139,13 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
     let (world, site) = (World::new(), Site::closed(3, Site::IMAGES));
     let line = "trap '' HUP; exec \"$0\" fetch --base-url \"$1\"";
-    let running = world.program("/bin/sh").args(["-c", line, WALLHAUL, &site.nginx.origin()]).start();
-    until("three images in hand", || (site.gate.waiting() == 3).then_some(()));
+    let running = world
+        .program("/bin/sh")
+        .args(["-c", line, WALLHAUL, &site.nginx.origin()])
+        .start();
+    until("three images in hand", || {
+        (site.gate.waiting() == 3).then_some(())
+    });
     running.signal(Signal::HUP);
     site.gate.open();
     assert_eq!((running.wait().code, kept(&world)), (Some(0), 3));
@@ -112,14 +156,22 @@ fn off_a_terminal_nothing_is_said_of_the_images_in_hand_unless_somebody_wants_to
     let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, told)| {
         let (world, site) = (World::new(), Site::closed(5, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "2", flag]).start();
-        until("two images in hand", || (site.gate.waiting() == 2).then_some(()));
+        until("two images in hand", || {
+            (site.gate.waiting() == 2).then_some(())
+        });
         running.signal(Signal::INT);
         (world, site, running, told)
     });
     for (_world, site, running, told) in runs {
         site.gate.admit(2);
         let ended = running.wait();
-        let note = "note: 2 images in hand have a moment to finish; a second Ctrl-C drops what is left\n";
-        assert_eq!((ended.code, ended.stderr.contains(note)), (Some(130), told), "{}", ended.stderr);
+        let note =
+            "note: 2 images in hand have a moment to finish; a second Ctrl-C drops what is left\n";
+        assert_eq!(
+            (ended.code, ended.stderr.contains(note)),
+            (Some(130), told),
+            "{}",
+            ended.stderr
+        );
     }
 }

@@ -15,7 +15,9 @@ const IMAGES: usize = 3;
 /// The program about to fetch `site`, started by a shell that has `redirected` its streams.
 fn redirected(world: &World, site: &Site, flags: &str, redirected: &str) -> Program {
     let line = format!("exec \"$0\" fetch --base-url \"$1\" {flags} {redirected}");
-    world.program("/bin/sh").args(["-c", &line, WALLHAUL, &site.nginx.origin()])
+    world
+        .program("/bin/sh")
+        .args(["-c", &line, WALLHAUL, &site.nginx.origin()])
 }
 
 /// How many images were kept in the folder of `world` where the program usually works.
@@ -25,7 +27,10 @@ fn kept(world: &World) -> usize {
 
 fn assert_plain(ended: &Ended) {
     for text in [&ended.stdout, &ended.stderr] {
-        assert!(!text.contains("panicked") && !text.contains(['\x1b', '\r']), "{ended:?}");
+        assert!(
+            !text.contains("panicked") && !text.contains(['\x1b', '\r']),
+            "{ended:?}"
+        );
     }
 }
 
@@ -45,8 +50,15 @@ fn a_run_brings_its_images_home_whatever_became_of_its_streams() {
     for (flags, streams, said) in cases {
         let world = World::new();
         let ended = redirected(&world, &site, flags, streams).run();
-        assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{streams}: {ended:?}");
-        assert!(ended.stderr.starts_with(said) && ended.stderr.is_empty() == said.is_empty(), "{streams}: {ended:?}");
+        assert_eq!(
+            (ended.code, kept(&world)),
+            (Some(0), IMAGES),
+            "{streams}: {ended:?}"
+        );
+        assert!(
+            ended.stderr.starts_with(said) && ended.stderr.is_empty() == said.is_empty(),
+            "{streams}: {ended:?}"
+        );
         assert_plain(&ended);
     }
 }
@@ -54,13 +66,17 @@ fn a_run_brings_its_images_home_whatever_became_of_its_streams() {
 #[test]
 fn json_lines_that_could_not_be_written_are_told_of_and_end_with_4() {
     let site = Site::open(IMAGES);
-    for (flags, said) in
-        [("--json", "warning: the JSON lines on stdout: "), ("--json -q", "error: the JSON lines on stdout: ")]
-    {
+    for (flags, said) in [
+        ("--json", "warning: the JSON lines on stdout: "),
+        ("--json -q", "error: the JSON lines on stdout: "),
+    ] {
         let world = World::new();
         let ended = redirected(&world, &site, flags, ">/dev/full").run();
         assert_eq!((ended.code, kept(&world)), (Some(4), IMAGES), "{ended:?}");
-        assert!(ended.stderr.starts_with(said) && ended.stderr.contains("No space left on device"), "{ended:?}");
+        assert!(
+            ended.stderr.starts_with(said) && ended.stderr.contains("No space left on device"),
+            "{ended:?}"
+        );
         assert_plain(&ended);
     }
 }
@@ -68,9 +84,17 @@ fn json_lines_that_could_not_be_written_are_told_of_and_end_with_4() {
 #[test]
 fn a_fetch_goes_on_without_the_reader_of_its_json_lines() {
     let (world, site) = (World::new(), Site::open(IMAGES));
-    let ended = site.fetch(&world).args(["--json"]).stdout(left_pipe()).run();
+    let ended = site
+        .fetch(&world)
+        .args(["--json"])
+        .stdout(left_pipe())
+        .run();
     assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{ended:?}");
-    assert!(ended.stderr.starts_with("warning: nobody reads the JSON lines on stdout any more; the run goes on\n"));
+    assert!(
+        ended.stderr.starts_with(
+            "warning: nobody reads the JSON lines on stdout any more; the run goes on\n"
+        )
+    );
 }
 
 #[test]
@@ -78,15 +102,29 @@ fn what_only_prints_ends_with_its_reader_and_says_when_a_disk_is_full() {
     let (world, site) = (World::new(), Site::open(IMAGES));
     let fetched = site.fetch(&world).run();
     assert_eq!(fetched.code, Some(0));
-    let lists: [&[&str]; 4] =
-        [&["sites"], &["sites", "show", "demo"], &["ledger", "list"], &["urls", "--base-url", &site.nginx.origin()]];
+    let lists: [&[&str]; 4] = [
+        &["sites"],
+        &["sites", "show", "demo"],
+        &["ledger", "list"],
+        &["urls", "--base-url", &site.nginx.origin()],
+    ];
     for list in lists {
         let left = world.wallhaul().args(list).stdout(left_pipe()).run();
-        assert_eq!((left.code, left.stderr.as_str()), (Some(141), ""), "{list:?}");
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        assert_eq!(
+            (left.code, left.stderr.as_str()),
+            (Some(141), ""),
+            "{list:?}"
+        );
+        let full = std::fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .unwrap();
         let full = world.wallhaul().args(list).stdout(full).run();
         assert_eq!(full.code, Some(4), "{list:?}: {full:?}");
-        assert!(full.stderr.starts_with("error: ") && full.stderr.contains("No space left"), "{list:?}: {full:?}");
+        assert!(
+            full.stderr.starts_with("error: ") && full.stderr.contains("No space left"),
+            "{list:?}: {full:?}"
+        );
     }
 }
 
@@ -96,11 +134,24 @@ fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
     let runs = commands.map(|(command, flags)| {
         let (world, site) = (World::new(), Site::open(IMAGES));
         let (reader, writer) = full_pipe();
-        let running = site.visit(&world, command).args(flags).stdout(writer).start();
+        let running = site
+            .visit(&world, command)
+            .args(flags)
+            .stdout(writer)
+            .start();
         let is_fetch = command == "fetch";
         until("all there is to do before the pipe is read", || {
-            let asked = site.nginx.requests().iter().any(|request| request.path == "/browse/1/");
-            (if is_fetch { kept(&world) == IMAGES } else { asked }).then_some(())
+            let asked = site
+                .nginx
+                .requests()
+                .iter()
+                .any(|request| request.path == "/browse/1/");
+            (if is_fetch {
+                kept(&world) == IMAGES
+            } else {
+                asked
+            })
+            .then_some(())
         });
         (world, site, reader, running)
     });
@@ -112,18 +163,27 @@ fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
         assert_eq!(running.wait().code, Some(130));
     }
     // Within 5 s, and twice that on a busy machine; nothing else would ever end it.
-    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        told.elapsed()
+    );
 }
 
 #[test]
 fn a_signal_ends_a_run_all_of_whose_downloads_hang_and_whose_words_nobody_reads() {
-    let runs = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].map(|(signal, code)| {
-        let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
-        let (reader, writer) = full_pipe();
-        let running = redirected(&world, &site, "-vv --json", "2>&1").stdout(writer).start();
-        until("every download to hang", || (site.gate.waiting() == IMAGES).then_some(()));
-        (world, site, reader, running, signal, code)
-    });
+    let runs =
+        [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].map(|(signal, code)| {
+            let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+            let (reader, writer) = full_pipe();
+            let running = redirected(&world, &site, "-vv --json", "2>&1")
+                .stdout(writer)
+                .start();
+            until("every download to hang", || {
+                (site.gate.waiting() == IMAGES).then_some(())
+            });
+            (world, site, reader, running, signal, code)
+        });
     let told = Instant::now();
     for (.., running, signal, _) in &runs {
         running.signal(*signal);
@@ -132,10 +192,17 @@ fn a_signal_ends_a_run_all_of_whose_downloads_hang_and_whose_words_nobody_reads(
         assert_eq!(running.wait().code, Some(code));
         drop(reader);
         site.gate.open();
-        assert_eq!((site.fetch(&world).run().code, kept(&world)), (Some(0), IMAGES));
+        assert_eq!(
+            (site.fetch(&world).run().code, kept(&world)),
+            (Some(0), IMAGES)
+        );
     }
     // Within 5 s, and twice that on a busy machine.
-    assert!(told.elapsed() < Duration::from_secs(10), "{:?}", told.elapsed());
+    assert!(
+        told.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        told.elapsed()
+    );
 }
 
 #[test]
@@ -143,8 +210,14 @@ fn a_run_goes_on_when_whoever_reads_all_its_words_leaves() {
     let site = Site::open(IMAGES);
     for flags in ["", "-vv", "--json -vv"] {
         let world = World::new();
-        let ended = redirected(&world, &site, flags, "2>&1").stdout(left_pipe()).run();
-        assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{flags}: {ended:?}");
+        let ended = redirected(&world, &site, flags, "2>&1")
+            .stdout(left_pipe())
+            .run();
+        assert_eq!(
+            (ended.code, kept(&world)),
+            (Some(0), IMAGES),
+            "{flags}: {ended:?}"
+        );
     }
 }
 
@@ -155,10 +228,24 @@ fn cron_has_a_run_that_says_nothing() {
     let line = "exec \"$0\" fetch -q --lock skip --base-url \"$1\" -d \"$2\" <&-";
     for asked in [IMAGES, 0] {
         site.nginx.forget();
-        let cron = world.program("/bin/sh").args(["-c", line, WALLHAUL, &site.nginx.origin()]).args([&directory]);
-        let ended = cron.without("HOME").env("PATH", "/usr/bin:/bin").env("SHELL", "/bin/sh").inside("/").run();
-        assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
-        assert_eq!((files(&directory).len(), site.sent().len()), (IMAGES, asked));
+        let cron = world
+            .program("/bin/sh")
+            .args(["-c", line, WALLHAUL, &site.nginx.origin()])
+            .args([&directory]);
+        let ended = cron
+            .without("HOME")
+            .env("PATH", "/usr/bin:/bin")
+            .env("SHELL", "/bin/sh")
+            .inside("/")
+            .run();
+        assert_eq!(
+            (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+            (Some(0), "", "")
+        );
+        assert_eq!(
+            (files(&directory).len(), site.sent().len()),
+            (IMAGES, asked)
+        );
     }
 }
 
@@ -166,15 +253,24 @@ fn cron_has_a_run_that_says_nothing() {
 fn a_run_needs_nothing_of_its_surroundings() {
     let site = Site::open(IMAGES);
     let homeless: fn(Program) -> Program = |program| program.without("HOME");
-    let empty: fn(Program) -> Program = |program| program.without("HOME").without("PATH").inside("/");
-    let elsewhere: fn(Program) -> Program =
-        |program| program.env("HOME", "/nowhere").env("LANG", "xx_YY").env("TERM", "");
+    let empty: fn(Program) -> Program =
+        |program| program.without("HOME").without("PATH").inside("/");
+    let elsewhere: fn(Program) -> Program = |program| {
+        program
+            .env("HOME", "/nowhere")
+            .env("LANG", "xx_YY")
+            .env("TERM", "")
+    };
     for surroundings in [homeless, empty, elsewhere] {
         let world = World::new();
         let directory = world.work().join("pictures");
         let program = site.fetch(&world).args(["-d", directory.to_str().unwrap()]);
         let ended = surroundings(program).run();
-        assert_eq!((ended.code, files(&directory).len()), (Some(0), IMAGES), "{ended:?}");
+        assert_eq!(
+            (ended.code, files(&directory).len()),
+            (Some(0), IMAGES),
+            "{ended:?}"
+        );
         assert_plain(&ended);
     }
 }

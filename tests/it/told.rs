@@ -13,8 +13,16 @@ const README: &str = include_str!("../../README.md");
 
 /// What a command prints that needs no site, told for a window of 100 columns.
 fn said(args: &[&str]) -> String {
-    let ended = World::new().wallhaul().args(args).env("COLUMNS", "100").run();
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{args:?}");
+    let ended = World::new()
+        .wallhaul()
+        .args(args)
+        .env("COLUMNS", "100")
+        .run();
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{args:?}"
+    );
     ended.stdout
 }
 
@@ -23,14 +31,20 @@ fn the_help_is_what_was_agreed_on() {
     for command in ["", "fetch", "urls", "ledger", "ledger list", "sites", "man"] {
         let args: Vec<_> = command.split_whitespace().chain(["--help"]).collect();
         let help = said(&args);
-        assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        assert!(
+            help.lines().all(|line| line.chars().count() <= 100),
+            "{help}"
+        );
         insta::assert_snapshot!(format!("help {command}").trim().replace(' ', "_"), help);
     }
 }
 
 #[test]
 fn the_version_is_a_name_and_a_number() {
-    assert_eq!(said(&["--version"]), concat!("wallhaul ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(
+        said(&["--version"]),
+        concat!("wallhaul ", env!("CARGO_PKG_VERSION"), "\n")
+    );
 }
 
 /// A value that the flag of that name takes, as it is written in a configuration file; none for what is no option.
@@ -63,48 +77,87 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
 #[test]
 fn every_long_flag_of_fetch_is_a_key_of_the_file_and_a_variable() {
     let (world, help) = (World::new(), said(&["fetch", "--help"]));
-    fs::write(world.work().join("site.toml"), said(&["sites", "show", "simpledesktops"])).unwrap();
+    fs::write(
+        world.work().join("site.toml"),
+        said(&["sites", "show", "simpledesktops"]),
+    )
+    .unwrap();
     let flags = Regex::new(r"(?m)^ +(?:-\w, )?--([a-z0-9-]+)(?: |\.\.\.)?(\S*)$").unwrap();
-    let flags: Vec<_> = flags.captures_iter(&help).map(|flag| flag.extract().1).collect();
+    let flags: Vec<_> = flags
+        .captures_iter(&help)
+        .map(|flag| flag.extract().1)
+        .collect();
     assert!(flags.len() > 25, "{flags:?}");
     // Whoever has got past the options finds that there is no such site, and asks nobody.
     let beyond = "error: no site `nowhere` ships";
     for [flag, named] in flags {
-        let Some(value) = value(flag, named) else { continue };
+        let Some(value) = value(flag, named) else {
+            continue;
+        };
         let config = world.work().join("config.toml");
         fs::write(&config, format!("{flag} = {value}\n")).unwrap();
         let fetch = || world.wallhaul().args(["fetch", "nowhere"]);
         let read = fetch().args(["--config", config.to_str().unwrap()]).run();
-        assert!(read.code == Some(2) && read.stderr.starts_with(beyond), "{flag}: {}", read.stderr);
+        assert!(
+            read.code == Some(2) && read.stderr.starts_with(beyond),
+            "{flag}: {}",
+            read.stderr
+        );
         let variable = format!("WALLHAUL_{}", flag.replace('-', "_").to_uppercase());
-        let plain = value.trim_matches(['[', ']', '"']).split("\", \"").next().unwrap();
+        let plain = value
+            .trim_matches(['[', ']', '"'])
+            .split("\", \"")
+            .next()
+            .unwrap();
         let read = fetch().env(&variable, plain).run();
-        assert!(read.code == Some(2) && read.stderr.starts_with(beyond), "{variable}: {}", read.stderr);
+        assert!(
+            read.code == Some(2) && read.stderr.starts_with(beyond),
+            "{variable}: {}",
+            read.stderr
+        );
         // No option takes bytes that are no text, but for the names of files: so it was read.
         if !["<DIR>", "<FILE>"].contains(&named) {
             let bytes = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
             let refused = fetch().env(&variable, bytes).run();
-            assert!(refused.code == Some(2) && !refused.stderr.starts_with(beyond), "{variable}: {}", refused.stderr);
+            assert!(
+                refused.code == Some(2) && !refused.stderr.starts_with(beyond),
+                "{variable}: {}",
+                refused.stderr
+            );
         }
     }
     let config = world.work().join("config.toml");
     fs::write(&config, "jbos = 3\n").unwrap();
-    let refused = world.wallhaul().args(["fetch", "nowhere", "--config", config.to_str().unwrap()]).run();
-    assert!(refused.stderr.contains("did you mean `jobs`?"), "{}", refused.stderr);
+    let refused = world
+        .wallhaul()
+        .args(["fetch", "nowhere", "--config", config.to_str().unwrap()])
+        .run();
+    assert!(
+        refused.stderr.contains("did you mean `jobs`?"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
 fn every_exit_code_is_told_by_the_help_of_the_command_that_ends_with_it() {
     let exits = |command: &str| {
         let help = said(&[command, "--help"]);
-        let (_, from) = help.split_once("Exit codes:").expect("a paragraph on exit codes");
+        let (_, from) = help
+            .split_once("Exit codes:")
+            .expect("a paragraph on exit codes");
         let (codes, _) = from.split_once("\n\n").expect("its end");
         let code = Regex::new(r"\b\d+\b").unwrap();
-        code.find_iter(codes).map(|code| code.as_str().to_owned()).collect::<BTreeSet<_>>()
+        code.find_iter(codes)
+            .map(|code| code.as_str().to_owned())
+            .collect::<BTreeSet<_>>()
     };
     let told = exits("fetch");
     let table = Regex::new(r"(?m)^\| ([\d, ]+) \|").unwrap();
-    let listed: Vec<&str> = table.captures_iter(README).flat_map(|row| row.extract::<1>().1[0].split(", ")).collect();
+    let listed: Vec<&str> = table
+        .captures_iter(README)
+        .flat_map(|row| row.extract::<1>().1[0].split(", "))
+        .collect();
     assert!(listed.len() >= 10, "{listed:?}");
     for code in listed {
         let told = if code == "141" { &exits("urls") } else { &told };
@@ -114,15 +167,27 @@ fn every_exit_code_is_told_by_the_help_of_the_command_that_ends_with_it() {
 
 /// The commands of this program in a text, each without what it is piped to and without a comment.
 fn commands(text: &str) -> Vec<String> {
-    let line = Regex::new(r"(?m)^ *(?:cargo run --release -- |wallhaul )([^#|>\n]*)").expect("a pattern");
+    let line =
+        Regex::new(r"(?m)^ *(?:cargo run --release -- |wallhaul )([^#|>\n]*)").expect("a pattern");
     line.captures_iter(text)
-        .map(|command| command[1].split("   ").next().unwrap_or_default().trim().to_owned())
+        .map(|command| {
+            command[1]
+                .split("   ")
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        })
         .collect()
 }
 
 #[test]
 fn every_command_that_the_readme_and_the_help_show_is_one() {
-    let blocks: String = README.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let blocks: String = README
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
     let mut shown = commands(&blocks);
     for command in ["fetch", "urls", "ledger"] {
         let help = said(&[command, "--help"]);
@@ -132,36 +197,66 @@ fn every_command_that_the_readme_and_the_help_show_is_one() {
     let world = World::new();
     for command in shown {
         // A shell reads it, and the program all of it before it comes to the last flag.
-        let ended = world.program("/bin/sh").args(["-c", &format!("\"$0\" {command} --help"), WALLHAUL]).run();
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command}");
+        let ended = world
+            .program("/bin/sh")
+            .args(["-c", &format!("\"$0\" {command} --help"), WALLHAUL])
+            .run();
+        assert_eq!(
+            (ended.code, ended.stderr.as_str()),
+            (Some(0), ""),
+            "{command}"
+        );
     }
-    let ended = world.wallhaul().args(["fetch", "--nonsense", "--help"]).run();
+    let ended = world
+        .wallhaul()
+        .args(["fetch", "--nonsense", "--help"])
+        .run();
     assert_eq!(ended.code, Some(2), "a flag before --help is looked at");
 }
 
 #[test]
 fn completions_are_scripts_that_a_shell_reads() {
     let world = World::new();
-    let ended = world.program("/bin/bash").args(["-n"]).stdin(&said(&["completions", "bash"])).run();
+    let ended = world
+        .program("/bin/bash")
+        .args(["-n"])
+        .stdin(&said(&["completions", "bash"]))
+        .run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     for shell in ["zsh", "fish", "elvish", "powershell"] {
-        assert!(said(&["completions", shell]).contains("max-downloads"), "{shell}");
+        assert!(
+            said(&["completions", shell]).contains("max-downloads"),
+            "{shell}"
+        );
     }
 }
 
 #[test]
 fn each_command_has_a_manual_page_with_its_flags() {
-    for (command, flag) in [("", "version"), ("fetch", "max\\-downloads"), ("ledger list", "state")] {
-        let args: Vec<_> = ["man"].into_iter().chain(command.split_whitespace()).collect();
+    for (command, flag) in [
+        ("", "version"),
+        ("fetch", "max\\-downloads"),
+        ("ledger list", "state"),
+    ] {
+        let args: Vec<_> = ["man"]
+            .into_iter()
+            .chain(command.split_whitespace())
+            .collect();
         let page = said(&args);
-        let title = format!("\n.TH {} 1 ", [&["wallhaul"], &args[1..]].concat().join("-"));
+        let title = format!(
+            "\n.TH {} 1 ",
+            [&["wallhaul"], &args[1..]].concat().join("-")
+        );
         assert!(page.starts_with(".ie ") && page.contains(&title), "{page}");
         assert!(page.contains(&format!("\\fB\\-\\-{flag}\\fR")), "{page}");
     }
     let refused = World::new().wallhaul().args(["man", "fetsch"]).run();
     assert_eq!(
         (refused.code, refused.stderr.as_str()),
-        (Some(2), "error: there is no command `fetsch`: see `wallhaul --help`\n")
+        (
+            Some(2),
+            "error: there is no command `fetsch`: see `wallhaul --help`\n"
+        )
     );
 }
 
@@ -184,14 +279,20 @@ fn json_lines_tell_a_whole_run() {
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let mut told = ended.stdout;
     for (what, hidden) in [
-        (r#""time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z""#, r#""time":"TIME""#),
+        (
+            r#""time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z""#,
+            r#""time":"TIME""#,
+        ),
         (r#""seq":\d+"#, r#""seq":N"#),
         (r#""seconds":\d+\.\d+"#, r#""seconds":SECONDS"#),
         (r#""bytes":\d{2,}"#, r#""bytes":BYTES"#),
         (r#""blake3":"[0-9a-f]{64}""#, r#""blake3":"HASH""#),
         (r"127\.0\.0\.1:\d+", "HOST"),
     ] {
-        told = Regex::new(what).unwrap().replace_all(&told, hidden).into_owned();
+        told = Regex::new(what)
+            .unwrap()
+            .replace_all(&told, hidden)
+            .into_owned();
     }
     // The listing ends while images are on their way; the first line and the last one have their places.
     let mut lines: Vec<_> = told.lines().collect();
@@ -207,20 +308,50 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
     site.lose(1);
     for known in [0, 40] {
         let ended = site.fetch(&world).args(["--json"]).run();
-        let told: Vec<Value> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told: Vec<Value> = ended
+            .stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         for (number, line) in (1..).zip(&told) {
-            assert_eq!((&line["v"], &line["seq"]), (&Value::from(1), &Value::from(number)));
-            assert!(line["time"].is_string() && line["event"].is_string(), "{line}");
+            assert_eq!(
+                (&line["v"], &line["seq"]),
+                (&Value::from(1), &Value::from(number))
+            );
+            assert!(
+                line["time"].is_string() && line["event"].is_string(),
+                "{line}"
+            );
         }
         assert_eq!(told.first().unwrap()["event"], "run_started");
         let end = told.last().unwrap();
         let count = |name: &str| end[name].as_u64().unwrap();
-        let parts = ["known", "saved", "failed", "filtered", "interrupted", "left"].map(count);
-        assert_eq!((end["event"].as_str(), count("found"), parts.iter().sum()), (Some("run_ended"), 40, 40_u64));
+        let parts = [
+            "known",
+            "saved",
+            "failed",
+            "filtered",
+            "interrupted",
+            "left",
+        ]
+        .map(count);
+        assert_eq!(
+            (end["event"].as_str(), count("found"), parts.iter().sum()),
+            (Some("run_ended"), 40, 40_u64)
+        );
         assert_eq!((count("known"), count("left")), (known, 0));
-        let finished: Vec<_> = told.iter().filter(|line| line["event"] == "image_finished").collect();
-        let keys: BTreeSet<_> = finished.iter().map(|line| line["key"].as_str().unwrap()).collect();
-        assert_eq!((finished.len(), keys.len() as u64), (keys.len(), 40 - known));
+        let finished: Vec<_> = told
+            .iter()
+            .filter(|line| line["event"] == "image_finished")
+            .collect();
+        let keys: BTreeSet<_> = finished
+            .iter()
+            .map(|line| line["key"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            (finished.len(), keys.len() as u64),
+            (keys.len(), 40 - known)
+        );
     }
 }
 
@@ -228,9 +359,18 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
 fn a_second_run_has_nothing_to_say_where_nobody_watches() {
     let (world, site) = (World::new(), Site::open(3));
     let first = site.fetch(&world).run();
-    assert!(first.stderr.starts_with("simpledesktops: 3 found: 3 saved ("), "{}", first.stderr);
+    assert!(
+        first
+            .stderr
+            .starts_with("simpledesktops: 3 found: 3 saved ("),
+        "{}",
+        first.stderr
+    );
     let second = site.fetch(&world).run();
-    assert_eq!((second.code, second.stdout.as_str(), second.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(
+        (second.code, second.stdout.as_str(), second.stderr.as_str()),
+        (Some(0), "", "")
+    );
 }
 
 #[test]
@@ -242,7 +382,10 @@ fn a_quiet_run_says_what_failed_and_nothing_else() {
         "failed https://static.simpledesktops.com{}: `{host}` answered 404 (1 try, not asked again for a while)\n",
         site.gallery.originals[1].path
     );
-    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr), (Some(1), "", failed));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr),
+        (Some(1), "", failed)
+    );
 }
 
 #[test]
@@ -250,7 +393,13 @@ fn a_run_that_checks_no_certificates_warns_each_time() {
     let (world, site) = (World::new(), Site::open(3));
     for _ in 0..2 {
         let ended = site.fetch(&world).args(["--insecure"]).run();
-        assert!(ended.stderr.starts_with("warning: no certificate is checked (--insecure)"), "{}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .starts_with("warning: no certificate is checked (--insecure)"),
+            "{}",
+            ended.stderr
+        );
         assert_eq!(ended.code, Some(0));
     }
 }
@@ -276,7 +425,9 @@ fn where_many_failed_the_command_that_lists_them_does() {
     fs::remove_dir_all(site.folder.path().join("uploads")).unwrap();
     let ended = site.fetch(&world).args(["-d", "pictures"]).run();
     let hint = Regex::new(r"see `wallhaul (ledger list .* --state) failed`, or `gone`").unwrap();
-    let hint = hint.captures(&ended.stderr).unwrap_or_else(|| panic!("{}", ended.stderr));
+    let hint = hint
+        .captures(&ended.stderr)
+        .unwrap_or_else(|| panic!("{}", ended.stderr));
     let list = hint[1].split(' ').chain(["gone"]);
     assert_eq!(world.wallhaul().args(list).run().stdout.lines().count(), 14);
 }

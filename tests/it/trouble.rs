@@ -15,11 +15,20 @@ fn address(path: &str) -> String {
 }
 
 fn lines_with<'a>(ended: &'a Ended, text: &str) -> Vec<&'a str> {
-    ended.stderr.lines().filter(|line| line.contains(text)).collect()
+    ended
+        .stderr
+        .lines()
+        .filter(|line| line.contains(text))
+        .collect()
 }
 
 fn times_asked(mirror: &Mirror, path: &str) -> usize {
-    mirror.nginx.requests().iter().filter(|request| request.path == path).count()
+    mirror
+        .nginx
+        .requests()
+        .iter()
+        .filter(|request| request.path == path)
+        .count()
 }
 
 #[test]
@@ -30,12 +39,31 @@ fn an_original_that_is_gone_is_told_once_and_not_asked_for_again() {
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(1));
     let told = lines_with(&ended, &address(&gone));
-    assert!(told.len() == 1 && told[0].starts_with("failed ") && told[0].contains("404"), "{}", ended.stderr);
-    assert_eq!((times_asked(&mirror, &gone), collection(&world).len()), (1, 29));
+    assert!(
+        told.len() == 1 && told[0].starts_with("failed ") && told[0].contains("404"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(
+        (times_asked(&mirror, &gone), collection(&world).len()),
+        (1, 29)
+    );
 
-    let listed = world.wallhaul().args(["ledger", "list", "-d", GOT, "--state", "gone"]).run();
-    assert_eq!((listed.code, listed.stdout.lines().count()), (Some(0), 1), "{}", listed.stdout);
-    assert!(listed.stdout.contains("\tgone\t") && listed.stdout.contains(&address(&gone)), "{}", listed.stdout);
+    let listed = world
+        .wallhaul()
+        .args(["ledger", "list", "-d", GOT, "--state", "gone"])
+        .run();
+    assert_eq!(
+        (listed.code, listed.stdout.lines().count()),
+        (Some(0), 1),
+        "{}",
+        listed.stdout
+    );
+    assert!(
+        listed.stdout.contains("\tgone\t") && listed.stdout.contains(&address(&gone)),
+        "{}",
+        listed.stdout
+    );
 
     let again = mirror.fetch(&world).run();
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
@@ -47,7 +75,10 @@ fn a_page_in_an_images_place_is_asked_for_once_and_not_kept() {
     let (world, mirror) = (World::new(), Mirror::of(30));
     let path = mirror.gallery.originals[3].path.clone();
     let right = mirror.bytes(&path);
-    mirror.put(&path, b"<!DOCTYPE html><html><body>Please log in to see this picture.</body></html>");
+    mirror.put(
+        &path,
+        b"<!DOCTYPE html><html><body>Please log in to see this picture.</body></html>",
+    );
     hold_bad_image(&world, &mirror, &path, 1);
     mirror.put(&path, &right);
     hold_healed(&world, &mirror, &path);
@@ -69,10 +100,18 @@ fn hold_bad_image(world: &World, mirror: &Mirror, path: &str, times: usize) {
     mirror.nginx.forget();
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(lines_with(&ended, &address(path)).len(), 1, "{}", ended.stderr);
+    assert_eq!(
+        lines_with(&ended, &address(path)).len(),
+        1,
+        "{}",
+        ended.stderr
+    );
     assert_eq!(times_asked(mirror, path), times);
     assert_eq!((collection(world).len(), parts(world).len()), (29, 0));
-    let failed = sqlite(world, "select address, name from collection where state = 'failed'");
+    let failed = sqlite(
+        world,
+        "select address, name from collection where state = 'failed'",
+    );
     assert_eq!(failed, format!("{}|\n", address(path)));
 }
 
@@ -83,7 +122,10 @@ fn hold_healed(world: &World, mirror: &Mirror, path: &str) {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(mirror.originals_asked(), [path]);
     assert_whole(world, mirror);
-    assert_eq!(sqlite(world, "select distinct state from collection"), "saved\n");
+    assert_eq!(
+        sqlite(world, "select distinct state from collection"),
+        "saved\n"
+    );
 }
 
 #[test]
@@ -92,12 +134,21 @@ fn a_server_that_is_busy_for_a_moment_is_asked_again() {
     let (world, mirror) = (World::new(), Mirror::with(1, busy));
     let path = mirror.gallery.originals[0].path.clone();
     mirror.put("/busy", b"");
-    let running = mirror.fetch(&world).args(["--json", "--retry-wait", "100ms", "--retries", "10"]).start();
-    until("a first answer", || (times_asked(&mirror, &path) > 0).then_some(()));
+    let running = mirror
+        .fetch(&world)
+        .args(["--json", "--retry-wait", "100ms", "--retries", "10"])
+        .start();
+    until("a first answer", || {
+        (times_asked(&mirror, &path) > 0).then_some(())
+    });
     mirror.take("/busy");
     let ended = running.wait();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let answers = mirror.nginx.requests().into_iter().filter(|request| request.path == path);
+    let answers = mirror
+        .nginx
+        .requests()
+        .into_iter()
+        .filter(|request| request.path == path);
     let mut answers: Vec<u16> = answers.map(|request| request.status).collect();
     assert_eq!(answers.pop(), Some(200));
     assert!(answers.iter().all(|status| *status == 503), "{answers:?}");
@@ -107,11 +158,23 @@ fn a_server_that_is_busy_for_a_moment_is_asked_again() {
 
 #[test]
 fn a_busy_server_is_asked_as_often_as_was_said_and_no_more() {
-    let (world, mirror) = (World::new(), Mirror::with(1, "location /uploads/ { return 503; }"));
+    let (world, mirror) = (
+        World::new(),
+        Mirror::with(1, "location /uploads/ { return 503; }"),
+    );
     let path = mirror.gallery.originals[0].path.clone();
     let ended = mirror.fetch(&world).args(["-R", "2"]).run();
-    assert_eq!((ended.code, times_asked(&mirror, &path)), (Some(1), 3), "{}", ended.stderr);
-    assert!(lines_with(&ended, &address(&path))[0].contains("(3 tries)"), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, times_asked(&mirror, &path)),
+        (Some(1), 3),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        lines_with(&ended, &address(&path))[0].contains("(3 tries)"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -120,9 +183,16 @@ fn a_file_in_the_folders_place_ends_the_run_before_anything_is_asked() {
     fs::write(world.work().join(GOT), "a letter").unwrap();
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(GOT), "{}", ended.stderr);
+    assert!(
+        ended.stderr.starts_with("error: ") && ended.stderr.contains(GOT),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(mirror.nginx.requests(), []);
-    assert_eq!(fs::read_to_string(world.work().join(GOT)).unwrap(), "a letter");
+    assert_eq!(
+        fs::read_to_string(world.work().join(GOT)).unwrap(),
+        "a letter"
+    );
 }
 
 #[test]
@@ -138,7 +208,10 @@ fn a_file_of_the_users_own_is_never_overwritten() {
     let beside = format!("2021-02-04-mirage~{}.png", &hash.to_hex()[..8]);
     assert_eq!(collection(&world).get(&beside), Some(&hash));
     assert_eq!(collection(&world).len(), 11);
-    let row = sqlite(&world, "select name from collection where address like '%/mirage.png'");
+    let row = sqlite(
+        &world,
+        "select name from collection where address like '%/mirage.png'",
+    );
     assert_eq!(row.trim_end(), beside);
 
     mirror.nginx.forget();
@@ -154,7 +227,10 @@ fn an_image_that_the_user_deleted_stays_deleted() {
     mirror.nginx.forget();
     let again = mirror.fetch(&world).run();
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
-    assert_eq!((mirror.originals_asked().len(), collection(&world).len()), (0, 9));
+    assert_eq!(
+        (mirror.originals_asked().len(), collection(&world).len()),
+        (0, 9)
+    );
 }
 
 #[test]
@@ -164,7 +240,10 @@ fn a_collection_that_lost_its_ledger_gets_a_new_one_and_nothing_is_fetched_again
     let before = files(&world.work().join(GOT));
     let rows = "select name, bytes, blake3, format, width, height from collection order by name";
     let remembered = sqlite(&world, rows);
-    for name in files(&world.work().join(GOT).join(".wallhaul")).keys().filter(|name| name.starts_with("ledger.db")) {
+    for name in files(&world.work().join(GOT).join(".wallhaul"))
+        .keys()
+        .filter(|name| name.starts_with("ledger.db"))
+    {
         fs::remove_file(world.work().join(GOT).join(".wallhaul").join(name)).unwrap();
     }
     mirror.nginx.forget();
@@ -184,14 +263,23 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
     fs::create_dir_all(ledger.parent().unwrap()).unwrap();
     let another_programs = world.home().join("moods.db");
     let moods = rusqlite::Connection::open(&another_programs).unwrap();
-    moods.execute_batch("PRAGMA user_version = 2; CREATE TABLE moods (name TEXT)").unwrap();
+    moods
+        .execute_batch("PRAGMA user_version = 2; CREATE TABLE moods (name TEXT)")
+        .unwrap();
     drop(moods);
-    for written in ["dear diary, ".repeat(1000).into_bytes(), fs::read(another_programs).unwrap()] {
+    for written in [
+        "dear diary, ".repeat(1000).into_bytes(),
+        fs::read(another_programs).unwrap(),
+    ] {
         fs::write(&ledger, &written).unwrap();
         let ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
         let told = ["ledger.db", "wallhaul ledger rebuild"];
-        assert!(told.iter().all(|told| ended.stderr.contains(told)), "{}", ended.stderr);
+        assert!(
+            told.iter().all(|told| ended.stderr.contains(told)),
+            "{}",
+            ended.stderr
+        );
         assert!(fs::read(&ledger).unwrap() == written);
         assert_eq!(mirror.nginx.requests(), []);
     }
@@ -201,14 +289,20 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
 fn a_ledger_that_is_taken_in_mid_run_ends_it_before_jobs_go_round() {
     let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
-    until("four images that are asked for", || (site.gate.waiting() == 4).then_some(()));
+    until("four images that are asked for", || {
+        (site.gate.waiting() == 4).then_some(())
+    });
     let folder = world.work().join("wallpapers/simpledesktops");
     let holder = rusqlite::Connection::open(folder.join(".wallhaul/ledger.db")).unwrap();
     holder.execute_batch("begin immediate").unwrap();
     site.gate.open();
     let ended = running.wait();
     assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-    assert!(ended.stderr.contains("is held by another program"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("is held by another program"),
+        "{}",
+        ended.stderr
+    );
     assert!(files(&folder).is_empty());
     // What could not be kept goes back to the queue: asked for again it would go round until the lock is gone.
     assert!(site.sent().len() < 2 * 40, "{}", site.sent().len());

@@ -51,13 +51,25 @@ fn names(world: &World) -> Vec<String> {
 
 /// What was found: what it is, the name, the reason.
 fn findings(ended: &Ended) -> Vec<[String; 3]> {
-    let finding = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>().try_into();
-    ended.stdout.lines().map(|line| finding(line).unwrap_or_else(|_| panic!("{line:?}"))).collect()
+    let finding = |line: &str| {
+        line.split('\t')
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .try_into()
+    };
+    ended
+        .stdout
+        .lines()
+        .map(|line| finding(line).unwrap_or_else(|_| panic!("{line:?}")))
+        .collect()
 }
 
 /// The findings without their reasons.
 fn kinds(ended: &Ended) -> Vec<[String; 2]> {
-    findings(ended).into_iter().map(|[kind, name, _reason]| [kind, name]).collect()
+    findings(ended)
+        .into_iter()
+        .map(|[kind, name, _reason]| [kind, name])
+        .collect()
 }
 
 fn found(kind: &str, name: &str) -> [String; 2] {
@@ -83,11 +95,23 @@ fn a_sound_collection_is_said_to_be_so() {
     let (world, mirror) = fetched(60);
     for jobs in ["1", "5"] {
         let ended = verify(&world).args(["--decode", "-j", jobs]).run();
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
-        assert!(ended.stderr.starts_with("simpledesktops: 60 sound ("), "{}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(0), ""),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.starts_with("simpledesktops: 60 sound ("),
+            "{}",
+            ended.stderr
+        );
     }
     let ended = verify(&world).args(["-q"]).run();
-    assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (Some(0), "", ""));
+    assert_eq!(
+        (ended.code, ended.stdout.as_str(), ended.stderr.as_str()),
+        (Some(0), "", "")
+    );
     assert!(mirror.nginx.requests().is_empty());
 }
 
@@ -99,7 +123,12 @@ fn every_damage_is_told_by_its_name_and_nothing_is_changed() {
     fs::write(folder(&world).join("\u{1b}[2Jevil\n.png"), "").unwrap();
     fs::create_dir(folder(&world).join("sorted")).unwrap();
     symlink("/etc/passwd", folder(&world).join("link.png")).unwrap();
-    mkfifoat(CWD, folder(&world).join("pipe.png"), Mode::RUSR | Mode::WUSR).unwrap();
+    mkfifoat(
+        CWD,
+        folder(&world).join("pipe.png"),
+        Mode::RUSR | Mode::WUSR,
+    )
+    .unwrap();
     let before = files(&folder(&world));
     let ended = verify(&world).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -114,8 +143,16 @@ fn every_damage_is_told_by_its_name_and_nothing_is_changed() {
         found("foreign", "sorted"),
     ];
     assert_eq!(kinds(&ended), due);
-    assert!(findings(&ended)[2][2].contains("--repair"), "{}", ended.stdout);
-    assert!(ended.stderr.contains("37 sound") && ended.stderr.contains("5 foreign"), "{}", ended.stderr);
+    assert!(
+        findings(&ended)[2][2].contains("--repair"),
+        "{}",
+        ended.stdout
+    );
+    assert!(
+        ended.stderr.contains("37 sound") && ended.stderr.contains("5 foreign"),
+        "{}",
+        ended.stderr
+    );
     assert!(files(&folder(&world)) == before);
 
     let ended = verify(&world).args(["--json"]).run();
@@ -123,7 +160,10 @@ fn every_damage_is_told_by_its_name_and_nothing_is_changed() {
     let objects = ended.objects();
     assert_eq!(objects.len(), due.len());
     for (object, [kind, _name]) in objects.iter().zip(&due) {
-        assert_eq!((&object["v"], object["finding"].as_str()), (&1.into(), Some(kind.as_str())));
+        assert_eq!(
+            (&object["v"], object["finding"].as_str()),
+            (&1.into(), Some(kind.as_str()))
+        );
         assert!(object["name"].is_string() && object["reason"].is_string());
     }
     assert!(!ended.stdout.contains('\u{1b}'));
@@ -143,9 +183,19 @@ fn what_lies_in_the_place_of_an_image_is_neither_followed_nor_opened_nor_moved()
     fs::create_dir(&inner).unwrap();
     for ended in [verify(&world).run(), repair(&world, &mirror).run()] {
         assert_eq!(ended.code, Some(1));
-        assert_eq!(kinds(&ended), [1, 2, 3].map(|number: usize| found("damaged", &all[number])));
-        let reasons: Vec<_> = findings(&ended).into_iter().map(|[.., reason]| reason).collect();
-        assert_eq!(reasons, ["a symbolic link", "a pipe", "a folder"].map(|what| format!("{what} lies in its place")));
+        assert_eq!(
+            kinds(&ended),
+            [1, 2, 3].map(|number: usize| found("damaged", &all[number]))
+        );
+        let reasons: Vec<_> = findings(&ended)
+            .into_iter()
+            .map(|[.., reason]| reason)
+            .collect();
+        assert_eq!(
+            reasons,
+            ["a symbolic link", "a pipe", "a folder"]
+                .map(|what| format!("{what} lies in its place"))
+        );
     }
     assert!(link.is_symlink() && inner.is_dir());
     assert!(mirror.originals_asked().is_empty());
@@ -156,7 +206,10 @@ fn a_foreign_file_alone_is_told_and_is_no_fault() {
     let (world, _mirror) = fetched(3);
     fs::write(folder(&world).join("mine.txt"), "a note").unwrap();
     let ended = verify(&world).run();
-    assert_eq!((ended.code, kinds(&ended)), (Some(0), vec![found("foreign", "mine.txt")]));
+    assert_eq!(
+        (ended.code, kinds(&ended)),
+        (Some(0), vec![found("foreign", "mine.txt")])
+    );
 }
 
 #[test]
@@ -172,13 +225,26 @@ fn a_repair_brings_back_what_is_damaged_and_what_was_deleted_and_nothing_else() 
     assert!(collection(&world) == whole, "each under its own name");
     assert_eq!(mirror.originals_asked().len(), 3);
     let rejected = files(&folder(&world).join(".wallhaul/rejected"));
-    assert_eq!(rejected.len(), 4, "two images and two reasons: {:?}", rejected.keys());
+    assert_eq!(
+        rejected.len(),
+        4,
+        "two images and two reasons: {:?}",
+        rejected.keys()
+    );
     assert!(rejected[&cut] == broken);
     assert!(String::from_utf8_lossy(&rejected[&format!("{cut}.why")]).contains("bytes instead of"));
-    assert_eq!(sqlite(&world, "select count(*) from images where state = 'saved'"), "60\n");
+    assert_eq!(
+        sqlite(&world, "select count(*) from images where state = 'saved'"),
+        "60\n"
+    );
 
     let ended = repair(&world, &mirror).run();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        ended.stderr
+    );
     mirror.nginx.forget();
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     assert!(mirror.originals_asked().is_empty());
@@ -187,13 +253,25 @@ fn a_repair_brings_back_what_is_damaged_and_what_was_deleted_and_nothing_else() 
 #[test]
 fn a_repair_fetches_no_image_that_was_not_there_before() {
     let (world, mirror) = (World::new(), Mirror::of(60));
-    assert_eq!(mirror.fetch(&world).args(["--max-downloads", "20", "-j", "1"]).run().code, Some(0));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["--max-downloads", "20", "-j", "1"])
+            .run()
+            .code,
+        Some(0)
+    );
     let whole = collection(&world);
     let [changed, ..] = damage(&world);
     mirror.nginx.forget();
     let ended = repair(&world, &mirror).args(["--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert!(ended.objects().iter().any(|object| object["finding"] == "repaired" && object["name"] == changed.as_str()));
+    assert!(
+        ended
+            .objects()
+            .iter()
+            .any(|object| object["finding"] == "repaired" && object["name"] == changed.as_str())
+    );
     assert!(collection(&world) == whole);
     assert_eq!(mirror.originals_asked().len(), 3);
 }
@@ -207,8 +285,18 @@ fn what_the_site_does_not_have_any_more_stays_broken_and_is_kept_aside() {
     }
     let ended = repair(&world, &mirror).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(kinds(&ended), [found("damaged", &changed), found("damaged", &cut), found("missing", &deleted)]);
-    assert_eq!(sqlite(&world, "select count(*) from images where state = 'gone'"), "3\n");
+    assert_eq!(
+        kinds(&ended),
+        [
+            found("damaged", &changed),
+            found("damaged", &cut),
+            found("missing", &deleted)
+        ]
+    );
+    assert_eq!(
+        sqlite(&world, "select count(*) from images where state = 'gone'"),
+        "3\n"
+    );
     let rejected = files(&folder(&world).join(".wallhaul/rejected"));
     assert!(rejected.contains_key(&changed) && rejected.contains_key(&cut));
 }
@@ -218,9 +306,16 @@ fn a_repair_for_another_site_is_refused_before_anything_is_moved() {
     let (world, _mirror) = fetched(30);
     damage(&world);
     let before = files(&folder(&world));
-    let ended = world.wallhaul().args(["verify", "demo", "-d", GOT, "--repair"]).run();
+    let ended = world
+        .wallhaul()
+        .args(["verify", "demo", "-d", GOT, "--repair"])
+        .run();
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-    assert!(ended.stderr.contains("`simpledesktops`"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("`simpledesktops`"),
+        "{}",
+        ended.stderr
+    );
     assert!(files(&folder(&world)) == before);
 }
 
@@ -229,12 +324,24 @@ fn the_sums_are_those_that_sha256sum_checks() {
     let (world, _mirror) = fetched(40);
     let [changed, cut, deleted] = damage(&world);
     let sums = world.work().join("sums");
-    assert_eq!(verify(&world).args(["--sha256sums", "sums"]).run().code, Some(1));
-    let ended = world.program("sha256sum").args(["--strict", "-c"]).args([&sums]).inside(folder(&world)).run();
+    assert_eq!(
+        verify(&world).args(["--sha256sums", "sums"]).run().code,
+        Some(1)
+    );
+    let ended = world
+        .program("sha256sum")
+        .args(["--strict", "-c"])
+        .args([&sums])
+        .inside(folder(&world))
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(ended.stdout.matches(": OK\n").count(), 37);
     let text = fs::read_to_string(&sums).unwrap();
-    assert!([changed, cut, deleted].iter().all(|name| !text.contains(name.as_str())));
+    assert!(
+        [changed, cut, deleted]
+            .iter()
+            .all(|name| !text.contains(name.as_str()))
+    );
     let ended = verify(&world).args(["--sha256sums", "-"]).run();
     assert_eq!(ended.stdout, text, "standard output is for the sums");
     assert!(ended.stderr.contains("missing\t"));
@@ -243,7 +350,9 @@ fn the_sums_are_those_that_sha256sum_checks() {
 #[test]
 fn sums_that_cannot_be_written_end_with_4() {
     let (world, _mirror) = fetched(3);
-    let ended = verify(&world).args(["--sha256sums", "no/such/folder"]).run();
+    let ended = verify(&world)
+        .args(["--sha256sums", "no/such/folder"])
+        .run();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
     assert!(ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
 }
@@ -268,10 +377,16 @@ fn pixels_that_are_wrong_in_a_whole_structure_are_found_by_decoding() {
     mirror.put(&bad.path, &with_wrong_pixels(&mirror.bytes(&bad.path)));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     let ended = verify(&world).run();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "it is what was fetched");
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), ""),
+        "it is what was fetched"
+    );
     let ended = verify(&world).args(["--decode"]).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let [[kind, _name, reason]] = &findings(&ended)[..] else { panic!("{}", ended.stdout) };
+    let [[kind, _name, reason]] = &findings(&ended)[..] else {
+        panic!("{}", ended.stdout)
+    };
     assert_eq!(kind, "damaged");
     assert!(reason.contains("decoded"), "{reason}");
 }
@@ -304,12 +419,26 @@ fn where_there_is_no_collection_none_is_made() {
 fn a_collection_that_a_run_works_on_can_be_verified_and_not_repaired() {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (World::new(), Mirror::with(60, stuck));
-    assert_eq!(mirror.fetch(&world).args(["--max-downloads", "30"]).run().code, Some(0));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["--max-downloads", "30"])
+            .run()
+            .code,
+        Some(0)
+    );
     mirror.put("/stuck", b"");
     let running = mirror.fetch(&world).args(["-vv"]).start();
-    until("an image to be asked for", || running.stderr().contains("asking ").then_some(()));
+    until("an image to be asked for", || {
+        running.stderr().contains("asking ").then_some(())
+    });
     let ended = verify(&world).run();
-    assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, ended.stdout.as_str()),
+        (Some(0), ""),
+        "{}",
+        ended.stderr
+    );
     for program in [repair(&world, &mirror), rebuild(&world)] {
         let ended = program.run();
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
@@ -337,7 +466,10 @@ fn a_ledger_that_is_lost_or_damaged_is_made_anew_and_no_image_is_fetched_again()
         if !lost {
             let ended = mirror.fetch(&world).run();
             assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-            assert!(ended.stderr.contains("ledger.db") && ended.stderr.contains("wallhaul ledger rebuild"));
+            assert!(
+                ended.stderr.contains("ledger.db")
+                    && ended.stderr.contains("wallhaul ledger rebuild")
+            );
         }
         let ended = rebuild(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -346,7 +478,9 @@ fn a_ledger_that_is_lost_or_damaged_is_made_anew_and_no_image_is_fetched_again()
         asides += usize::from(!lost);
         let ours = files(&folder(&world).join(".wallhaul"));
         assert_eq!(
-            ours.keys().filter(|name| name.starts_with("ledger-") && !name.contains(".db-")).count(),
+            ours.keys()
+                .filter(|name| name.starts_with("ledger-") && !name.contains(".db-"))
+                .count(),
             asides,
             "{:?}",
             ours.keys()
@@ -365,7 +499,11 @@ fn a_fetch_takes_what_lies_there_into_a_new_ledger_when_the_old_one_is_gone() {
         fs::remove_file(ledger(&world)).unwrap();
         let ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(ended.stderr.contains("made of 40 images"), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("made of 40 images"),
+            "{}",
+            ended.stderr
+        );
         fs::write(ledger(&world), "").unwrap();
     }
     assert!(mirror.originals_asked().is_empty());
@@ -374,17 +512,25 @@ fn a_fetch_takes_what_lies_there_into_a_new_ledger_when_the_old_one_is_gone() {
 }
 
 #[test]
-fn a_damaged_image_is_left_out_of_a_new_ledger_and_repaired_images_of_one_are_found_by_their_names() {
+fn a_damaged_image_is_left_out_of_a_new_ledger_and_repaired_images_of_one_are_found_by_their_names()
+{
     let (world, mirror) = fetched(40);
     assert_eq!(rebuild(&world).run().code, Some(0));
     let whole = collection(&world);
     let [changed, cut, deleted] = damage(&world);
     let ended = repair(&world, &mirror).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_eq!(kinds(&ended)[3..], [&changed, &cut, &deleted].map(|name| found("repaired", name)));
+    assert_eq!(
+        kinds(&ended)[3..],
+        [&changed, &cut, &deleted].map(|name| found("repaired", name))
+    );
     assert!(collection(&world) == whole);
     assert_eq!(mirror.originals_asked().len(), 3);
-    fs::write(folder(&world).join(&cut), &fs::read(folder(&world).join(&cut)).unwrap()[..50]).unwrap();
+    fs::write(
+        folder(&world).join(&cut),
+        &fs::read(folder(&world).join(&cut)).unwrap()[..50],
+    )
+    .unwrap();
     let ended = rebuild(&world).run();
     assert_eq!(kinds(&ended), [found("foreign", &cut)]);
     assert!(ended.stderr.contains("knows 39 images"), "{}", ended.stderr);

@@ -14,25 +14,43 @@ const PATIENT: &str = "sh -c 'echo begun >> begun; until [ -e go ]; do sleep 0.0
 /// A run that has brought so many images, and whose commands wait: one for each of them, or one for all.
 fn begun(images: usize, flag: &str, when: &str) -> (World, Mirror, Running) {
     let (world, mirror) = (World::new(), Mirror::of(images));
-    let running = mirror.fetch(&world).args([flag, "--exec", &format!("{when}{PATIENT}")]).start();
-    until("a command to begin", || fs::exists(world.work().join("begun")).unwrap().then_some(()));
+    let running = mirror
+        .fetch(&world)
+        .args([flag, "--exec", &format!("{when}{PATIENT}")])
+        .start();
+    until("a command to begin", || {
+        fs::exists(world.work().join("begun"))
+            .unwrap()
+            .then_some(())
+    });
     (world, mirror, running)
 }
 
 #[test]
 fn a_run_that_waits_for_hooks_alone_says_so_once() {
-    let runs =
-        [(begun(3, "-q", ""), None), (begun(3, "-v", ""), Some("3 hooks")), (begun(3, "-v", "end:"), Some("1 hook"))];
+    let runs = [
+        (begun(3, "-q", ""), None),
+        (begun(3, "-v", ""), Some("3 hooks")),
+        (begun(3, "-v", "end:"), Some("1 hook")),
+    ];
     for ((world, _mirror, running), hooks) in runs {
         let count = usize::from(hooks.is_some());
         if let Some(hooks) = hooks {
-            let told = format!("note: waiting for {hooks}, each at most 1 min 0 s; Ctrl-C ends them\n");
-            until("the note", || running.stderr().contains(&told).then_some(()));
+            let told =
+                format!("note: waiting for {hooks}, each at most 1 min 0 s; Ctrl-C ends them\n");
+            until("the note", || {
+                running.stderr().contains(&told).then_some(())
+            });
         }
         assert_eq!(collection(&world).len(), 3);
         fs::write(world.work().join("go"), "").unwrap();
         let ended = running.wait();
-        assert_eq!((ended.code, ended.stderr.matches("waiting for").count()), (Some(0), count), "{}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stderr.matches("waiting for").count()),
+            (Some(0), count),
+            "{}",
+            ended.stderr
+        );
         assert!(count > 0 || ended.stderr.is_empty(), "{}", ended.stderr);
     }
 }
@@ -51,6 +69,11 @@ fn a_run_that_is_to_end_says_that_hooks_have_a_moment_to_finish() {
         }
         fs::write(world.work().join("go"), "").unwrap();
         let ended = running.wait();
-        assert_eq!((ended.code, ended.stderr.contains(note)), (Some(130), told), "{}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stderr.contains(note)),
+            (Some(130), told),
+            "{}",
+            ended.stderr
+        );
     }
 }

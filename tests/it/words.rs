@@ -9,7 +9,9 @@ use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
 use crate::support::program::{Ended, Program, World, files};
 
 fn urls(world: &World, mirror: &Mirror) -> Program {
-    world.wallhaul().args(["urls", "--base-url", &mirror.nginx.origin()])
+    world
+        .wallhaul()
+        .args(["urls", "--base-url", &mirror.nginx.origin()])
 }
 
 #[test]
@@ -18,12 +20,19 @@ fn urls_prints_every_original_in_the_listings_order_at_the_mirrors_address() {
     let ended = urls(&world, &mirror).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let origin = mirror.nginx.origin();
-    let due: Vec<String> =
-        mirror.gallery.originals.iter().map(|original| format!("{origin}{}", original.path)).collect();
+    let due: Vec<String> = mirror
+        .gallery
+        .originals
+        .iter()
+        .map(|original| format!("{origin}{}", original.path))
+        .collect();
     assert_eq!(due.len(), Gallery::ALL);
     assert!(ended.stdout.lines().eq(due), "{}", ended.stdout);
     assert_eq!(mirror.originals_asked(), [""; 0]);
-    assert!(fs::read_dir(world.work()).unwrap().next().is_none(), "nothing is written");
+    assert!(
+        fs::read_dir(world.work()).unwrap().next().is_none(),
+        "nothing is written"
+    );
 
     let ended = urls(&world, &mirror).args(["-p", "2"]).run();
     assert_eq!((ended.code, ended.stdout.lines().count()), (Some(0), 28));
@@ -38,10 +47,20 @@ fn a_reader_that_leaves_ends_urls_quietly() {
     let mut reader = BufReader::with_capacity(64, reader);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
-    assert_eq!(line, format!("{}{}\n", mirror.nginx.origin(), mirror.gallery.originals[0].path));
+    assert_eq!(
+        line,
+        format!(
+            "{}{}\n",
+            mirror.nginx.origin(),
+            mirror.gallery.originals[0].path
+        )
+    );
     drop(reader);
     let ended = running.wait();
-    assert_eq!((ended.code, ended.signal, ended.stderr.as_str()), (Some(141), None, ""));
+    assert_eq!(
+        (ended.code, ended.signal, ended.stderr.as_str()),
+        (Some(141), None, "")
+    );
 }
 
 #[test]
@@ -61,20 +80,34 @@ fn a_fetch_whose_reader_leaves_goes_on() {
 fn a_definition_that_was_printed_is_one_to_fetch_by() {
     let (world, mirror) = (World::new(), Mirror::of(40));
     let listed = world.wallhaul().args(["sites", "list"]).run();
-    let names: Vec<_> = listed.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!((listed.code, names), (Some(0), vec!["simpledesktops", "demo"]));
+    let names: Vec<_> = listed
+        .stdout
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(
+        (listed.code, names),
+        (Some(0), vec!["simpledesktops", "demo"])
+    );
     let own = definition(&world, str::to_owned);
     let ended = mirror.fetch(&world).args(["--site-file", &own]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
     mirror.nginx.forget();
     let again = mirror.fetch(&world).run();
-    assert_eq!((again.code, mirror.originals_asked().len()), (Some(0), 0), "both are the same site");
+    assert_eq!(
+        (again.code, mirror.originals_asked().len()),
+        (Some(0), 0),
+        "both are the same site"
+    );
 }
 
 /// Writes the shipped definition, changed, into a file; answers with its name.
 fn definition(world: &World, change: impl Fn(&str) -> String) -> String {
-    let shown = world.wallhaul().args(["sites", "show", "simpledesktops"]).run();
+    let shown = world
+        .wallhaul()
+        .args(["sites", "show", "simpledesktops"])
+        .run();
     assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
     let changed = change(&shown.stdout);
     fs::write(world.work().join("own.toml"), changed).unwrap();
@@ -85,19 +118,43 @@ fn definition(world: &World, change: impl Fn(&str) -> String) -> String {
 fn a_wrong_definition_is_told_with_its_place_before_anything_is_asked() {
     let (world, mirror) = (World::new(), Mirror::of(1));
     let cases = [
-        ("select = \"div.desktop\"", "selct = \"div.desktop\"", "unknown key `selct`"),
+        (
+            "select = \"div.desktop\"",
+            "selct = \"div.desktop\"",
+            "unknown key `selct`",
+        ),
         ("\"div.desktop\"", "\"div.desktop >\"", "not a selector"),
-        (r"(?P<full>https?://.+)\.", r"(?P<full>https?://.+\.", "unclosed group"),
+        (
+            r"(?P<full>https?://.+)\.",
+            r"(?P<full>https?://.+\.",
+            "unclosed group",
+        ),
     ];
     for (right, wrong, words) in cases {
         let own = definition(&world, |shipped| shipped.replacen(right, wrong, 1));
         let text = fs::read_to_string(world.work().join(&own)).unwrap();
-        let line = 1 + text.lines().position(|line| line.contains(wrong)).expect("the definition was changed");
+        let line = 1 + text
+            .lines()
+            .position(|line| line.contains(wrong))
+            .expect("the definition was changed");
         let ended = mirror.fetch(&world).args(["--site-file", &own]).run();
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{}",
+            ended.stderr
+        );
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
-        let place = ended.stderr.split(&format!("own.toml:{line}:")).nth(1).unwrap_or_default();
-        assert!(place.starts_with(|digit: char| digit.is_ascii_digit()), "{}", ended.stderr);
+        let place = ended
+            .stderr
+            .split(&format!("own.toml:{line}:"))
+            .nth(1)
+            .unwrap_or_default();
+        assert!(
+            place.starts_with(|digit: char| digit.is_ascii_digit()),
+            "{}",
+            ended.stderr
+        );
     }
     assert_eq!(mirror.nginx.requests(), []);
     assert!(!world.work().join(GOT).exists());
@@ -108,19 +165,33 @@ fn what_is_not_understood_is_wrong_usage() {
     let world = World::new();
     let refused = |args: &[&str], words: &str| {
         let ended = world.wallhaul().args(args).run();
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""), "{args:?}: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(2), ""),
+            "{args:?}: {}",
+            ended.stderr
+        );
         assert!(ended.stderr.contains(words), "{args:?}: {}", ended.stderr);
     };
     refused(&["fetch", "--directry", "x"], "--directory");
-    refused(&["fetch", "simpledesktop"], "did you mean `simpledesktops`?");
+    refused(
+        &["fetch", "simpledesktop"],
+        "did you mean `simpledesktops`?",
+    );
     refused(&["fetch", "-p", "7-3"], "page 7 comes after page 3");
     refused(&["fetch", "-j", "0"], "--jobs");
     refused(&["fetch", "--base-url", "nowhere"], "--base-url");
     refused(&["fetch", "--site-file", "missing.toml"], "missing.toml");
     refused(&["sites", "show", "simpledesktop"], "simpledesktop");
-    refused(&["ledger", "list"], "there is no collection in `wallpapers/simpledesktops`");
+    refused(
+        &["ledger", "list"],
+        "there is no collection in `wallpapers/simpledesktops`",
+    );
     refused(&["haul"], "haul");
-    assert!(fs::read_dir(world.work()).unwrap().next().is_none(), "nothing is written");
+    assert!(
+        fs::read_dir(world.work()).unwrap().next().is_none(),
+        "nothing is written"
+    );
 }
 
 #[test]
@@ -128,25 +199,57 @@ fn the_ledger_is_read_by_people_and_by_scripts() {
     let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
     mirror.take(&mirror.gallery.originals[0].path);
     assert_eq!(mirror.fetch(&world).args(["-p", "1-2"]).run().code, Some(1));
-    let ledger = |args: &[&str]| world.wallhaul().args(["ledger"]).args(args).args(["-d", GOT]).run();
+    let ledger = |args: &[&str]| {
+        world
+            .wallhaul()
+            .args(["ledger"])
+            .args(args)
+            .args(["-d", GOT])
+            .run()
+    };
 
     let bytes: usize = files(&world.work().join(GOT)).values().map(Vec::len).sum();
     let stats = ledger(&["stats", "--json"]).sum();
-    assert_eq!((&stats["saved"], &stats["files"], &stats["gone"]), (&55.into(), &55.into(), &1.into()));
-    assert_eq!((&stats["failed"], &stats["bytes"]), (&0.into(), &bytes.into()));
-    let formats: u64 = stats["formats"].as_array().unwrap().iter().map(|format| format[1].as_u64().unwrap()).sum();
+    assert_eq!(
+        (&stats["saved"], &stats["files"], &stats["gone"]),
+        (&55.into(), &55.into(), &1.into())
+    );
+    assert_eq!(
+        (&stats["failed"], &stats["bytes"]),
+        (&0.into(), &bytes.into())
+    );
+    let formats: u64 = stats["formats"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|format| format[1].as_u64().unwrap())
+        .sum();
     assert_eq!(formats, 55);
     let said = ledger(&["stats"]);
-    assert!(said.stdout.contains("55 images in 55 files") && said.code == Some(0), "{}", said.stdout);
+    assert!(
+        said.stdout.contains("55 images in 55 files") && said.code == Some(0),
+        "{}",
+        said.stdout
+    );
 
     let shown = ledger(&["show", "MIRAGE"]);
     assert_eq!(shown.code, Some(0), "letter case does not count");
     let hash = mirror.gallery.originals[1].hash.to_string();
-    assert!(shown.stdout.contains("2021-02-04-mirage.png") && shown.stdout.contains(&hash), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("2021-02-04-mirage.png") && shown.stdout.contains(&hash),
+        "{}",
+        shown.stdout
+    );
     let shown = ledger(&["show", "no such image"]);
-    assert_eq!((shown.code, shown.stdout.as_str(), shown.stderr.as_str()), (Some(1), "", ""));
+    assert_eq!(
+        (shown.code, shown.stdout.as_str(), shown.stderr.as_str()),
+        (Some(1), "", "")
+    );
     assert_eq!(ledger(&["list"]).stdout.lines().count(), 56);
-    assert_eq!(ledger(&["list", "--state", "saved"]).stdout.lines().count(), 55);
+    assert_eq!(
+        ledger(&["list", "--state", "saved"]).stdout.lines().count(),
+        55
+    );
 }
 
 /// A run of up to five downloads, unless somebody says less; the number it came to.
@@ -167,12 +270,30 @@ fn write_config(folder: &Path, text: &str) {
 #[test]
 fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
     let mirror = Mirror::of(8);
-    assert_eq!(downloads(&mirror, |_, fetch| fetch), 5, "the file in the home");
-    assert_eq!(downloads(&mirror, |_, fetch| fetch.env("WALLHAUL_MAX_DOWNLOADS", "3")), 3);
-    let both = |_: &World, fetch: Program| fetch.env("WALLHAUL_MAX_DOWNLOADS", "3").args(["--max-downloads", "2"]);
+    assert_eq!(
+        downloads(&mirror, |_, fetch| fetch),
+        5,
+        "the file in the home"
+    );
+    assert_eq!(
+        downloads(&mirror, |_, fetch| fetch.env("WALLHAUL_MAX_DOWNLOADS", "3")),
+        3
+    );
+    let both = |_: &World, fetch: Program| {
+        fetch
+            .env("WALLHAUL_MAX_DOWNLOADS", "3")
+            .args(["--max-downloads", "2"])
+    };
     assert_eq!(downloads(&mirror, both), 2);
-    assert_eq!(downloads(&mirror, |_, fetch| fetch.args(["--no-config"])), 8);
-    assert_eq!(downloads(&mirror, |_, fetch| fetch.without("HOME")), 8, "nowhere to look for a file");
+    assert_eq!(
+        downloads(&mirror, |_, fetch| fetch.args(["--no-config"])),
+        8
+    );
+    assert_eq!(
+        downloads(&mirror, |_, fetch| fetch.without("HOME")),
+        8,
+        "nowhere to look for a file"
+    );
     let elsewhere = |world: &World, fetch: Program| {
         write_config(&world.work().join("xdg"), "max-downloads = 4\n");
         fetch.env("XDG_CONFIG_HOME", world.work().join("xdg"))
@@ -192,31 +313,60 @@ fn a_wrong_configuration_file_is_told_with_its_place() {
         write_config(&world.home().join(".config"), text);
         let ended: Ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
-        assert!(ended.stderr.contains("wallhaul/config.toml"), "{}", ended.stderr);
-        assert!(words.iter().all(|word| ended.stderr.contains(word)), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains("wallhaul/config.toml"),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            words.iter().all(|word| ended.stderr.contains(word)),
+            "{}",
+            ended.stderr
+        );
     };
-    refused("jobs = 4\n  retrys = 2\n", &["line 2, column 3", "`retrys`", "did you mean `retries`?"]);
+    refused(
+        "jobs = 4\n  retrys = 2\n",
+        &["line 2, column 3", "`retrys`", "did you mean `retries`?"],
+    );
     refused("\njobs = \"many\"\n", &["line 2, column 8", "many"]);
     refused("jobs = \n", &["line 1"]);
     assert_eq!(mirror.nginx.requests(), []);
-    let ended = mirror.fetch(&world).args(["--config", "missing.toml"]).run();
-    assert!(ended.code == Some(2) && ended.stderr.contains("missing.toml"), "{}", ended.stderr);
+    let ended = mirror
+        .fetch(&world)
+        .args(["--config", "missing.toml"])
+        .run();
+    assert!(
+        ended.code == Some(2) && ended.stderr.contains("missing.toml"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
 fn the_demo_needs_no_certificates_no_home_and_no_network() {
     let world = World::new();
     let demo = || {
-        let bare =
-            world.wallhaul().without("HOME").env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+        let bare = world
+            .wallhaul()
+            .without("HOME")
+            .env("SSL_CERT_FILE", "/nonexistent")
+            .env("SSL_CERT_DIR", "/nonexistent");
         bare.args(["fetch", "demo", "-p", "6", "-d", GOT])
     };
     let ended = demo().run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let got = collection(&world);
     assert!(got.len() > 5, "{got:?}");
-    assert!(files(&world.work().join(GOT)).values().all(|bytes| image::guess_format(bytes).is_ok()));
+    assert!(
+        files(&world.work().join(GOT))
+            .values()
+            .all(|bytes| image::guess_format(bytes).is_ok())
+    );
     let again = demo().run();
-    assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""), "its port changes, its images do not");
+    assert_eq!(
+        (again.code, again.stderr.as_str()),
+        (Some(0), ""),
+        "its port changes, its images do not"
+    );
     assert_eq!(collection(&world), got);
 }

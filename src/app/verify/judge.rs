@@ -41,7 +41,9 @@ pub(super) enum Verdict {
 }
 
 /// An image that is in the collection was small enough when it was fetched.
-const ANY_SIZE: Limits = Limits { max_pixels: u64::MAX };
+const ANY_SIZE: Limits = Limits {
+    max_pixels: u64::MAX,
+};
 
 impl Judge {
     /// Judges a file; nothing where the run is to end.
@@ -52,7 +54,8 @@ impl Judge {
         let verdict = match folder::open(&self.directory, &filed.name.to_string()) {
             Ok(file) => {
                 let judged = self.judge(&file, &filed.content);
-                judged.unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}")))
+                judged
+                    .unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}")))
             }
             Err(NoFile::Missing) => Verdict::Missing,
             Err(NoFile::Odd(why)) => Verdict::Displaced(why),
@@ -65,23 +68,37 @@ impl Judge {
     fn judge(&self, file: &File, fetched: &Content) -> io::Result<Verdict> {
         let bytes = file.metadata()?.len();
         if bytes != fetched.bytes {
-            return Ok(Verdict::Damaged(format!("{bytes} bytes instead of {}", fetched.bytes)));
+            return Ok(Verdict::Damaged(format!(
+                "{bytes} bytes instead of {}",
+                fetched.bytes
+            )));
         }
-        let mut reading = Reading { file, sum: self.sums.then(Sha256::new), shutdown: &self.shutdown };
+        let mut reading = Reading {
+            file,
+            sum: self.sums.then(Sha256::new),
+            shutdown: &self.shutdown,
+        };
         let content = match look(&mut reading, bytes, ANY_SIZE)? {
             Ok(content) => content,
             Err(flaw) => return Ok(Verdict::Damaged(flaw.to_string())),
         };
         if content.hash != fetched.hash {
             let (is, was) = (content.hash, fetched.hash);
-            return Ok(Verdict::Damaged(format!("its bytes are not those fetched: BLAKE3 {is} instead of {was}")));
+            return Ok(Verdict::Damaged(format!(
+                "its bytes are not those fetched: BLAKE3 {is} instead of {was}"
+            )));
         }
         let sum = reading.sum.take().map(|sum| hexadecimal(&sum.finalize()));
-        let Some(pixels) = &self.pixels else { return Ok(Verdict::Sound { sum, unseen: None }) };
+        let Some(pixels) = &self.pixels else {
+            return Ok(Verdict::Sound { sum, unseen: None });
+        };
         reading.rewind()?;
         Ok(match pixels.look(BufReader::new(reading), &content) {
             Ok(Seen::All) => Verdict::Sound { sum, unseen: None },
-            Ok(Seen::None(why)) => Verdict::Sound { sum, unseen: Some(why) },
+            Ok(Seen::None(why)) => Verdict::Sound {
+                sum,
+                unseen: Some(why),
+            },
             Err(flaw) => Verdict::Damaged(flaw.to_string()),
         })
     }
@@ -115,9 +132,11 @@ impl Seek for Reading<'_> {
 
 fn hexadecimal(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(64), |mut digits, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(digits, "{byte:02x}");
-        digits
-    })
+    bytes
+        .iter()
+        .fold(String::with_capacity(64), |mut digits, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(digits, "{byte:02x}");
+            digits
+        })
 }

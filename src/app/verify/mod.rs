@@ -60,7 +60,9 @@ pub async fn verify(
     let look = Look::new(directory, &settings, &wanted, shutdown);
     let found = if wanted.repair {
         drop(ledger);
-        let Some(found) = repair::repair(look, site, &settings, world).await? else { return Ok(Exit::Done) };
+        let Some(found) = repair::repair(look, site, &settings, world).await? else {
+            return Ok(Exit::Done);
+        };
         found
     } else {
         aside(move || look.over(&*ledger)).await?
@@ -72,7 +74,11 @@ pub async fn verify(
     if let Some(path) = wanted.sums.filter(|_| !found.counts.stopped) {
         write_sums(&path, &found.sums)?;
     }
-    let whole = if found.counts.broken() > 0 { Exit::Incomplete } else { Exit::Done };
+    let whole = if found.counts.broken() > 0 {
+        Exit::Incomplete
+    } else {
+        Exit::Done
+    };
     Ok(found.exit.or_worse(whole))
 }
 
@@ -112,12 +118,29 @@ enum State {
 }
 
 impl Look {
-    fn new(directory: PathBuf, settings: &Settings, wanted: &Inspection, shutdown: Shutdown) -> Self {
-        let Inspection { repair: _, decode, sums, threads } = wanted;
+    fn new(
+        directory: PathBuf,
+        settings: &Settings,
+        wanted: &Inspection,
+        shutdown: Shutdown,
+    ) -> Self {
+        let Inspection {
+            repair: _,
+            decode,
+            sums,
+            threads,
+        } = wanted;
         let pixels = decode.then(|| Pixels::new(settings.limits));
         Self {
-            judge: Judge { directory, pixels, sums: sums.is_some(), shutdown },
-            threads: threads.and_then(|threads| NonZeroUsize::new(threads.into())).unwrap_or_else(cores),
+            judge: Judge {
+                directory,
+                pixels,
+                sums: sums.is_some(),
+                shutdown,
+            },
+            threads: threads
+                .and_then(|threads| NonZeroUsize::new(threads.into()))
+                .unwrap_or_else(cores),
             telling: settings.telling,
             sums_to_stdout: sums.as_deref() == Some(Path::new("-")),
         }
@@ -131,18 +154,34 @@ impl Look {
         for filed in &files {
             entries.remove(OsStr::new(&filed.name.to_string()));
         }
-        let (saved, unfinished): (Vec<_>, Vec<_>) = files.into_iter().partition(|filed| filed.saved);
+        let (saved, unfinished): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|filed| filed.saved);
         let mut told = Told::new(&self.telling, self.out(), "verifying", saved.len());
-        let mut found =
-            Found { counts: Counts::default(), broken: Vec::new(), sums: BTreeMap::new(), exit: Exit::Done };
-        self.judge_each(&saved, &mut told, |filed, verdict, told| found.note(filed, verdict, told))?;
+        let mut found = Found {
+            counts: Counts::default(),
+            broken: Vec::new(),
+            sums: BTreeMap::new(),
+            exit: Exit::Done,
+        };
+        self.judge_each(&saved, &mut told, |filed, verdict, told| {
+            found.note(filed, verdict, told)
+        })?;
         for filed in unfinished {
-            let reason = "a run was about to place it; the next `wallhaul fetch` settles it".to_owned();
-            told.tell(&Finding { kind: Kind::Unfinished, name: filed.name.to_string(), reason })?;
+            let reason =
+                "a run was about to place it; the next `wallhaul fetch` settles it".to_owned();
+            told.tell(&Finding {
+                kind: Kind::Unfinished,
+                name: filed.name.to_string(),
+                reason,
+            })?;
         }
         for (name, what) in entries {
             let reason = format!("{} that the ledger does not know", folder::kind(what));
-            told.tell(&Finding { kind: Kind::Foreign, name: name.to_string_lossy().into_owned(), reason })?;
+            told.tell(&Finding {
+                kind: Kind::Foreign,
+                name: name.to_string_lossy().into_owned(),
+                reason,
+            })?;
         }
         found.counts = told.counts;
         Ok(found)
@@ -172,7 +211,11 @@ impl Look {
     }
 
     fn out(&self) -> Box<dyn Write + Send> {
-        if self.sums_to_stdout { Box::new(io::stderr()) } else { Box::new(io::stdout()) }
+        if self.sums_to_stdout {
+            Box::new(io::stderr())
+        } else {
+            Box::new(io::stdout())
+        }
     }
 }
 
@@ -183,7 +226,11 @@ impl Found {
             Verdict::Sound { sum, unseen } => {
                 self.note_sound(filed, sum, told);
                 return match unseen {
-                    Some(reason) => told.tell(&Finding { kind: Kind::Undecoded, name: name(), reason }),
+                    Some(reason) => told.tell(&Finding {
+                        kind: Kind::Undecoded,
+                        name: name(),
+                        reason,
+                    }),
                     None => Ok(()),
                 };
             }
@@ -194,8 +241,16 @@ impl Found {
                 (State::Missing, Kind::Missing, why)
             }
         };
-        told.tell(&Finding { kind, name: name(), reason: reason.clone() })?;
-        self.broken.push(Broken { name: filed.name.clone(), reason, state });
+        told.tell(&Finding {
+            kind,
+            name: name(),
+            reason: reason.clone(),
+        })?;
+        self.broken.push(Broken {
+            name: filed.name.clone(),
+            reason,
+            state,
+        });
         Ok(())
     }
 

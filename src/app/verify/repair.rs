@@ -34,8 +34,16 @@ pub(super) async fn repair(
     world: &World,
 ) -> anyhow::Result<Option<Found>> {
     let visit = Visit::open(site, settings, false).await?;
-    let held = hold(&visit.directory, settings, world, &look.judge.shutdown, aloud(&settings.telling));
-    let Some(sink) = held.await? else { return Ok(None) };
+    let held = hold(
+        &visit.directory,
+        settings,
+        world,
+        &look.judge.shutdown,
+        aloud(&settings.telling),
+    );
+    let Some(sink) = held.await? else {
+        return Ok(None);
+    };
     let collection = Collection::open(sink, &visit.directory, settings)?;
     let (look, ledger) = (Arc::new(look), Arc::clone(&collection.ledger));
     let looking = Arc::clone(&look);
@@ -54,9 +62,17 @@ pub(super) async fn repair(
     let mut settings = settings.clone();
     // Standard output is for the findings, and the images may lie on any page.
     settings.telling.json = false;
-    settings.pages = PageRange { first: None, last: None };
+    settings.pages = PageRange {
+        first: None,
+        last: None,
+    };
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
-    let bringing = async |events| bring(&visit, settings, world, collection, &quota, images, events, shutdown).await;
+    let bringing = async |events| {
+        bring(
+            &visit, settings, world, collection, &quota, images, events, shutdown,
+        )
+        .await
+    };
     let tally = telling(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
@@ -67,9 +83,21 @@ pub(super) async fn repair(
 
 /// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the
 /// next repair finds them missing.
-async fn let_go(found: &Found, wanted: &Wanted, collection: &Collection, world: &World) -> anyhow::Result<()> {
+async fn let_go(
+    found: &Found,
+    wanted: &Wanted,
+    collection: &Collection,
+    world: &World,
+) -> anyhow::Result<()> {
     let mut files = Vec::new();
-    for Broken { name, reason, state } in found.repairable().filter(|broken| !wanted.lost.contains(&broken.name)) {
+    for Broken {
+        name,
+        reason,
+        state,
+    } in found
+        .repairable()
+        .filter(|broken| !wanted.lost.contains(&broken.name))
+    {
         let cause = match state {
             State::Damaged => {
                 collection.sink.reject(name, reason).await?;
@@ -85,27 +113,40 @@ async fn let_go(found: &Found, wanted: &Wanted, collection: &Collection, world: 
 impl Found {
     /// What can be fetched again under its name.
     fn repairable(&self) -> impl Iterator<Item = &Broken> {
-        self.broken.iter().filter(|broken| broken.state != State::Displaced)
+        self.broken
+            .iter()
+            .filter(|broken| broken.state != State::Displaced)
     }
 }
 
 impl Look {
     /// Looks once more at what was broken, and tells what is sound now. Blocks.
     fn again(&self, ledger: &dyn Ledger, mut found: Found) -> anyhow::Result<Found> {
-        let names: HashSet<_> = found.repairable().map(|broken| broken.name.clone()).collect();
+        let names: HashSet<_> = found
+            .repairable()
+            .map(|broken| broken.name.clone())
+            .collect();
         let mut files = ledger.files()?;
         files.retain(|filed| filed.saved && names.contains(&filed.name));
         let mut told = Told::new(&self.telling, self.out(), "verifying", files.len());
         told.counts = found.counts.clone();
-        self.judge_each(&files, &mut told, |filed: &Filed, verdict, told| match verdict {
-            Verdict::Sound { sum, unseen: _ } => {
-                found.note_sound(filed, sum, told);
-                let reason = "fetched again".to_owned();
-                told.tell(&Finding { kind: Kind::Repaired, name: filed.name.to_string(), reason })
-            }
-            // It was told when it was found, and stands.
-            Verdict::Damaged(_) | Verdict::Displaced(_) | Verdict::Missing => Ok(()),
-        })?;
+        self.judge_each(
+            &files,
+            &mut told,
+            |filed: &Filed, verdict, told| match verdict {
+                Verdict::Sound { sum, unseen: _ } => {
+                    found.note_sound(filed, sum, told);
+                    let reason = "fetched again".to_owned();
+                    told.tell(&Finding {
+                        kind: Kind::Repaired,
+                        name: filed.name.to_string(),
+                        reason,
+                    })
+                }
+                // It was told when it was found, and stands.
+                Verdict::Damaged(_) | Verdict::Displaced(_) | Verdict::Missing => Ok(()),
+            },
+        )?;
         found.counts = told.counts;
         Ok(found)
     }
@@ -124,10 +165,16 @@ struct Wanted {
 
 impl Wanted {
     fn read(found: &Found, ledger: &dyn Ledger, site: &Site) -> anyhow::Result<Self> {
-        let mut unknown: HashSet<_> = found.repairable().map(|broken| broken.name.to_string()).collect();
+        let mut unknown: HashSet<_> = found
+            .repairable()
+            .map(|broken| broken.name.to_string())
+            .collect();
         let names = unknown.clone();
         let (mut keys, mut addresses) = (HashSet::new(), Vec::new());
-        let saved = Selection { like: None, state: Some(ledger::State::Saved) };
+        let saved = Selection {
+            like: None,
+            state: Some(ledger::State::Saved),
+        };
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
                 unknown.remove(&name);
@@ -137,16 +184,27 @@ impl Wanted {
             ControlFlow::Continue(())
         })?;
         if let Some(other) = keys.iter().find(|key| key.site() != site.id().as_str()) {
-            bail!("the collection holds images of `{}`: name that site in place of `{}`", other.site(), site.id());
+            bail!(
+                "the collection holds images of `{}`: name that site in place of `{}`",
+                other.site(),
+                site.id()
+            );
         }
-        let unknown = found.repairable().filter(|broken| unknown.contains(&broken.name.to_string()));
+        let unknown = found
+            .repairable()
+            .filter(|broken| unknown.contains(&broken.name.to_string()));
         let unknown = unknown.map(|broken| broken.name.clone());
         let (stems, lost) = if site.is_direct() {
             (HashSet::new(), unknown.collect())
         } else {
             (unknown.map(|name| name.stem()).collect(), HashSet::new())
         };
-        Ok(Self { keys, addresses, stems, lost })
+        Ok(Self {
+            keys,
+            addresses,
+            stems,
+            lost,
+        })
     }
 
     /// Where they come from: the listing, or, where there is none, their addresses.
@@ -155,9 +213,15 @@ impl Wanted {
             let (site, wanted) = (Arc::clone(site), Mutex::new(self));
             return Images::Listed(Box::new(|feed| Box::new(Only { site, wanted, feed })));
         }
-        let image = |address: String| match Url::parse(&address).ok().and_then(|address| site.place(&address)) {
+        let image = |address: String| match Url::parse(&address)
+            .ok()
+            .and_then(|address| site.place(&address))
+        {
             Some(Place::Image(image)) => GivenLine::Image(image),
-            _ => GivenLine::Bad { text: address, cause: "it cannot be asked for any more".to_owned() },
+            _ => GivenLine::Bad {
+                text: address,
+                cause: "it cannot be asked for any more".to_owned(),
+            },
         };
         let (sender, lines) = mpsc::channel(1);
         // There is room for one, and it is all there is.
@@ -171,7 +235,9 @@ impl Wanted {
             return true;
         }
         let candidates = site.candidates(&job.image).unwrap_or_default();
-        candidates.first().is_some_and(|original| self.stems.remove(&site.stem(&job.image, &original.address)))
+        candidates
+            .first()
+            .is_some_and(|original| self.stems.remove(&site.stem(&job.image, &original.address)))
     }
 
     fn is_empty(&self) -> bool {
@@ -196,6 +262,10 @@ impl Feed for Only {
         if taken {
             self.feed.push(job).await?;
         }
-        if over { Err(QueueError::Closed) } else { Ok(()) }
+        if over {
+            Err(QueueError::Closed)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -67,9 +67,19 @@ pub(in crate::app) struct Counts {
 
 impl Told {
     /// Findings to `out`, and a bar over `files` where there may be one; `what` is done to them.
-    pub(in crate::app) fn new(telling: &Telling, out: Box<dyn Write + Send>, what: &'static str, files: usize) -> Self {
+    pub(in crate::app) fn new(
+        telling: &Telling,
+        out: Box<dyn Write + Send>,
+        what: &'static str,
+        files: usize,
+    ) -> Self {
         let counter = Counter::new(telling, Box::new(io::stderr()), what, files);
-        Self { out, json: telling.json, counter, counts: Counts::default() }
+        Self {
+            out,
+            json: telling.json,
+            counter,
+            counts: Counts::default(),
+        }
     }
 
     /// Tells a finding and counts it.
@@ -79,9 +89,15 @@ impl Told {
     /// When it cannot be written.
     pub(in crate::app) fn tell(&mut self, finding: &Finding) -> anyhow::Result<()> {
         *self.counts.of(finding.kind) += 1;
-        let line = if self.json { object(finding)? + "\n" } else { line(finding) };
+        let line = if self.json {
+            object(finding)? + "\n"
+        } else {
+            line(finding)
+        };
         let out = &mut self.out;
-        let written = self.counter.aside(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+        let written = self
+            .counter
+            .aside(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
         Ok(written.map_err(OutputError::from)?)
     }
 

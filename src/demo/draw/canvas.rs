@@ -47,11 +47,19 @@ pub(super) struct Edge {
 
 impl Edge {
     /// Cut as with scissors.
-    pub(super) const SHARP: Self = Self { opacity: 1.0, upper: 0.0, lower: 0.0 };
+    pub(super) const SHARP: Self = Self {
+        opacity: 1.0,
+        upper: 0.0,
+        lower: 0.0,
+    };
 
     /// Sharp, and see-through.
     pub(super) const fn thin(opacity: f32) -> Self {
-        Self { opacity, upper: 0.0, lower: 0.0 }
+        Self {
+            opacity,
+            upper: 0.0,
+            lower: 0.0,
+        }
     }
 }
 
@@ -61,7 +69,15 @@ impl Canvas {
         let (columns, rows) = (width as usize, height as usize);
         let grain = (0..GRAIN).map(|_| dice.share() - 0.5).collect();
         let scale = rows as f32 / HEIGHT;
-        Self { columns, rows, pixels: vec![0; columns * rows], inks: Inks::new(), scale, grain, coarseness }
+        Self {
+            columns,
+            rows,
+            pixels: vec![0; columns * rows],
+            inks: Inks::new(),
+            scale,
+            grain,
+            coarseness,
+        }
     }
 
     /// How many units it is wide.
@@ -84,9 +100,15 @@ impl Canvas {
     pub(super) fn fade(&mut self, top: f32, high: Colour, bottom: f32, low: Colour) -> Wash {
         let steps = (high.distance(low) / 1.5).clamp(1.0, 64.0) as usize;
         let share = |step: usize| step as f32 / (steps.max(2) - 1) as f32;
-        let inks = (0..steps).map(|step| self.inks.ink(high.mix(low, share(step)))).collect();
+        let inks = (0..steps)
+            .map(|step| self.inks.ink(high.mix(low, share(step))))
+            .collect();
         let rows = (bottom - top).max(1.0) * self.scale;
-        Wash { inks, top: top * self.scale, rows_an_ink: rows / steps as f32 }
+        Wash {
+            inks,
+            top: top * self.scale,
+            rows_an_ink: rows / steps as f32,
+        }
     }
 
     /// Says that every wash of the drawing is mixed.
@@ -105,7 +127,13 @@ impl Canvas {
     }
 
     /// Covers what lies between two lines, given as heights over the width.
-    pub(super) fn between(&mut self, top: impl Fn(f32) -> f32, bottom: impl Fn(f32) -> f32, wash: &Wash, edge: Edge) {
+    pub(super) fn between(
+        &mut self,
+        top: impl Fn(f32) -> f32,
+        bottom: impl Fn(f32) -> f32,
+        wash: &Wash,
+        edge: Edge,
+    ) {
         let top = Line::new(top, self.columns, self.scale, edge.upper);
         let bottom = Line::new(bottom, self.columns, self.scale, edge.lower);
         let first = self.row_at(top.highest - 1.0 - edge.upper * self.scale);
@@ -129,7 +157,11 @@ impl Canvas {
                     coverage = coverage.min(1.0 - bottom.below(column, middle));
                 }
                 if coverage > 0.0 {
-                    let grain = if soft { self.grain[grain_at(row, column)] / 24.0 } else { 0.0 };
+                    let grain = if soft {
+                        self.grain[grain_at(row, column)] / 24.0
+                    } else {
+                        0.0
+                    };
                     lay(&mut self.inks, pixel, *ink, coverage * edge.opacity + grain);
                 }
             }
@@ -137,10 +169,19 @@ impl Canvas {
     }
 
     /// Covers `shape`, which ends over `soft` units and hides `opacity` of what lies below it.
-    pub(super) fn shape(&mut self, shape: &Shape<impl Fn(f32, f32) -> f32>, wash: &Wash, opacity: f32, soft: f32) {
+    pub(super) fn shape(
+        &mut self,
+        shape: &Shape<impl Fn(f32, f32) -> f32>,
+        wash: &Wash,
+        opacity: f32,
+        soft: f32,
+    ) {
         let [left, top, right, bottom] = shape.bounds.map(|bound| bound * self.scale);
         let half = (soft * self.scale).max(1.0) / 2.0;
-        let (first, last) = (self.row_at(top - half - 1.0), self.row_at(bottom + half + 2.0));
+        let (first, last) = (
+            self.row_at(top - half - 1.0),
+            self.row_at(bottom + half + 2.0),
+        );
         let left = self.column_at(left - half - 1.0);
         // What two shapes share may be nothing: its bounds are then the wrong way round.
         let right = self.column_at(right + half + 2.0).max(left);
@@ -158,7 +199,12 @@ impl Canvas {
                 let run = (((rim.abs() - half) * 0.7).max(1.0) as usize).min(right - column);
                 if coverage > 0.0 {
                     for column in column..column + run {
-                        lay(&mut self.inks, &mut pixels[column], paint[column], coverage * opacity);
+                        lay(
+                            &mut self.inks,
+                            &mut pixels[column],
+                            paint[column],
+                            coverage * opacity,
+                        );
                     }
                 }
                 column += run;
@@ -221,10 +267,17 @@ impl Line {
             let (before, after) = (column.saturating_sub(1), (column + 1).min(columns - 1));
             (heights[after] - heights[before]) / (after - before).max(1) as f32
         };
-        let sharpness = (0..columns).map(|column| 1.0 / (slope(column).hypot(1.0).max(soft * scale))).collect();
+        let sharpness = (0..columns)
+            .map(|column| 1.0 / (slope(column).hypot(1.0).max(soft * scale)))
+            .collect();
         let highest = heights.iter().copied().fold(f32::MAX, f32::min);
         let lowest = heights.iter().copied().fold(f32::MIN, f32::max);
-        Self { heights, sharpness, highest, lowest }
+        Self {
+            heights,
+            sharpness,
+            highest,
+            lowest,
+        }
     }
 
     /// How much of the pixel around (`column`, `y`) lies below the line, 0 to 1.

@@ -48,13 +48,23 @@ impl Plate {
     fn jpeg(&self) -> image::ImageResult<Vec<u8>> {
         let mut bytes = Vec::new();
         let encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
-        encoder.write_image(&self.spread(), self.width, self.height, ExtendedColorType::Rgb8)?;
+        encoder.write_image(
+            &self.spread(),
+            self.width,
+            self.height,
+            ExtendedColorType::Rgb8,
+        )?;
         Ok(bytes)
     }
 
     fn gif(&self) -> image::ImageResult<Vec<u8>> {
         let mut bytes = Vec::new();
-        GifEncoder::new(&mut bytes).encode(&self.spread(), self.width, self.height, ExtendedColorType::Rgb8)?;
+        GifEncoder::new(&mut bytes).encode(
+            &self.spread(),
+            self.width,
+            self.height,
+            ExtendedColorType::Rgb8,
+        )?;
         Ok(bytes)
     }
 

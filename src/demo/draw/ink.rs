@@ -12,18 +12,30 @@ impl Colour {
     /// The colour written `0xRRGGBB`.
     pub(super) const fn hex(written: u32) -> Self {
         let [_, red, green, blue] = written.to_be_bytes();
-        Self { red: red as f32, green: green as f32, blue: blue as f32 }
+        Self {
+            red: red as f32,
+            green: green as f32,
+            blue: blue as f32,
+        }
     }
 
     /// This colour with `share` (0 to 1) of `other` in it.
     pub(super) fn mix(self, other: Self, share: f32) -> Self {
         let part = |mine: f32, other: f32| mine + (other - mine) * share;
-        Self { red: part(self.red, other.red), green: part(self.green, other.green), blue: part(self.blue, other.blue) }
+        Self {
+            red: part(self.red, other.red),
+            green: part(self.green, other.green),
+            blue: part(self.blue, other.blue),
+        }
     }
 
     /// How far apart two colours are: the largest difference in one part.
     pub(super) fn distance(self, other: Self) -> f32 {
-        let (red, green, blue) = (self.red - other.red, self.green - other.green, self.blue - other.blue);
+        let (red, green, blue) = (
+            self.red - other.red,
+            self.green - other.green,
+            self.blue - other.blue,
+        );
         red.abs().max(green.abs()).max(blue.abs())
     }
 
@@ -53,7 +65,11 @@ impl Inks {
 
     pub(super) fn new() -> Self {
         let mixed = vec![0; Self::MOST * Self::MOST * Self::LEVELS];
-        Self { colours: Vec::with_capacity(Self::MOST), mixed, most_mixed: Self::MIXED }
+        Self {
+            colours: Vec::with_capacity(Self::MOST),
+            mixed,
+            most_mixed: Self::MIXED,
+        }
     }
 
     /// Says that no wash comes any more: mixtures may use up what is left.
@@ -87,7 +103,8 @@ impl Inks {
         let place = (usize::from(under) * Self::MOST + usize::from(over)) * Self::LEVELS + level;
         if self.mixed[place] == 0 {
             let share = level as f32 / Self::LEVELS as f32;
-            let colour = self.colours[usize::from(under)].mix(self.colours[usize::from(over)], share);
+            let colour =
+                self.colours[usize::from(under)].mix(self.colours[usize::from(over)], share);
             // The fuller the palette, the less a mixture may ask for.
             let tolerance = 2.0 + self.colours.len() as f32 / 40.0;
             self.mixed[place] = u16::from(self.nearest(colour, tolerance, self.most_mixed)) + 1;

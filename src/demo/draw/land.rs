@@ -15,7 +15,12 @@ pub(super) fn mountains(canvas: &mut Canvas, dice: &mut Dice) {
     let at = (width * dice.between(0.22, 0.78), dice.between(230.0, 400.0));
     sun(canvas, tones, at, dice.between(55.0, 95.0));
     if dice.chance(0.6) {
-        gulls(canvas, tones.land(0.5), (width * dice.between(0.2, 0.8), at.1 + 110.0), dice);
+        gulls(
+            canvas,
+            tones.land(0.5),
+            (width * dice.between(0.2, 0.8), at.1 + 110.0),
+            dice,
+        );
     }
     let ranges = dice.count(4, 6);
     for range in 0..ranges {
@@ -28,7 +33,14 @@ pub(super) fn mountains(canvas: &mut Canvas, dice: &mut Dice) {
         }
         let colour = tones.land(share.powf(0.85));
         let foot = colour.mix(tones.haze, 0.45 * (1.0 - share));
-        land(canvas, &outline, middle - swing, colour, middle + 170.0, foot);
+        land(
+            canvas,
+            &outline,
+            middle - swing,
+            colour,
+            middle + 170.0,
+            foot,
+        );
     }
 }
 
@@ -37,14 +49,26 @@ pub(super) fn dunes(canvas: &mut Canvas, dice: &mut Dice) {
     let tones = dice.pick(&[&DUSK[0], &DUSK[2], &DUSK[5], &DAY[2], &DAY[5]]);
     let width = canvas.width();
     sky(canvas, tones, 640.0);
-    sun(canvas, tones, (width * dice.between(0.2, 0.8), dice.between(240.0, 380.0)), dice.between(50.0, 80.0));
+    sun(
+        canvas,
+        tones,
+        (width * dice.between(0.2, 0.8), dice.between(240.0, 380.0)),
+        dice.between(50.0, 80.0),
+    );
     let dunes = dice.count(4, 5);
     for dune in 0..dunes {
         let share = dune as f32 / (dunes - 1) as f32;
         let (middle, swing) = (580.0 + 260.0 * share, 60.0 + 50.0 * share);
         let outline = Outline::rolling(width, middle, swing, 900.0 + 500.0 * share, dice);
         let lit = tones.land(share * 0.62);
-        land(canvas, &outline, middle - swing, lit.mix(tones.light, 0.16), middle + 280.0, lit);
+        land(
+            canvas,
+            &outline,
+            middle - swing,
+            lit.mix(tones.light, 0.16),
+            middle + 280.0,
+            lit,
+        );
         // The shade begins at the summit and widens down the flank that looks away from the sun.
         let summit = outline.summit();
         let flank = |x: f32| {
@@ -63,7 +87,12 @@ pub(super) fn hills(canvas: &mut Canvas, dice: &mut Dice) {
     let tones = dice.pick(&DAY);
     let width = canvas.width();
     sky(canvas, tones, 760.0);
-    sun(canvas, tones, (width * dice.between(0.15, 0.85), dice.between(170.0, 290.0)), 62.0);
+    sun(
+        canvas,
+        tones,
+        (width * dice.between(0.15, 0.85), dice.between(170.0, 290.0)),
+        62.0,
+    );
     for _ in 0..dice.count(2, 4) {
         let at = (dice.between(0.05, 0.95) * width, dice.between(160.0, 420.0));
         cloud(canvas, tones.light, 0.75, at, dice.between(130.0, 280.0));
@@ -78,13 +107,26 @@ pub(super) fn hills(canvas: &mut Canvas, dice: &mut Dice) {
         let tall = 46.0 + 66.0 * share;
         for _ in 0..dice.count(3, 7) {
             let x = dice.between(0.02, 0.98) * width;
-            tree(canvas, tones.near, crown, (x, outline.at(x) + 4.0), tall * dice.between(0.7, 1.2));
+            tree(
+                canvas,
+                tones.near,
+                crown,
+                (x, outline.at(x) + 4.0),
+                tall * dice.between(0.7, 1.2),
+            );
         }
         if row == 2 {
             let x = outline.summit();
             house(canvas, tones, (x, outline.at(x) + 6.0), 54.0);
         }
-        land(canvas, &outline, middle - swing, colour.mix(tones.haze, 0.12), middle + 200.0, colour);
+        land(
+            canvas,
+            &outline,
+            middle - swing,
+            colour.mix(tones.haze, 0.12),
+            middle + 200.0,
+            colour,
+        );
     }
 }
 
@@ -94,31 +136,87 @@ pub(super) fn tree_alone(canvas: &mut Canvas, dice: &mut Dice) {
     let width = canvas.width();
     sky(canvas, tones, 800.0);
     let x = width * *dice.pick(&[0.36, 0.5, 0.64]);
-    sun(canvas, tones, (x + dice.between(-40.0, 40.0), 560.0), dice.between(190.0, 240.0));
+    sun(
+        canvas,
+        tones,
+        (x + dice.between(-40.0, 40.0), 560.0),
+        dice.between(190.0, 240.0),
+    );
     let behind = Outline::rolling(width, 770.0, 36.0, 1300.0, dice);
-    land(canvas, &behind, 740.0, tones.land(0.45), 900.0, tones.land(0.55));
+    land(
+        canvas,
+        &behind,
+        740.0,
+        tones.land(0.45),
+        900.0,
+        tones.land(0.55),
+    );
     let phase = dice.between(0.0, 6.0);
-    let hill =
-        Outline::new(width, |at| 815.0 - 80.0 * (-((at - x) / 420.0).powi(2)).exp() + 9.0 * (at * 0.006 + phase).sin());
+    let hill = Outline::new(width, |at| {
+        815.0 - 80.0 * (-((at - x) / 420.0).powi(2)).exp() + 9.0 * (at * 0.006 + phase).sin()
+    });
     let (ground, size) = ((x, hill.at(x) + 8.0), dice.between(300.0, 360.0));
     crooked(canvas, tones, ground, size, dice);
     land(canvas, &hill, 730.0, tones.near, 1000.0, tones.near);
-    gulls(canvas, tones.near, (x + *dice.pick(&[-260.0, 260.0]), 380.0), dice);
+    gulls(
+        canvas,
+        tones.near,
+        (x + *dice.pick(&[-260.0, 260.0]), 380.0),
+        dice,
+    );
 }
 
 /// Dusk as often as day.
 fn light(dice: &mut Dice) -> &'static Tones {
-    if dice.chance(0.6) { dice.pick(&DUSK) } else { dice.pick(&DAY) }
+    if dice.chance(0.6) {
+        dice.pick(&DUSK)
+    } else {
+        dice.pick(&DAY)
+    }
 }
 
 fn house(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32) {
     let at = |across: f32, up: f32| (x + across * size, y - up * size);
-    let (wall, roof, dark) = (canvas.flat(tones.light), canvas.flat(tones.accent), canvas.flat(tones.near));
-    canvas.shape(&polygon([at(0.2, 1.25), at(0.36, 1.25), at(0.36, 0.7), at(0.2, 0.7)]), &wall, 1.0, 0.0);
-    canvas.shape(&polygon([at(-0.6, 0.7), at(0.6, 0.7), at(0.6, -0.1), at(-0.6, -0.1)]), &wall, 1.0, 0.0);
-    canvas.shape(&polygon([at(-0.75, 0.66), at(0.0, 1.2), at(0.75, 0.66)]), &roof, 1.0, 0.0);
-    canvas.shape(&polygon([at(-0.12, 0.42), at(0.14, 0.42), at(0.14, -0.1), at(-0.12, -0.1)]), &dark, 1.0, 0.0);
-    canvas.shape(&polygon([at(0.28, 0.5), at(0.46, 0.5), at(0.46, 0.3), at(0.28, 0.3)]), &dark, 1.0, 0.0);
+    let (wall, roof, dark) = (
+        canvas.flat(tones.light),
+        canvas.flat(tones.accent),
+        canvas.flat(tones.near),
+    );
+    canvas.shape(
+        &polygon([at(0.2, 1.25), at(0.36, 1.25), at(0.36, 0.7), at(0.2, 0.7)]),
+        &wall,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([at(-0.6, 0.7), at(0.6, 0.7), at(0.6, -0.1), at(-0.6, -0.1)]),
+        &wall,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([at(-0.75, 0.66), at(0.0, 1.2), at(0.75, 0.66)]),
+        &roof,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([
+            at(-0.12, 0.42),
+            at(0.14, 0.42),
+            at(0.14, -0.1),
+            at(-0.12, -0.1),
+        ]),
+        &dark,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([at(0.28, 0.5), at(0.46, 0.5), at(0.46, 0.3), at(0.28, 0.3)]),
+        &dark,
+        1.0,
+        0.0,
+    );
 }
 
 /// A tree that grew in the wind: bent trunk, boughs, a crown of many discs.
@@ -128,17 +226,37 @@ fn crooked(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32, di
     let knee = (x + lean * 0.3, y - size * 0.3);
     let fork = (x + lean, y - size * 0.48);
     let foot = size * 0.05;
-    let trunk = [(x - foot, y), (x + foot, y), (fork.0 + foot * 0.35, fork.1), (fork.0 - foot * 0.35, fork.1)];
+    let trunk = [
+        (x - foot, y),
+        (x + foot, y),
+        (fork.0 + foot * 0.35, fork.1),
+        (fork.0 - foot * 0.35, fork.1),
+    ];
     canvas.shape(&polygon(trunk), &dark, 1.0, 0.0);
     for bough in 0..5 {
         let turn = (bough as f32 - 2.0) * 0.42 + dice.between(-0.1, 0.1);
-        let from = if bough % 2 == 0 { fork } else { (f32::midpoint(knee.0, fork.0), f32::midpoint(knee.1, fork.1)) };
+        let from = if bough % 2 == 0 {
+            fork
+        } else {
+            (f32::midpoint(knee.0, fork.0), f32::midpoint(knee.1, fork.1))
+        };
         let reach = size * dice.between(0.3, 0.38);
-        let tip = (from.0 + turn.sin() * reach, from.1 - turn.cos() * reach * 0.8);
+        let tip = (
+            from.0 + turn.sin() * reach,
+            from.1 - turn.cos() * reach * 0.8,
+        );
         canvas.shape(&stroke(from, tip, size * 0.018), &dark, 1.0, 0.0);
         for _ in 0..9 {
-            let (aside, up) = (dice.between(-0.13, 0.13) * size, dice.between(-0.09, 0.07) * size);
-            canvas.shape(&disc(tip.0 + aside, tip.1 + up, size * dice.between(0.035, 0.085)), &dark, 1.0, 0.0);
+            let (aside, up) = (
+                dice.between(-0.13, 0.13) * size,
+                dice.between(-0.09, 0.07) * size,
+            );
+            canvas.shape(
+                &disc(tip.0 + aside, tip.1 + up, size * dice.between(0.035, 0.085)),
+                &dark,
+                1.0,
+                0.0,
+            );
         }
     }
 }

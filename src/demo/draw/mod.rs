@@ -92,9 +92,17 @@ impl Scene {
     /// # Errors
     ///
     /// When a side is not 1 to 16,384 pixels long.
-    pub(super) fn draw(self, seed: u64, (width, height): (u32, u32), coding: Coding) -> io::Result<Vec<u8>> {
+    pub(super) fn draw(
+        self,
+        seed: u64,
+        (width, height): (u32, u32),
+        coding: Coding,
+    ) -> io::Result<Vec<u8>> {
         if ![width, height].iter().all(|side| SIDE.contains(side)) {
-            let sides = format!("{width}x{height}: a side must be 1 to {} pixels long", SIDE.end());
+            let sides = format!(
+                "{width}x{height}: a side must be 1 to {} pixels long",
+                SIDE.end()
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sides));
         }
         let mut dice = Dice::new(seed);
@@ -116,7 +124,13 @@ impl Scene {
         };
         paint(&mut canvas, &mut dice);
         let (pixels, palette) = canvas.finish();
-        Plate { width, height, pixels, palette }.encode(coding)
+        Plate {
+            width,
+            height,
+            pixels,
+            palette,
+        }
+        .encode(coding)
     }
 }
 
@@ -151,14 +165,19 @@ mod tests {
             for (width, height) in [(1, 1), (1, 90), (90, 1), (2, 3), (7, 200), (333, 40)] {
                 let bytes = scene.draw(7, (width, height), Coding::Png).unwrap();
                 let decoded = image::load_from_memory(&bytes).unwrap();
-                assert_eq!((decoded.width(), decoded.height()), (width, height), "{scene:?}");
+                assert_eq!(
+                    (decoded.width(), decoded.height()),
+                    (width, height),
+                    "{scene:?}"
+                );
             }
         }
     }
 
     #[test]
     fn files_weigh_what_simple_wallpapers_weigh() {
-        let mut sizes = Scene::ALL.map(|scene| scene.draw(3, (1280, 800), Coding::Png).unwrap().len());
+        let mut sizes =
+            Scene::ALL.map(|scene| scene.draw(3, (1280, 800), Coding::Png).unwrap().len());
         sizes.sort_unstable();
         assert!((4_000..40_000).contains(&sizes[1]), "{sizes:?}");
         assert!((8_000..120_000).contains(&sizes[6]), "{sizes:?}");
@@ -167,9 +186,16 @@ mod tests {
 
     #[test]
     fn grain_makes_some_files_much_larger_than_others() {
-        let size = |seed| Scene::Dunes.draw(seed, (320, 200), Coding::Png).unwrap().len();
+        let size = |seed| {
+            Scene::Dunes
+                .draw(seed, (320, 200), Coding::Png)
+                .unwrap()
+                .len()
+        };
         let sizes = (0..60).map(size);
-        let (least, most) = sizes.fold((usize::MAX, 0), |(least, most), size| (least.min(size), most.max(size)));
+        let (least, most) = sizes.fold((usize::MAX, 0), |(least, most), size| {
+            (least.min(size), most.max(size))
+        });
         assert!(most > 6 * least, "{least} to {most}");
     }
 }

@@ -11,7 +11,12 @@ use super::tones::{DAY, DUSK, NIGHT, Tones};
 pub(super) fn bubbles(canvas: &mut Canvas, dice: &mut Dice) {
     let tones = any(dice);
     let width = canvas.width();
-    let air = canvas.fade(0.0, tones.zenith.mix(tones.haze, 0.3), HEIGHT, tones.haze.mix(tones.zenith, 0.15));
+    let air = canvas.fade(
+        0.0,
+        tones.zenith.mix(tones.haze, 0.3),
+        HEIGHT,
+        tones.haze.mix(tones.zenith, 0.15),
+    );
     canvas.cover(&air);
     let lights = [tones.light, tones.light, tones.accent].map(|colour| canvas.flat(colour));
     canvas.all_mixed();
@@ -23,7 +28,11 @@ pub(super) fn bubbles(canvas: &mut Canvas, dice: &mut Dice) {
         let x = width * (drift + dice.between(-0.65, 0.65));
         let wash = &lights[bubble % lights.len()];
         // Few strengths, so that few inks are enough for all overlaps.
-        let opacity = if nearness > 0.4 { 0.13 } else { *dice.pick(&[0.19, 0.28]) };
+        let opacity = if nearness > 0.4 {
+            0.13
+        } else {
+            *dice.pick(&[0.19, 0.28])
+        };
         canvas.shape(&disc(x, y, radius), wash, opacity, 1.5 + 20.0 * nearness);
         if dice.chance(0.5) {
             let rim = disc(x, y, radius).less(disc(x, y, radius * 0.94));
@@ -38,7 +47,12 @@ pub(super) fn paper(canvas: &mut Canvas, dice: &mut Dice) {
     let width = canvas.width();
     sky(canvas, tones, 700.0);
     let x = width * dice.between(0.35, 0.65);
-    sun(canvas, tones, (x, dice.between(330.0, 430.0)), dice.between(80.0, 120.0));
+    sun(
+        canvas,
+        tones,
+        (x, dice.between(330.0, 430.0)),
+        dice.between(80.0, 120.0),
+    );
     let sheets = dice.count(5, 7);
     for sheet in 0..sheets {
         let share = sheet as f32 / (sheets - 1) as f32;
@@ -50,7 +64,14 @@ pub(super) fn paper(canvas: &mut Canvas, dice: &mut Dice) {
         });
         shadow(canvas, &outline, 26.0 + 16.0 * share);
         let colour = tones.land(share);
-        land(canvas, &outline, 400.0, colour, HEIGHT, colour.mix(tones.near, 0.12));
+        land(
+            canvas,
+            &outline,
+            400.0,
+            colour,
+            HEIGHT,
+            colour.mix(tones.near, 0.12),
+        );
     }
 }
 
@@ -62,8 +83,13 @@ pub(super) fn facets(canvas: &mut Canvas, dice: &mut Dice) {
     let side = HEIGHT / rows as f32;
     let columns = (width / side) as usize + 3;
     let mut jitter = |at: usize| at as f32 * side - side + dice.between(-0.34, 0.34) * side;
-    let corners: Vec<Vec<(f32, f32)>> =
-        (0..rows + 3).map(|row| (0..=columns).map(|column| (jitter(column), jitter(row))).collect()).collect();
+    let corners: Vec<Vec<(f32, f32)>> = (0..rows + 3)
+        .map(|row| {
+            (0..=columns)
+                .map(|column| (jitter(column), jitter(row)))
+                .collect()
+        })
+        .collect();
     sky(canvas, tones, HEIGHT);
     for (upper, lower) in corners.iter().zip(&corners[1..]) {
         for (left, right) in upper.windows(2).zip(lower.windows(2)) {
@@ -82,7 +108,10 @@ pub(super) fn facets(canvas: &mut Canvas, dice: &mut Dice) {
 
 fn facet(canvas: &mut Canvas, tones: &Tones, corners: [(f32, f32); 3], dice: &mut Dice) {
     let middle = |part: fn((f32, f32)) -> f32| corners.map(part).iter().sum::<f32>() / 3.0;
-    let (across, down) = (middle(|corner| corner.0) / canvas.width(), middle(|corner| corner.1) / HEIGHT);
+    let (across, down) = (
+        middle(|corner| corner.0) / canvas.width(),
+        middle(|corner| corner.1) / HEIGHT,
+    );
     let share = (across * 0.45 + down * 0.55 + dice.between(-0.09, 0.09)).clamp(0.0, 1.0);
     let ramp = [tones.haze, tones.far, tones.zenith, tones.near];
     let place = share * 2.999;

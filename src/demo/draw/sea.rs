@@ -9,7 +9,11 @@ use super::tones::{DAY, DUSK, NIGHT, Tones};
 
 /// The sun over swell, and somebody under sail.
 pub(super) fn sea(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = if dice.chance(0.65) { dice.pick(&DUSK) } else { dice.pick(&DAY) };
+    let tones = if dice.chance(0.65) {
+        dice.pick(&DUSK)
+    } else {
+        dice.pick(&DAY)
+    };
     let width = canvas.width();
     let horizon = dice.between(540.0, 620.0);
     sky(canvas, tones, horizon);
@@ -18,18 +22,35 @@ pub(super) fn sea(canvas: &mut Canvas, dice: &mut Dice) {
         cloud(canvas, tones.light, 0.35, at, dice.between(180.0, 380.0));
     }
     let x = width * dice.between(0.25, 0.75);
-    sun(canvas, tones, (x, horizon - dice.between(0.0, 60.0)), dice.between(95.0, 150.0));
+    sun(
+        canvas,
+        tones,
+        (x, horizon - dice.between(0.0, 60.0)),
+        dice.between(95.0, 150.0),
+    );
     water(canvas, tones, horizon);
     glitter(canvas, tones, x, horizon, 130.0, dice);
-    let boat = (x + *dice.pick(&[-1.0, 1.0]) * dice.between(200.0, 380.0), horizon + dice.between(50.0, 90.0));
+    let boat = (
+        x + *dice.pick(&[-1.0, 1.0]) * dice.between(200.0, 380.0),
+        horizon + dice.between(50.0, 90.0),
+    );
     sailboat(canvas, tones, boat, dice.between(110.0, 190.0));
     swell(canvas, tones, dice.between(800.0, 850.0), dice);
-    gulls(canvas, tones.near, (width * dice.between(0.15, 0.85), 300.0), dice);
+    gulls(
+        canvas,
+        tones.near,
+        (width * dice.between(0.15, 0.85), 300.0),
+        dice,
+    );
 }
 
 /// A lighthouse on its rock, lit.
 pub(super) fn lighthouse(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = if dice.chance(0.5) { dice.pick(&NIGHT) } else { dice.pick(&DUSK) };
+    let tones = if dice.chance(0.5) {
+        dice.pick(&NIGHT)
+    } else {
+        dice.pick(&DUSK)
+    };
     let width = canvas.width();
     let horizon = 690.0;
     sky(canvas, tones, horizon);
@@ -40,9 +61,15 @@ pub(super) fn lighthouse(canvas: &mut Canvas, dice: &mut Dice) {
     let (foot, tall) = (660.0, 330.0);
     let lamp = foot - tall - 18.0;
     let beam = canvas.flat(tones.light);
-    for (towards, spread, opacity) in [(side, 130.0, 0.22), (side, 60.0, 0.25), (-side, 70.0, 0.10)] {
+    for (towards, spread, opacity) in [(side, 130.0, 0.22), (side, 60.0, 0.25), (-side, 70.0, 0.10)]
+    {
         let end = x + towards * width;
-        let ray = polygon([(x, lamp - 4.0), (x, lamp + 4.0), (end, lamp + spread - 60.0), (end, lamp - spread - 60.0)]);
+        let ray = polygon([
+            (x, lamp - 4.0),
+            (x, lamp + 4.0),
+            (end, lamp + spread - 60.0),
+            (end, lamp - spread - 60.0),
+        ]);
         canvas.shape(&ray, &beam, opacity, 10.0);
     }
     glitter(canvas, tones, x, horizon + 70.0, 70.0, dice);
@@ -71,20 +98,46 @@ fn swell(canvas: &mut Canvas, tones: &Tones, from: f32, dice: &mut Dice) {
         let outline = Outline::rolling(width, middle, swing * 1.4, length, dice);
         let foam = canvas.flat(tones.light);
         let breaking = |x: f32| (x * 0.011 + middle).sin().max(0.0) * (4.0 + 4.0 * share);
-        canvas.between(|x| outline.at(x) - breaking(x), |x| outline.at(x) + 2.0, &foam, Edge::thin(0.45));
+        canvas.between(
+            |x| outline.at(x) - breaking(x),
+            |x| outline.at(x) + 2.0,
+            &foam,
+            Edge::thin(0.45),
+        );
         let colour = tones.land(0.55 + 0.4 * share);
-        land(canvas, &outline, middle - swing, colour, middle + 160.0, colour.mix(tones.near, 0.35));
+        land(
+            canvas,
+            &outline,
+            middle - swing,
+            colour,
+            middle + 160.0,
+            colour.mix(tones.near, 0.35),
+        );
     }
 }
 
 fn tower(canvas: &mut Canvas, tones: &Tones, (x, foot): (f32, f32), tall: f32) {
     let half = |up: f32| 46.0 - 20.0 * up;
     let at = |across: f32, up: f32| (x + across * half(up), foot - up * tall);
-    let (white, red, dark) = (canvas.flat(tones.light), canvas.flat(tones.accent), canvas.flat(tones.near));
-    canvas.shape(&polygon([at(-1.0, -0.15), at(1.0, -0.15), at(1.0, 1.0), at(-1.0, 1.0)]), &white, 1.0, 0.0);
+    let (white, red, dark) = (
+        canvas.flat(tones.light),
+        canvas.flat(tones.accent),
+        canvas.flat(tones.near),
+    );
+    canvas.shape(
+        &polygon([at(-1.0, -0.15), at(1.0, -0.15), at(1.0, 1.0), at(-1.0, 1.0)]),
+        &white,
+        1.0,
+        0.0,
+    );
     for stripe in 0..3 {
         let up = 0.14 + 0.3 * stripe as f32;
-        let band = polygon([at(-1.0, up), at(1.0, up), at(1.0, up + 0.15), at(-1.0, up + 0.15)]);
+        let band = polygon([
+            at(-1.0, up),
+            at(1.0, up),
+            at(1.0, up + 0.15),
+            at(-1.0, up + 0.15),
+        ]);
         canvas.shape(&band, &red, 1.0, 0.0);
     }
     // The side away from the light.
@@ -92,11 +145,25 @@ fn tower(canvas: &mut Canvas, tones: &Tones, (x, foot): (f32, f32), tall: f32) {
     canvas.shape(&shade, &dark, 0.22, 0.0);
     let top = foot - tall;
     let block = |half: f32, low: f32, high: f32| {
-        polygon([(x - half, top - low), (x + half, top - low), (x + half, top - high), (x - half, top - high)])
+        polygon([
+            (x - half, top - low),
+            (x + half, top - low),
+            (x + half, top - high),
+            (x - half, top - high),
+        ])
     };
     canvas.shape(&block(36.0, -4.0, 4.0), &dark, 1.0, 0.0);
     canvas.shape(&block(20.0, 4.0, 36.0), &white, 1.0, 0.0);
     canvas.shape(&block(1.5, 4.0, 36.0), &dark, 0.7, 0.0);
-    canvas.shape(&polygon([(x - 27.0, top - 35.0), (x, top - 66.0), (x + 27.0, top - 35.0)]), &red, 1.0, 0.0);
+    canvas.shape(
+        &polygon([
+            (x - 27.0, top - 35.0),
+            (x, top - 66.0),
+            (x + 27.0, top - 35.0),
+        ]),
+        &red,
+        1.0,
+        0.0,
+    );
     canvas.shape(&disc(x, top - 19.0, 60.0), &white, 0.14, 50.0);
 }

@@ -14,11 +14,19 @@ impl Outline {
     /// The outline that `height` gives over `width` units.
     pub(super) fn new(width: f32, height: impl Fn(f32) -> f32) -> Self {
         let steps = (width / STEP).max(1.0) as usize + 2;
-        Self { heights: (0..steps).map(|step| height(step as f32 * STEP)).collect() }
+        Self {
+            heights: (0..steps).map(|step| height(step as f32 * STEP)).collect(),
+        }
     }
 
     /// Peaks and saddles around `middle`, at most `swing` from it: a line broken in half again and again.
-    pub(super) fn range(width: f32, middle: f32, swing: f32, roughness: f32, dice: &mut Dice) -> Self {
+    pub(super) fn range(
+        width: f32,
+        middle: f32,
+        swing: f32,
+        roughness: f32,
+        dice: &mut Dice,
+    ) -> Self {
         const BREAKS: usize = 256;
         let mut points = vec![0.0; BREAKS + 1];
         let mut stride = BREAKS / 4;
@@ -29,7 +37,8 @@ impl Outline {
         while stride > 1 {
             let half = stride / 2;
             for point in (half..BREAKS).step_by(stride) {
-                points[point] = f32::midpoint(points[point - half], points[point + half]) + dice.between(-reach, reach);
+                points[point] = f32::midpoint(points[point - half], points[point + half])
+                    + dice.between(-reach, reach);
             }
             reach *= roughness;
             stride = half;
@@ -39,13 +48,24 @@ impl Outline {
     }
 
     /// Long soft curves around `middle`, at most `swing` from it, about `length` units from crest to crest.
-    pub(super) fn rolling(width: f32, middle: f32, swing: f32, length: f32, dice: &mut Dice) -> Self {
-        let mut wave =
-            |share: f32| (std::f32::consts::TAU / (length * share * dice.between(0.85, 1.2)), dice.between(0.0, 6.3));
+    pub(super) fn rolling(
+        width: f32,
+        middle: f32,
+        swing: f32,
+        length: f32,
+        dice: &mut Dice,
+    ) -> Self {
+        let mut wave = |share: f32| {
+            (
+                std::f32::consts::TAU / (length * share * dice.between(0.85, 1.2)),
+                dice.between(0.0, 6.3),
+            )
+        };
         let ((long, at), (middling, later), (short, last)) = (wave(1.0), wave(0.61), wave(0.37));
         Self::new(width, |x| {
-            let waves =
-                (x * long + at).sin() * 0.6 + (x * middling + later).sin() * 0.28 + (x * short + last).sin() * 0.12;
+            let waves = (x * long + at).sin() * 0.6
+                + (x * middling + later).sin() * 0.28
+                + (x * short + last).sin() * 0.12;
             middle + waves * swing
         })
     }
@@ -86,8 +106,15 @@ impl Outline {
     /// Where, within the middle part of the width, it stands highest.
     pub(super) fn summit(&self) -> f32 {
         let steps = self.heights.len();
-        let inner = self.heights.iter().enumerate().take(steps - steps / 6).skip(steps / 6);
-        inner.min_by(|(_, one), (_, other)| one.total_cmp(other)).map_or(0.0, |(step, _)| step as f32 * STEP)
+        let inner = self
+            .heights
+            .iter()
+            .enumerate()
+            .take(steps - steps / 6)
+            .skip(steps / 6);
+        inner
+            .min_by(|(_, one), (_, other)| one.total_cmp(other))
+            .map_or(0.0, |(step, _)| step as f32 * STEP)
     }
 }
 

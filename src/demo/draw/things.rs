@@ -41,18 +41,43 @@ pub(super) fn stars(canvas: &mut Canvas, tones: &Tones, until: f32, count: usize
 }
 
 /// A flat-bottomed cloud `size` units wide.
-pub(super) fn cloud(canvas: &mut Canvas, colour: Colour, opacity: f32, (x, y): (f32, f32), size: f32) {
+pub(super) fn cloud(
+    canvas: &mut Canvas,
+    colour: Colour,
+    opacity: f32,
+    (x, y): (f32, f32),
+    size: f32,
+) {
     let wash = canvas.flat(colour);
-    let floor = polygon([(x - size, y - size), (x + size, y - size), (x + size, y), (x - size, y)]);
-    let puff = |aside: f32, radius: f32| disc(x + aside * size, y - radius * size * 0.25, radius * size);
+    let floor = polygon([
+        (x - size, y - size),
+        (x + size, y - size),
+        (x + size, y),
+        (x - size, y),
+    ]);
+    let puff =
+        |aside: f32, radius: f32| disc(x + aside * size, y - radius * size * 0.25, radius * size);
     // One shape of four discs, so that a see-through cloud shows no seams.
-    let (one, two, three, four) = (puff(-0.3, 0.13), puff(-0.1, 0.21), puff(0.14, 0.17), puff(0.33, 0.1));
-    let body = stroke((x - size * 0.42, y - size * 0.05), (x + size * 0.42, y - size * 0.05), size * 0.1);
+    let (one, two, three, four) = (
+        puff(-0.3, 0.13),
+        puff(-0.1, 0.21),
+        puff(0.14, 0.17),
+        puff(0.33, 0.1),
+    );
+    let body = stroke(
+        (x - size * 0.42, y - size * 0.05),
+        (x + size * 0.42, y - size * 0.05),
+        size * 0.1,
+    );
     let all = Shape {
         bounds: floor.bounds,
         distance: move |px: f32, py: f32| {
-            let puffs =
-                [(one.distance)(px, py), (two.distance)(px, py), (three.distance)(px, py), (four.distance)(px, py)];
+            let puffs = [
+                (one.distance)(px, py),
+                (two.distance)(px, py),
+                (three.distance)(px, py),
+                (four.distance)(px, py),
+            ];
             puffs.into_iter().fold((body.distance)(px, py), f32::min)
         },
     };
@@ -66,7 +91,10 @@ pub(super) fn gulls(canvas: &mut Canvas, colour: Colour, (x, y): (f32, f32), dic
         let (x, y) = (x + dice.between(-90.0, 90.0), y + dice.between(-45.0, 45.0));
         let span = dice.between(7.0, 13.0);
         for side in [-1.0, 1.0] {
-            let (elbow, tip) = ((x + side * span * 0.5, y - span * 0.42), (x + side * span, y - span * 0.12));
+            let (elbow, tip) = (
+                (x + side * span * 0.5, y - span * 0.42),
+                (x + side * span, y - span * 0.12),
+            );
             canvas.shape(&stroke((x, y), elbow, 2.0), &wash, 1.0, 0.0);
             canvas.shape(&stroke(elbow, tip, 1.6), &wash, 1.0, 0.0);
         }
@@ -76,17 +104,53 @@ pub(super) fn gulls(canvas: &mut Canvas, colour: Colour, (x, y): (f32, f32), dic
 /// A boat under sail, `size` units high, on the water at (`x`, `y`).
 pub(super) fn sailboat(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32) {
     let at = |across: f32, up: f32| (x + across * size, y - up * size);
-    let (sail, jib, hull) = (canvas.flat(tones.light), canvas.flat(tones.accent), canvas.flat(tones.near));
-    canvas.shape(&polygon([at(0.03, 0.98), at(0.42, 0.2), at(0.03, 0.2)]), &sail, 1.0, 0.0);
-    canvas.shape(&polygon([at(-0.03, 0.88), at(-0.03, 0.2), at(-0.3, 0.2)]), &jib, 1.0, 0.0);
-    canvas.shape(&stroke(at(0.0, 0.1), at(0.0, 1.0), size * 0.022), &hull, 1.0, 0.0);
-    canvas.shape(&polygon([at(-0.42, 0.13), at(0.5, 0.15), at(0.36, -0.02), at(-0.3, -0.02)]), &hull, 1.0, 0.0);
+    let (sail, jib, hull) = (
+        canvas.flat(tones.light),
+        canvas.flat(tones.accent),
+        canvas.flat(tones.near),
+    );
+    canvas.shape(
+        &polygon([at(0.03, 0.98), at(0.42, 0.2), at(0.03, 0.2)]),
+        &sail,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([at(-0.03, 0.88), at(-0.03, 0.2), at(-0.3, 0.2)]),
+        &jib,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &stroke(at(0.0, 0.1), at(0.0, 1.0), size * 0.022),
+        &hull,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &polygon([
+            at(-0.42, 0.13),
+            at(0.5, 0.15),
+            at(0.36, -0.02),
+            at(-0.3, -0.02),
+        ]),
+        &hull,
+        1.0,
+        0.0,
+    );
     let mirrored = ellipse(x, y + size * 0.06, size * 0.42, size * 0.035, 0.0);
     canvas.shape(&mirrored, &hull, 0.35, size * 0.04);
 }
 
 /// Streaks of light on water, under something bright at `x`, from the height `from` to the lower edge.
-pub(super) fn glitter(canvas: &mut Canvas, tones: &Tones, x: f32, from: f32, width: f32, dice: &mut Dice) {
+pub(super) fn glitter(
+    canvas: &mut Canvas,
+    tones: &Tones,
+    x: f32,
+    from: f32,
+    width: f32,
+    dice: &mut Dice,
+) {
     let light = canvas.flat(tones.light);
     let mut y = from + 8.0;
     let mut gap = 9.0;
@@ -102,16 +166,53 @@ pub(super) fn glitter(canvas: &mut Canvas, tones: &Tones, x: f32, from: f32, wid
 }
 
 /// A round tree on the ground at (`x`, `y`), `size` units high.
-pub(super) fn tree(canvas: &mut Canvas, trunk: Colour, crown: Colour, (x, y): (f32, f32), size: f32) {
+pub(super) fn tree(
+    canvas: &mut Canvas,
+    trunk: Colour,
+    crown: Colour,
+    (x, y): (f32, f32),
+    size: f32,
+) {
     let (wood, leaves) = (canvas.flat(trunk), canvas.flat(crown));
-    canvas.shape(&stroke((x, y + size * 0.03), (x, y - size * 0.6), size * 0.055), &wood, 1.0, 0.0);
-    canvas.shape(&ellipse(x, y - size * 0.66, size * 0.26, size * 0.36, 0.0), &leaves, 1.0, 0.0);
-    canvas.shape(&stroke((x, y - size * 0.3), (x + size * 0.1, y - size * 0.47), size * 0.025), &wood, 0.6, 0.0);
-    canvas.shape(&stroke((x, y - size * 0.3), (x, y - size * 0.66), size * 0.03), &wood, 0.6, 0.0);
+    canvas.shape(
+        &stroke((x, y + size * 0.03), (x, y - size * 0.6), size * 0.055),
+        &wood,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &ellipse(x, y - size * 0.66, size * 0.26, size * 0.36, 0.0),
+        &leaves,
+        1.0,
+        0.0,
+    );
+    canvas.shape(
+        &stroke(
+            (x, y - size * 0.3),
+            (x + size * 0.1, y - size * 0.47),
+            size * 0.025,
+        ),
+        &wood,
+        0.6,
+        0.0,
+    );
+    canvas.shape(
+        &stroke((x, y - size * 0.3), (x, y - size * 0.66), size * 0.03),
+        &wood,
+        0.6,
+        0.0,
+    );
 }
 
 /// Land below `outline`, from `crest` at its highest to `foot` at the lower edge of what is seen of it.
-pub(super) fn land(canvas: &mut Canvas, outline: &Outline, top: f32, crest: Colour, bottom: f32, foot: Colour) {
+pub(super) fn land(
+    canvas: &mut Canvas,
+    outline: &Outline,
+    top: f32,
+    crest: Colour,
+    bottom: f32,
+    foot: Colour,
+) {
     let wash = canvas.fade(top, crest, bottom, foot);
     canvas.below(|x| outline.at(x), &wash);
 }
@@ -119,6 +220,15 @@ pub(super) fn land(canvas: &mut Canvas, outline: &Outline, top: f32, crest: Colo
 /// A soft shadow along the upper rim of what lies below `outline`.
 pub(super) fn shadow(canvas: &mut Canvas, outline: &Outline, reach: f32) {
     let dark = canvas.flat(Colour::hex(0x0010_1020));
-    let edge = Edge { opacity: 0.3, upper: reach * 1.6, lower: 0.0 };
-    canvas.between(|x| outline.at(x) - reach * 0.4, |x| outline.at(x) + 4.0, &dark, edge);
+    let edge = Edge {
+        opacity: 0.3,
+        upper: reach * 1.6,
+        lower: 0.0,
+    };
+    canvas.between(
+        |x| outline.at(x) - reach * 0.4,
+        |x| outline.at(x) + 4.0,
+        &dark,
+        edge,
+    );
 }

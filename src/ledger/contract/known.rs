@@ -8,7 +8,13 @@ use super::*;
 async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_promised() {
     for (_home, ledger) in plugs() {
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
-        assert_eq!(ledger.placing(vec![intent("a.png", "a.png", 1)]).await.unwrap(), [free("a.png")]);
+        assert_eq!(
+            ledger
+                .placing(vec![intent("a.png", "a.png", 1)])
+                .await
+                .unwrap(),
+            [free("a.png")]
+        );
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
         ledger.record(vec![saved("a.png", "a.png")]).await.unwrap();
         assert_eq!(past(&*ledger, "a.png", "a").await, Some(Past::Saved));
@@ -20,10 +26,19 @@ async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_promised() {
 async fn a_failed_image_is_asked_for_again_and_a_gone_one_when_its_time_is_over() {
     for (_home, ledger) in plugs() {
         let later = noon() + SignedDuration::from_hours(1);
-        ledger.record(vec![failed("a.png", None), failed("b.png", Some(later))]).await.unwrap();
-        ledger.record(vec![failed("c.png", Some(noon()))]).await.unwrap();
+        ledger
+            .record(vec![failed("a.png", None), failed("b.png", Some(later))])
+            .await
+            .unwrap();
+        ledger
+            .record(vec![failed("c.png", Some(noon()))])
+            .await
+            .unwrap();
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
-        assert_eq!(past(&*ledger, "b.png", "b").await, Some(Past::Gone { until: later }));
+        assert_eq!(
+            past(&*ledger, "b.png", "b").await,
+            Some(Past::Gone { until: later })
+        );
         assert_eq!(past(&*ledger, "c.png", "c").await, None);
     }
 }
@@ -31,10 +46,16 @@ async fn a_failed_image_is_asked_for_again_and_a_gone_one_when_its_time_is_over(
 #[tokio::test]
 async fn a_failed_image_that_is_had_later_is_saved() {
     for (_home, ledger) in plugs() {
-        ledger.record(vec![failed("a.png", Some(noon()))]).await.unwrap();
+        ledger
+            .record(vec![failed("a.png", Some(noon()))])
+            .await
+            .unwrap();
         keep(&*ledger, "a.png", "a.png", 1).await;
         let row = rows(&*ledger, &Selection::default()).remove(0);
-        assert_eq!((row.state, row.cause, row.until), (State::Saved, None, None));
+        assert_eq!(
+            (row.state, row.cause, row.until),
+            (State::Saved, None, None)
+        );
     }
 }
 
@@ -42,7 +63,10 @@ async fn a_failed_image_that_is_had_later_is_saved() {
 async fn a_failure_never_takes_an_image_out_of_the_collection() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "a.png", "a.png", 1).await;
-        ledger.record(vec![failed("a.png", None), unplaced("a.png")]).await.unwrap();
+        ledger
+            .record(vec![failed("a.png", None), unplaced("a.png")])
+            .await
+            .unwrap();
         assert_eq!(past(&*ledger, "a.png", "a").await, Some(Past::Saved));
     }
 }
@@ -50,19 +74,32 @@ async fn a_failure_never_takes_an_image_out_of_the_collection() {
 #[tokio::test]
 async fn a_file_without_an_address_is_adopted_by_its_stem_whatever_its_case_and_unicode_form() {
     for (_home, ledger) in plugs() {
-        let files = vec![(name("2010-01-01-\u{c9}t\u{e9}.png"), content(1)), (name("b.png"), content(2))];
+        let files = vec![
+            (name("2010-01-01-\u{c9}t\u{e9}.png"), content(1)),
+            (name("b.png"), content(2)),
+        ];
         assert_eq!(ledger.adopt(files.clone()).await.unwrap(), 2);
         assert_eq!(ledger.adopt(files).await.unwrap(), 0);
-        assert_eq!(past(&*ledger, "a.png", "2010-01-01-e\u{301}te\u{301}").await, Some(Past::Adopted));
+        assert_eq!(
+            past(&*ledger, "a.png", "2010-01-01-e\u{301}te\u{301}").await,
+            Some(Past::Adopted)
+        );
         ledger.record(vec![failed("b.png", None)]).await.unwrap();
-        assert_eq!(past(&*ledger, "b.png", "b").await, Some(Past::Adopted), "it is there, though it failed once");
+        assert_eq!(
+            past(&*ledger, "b.png", "b").await,
+            Some(Past::Adopted),
+            "it is there, though it failed once"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_file_that_an_image_lies_in_is_adopted_by_no_other() {
     for (_home, ledger) in plugs() {
-        ledger.adopt(vec![(name("a.png"), content(1))]).await.unwrap();
+        ledger
+            .adopt(vec![(name("a.png"), content(1))])
+            .await
+            .unwrap();
         assert_eq!(keep(&*ledger, "a.png", "a.png", 1).await, twin("a.png"));
         assert_eq!(past(&*ledger, "b.png", "a").await, None);
     }
@@ -71,7 +108,10 @@ async fn a_file_that_an_image_lies_in_is_adopted_by_no_other() {
 #[tokio::test]
 async fn an_end_for_what_was_never_promised_changes_nothing() {
     for (_home, ledger) in plugs() {
-        ledger.record(vec![saved("1.png", "a.png"), unplaced("2.png")]).await.unwrap();
+        ledger
+            .record(vec![saved("1.png", "a.png"), unplaced("2.png")])
+            .await
+            .unwrap();
         assert_eq!(names(&*ledger), []);
     }
 }
@@ -80,7 +120,10 @@ async fn an_end_for_what_was_never_promised_changes_nothing() {
 async fn an_image_fetched_again_in_vain_is_asked_for_again_and_may_be_the_file_it_was() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
-        ledger.placing(vec![intent("1.png", "a.png", 2)]).await.unwrap();
+        ledger
+            .placing(vec![intent("1.png", "a.png", 2)])
+            .await
+            .unwrap();
         ledger.record(vec![unplaced("1.png")]).await.unwrap();
         assert_eq!(past(&*ledger, "1.png", "a").await, None);
         assert_eq!(keep(&*ledger, "1.png", "a.png", 1).await, twin("a.png"));

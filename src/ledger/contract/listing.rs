@@ -9,8 +9,17 @@ async fn a_row_gives_back_what_was_written_down() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
         let later = noon() + SignedDuration::from_hours(1);
-        ledger.record(vec![failed("2.png", Some(later))]).await.unwrap();
-        let Origin { page, address, title, etag, last_modified } = intent("1.png", "a.png", 1).origin;
+        ledger
+            .record(vec![failed("2.png", Some(later))])
+            .await
+            .unwrap();
+        let Origin {
+            page,
+            address,
+            title,
+            etag,
+            last_modified,
+        } = intent("1.png", "a.png", 1).origin;
         let first = Row {
             key: key("1.png"),
             state: State::Saved,
@@ -46,15 +55,34 @@ async fn a_row_gives_back_what_was_written_down() {
 #[tokio::test]
 async fn rows_come_oldest_first_and_only_those_asked_for() {
     for (_home, ledger) in plugs() {
-        for (image, wanted, hours) in [("b.png", "Late.png", 2), ("a.png", "Zo\u{cb}.png", 1), ("C.png", "c.png", 1)] {
-            let at = noon() + SignedDuration::from_hours(hours) + SignedDuration::from_millis(hours);
-            ledger.placing(vec![Intent { at, ..intent(image, wanted, 1) }]).await.unwrap();
+        for (image, wanted, hours) in [
+            ("b.png", "Late.png", 2),
+            ("a.png", "Zo\u{cb}.png", 1),
+            ("C.png", "c.png", 1),
+        ] {
+            let at =
+                noon() + SignedDuration::from_hours(hours) + SignedDuration::from_millis(hours);
+            ledger
+                .placing(vec![Intent {
+                    at,
+                    ..intent(image, wanted, 1)
+                }])
+                .await
+                .unwrap();
         }
-        ledger.record(vec![saved("a.png", "Zo\u{cb}.png")]).await.unwrap();
+        ledger
+            .record(vec![saved("a.png", "Zo\u{cb}.png")])
+            .await
+            .unwrap();
         let found = |like: Option<&str>, state| {
-            let selection = Selection { like: like.map(str::to_owned), state };
+            let selection = Selection {
+                like: like.map(str::to_owned),
+                state,
+            };
             let rows = rows(&*ledger, &selection);
-            rows.into_iter().map(|row| row.name.unwrap()).collect::<Vec<_>>()
+            rows.into_iter()
+                .map(|row| row.name.unwrap())
+                .collect::<Vec<_>>()
         };
         assert_eq!(found(None, None), ["Zo\u{cb}.png", "c.png", "Late.png"]);
         assert_eq!(found(None, Some(State::Placing)), ["c.png", "Late.png"]);
@@ -68,7 +96,13 @@ async fn rows_come_oldest_first_and_only_those_asked_for() {
 #[tokio::test]
 async fn a_listing_stops_where_its_reader_breaks_off() {
     for (_home, ledger) in plugs() {
-        ledger.placing(vec![intent("1.png", "a.png", 1), intent("2.png", "b.png", 2)]).await.unwrap();
+        ledger
+            .placing(vec![
+                intent("1.png", "a.png", 1),
+                intent("2.png", "b.png", 2),
+            ])
+            .await
+            .unwrap();
         let mut told = 0;
         let row = &mut |_| {
             told += 1;
@@ -87,12 +121,22 @@ async fn figures_count_images_by_state_and_files_by_format() {
         let mut photo = intent("2.jpg", "b.jpg", 2);
         photo.content.format = Format::Jpeg;
         photo.at = noon() + SignedDuration::from_hours(1);
-        ledger.placing(vec![photo, intent("3.png", "c.png", 3)]).await.unwrap();
         ledger
-            .record(vec![saved("2.jpg", "b.jpg"), failed("4.png", None), failed("5.png", Some(noon()))])
+            .placing(vec![photo, intent("3.png", "c.png", 3)])
             .await
             .unwrap();
-        ledger.adopt(vec![(name("d.png"), content(4))]).await.unwrap();
+        ledger
+            .record(vec![
+                saved("2.jpg", "b.jpg"),
+                failed("4.png", None),
+                failed("5.png", Some(noon())),
+            ])
+            .await
+            .unwrap();
+        ledger
+            .adopt(vec![(name("d.png"), content(4))])
+            .await
+            .unwrap();
         let stats = Stats {
             saved: 2,
             files: 3,

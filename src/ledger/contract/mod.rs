@@ -30,7 +30,10 @@ fn site() -> SiteId {
 }
 
 fn address(image: &str) -> Url {
-    Url::parse("https://demo.invalid/originals/").unwrap().join(image).unwrap()
+    Url::parse("https://demo.invalid/originals/")
+        .unwrap()
+        .join(image)
+        .unwrap()
 }
 
 pub(super) fn key(image: &str) -> ImageKey {
@@ -56,7 +59,13 @@ pub(super) fn content(picture: u8) -> Content {
     if picture < 200 {
         hash[0] = picture;
     }
-    Content { bytes: 1000, hash: ContentHash::from_bytes(hash), format: Format::Png, width: 2880, height: 1800 }
+    Content {
+        bytes: 1000,
+        hash: ContentHash::from_bytes(hash),
+        format: Format::Png,
+        width: 2880,
+        height: 1800,
+    }
 }
 
 pub(super) fn intent(image: &str, wanted: &str, picture: u8) -> Intent {
@@ -77,7 +86,10 @@ pub(super) fn intent(image: &str, wanted: &str, picture: u8) -> Intent {
 }
 
 pub(super) fn saved(image: &str, written: &str) -> Record {
-    Record::Saved { key: key(image), name: name(written) }
+    Record::Saved {
+        key: key(image),
+        name: name(written),
+    }
 }
 
 fn unplaced(image: &str) -> Record {
@@ -87,8 +99,20 @@ fn unplaced(image: &str) -> Record {
 fn failed(image: &str, until: Option<Timestamp>) -> Record {
     let cause = "404 Not Found".to_owned();
     let address = address(image).into();
-    let failure = Failure { stage: Stage::Fetch, address, cause, tries: 1, gone: until.is_some() };
-    Record::Failed { key: key(image), site: site(), failure, at: noon(), until }
+    let failure = Failure {
+        stage: Stage::Fetch,
+        address,
+        cause,
+        tries: 1,
+        gone: until.is_some(),
+    };
+    Record::Failed {
+        key: key(image),
+        site: site(),
+        failure,
+        at: noon(),
+        until,
+    }
 }
 
 fn free(written: &str) -> Berth {
@@ -100,13 +124,27 @@ fn twin(written: &str) -> Berth {
 }
 
 async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<Past> {
-    ledger.known(vec![(key(image), stem(of))], noon()).await.unwrap().remove(&key(image))
+    ledger
+        .known(vec![(key(image), stem(of))], noon())
+        .await
+        .unwrap()
+        .remove(&key(image))
 }
 
 async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Berth {
-    let berth = ledger.placing(vec![intent(image, wanted, picture)]).await.unwrap().remove(0);
+    let berth = ledger
+        .placing(vec![intent(image, wanted, picture)])
+        .await
+        .unwrap()
+        .remove(0);
     let (Berth::Free(given) | Berth::Twin(given)) = berth.clone();
-    ledger.record(vec![Record::Saved { key: key(image), name: given }]).await.unwrap();
+    ledger
+        .record(vec![Record::Saved {
+            key: key(image),
+            name: given,
+        }])
+        .await
+        .unwrap();
     berth
 }
 
@@ -122,7 +160,14 @@ fn rows(ledger: &dyn Ledger, selection: &Selection) -> Vec<Row> {
 
 fn names(ledger: &dyn Ledger) -> Vec<(String, Option<String>)> {
     let rows = rows(ledger, &Selection::default());
-    rows.into_iter().map(|row| (row.key.address().rsplit('/').next().unwrap().to_owned(), row.name)).collect()
+    rows.into_iter()
+        .map(|row| {
+            (
+                row.key.address().rsplit('/').next().unwrap().to_owned(),
+                row.name,
+            )
+        })
+        .collect()
 }
 
 fn named(image: &str, written: &str) -> (String, Option<String>) {

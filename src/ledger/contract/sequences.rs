@@ -25,7 +25,13 @@ fn fates() -> impl Strategy<Value = Vec<Vec<(u8, usize, u8, Fate)>>> {
     prop::collection::vec(prop::collection::vec(image, 1..6), 1..8)
 }
 
-const WANTED: [&str; 5] = ["a.png", "A.png", "\u{e9}.png", "E\u{301}.png", "a~a7a7a7a7.png"];
+const WANTED: [&str; 5] = [
+    "a.png",
+    "A.png",
+    "\u{e9}.png",
+    "E\u{301}.png",
+    "a~a7a7a7a7.png",
+];
 
 /// Plays the groups against `ledger` and a folder that never overwrites; answers with all the ledger said.
 async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec<String> {
@@ -35,9 +41,13 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
         let mut group = group.clone();
         group.sort_by_key(|(image, ..)| *image);
         group.dedup_by_key(|(image, ..)| *image);
-        let wanted =
-            |(image, wanted, picture, _): &(u8, usize, u8, Fate)| intent(&image.to_string(), WANTED[*wanted], *picture);
-        let berths = ledger.placing(group.iter().map(wanted).collect()).await.unwrap();
+        let wanted = |(image, wanted, picture, _): &(u8, usize, u8, Fate)| {
+            intent(&image.to_string(), WANTED[*wanted], *picture)
+        };
+        let berths = ledger
+            .placing(group.iter().map(wanted).collect())
+            .await
+            .unwrap();
         said.push(format!("{berths:?}"));
 
         let mut promised = HashMap::new();
@@ -45,11 +55,20 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
             let hash = content(*picture).hash;
             match berth {
                 Berth::Free(name) => {
-                    assert!(!folder.contains_key(&name.folded()), "{name} is there already");
-                    assert!(promised.insert(name.folded(), (hash, *fate)).is_none(), "{name} is promised twice");
+                    assert!(
+                        !folder.contains_key(&name.folded()),
+                        "{name} is there already"
+                    );
+                    assert!(
+                        promised.insert(name.folded(), (hash, *fate)).is_none(),
+                        "{name} is promised twice"
+                    );
                 }
                 Berth::Twin(name) => {
-                    let same = promised.get(&name.folded()).map(|(hash, _)| hash).or(folder.get(&name.folded()));
+                    let same = promised
+                        .get(&name.folded())
+                        .map(|(hash, _)| hash)
+                        .or(folder.get(&name.folded()));
                     assert_eq!(same, Some(&hash), "{name} holds other bytes");
                 }
             }
@@ -67,8 +86,13 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
                 }
             };
             let apart = name.apart(&hash);
-            let taken = folder.contains_key(&apart.folded()) || promised.contains_key(&apart.folded());
-            let name = if matches!(fate, Fate::KeptApart) && own && !taken { apart } else { name };
+            let taken =
+                folder.contains_key(&apart.folded()) || promised.contains_key(&apart.folded());
+            let name = if matches!(fate, Fate::KeptApart) && own && !taken {
+                apart
+            } else {
+                name
+            };
             let key = key(&image.to_string());
             match fate {
                 Fate::Kept | Fate::KeptApart => {
@@ -84,7 +108,11 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
         ledger.record(records).await.unwrap();
         said.push(format!("{:?}", ledger.unfinished().await.unwrap()));
     }
-    said.push(format!("{:?} {:?}", rows(ledger, &Selection::default()), ledger.stats().unwrap()));
+    said.push(format!(
+        "{:?} {:?}",
+        rows(ledger, &Selection::default()),
+        ledger.stats().unwrap()
+    ));
     said
 }
 

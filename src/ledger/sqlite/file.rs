@@ -26,14 +26,21 @@ pub(super) const SCHEMA: i32 = 2;
 const READ_THROUGH: u64 = 32 << 20;
 
 /// Opens the ledger at `path` to write, making it where there is none.
-pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Connection, LedgerError> {
+pub(super) fn open(
+    path: &Path,
+    durable: bool,
+    patience: Duration,
+) -> Result<Connection, LedgerError> {
     let path = &whole(path)?;
     let told = |error| trouble(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     let mut connection = connect(path, flags, patience).map_err(told)?;
     // What may not be written is opened to be read, and says so at the first image.
     if connection.is_readonly(MAIN_DB).map_err(told)? {
-        return Err(LedgerError::Storage { path: path.clone(), reason: "it is read-only".to_owned() });
+        return Err(LedgerError::Storage {
+            path: path.clone(),
+            reason: "it is read-only".to_owned(),
+        });
     }
     let age = judge(&connection, path)?;
     if !matches!(age, Age::New) {
@@ -47,7 +54,10 @@ pub(super) fn open(path: &Path, durable: bool, patience: Duration) -> Result<Con
     }
     if !settle_in(&mut connection, &age, durable).map_err(told)? {
         let reason = "its file system cannot share a log between programs".to_owned();
-        return Err(LedgerError::Storage { path: path.clone(), reason });
+        return Err(LedgerError::Storage {
+            path: path.clone(),
+            reason,
+        });
     }
     Ok(connection)
 }
@@ -64,7 +74,11 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     let opened = connect(path, flags, PATIENCE).map_err(|error| trouble(path, &error));
     let judged = opened.and_then(|connection| {
         // Beside a file that may not be written, `SQLite` would leave a log that may not be written either.
-        if connection.is_readonly(MAIN_DB).map_err(|error| trouble(path, &error))? && !has_log(path) {
+        if connection
+            .is_readonly(MAIN_DB)
+            .map_err(|error| trouble(path, &error))?
+            && !has_log(path)
+        {
             return unchanging(path);
         }
         judge(&connection, path).map(|age| (connection, age))
@@ -78,7 +92,10 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     match age {
         Age::New => Ok(None),
         Age::Ours => Ok(Some(connection)),
-        Age::Older(found) => Err(LedgerError::Older { path: path.clone(), found }),
+        Age::Older(found) => Err(LedgerError::Older {
+            path: path.clone(),
+            found,
+        }),
     }
 }
 
@@ -89,11 +106,15 @@ fn only_read(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens a file that nobody can write, on a file system where `SQLite` cannot make the files it talks over.
 fn unchanging(path: &Path) -> Result<(Connection, Age), LedgerError> {
-    let refused = || LedgerError::Storage { path: path.to_owned(), reason: "its path has no address".to_owned() };
+    let refused = || LedgerError::Storage {
+        path: path.to_owned(),
+        reason: "its path has no address".to_owned(),
+    };
     let mut address = Url::from_file_path(path).map_err(|()| refused())?;
     address.set_query(Some("immutable=1"));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = connect(Path::new(address.as_str()), flags, PATIENCE).map_err(|error| trouble(path, &error))?;
+    let connection = connect(Path::new(address.as_str()), flags, PATIENCE)
+        .map_err(|error| trouble(path, &error))?;
     let age = judge(&connection, path)?;
     Ok((connection, age))
 }
@@ -124,12 +145,17 @@ fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
         (0, 0, 0) => Ok(Age::New),
         (APPLICATION, SCHEMA, _) => Ok(Age::Ours),
         (APPLICATION, found @ 1..SCHEMA, _) => Ok(Age::Older(found)),
-        (APPLICATION, found, _) if found > SCHEMA => {
-            Err(LedgerError::Newer { path: path.to_owned(), found, known: SCHEMA })
-        }
+        (APPLICATION, found, _) if found > SCHEMA => Err(LedgerError::Newer {
+            path: path.to_owned(),
+            found,
+            known: SCHEMA,
+        }),
         _ => {
             let reason = "it is another program's SQLite file".to_owned();
-            Err(LedgerError::Foreign { path: path.to_owned(), reason })
+            Err(LedgerError::Foreign {
+                path: path.to_owned(),
+                reason,
+            })
         }
     }
 }
@@ -146,7 +172,8 @@ fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32, u32)> {
 /// false where readers would have to wait for writers.
 fn settle_in(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
-    let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Ok(false);
     }
@@ -170,18 +197,32 @@ fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError>
     if fs::metadata(path).is_ok_and(|file| file.len() > READ_THROUGH) {
         return Ok(());
     }
-    let verdict: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|error| trouble(path, &error))?;
-    if verdict == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: path.to_owned(), reason: verdict }) }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| trouble(path, &error))?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(LedgerError::Damaged {
+            path: path.to_owned(),
+            reason: verdict,
+        })
+    }
 }
 
 /// The path from the root, so that no directory's name reads as an address; refuses what would hang when opened.
 fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
-    let failed = |error: io::Error| LedgerError::Storage { path: path.to_owned(), reason: error.to_string() };
+    let failed = |error: io::Error| LedgerError::Storage {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     let path = std::path::absolute(path).map_err(failed)?;
     // A link is not followed: what it leads to may be anything, or be made of nothing.
     match fs::symlink_metadata(&path) {
-        Ok(found) if !found.is_file() => Err(LedgerError::Foreign { path, reason: "it is no plain file".to_owned() }),
+        Ok(found) if !found.is_file() => Err(LedgerError::Foreign {
+            path,
+            reason: "it is no plain file".to_owned(),
+        }),
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(error)),
         _ => Ok(path),
     }
@@ -222,32 +263,46 @@ mod tests {
     use super::*;
 
     fn refused(path: &Path) -> [LedgerError; 2] {
-        [open(path, true, PATIENCE).unwrap_err(), open_to_read(path).unwrap_err()]
+        [
+            open(path, true, PATIENCE).unwrap_err(),
+            open_to_read(path).unwrap_err(),
+        ]
     }
 
     #[test]
     fn a_newer_schema_is_refused_and_neither_it_nor_its_log_is_touched() {
         let home = tempfile::tempdir().unwrap();
         let newer = open(&home.path().join("newer.db"), true, PATIENCE).unwrap();
-        newer.execute_batch("PRAGMA user_version = 7; CREATE TABLE moods (name TEXT)").unwrap();
+        newer
+            .execute_batch("PRAGMA user_version = 7; CREATE TABLE moods (name TEXT)")
+            .unwrap();
         let path = home.path().join("ledger.db");
         fs::copy(home.path().join("newer.db"), &path).unwrap();
         fs::copy(home.path().join("newer.db-wal"), log(&path)).unwrap();
         let before = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
         for error in refused(&path) {
             let told = error.to_string();
-            assert!(told.contains("ledger.db") && told.contains("schema 7") && told.contains("knows 2"), "{told}");
+            assert!(
+                told.contains("ledger.db") && told.contains("schema 7") && told.contains("knows 2"),
+                "{told}"
+            );
         }
         assert!(before == (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap()));
     }
 
     #[test]
     fn another_programs_file_is_refused_and_not_touched() {
-        for marks in ["", "PRAGMA user_version = 2;", "PRAGMA application_id = 42;"] {
+        for marks in [
+            "",
+            "PRAGMA user_version = 2;",
+            "PRAGMA application_id = 42;",
+        ] {
             let home = tempfile::tempdir().unwrap();
             let path = home.path().join("ledger.db");
             let other = Connection::open(&path).unwrap();
-            other.execute_batch(&format!("{marks} CREATE TABLE images (name TEXT)")).unwrap();
+            other
+                .execute_batch(&format!("{marks} CREATE TABLE images (name TEXT)"))
+                .unwrap();
             drop(other);
             let before = fs::read(&path).unwrap();
             for error in refused(&path) {
@@ -269,8 +324,18 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             for error in refused(&path) {
                 let told = error.to_string();
-                assert!(matches!(error, LedgerError::Foreign { .. } | LedgerError::Damaged { .. }), "{told}");
-                assert!(told.contains(path.to_str().unwrap()) && told.contains("wallhaul ledger rebuild"), "{told}");
+                assert!(
+                    matches!(
+                        error,
+                        LedgerError::Foreign { .. } | LedgerError::Damaged { .. }
+                    ),
+                    "{told}"
+                );
+                assert!(
+                    told.contains(path.to_str().unwrap())
+                        && told.contains("wallhaul ledger rebuild"),
+                    "{told}"
+                );
             }
             assert!(fs::read(&path).unwrap() == bytes);
         }
@@ -320,7 +385,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
         let mut holder = open(&path, true, PATIENCE).unwrap();
-        let held = holder.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        let held = holder
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .unwrap();
         let error = open(&path, true, Duration::ZERO).unwrap_err();
         assert!(matches!(error, LedgerError::Locked { .. }), "{error}");
         drop(held);

@@ -25,14 +25,23 @@ pub(super) fn waiting(connection: &mut Connection) -> rusqlite::Result<HooksWait
     let waiting = transaction.query_row(
         "SELECT count(*) FILTER (WHERE key <> ''), max(failed) FILTER (WHERE key = '') FROM hooks",
         [],
-        |row| Ok(HooksWaiting { images: super::write::length(row, 0)?, end: row.get(1)? }),
+        |row| {
+            Ok(HooksWaiting {
+                images: super::write::length(row, 0)?,
+                end: row.get(1)?,
+            })
+        },
     )?;
     transaction.commit()?;
     Ok(waiting)
 }
 
 /// Does the work of `Ledger::images_waiting`.
-pub(super) fn images(connection: &Connection, below: i64, limit: usize) -> rusqlite::Result<Vec<ImageWaiting>> {
+pub(super) fn images(
+    connection: &Connection,
+    below: i64,
+    limit: usize,
+) -> rusqlite::Result<Vec<ImageWaiting>> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS}, number, failed
          FROM hooks JOIN images ON images.key = hooks.key JOIN files ON files.id = images.file
@@ -41,7 +50,11 @@ pub(super) fn images(connection: &Connection, below: i64, limit: usize) -> rusql
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let images = statement.query_map(params![below, limit], |found| {
-        Ok(ImageWaiting { image: row(found)?, number: found.get("number")?, failed: found.get("failed")? })
+        Ok(ImageWaiting {
+            image: row(found)?,
+            number: found.get("number")?,
+            failed: found.get("failed")?,
+        })
     })?;
     images.collect()
 }

@@ -19,25 +19,39 @@ struct Step {
 }
 
 /// From schema 1 to 2, from 2 to 3, and so on. A step never changes again, whatever `schema.sql` becomes.
-const STEPS: [Step; 1] = [Step { statements: include_str!("steps/1-to-2.sql"), then: fold_anew }];
+const STEPS: [Step; 1] = [Step {
+    statements: include_str!("steps/1-to-2.sql"),
+    then: fold_anew,
+}];
 
 /// Brings the ledger at `path` from the schema `found` to this build's, in one transaction; before it a copy is kept
 /// as `ledger-schema1.db`. A kill leaves the old ledger or the new one.
-pub(super) fn migrate(connection: &mut Connection, path: &Path, found: i32) -> Result<(), LedgerError> {
+pub(super) fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    found: i32,
+) -> Result<(), LedgerError> {
     keep_copy(connection, path, found)?;
     take_steps(connection, found).map_err(|error| trouble(path, &error))
 }
 
 fn keep_copy(connection: &Connection, path: &Path, schema: i32) -> Result<(), LedgerError> {
-    let storage = |error: io::Error| LedgerError::Storage { path: path.to_owned(), reason: error.to_string() };
+    let storage = |error: io::Error| LedgerError::Storage {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
     // A copy has its name when it is whole: a killed one is begun anew.
     let unfinished = path.with_file_name("ledger.copying");
-    let written = unfinished.to_str().ok_or_else(|| storage(io::Error::other("its folder's name is no text")))?;
+    let written = unfinished
+        .to_str()
+        .ok_or_else(|| storage(io::Error::other("its folder's name is no text")))?;
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
         _ => {}
     }
-    connection.execute("VACUUM INTO ?1", [written]).map_err(|error| trouble(path, &error))?;
+    connection
+        .execute("VACUUM INTO ?1", [written])
+        .map_err(|error| trouble(path, &error))?;
     let name = || {
         File::open(&unfinished)?.sync_all()?;
         fs::rename(&unfinished, free_name(path, &format!("schema{schema}"))?)?;
@@ -52,7 +66,10 @@ fn take_steps(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another start may have taken some of them since the file was judged.
     let now: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for step in STEPS.iter().skip(usize::try_from(now.max(found) - 1).unwrap_or_default()) {
+    for step in STEPS
+        .iter()
+        .skip(usize::try_from(now.max(found) - 1).unwrap_or_default())
+    {
         transaction.execute_batch(step.statements)?;
         (step.then)(&transaction)?;
     }
@@ -94,7 +111,11 @@ mod tests {
     /// The ledger of a killed run, as schema 1 had it: an image of each state, one adopted file, and a group of three
     /// about to be named, of which one is a twin of what is there and one of what is not there yet.
     fn old_ledger(directory: &Path) -> PathBuf {
-        let files = [(1, "a.png", "saved"), (2, "found.png", "saved"), (3, "b.png", "placing")];
+        let files = [
+            (1, "a.png", "saved"),
+            (2, "found.png", "saved"),
+            (3, "b.png", "placing"),
+        ];
         let images = [
             ("1.png", "saved", Some(1), None),
             ("2.png", "failed", None, None),
@@ -110,12 +131,17 @@ mod tests {
     type OldImage<'a> = (&'a str, &'a str, Option<i64>, Option<&'a str>);
 
     /// The same with these files and these images.
-    fn old_ledger_of(directory: &Path, files: &[(i64, &str, &str)], images: &[OldImage<'_>]) -> PathBuf {
+    fn old_ledger_of(
+        directory: &Path,
+        files: &[(i64, &str, &str)],
+        images: &[OldImage<'_>],
+    ) -> PathBuf {
         let path = directory.join("ledger.db");
         let old = Connection::open(&path).unwrap();
         old.execute_batch("PRAGMA journal_mode = wal; PRAGMA application_id = 2002873452; PRAGMA user_version = 1;")
             .unwrap();
-        old.execute_batch(include_str!("steps/schema-1.sql")).unwrap();
+        old.execute_batch(include_str!("steps/schema-1.sql"))
+            .unwrap();
         // As names were folded then.
         let folded = |text: &str| text.to_lowercase();
         for (id, file, state) in files {
@@ -153,7 +179,11 @@ mod tests {
         let mut rows = Vec::new();
         let row = &mut |row: crate::ledger::Row| {
             assert_eq!(row.title.as_deref(), Some("A \"title\""));
-            rows.push((row.key.address().to_owned(), row.state.as_str().to_owned(), row.name));
+            rows.push((
+                row.key.address().to_owned(),
+                row.state.as_str().to_owned(),
+                row.name,
+            ));
             ControlFlow::Continue(())
         };
         ledger.each(&Selection::default(), row).unwrap();
@@ -180,34 +210,78 @@ mod tests {
             ("5.png", "placing", Some("a.png")),
             ("6.png", "placing", Some("b.png")),
         ];
-        let due = due.map(|(image, state, name)| (address(image), state.to_owned(), name.map(str::to_owned)));
+        let due = due.map(|(image, state, name)| {
+            (address(image), state.to_owned(), name.map(str::to_owned))
+        });
         assert_eq!(rows(&*ledger), due);
-        let promised: Vec<_> = ledger.unfinished().await.unwrap().into_iter().map(|one| (one.key, one.name)).collect();
+        let promised: Vec<_> = ledger
+            .unfinished()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|one| (one.key, one.name))
+            .collect();
         assert_eq!(
             promised,
-            [("4.png", "b.png"), ("5.png", "a.png"), ("6.png", "b.png")].map(|(image, file)| (key(image), name(file)))
+            [("4.png", "b.png"), ("5.png", "a.png"), ("6.png", "b.png")]
+                .map(|(image, file)| (key(image), name(file)))
         );
         let asked = ["1.png", "found.png", "new.png"].map(|image| (key(image), name(image).stem()));
-        let known = ledger.known(asked.to_vec(), "2026-04-01T00:00:00Z".parse().unwrap()).await.unwrap();
+        let known = ledger
+            .known(asked.to_vec(), "2026-04-01T00:00:00Z".parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(
-            (known.get(&key("1.png")), known.get(&key("found.png")), known.len()),
+            (
+                known.get(&key("1.png")),
+                known.get(&key("found.png")),
+                known.len()
+            ),
             (Some(&Past::Saved), Some(&Past::Adopted), 2)
         );
-        let saved = |image, file| Record::Saved { key: key(image), name: name(file) };
-        ledger.record(vec![saved("4.png", "b.png"), saved("5.png", "a.png"), saved("6.png", "b.png")]).await.unwrap();
+        let saved = |image, file| Record::Saved {
+            key: key(image),
+            name: name(file),
+        };
+        ledger
+            .record(vec![
+                saved("4.png", "b.png"),
+                saved("5.png", "a.png"),
+                saved("6.png", "b.png"),
+            ])
+            .await
+            .unwrap();
         let stats = ledger.stats().unwrap();
-        assert_eq!((stats.saved, stats.files, stats.failed, stats.gone), (4, 3, 1, 1));
+        assert_eq!(
+            (stats.saved, stats.files, stats.failed, stats.gone),
+            (4, 3, 1, 1)
+        );
         drop(ledger);
 
         let copy = Connection::open(home.path().join("ledger-schema1.db")).unwrap();
-        assert_eq!(copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 1);
+        assert_eq!(
+            copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+                .unwrap(),
+            1
+        );
         let placing = "SELECT count(*) FROM images WHERE state = 'placing'";
-        assert_eq!(copy.query_row(placing, [], |row| row.get::<_, i32>(0)).unwrap(), 3);
+        assert_eq!(
+            copy.query_row(placing, [], |row| row.get::<_, i32>(0))
+                .unwrap(),
+            3
+        );
         drop(copy);
         drop(open(home.path(), true).unwrap());
-        let mut names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(home.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
-        assert_eq!(names, ["ledger-schema1.db", "ledger.db"], "it is migrated once");
+        assert_eq!(
+            names,
+            ["ledger-schema1.db", "ledger.db"],
+            "it is migrated once"
+        );
     }
 
     #[test]
@@ -217,10 +291,14 @@ mod tests {
         let made = [old, new].map(|home| {
             drop(open(home.path(), true).unwrap());
             let ledger = Connection::open(home.path().join("ledger.db")).unwrap();
-            let mut made = ledger.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").unwrap();
+            let mut made = ledger
+                .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
+                .unwrap();
             let text = |sql: Option<String>| sql.unwrap_or_default().replace(['"', ' ', '\n'], "");
             let made = made.query_map([], |row| Ok((row.get(0)?, row.get(1)?, text(row.get(2)?))));
-            made.unwrap().collect::<rusqlite::Result<Vec<(String, String, String)>>>().unwrap()
+            made.unwrap()
+                .collect::<rusqlite::Result<Vec<(String, String, String)>>>()
+                .unwrap()
         });
         assert_eq!(made[0], made[1]);
     }
@@ -236,21 +314,49 @@ mod tests {
             (5, "\u{3a3}.png", "saved"),
             (6, "mass.png", "placing"),
         ];
-        let images = [(1, "saved"), (2, "saved"), (4, "saved"), (5, "saved"), (6, "placing")];
-        let written = images.map(|(number, state)| (format!("{number}.png"), state, Some(number), None));
-        let images: Vec<OldImage<'_>> =
-            written.iter().map(|(image, state, file, until)| (image.as_str(), *state, *file, *until)).collect();
+        let images = [
+            (1, "saved"),
+            (2, "saved"),
+            (4, "saved"),
+            (5, "saved"),
+            (6, "placing"),
+        ];
+        let written =
+            images.map(|(number, state)| (format!("{number}.png"), state, Some(number), None));
+        let images: Vec<OldImage<'_>> = written
+            .iter()
+            .map(|(image, state, file, until)| (image.as_str(), *state, *file, *until))
+            .collect();
         old_ledger_of(home.path(), &files, &images);
         let ledger = open(home.path(), true).unwrap();
-        let mut names: Vec<_> = ledger.files().unwrap().into_iter().map(|filed| filed.name.to_string()).collect();
+        let mut names: Vec<_> = ledger
+            .files()
+            .unwrap()
+            .into_iter()
+            .map(|filed| filed.name.to_string())
+            .collect();
         names.sort();
         assert_eq!(names, ["Fu\u{df}.png", "strasse.png", "\u{3a3}.png"]);
         assert_eq!(ledger.unfinished().await.unwrap(), []);
-        let asked = [1, 2, 4, 5, 6].map(|number| (key(&format!("{number}.png")), name("x.png").stem()));
+        let asked =
+            [1, 2, 4, 5, 6].map(|number| (key(&format!("{number}.png")), name("x.png").stem()));
         let found = [(key("new.png"), name("FUSS.png").stem())];
-        let known = ledger.known(asked.into_iter().chain(found).collect(), "2026-04-01T00:00:00Z".parse().unwrap());
-        let expected = [("2.png", Past::Saved), ("5.png", Past::Saved), ("new.png", Past::Adopted)];
-        assert_eq!(known.await.unwrap(), expected.into_iter().map(|(image, past)| (key(image), past)).collect());
+        let known = ledger.known(
+            asked.into_iter().chain(found).collect(),
+            "2026-04-01T00:00:00Z".parse().unwrap(),
+        );
+        let expected = [
+            ("2.png", Past::Saved),
+            ("5.png", Past::Saved),
+            ("new.png", Past::Adopted),
+        ];
+        assert_eq!(
+            known.await.unwrap(),
+            expected
+                .into_iter()
+                .map(|(image, past)| (key(image), past))
+                .collect()
+        );
     }
 
     #[test]
@@ -258,12 +364,21 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = old_ledger(home.path());
         let mut old = Connection::open(&path).unwrap();
-        old.execute_batch("CREATE TABLE images_2 (name TEXT)").unwrap();
-        let before: i64 = old.pragma_query_value(None, "schema_version", |row| row.get(0)).unwrap();
+        old.execute_batch("CREATE TABLE images_2 (name TEXT)")
+            .unwrap();
+        let before: i64 = old
+            .pragma_query_value(None, "schema_version", |row| row.get(0))
+            .unwrap();
         assert!(migrate(&mut old, &path, 1).is_err());
-        let after: i64 = old.pragma_query_value(None, "schema_version", |row| row.get(0)).unwrap();
+        let after: i64 = old
+            .pragma_query_value(None, "schema_version", |row| row.get(0))
+            .unwrap();
         assert_eq!(before, after);
-        assert_eq!(old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)).unwrap(), 1);
+        assert_eq!(
+            old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+                .unwrap(),
+            1
+        );
     }
 
     #[test]
@@ -272,7 +387,10 @@ mod tests {
         let path = old_ledger(home.path());
         let before = fs::read(&path).unwrap();
         let told = open_to_read(home.path()).err().unwrap().to_string();
-        assert!(told.contains("schema 1") && told.contains("wallhaul fetch"), "{told}");
+        assert!(
+            told.contains("schema 1") && told.contains("wallhaul fetch"),
+            "{told}"
+        );
         assert!(fs::read(&path).unwrap() == before);
     }
 }

@@ -23,8 +23,8 @@ use self::promises::Promises;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
-    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row, Selection, Stats,
-    Unfinished, rules,
+    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row,
+    Selection, Stats, Unfinished, rules,
 };
 use crate::outcome::Content;
 
@@ -69,8 +69,15 @@ impl Sqlite {
             }
         };
         match thread::Builder::new().name("ledger".to_owned()).spawn(work) {
-            Ok(thread) => Ok(Self { path, asks: Some(asks), thread: Some(thread) }),
-            Err(error) => Err(LedgerError::Storage { path, reason: error.to_string() }),
+            Ok(thread) => Ok(Self {
+                path,
+                asks: Some(asks),
+                thread: Some(thread),
+            }),
+            Err(error) => Err(LedgerError::Storage {
+                path,
+                reason: error.to_string(),
+            }),
         }
     }
 
@@ -80,17 +87,21 @@ impl Sqlite {
         work: impl FnOnce(&mut Connection, &mut Promises) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        let ask = Box::new(move |connection: &mut Connection, promises: &mut Promises| {
-            // Who asked may have gone since.
-            let _ = answer.send(work(connection, promises));
-        });
+        let ask = Box::new(
+            move |connection: &mut Connection, promises: &mut Promises| {
+                // Who asked may have gone since.
+                let _ = answer.send(work(connection, promises));
+            },
+        );
         if let Some(asks) = &self.asks {
             // A thread that is gone drops the answer's line as well, which is told below.
             let _ = asks.send(ask).await;
         }
         match answered.await {
             Ok(done) => done.map_err(|error| trouble(&self.path, &error)),
-            Err(_) => Err(LedgerError::Closed { path: self.path.clone() }),
+            Err(_) => Err(LedgerError::Closed {
+                path: self.path.clone(),
+            }),
         }
     }
 
@@ -100,7 +111,8 @@ impl Sqlite {
         work: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         self.ask(move |connection, promises| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let done = {
                 let mut rows = Rows::new(&transaction, promises);
                 work(&mut rows)
@@ -153,10 +165,15 @@ impl Ledger for Sqlite {
     }
 
     async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
-        self.ask(|connection, _promises| read::unfinished(connection)).await
+        self.ask(|connection, _promises| read::unfinished(connection))
+            .await
     }
 
-    fn each(&self, selection: &Selection, row: &mut dyn FnMut(Row) -> ControlFlow<()>) -> Result<(), LedgerError> {
+    fn each(
+        &self,
+        selection: &Selection,
+        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    ) -> Result<(), LedgerError> {
         read::each(&self.reader()?, selection, row).map_err(|error| trouble(&self.path, &error))
     }
 
@@ -164,16 +181,26 @@ impl Ledger for Sqlite {
         read::files(&self.reader()?).map_err(|error| trouble(&self.path, &error))
     }
 
-    async fn let_go(&self, files: Vec<(ImageName, String)>, at: Timestamp) -> Result<(), LedgerError> {
+    async fn let_go(
+        &self,
+        files: Vec<(ImageName, String)>,
+        at: Timestamp,
+    ) -> Result<(), LedgerError> {
         self.write(move |rows| rules::let_go(rows, files, at)).await
     }
 
     async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
-        self.ask(|connection, _promises| hooks::waiting(connection)).await
+        self.ask(|connection, _promises| hooks::waiting(connection))
+            .await
     }
 
-    async fn images_waiting(&self, below: i64, limit: usize) -> Result<Vec<ImageWaiting>, LedgerError> {
-        self.ask(move |connection, _promises| hooks::images(connection, below, limit)).await
+    async fn images_waiting(
+        &self,
+        below: i64,
+        limit: usize,
+    ) -> Result<Vec<ImageWaiting>, LedgerError> {
+        self.ask(move |connection, _promises| hooks::images(connection, below, limit))
+            .await
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {
@@ -203,7 +230,9 @@ mod tests {
 
     fn files(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
-        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -214,7 +243,10 @@ mod tests {
     }
 
     async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) {
-        ledger.placing(vec![intent(image, wanted, picture)]).await.unwrap();
+        ledger
+            .placing(vec![intent(image, wanted, picture)])
+            .await
+            .unwrap();
         ledger.record(vec![saved(image, wanted)]).await.unwrap();
     }
 
@@ -223,7 +255,13 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         for durable in [true, false] {
             let ledger = open(home.path(), durable).unwrap();
-            keep(&*ledger, &format!("{durable}.png"), &format!("{durable}.png"), 1).await;
+            keep(
+                &*ledger,
+                &format!("{durable}.png"),
+                &format!("{durable}.png"),
+                1,
+            )
+            .await;
             drop(ledger);
             assert_eq!(files(home.path()), [NAME]);
         }
@@ -250,17 +288,32 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let ledger = open(home.path(), true).unwrap();
         keep(&*ledger, "1.png", "a.png", 1).await;
-        ledger.placing(vec![intent("2.png", "b.png", 2), intent("3.png", "A.png", 1)]).await.unwrap();
+        ledger
+            .placing(vec![
+                intent("2.png", "b.png", 2),
+                intent("3.png", "A.png", 1),
+            ])
+            .await
+            .unwrap();
         // What lies on the disk at this moment is what a kill leaves.
         let left = tempfile::tempdir().unwrap();
         for file in files(home.path()) {
             fs::copy(home.path().join(&file), left.path().join(&file)).unwrap();
         }
         let ledger = open(left.path(), true).unwrap();
-        let promise =
-            |image, written, picture| Unfinished { key: key(image), name: name(written), content: content(picture) };
-        assert_eq!(ledger.unfinished().await.unwrap(), [promise("2.png", "b.png", 2), promise("3.png", "a.png", 1)]);
-        let ends = vec![Record::Unplaced { key: key("2.png") }, saved("3.png", "a.png")];
+        let promise = |image, written, picture| Unfinished {
+            key: key(image),
+            name: name(written),
+            content: content(picture),
+        };
+        assert_eq!(
+            ledger.unfinished().await.unwrap(),
+            [promise("2.png", "b.png", 2), promise("3.png", "a.png", 1)]
+        );
+        let ends = vec![
+            Record::Unplaced { key: key("2.png") },
+            saved("3.png", "a.png"),
+        ];
         ledger.record(ends).await.unwrap();
         assert_eq!(ledger.unfinished().await.unwrap(), []);
         assert_eq!(ledger.stats().unwrap().saved, 2);
@@ -271,7 +324,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let ledger = open(home.path(), false).unwrap();
         keep(&*ledger, "1.png", "2018-03-29-Mountains.png", 1).await;
-        ledger.adopt(vec![(name("found.jpg"), content(2))]).await.unwrap();
+        ledger
+            .adopt(vec![(name("found.jpg"), content(2))])
+            .await
+            .unwrap();
         drop(ledger);
         let shell = Command::new("sqlite3")
             .arg(home.path().join(NAME))
@@ -292,17 +348,35 @@ mod tests {
         let ledger = open(home.path(), false).unwrap();
         keep(&*ledger, "1.png", "a.png", 1).await;
         let mut writer = Connection::open(home.path().join(NAME)).unwrap();
-        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-        transaction.execute("UPDATE images SET state = 'saved', title = 'changed'", []).unwrap();
+        let transaction = writer
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .unwrap();
+        transaction
+            .execute("UPDATE images SET state = 'saved', title = 'changed'", [])
+            .unwrap();
         let reader = open_to_read(home.path()).unwrap().unwrap();
         assert_eq!(reader.stats().unwrap().saved, 1);
-        let known = reader.known(vec![(key("1.png"), name("a.png").stem())], Timestamp::UNIX_EPOCH).await.unwrap();
+        let known = reader
+            .known(
+                vec![(key("1.png"), name("a.png").stem())],
+                Timestamp::UNIX_EPOCH,
+            )
+            .await
+            .unwrap();
         assert_eq!(known[&key("1.png")], Past::Saved);
         let row = &mut |row: Row| {
             assert_ne!(row.title.as_deref(), Some("changed"));
             ControlFlow::Continue(())
         };
-        reader.each(&Selection { state: Some(State::Saved), like: None }, row).unwrap();
+        reader
+            .each(
+                &Selection {
+                    state: Some(State::Saved),
+                    like: None,
+                },
+                row,
+            )
+            .unwrap();
     }
 
     #[tokio::test]
@@ -311,7 +385,10 @@ mod tests {
         drop(open(home.path(), false).unwrap());
         let reader = open_to_read(home.path()).unwrap().unwrap();
         let refused = reader.placing(vec![intent("1.png", "a.png", 1)]).await;
-        assert!(matches!(refused, Err(LedgerError::Storage { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(LedgerError::Storage { .. })),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
@@ -327,7 +404,10 @@ mod tests {
         assert_eq!(reader.stats().unwrap().saved, 1);
         assert_eq!(reader.unfinished().await.unwrap(), []);
         let refused = open(&odd, false).err();
-        assert!(matches!(refused, Some(LedgerError::Storage { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Some(LedgerError::Storage { .. })),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
@@ -341,7 +421,10 @@ mod tests {
         }
         cannot_be_made(&left.path().join("ledger.db-shm"));
         let refused = open_to_read(left.path()).err();
-        assert!(matches!(refused, Some(LedgerError::Storage { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Some(LedgerError::Storage { .. })),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]
@@ -349,14 +432,21 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(NAME);
         let connection = file::open(&path, false, file::PATIENCE).unwrap();
-        connection.pragma_update(None, "max_page_count", 20).unwrap();
+        connection
+            .pragma_update(None, "max_page_count", 20)
+            .unwrap();
         let ledger = Sqlite::start(path, connection).unwrap();
         let group = |images: std::ops::Range<u8>| {
-            images.map(|image| intent(&format!("{image}.png"), &format!("{image}.png"), image)).collect::<Vec<_>>()
+            images
+                .map(|image| intent(&format!("{image}.png"), &format!("{image}.png"), image))
+                .collect::<Vec<_>>()
         };
         ledger.placing(group(0..3)).await.unwrap();
         let refused = ledger.placing(group(3..200)).await;
-        assert!(matches!(refused, Err(LedgerError::Storage { .. })), "{refused:?}");
+        assert!(
+            matches!(refused, Err(LedgerError::Storage { .. })),
+            "{refused:?}"
+        );
         assert_eq!(ledger.unfinished().await.unwrap().len(), 3);
         ledger.record(vec![saved("1.png", "1.png")]).await.unwrap();
         assert_eq!(ledger.stats().unwrap().saved, 1);

@@ -40,12 +40,16 @@ struct Promise {
 impl Promises {
     /// Reads what a ledger's file holds of them.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let told: Option<String> =
-            connection.query_row("SELECT told FROM promises", [], |row| row.get(0)).optional()?;
-        let Some(told) = told else { return Ok(Self::default()) };
+        let told: Option<String> = connection
+            .query_row("SELECT told FROM promises", [], |row| row.get(0))
+            .optional()?;
+        let Some(told) = told else {
+            return Ok(Self::default());
+        };
         let failed = |reason| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, reason);
         let written: Written = serde_json::from_str(&told).map_err(|error| failed(error.into()))?;
-        Self::from_written(written).ok_or_else(|| failed("a promise that nobody can have made".into()))
+        Self::from_written(written)
+            .ok_or_else(|| failed("a promise that nobody can have made".into()))
     }
 
     /// Writes them down, if anything changed since.
@@ -56,23 +60,38 @@ impl Promises {
         if self.images.is_empty() && self.files.is_empty() {
             self.settled.clear();
             self.names.clear();
-            return connection.prepare_cached("DELETE FROM promises")?.execute([]).map(drop);
+            return connection
+                .prepare_cached("DELETE FROM promises")?
+                .execute([])
+                .map(drop);
         }
         let told = serde_json::to_string(&self.written())
             .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))?;
         let statement = "INSERT INTO promises (id, told) VALUES (1, ?1) ON CONFLICT (id) DO UPDATE SET told = ?1";
-        connection.prepare_cached(statement)?.execute([told]).map(drop)
+        connection
+            .prepare_cached(statement)?
+            .execute([told])
+            .map(drop)
     }
 
     /// The file that the image under `key` is to lie in.
     pub(super) fn file_of(&self, key: &ImageKey) -> Option<FileId> {
-        self.images.get(key).and_then(|promise| promise.entry.file).map(|file| self.known_as(file))
+        self.images
+            .get(key)
+            .and_then(|promise| promise.entry.file)
+            .map(|file| self.known_as(file))
     }
 
     pub(super) fn promise(&mut self, key: &ImageKey, entry: Entry) {
         self.changed = true;
         self.counted += 1;
-        self.images.insert(key.clone(), Promise { number: self.counted, entry });
+        self.images.insert(
+            key.clone(),
+            Promise {
+                number: self.counted,
+                entry,
+            },
+        );
     }
 
     /// Takes back what was promised to `key`; its row as it stands now.
@@ -95,7 +114,13 @@ impl Promises {
 
     pub(super) fn file(&self, id: FileId) -> Option<File> {
         let (name, content) = self.files.get(&id)?;
-        Some(File { id, name: name.clone(), bytes: content.bytes, hash: content.hash, saved: false })
+        Some(File {
+            id,
+            name: name.clone(),
+            bytes: content.bytes,
+            hash: content.hash,
+            saved: false,
+        })
     }
 
     pub(super) fn file_named(&self, folded: &str) -> Option<File> {
@@ -104,7 +129,9 @@ impl Promises {
 
     /// Gives a file that is not there yet another name; false when it is there.
     pub(super) fn rename(&mut self, id: FileId, name: &ImageName) -> bool {
-        let Some((old, _content)) = self.files.get_mut(&id) else { return false };
+        let Some((old, _content)) = self.files.get_mut(&id) else {
+            return false;
+        };
         self.changed = true;
         self.names.remove(&old.folded());
         self.names.insert(name.folded(), id);
@@ -134,7 +161,11 @@ impl Promises {
     pub(super) fn hand_over(&mut self, from: FileId, to: FileId) {
         let settled = &self.settled;
         let is_from = |file: FileId| settled.get(&file).copied().unwrap_or(file) == from;
-        for promise in self.images.values_mut().filter(|promise| promise.entry.file.is_some_and(is_from)) {
+        for promise in self
+            .images
+            .values_mut()
+            .filter(|promise| promise.entry.file.is_some_and(is_from))
+        {
             promise.entry.file = Some(to);
             self.changed = true;
         }
@@ -152,8 +183,16 @@ impl Promises {
 
     /// The images that are to lie in the file.
     pub(super) fn of_file(&self, id: FileId) -> Vec<ImageKey> {
-        let lies_there = |promise: &Promise| promise.entry.file.is_some_and(|file| self.known_as(file) == id);
-        let images = self.images.iter().filter(|(_key, promise)| lies_there(promise));
+        let lies_there = |promise: &Promise| {
+            promise
+                .entry
+                .file
+                .is_some_and(|file| self.known_as(file) == id)
+        };
+        let images = self
+            .images
+            .iter()
+            .filter(|(_key, promise)| lies_there(promise));
         images.map(|(key, _promise)| key.clone()).collect()
     }
 
@@ -169,7 +208,9 @@ impl Promises {
     ) -> rusqlite::Result<Vec<(Row, ImageName, Content)>> {
         let mut rows = Vec::with_capacity(self.images.len());
         for (key, Promise { entry, .. }) in self.in_order() {
-            let Some(file) = entry.file.map(|file| self.known_as(file)) else { continue };
+            let Some(file) = entry.file.map(|file| self.known_as(file)) else {
+                continue;
+            };
             let found = match self.files.get(&file) {
                 Some((name, content)) => Some((name.clone(), *content)),
                 None => there(file)?,
@@ -189,12 +230,24 @@ impl Promises {
 
     fn written(&self) -> Written<'_> {
         Written {
-            images: self.in_order().into_iter().map(|(key, promise)| self.written_image(key, promise)).collect(),
-            files: self.files.iter().map(|(id, (name, content))| written_file(*id, name, *content)).collect(),
+            images: self
+                .in_order()
+                .into_iter()
+                .map(|(key, promise)| self.written_image(key, promise))
+                .collect(),
+            files: self
+                .files
+                .iter()
+                .map(|(id, (name, content))| written_file(*id, name, *content))
+                .collect(),
         }
     }
 
-    fn written_image<'a>(&self, key: &'a ImageKey, Promise { entry, .. }: &'a Promise) -> WrittenImage<'a> {
+    fn written_image<'a>(
+        &self,
+        key: &'a ImageKey,
+        Promise { entry, .. }: &'a Promise,
+    ) -> WrittenImage<'a> {
         WrittenImage {
             key: key.as_str().into(),
             site: other_than(key.site(), entry.site.as_str()),
@@ -210,14 +263,51 @@ impl Promises {
 
     fn from_written(Written { images, files }: Written<'_>) -> Option<Self> {
         let mut promises = Self::default();
-        for WrittenFile { id, name, bytes, blake3, format, width, height } in files {
-            let (hash, format) = (ContentHash::from_hex(&blake3)?, Format::from_extension(&format)?);
+        for WrittenFile {
+            id,
+            name,
+            bytes,
+            blake3,
+            format,
+            width,
+            height,
+        } in files
+        {
+            let (hash, format) = (
+                ContentHash::from_hex(&blake3)?,
+                Format::from_extension(&format)?,
+            );
             let name = ImageName::from_written(&name);
-            promises.counted = promises.counted.max(id.checked_neg().filter(|count| *count > 0)?);
+            promises.counted = promises
+                .counted
+                .max(id.checked_neg().filter(|count| *count > 0)?);
             promises.names.insert(name.folded(), id);
-            promises.files.insert(id, (name, Content { bytes, hash, format, width, height }));
+            promises.files.insert(
+                id,
+                (
+                    name,
+                    Content {
+                        bytes,
+                        hash,
+                        format,
+                        width,
+                        height,
+                    },
+                ),
+            );
         }
-        for WrittenImage { key, site, file, page, address, title, etag, last_modified, at } in images {
+        for WrittenImage {
+            key,
+            site,
+            file,
+            page,
+            address,
+            title,
+            etag,
+            last_modified,
+            at,
+        } in images
+        {
             let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
             let key = ImageKey::from_written(key.into_owned());
             let entry = Entry {
@@ -242,9 +332,27 @@ impl Promises {
 }
 
 fn written_file(id: FileId, name: &ImageName, content: Content) -> WrittenFile<'_> {
-    let Content { bytes, hash, format, width, height } = content;
-    let (name, blake3, format) = (name.as_str().into(), hash.to_string(), format.extension().into());
-    WrittenFile { id, name, bytes, blake3, format, width, height }
+    let Content {
+        bytes,
+        hash,
+        format,
+        width,
+        height,
+    } = content;
+    let (name, blake3, format) = (
+        name.as_str().into(),
+        hash.to_string(),
+        format.extension().into(),
+    );
+    WrittenFile {
+        id,
+        name,
+        bytes,
+        blake3,
+        format,
+        width,
+        height,
+    }
 }
 
 fn row(key: &ImageKey, entry: Entry, name: &ImageName, content: Content) -> Row {
@@ -328,9 +436,17 @@ mod tests {
                 files: Vec::new(),
             });
             let promises = promises.as_mut().unwrap();
-            assert_eq!(serde_json::to_string(&promises.written().images[0]).unwrap(), terse);
-            let entry = promises.take(&ImageKey::from_written(key.to_owned())).unwrap();
-            assert_eq!((entry.site.as_str(), entry.address.as_str()), ("demo", "https://demo.invalid/a.png"));
+            assert_eq!(
+                serde_json::to_string(&promises.written().images[0]).unwrap(),
+                terse
+            );
+            let entry = promises
+                .take(&ImageKey::from_written(key.to_owned()))
+                .unwrap();
+            assert_eq!(
+                (entry.site.as_str(), entry.address.as_str()),
+                ("demo", "https://demo.invalid/a.png")
+            );
         }
     }
 }

@@ -19,7 +19,13 @@ pub(super) fn each(
     tell: &mut dyn FnMut(Row) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let chosen = chosen(selection);
-    let mut tell = |row: Row| if chosen(&row) { tell(row) } else { ControlFlow::Continue(()) };
+    let mut tell = |row: Row| {
+        if chosen(&row) {
+            tell(row)
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
     let mut promised = promised(connection)?;
     promised.sort_by_key(|(row, ..)| row.at);
     let mut promised = promised.into_iter().map(|(row, ..)| row).peekable();
@@ -46,7 +52,10 @@ pub(super) fn each(
 fn promised(connection: &Connection) -> rusqlite::Result<Vec<(Row, ImageName, Content)>> {
     Promises::read(connection)?.rows(|file| {
         let query = "SELECT bytes, blake3, format, width, height, name FROM files WHERE id = ?1";
-        connection.prepare_cached(query)?.query_row([file], named).optional()
+        connection
+            .prepare_cached(query)?
+            .query_row([file], named)
+            .optional()
     })
 }
 
@@ -94,16 +103,36 @@ fn content(row: &rusqlite::Row<'_>) -> rusqlite::Result<Content> {
 /// Does the work of `Ledger::unfinished`.
 pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
     let promised = promised(connection)?.into_iter();
-    Ok(promised.map(|(row, name, content)| Unfinished { key: row.key, name, content }).collect())
+    Ok(promised
+        .map(|(row, name, content)| Unfinished {
+            key: row.key,
+            name,
+            content,
+        })
+        .collect())
 }
 
 /// Does the work of `Ledger::files`.
 pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<Filed>> {
-    let mut statement = connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
+    let mut statement =
+        connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
     let there = statement.query_map([], named)?;
-    let told = |saved| move |(name, content)| Filed { name, content, saved };
-    let mut files: Vec<Filed> = there.map(|file| file.map(told(true))).collect::<rusqlite::Result<_>>()?;
-    files.extend(Promises::read(connection)?.files().cloned().map(told(false)));
+    let told = |saved| {
+        move |(name, content)| Filed {
+            name,
+            content,
+            saved,
+        }
+    };
+    let mut files: Vec<Filed> = there
+        .map(|file| file.map(told(true)))
+        .collect::<rusqlite::Result<_>>()?;
+    files.extend(
+        Promises::read(connection)?
+            .files()
+            .cloned()
+            .map(told(false)),
+    );
     files.sort_by_cached_key(|file| file.name.to_string());
     Ok(files)
 }
@@ -130,13 +159,24 @@ pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
             })
         },
     )?;
-    let files = moment.query_row("SELECT count(*), coalesce(sum(bytes), 0) FROM files", [], |row| {
-        Ok(Stats { files: length(row, 0)?, bytes: length(row, 1)?, ..images })
-    })?;
+    let files = moment.query_row(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM files",
+        [],
+        |row| {
+            Ok(Stats {
+                files: length(row, 0)?,
+                bytes: length(row, 1)?,
+                ..images
+            })
+        },
+    )?;
     let mut statement = moment.prepare(
         "SELECT format, count(*) AS files FROM files
          GROUP BY format ORDER BY files DESC, format",
     )?;
     let formats = statement.query_map([], |row| Ok((row.get(0)?, length(row, 1)?)))?;
-    Ok(Stats { formats: formats.collect::<rusqlite::Result<_>>()?, ..files })
+    Ok(Stats {
+        formats: formats.collect::<rusqlite::Result<_>>()?,
+        ..files
+    })
 }

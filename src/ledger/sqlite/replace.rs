@@ -13,14 +13,21 @@ use crate::ledger::LedgerError;
 const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// Does the work of [`crate::ledger::replace`].
-pub(in crate::ledger) fn replace(directory: &Path, with: &Path, at: Timestamp) -> Result<Option<PathBuf>, LedgerError> {
+pub(in crate::ledger) fn replace(
+    directory: &Path,
+    with: &Path,
+    at: Timestamp,
+) -> Result<Option<PathBuf>, LedgerError> {
     let path = directory.join(NAME);
     let replaced = put_aside(&path, at).and_then(|old| {
         fs::rename(with.join(NAME), &path)?;
         File::open(directory)?.sync_all()?;
         Ok(old)
     });
-    replaced.map_err(|error| LedgerError::Storage { path, reason: error.to_string() })
+    replaced.map_err(|error| LedgerError::Storage {
+        path,
+        reason: error.to_string(),
+    })
 }
 
 fn put_aside(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {
@@ -79,16 +86,31 @@ mod tests {
         let (home, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(home.path().join(NAME), "junk").unwrap();
         fs::write(home.path().join("ledger.db-wal"), "its log").unwrap();
-        for (number, files) in [1, 2].into_iter().zip(["ledger-20261123T120000Z.db", "ledger-20261123T120000Z-2.db"]) {
+        for (number, files) in [1, 2]
+            .into_iter()
+            .zip(["ledger-20261123T120000Z.db", "ledger-20261123T120000Z-2.db"])
+        {
             let ledger = open(fresh.path(), true).unwrap();
-            ledger.adopt(vec![(name("a.png"), content(number))]).await.unwrap();
+            ledger
+                .adopt(vec![(name("a.png"), content(number))])
+                .await
+                .unwrap();
             drop(ledger);
             let old = replace(home.path(), fresh.path(), noon()).unwrap();
             assert_eq!(old, Some(home.path().join(files)));
-            assert_eq!(open(home.path(), true).unwrap().files().unwrap()[0].content, content(number));
+            assert_eq!(
+                open(home.path(), true).unwrap().files().unwrap()[0].content,
+                content(number)
+            );
         }
-        assert_eq!(fs::read(home.path().join("ledger-20261123T120000Z.db")).unwrap(), b"junk");
-        assert_eq!(fs::read(home.path().join("ledger-20261123T120000Z.db-wal")).unwrap(), b"its log");
+        assert_eq!(
+            fs::read(home.path().join("ledger-20261123T120000Z.db")).unwrap(),
+            b"junk"
+        );
+        assert_eq!(
+            fs::read(home.path().join("ledger-20261123T120000Z.db-wal")).unwrap(),
+            b"its log"
+        );
     }
 
     #[test]

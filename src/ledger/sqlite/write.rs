@@ -26,14 +26,24 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn new(connection: &'a Connection, promises: &'a mut Promises) -> Self {
-        Self { connection, promises, statements: Vec::new(), absent: None, adopted: None }
+        Self {
+            connection,
+            promises,
+            statements: Vec::new(),
+            absent: None,
+            adopted: None,
+        }
     }
 
     fn statement(&mut self, text: &'static str) -> rusqlite::Result<&mut CachedStatement<'a>> {
-        let known = self.statements.iter().position(|(known, _)| std::ptr::eq(*known, text));
+        let known = self
+            .statements
+            .iter()
+            .position(|(known, _)| std::ptr::eq(*known, text));
         let at = known.unwrap_or(self.statements.len());
         if known.is_none() {
-            self.statements.push((text, self.connection.prepare_cached(text)?));
+            self.statements
+                .push((text, self.connection.prepare_cached(text)?));
         }
         Ok(&mut self.statements[at].1)
     }
@@ -57,7 +67,20 @@ impl<'a> Rows<'a> {
 
     /// Writes the row of a key that has none: to write over one keeps a journal of its own for every row.
     fn write_row(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
-        let Entry { site, state, file, page, address, title, etag, last_modified, at, cause, tries, until } = entry;
+        let Entry {
+            site,
+            state,
+            file,
+            page,
+            address,
+            title,
+            etag,
+            last_modified,
+            at,
+            cause,
+            tries,
+            until,
+        } = entry;
         self.run(
             "INSERT INTO images (key, site, state, file, page, address, title, etag, last_modified, at, cause, tries, until)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
@@ -79,7 +102,12 @@ impl<'a> Rows<'a> {
         )
     }
 
-    fn write_file(&mut self, name: &ImageName, content: &Content, stem: Option<&Stem>) -> rusqlite::Result<FileId> {
+    fn write_file(
+        &mut self,
+        name: &ImageName,
+        content: &Content,
+        stem: Option<&Stem>,
+    ) -> rusqlite::Result<FileId> {
         self.run(
             "INSERT INTO files (name, folded, stem, bytes, blake3, format, width, height)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -104,11 +132,23 @@ impl Book for Rows<'_> {
 
     fn image(&mut self, key: &ImageKey) -> rusqlite::Result<Option<Noted>> {
         if let Some(file) = self.promises.file_of(key) {
-            return Ok(Some(Noted { state: State::Placing, file: Some(file), until: None }));
+            return Ok(Some(Noted {
+                state: State::Placing,
+                file: Some(file),
+                until: None,
+            }));
         }
-        let noted = self.find("SELECT state, file, until FROM images WHERE key = ?1", [key.as_str()], |row| {
-            Ok(Noted { state: state(row, 0)?, file: row.get(1)?, until: time(row, 2)? })
-        })?;
+        let noted = self.find(
+            "SELECT state, file, until FROM images WHERE key = ?1",
+            [key.as_str()],
+            |row| {
+                Ok(Noted {
+                    state: state(row, 0)?,
+                    file: row.get(1)?,
+                    until: time(row, 2)?,
+                })
+            },
+        )?;
         self.absent = noted.is_none().then(|| key.clone());
         Ok(noted)
     }
@@ -127,7 +167,13 @@ impl Book for Rows<'_> {
 
     fn settle_image(&mut self, key: &ImageKey) -> rusqlite::Result<()> {
         match self.promises.take(key) {
-            Some(entry) => self.write_row(key, Entry { state: State::Saved, ..entry }),
+            Some(entry) => self.write_row(
+                key,
+                Entry {
+                    state: State::Saved,
+                    ..entry
+                },
+            ),
             None => Ok(()),
         }
     }
@@ -143,7 +189,11 @@ impl Book for Rows<'_> {
         let id = self.promises.known_as(id);
         match self.promises.file(id) {
             Some(promised) => Ok(Some(promised)),
-            None => self.find("SELECT id, name, bytes, blake3 FROM files WHERE id = ?1", [id], file),
+            None => self.find(
+                "SELECT id, name, bytes, blake3 FROM files WHERE id = ?1",
+                [id],
+                file,
+            ),
         }
     }
 
@@ -151,7 +201,11 @@ impl Book for Rows<'_> {
         let folded = name.folded();
         match self.promises.file_named(&folded) {
             Some(promised) => Ok(Some(promised)),
-            None => self.find("SELECT id, name, bytes, blake3 FROM files WHERE folded = ?1", [folded], file),
+            None => self.find(
+                "SELECT id, name, bytes, blake3 FROM files WHERE folded = ?1",
+                [folded],
+                file,
+            ),
         }
     }
 
@@ -165,11 +219,20 @@ impl Book for Rows<'_> {
         let unknown = self.statement(
             "SELECT id FROM files WHERE stem = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id)",
         )?;
-        let ids: Vec<FileId> = unknown.query_map([stem.as_str()], |row| row.get(0))?.collect::<Result<_, _>>()?;
-        Ok(ids.into_iter().any(|id| self.promises.of_file(id).is_empty()))
+        let ids: Vec<FileId> = unknown
+            .query_map([stem.as_str()], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        Ok(ids
+            .into_iter()
+            .any(|id| self.promises.of_file(id).is_empty()))
     }
 
-    fn add_file(&mut self, name: &ImageName, content: &Content, saved: bool) -> rusqlite::Result<FileId> {
+    fn add_file(
+        &mut self,
+        name: &ImageName,
+        content: &Content,
+        saved: bool,
+    ) -> rusqlite::Result<FileId> {
         if saved {
             self.adopted = Some(true);
             return self.write_file(name, content, Some(&name.stem()));
@@ -188,7 +251,9 @@ impl Book for Rows<'_> {
     }
 
     fn settle_file(&mut self, id: FileId) -> rusqlite::Result<()> {
-        let Some((name, content)) = self.promises.take_file(id) else { return Ok(()) };
+        let Some((name, content)) = self.promises.take_file(id) else {
+            return Ok(());
+        };
         let number = self.write_file(&name, &content, None)?;
         self.promises.settle(id, number);
         if self.promises.was_awaited(id) {
@@ -205,7 +270,8 @@ impl Book for Rows<'_> {
         }
         if to < 0 {
             // Until its file is there, a row points at nothing.
-            self.connection.pragma_update(None, "defer_foreign_keys", true)?;
+            self.connection
+                .pragma_update(None, "defer_foreign_keys", true)?;
             self.promises.await_file(to);
         }
         self.run("UPDATE images SET file = ?2 WHERE file = ?1", [from, to])
@@ -215,7 +281,16 @@ impl Book for Rows<'_> {
         for key in self.promises.of_file(id) {
             if let Some(entry) = self.promises.take(&key) {
                 let cause = Some(cause.to_owned());
-                self.write_row(&key, Entry { state: State::Failed, file: None, cause, at, ..entry })?;
+                self.write_row(
+                    &key,
+                    Entry {
+                        state: State::Failed,
+                        file: None,
+                        cause,
+                        at,
+                        ..entry
+                    },
+                )?;
             }
         }
         self.run(
@@ -244,7 +319,10 @@ impl Book for Rows<'_> {
     fn drop_file(&mut self, id: FileId) -> rusqlite::Result<()> {
         match self.promises.take_file(id) {
             Some(_promised) => Ok(()),
-            None => self.run("DELETE FROM files WHERE id = ?1", [self.promises.known_as(id)]),
+            None => self.run(
+                "DELETE FROM files WHERE id = ?1",
+                [self.promises.known_as(id)],
+            ),
         }
     }
 }
@@ -278,7 +356,11 @@ pub(super) fn format(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result
 
 /// Reads a state.
 pub(super) fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<State> {
-    spelled(row, column, |written| State::ALL.into_iter().find(|state| state.as_str() == written))
+    spelled(row, column, |written| {
+        State::ALL
+            .into_iter()
+            .find(|state| state.as_str() == written)
+    })
 }
 
 /// Reads a time, where there is one.
@@ -289,10 +371,17 @@ pub(super) fn time(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<O
     }
 }
 
-fn spelled<T>(row: &rusqlite::Row<'_>, column: usize, read: impl FnOnce(&str) -> Option<T>) -> rusqlite::Result<T> {
+fn spelled<T>(
+    row: &rusqlite::Row<'_>,
+    column: usize,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
     let written = row.get_ref(column)?.as_str()?;
     read(written).ok_or_else(|| {
-        let reason = format!("`{}` is none of what can stand there", written.escape_debug());
+        let reason = format!(
+            "`{}` is none of what can stand there",
+            written.escape_debug()
+        );
         rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.into())
     })
 }

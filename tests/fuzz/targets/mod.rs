@@ -47,7 +47,9 @@ pub fn listing(data: &[u8]) {
     let (content_type, body) = halves(data);
     let body = doors::decode(body, Some(&String::from_utf8_lossy(content_type)));
     for site in &*SITES {
-        let Ok(page) = site.read(&site.first(), &body) else { continue };
+        let Ok(page) = site.read(&site.first(), &body) else {
+            continue;
+        };
         let health = &page.health;
         assert_eq!(page.images.len() + health.bare + health.odd, health.items);
         let _ = (health.look(true), health.look(false));
@@ -60,7 +62,9 @@ pub fn name(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for site in &*SITES {
         for base in [site.base().clone(), site.first()] {
-            let Ok(address) = base.join(&text) else { continue };
+            let Ok(address) = base.join(&text) else {
+                continue;
+            };
             hold_name(site, &shown(site, &address), &address);
         }
     }
@@ -72,14 +76,26 @@ pub fn rewrite(data: &[u8]) {
     let mut lines = text.splitn(3, '\n');
     let mut line = || lines.next().unwrap_or_default();
     let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-    let rule = format!("{{ from = \"thumb\", regex = {}, to = {} }}", quoted(line()), quoted(line()));
+    let rule = format!(
+        "{{ from = \"thumb\", regex = {}, to = {} }}",
+        quoted(line()),
+        quoted(line())
+    );
     let known = "{ from = \"thumb\", regex = '^(?<head>.+)_300x168(?<ext>\\.jpg)$', to = \"${head}_1920x1080$ext\" }";
-    assert!(LAZY.contains(known), "the definition has another first rule by now");
+    assert!(
+        LAZY.contains(known),
+        "the definition has another first rule by now"
+    );
     let (site, address) = (Site::from_toml(&LAZY.replace(known, &rule)), line());
     match site {
         Err(error) => hold_told(&error),
         Ok(site) => {
-            let thumb = site.base().join(address).ok().filter(is_one_to_ask).unwrap_or_else(|| site.first());
+            let thumb = site
+                .base()
+                .join(address)
+                .ok()
+                .filter(is_one_to_ask)
+                .unwrap_or_else(|| site.first());
             hold_image(&site, &shown(&site, &thumb));
         }
     }
@@ -91,7 +107,10 @@ pub fn definition(data: &[u8]) {
         Err(error) => hold_told(&error),
         Ok(site) => {
             assert!(matches!(site.scheme(), "http" | "https"));
-            assert!(site.hosts().any(|host| site.first().host_str() == Some(host)));
+            assert!(
+                site.hosts()
+                    .any(|host| site.first().host_str() == Some(host))
+            );
             assert_ne!(site.page(1), site.page(2));
             let thumb = site.page(3);
             hold_image(&site, &shown(&site, &thumb));
@@ -102,7 +121,10 @@ pub fn definition(data: &[u8]) {
 /// A configuration file.
 pub fn config(data: &[u8]) {
     if let Err(error) = wallhaul::config::file::read(&String::from_utf8_lossy(data)) {
-        assert!(error.line > 0 && error.column > 0 && !error.message.is_empty(), "{error}");
+        assert!(
+            error.line > 0 && error.column > 0 && !error.message.is_empty(),
+            "{error}"
+        );
     }
 }
 
@@ -111,7 +133,11 @@ pub fn content_range(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Some((first, last, length)) = doors::content_range(&text) {
         let written = format!("bytes {first}-{last}/{length}");
-        assert_eq!(doors::content_range(&written), Some((first, last, length)), "{text:?}");
+        assert_eq!(
+            doors::content_range(&written),
+            Some((first, last, length)),
+            "{text:?}"
+        );
     }
 }
 
@@ -130,7 +156,8 @@ pub fn image(data: &[u8]) {
     let limits = Limits::default();
     let length = bytes.len() as u64;
     let whole = verify::look(bytes, length, limits).expect("bytes that can be read");
-    let chunked = verify::look(Chunks { bytes, seed, at: 0 }, length, limits).expect("bytes that can be read");
+    let chunked = verify::look(Chunks { bytes, seed, at: 0 }, length, limits)
+        .expect("bytes that can be read");
     assert_eq!(whole, chunked, "in chunks it is judged otherwise");
     if let Ok(content) = whole {
         assert_eq!(content.bytes, length);
@@ -148,29 +175,56 @@ pub fn ledger(data: &[u8]) {
     let told = match ledger::open(folder.path(), false) {
         Ok(ledger) => {
             // What is damaged further in is told when it is come to.
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let _ = (ledger.stats(), ledger.files(), runtime.block_on(ledger.unfinished()));
-            let _ = ledger.each(&Selection::default(), &mut |_row| std::ops::ControlFlow::Continue(()));
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .build()
+                .expect("a runtime");
+            let _ = (
+                ledger.stats(),
+                ledger.files(),
+                runtime.block_on(ledger.unfinished()),
+            );
+            let _ = ledger.each(&Selection::default(), &mut |_row| {
+                std::ops::ControlFlow::Continue(())
+            });
             return;
         }
         Err(error) => error.to_string(),
     };
     assert!(told.contains("ledger.db"), "{told}");
-    assert!(fs::read(&file).expect("it is still there") == data, "what was refused was changed: {told}");
+    assert!(
+        fs::read(&file).expect("it is still there") == data,
+        "what was refused was changed: {told}"
+    );
 }
 
 /// What must hold of an image that a page shows.
 fn hold_image(site: &Site, image: &ImageRef) {
-    let ImageRef { site: _, page: _, thumb, link, title, is_original: _ } = image;
+    let ImageRef {
+        site: _,
+        page: _,
+        thumb,
+        link,
+        title,
+        is_original: _,
+    } = image;
     for address in [Some(thumb), link.as_ref()].into_iter().flatten() {
         assert!(is_one_to_ask(address), "{address}");
     }
-    assert!(title.as_ref().is_none_or(|title| !title.is_empty() && title.chars().count() <= 300));
-    let Ok(candidates) = site.candidates(image) else { return };
+    assert!(
+        title
+            .as_ref()
+            .is_none_or(|title| !title.is_empty() && title.chars().count() <= 300)
+    );
+    let Ok(candidates) = site.candidates(image) else {
+        return;
+    };
     assert!(!candidates.is_empty());
     for candidate in candidates {
         let address = candidate.address;
-        assert!(site.hosts().any(|host| address.host_str() == Some(host)), "{address}");
+        assert!(
+            site.hosts().any(|host| address.host_str() == Some(host)),
+            "{address}"
+        );
         assert!(is_one_to_ask(&address), "{address}");
         assert_ne!(address, site.canonical(thumb.clone()));
         hold_name(site, image, &address);
@@ -180,18 +234,27 @@ fn hold_image(site: &Site, image: &ImageRef) {
 /// What must hold of the name that an image gets.
 fn hold_name(site: &Site, image: &ImageRef, original: &Url) {
     let name = site.name(image, original, Format::Webp);
-    assert_eq!(portable::flaw(&name.to_string()), None, "{name:?} of {original}");
+    assert_eq!(
+        portable::flaw(&name.to_string()),
+        None,
+        "{name:?} of {original}"
+    );
     assert_eq!(site.stem(image, original), name.stem());
 }
 
 /// What is told of a definition holds nothing that a terminal would obey.
 fn hold_told(error: &SiteError) {
     let told = format!("{error}{}", error.told("site.toml", false));
-    assert!(!told.contains(|c: char| c.is_control() && c != '\n'), "{told:?}");
+    assert!(
+        !told.contains(|c: char| c.is_control() && c != '\n'),
+        "{told:?}"
+    );
 }
 
 fn is_one_to_ask(address: &Url) -> bool {
-    matches!(address.scheme(), "http" | "https") && address.username().is_empty() && address.password().is_none()
+    matches!(address.scheme(), "http" | "https")
+        && address.username().is_empty()
+        && address.password().is_none()
 }
 
 fn shown(site: &Site, thumb: &Url) -> ImageRef {
@@ -208,7 +271,10 @@ fn shown(site: &Site, thumb: &Url) -> ImageRef {
 
 /// What stands before and behind the first line end.
 fn halves(data: &[u8]) -> (&[u8], &[u8]) {
-    let end = data.iter().position(|&byte| byte == b'\n').unwrap_or(data.len());
+    let end = data
+        .iter()
+        .position(|&byte| byte == b'\n')
+        .unwrap_or(data.len());
     (&data[..end], data.get(end + 1..).unwrap_or_default())
 }
 

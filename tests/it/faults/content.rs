@@ -23,18 +23,42 @@ fn there(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Case {
 fn a_page_is_no_image_whatever_it_is_called() {
     let page = "<!DOCTYPE html><html><head><title>Please \x1b[31mlog in\x07</title></head></html>";
     let mut cases = Vec::new();
-    for kind in ["text/html; charset=utf-8", "image/png", "application/octet-stream", "", "x"] {
+    for kind in [
+        "text/html; charset=utf-8",
+        "image/png",
+        "application/octet-stream",
+        "",
+        "x",
+    ] {
         let header = format!("Content-Type: {kind}");
-        let case = Case::image(format!("as {kind:?}"), move |_| Answer::whole("200 OK", &[&header], page));
+        let case = Case::image(format!("as {kind:?}"), move |_| {
+            Answer::whole("200 OK", &[&header], page)
+        });
         cases.push(case.fails(1, &["an HTML page titled `Please", "log in"]));
     }
     let endless = "<html>".repeat(20_000);
-    let endless = Case::image("without end", move |_| Answer::head("200 OK", &[]).bytes(&*endless).hang());
+    let endless = Case::image("without end", move |_| {
+        Answer::head("200 OK", &[]).bytes(&*endless).hang()
+    });
     cases.push(endless.fails(1, &["an HTML page"]));
-    cases.push(sent("after a comment", "<!-- -->\n<html><title>x</title>").fails(1, &["an HTML page titled `x`"]));
-    cases.push(sent("after a byte order mark", "\u{feff}<!doctype html>").fails(1, &["an HTML page"]));
-    cases.push(sent("after 3,000 spaces", format!("{}<html>", " ".repeat(3000))).fails(1, &["an HTML page"]));
-    cases.push(sent("10 MB of it", format!("<html>{}", "<p>more".repeat(1_500_000))).fails(1, &["an HTML page"]));
+    cases.push(
+        sent("after a comment", "<!-- -->\n<html><title>x</title>")
+            .fails(1, &["an HTML page titled `x`"]),
+    );
+    cases.push(
+        sent("after a byte order mark", "\u{feff}<!doctype html>").fails(1, &["an HTML page"]),
+    );
+    cases.push(
+        sent("after 3,000 spaces", format!("{}<html>", " ".repeat(3000)))
+            .fails(1, &["an HTML page"]),
+    );
+    cases.push(
+        sent(
+            "10 MB of it",
+            format!("<html>{}", "<p>more".repeat(1_500_000)),
+        )
+        .fails(1, &["an HTML page"]),
+    );
     hold(&cases);
 }
 
@@ -44,16 +68,36 @@ fn what_is_no_image_is_named_and_asked_for_once() {
         ("nothing", vec![], "the answer is empty"),
         ("NUL", vec![0; 5000], "NUL bytes"),
         ("NUL in between", b"\0\x01\0\x02".repeat(50), "00 01 00 02"),
-        ("ELF", b"\x7fELF\x02\x01\x01\0".repeat(100), "an ELF program"),
+        (
+            "ELF",
+            b"\x7fELF\x02\x01\x01\0".repeat(100),
+            "an ELF program",
+        ),
         ("PE", b"MZ\x90\0\x03".repeat(100), "a Windows program"),
         ("PDF", b"%PDF-1.7\n%\xe2\xe3\n".to_vec(), "a PDF document"),
         ("script", b"#!/bin/sh\nrm -rf /\n".to_vec(), "a script"),
-        ("PHP", b"<?php system($_GET['c']); ?>".to_vec(), "a PHP script"),
+        (
+            "PHP",
+            b"<?php system($_GET['c']); ?>".to_vec(),
+            "a PHP script",
+        ),
         ("ZIP", b"PK\x03\x04\x14\0\0\0".to_vec(), "a ZIP archive"),
         ("gzip", gzip(b"x"), "gzip-packed data"),
-        ("SVG", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec(), "an SVG drawing"),
-        ("XML and SVG", b"<?xml version='1.0'?>\n<!DOCTYPE svg>\n<svg/>".to_vec(), "an SVG drawing"),
-        ("XML", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>".to_vec(), "an XML document"),
+        (
+            "SVG",
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec(),
+            "an SVG drawing",
+        ),
+        (
+            "XML and SVG",
+            b"<?xml version='1.0'?>\n<!DOCTYPE svg>\n<svg/>".to_vec(),
+            "an SVG drawing",
+        ),
+        (
+            "XML",
+            b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>".to_vec(),
+            "an XML document",
+        ),
         ("text", b"Not Found\n".to_vec(), "plain text"),
         ("JSON", b"{\"error\": \"gone\"}".to_vec(), "plain text"),
         ("BMP", b"BM\x36\0\0\0\0\0".repeat(20), "a BMP image"),
@@ -78,7 +122,10 @@ fn an_image_that_is_cut_or_damaged_is_asked_for_once_more() {
     for (name, whole) in pictures() {
         for missing in [1, 2, 12, whole.len() / 2, whole.len() - 20] {
             let cut = whole[..whole.len() - missing].to_vec();
-            cases.push(sent(format!("{name} without its last {missing}"), cut).fails(2, &["cut", "2 tries"]));
+            cases.push(
+                sent(format!("{name} without its last {missing}"), cut)
+                    .fails(2, &["cut", "2 tries"]),
+            );
         }
         let once = Case::new(format!("{name} cut once"), move |rogue| {
             rogue.show(Rogue::FAULTY, whole.clone());
@@ -90,15 +137,28 @@ fn an_image_that_is_cut_or_damaged_is_asked_for_once_more() {
         cases.push(once.comes(2));
     }
     let png = picture(7, ImageFormat::Png);
-    let at = |part: &[u8]| png.windows(4).position(|four| four == part).expect("a chunk of a PNG");
+    let at = |part: &[u8]| {
+        png.windows(4)
+            .position(|four| four == part)
+            .expect("a chunk of a PNG")
+    };
     let changed = |place: usize| {
         let mut bytes = png.clone();
         bytes[place] ^= 1;
         bytes
     };
     cases.push(sent("PNG without IEND", &png[..png.len() - 12]).fails(2, &["cut"]));
-    cases.push(sent("PNG with a wrong checksum", changed(at(b"IDAT") + 9)).fails(2, &["checksum", "`IDAT`"]));
-    cases.push(sent("PNG with a wrong checksum at its end", changed(png.len() - 1)).fails(2, &["checksum", "`IEND`"]));
+    cases.push(
+        sent("PNG with a wrong checksum", changed(at(b"IDAT") + 9))
+            .fails(2, &["checksum", "`IDAT`"]),
+    );
+    cases.push(
+        sent(
+            "PNG with a wrong checksum at its end",
+            changed(png.len() - 1),
+        )
+        .fails(2, &["checksum", "`IEND`"]),
+    );
     cases.push(sent("PNG of no width", sized(&png, 0, 32)).fails(2, &["0 x 32 pixels"]));
     hold(&cases);
 }
@@ -116,11 +176,19 @@ fn a_bad_image_is_asked_for_once_more_whatever_came_before_it() {
     };
     hold(&[
         case("503, bad, good", |nth| (nth == 1).then_some(503), [2, 0]).comes(3),
-        case("503, 503, bad, good", |nth| (nth <= 2).then_some(503), [3, 0]).comes(4),
-        case("503, bad, bad", |nth| (nth == 1).then_some(503), [2, 3]).fails(3, &["cut", "3 tries"]),
+        case(
+            "503, 503, bad, good",
+            |nth| (nth <= 2).then_some(503),
+            [3, 0],
+        )
+        .comes(4),
+        case("503, bad, bad", |nth| (nth == 1).then_some(503), [2, 3])
+            .fails(3, &["cut", "3 tries"]),
         case("bad, 503, good", |nth| (nth == 2).then_some(503), [1, 0]).comes(3),
-        case("bad, 503, bad", |nth| (nth == 2).then_some(503), [1, 3]).fails(3, &["cut", "3 tries"]),
-        case("bad, 503 for good", |nth| (nth > 1).then_some(503), [1, 0]).fails(5, &["503", "5 tries"]),
+        case("bad, 503, bad", |nth| (nth == 2).then_some(503), [1, 3])
+            .fails(3, &["cut", "3 tries"]),
+        case("bad, 503 for good", |nth| (nth > 1).then_some(503), [1, 0])
+            .fails(5, &["503", "5 tries"]),
     ]);
 }
 
@@ -128,7 +196,11 @@ fn a_bad_image_is_asked_for_once_more_whatever_came_before_it() {
 fn an_image_that_says_it_is_huge_is_refused_without_being_unpacked() {
     let side = 65_535_u16;
     let [(_, png), (_, jpeg), (_, gif), ..] = pictures();
-    let place = jpeg.windows(2).position(|two| two == b"\xff\xc0").expect("the head of a frame") + 5;
+    let place = jpeg
+        .windows(2)
+        .position(|two| two == b"\xff\xc0")
+        .expect("the head of a frame")
+        + 5;
     let patched = |bytes: &[u8], at: usize, order: fn(u16) -> [u8; 2]| {
         let mut bytes = bytes.to_vec();
         bytes[at..at + 4].copy_from_slice(&[order(side), order(side)].concat());
@@ -140,7 +212,11 @@ fn an_image_that_says_it_is_huge_is_refused_without_being_unpacked() {
         sent("JPEG", patched(&jpeg, place, u16::to_be_bytes)).fails(2, &says),
         sent("GIF", patched(&gif, 6, u16::to_le_bytes)).fails(2, &says),
         sent("AVIF", avif(side.into(), side.into())).fails(2, &says),
-        sent("a size that overflows", sized(&png, u32::MAX >> 1, u32::MAX >> 1)).fails(2, &["pixels"]),
+        sent(
+            "a size that overflows",
+            sized(&png, u32::MAX >> 1, u32::MAX >> 1),
+        )
+        .fails(2, &["pixels"]),
         // The limit is the user's.
         sent("small, by a smaller limit", sized(&png, 33, 32))
             .with(&["--max-pixels", "1024"])
@@ -155,9 +231,21 @@ fn an_image_with_something_behind_it_is_kept_as_it_was_sent_under_its_own_kind()
     let named = |case: Case, kind: &str| case.comes(1).named(&format!("2020-02-02-faulty.{kind}"));
     hold(&[
         named(there("PNG and ZIP", with(&png, b"PK\x03\x04evil")), "png"),
-        named(there("PNG and a script", with(&png, b"\n#!/bin/sh\nrm -rf /\n")), "png"),
-        named(there("JPEG and PHP", with(&jpeg, b"<?php system($_GET['c']); ?>")), "jpg"),
-        named(there("GIF and JavaScript", with(&gif, b"/*<script>alert(1)</script>*/")), "gif"),
+        named(
+            there("PNG and a script", with(&png, b"\n#!/bin/sh\nrm -rf /\n")),
+            "png",
+        ),
+        named(
+            there("JPEG and PHP", with(&jpeg, b"<?php system($_GET['c']); ?>")),
+            "jpg",
+        ),
+        named(
+            there(
+                "GIF and JavaScript",
+                with(&gif, b"/*<script>alert(1)</script>*/"),
+            ),
+            "gif",
+        ),
         named(there("JPEG under .png", jpeg), "jpg"),
         named(there("GIF under .png", gif), "gif"),
         named(there("WebP under .png", webp), "webp"),
@@ -170,18 +258,45 @@ fn a_thumbnail_in_an_images_place_is_refused_where_the_definition_says_how_large
     let (world, rogue) = (World::new(), Rogue::gallery());
     let thumb = image::GrayImage::new(31, 32);
     let mut bytes = std::io::Cursor::new(Vec::new());
-    thumb.write_to(&mut bytes, ImageFormat::Png).expect("a format that is built in");
+    thumb
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("a format that is built in");
     rogue.on(Rogue::FAULTY, move |_| Answer::ok(bytes.get_ref().clone()));
     let minimum = definition("https://simpledesktops.com") + "\nmin_width = 32\nmin_height = 20\n";
     fs::write(world.work().join(DEFINITION), minimum).expect("a file for the definition");
-    let run = || fetch(world.wallhaul(), &rogue).args(["--site-file", DEFINITION]).run();
+    let run = || {
+        fetch(world.wallhaul(), &rogue)
+            .args(["--site-file", DEFINITION])
+            .run()
+    };
     let ended = run();
-    assert_eq!((ended.code, rogue.asked(Rogue::FAULTY).len()), (Some(1), 1), "{}", ended.stderr);
-    assert!(ended.stderr.contains("31 x 32 pixels are fewer than the 32 x 20 of an original"), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, rogue.asked(Rogue::FAULTY).len()),
+        (Some(1), 1),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended
+            .stderr
+            .contains("31 x 32 pixels are fewer than the 32 x 20 of an original"),
+        "{}",
+        ended.stderr
+    );
     assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
     assert_eq!(parts(&world).len(), 0);
     rogue.heal();
     let again = run();
-    assert_eq!((again.code, rogue.originals_asked().len()), (Some(0), 1), "{}", again.stderr);
-    assert_kept(&world, &rogue, &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(), &again);
+    assert_eq!(
+        (again.code, rogue.originals_asked().len()),
+        (Some(0), 1),
+        "{}",
+        again.stderr
+    );
+    assert_kept(
+        &world,
+        &rogue,
+        &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(),
+        &again,
+    );
 }

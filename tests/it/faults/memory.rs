@@ -10,7 +10,9 @@ use crate::support::packing::{bomb, gzip};
 /// A site of so many images, all answered like this.
 fn crowd(number: usize, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Rogue {
     let rogue = Rogue::start();
-    let paths: Vec<String> = (0..number).map(|n| format!("/uploads/desktops/2020/01/01/{n}.png")).collect();
+    let paths: Vec<String> = (0..number)
+        .map(|n| format!("/uploads/desktops/2020/01/01/{n}.png"))
+        .collect();
     rogue.list(1, &paths.iter().map(String::as_str).collect::<Vec<_>>());
     let script = Arc::new(script);
     for (index, path) in paths.iter().enumerate() {
@@ -27,21 +29,45 @@ type Large = (&'static str, fn(&Asked) -> Answer);
 #[test]
 fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
     let larges: [Large; 9] = [
-        ("bodies without end", |asked| Answer::head("200 OK", &[]).bytes(asked.shown.to_vec()).forever("x")),
-        ("chunks of 2^60", |_| {
-            Answer::head("200 OK", &["Transfer-Encoding: chunked"]).bytes("1000000000000000\r\n").forever("x")
+        ("bodies without end", |asked| {
+            Answer::head("200 OK", &[])
+                .bytes(asked.shown.to_vec())
+                .forever("x")
         }),
-        ("pages for images", |_| Answer::head("200 OK", &[]).bytes("<html>").forever("<p>")),
-        ("headers without end", |_| Answer::raw("HTTP/1.1 200 OK\r\n").forever("X: y\r\n")),
-        ("a header without end", |_| Answer::raw("HTTP/1.1 200 OK\r\nX: ").forever("y")),
-        ("100 without end", |_| Answer::default().forever("HTTP/1.1 100 Continue\r\n\r\n")),
+        ("chunks of 2^60", |_| {
+            Answer::head("200 OK", &["Transfer-Encoding: chunked"])
+                .bytes("1000000000000000\r\n")
+                .forever("x")
+        }),
+        ("pages for images", |_| {
+            Answer::head("200 OK", &[]).bytes("<html>").forever("<p>")
+        }),
+        ("headers without end", |_| {
+            Answer::raw("HTTP/1.1 200 OK\r\n").forever("X: y\r\n")
+        }),
+        ("a header without end", |_| {
+            Answer::raw("HTTP/1.1 200 OK\r\nX: ").forever("y")
+        }),
+        ("100 without end", |_| {
+            Answer::default().forever("HTTP/1.1 100 Continue\r\n\r\n")
+        }),
         ("extensions without end", |_| {
-            Answer::head("200 OK", &["Transfer-Encoding: chunked"]).bytes("5;").forever("x")
+            Answer::head("200 OK", &["Transfer-Encoding: chunked"])
+                .bytes("5;")
+                .forever("x")
         }),
         ("PNG chunks without end", |_| {
-            Answer::head("200 OK", &[]).bytes(b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xfftEXt".as_slice()).forever("x")
+            Answer::head("200 OK", &[])
+                .bytes(b"\x89PNG\r\n\x1a\n\x7f\xff\xff\xfftEXt".as_slice())
+                .forever("x")
         }),
-        ("bombs", |_| Answer::whole("200 OK", &["Content-Encoding: gzip"], gzip(&vec![0; 100_000]))),
+        ("bombs", |_| {
+            Answer::whole(
+                "200 OK",
+                &["Content-Encoding: gzip"],
+                gzip(&vec![0; 100_000]),
+            )
+        }),
     ];
     for (name, script) in larges {
         let (world, rogue) = (World::new(), crowd(32, script));
@@ -56,7 +82,12 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
             "{name}: {}",
             ended.stderr
         );
-        assert_eq!(ended.sum()["failed"].as_u64(), Some(32), "{name}: {}", ended.stderr);
+        assert_eq!(
+            ended.sum()["failed"].as_u64(),
+            Some(32),
+            "{name}: {}",
+            ended.stderr
+        );
     }
 }
 
@@ -64,16 +95,41 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
 fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
     // What the system keeps for it counts here too: pages of files, buffers of sockets.
     let (world, budget) = (World::new(), Budget::of(MOST_MEMORY * 1000));
-    let rogue = crowd(64, |asked| Answer::head("200 OK", &[]).bytes(asked.shown.to_vec()).forever("x"));
-    rogue.on("/browse/2/", |_| Answer::whole("200 OK", &["Content-Encoding: gzip"], bomb(b'<', 300_000_000)));
+    let rogue = crowd(64, |asked| {
+        Answer::head("200 OK", &[])
+            .bytes(asked.shown.to_vec())
+            .forever("x")
+    });
+    rogue.on("/browse/2/", |_| {
+        Answer::whole(
+            "200 OK",
+            &["Content-Encoding: gzip"],
+            bomb(b'<', 300_000_000),
+        )
+    });
     let said = ["--stall-timeout", "5s", "--max-size", "3M", "-R", "0"];
-    let ended = budget.for_program(fetch(world.wallhaul(), &rogue).args(said)).run();
-    println!("{} bytes of the group's: bodies without end and a page, at sixteen jobs", budget.most_used());
-    assert_eq!((ended.code, ended.signal), (Some(3), None), "{}", ended.stderr);
+    let ended = budget
+        .for_program(fetch(world.wallhaul(), &rogue).args(said))
+        .run();
+    println!(
+        "{} bytes of the group's: bodies without end and a page, at sixteen jobs",
+        budget.most_used()
+    );
+    assert_eq!(
+        (ended.code, ended.signal),
+        (Some(3), None),
+        "{}",
+        ended.stderr
+    );
     assert_eq!(ended.sum()["failed"].as_u64(), Some(64), "{}", ended.stderr);
     rogue.heal();
     let healed = budget.for_program(fetch(world.wallhaul(), &rogue)).run();
-    assert_eq!((healed.code, healed.signal, collection(&world).len()), (Some(0), None, 64), "{}", healed.stderr);
+    assert_eq!(
+        (healed.code, healed.signal, collection(&world).len()),
+        (Some(0), None, 64),
+        "{}",
+        healed.stderr
+    );
 }
 
 #[test]
@@ -81,7 +137,11 @@ fn pages_that_unpack_without_end_stay_within_the_budget() {
     let (world, rogue) = (World::new(), Rogue::gallery());
     for number in 1..=4 {
         rogue.on(&format!("/browse/{number}/"), |_| {
-            Answer::whole("200 OK", &["Content-Encoding: gzip"], bomb(b'<', 300_000_000))
+            Answer::whole(
+                "200 OK",
+                &["Content-Encoding: gzip"],
+                bomb(b'<', 300_000_000),
+            )
         });
     }
     let (ended, peak) = measured(&world, |program| fetch(program, &rogue));
@@ -95,9 +155,17 @@ fn what_failed_leaves_no_descriptor_open() {
     let (world, rogue) = (
         World::new(),
         crowd(120, |asked| {
-            let name = asked.path.rsplit('/').next().expect("a path has a last piece");
-            let number: usize = name.trim_end_matches(".png").parse().expect("the image's number");
-            let promise = || Answer::head("200 OK", &["Content-Length: 5000"]).bytes(asked.shown.to_vec());
+            let name = asked
+                .path
+                .rsplit('/')
+                .next()
+                .expect("a path has a last piece");
+            let number: usize = name
+                .trim_end_matches(".png")
+                .parse()
+                .expect("the image's number");
+            let promise =
+                || Answer::head("200 OK", &["Content-Length: 5000"]).bytes(asked.shown.to_vec());
             match number % 8 {
                 0 => Answer::default().reset(),
                 1 => promise().close(),
@@ -110,11 +178,28 @@ fn what_failed_leaves_no_descriptor_open() {
             }
         }),
     );
-    let limited = world.program("/bin/sh").args(["-c", "ulimit -n 48; exec \"$@\"", "sh", WALLHAUL]);
+    let limited =
+        world
+            .program("/bin/sh")
+            .args(["-c", "ulimit -n 48; exec \"$@\"", "sh", WALLHAUL]);
     let ended = fetch(limited, &rogue).args(["-j", "4"]).run();
-    assert_eq!((ended.code, collection(&world).len()), (Some(1), 15), "{}", ended.stderr);
-    assert!(!ended.stderr.contains("Too many open files"), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, collection(&world).len()),
+        (Some(1), 15),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        !ended.stderr.contains("Too many open files"),
+        "{}",
+        ended.stderr
+    );
     rogue.heal();
     let again = fetch(world.wallhaul(), &rogue).run();
-    assert_eq!((again.code, collection(&world).len()), (Some(0), 105), "{}", again.stderr);
+    assert_eq!(
+        (again.code, collection(&world).len()),
+        (Some(0), 105),
+        "{}",
+        again.stderr
+    );
 }

@@ -97,7 +97,10 @@ impl Case {
     }
 
     /// An image that is answered like this.
-    fn image(name: impl Into<String>, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    fn image(
+        name: impl Into<String>,
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let script = Arc::new(script);
         Self::new(name, move |rogue| {
             let script = Arc::clone(&script);
@@ -106,29 +109,53 @@ impl Case {
     }
 
     /// A listing page that is answered like this, so often; what the run says of it.
-    fn page(name: impl Into<String>, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    fn page(
+        name: impl Into<String>,
+        script: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let script = Arc::new(script);
         let case = Self::new(name, move |rogue| {
             let script = Arc::clone(&script);
             rogue.on(PAGE, move |asked| script(asked));
         });
-        Self { end: End::Unlisted, ..case }
+        Self {
+            end: End::Unlisted,
+            ..case
+        }
     }
 
     /// It comes after so many requests.
     fn comes(self, asked: usize) -> Self {
-        Self { end: End::Comes, asked, ..self }
+        Self {
+            end: End::Comes,
+            asked,
+            ..self
+        }
     }
 
     /// It fails after so many requests, and the line about it says that; a page's listing breaks off there.
     fn fails(self, asked: usize, says: &[&'static str]) -> Self {
-        let end = if self.end == End::Unlisted { End::Unlisted } else { End::Fails };
-        Self { end, asked, says: says.to_vec(), ..self }
+        let end = if self.end == End::Unlisted {
+            End::Unlisted
+        } else {
+            End::Fails
+        };
+        Self {
+            end,
+            asked,
+            says: says.to_vec(),
+            ..self
+        }
     }
 
     /// It is gone.
     fn gone(self, says: &[&'static str]) -> Self {
-        Self { end: End::Gone, asked: 1, says: says.to_vec(), ..self }
+        Self {
+            end: End::Gone,
+            asked: 1,
+            says: says.to_vec(),
+            ..self
+        }
     }
 
     /// The program is given further arguments.
@@ -140,29 +167,42 @@ impl Case {
     /// The site is one of this origin, which the user named by a definition of his own, so that a redirect may
     /// lead there; it is fetched from its mirror as always.
     fn at_home(self, origin: &str) -> Self {
-        Self { home: Some(origin.to_owned()), ..self }
+        Self {
+            home: Some(origin.to_owned()),
+            ..self
+        }
     }
 
     /// It gets this name.
     fn named(self, name: &str) -> Self {
-        Self { name_kept: Some(name.to_owned()), ..self }
+        Self {
+            name_kept: Some(name.to_owned()),
+            ..self
+        }
     }
 
     /// What came of it lies among the parts, for the next run.
     fn leaves_a_part(self) -> Self {
-        Self { leaves_a_part: true, ..self }
+        Self {
+            leaves_a_part: true,
+            ..self
+        }
     }
 
     /// Something more holds for the requests of the run that meets the fault, in their order.
     fn seen(self, seen: impl Fn(&[Asked]) + Send + Sync + 'static) -> Self {
-        Self { seen: Some(Box::new(seen)), ..self }
+        Self {
+            seen: Some(Box::new(seen)),
+            ..self
+        }
     }
 
     fn hold(&self) {
         let (world, rogue) = (World::new(), Rogue::gallery());
         (self.fault)(&rogue);
         if let Some(home) = &self.home {
-            fs::write(world.work().join(DEFINITION), definition(home)).expect("a file for the definition");
+            fs::write(world.work().join(DEFINITION), definition(home))
+                .expect("a file for the definition");
         }
         self.hold_met(&world, &rogue);
         rogue.heal();
@@ -186,19 +226,45 @@ impl Case {
         assert_kept(world, rogue, &kept, &ended);
         // A part that can go on has its note beside it.
         assert_eq!(parts(world).len(), if self.leaves_a_part { 2 } else { 0 });
-        let named = self.name_kept.iter().all(|name| collection(world).contains_key(name));
+        let named = self
+            .name_kept
+            .iter()
+            .all(|name| collection(world).contains_key(name));
         assert!(named, "{:?}", collection(world).into_keys());
-        let faulty = if self.end == End::Unlisted { PAGE } else { Rogue::FAULTY };
+        let faulty = if self.end == End::Unlisted {
+            PAGE
+        } else {
+            Rogue::FAULTY
+        };
         assert_eq!(count(&requests, faulty), self.asked, "{}", ended.stderr);
         for good in kept.into_iter().filter(|path| *path != faulty) {
             assert_eq!(count(&requests, good), 1, "{good}");
         }
         self.assert_said(&ended);
         let sum = ended.sum();
-        let of = |what: &str| sum[what].as_u64().unwrap_or_else(|| panic!("no {what} in {sum}"));
-        let ends = ["known", "saved", "filtered", "failed", "interrupted", "left"].map(of);
-        assert_eq!((of("found"), of("failed")), (ends.iter().sum(), failed), "{sum}");
-        let row = format!("select state from collection where address like '%{}'", Rogue::FAULTY);
+        let of = |what: &str| {
+            sum[what]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {what} in {sum}"))
+        };
+        let ends = [
+            "known",
+            "saved",
+            "filtered",
+            "failed",
+            "interrupted",
+            "left",
+        ]
+        .map(of);
+        assert_eq!(
+            (of("found"), of("failed")),
+            (ends.iter().sum(), failed),
+            "{sum}"
+        );
+        let row = format!(
+            "select state from collection where address like '%{}'",
+            Rogue::FAULTY
+        );
         assert_eq!(sqlite(world, &row).trim_end(), state);
         if let Some(seen) = &self.seen {
             seen(&requests);
@@ -208,7 +274,12 @@ impl Case {
     /// The run after it was taken away.
     fn hold_healed(&self, world: &World, rogue: &Rogue) {
         let ended = self.fetch(world.wallhaul(), rogue).run();
-        assert_eq!((ended.code, ended.stderr.contains("failed ")), (Some(0), false), "healed: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stderr.contains("failed ")),
+            (Some(0), false),
+            "healed: {}",
+            ended.stderr
+        );
         let missing: &[&str] = match self.end {
             End::Comes | End::Gone => &[],
             End::Fails => &[Rogue::FAULTY],
@@ -217,13 +288,21 @@ impl Case {
         let asked: Vec<_> = rogue.originals_asked().into_iter().collect();
         let due: Vec<_> = missing.iter().map(|path| ((*path).to_owned(), 1)).collect();
         assert_eq!(asked, due, "healed");
-        let faulty = if self.end == End::Gone { &[][..] } else { &[Rogue::FAULTY] };
+        let faulty = if self.end == End::Gone {
+            &[][..]
+        } else {
+            &[Rogue::FAULTY]
+        };
         assert_kept(world, rogue, &[&Rogue::GOOD, faulty].concat(), &ended);
         assert_eq!(parts(world).len(), 0, "healed");
     }
 
     fn fetch(&self, program: Program, rogue: &Rogue) -> Program {
-        let site_file: &[&str] = if self.home.is_some() { &["--site-file", DEFINITION] } else { &[] };
+        let site_file: &[&str] = if self.home.is_some() {
+            &["--site-file", DEFINITION]
+        } else {
+            &[]
+        };
         fetch(program, rogue).args(site_file).args(&self.args)
     }
 
@@ -231,12 +310,28 @@ impl Case {
     fn assert_said(&self, ended: &Ended) {
         let begins = match self.end {
             End::Comes => "failed ".to_owned(),
-            End::Fails | End::Gone => format!("failed {}{}: ", self.home.as_deref().unwrap_or(IMAGES), Rogue::FAULTY),
+            End::Fails | End::Gone => format!(
+                "failed {}{}: ",
+                self.home.as_deref().unwrap_or(IMAGES),
+                Rogue::FAULTY
+            ),
             End::Unlisted => "error: the listing broke off at ".to_owned(),
         };
-        let told: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with(&begins)).collect();
-        assert_eq!(told.len(), usize::from(self.end != End::Comes), "{}", ended.stderr);
-        for (line, words) in told.iter().flat_map(|line| self.says.iter().map(move |words| (line, words))) {
+        let told: Vec<&str> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with(&begins))
+            .collect();
+        assert_eq!(
+            told.len(),
+            usize::from(self.end != End::Comes),
+            "{}",
+            ended.stderr
+        );
+        for (line, words) in told
+            .iter()
+            .flat_map(|line| self.says.iter().map(move |words| (line, words)))
+        {
             assert!(line.contains(words), "`{words}` is not in: {line}");
         }
     }
@@ -251,12 +346,26 @@ fn hold(cases: &[Case]) {
             for case in some {
                 // What panics is told under the thread's name.
                 let thread = thread::Builder::new().name(case.name.clone());
-                running.push((&case.name, thread.spawn_scoped(scope, || case.hold()).expect("a thread")));
+                running.push((
+                    &case.name,
+                    thread
+                        .spawn_scoped(scope, || case.hold())
+                        .expect("a thread"),
+                ));
             }
-            failed.extend(running.into_iter().filter_map(|(name, thread)| thread.join().is_err().then_some(name)));
+            failed.extend(
+                running
+                    .into_iter()
+                    .filter_map(|(name, thread)| thread.join().is_err().then_some(name)),
+            );
         });
     }
-    assert!(failed.is_empty(), "{} of {} cases failed: {failed:#?}", failed.len(), cases.len());
+    assert!(
+        failed.is_empty(),
+        "{} of {} cases failed: {failed:#?}",
+        failed.len(),
+        cases.len()
+    );
 }
 
 /// The program about to fetch the whole site. What is said twice on its command line is an error, so that what
@@ -266,17 +375,29 @@ fn fetch(program: Program, rogue: &Rogue) -> Program {
 }
 
 fn fetch_from(program: Program, origin: &str) -> Program {
-    let said = [("RETRY_WAIT", "1ms"), ("SYNC", "off"), ("JOBS", "16"), ("RETRIES", "2")];
-    let program = said.iter().fold(program, |program, (name, value)| program.env(&format!("WALLHAUL_{name}"), value));
+    let said = [
+        ("RETRY_WAIT", "1ms"),
+        ("SYNC", "off"),
+        ("JOBS", "16"),
+        ("RETRIES", "2"),
+    ];
+    let program = said.iter().fold(program, |program, (name, value)| {
+        program.env(&format!("WALLHAUL_{name}"), value)
+    });
     program.args(["fetch", "--base-url", origin, "-d", GOT, "--json"])
 }
 
 /// The shipped definition for a site of this origin.
 fn definition(origin: &str) -> String {
     let shipped = include_str!("../../../src/site/shipped/simpledesktops.toml");
-    let moved =
-        shipped.replace("https://simpledesktops.com", origin).replace("name = \"simple", "name = \"moved-simple");
-    moved.lines().filter(|line| !line.starts_with("image_hosts")).collect::<Vec<_>>().join("\n")
+    let moved = shipped
+        .replace("https://simpledesktops.com", origin)
+        .replace("name = \"simple", "name = \"moved-simple");
+    moved
+        .lines()
+        .filter(|line| !line.starts_with("image_hosts"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// How often `path` is among `requests`.
@@ -295,7 +416,11 @@ fn assert_kept(world: &World, rogue: &Rogue, paths: &[&str], ended: &Ended) {
 
 /// Whatever the server sent, what is said commands no terminal, and nothing panicked.
 fn assert_plain(ended: &Ended) {
-    assert!(!ended.stderr.contains(|c: char| c.is_control() && c != '\n'), "{:?}", ended.stderr);
+    assert!(
+        !ended.stderr.contains(|c: char| c.is_control() && c != '\n'),
+        "{:?}",
+        ended.stderr
+    );
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
 }
 
@@ -307,8 +432,15 @@ fn measured(world: &World, with: impl FnOnce(Program) -> Program) -> (Ended, u64
                   open(sys.argv[1], 'w').write(str(used.ru_maxrss))\n\
                   sys.exit(os.waitstatus_to_exitcode(status))";
     let file = world.home().join("peak");
-    let program = world.program("python3").args(["-IS", "-c", script]).args([file.as_os_str()]).args([WALLHAUL]);
+    let program = world
+        .program("python3")
+        .args(["-IS", "-c", script])
+        .args([file.as_os_str()])
+        .args([WALLHAUL]);
     let ended = with(program).run();
-    let peak = fs::read_to_string(file).expect("what was measured").parse().expect("a number");
+    let peak = fs::read_to_string(file)
+        .expect("what was measured")
+        .parse()
+        .expect("a number");
     (ended, peak)
 }

@@ -11,19 +11,46 @@ use crate::support::rogue::Papers;
 
 /// The head of an answer that promises more than any image here has.
 fn promise() -> Answer {
-    Answer::head("200 OK", &["Content-Type: image/png", "Content-Length: 100000"])
+    Answer::head(
+        "200 OK",
+        &["Content-Type: image/png", "Content-Length: 100000"],
+    )
 }
 
 /// What each is called, what happens, and what is said of it.
 type Break = (&'static str, fn(&Asked) -> Answer, &'static str);
 
 const BREAKS: [Break; 6] = [
-    ("RST before the answer", |_| Answer::default().reset(), "hung up before it answered"),
-    ("FIN before the answer", |_| Answer::default().close(), "hung up before it answered"),
-    ("RST in the head", |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").reset(), "hung up before it answered"),
-    ("FIN in the head", |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").close(), "hung up before it answered"),
-    ("RST in the body", |asked| promise().bytes(&asked.shown[..50]).reset(), "broke off after 50 bytes of 100000"),
-    ("FIN in the body", |asked| promise().bytes(&asked.shown[..50]).close(), "broke off after 50 bytes of 100000"),
+    (
+        "RST before the answer",
+        |_| Answer::default().reset(),
+        "hung up before it answered",
+    ),
+    (
+        "FIN before the answer",
+        |_| Answer::default().close(),
+        "hung up before it answered",
+    ),
+    (
+        "RST in the head",
+        |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").reset(),
+        "hung up before it answered",
+    ),
+    (
+        "FIN in the head",
+        |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").close(),
+        "hung up before it answered",
+    ),
+    (
+        "RST in the body",
+        |asked| promise().bytes(&asked.shown[..50]).reset(),
+        "broke off after 50 bytes of 100000",
+    ),
+    (
+        "FIN in the body",
+        |asked| promise().bytes(&asked.shown[..50]).close(),
+        "broke off after 50 bytes of 100000",
+    ),
 ];
 
 #[test]
@@ -43,12 +70,21 @@ fn a_connection_that_breaks_is_made_again() {
 
 #[test]
 fn an_answer_that_hangs_is_waited_for_to_the_limit_and_asked_for_again() {
-    const HEAD: &str = "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n";
+    const HEAD: &str =
+        "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n";
     let every = Duration::from_millis(50);
     let hangs: [Break; 4] = [
         ("no answer", |_| Answer::default().hang(), "kept us waiting"),
-        ("half a head", |_| Answer::raw(&HEAD[..40]).hang(), "kept us waiting"),
-        ("half a body", |asked| promise().bytes(&asked.shown[..50]).hang(), "kept us waiting"),
+        (
+            "half a head",
+            |_| Answer::raw(&HEAD[..40]).hang(),
+            "kept us waiting",
+        ),
+        (
+            "half a body",
+            |asked| promise().bytes(&asked.shown[..50]).hang(),
+            "kept us waiting",
+        ),
         ("an empty body", |_| promise().hang(), "kept us waiting"),
     ];
     let mut cases = Vec::new();
@@ -57,10 +93,24 @@ fn an_answer_that_hangs_is_waited_for_to_the_limit_and_asked_for_again() {
         cases.push(Case::page(format!("{name} of a page"), script).fails(3, &[says]));
     }
     let slow_body = move |asked: &Asked| promise().drip(asked.shown.repeat(10), every).hang();
-    cases.push(Case::image("a head byte by byte", move |_| Answer::default().drip(HEAD, every)).fails(3, &["waiting"]));
-    cases.push(Case::image("a body byte by byte", slow_body).fails(3, &["fewer than 100 bytes a second"]));
-    cases.push(Case::page("a page byte by byte", slow_body).fails(3, &["fewer than 100 bytes a second"]));
-    hold(&cases.into_iter().map(|case| case.with(&["--stall-timeout", "700ms"])).collect::<Vec<_>>());
+    cases.push(
+        Case::image("a head byte by byte", move |_| {
+            Answer::default().drip(HEAD, every)
+        })
+        .fails(3, &["waiting"]),
+    );
+    cases.push(
+        Case::image("a body byte by byte", slow_body).fails(3, &["fewer than 100 bytes a second"]),
+    );
+    cases.push(
+        Case::page("a page byte by byte", slow_body).fails(3, &["fewer than 100 bytes a second"]),
+    );
+    hold(
+        &cases
+            .into_iter()
+            .map(|case| case.with(&["--stall-timeout", "700ms"]))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
@@ -70,13 +120,24 @@ fn an_image_that_comes_slowly_but_steadily_comes() {
         Answer::head("200 OK", &[&length]).drip(asked.shown.to_vec(), Duration::from_millis(20))
     };
     // Longer in all than a server may be silent.
-    hold(&[Case::image("slow", slowly).comes(1).with(&["--stall-timeout", "2s", "--min-speed", "1"])]);
+    hold(&[Case::image("slow", slowly).comes(1).with(&[
+        "--stall-timeout",
+        "2s",
+        "--min-speed",
+        "1",
+    ])]);
 }
 
 /// A port of this machine that nobody listens at.
 fn dead() -> String {
     // Whoever gets it next is not one of ours: each of them asks for any free one.
-    format!("127.0.0.1:{}", TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port").port())
+    format!(
+        "127.0.0.1:{}",
+        TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a port")
+            .port()
+    )
 }
 
 #[test]
@@ -85,33 +146,47 @@ fn a_host_that_is_not_there_is_named() {
     let refused = |name: &str, args: &[&str], asked| {
         let elsewhere = format!("{there}{}", Rogue::FAULTY);
         let case = Case::image(name, move |_| Answer::to(302, &elsewhere)).with(args);
-        case.fails(asked, &["127.0.0.1:", "cannot be reached", "refused"]).at_home(&there)
+        case.fails(asked, &["127.0.0.1:", "cannot be reached", "refused"])
+            .at_home(&there)
     };
-    let unknown = Case::image("no name", |_| Answer::to(302, "http://nothing.invalid/a.png"));
+    let unknown = Case::image("no name", |_| {
+        Answer::to(302, "http://nothing.invalid/a.png")
+    });
     hold(&[
         refused("refused", &["--robots", "ignore"], 3),
         // It is its robots.txt that is asked for again and again then.
         refused("refused, robots.txt first", &[], 1),
-        unknown.with(&["--robots", "ignore"]).fails(3, &["nothing.invalid", "DNS"]).at_home("http://nothing.invalid"),
+        unknown
+            .with(&["--robots", "ignore"])
+            .fails(3, &["nothing.invalid", "DNS"])
+            .at_home("http://nothing.invalid"),
     ]);
 }
 
 #[test]
 fn a_listing_whose_host_is_not_there_is_told_with_its_name() {
-    for (origin, says) in
-        [(format!("http://{}", dead()), "cannot be reached"), ("http://nothing.invalid".to_owned(), "DNS")]
-    {
+    for (origin, says) in [
+        (format!("http://{}", dead()), "cannot be reached"),
+        ("http://nothing.invalid".to_owned(), "DNS"),
+    ] {
         let world = World::new();
         let ended = fetch_from(world.wallhaul(), &origin).run();
         assert_eq!(ended.code, Some(3), "{}", ended.stderr);
         let host = origin.trim_start_matches("http://");
-        assert!(ended.stderr.contains(host) && ended.stderr.contains(says), "{}", ended.stderr);
+        assert!(
+            ended.stderr.contains(host) && ended.stderr.contains(says),
+            "{}",
+            ended.stderr
+        );
     }
 }
 
 /// What is wrong with papers, and what is said of it.
 const BAD_PAPERS: [(Papers, &str); 3] = [
-    (Papers::SelfSigned, "its certificate is signed by nobody we trust"),
+    (
+        Papers::SelfSigned,
+        "its certificate is signed by nobody we trust",
+    ),
     (Papers::ForAnother, "its certificate is for another name"),
     (Papers::Expired, "its certificate has expired"),
 ];
@@ -122,12 +197,24 @@ fn a_listing_behind_bad_papers_is_not_read_and_nothing_is_asked_in_the_clear() {
         let (world, rogue) = (World::new(), Rogue::secure(papers).with_gallery());
         let authority = world.home().join("authority.pem");
         rogue.keep_authority(&authority);
-        let run = || fetch(world.wallhaul(), &rogue).args(["--ca-certificate".as_ref(), authority.as_os_str()]).run();
+        let run = || {
+            fetch(world.wallhaul(), &rogue)
+                .args(["--ca-certificate".as_ref(), authority.as_os_str()])
+                .run()
+        };
         let ended = run();
         assert_eq!(ended.code, Some(3), "{papers:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(says) && ended.stderr.contains("localhost"), "{papers:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(says) && ended.stderr.contains("localhost"),
+            "{papers:?}: {}",
+            ended.stderr
+        );
         assert!(rogue.requests().is_empty(), "{papers:?}");
-        assert_eq!(rogue.connections(), 1, "{papers:?}: no second try, and none without TLS");
+        assert_eq!(
+            rogue.connections(),
+            1,
+            "{papers:?}: no second try, and none without TLS"
+        );
     }
 }
 
@@ -136,15 +223,28 @@ fn a_listing_behind_papers_in_order_is_read() {
     let (world, rogue) = (World::new(), Rogue::secure(Papers::InOrder).with_gallery());
     let authority = world.home().join("authority.pem");
     rogue.keep_authority(&authority);
-    let ended = fetch(world.wallhaul(), &rogue).args(["--ca-certificate".as_ref(), authority.as_os_str()]).run();
-    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
+    let ended = fetch(world.wallhaul(), &rogue)
+        .args(["--ca-certificate".as_ref(), authority.as_os_str()])
+        .run();
+    assert_eq!(
+        (ended.code, collection(&world).len()),
+        (Some(0), 5),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
 fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
     let dead = dead();
     let proxy = Rogue::start();
-    proxy.everywhere(|_| Answer::whole("407 Who Are You", &["Proxy-Authenticate: Basic realm=\"x\""], ""));
+    proxy.everywhere(|_| {
+        Answer::whole(
+            "407 Who Are You",
+            &["Proxy-Authenticate: Basic realm=\"x\""],
+            "",
+        )
+    });
     let [shut, locked] = [format!("http://{dead}"), proxy.origin()];
     let with_password = format!("http://me:secret@{dead}");
     let plain = Rogue::gallery();
@@ -160,14 +260,26 @@ fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
     ] {
         let world = World::new();
         let ended = fetch(world.wallhaul(), rogue).env(name, proxy).run();
-        assert_eq!((ended.code, rogue.connections()), (Some(3), 0), "{name}={proxy}: {}", ended.stderr);
-        assert!(ended.stderr.contains(says) && !ended.stderr.contains("secret"), "{name}={proxy}: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, rogue.connections()),
+            (Some(3), 0),
+            "{name}={proxy}: {}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains(says) && !ended.stderr.contains("secret"),
+            "{name}={proxy}: {}",
+            ended.stderr
+        );
         if *proxy == shut {
             assert!(ended.stderr.contains(&dead), "{}", ended.stderr);
         }
     }
     let world = World::new();
-    let past_it = fetch(world.wallhaul(), &plain).env("HTTP_PROXY", &shut).env("NO_PROXY", "127.0.0.1").run();
+    let past_it = fetch(world.wallhaul(), &plain)
+        .env("HTTP_PROXY", &shut)
+        .env("NO_PROXY", "127.0.0.1")
+        .run();
     assert_eq!(past_it.code, Some(0), "{}", past_it.stderr);
     let world = World::new();
     assert_eq!(fetch(world.wallhaul(), &plain).run().code, Some(0));
@@ -180,18 +292,29 @@ fn in_a_world_of_names(world: &World, hosts: &str) -> Program {
 
 #[test]
 fn a_name_that_leads_to_a_private_address_is_not_asked() {
-    for address in ["127.0.0.1", "::1", "10.0.0.1", "169.254.169.254", "192.168.0.1", "fd00::1"] {
+    for address in [
+        "127.0.0.1",
+        "::1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.0.1",
+        "fd00::1",
+    ] {
         let names = format!("{address} simpledesktops.com static.simpledesktops.com\n");
         let says = format!("leads to a private address ({address})");
         let (world, rogue) = (World::new(), Rogue::gallery());
-        rogue.on(Rogue::FAULTY, |_| Answer::to(302, "http://static.simpledesktops.com/a.png"));
+        rogue.on(Rogue::FAULTY, |_| {
+            Answer::to(302, "http://static.simpledesktops.com/a.png")
+        });
         let ended = fetch(in_a_world_of_names(&world, &names), &rogue).run();
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert!(ended.stderr.contains(&says), "{}", ended.stderr);
         assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
 
         let world = World::new();
-        let ended = in_a_world_of_names(&world, &names).args(["fetch", "-R", "0"]).run();
+        let ended = in_a_world_of_names(&world, &names)
+            .args(["fetch", "-R", "0"])
+            .run();
         assert_eq!(ended.code, Some(3), "{}", ended.stderr);
         assert!(ended.stderr.contains(&says), "{}", ended.stderr);
     }
@@ -199,7 +322,10 @@ fn a_name_that_leads_to_a_private_address_is_not_asked() {
 
 /// Takes connections at the IPv6 side of `port` until there is room for no more: whoever comes next hears nothing.
 fn silent(port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .expect("a runtime");
     let _inside = runtime.enter();
     let socket = TcpSocket::new_v6().expect("IPv6");
     let address = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
@@ -221,8 +347,16 @@ fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
     let begun = Instant::now();
     let program = fetch_from(in_a_world_of_names(&world, names), &origin);
     let ended = program.args(["-R", "0", "--connect-timeout", "60s"]).run();
-    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
-    assert!(begun.elapsed() < Duration::from_secs(60), "it waited for the dead one");
+    assert_eq!(
+        (ended.code, collection(&world).len()),
+        (Some(0), 5),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(60),
+        "it waited for the dead one"
+    );
 }
 
 #[test]
@@ -230,6 +364,13 @@ fn a_host_whose_ipv6_address_refuses_is_asked_by_its_ipv4_address() {
     let (world, rogue) = (World::new(), Rogue::gallery());
     let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
     let origin = format!("http://gallery.test:{}", rogue.port());
-    let ended = fetch_from(in_a_world_of_names(&world, names), &origin).args(["-R", "0"]).run();
-    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
+    let ended = fetch_from(in_a_world_of_names(&world, names), &origin)
+        .args(["-R", "0"])
+        .run();
+    assert_eq!(
+        (ended.code, collection(&world).len()),
+        (Some(0), 5),
+        "{}",
+        ended.stderr
+    );
 }

@@ -7,7 +7,10 @@ use crate::support::rogue::Papers;
 fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
     let mut cases = Vec::new();
     for code in [301, 302, 303, 307, 308] {
-        for there in ["/elsewhere/other-name.jpg?a=b#c", "../../../../../elsewhere/other-name.jpg?a=b"] {
+        for there in [
+            "/elsewhere/other-name.jpg?a=b#c",
+            "../../../../../elsewhere/other-name.jpg?a=b",
+        ] {
             cases.push(
                 Case::new(format!("{code} to {there}"), move |rogue| {
                     let bytes = rogue.shown(Rogue::FAULTY);
@@ -22,9 +25,15 @@ fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
     }
     for (code, words) in [(300, "300"), (304, "304"), (305, "305"), (306, "306")] {
         let case = Case::image(words, move |_| {
-            Answer::head(&format!("{code} Elsewhere"), &["Location: /elsewhere.png", "Content-Length: 0"])
+            Answer::head(
+                &format!("{code} Elsewhere"),
+                &["Location: /elsewhere.png", "Content-Length: 0"],
+            )
         });
-        cases.push(case.fails(1, &[words]).seen(|requests| assert_eq!(count(requests, "/elsewhere.png"), 0)));
+        cases.push(
+            case.fails(1, &[words])
+                .seen(|requests| assert_eq!(count(requests, "/elsewhere.png"), 0)),
+        );
     }
     hold(&cases);
 }
@@ -35,19 +44,29 @@ fn hops(rogue: &Rogue, number: usize) {
     rogue.show(&format!("/hop/{number}"), bytes);
     rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/hop/1"));
     for hop in 1..number {
-        rogue.on(&format!("/hop/{hop}"), move |_| Answer::to(302, &format!("/hop/{}", hop + 1)));
+        rogue.on(&format!("/hop/{hop}"), move |_| {
+            Answer::to(302, &format!("/hop/{}", hop + 1))
+        });
     }
 }
 
 #[test]
 fn a_way_without_end_is_left() {
-    let to = |name: &str, location: &'static str| Case::image(name, move |_| Answer::to(302, location));
-    let asked =
-        |path: &'static str, times| move |requests: &[Asked]| assert_eq!(count(requests, path), times, "{path}");
+    let to =
+        |name: &str, location: &'static str| Case::image(name, move |_| Answer::to(302, location));
+    let asked = |path: &'static str, times| {
+        move |requests: &[Asked]| assert_eq!(count(requests, path), times, "{path}")
+    };
     hold(&[
-        Case::new("ten hops", |rogue| hops(rogue, 10)).comes(1).seen(asked("/hop/10", 1)),
-        Case::new("eleven hops", |rogue| hops(rogue, 11)).fails(1, &["more than 10 times"]).seen(asked("/hop/11", 0)),
-        Case::new("sixty hops", |rogue| hops(rogue, 60)).fails(1, &["more than 10 times"]).seen(asked("/hop/11", 0)),
+        Case::new("ten hops", |rogue| hops(rogue, 10))
+            .comes(1)
+            .seen(asked("/hop/10", 1)),
+        Case::new("eleven hops", |rogue| hops(rogue, 11))
+            .fails(1, &["more than 10 times"])
+            .seen(asked("/hop/11", 0)),
+        Case::new("sixty hops", |rogue| hops(rogue, 60))
+            .fails(1, &["more than 10 times"])
+            .seen(asked("/hop/11", 0)),
         to("to itself", Rogue::FAULTY).fails(1, &["redirects, but in a circle"]),
         to("to itself, in other words", "#there").fails(2, &["in a circle"]),
         Case::new("to and fro", |rogue| {
@@ -58,20 +77,25 @@ fn a_way_without_end_is_left() {
         .seen(asked("/fro.png", 1)),
         Case::new("to something new each time", |rogue| {
             rogue.everywhere(|asked| match asked.path.as_str() {
-                path if path.starts_with("/new/") || path == Rogue::FAULTY => Answer::to(302, &format!("/new/{path}")),
+                path if path.starts_with("/new/") || path == Rogue::FAULTY => {
+                    Answer::to(302, &format!("/new/{path}"))
+                }
                 _ if asked.shown.is_empty() => Answer::status(404),
                 _ => asked.served(),
             });
         })
         .fails(1, &["more than 10 times"]),
-        Case::image("no Location", |_| Answer::whole("302 Found", &[], "")).fails(1, &["does not say where to"]),
+        Case::image("no Location", |_| Answer::whole("302 Found", &[], ""))
+            .fails(1, &["does not say where to"]),
         to("an empty Location", "").fails(1, &["redirects, but"]),
         to("a bad port", "http://127.0.0.1:99999/").fails(1, &["what it leads to is no address"]),
         to("a bad IPv6", "http://[::1/").fails(1, &["what it leads to is no address"]),
         to("no host", "http://").fails(1, &["what it leads to is no address"]),
         Case::page("a page's circle", |_| Answer::to(302, PAGE)).fails(1, &["in a circle"]),
-        Case::page("a page's way out", |_| Answer::to(302, "http://elsewhere.invalid/"))
-            .fails(1, &["does not name its host"]),
+        Case::page("a page's way out", |_| {
+            Answer::to(302, "http://elsewhere.invalid/")
+        })
+        .fails(1, &["does not name its host"]),
     ]);
 }
 
@@ -132,14 +156,23 @@ fn a_password_that_the_user_did_not_name_is_not_sent() {
     let to = |location: &'static str| Case::image(location, move |_| Answer::to(302, location));
     let says = ["holds a password that the user did not name", "(1 try)"];
     hold(
-        &["http://me:secret@static.simpledesktops.com/a.png", "https://me@simpledesktops.com/a.png"]
-            .map(|location| to(location).fails(1, &says)),
+        &[
+            "http://me:secret@static.simpledesktops.com/a.png",
+            "https://me@simpledesktops.com/a.png",
+        ]
+        .map(|location| to(location).fails(1, &says)),
     );
 }
 
 /// What the user wants said to the site alone.
-const SECRETS: [&str; 6] =
-    ["--header", "Authorization: Bearer secret", "--header", "Cookie: secret=1", "--header", "X-Key: secret"];
+const SECRETS: [&str; 6] = [
+    "--header",
+    "Authorization: Bearer secret",
+    "--header",
+    "Cookie: secret=1",
+    "--header",
+    "X-Key: secret",
+];
 
 /// Whether a request carries all of those, or none.
 fn secrets(asked: &Asked) -> bool {
@@ -153,8 +186,13 @@ fn secrets(asked: &Asked) -> bool {
 fn fetch_across(world: &World, here: &Rogue, there: &Rogue, args: &[&str]) -> Ended {
     let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
     here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
-    fs::write(world.work().join(DEFINITION), definition(&there.origin())).expect("a file for the definition");
-    fetch(world.wallhaul(), here).args(["--site-file", DEFINITION]).args(SECRETS).args(args).run()
+    fs::write(world.work().join(DEFINITION), definition(&there.origin()))
+        .expect("a file for the definition");
+    fetch(world.wallhaul(), here)
+        .args(["--site-file", DEFINITION])
+        .args(SECRETS)
+        .args(args)
+        .run()
 }
 
 #[test]
@@ -162,8 +200,16 @@ fn another_host_is_asked_if_the_definition_names_it_and_told_no_secrets() {
     let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
     let ended = fetch_across(&world, &here, &there, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    assert_kept(&world, &here, &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(), &ended);
-    assert!(here.asked(Rogue::FAULTY).iter().all(secrets) && here.asked(Rogue::GOOD[0]).iter().all(secrets));
+    assert_kept(
+        &world,
+        &here,
+        &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(),
+        &ended,
+    );
+    assert!(
+        here.asked(Rogue::FAULTY).iter().all(secrets)
+            && here.asked(Rogue::GOOD[0]).iter().all(secrets)
+    );
     let asked = there.requests();
     let paths: Vec<&str> = asked.iter().map(|asked| &*asked.path).collect();
     assert_eq!(paths, ["/robots.txt", Rogue::FAULTY]);
@@ -176,26 +222,48 @@ fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
     let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
     here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
     let ended = fetch(world.wallhaul(), &here).args(SECRETS).run();
-    assert_eq!((ended.code, there.connections()), (Some(1), 0), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, there.connections()),
+        (Some(1), 0),
+        "{}",
+        ended.stderr
+    );
     assert_kept(&world, &here, &Rogue::GOOD, &ended);
     here.heal();
     let again = fetch(world.wallhaul(), &here).args(SECRETS).run();
-    assert_eq!((again.code, here.originals_asked().len()), (Some(0), 1), "{}", again.stderr);
+    assert_eq!(
+        (again.code, here.originals_asked().len()),
+        (Some(0), 1),
+        "{}",
+        again.stderr
+    );
 }
 
 #[test]
 fn from_http_to_https_the_certificate_is_checked() {
     let cases = [
         (Papers::InOrder, ""),
-        (Papers::SelfSigned, "its certificate is signed by nobody we trust"),
+        (
+            Papers::SelfSigned,
+            "its certificate is signed by nobody we trust",
+        ),
         (Papers::ForAnother, "its certificate is for another name"),
         (Papers::Expired, "its certificate has expired"),
     ];
     for (papers, says) in cases {
-        let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::secure(papers).with_gallery());
+        let (world, here, there) = (
+            World::new(),
+            Rogue::gallery(),
+            Rogue::secure(papers).with_gallery(),
+        );
         let authority = world.home().join("authority.pem");
         there.keep_authority(&authority);
-        let trusting = ["--ca-certificate", authority.to_str().expect("a plain name"), "--robots", "ignore"];
+        let trusting = [
+            "--ca-certificate",
+            authority.to_str().expect("a plain name"),
+            "--robots",
+            "ignore",
+        ];
         let ended = fetch_across(&world, &here, &there, &trusting);
         if says.is_empty() {
             assert_eq!(ended.code, Some(0), "{papers:?}: {}", ended.stderr);
@@ -203,28 +271,58 @@ fn from_http_to_https_the_certificate_is_checked() {
             continue;
         }
         assert_eq!(ended.code, Some(1), "{papers:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(says) && ended.stderr.contains("(1 try)"), "{papers:?}: {}", ended.stderr);
-        assert_eq!((there.connections(), here.asked(Rogue::FAULTY).len(), there.requests().len()), (1, 1, 0));
+        assert!(
+            ended.stderr.contains(says) && ended.stderr.contains("(1 try)"),
+            "{papers:?}: {}",
+            ended.stderr
+        );
+        assert_eq!(
+            (
+                there.connections(),
+                here.asked(Rogue::FAULTY).len(),
+                there.requests().len()
+            ),
+            (1, 1, 0)
+        );
         assert_kept(&world, &here, &Rogue::GOOD, &ended);
     }
 }
 
 #[test]
 fn from_https_to_http_nothing_is_followed() {
-    let (world, here, there) = (World::new(), Rogue::secure(Papers::InOrder).with_gallery(), Rogue::gallery());
+    let (world, here, there) = (
+        World::new(),
+        Rogue::secure(Papers::InOrder).with_gallery(),
+        Rogue::gallery(),
+    );
     let authority = world.home().join("authority.pem");
     here.keep_authority(&authority);
-    let trusting = ["--ca-certificate", authority.to_str().expect("a plain name")];
+    let trusting = [
+        "--ca-certificate",
+        authority.to_str().expect("a plain name"),
+    ];
     let ended = fetch_across(&world, &here, &there, &trusting);
-    assert_eq!((ended.code, there.connections()), (Some(1), 0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("that would leave https for http"), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, there.connections()),
+        (Some(1), 0),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        ended.stderr.contains("that would leave https for http"),
+        "{}",
+        ended.stderr
+    );
     assert_kept(&world, &here, &Rogue::GOOD, &ended);
 }
 
 #[test]
 fn a_login_page_behind_a_redirect_is_no_image() {
     let case = Case::new("login wall", |rogue| {
-        rogue.show("/login", b"<!doctype html><title>Please log in</title>".as_slice());
+        rogue.show(
+            "/login",
+            b"<!doctype html><title>Please log in</title>".as_slice(),
+        );
         rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/login"));
     });
     hold(&[case

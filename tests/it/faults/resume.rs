@@ -35,7 +35,13 @@ fn broken(
     Case::new(name, move |rogue| {
         let (first, then) = (Arc::clone(&first), Arc::clone(&then));
         rogue.show(Rogue::FAULTY, large(2, LARGE));
-        rogue.on(Rogue::FAULTY, move |asked| if asked.nth == 1 { first(asked) } else { then(asked) });
+        rogue.on(Rogue::FAULTY, move |asked| {
+            if asked.nth == 1 {
+                first(asked)
+            } else {
+                then(asked)
+            }
+        });
     })
 }
 
@@ -45,10 +51,16 @@ const UNWRITTEN: usize = 64 * 1024;
 /// Which of the requests for the faulty image go on, and not from its beginning.
 fn goes_on(due: &'static [bool]) -> impl Fn(&[Asked]) + Send + Sync {
     move |requests| {
-        let faulty: Vec<&Asked> = requests.iter().filter(|asked| asked.path == Rogue::FAULTY).collect();
+        let faulty: Vec<&Asked> = requests
+            .iter()
+            .filter(|asked| asked.path == Rogue::FAULTY)
+            .collect();
         let goes_on: Vec<bool> = faulty.iter().map(|asked| asked.from().is_some()).collect();
         assert_eq!(goes_on, due);
-        for (asked, from) in faulty.iter().filter_map(|asked| Some((asked, asked.from()?))) {
+        for (asked, from) in faulty
+            .iter()
+            .filter_map(|asked| Some((asked, asked.from()?)))
+        {
             assert!((CUT - UNWRITTEN..=CUT).contains(&from), "{from}");
             assert!(asked.header("if-range").is_some());
         }
@@ -60,24 +72,42 @@ fn an_image_that_breaks_off_goes_on_where_it_can_and_else_from_zero() {
     let healthy = |asked: &Asked| asked.served();
     let short = ["--stall-timeout", "700ms"];
     hold(&[
-        broken("FIN", cut_strong, healthy).comes(2).seen(goes_on(&[false, true])),
-        broken("silence", |asked| cut(asked, &format!("ETag: {}", etag(&asked.shown))).hang(), healthy)
-            .with(&short)
+        broken("FIN", cut_strong, healthy)
             .comes(2)
             .seen(goes_on(&[false, true])),
+        broken(
+            "silence",
+            |asked| cut(asked, &format!("ETag: {}", etag(&asked.shown))).hang(),
+            healthy,
+        )
+        .with(&short)
+        .comes(2)
+        .seen(goes_on(&[false, true])),
         // What was on its way is lost with an RST, so that nobody knows how much there is.
         broken(
             "RST",
-            |asked| cut(asked, &format!("ETag: {}", etag(&asked.shown))).pause(Duration::from_millis(200)).reset(),
+            |asked| {
+                cut(asked, &format!("ETag: {}", etag(&asked.shown)))
+                    .pause(Duration::from_millis(200))
+                    .reset()
+            },
             healthy,
         )
         .comes(2),
-        broken("a weak validator", |asked| cut(asked, "ETag: W/\"1\"").close(), healthy)
-            .comes(2)
-            .seen(goes_on(&[false, false])),
-        broken("half a validator", |asked| cut(asked, "ETag: \"1").close(), healthy)
-            .comes(2)
-            .seen(goes_on(&[false, false])),
+        broken(
+            "a weak validator",
+            |asked| cut(asked, "ETag: W/\"1\"").close(),
+            healthy,
+        )
+        .comes(2)
+        .seen(goes_on(&[false, false])),
+        broken(
+            "half a validator",
+            |asked| cut(asked, "ETag: \"1").close(),
+            healthy,
+        )
+        .comes(2)
+        .seen(goes_on(&[false, false])),
         broken(
             "a date for a validator",
             |asked| cut(asked, "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT").close(),
@@ -85,10 +115,14 @@ fn an_image_that_breaks_off_goes_on_where_it_can_and_else_from_zero() {
         )
         .comes(2)
         .seen(goes_on(&[false, false])),
-        broken("no validator", |asked| cut(asked, "X: y").close(), healthy).comes(2).seen(goes_on(&[false, false])),
-        broken("200 for a range", cut_strong, |asked| Answer::ok(asked.shown.to_vec()))
+        broken("no validator", |asked| cut(asked, "X: y").close(), healthy)
             .comes(2)
-            .seen(goes_on(&[false, true])),
+            .seen(goes_on(&[false, false])),
+        broken("200 for a range", cut_strong, |asked| {
+            Answer::ok(asked.shown.to_vec())
+        })
+        .comes(2)
+        .seen(goes_on(&[false, true])),
         Case::new("changed meanwhile", |rogue| {
             let (old, new) = (large(2, LARGE), large(3, LARGE + 99));
             rogue.show(Rogue::FAULTY, new);
@@ -123,32 +157,60 @@ fn misfits() -> Vec<Misfit> {
             let (from, all) = due(asked);
             partial(asked, &range(from - 100, all - 1, all), from - 100)
         }),
-        ("from zero", |asked| partial(asked, &range(0, asked.shown.len() - 1, asked.shown.len()), 0)),
+        ("from zero", |asked| {
+            partial(
+                asked,
+                &range(0, asked.shown.len() - 1, asked.shown.len()),
+                0,
+            )
+        }),
         ("another total", |asked| {
             let (from, all) = due(asked);
             partial(asked, &range(from, all - 1, all + 7), from)
         }),
         ("an unknown total", |asked| {
             let (from, all) = due(asked);
-            partial(asked, &format!("Content-Range: bytes {from}-{}/*", all - 1), from)
+            partial(
+                asked,
+                &format!("Content-Range: bytes {from}-{}/*", all - 1),
+                from,
+            )
         }),
         ("less than asked for", |asked| {
             let (from, all) = due(asked);
             partial(asked, &range(from, all - 100, all), from)
         }),
-        ("no range named", |asked| partial(asked, "X: y", due(asked).0)),
-        ("a range that is none", |asked| partial(asked, "Content-Range: bytes -5--1/-3", due(asked).0)),
-        ("several pieces", |asked| partial(asked, "Content-Type: multipart/byteranges; boundary=x", due(asked).0)),
+        ("no range named", |asked| {
+            partial(asked, "X: y", due(asked).0)
+        }),
+        ("a range that is none", |asked| {
+            partial(asked, "Content-Range: bytes -5--1/-3", due(asked).0)
+        }),
+        ("several pieces", |asked| {
+            partial(
+                asked,
+                "Content-Type: multipart/byteranges; boundary=x",
+                due(asked).0,
+            )
+        }),
         ("another ETag", |asked| {
             let (from, all) = due(asked);
             let headers = ["ETag: \"other\"", &range(from, all - 1, all)];
             Answer::whole("206 Partial Content", &headers, &asked.shown[from..])
         }),
         ("416", |asked| {
-            Answer::whole("416 Not There", &[&format!("Content-Range: bytes */{}", asked.shown.len())], "")
+            Answer::whole(
+                "416 Not There",
+                &[&format!("Content-Range: bytes */{}", asked.shown.len())],
+                "",
+            )
         }),
         ("416, as if it were all there", |asked| {
-            Answer::whole("416 Not There", &[&format!("Content-Range: bytes */{}", due(asked).0)], "")
+            Answer::whole(
+                "416 Not There",
+                &[&format!("Content-Range: bytes */{}", due(asked).0)],
+                "",
+            )
         }),
     ]
 }
@@ -157,34 +219,74 @@ fn misfits() -> Vec<Misfit> {
 fn a_rest_that_does_not_fit_is_dropped_and_the_image_begun_anew() {
     let mut cases = Vec::new();
     for (name, misfit) in misfits() {
-        let then = move |asked: &Asked| if asked.from().is_some() { misfit(asked) } else { asked.served() };
-        cases.push(broken(name, cut_strong, then).comes(3).seen(goes_on(&[false, true, false])));
-        let always = move |asked: &Asked| if asked.from().is_some() { misfit(asked) } else { cut_strong(asked) };
+        let then = move |asked: &Asked| {
+            if asked.from().is_some() {
+                misfit(asked)
+            } else {
+                asked.served()
+            }
+        };
+        cases.push(
+            broken(name, cut_strong, then)
+                .comes(3)
+                .seen(goes_on(&[false, true, false])),
+        );
+        let always = move |asked: &Asked| {
+            if asked.from().is_some() {
+                misfit(asked)
+            } else {
+                cut_strong(asked)
+            }
+        };
         let case = broken(&format!("{name}, again and again"), cut_strong, always);
         cases.push(case.fails(5, &["broke off after 1200000"]).leaves_a_part());
     }
     let says_it_is_all = |asked: &Asked, rest: &[u8]| {
         let (from, all) = (asked.from().expect("a range"), asked.shown.len());
-        let headers =
-            [format!("ETag: {}", etag(&asked.shown)), format!("Content-Range: bytes {from}-{}/{all}", all - 1)];
-        Answer::whole("206 Partial Content", &headers.each_ref().map(|header| &**header), rest)
+        let headers = [
+            format!("ETag: {}", etag(&asked.shown)),
+            format!("Content-Range: bytes {from}-{}/{all}", all - 1),
+        ];
+        Answer::whole(
+            "206 Partial Content",
+            &headers.each_ref().map(|header| &**header),
+            rest,
+        )
     };
     let short = move |asked: &Asked| match asked.nth {
-        2 => says_it_is_all(asked, &asked.shown[asked.from().expect("a range")..LARGE - 100]),
+        2 => says_it_is_all(
+            asked,
+            &asked.shown[asked.from().expect("a range")..LARGE - 100],
+        ),
         _ => asked.served(),
     };
-    cases.push(broken("206 with less than it says", cut_strong, short).comes(3).seen(|requests| {
-        let faulty = requests.iter().filter(|asked| asked.path == Rogue::FAULTY);
-        assert_eq!(faulty.map(Asked::from).next_back(), Some(Some(LARGE - 100)), "it goes on behind what came");
-    }));
+    cases.push(
+        broken("206 with less than it says", cut_strong, short)
+            .comes(3)
+            .seen(|requests| {
+                let faulty = requests.iter().filter(|asked| asked.path == Rogue::FAULTY);
+                assert_eq!(
+                    faulty.map(Asked::from).next_back(),
+                    Some(Some(LARGE - 100)),
+                    "it goes on behind what came"
+                );
+            }),
+    );
     let long = move |asked: &Asked| {
         let rest = asked.shown[asked.from().expect("a range")..].to_vec();
         says_it_is_all(asked, &[&rest[..], b"and more"].concat())
     };
     let long = broken("206 with more than it says", cut_strong, long);
-    cases.push(long.fails(2, &["sends more than it announced"]).leaves_a_part());
+    cases.push(
+        long.fails(2, &["sends more than it announced"])
+            .leaves_a_part(),
+    );
     let unasked = |asked: &Asked| {
-        let range = format!("Content-Range: bytes 0-{}/{}", asked.shown.len() - 1, asked.shown.len());
+        let range = format!(
+            "Content-Range: bytes 0-{}/{}",
+            asked.shown.len() - 1,
+            asked.shown.len()
+        );
         Answer::whole("206 Partial Content", &[&range], asked.shown.to_vec())
     };
     cases.push(Case::image("206 though nothing was asked", unasked).fails(1, &["206 (a part)"]));
@@ -202,22 +304,82 @@ type Meddling = (&'static str, fn(&mut Left, &[u8]), &'static [bool]);
 
 const MEDDLINGS: [Meddling; 17] = [
     ("nothing", |_, _| (), &[true]),
-    ("longer than the whole", |left, _| left.part.resize(LARGE + 1000, b'.'), &[false]),
-    ("as long as the whole", |left, whole| left.part = whole.to_vec(), &[]),
-    ("as long as the whole, and wrong", |left, whole| left.part.resize(whole.len(), b'.'), &[false]),
-    ("a byte short", |left, whole| left.part = whole[..whole.len() - 1].to_vec(), &[true]),
+    (
+        "longer than the whole",
+        |left, _| left.part.resize(LARGE + 1000, b'.'),
+        &[false],
+    ),
+    (
+        "as long as the whole",
+        |left, whole| left.part = whole.to_vec(),
+        &[],
+    ),
+    (
+        "as long as the whole, and wrong",
+        |left, whole| left.part.resize(whole.len(), b'.'),
+        &[false],
+    ),
+    (
+        "a byte short",
+        |left, whole| left.part = whole[..whole.len() - 1].to_vec(),
+        &[true],
+    ),
     ("empty", |left, _| left.part.clear(), &[false]),
-    ("a byte is wrong", |left, _| left.part[CUT / 2] ^= 1, &[true, false]),
-    ("of another address", |left, _| left.note["address"] = "https://static.simpledesktops.com/b.png".into(), &[false]),
-    ("of an older version", |left, _| left.note["version"] = 0.into(), &[false]),
-    ("of a newer version", |left, _| left.note["version"] = 2.into(), &[false]),
-    ("of another boot", |left, _| left.note["boot"] = "another".into(), &[false]),
-    ("of a weak validator", |left, _| left.note["etag"] = "W/\"1\"".into(), &[false]),
-    ("of another validator", |left, _| left.note["etag"] = "\"other\"".into(), &[true]),
-    ("of another length", |left, _| left.note["length"] = (LARGE + 5000).into(), &[true, false]),
-    ("of a length below its own", |left, _| left.note["length"] = 5.into(), &[false]),
-    ("a note that is none", |left, _| left.note = "dear diary".into(), &[false]),
-    ("a note that says nothing", |left, _| left.note = Value::Null, &[false]),
+    (
+        "a byte is wrong",
+        |left, _| left.part[CUT / 2] ^= 1,
+        &[true, false],
+    ),
+    (
+        "of another address",
+        |left, _| left.note["address"] = "https://static.simpledesktops.com/b.png".into(),
+        &[false],
+    ),
+    (
+        "of an older version",
+        |left, _| left.note["version"] = 0.into(),
+        &[false],
+    ),
+    (
+        "of a newer version",
+        |left, _| left.note["version"] = 2.into(),
+        &[false],
+    ),
+    (
+        "of another boot",
+        |left, _| left.note["boot"] = "another".into(),
+        &[false],
+    ),
+    (
+        "of a weak validator",
+        |left, _| left.note["etag"] = "W/\"1\"".into(),
+        &[false],
+    ),
+    (
+        "of another validator",
+        |left, _| left.note["etag"] = "\"other\"".into(),
+        &[true],
+    ),
+    (
+        "of another length",
+        |left, _| left.note["length"] = (LARGE + 5000).into(),
+        &[true, false],
+    ),
+    (
+        "of a length below its own",
+        |left, _| left.note["length"] = 5.into(),
+        &[false],
+    ),
+    (
+        "a note that is none",
+        |left, _| left.note = "dear diary".into(),
+        &[false],
+    ),
+    (
+        "a note that says nothing",
+        |left, _| left.note = Value::Null,
+        &[false],
+    ),
 ];
 
 #[test]
@@ -228,7 +390,12 @@ fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
         rogue.show(Rogue::FAULTY, whole.clone());
         rogue.on(Rogue::FAULTY, cut_strong);
         let ended = fetch(world.wallhaul(), &rogue).run();
-        assert_eq!((ended.code, parts(&world).len()), (Some(1), 2), "{name}: {}", ended.stderr);
+        assert_eq!(
+            (ended.code, parts(&world).len()),
+            (Some(1), 2),
+            "{name}: {}",
+            ended.stderr
+        );
 
         let folder = world.work().join(GOT).join(".wallhaul/parts");
         let file = |kind: &str| {
@@ -237,8 +404,14 @@ fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
         };
         let (part, note) = (file(".part"), file(".note"));
         let read = |file| fs::read(file).expect("a file of the parts");
-        let mut left = Left { part: read(&part), note: serde_json::from_slice(&read(&note)).expect("a note") };
-        assert!(whole.starts_with(&left.part) && (CUT - UNWRITTEN..=CUT).contains(&left.part.len()), "{name}");
+        let mut left = Left {
+            part: read(&part),
+            note: serde_json::from_slice(&read(&note)).expect("a note"),
+        };
+        assert!(
+            whole.starts_with(&left.part) && (CUT - UNWRITTEN..=CUT).contains(&left.part.len()),
+            "{name}"
+        );
         meddle(&mut left, &whole);
         fs::write(&part, &left.part).expect("a file of the parts");
         fs::write(&note, left.note.to_string()).expect("a file of the parts");
@@ -247,9 +420,17 @@ fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
         let again = fetch(world.wallhaul(), &rogue).run();
         assert_eq!(again.code, Some(0), "{name}: {}", again.stderr);
         let asked: Vec<_> = rogue.asked(Rogue::FAULTY).iter().map(Asked::from).collect();
-        let due: Vec<_> = due.iter().map(|goes_on| goes_on.then_some(left.part.len())).collect();
+        let due: Vec<_> = due
+            .iter()
+            .map(|goes_on| goes_on.then_some(left.part.len()))
+            .collect();
         assert_eq!(asked, due, "{name}");
-        assert_kept(&world, &rogue, &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(), &again);
+        assert_kept(
+            &world,
+            &rogue,
+            &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(),
+            &again,
+        );
         assert_eq!(parts(&world).len(), 0, "{name}");
     }
 }

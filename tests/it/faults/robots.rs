@@ -9,27 +9,56 @@ fn wishing(case: Case, rule: &'static str) -> Case {
     let Case { fault, .. } = case;
     let fault: Box<dyn Fn(&Rogue) + Send + Sync> = Box::new(move |rogue| {
         fault(rogue);
-        rogue.on("/robots.txt", move |_| Answer::ok(format!("User-agent: *\n{rule}\n")));
+        rogue.on("/robots.txt", move |_| {
+            Answer::ok(format!("User-agent: *\n{rule}\n"))
+        });
     });
     Case { fault, ..case }
 }
 
 /// How often it was asked for, and how often something private.
 fn asked(robots: usize, private: usize) -> impl Fn(&[Asked]) {
-    move |requests| assert_eq!((count(requests, "/robots.txt"), count(requests, "/private.png")), (robots, private))
+    move |requests| {
+        assert_eq!(
+            (
+                count(requests, "/robots.txt"),
+                count(requests, "/private.png")
+            ),
+            (robots, private)
+        )
+    }
 }
 
 #[test]
 fn what_it_forbids_is_not_asked_unless_the_user_says_so() {
-    let image = || wishing(Case::new("an image", |_| {}), "Disallow: /uploads/desktops/2020/02/");
+    let image = || {
+        wishing(
+            Case::new("an image", |_| {}),
+            "Disallow: /uploads/desktops/2020/02/",
+        )
+    };
     let elsewhere = || Case::image("behind a redirect", |_| Answer::to(302, "/private.png"));
-    let page = Case { end: End::Unlisted, ..Case::new("a page", |_| {}) };
-    let words = ["robots.txt of `127.0.0.1:", "forbids", "`--robots ignore` asks all the same"];
+    let page = Case {
+        end: End::Unlisted,
+        ..Case::new("a page", |_| {})
+    };
+    let words = [
+        "robots.txt of `127.0.0.1:",
+        "forbids",
+        "`--robots ignore` asks all the same",
+    ];
     hold(&[
         image().fails(0, &words).seen(asked(1, 0)),
-        image().with(&["--robots", "ignore"]).comes(1).seen(asked(0, 0)),
-        wishing(elsewhere(), "Disallow: /private").fails(1, &words).seen(asked(1, 0)),
-        wishing(page, "Disallow: /browse/2/").fails(0, &words).seen(asked(1, 0)),
+        image()
+            .with(&["--robots", "ignore"])
+            .comes(1)
+            .seen(asked(0, 0)),
+        wishing(elsewhere(), "Disallow: /private")
+            .fails(1, &words)
+            .seen(asked(1, 0)),
+        wishing(page, "Disallow: /browse/2/")
+            .fails(0, &words)
+            .seen(asked(1, 0)),
     ]);
 }
 
@@ -39,24 +68,52 @@ fn a_host_whose_wishes_cannot_be_read_is_asked_for_nothing_else() {
     rogue.on("/robots.txt", |_| Answer::status(503));
     let ended = fetch(world.wallhaul(), &rogue).run();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
-    assert!(ended.stderr.contains("robots.txt of `127.0.0.1:"), "{}", ended.stderr);
-    let paths: Vec<String> = rogue.requests().into_iter().map(|asked| asked.path).collect();
+    assert!(
+        ended.stderr.contains("robots.txt of `127.0.0.1:"),
+        "{}",
+        ended.stderr
+    );
+    let paths: Vec<String> = rogue
+        .requests()
+        .into_iter()
+        .map(|asked| asked.path)
+        .collect();
     assert_eq!(paths, ["/robots.txt"; 3]);
     rogue.heal();
     let healed = fetch(world.wallhaul(), &rogue).run();
-    assert_eq!((healed.code, collection(&world).len()), (Some(0), 5), "{}", healed.stderr);
+    assert_eq!(
+        (healed.code, collection(&world).len()),
+        (Some(0), 5),
+        "{}",
+        healed.stderr
+    );
 }
 
 #[test]
 fn the_pause_that_it_wishes_for_is_kept_between_all_requests() {
     const PAUSE: Duration = Duration::from_millis(300);
     let (world, rogue) = (World::new(), Rogue::gallery());
-    rogue.on("/robots.txt", |_| Answer::ok("User-agent: wallhaul\nCrawl-delay: 0.3\n"));
+    rogue.on("/robots.txt", |_| {
+        Answer::ok("User-agent: wallhaul\nCrawl-delay: 0.3\n")
+    });
     let begun = Instant::now();
     let ended = fetch(world.wallhaul(), &rogue).run();
-    assert_eq!((ended.code, collection(&world).len()), (Some(0), 5), "{}", ended.stderr);
+    assert_eq!(
+        (ended.code, collection(&world).len()),
+        (Some(0), 5),
+        "{}",
+        ended.stderr
+    );
     // Each takes its turn after the one before, however many ask at once; one alone may arrive late.
-    for (before, asked) in (0..).zip(rogue.requests().into_iter().filter(|asked| asked.path != "/robots.txt")) {
-        assert!(asked.at - begun >= PAUSE * before, "{asked:?} after {before} others");
+    for (before, asked) in (0..).zip(
+        rogue
+            .requests()
+            .into_iter()
+            .filter(|asked| asked.path != "/robots.txt"),
+    ) {
+        assert!(
+            asked.at - begun >= PAUSE * before,
+            "{asked:?} after {before} others"
+        );
     }
 }

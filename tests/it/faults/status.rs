@@ -9,14 +9,27 @@ use crate::support::gallery::picture;
 
 #[test]
 fn a_code_that_will_not_change_is_taken_at_its_word() {
-    let told = [("400", 400), ("401", 401), ("402", 402), ("403", 403), ("405", 405), ("416", 416), ("418", 418)];
+    let told = [
+        ("400", 400),
+        ("401", 401),
+        ("402", 402),
+        ("403", 403),
+        ("405", 405),
+        ("416", 416),
+        ("418", 418),
+    ];
     let told = [&told[..], &[("451", 451), ("501", 501), ("505", 505)]].concat();
     let mut cases: Vec<Case> = told
         .into_iter()
-        .map(|(words, code)| Case::image(words, move |_| Answer::status(code)).fails(1, &[words, "1 try"]))
+        .map(|(words, code)| {
+            Case::image(words, move |_| Answer::status(code)).fails(1, &[words, "1 try"])
+        })
         .collect();
     for (words, code) in [("404", 404), ("410", 410)] {
-        cases.push(Case::image(words, move |_| Answer::status(code)).gone(&[words, "not asked again for a while"]));
+        cases.push(
+            Case::image(words, move |_| Answer::status(code))
+                .gone(&[words, "not asked again for a while"]),
+        );
     }
     hold(&cases);
 }
@@ -24,12 +37,22 @@ fn a_code_that_will_not_change_is_taken_at_its_word() {
 #[test]
 fn a_code_that_may_change_is_asked_for_again() {
     let mut cases = Vec::new();
-    for (words, code) in [("408", 408), ("429", 429), ("500", 500), ("502", 502), ("503", 503), ("504", 504)] {
+    for (words, code) in [
+        ("408", 408),
+        ("429", 429),
+        ("500", 500),
+        ("502", 502),
+        ("503", 503),
+        ("504", 504),
+    ] {
         let often = Case::image(words, move |_| Answer::status(code)).fails(3, &[words, "3 tries"]);
-        let late = Case::image(format!("{words}, healthy at the last try"), move |asked| match asked.nth {
-            1 | 2 => Answer::status(code),
-            _ => asked.served(),
-        });
+        let late = Case::image(
+            format!("{words}, healthy at the last try"),
+            move |asked| match asked.nth {
+                1 | 2 => Answer::status(code),
+                _ => asked.served(),
+            },
+        );
         cases.extend([often, late.comes(3)]);
     }
     hold(&cases);
@@ -38,19 +61,32 @@ fn a_code_that_may_change_is_asked_for_again() {
 /// So long, at least, between one request and the next.
 fn gaps(least: &'static [u64]) -> impl Fn(&[Asked]) {
     move |requests| {
-        let at: Vec<_> = requests.iter().filter(|asked| asked.path == Rogue::FAULTY).map(|asked| asked.at).collect();
+        let at: Vec<_> = requests
+            .iter()
+            .filter(|asked| asked.path == Rogue::FAULTY)
+            .map(|asked| asked.at)
+            .collect();
         let gaps: Vec<_> = at.windows(2).map(|two| two[1] - two[0]).collect();
         assert_eq!(gaps.len(), least.len());
-        let kept = gaps.iter().zip(least).all(|(gap, least)| *gap >= Duration::from_millis(*least));
+        let kept = gaps
+            .iter()
+            .zip(least)
+            .all(|(gap, least)| *gap >= Duration::from_millis(*least));
         assert!(kept, "{gaps:?}, where {least:?} are due");
     }
 }
 
 /// Answers the first request with 503 and this.
 fn later(name: &str, retry_after: impl Fn() -> String + Send + Sync + 'static) -> Case {
-    Case::image(format!("Retry-After {name}"), move |asked| match asked.nth {
-        1 => Answer::whole("503 Later", &[&format!("Retry-After: {}", retry_after())], ""),
-        _ => asked.served(),
+    Case::image(format!("Retry-After {name}"), move |asked| {
+        match asked.nth {
+            1 => Answer::whole(
+                "503 Later",
+                &[&format!("Retry-After: {}", retry_after())],
+                "",
+            ),
+            _ => asked.served(),
+        }
     })
 }
 
@@ -58,7 +94,9 @@ fn later(name: &str, retry_after: impl Fn() -> String + Send + Sync + 'static) -
 fn a_pause_is_as_long_as_the_host_wishes_and_else_of_our_own_choice() {
     let own = ["--retry-wait", "200ms", "-R", "3"];
     let date = |offset: i64| {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock that is set");
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("a clock that is set");
         let then = Duration::from_secs(now.as_secs().saturating_add_signed(offset));
         httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + then)
     };
@@ -72,9 +110,13 @@ fn a_pause_is_as_long_as_the_host_wishes_and_else_of_our_own_choice() {
             .with(&own)
             .fails(4, &["500"])
             .seen(gaps(&[100, 200, 400])),
-        later("in seconds", || "1".to_owned()).comes(2).seen(gaps(&[1000])),
+        later("in seconds", || "1".to_owned())
+            .comes(2)
+            .seen(gaps(&[1000])),
         // A date has no parts of a second.
-        later("as a date", move || date(3)).comes(2).seen(gaps(&[2000])),
+        later("as a date", move || date(3))
+            .comes(2)
+            .seen(gaps(&[2000])),
         later("that is past", move || date(-100)).comes(2),
         later("that is below nothing", || "-5".to_owned()).comes(2),
         later("that is junk", || "soon".to_owned()).comes(2),
@@ -95,17 +137,28 @@ fn a_pause_holds_the_whole_host() {
         1 => Answer::whole("429 Later", &["Retry-After: 1"], ""),
         _ => asked.served(),
     });
-    let ended = fetch(world.wallhaul(), &rogue).args(["-j", "1", "-p", "1"]).run();
+    let ended = fetch(world.wallhaul(), &rogue)
+        .args(["-j", "1", "-p", "1"])
+        .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let images: Vec<_> = rogue.requests().into_iter().filter(|asked| asked.path.starts_with("/uploads/")).collect();
+    let images: Vec<_> = rogue
+        .requests()
+        .into_iter()
+        .filter(|asked| asked.path.starts_with("/uploads/"))
+        .collect();
     assert_eq!((images.len(), &*images[0].path), (6, Rogue::FAULTY));
-    assert!(images[1].at - images[0].at >= Duration::from_secs(1), "{images:?}");
+    assert!(
+        images[1].at - images[0].at >= Duration::from_secs(1),
+        "{images:?}"
+    );
 }
 
 #[test]
 fn a_host_that_fails_all_the_time_is_soon_left_alone() {
     let (world, rogue) = (World::new(), Rogue::start());
-    let paths: Vec<String> = (0..200).map(|n| format!("/uploads/desktops/2020/01/01/{n}.png")).collect();
+    let paths: Vec<String> = (0..200)
+        .map(|n| format!("/uploads/desktops/2020/01/01/{n}.png"))
+        .collect();
     let listed: Vec<&str> = paths.iter().map(String::as_str).collect();
     rogue.list(1, &listed);
     for (index, path) in paths.iter().enumerate() {
@@ -117,10 +170,23 @@ fn a_host_that_fails_all_the_time_is_soon_left_alone() {
     let asked: usize = rogue.originals_asked().values().sum();
     // Twenty in a row, then once more after each of two rests; as many again may be on their way each time.
     assert!(asked <= 20 + 2 + 3 * 16, "{asked} requests");
-    let told = ended.stderr.lines().filter(|line| line.starts_with("failed ")).count();
+    let told = ended
+        .stderr
+        .lines()
+        .filter(|line| line.starts_with("failed "))
+        .count();
     assert_eq!((told, ended.sum()["failed"].as_u64()), (200, Some(200)));
-    assert!(ended.stderr.contains("is not asked again in this run"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("is not asked again in this run"),
+        "{}",
+        ended.stderr
+    );
     rogue.heal();
     let again = fetch(world.wallhaul(), &rogue).run();
-    assert_eq!((again.code, collection(&world).len()), (Some(0), 200), "{}", again.stderr);
+    assert_eq!(
+        (again.code, collection(&world).len()),
+        (Some(0), 200),
+        "{}",
+        again.stderr
+    );
 }

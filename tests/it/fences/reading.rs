@@ -2,8 +2,9 @@
 //! the paths it names, resolved to where they lead.
 
 /// Words that a path beginning with `::` may follow, and that are no part of it.
-const KEYWORDS: [&str; 12] =
-    ["as", "break", "dyn", "else", "if", "impl", "in", "match", "mut", "return", "use", "while"];
+const KEYWORDS: [&str; 12] = [
+    "as", "break", "dyn", "else", "if", "impl", "in", "match", "mut", "return", "use", "while",
+];
 
 /// A word or a mark of a source text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +31,15 @@ pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut found = Vec::new();
     let (mut rest, mut line) = (source, 1);
     while let Some(first) = rest.chars().next() {
-        let literal = comment(rest).or_else(|| string(rest)).or_else(|| character(rest));
-        let length = literal.unwrap_or_else(|| match rest.find(|c| !in_word(c)).unwrap_or(rest.len()) {
-            0 if rest.starts_with("::") => 2,
-            0 => first.len_utf8(),
-            word => word,
-        });
+        let literal = comment(rest)
+            .or_else(|| string(rest))
+            .or_else(|| character(rest));
+        let length =
+            literal.unwrap_or_else(|| match rest.find(|c| !in_word(c)).unwrap_or(rest.len()) {
+                0 if rest.starts_with("::") => 2,
+                0 => first.len_utf8(),
+                word => word,
+            });
         let (text, behind) = rest.split_at(length);
         if literal.is_none() && !first.is_whitespace() {
             found.push(Token { text, line });
@@ -76,14 +80,20 @@ fn comment(rest: &str) -> Option<usize> {
 fn string(rest: &str) -> Option<usize> {
     let kinds = ["br", "cr", "r", "b", "c", ""];
     let prefix = kinds.into_iter().find(|prefix| {
-        let behind = rest.strip_prefix(prefix).map(|behind| behind.trim_start_matches('#'));
+        let behind = rest
+            .strip_prefix(prefix)
+            .map(|behind| behind.trim_start_matches('#'));
         behind.is_some_and(|behind| behind.starts_with('"'))
     })?;
     let hashes = rest[prefix.len()..].find('"')?;
     let opened = prefix.len() + hashes + 1;
     if prefix.ends_with('r') {
         let end = format!("\"{}", "#".repeat(hashes));
-        return Some(rest[opened..].find(&end).map_or(rest.len(), |at| opened + at + end.len()));
+        return Some(
+            rest[opened..]
+                .find(&end)
+                .map_or(rest.len(), |at| opened + at + end.len()),
+        );
     }
     (hashes == 0).then(|| closed(rest, opened, '"'))
 }
@@ -124,8 +134,16 @@ pub(super) fn paths<'a>(tokens: &[Token<'a>], home: &[&'a str]) -> Vec<Path<'a>>
         let imported = before(1) == "use" || (before(1) == "crate" && before(2) == "extern");
         let begins = token.is_word() && !KEYWORDS.contains(&token.text);
         if begins || (imported && matches!(token.text, "::" | "{")) {
-            let module: Vec<&str> = home.iter().copied().chain(open.iter().copied().flatten()).collect();
-            let mut tree = Tree { tokens, imported, found: Vec::new() };
+            let module: Vec<&str> = home
+                .iter()
+                .copied()
+                .chain(open.iter().copied().flatten())
+                .collect();
+            let mut tree = Tree {
+                tokens,
+                imported,
+                found: Vec::new(),
+            };
             at = tree.read(at, &[]);
             found.extend(tree.found.into_iter().map(|path| resolved(path, &module)));
             continue;
@@ -160,10 +178,9 @@ impl<'a> Tree<'_, 'a> {
             "*" => self.end(at, prefix.to_vec()),
             word => {
                 let segments = [prefix, &[word]].concat();
-                let leads_on = self
-                    .tokens
-                    .get(at + 2)
-                    .is_some_and(|next| next.is_word() || (self.imported && matches!(next.text, "{" | "*")));
+                let leads_on = self.tokens.get(at + 2).is_some_and(|next| {
+                    next.is_word() || (self.imported && matches!(next.text, "{" | "*"))
+                });
                 if self.text(at + 1) == "::" && leads_on {
                     self.read(at + 2, &segments)
                 } else {
@@ -187,7 +204,10 @@ impl<'a> Tree<'_, 'a> {
     /// Keeps the path that ends at `at`; a lone word says nothing unless it is imported.
     fn end(&mut self, at: usize, segments: Vec<&'a str>) -> usize {
         if self.imported || segments.len() > 1 {
-            self.found.push(Path { segments, line: self.tokens[at].line });
+            self.found.push(Path {
+                segments,
+                line: self.tokens[at].line,
+            });
         }
         at + 1
     }
@@ -201,7 +221,10 @@ fn resolved<'a>(path: Path<'a>, module: &[&'a str]) -> Path<'a> {
         "wallhaul" => segments[0] = "crate",
         "self" | "super" => {
             base.extend(module);
-            let ups = segments.iter().take_while(|word| matches!(**word, "self" | "super")).count();
+            let ups = segments
+                .iter()
+                .take_while(|word| matches!(**word, "self" | "super"))
+                .count();
             for word in segments.drain(..ups) {
                 if word == "super" && base.len() > 1 {
                     base.pop();
@@ -223,7 +246,10 @@ mod tests {
     use super::*;
 
     fn named(source: &str, home: &[&str]) -> Vec<String> {
-        paths(&tokens(source), home).into_iter().map(|path| path.segments.join("::")).collect()
+        paths(&tokens(source), home)
+            .into_iter()
+            .map(|path| path.segments.join("::"))
+            .collect()
     }
 
     #[test]
@@ -242,27 +268,47 @@ mod tests {
     #[test]
     fn a_use_tree_is_read_to_its_leaves() {
         let source = "use crate::{a, b::c, d::{self, e::*, f as g}};\npub use ::h;\nuse {i, j::k};";
-        let leaves = ["crate::a", "crate::b::c", "crate::d", "crate::d::e", "crate::d::f", "h", "i", "j::k"];
+        let leaves = [
+            "crate::a",
+            "crate::b::c",
+            "crate::d",
+            "crate::d::e",
+            "crate::d::f",
+            "h",
+            "i",
+            "j::k",
+        ];
         assert_eq!(named(source, &[]), leaves);
     }
 
     #[test]
     fn a_path_in_place_is_seen_wherever_it_stands() {
         let source = "fn f(x: Vec<crate::a::X>) -> ::b::Y { if ::c::z() { 0..crate::d::E } Vec::<e::T>::new() }";
-        assert_eq!(named(source, &[]), ["crate::a::X", "b::Y", "c::z", "crate::d::E", "e::T"]);
+        assert_eq!(
+            named(source, &[]),
+            ["crate::a::X", "b::Y", "c::z", "crate::d::E", "e::T"]
+        );
     }
 
     #[test]
     fn self_super_and_the_library_s_name_lead_back_to_the_crate() {
         let source = "use super::super::report; mod tests { use super::x; fn f() { self::y() } } use wallhaul::app;";
-        let leads = ["crate::report", "crate::sink::dir::x", "crate::sink::dir::tests::y", "crate::app"];
+        let leads = [
+            "crate::report",
+            "crate::sink::dir::x",
+            "crate::sink::dir::tests::y",
+            "crate::app",
+        ];
         assert_eq!(named(source, &["sink", "dir"]), leads);
     }
 
     #[test]
     fn a_name_stands_on_its_own_line() {
         let source = "/* one\ntwo */ use crate::{\n    a,\n    b,\n};";
-        let lines: Vec<usize> = paths(&tokens(source), &[]).iter().map(|path| path.line).collect();
+        let lines: Vec<usize> = paths(&tokens(source), &[])
+            .iter()
+            .map(|path| path.line)
+            .collect();
         assert_eq!(lines, [3, 4]);
     }
 }

@@ -18,17 +18,30 @@ impl Budget {
     /// So many bytes, none of them on a disk for swapping.
     pub(crate) fn of(bytes: u64) -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
-        let name = format!("wallhaul-test-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
-        let (parent, limits) = place().expect("control groups with a limit on memory, of either version");
-        let made = Self { group: parent.join(name) };
+        let name = format!(
+            "wallhaul-test-{}-{}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
+        let (parent, limits) =
+            place().expect("control groups with a limit on memory, of either version");
+        let made = Self {
+            group: parent.join(name),
+        };
         fs::create_dir(&made.group).unwrap_or_else(|error| {
-            panic!("{}: {error} (a group with a limit on memory is made by root alone)", made.group.display())
+            panic!(
+                "{}: {error} (a group with a limit on memory is made by root alone)",
+                made.group.display()
+            )
         });
         for (file, value) in limits {
             let value = value.unwrap_or(bytes).to_string();
             let written = fs::write(made.group.join(file), value);
             // A system without swap has no limit on it.
-            assert!(written.is_ok() || file.contains("sw"), "{file}: {written:?}");
+            assert!(
+                written.is_ok() || file.contains("sw"),
+                "{file}: {written:?}"
+            );
         }
         made
     }
@@ -37,7 +50,12 @@ impl Budget {
     pub(crate) fn for_program(&self, program: Program) -> Program {
         let procs = self.group.join("cgroup.procs");
         let script = "echo $$ > \"$0\" && exec \"$@\"";
-        program.under(["/bin/sh", "-c", script, procs.to_str().expect("a plain path")])
+        program.under([
+            "/bin/sh",
+            "-c",
+            script,
+            procs.to_str().expect("a plain path"),
+        ])
     }
 
     /// The most that was in use at a time, in bytes; nothing where the system does not say.
@@ -71,15 +89,24 @@ fn place() -> Option<(PathBuf, Limits)> {
         let (_number, rest) = line.split_once(':')?;
         rest.split_once(':')
     });
-    if let Some((_, own)) = groups.clone().find(|(controllers, _)| controllers.split(',').any(|one| one == "memory")) {
+    if let Some((_, own)) = groups
+        .clone()
+        .find(|(controllers, _)| controllers.split(',').any(|one| one == "memory"))
+    {
         return Some((
             mounted("cgroup", own)?,
-            &[("memory.limit_in_bytes", None), ("memory.memsw.limit_in_bytes", None)],
+            &[
+                ("memory.limit_in_bytes", None),
+                ("memory.memsw.limit_in_bytes", None),
+            ],
         ));
     }
     let (_, own) = groups.find(|(controllers, _)| controllers.is_empty())?;
     let beside = Path::new(own).parent().unwrap_or(Path::new(own));
-    Some((mounted("cgroup2", beside.to_str()?)?, &[("memory.max", None), ("memory.swap.max", Some(0))]))
+    Some((
+        mounted("cgroup2", beside.to_str()?)?,
+        &[("memory.max", None), ("memory.swap.max", Some(0))],
+    ))
 }
 
 /// Where the group of this path lies among the files.
@@ -89,7 +116,8 @@ fn mounted(kind: &str, group: &str) -> Option<PathBuf> {
         let (place, how) = mount.split_once(" - ")?;
         let (mut place, mut how) = (place.split(' ').skip(3), how.split(' '));
         let (root, at, found) = (place.next()?, place.next()?, how.next()?);
-        let has_memory = kind == "cgroup2" || how.next_back()?.split(',').any(|option| option == "memory");
+        let has_memory =
+            kind == "cgroup2" || how.next_back()?.split(',').any(|option| option == "memory");
         let inner = Path::new(group).strip_prefix(root).ok()?;
         (found == kind && has_memory).then(|| Path::new(at).join(inner))
     })
@@ -107,7 +135,9 @@ mod tests {
         let (world, budget) = (World::new(), Budget::of(50_000_000));
         let take = |megabytes: u32| {
             let script = format!("print(len(b'x' * {megabytes}000000))");
-            let ended = budget.for_program(world.program("python3").args(["-IS", "-c", &script])).run();
+            let ended = budget
+                .for_program(world.program("python3").args(["-IS", "-c", &script]))
+                .run();
             (ended.code, ended.signal)
         };
         assert_eq!(take(20), (Some(0), None));

@@ -7,7 +7,10 @@ impl Dice {
     /// Dice for `what`, the one called `name`.
     pub(crate) fn new(what: &str, name: &str) -> Self {
         let hash = blake3::hash(format!("{what}/{name}").as_bytes());
-        let (seed, _rest) = hash.as_bytes().split_first_chunk().expect("a hash has more than eight bytes");
+        let (seed, _rest) = hash
+            .as_bytes()
+            .split_first_chunk()
+            .expect("a hash has more than eight bytes");
         Self(u64::from_le_bytes(*seed))
     }
 

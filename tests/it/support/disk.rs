@@ -52,27 +52,55 @@ impl Disk {
     /// An ext4 of so many bytes, as `mkfs` makes it, mounted at `at`; `folder` is for what it is made of.
     pub(crate) fn mounted(at: &Path, folder: &Path, size: u64) -> Self {
         let image = folder.join("platters");
-        File::create(&image).and_then(|file| file.set_len(size)).expect("a file for the disk");
+        File::create(&image)
+            .and_then(|file| file.set_len(size))
+            .expect("a file for the disk");
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), image.as_ref()]);
         let before = fs::read(&image).expect("the file just made");
-        let file = OpenOptions::new().read(true).write(true).open(&image).expect("the file just made");
-        let store = Arc::new(Store { file, size, log: Mutex::default(), told: Mutex::default() });
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&image)
+            .expect("the file just made");
+        let store = Arc::new(Store {
+            file,
+            size,
+            log: Mutex::default(),
+            told: Mutex::default(),
+        });
         let served = folder.join("disk");
         File::create(&served).expect("a file to mount on");
-        let kernel = OpenOptions::new().read(true).write(true).open("/dev/fuse").expect("FUSE, and root's rights");
+        let kernel = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .expect("FUSE, and root's rights");
         let handle = Stdio::from(kernel.try_clone().expect("a second handle"));
         let options = "fd=0,rootmode=100644,user_id=0,group_id=0";
-        let file = Mounted::with_stdin(&served, handle, &["-i", "-t", "fuse", "-o", options, "disk"]);
+        let file = Mounted::with_stdin(
+            &served,
+            handle,
+            &["-i", "-t", "fuse", "-o", options, "disk"],
+        );
         let serving = Arc::clone(&store);
         thread::spawn(move || serving.serve(kernel));
         let source = served.to_str().expect("a plain path");
         let system = Mounted::new(at, &["-t", "ext4", "-o", "loop", source]);
-        Self { _system: system, _file: file, store, before }
+        Self {
+            _system: system,
+            _file: file,
+            store,
+            before,
+        }
     }
 
     /// From now on notes with all it is sent how long this file is.
     pub(crate) fn listen_to(&self, told: &Path) {
-        *self.store.told.lock().unwrap_or_else(PoisonError::into_inner) = Some(told.to_owned());
+        *self
+            .store
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(told.to_owned());
     }
 
     /// Everything it was sent so far.
@@ -82,11 +110,22 @@ impl Disk {
 
     /// Writes to `image` what lies on the disk when the power is cut before entry `cut` of `log`: all that was
     /// flushed, and of what was not, the blocks that `lucky` says had left the cache by themselves.
-    pub(crate) fn cut(&self, log: &[Entry], cut: usize, mut lucky: impl FnMut() -> bool, image: &Path) {
-        let flushed = log[..cut].iter().rposition(|entry| matches!(entry.sent, Sent::Flush)).unwrap_or(0);
+    pub(crate) fn cut(
+        &self,
+        log: &[Entry],
+        cut: usize,
+        mut lucky: impl FnMut() -> bool,
+        image: &Path,
+    ) {
+        let flushed = log[..cut]
+            .iter()
+            .rposition(|entry| matches!(entry.sent, Sent::Flush))
+            .unwrap_or(0);
         let mut disk = self.before.clone();
         for (number, entry) in log[..cut].iter().enumerate() {
-            let Sent::Write { at, bytes } = &entry.sent else { continue };
+            let Sent::Write { at, bytes } = &entry.sent else {
+                continue;
+            };
             let mut at = usize::try_from(*at).expect("a small disk");
             for block in bytes.chunks(BLOCK) {
                 if number < flushed || lucky() {
@@ -97,7 +136,11 @@ impl Disk {
         }
         let mut file = File::create(image).expect("a file for what is left");
         file.set_len(self.store.size).expect("a file with holes");
-        for (number, block) in disk.chunks(BLOCK).enumerate().filter(|(_, block)| block.iter().any(|byte| *byte != 0)) {
+        for (number, block) in disk
+            .chunks(BLOCK)
+            .enumerate()
+            .filter(|(_, block)| block.iter().any(|byte| *byte != 0))
+        {
             file.seek(SeekFrom::Start((number * BLOCK) as u64))
                 .and_then(|_| file.write_all(block))
                 .expect("room for it");
@@ -173,31 +216,54 @@ impl Store {
     }
 
     fn read(&self, at: u64, length: usize) -> Vec<u8> {
-        let length = length.min(usize::try_from(self.size.saturating_sub(at)).expect("a small disk"));
+        let length =
+            length.min(usize::try_from(self.size.saturating_sub(at)).expect("a small disk"));
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, at).expect("what was written can be read");
+        self.file
+            .read_exact_at(&mut bytes, at)
+            .expect("what was written can be read");
         bytes
     }
 
     fn write(&self, at: u64, bytes: &[u8]) -> Vec<u8> {
-        self.file.write_all_at(bytes, at).expect("room for the disk");
-        self.note(Sent::Write { at, bytes: bytes.to_vec() });
+        self.file
+            .write_all_at(bytes, at)
+            .expect("room for the disk");
+        self.note(Sent::Write {
+            at,
+            bytes: bytes.to_vec(),
+        });
         let written = u32::try_from(bytes.len()).expect("a short write");
         [written.to_le_bytes(), [0; 4]].concat()
     }
 
     fn note(&self, sent: Sent) {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = told.as_ref().map_or(0, |path| fs::metadata(path).map_or(0, |found| found.len()));
+        let told = told
+            .as_ref()
+            .map_or(0, |path| fs::metadata(path).map_or(0, |found| found.len()));
         self.log().push(Entry { sent, told });
     }
 
     fn attributes(&self) -> Vec<u8> {
-        let longs = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
-        let words = |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+        let longs = |numbers: &[u64]| {
+            numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect::<Vec<u8>>()
+        };
+        let words = |numbers: &[u32]| {
+            numbers
+                .iter()
+                .flat_map(|number| number.to_le_bytes())
+                .collect::<Vec<u8>>()
+        };
         // Valid for an hour; number, size, blocks, three times; a plain file with one name.
-        [longs(&[3600, 0, 1, self.size, self.size / 512, 0, 0, 0]), words(&[0, 0, 0, 0o100_644, 1, 0, 0, 0, 4096, 0])]
-            .concat()
+        [
+            longs(&[3600, 0, 1, self.size, self.size / 512, 0, 0, 0]),
+            words(&[0, 0, 0, 0o100_644, 1, 0, 0, 0, 4096, 0]),
+        ]
+        .concat()
     }
 }
 

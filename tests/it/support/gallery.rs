@@ -45,20 +45,34 @@ impl Gallery {
         let mut originals = Vec::new();
         let mut items = Vec::new();
         for (index, row) in CATALOGUE.lines().skip(1).take(count).enumerate() {
-            let [thumb, original, page, _bytes, kind, _size] = row.split('\t').collect::<Vec<_>>()[..] else {
+            let [thumb, original, page, _bytes, kind, _size] =
+                row.split('\t').collect::<Vec<_>>()[..]
+            else {
                 panic!("the catalogue's row {index} has not six columns")
             };
             let (thumb, path) = (path(thumb), path(original));
             // The five that nobody measured are called `.png`.
-            let format = if kind.is_empty() { ImageFormat::Png } else { format(kind) };
+            let format = if kind.is_empty() {
+                ImageFormat::Png
+            } else {
+                format(kind)
+            };
             let bytes = picture(index, format);
             keep(folder, thumb, &thumb_bytes);
             keep(folder, path, &bytes);
             items.push(item(&format!("{origin}{thumb}"), page));
-            originals.push(Original { path: path.to_owned(), format, hash: blake3::hash(&bytes) });
+            originals.push(Original {
+                path: path.to_owned(),
+                format,
+                hash: blake3::hash(&bytes),
+            });
         }
         let pages = items.chunks(ON_A_PAGE);
-        let listing = Self { pages: pages.len(), originals, thumb: blake3::hash(&thumb_bytes) };
+        let listing = Self {
+            pages: pages.len(),
+            originals,
+            thumb: blake3::hash(&thumb_bytes),
+        };
         for (number, items) in (1..).zip(pages) {
             show(folder, number, items);
         }
@@ -82,7 +96,11 @@ impl Original {
 /// Writes the listing page of this number.
 fn show(folder: &Path, number: usize, items: &[String]) {
     let page = page(number, items);
-    keep(folder, &format!("/browse/{number}/index.html"), page.as_bytes());
+    keep(
+        folder,
+        &format!("/browse/{number}/index.html"),
+        page.as_bytes(),
+    );
     if number == 1 {
         keep(folder, "/browse/index.html", page.as_bytes());
     }
@@ -90,7 +108,9 @@ fn show(folder: &Path, number: usize, items: &[String]) {
 
 /// The path of a catalogued address.
 fn path(address: &str) -> &str {
-    address.strip_prefix("http://static.simpledesktops.com").expect("the catalogue's one image host")
+    address
+        .strip_prefix("http://static.simpledesktops.com")
+        .expect("the catalogue's one image host")
 }
 
 fn format(kind: &str) -> ImageFormat {
@@ -99,17 +119,26 @@ fn format(kind: &str) -> ImageFormat {
 
 /// A small picture that shows the bits of `index` as black and white squares: no two are alike, even in JPEG.
 pub(crate) fn picture(index: usize, format: ImageFormat) -> Vec<u8> {
-    let square = |x: u32, y: u32| if index >> (x / 8 + y / 8 * 4) & 1 == 1 { Luma([255]) } else { Luma([0]) };
+    let square = |x: u32, y: u32| {
+        if index >> (x / 8 + y / 8 * 4) & 1 == 1 {
+            Luma([255])
+        } else {
+            Luma([0])
+        }
+    };
     let picture = DynamicImage::from(GrayImage::from_fn(32, 32, square)).to_rgb8();
     let mut bytes = Cursor::new(Vec::new());
-    picture.write_to(&mut bytes, format).expect("a format that is built in");
+    picture
+        .write_to(&mut bytes, format)
+        .expect("a format that is built in");
     bytes.into_inner()
 }
 
 /// Writes the file that a server has at `path`.
 pub(super) fn keep(folder: &Path, path: &str, bytes: &[u8]) {
     let file = file(folder, path);
-    fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder of the site");
+    fs::create_dir_all(file.parent().expect("a file lies in a folder"))
+        .expect("a folder of the site");
     fs::write(file, bytes).expect("a file of the site");
 }
 
@@ -131,7 +160,11 @@ fn unescaped(path: &str) -> String {
 }
 
 pub(super) fn item(thumb: &str, page: &str) -> String {
-    let title = page.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let title = page
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
     format!(
         "\t<div class=\"edge\">\n\t\t<div class=\"desktop\" height=\"184px\">\n\t\t\t<a href=\"{page}\">\n\
          \t\t\t<img src=\"{thumb}\" title=\"{title}\" alt=\"{title}\" width=\"295px\" height=\"184px\" />\n\
@@ -147,7 +180,11 @@ pub(super) fn page(number: usize, items: &[String]) -> String {
          <div class=\"desktops column span-24 archive\">\n"
     );
     page.extend(items.iter().map(String::as_str));
-    let _ = write!(page, "</div>\n<a class=\"more\" href=\"/browse/{}/\">Older</a>\n", number + 1);
+    let _ = write!(
+        page,
+        "</div>\n<a class=\"more\" href=\"/browse/{}/\">Older</a>\n",
+        number + 1
+    );
     page.push_str("</div></div></div>\n</body>\n</html>\n");
     page
 }
@@ -164,11 +201,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let gallery = Gallery::lay(folder.path(), "", Gallery::ALL);
         assert_eq!((gallery.pages, gallery.originals.len()), (52, Gallery::ALL));
-        let mut hashes: HashSet<Hash> = gallery.originals.iter().map(|original| original.hash).collect();
+        let mut hashes: HashSet<Hash> = gallery
+            .originals
+            .iter()
+            .map(|original| original.hash)
+            .collect();
         hashes.insert(gallery.thumb);
         assert_eq!(hashes.len(), Gallery::ALL + 1);
-        let of = |format| gallery.originals.iter().filter(|original| original.format == format).count();
-        assert_eq!((of(ImageFormat::Png), of(ImageFormat::Jpeg), of(ImageFormat::Gif)), (1_359, 76, 1));
+        let of = |format| {
+            gallery
+                .originals
+                .iter()
+                .filter(|original| original.format == format)
+                .count()
+        };
+        assert_eq!(
+            (
+                of(ImageFormat::Png),
+                of(ImageFormat::Jpeg),
+                of(ImageFormat::Gif)
+            ),
+            (1_359, 76, 1)
+        );
     }
 
     #[test]
@@ -178,12 +232,31 @@ mod tests {
         let nginx = Nginx::serve(folder.path(), "");
         let (status, first) = nginx.get("/browse/1/");
         let first = String::from_utf8(first).unwrap();
-        assert_eq!((status, first.matches("<img src=\"http://static.example/uploads/").count()), (200, 28));
+        assert_eq!(
+            (
+                status,
+                first
+                    .matches("<img src=\"http://static.example/uploads/")
+                    .count()
+            ),
+            (200, 28)
+        );
         assert_eq!(nginx.get("/browse/"), (200, first.into_bytes()));
-        assert_eq!((gallery.pages, nginx.get("/browse/2/").0, nginx.get("/browse/3/").0), (2, 200, 404));
+        assert_eq!(
+            (
+                gallery.pages,
+                nginx.get("/browse/2/").0,
+                nginx.get("/browse/3/").0
+            ),
+            (2, 200, 404)
+        );
         for original in &gallery.originals {
             let (status, bytes) = nginx.get(&original.path);
-            assert_eq!((status, blake3::hash(&bytes)), (200, original.hash), "{original:?}");
+            assert_eq!(
+                (status, blake3::hash(&bytes)),
+                (200, original.hash),
+                "{original:?}"
+            );
             assert_eq!(image::guess_format(&bytes).unwrap(), original.format);
             let (status, bytes) = nginx.get(&original.thumb());
             assert_eq!((status, blake3::hash(&bytes)), (200, gallery.thumb));

@@ -89,7 +89,10 @@ impl Hall {
         let place = standing.came;
         standing.came += 1;
         let shut = |standing: &mut Standing| !standing.open && place >= standing.admitted;
-        standing = self.changed.wait_while(standing, shut).unwrap_or_else(PoisonError::into_inner);
+        standing = self
+            .changed
+            .wait_while(standing, shut)
+            .unwrap_or_else(PoisonError::into_inner);
         standing.went += 1;
         drop(standing);
         let _ = visitor.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
@@ -117,7 +120,12 @@ mod tests {
             until("both at the gate", || (gate.waiting() == 2).then_some(()));
             assert_eq!(nginx.get("/elsewhere").0, 404);
             gate.admit(1);
-            until("one inside", || visitors.iter().any(ScopedJoinHandle::is_finished).then_some(()));
+            until("one inside", || {
+                visitors
+                    .iter()
+                    .any(ScopedJoinHandle::is_finished)
+                    .then_some(())
+            });
             assert_eq!(gate.waiting(), 1);
             gate.open();
             for visitor in visitors {

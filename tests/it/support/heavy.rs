@@ -10,21 +10,32 @@ const END: [u8; 4] = *b"IEND";
 /// A small picture that carries so many bytes of noise in a chunk that decoders pass over; each `seed` has its own.
 pub(crate) fn heavy(seed: u32, bytes: usize) -> Vec<u8> {
     let mut picture = Cursor::new(Vec::new());
-    GrayImage::new(8, 8).write_to(&mut picture, ImageFormat::Png).expect("a format that is built in");
+    GrayImage::new(8, 8)
+        .write_to(&mut picture, ImageFormat::Png)
+        .expect("a format that is built in");
     let mut picture = picture.into_inner();
-    let end = picture.windows(4).rposition(|four| four == END).expect("a last chunk") - 4;
+    let end = picture
+        .windows(4)
+        .rposition(|four| four == END)
+        .expect("a last chunk")
+        - 4;
     let mut chunk = b"noIs".to_vec();
     chunk.extend(noise(seed).take(bytes));
     let length = u32::try_from(bytes).expect("a chunk's length");
     let checksum = crc32fast::hash(&chunk);
-    picture.splice(end..end, [&length.to_be_bytes(), &*chunk, &checksum.to_be_bytes()].concat());
+    picture.splice(
+        end..end,
+        [&length.to_be_bytes(), &*chunk, &checksum.to_be_bytes()].concat(),
+    );
     picture
 }
 
 fn noise(seed: u32) -> impl Iterator<Item = u8> {
     let mut state = u64::from(seed) << 1 | 1;
     std::iter::repeat_with(move || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         state.to_be_bytes()
     })
     .flatten()
@@ -37,7 +48,9 @@ mod tests {
     #[test]
     fn a_heavy_picture_is_one_and_no_two_are_alike() {
         let (one, other) = (heavy(1, 100_000), heavy(2, 100_000));
-        assert!(one.len() > 100_000 && one.len() < 101_000 && one != other && one == heavy(1, 100_000));
+        assert!(
+            one.len() > 100_000 && one.len() < 101_000 && one != other && one == heavy(1, 100_000)
+        );
         assert!(image::load_from_memory(&one).is_ok());
     }
 }

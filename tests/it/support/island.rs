@@ -21,7 +21,11 @@ impl Island {
     pub(crate) fn with(world: &World, addresses: &[&str]) -> Self {
         let script = "ip link set lo up && for own; do ip address add \"$own\" dev lo || exit; done && \
                       echo there && exec sleep infinity";
-        let holder = world.program("unshare").args(["--net", "/bin/sh", "-c", script, "sh"]).args(addresses).start();
+        let holder = world
+            .program("unshare")
+            .args(["--net", "/bin/sh", "-c", script, "sh"])
+            .args(addresses)
+            .start();
         until("a network", || {
             assert_eq!(holder.stderr(), "");
             (holder.stdout() == "there\n").then_some(())
@@ -76,9 +80,17 @@ mod tests {
                       socket.create_connection(('203.0.113.7', 80), 60)\n\
                       try: socket.create_connection(('203.0.113.8', 80), 60)\n\
                       except OSError as error: print(error.strerror)";
-        let ended = island.home_of(world.program("python3").args(["-IS", "-c", script])).run();
-        assert_eq!((ended.stdout.as_str(), ended.stderr.as_str()), ("Network is unreachable\n", ""));
+        let ended = island
+            .home_of(world.program("python3").args(["-IS", "-c", script]))
+            .run();
+        assert_eq!(
+            (ended.stdout.as_str(), ended.stderr.as_str()),
+            ("Network is unreachable\n", "")
+        );
         assert!(listener.accept().is_ok());
-        assert!(TcpListener::bind("203.0.113.7:0").is_err(), "it is nowhere else");
+        assert!(
+            TcpListener::bind("203.0.113.7:0").is_err(),
+            "it is nowhere else"
+        );
     }
 }

@@ -35,7 +35,11 @@ impl Mirror {
         let site = tempfile::tempdir().expect("a temporary folder");
         let gallery = Gallery::lay(site.path(), "", count);
         let nginx = Nginx::serve(site.path(), extra);
-        Self { gallery, nginx, site }
+        Self {
+            gallery,
+            nginx,
+            site,
+        }
     }
 
     /// The same with originals of `bytes` bytes: what stands behind an image's end mark is kept as served.
@@ -46,7 +50,11 @@ impl Mirror {
     }
 
     /// Makes these originals `bytes` bytes long.
-    pub(crate) fn lengthen(&mut self, which: impl SliceIndex<[Original], Output = [Original]>, bytes: usize) {
+    pub(crate) fn lengthen(
+        &mut self,
+        which: impl SliceIndex<[Original], Output = [Original]>,
+        bytes: usize,
+    ) {
         for original in &mut self.gallery.originals[which] {
             let file = gallery::file(self.site.path(), &original.path);
             let mut image = fs::read(&file).expect("an original");
@@ -83,7 +91,10 @@ impl Mirror {
     /// `wallhaul fetch` from here into [`GOT`], ready for more arguments. It waits neither long between
     /// tries nor for the disk, which others keep busy; `--sync group` lets it.
     pub(crate) fn fetch(&self, world: &World) -> Program {
-        let program = world.wallhaul().env("WALLHAUL_RETRY_WAIT", "1ms").env("WALLHAUL_SYNC", "off");
+        let program = world
+            .wallhaul()
+            .env("WALLHAUL_RETRY_WAIT", "1ms")
+            .env("WALLHAUL_SYNC", "off");
         program.args(["fetch", "--base-url", &self.nginx.origin(), "-d", GOT])
     }
 
@@ -107,8 +118,15 @@ impl Mirror {
     /// When anything else lies there: nothing wrong is ever under a final name.
     pub(crate) fn kept(&self, world: &World) -> Vec<String> {
         let path = |(name, hash): (String, Hash)| {
-            let original = self.gallery.originals.iter().find(|original| original.hash == hash);
-            original.unwrap_or_else(|| panic!("`{name}` holds no image of the site")).path.clone()
+            let original = self
+                .gallery
+                .originals
+                .iter()
+                .find(|original| original.hash == hash);
+            original
+                .unwrap_or_else(|| panic!("`{name}` holds no image of the site"))
+                .path
+                .clone()
         };
         let mut paths: Vec<_> = collection(world).into_iter().map(path).collect();
         paths.sort_unstable();
@@ -125,25 +143,47 @@ impl Mirror {
         assert_whole(world, self);
         let mut due = self.originals();
         due.retain(|path| kept.binary_search(path).is_err());
-        assert_eq!(self.originals_asked(), due, "what is missing, once, and nothing else");
+        assert_eq!(
+            self.originals_asked(),
+            due,
+            "what is missing, once, and nothing else"
+        );
     }
 
     /// The numbers of the listing pages that were asked for, sorted.
     pub(crate) fn pages_asked(&self) -> Vec<u32> {
-        let number = |path: &str| path.strip_prefix("/browse/")?.strip_suffix('/')?.parse().ok();
-        let mut pages: Vec<u32> = self.asked(|_| true).iter().filter_map(|path| number(path)).collect();
+        let number = |path: &str| {
+            path.strip_prefix("/browse/")?
+                .strip_suffix('/')?
+                .parse()
+                .ok()
+        };
+        let mut pages: Vec<u32> = self
+            .asked(|_| true)
+            .iter()
+            .filter_map(|path| number(path))
+            .collect();
         pages.sort_unstable();
         pages
     }
 
     fn asked(&self, which: impl Fn(&str) -> bool) -> Vec<String> {
-        let asked = self.nginx.requests().into_iter().map(|Request { path, .. }| path);
+        let asked = self
+            .nginx
+            .requests()
+            .into_iter()
+            .map(|Request { path, .. }| path);
         asked.filter(|path| which(path)).collect()
     }
 
     /// The paths of all its originals, sorted.
     pub(crate) fn originals(&self) -> Vec<String> {
-        let mut paths: Vec<String> = self.gallery.originals.iter().map(|original| original.path.clone()).collect();
+        let mut paths: Vec<String> = self
+            .gallery
+            .originals
+            .iter()
+            .map(|original| original.path.clone())
+            .collect();
         paths.sort_unstable();
         paths
     }
@@ -151,7 +191,10 @@ impl Mirror {
 
 /// The images of the collection in [`GOT`]: name and hash.
 pub(crate) fn collection(world: &World) -> BTreeMap<String, Hash> {
-    files(&world.work().join(GOT)).into_iter().map(|(name, bytes)| (name, blake3::hash(&bytes))).collect()
+    files(&world.work().join(GOT))
+        .into_iter()
+        .map(|(name, bytes)| (name, blake3::hash(&bytes)))
+        .collect()
 }
 
 /// What lies among the parts of the collection.
@@ -169,8 +212,11 @@ pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
             Some((_, "notes")) => {
                 let lines = String::from_utf8_lossy(text).into_owned();
                 // The last line of one that a kill cut off says nothing.
-                let notes = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-                spoken_of.extend(notes.map(|note| note["part"].as_str().expect("a name").to_owned()));
+                let notes = lines
+                    .lines()
+                    .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+                spoken_of
+                    .extend(notes.map(|note| note["part"].as_str().expect("a name").to_owned()));
             }
             _ => {}
         }
@@ -180,8 +226,16 @@ pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
 
 /// Asserts that the collection holds every image of `mirror` once, under any names, and nothing else.
 pub(crate) fn assert_whole(world: &World, mirror: &Mirror) {
-    let mut got: Vec<_> = collection(world).into_values().map(|hash| hash.to_hex()).collect();
-    let mut due: Vec<_> = mirror.gallery.originals.iter().map(|original| original.hash.to_hex()).collect();
+    let mut got: Vec<_> = collection(world)
+        .into_values()
+        .map(|hash| hash.to_hex())
+        .collect();
+    let mut due: Vec<_> = mirror
+        .gallery
+        .originals
+        .iter()
+        .map(|original| original.hash.to_hex())
+        .collect();
     got.sort_unstable();
     due.sort_unstable();
     assert!(got == due, "{} files of {} images", got.len(), due.len());
@@ -192,8 +246,19 @@ pub(crate) fn assert_whole(world: &World, mirror: &Mirror) {
 /// Runs an SQL query over the ledger with `SQLite`'s own shell: one row a line, fields separated by `|`.
 pub(crate) fn sqlite(world: &World, query: &str) -> String {
     let ledger = world.work().join(GOT).join(".wallhaul/ledger.db");
-    assert!(fs::exists(&ledger).expect("its folder can be read"), "there is no ledger");
-    let ended = world.program("sqlite3").args([ledger.as_os_str()]).args(["-batch", query]).run();
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{query}");
+    assert!(
+        fs::exists(&ledger).expect("its folder can be read"),
+        "there is no ledger"
+    );
+    let ended = world
+        .program("sqlite3")
+        .args([ledger.as_os_str()])
+        .args(["-batch", query])
+        .run();
+    assert_eq!(
+        (ended.code, ended.stderr.as_str()),
+        (Some(0), ""),
+        "{query}"
+    );
     ended.stdout
 }

@@ -32,8 +32,19 @@ impl Mounted {
 
     /// An ext4 of so many bytes in the file `image`, on a folder made for it; root has no more of it than others.
     pub(crate) fn ext4(at: &Path, image: &Path, size: u64) -> Self {
-        File::create(image).and_then(|file| file.set_len(size)).expect("a file for the image");
-        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-m".as_ref(), "0".as_ref(), image.as_ref()]);
+        File::create(image)
+            .and_then(|file| file.set_len(size))
+            .expect("a file for the image");
+        run(
+            "mkfs.ext4",
+            &[
+                "-q".as_ref(),
+                "-F".as_ref(),
+                "-m".as_ref(),
+                "0".as_ref(),
+                image.as_ref(),
+            ],
+        );
         Self::image(at, image)
     }
 
@@ -46,14 +57,22 @@ impl Mounted {
     /// Changes its options: `ro`, or another size.
     pub(crate) fn remount(&self, options: &str) {
         let options = format!("remount,{options}");
-        run("mount", &["-o".as_ref(), options.as_ref(), self.at.as_ref()]);
+        run(
+            "mount",
+            &["-o".as_ref(), options.as_ref(), self.at.as_ref()],
+        );
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
         let undo = |how: &[&str]| {
-            let undone = command("umount").args(how).arg(&self.at).stdin(Stdio::null()).stderr(Stdio::null()).status();
+            let undone = command("umount")
+                .args(how)
+                .arg(&self.at)
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
             undone.is_ok_and(|status| status.success())
         };
         // Something may still be open in it: it goes away with that then.
@@ -74,12 +93,23 @@ pub(crate) fn run(program: &str, args: &[&OsStr]) {
 
 fn command(program: &str) -> Command {
     let mut command = Command::new(program);
-    command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default()));
+    command.env(
+        "PATH",
+        format!(
+            "{}:/usr/sbin:/sbin",
+            std::env::var("PATH").unwrap_or_default()
+        ),
+    );
     command
 }
 
 fn finish(mut command: Command) {
-    let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it"));
+    let ended = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it"));
     let told = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{command:?} (file systems are made and mounted by root alone): {told}");
+    assert!(
+        ended.status.success(),
+        "{command:?} (file systems are made and mounted by root alone): {told}"
+    );
 }

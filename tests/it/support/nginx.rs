@@ -33,10 +33,18 @@ pub(crate) struct Request {
 impl Request {
     /// Reads a line of the log back.
     fn read(line: &str) -> Option<Self> {
-        let [method, path, status, range, sent] = line.split('\t').collect::<Vec<_>>()[..] else { return None };
+        let [method, path, status, range, sent] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return None;
+        };
         let range = Some(range).filter(|range| *range != "-").map(str::to_owned);
         let (status, sent) = (status.parse().ok()?, sent.parse().ok()?);
-        Some(Self { method: method.to_owned(), path: path.to_owned(), status, range, sent })
+        Some(Self {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status,
+            range,
+            sent,
+        })
     }
 }
 
@@ -48,27 +56,60 @@ impl Nginx {
     /// When nginx is missing or refuses the settings.
     pub(crate) fn serve(site: &Path, extra: &str) -> Self {
         // The port was free a moment ago; somebody may have been quicker.
-        (0..3).find_map(|_| Self::start(site, extra)).expect("nginx found no free port")
+        (0..3)
+            .find_map(|_| Self::start(site, extra))
+            .expect("nginx found no free port")
     }
 
     fn start(site: &Path, extra: &str) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        fs::write(folder.path().join("settings"), settings(site, port, extra)).expect("a file for the settings");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|free| free.local_addr())
+            .expect("a free port")
+            .port();
+        fs::write(folder.path().join("settings"), settings(site, port, extra))
+            .expect("a file for the settings");
         let mut nginx = Command::new("nginx");
-        nginx.env("PATH", format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()));
-        nginx.arg("-p").arg(folder.path()).args(["-e", "errors", "-c", "settings"]);
-        let started = nginx.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        nginx.env(
+            "PATH",
+            format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default()),
+        );
+        nginx
+            .arg("-p")
+            .arg(folder.path())
+            .args(["-e", "errors", "-c", "settings"]);
+        let started = nginx
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let child = started.unwrap_or_else(|error| panic!("nginx: {error}; tests/run installs it"));
-        let mut nginx = Self { folder, child, port };
+        let mut nginx = Self {
+            folder,
+            child,
+            port,
+        };
         // The file with its id is written once it listens.
         until("nginx to listen", || {
             let listens = fs::read(nginx.folder.path().join("id")).is_ok_and(|id| !id.is_empty());
-            (listens || nginx.child.try_wait().expect("a child can be asked").is_some()).then_some(())
+            (listens
+                || nginx
+                    .child
+                    .try_wait()
+                    .expect("a child can be asked")
+                    .is_some())
+            .then_some(())
         });
         let errors = fs::read_to_string(nginx.folder.path().join("errors")).unwrap_or_default();
-        let ended = nginx.child.try_wait().expect("a child can be asked").is_some();
-        assert!(!ended || errors.contains("Address already in use"), "nginx: {errors}");
+        let ended = nginx
+            .child
+            .try_wait()
+            .expect("a child can be asked")
+            .is_some();
+        assert!(
+            !ended || errors.contains("Address already in use"),
+            "nginx: {errors}"
+        );
         (!ended).then_some(nginx)
     }
 
@@ -81,8 +122,11 @@ impl Nginx {
     pub(crate) fn requests(&self) -> Vec<Request> {
         // There is one process with one thread: what it answered before this, it has written down.
         self.get("/.settled");
-        let log = fs::read_to_string(self.folder.path().join("requests")).expect("the log of requests");
-        log.lines().map(|line| Request::read(line).expect("a line as the settings have it")).collect()
+        let log =
+            fs::read_to_string(self.folder.path().join("requests")).expect("the log of requests");
+        log.lines()
+            .map(|line| Request::read(line).expect("a line as the settings have it"))
+            .collect()
     }
 
     /// Forgets what it was asked so far.
@@ -99,12 +143,19 @@ impl Nginx {
 
     fn ask(&self, path: &str, headers: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("nginx listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out that is not zero");
+        stream
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a time-out that is not zero");
         write!(stream, "GET {path} HTTP/1.0\r\n{headers}\r\n").expect("nginx reads");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("nginx answers");
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").expect("the end of the headers");
-        let status = String::from_utf8_lossy(&answer[9..12]).parse().expect("a status");
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .expect("the end of the headers");
+        let status = String::from_utf8_lossy(&answer[9..12])
+            .parse()
+            .expect("a status");
         (status, answer.split_off(end + 4))
     }
 }
@@ -163,13 +214,34 @@ mod tests {
         nginx.get("/forgotten");
         nginx.forget();
         assert_eq!(nginx.get("/1/?a=%22"), (200, b"a page".to_vec()));
-        assert_eq!(nginx.get("/%E6%8F%92.png"), (200, b"not a picture".to_vec()));
+        assert_eq!(
+            nginx.get("/%E6%8F%92.png"),
+            (200, b"not a picture".to_vec())
+        );
         assert_eq!(nginx.get("/busy").0, 503);
         assert_eq!(nginx.get("/2/").0, 404);
         let requests = nginx.requests();
-        let asked: Vec<(&str, u16)> = requests.iter().map(|request| (&*request.path, request.status)).collect();
-        assert_eq!(asked, [("/1/?a=%22", 200), ("/%E6%8F%92.png", 200), ("/busy", 503), ("/2/", 404)]);
-        assert_eq!((requests[0].method.as_str(), requests[0].range.as_deref(), requests[0].sent), ("GET", None, 6));
+        let asked: Vec<(&str, u16)> = requests
+            .iter()
+            .map(|request| (&*request.path, request.status))
+            .collect();
+        assert_eq!(
+            asked,
+            [
+                ("/1/?a=%22", 200),
+                ("/%E6%8F%92.png", 200),
+                ("/busy", 503),
+                ("/2/", 404)
+            ]
+        );
+        assert_eq!(
+            (
+                requests[0].method.as_str(),
+                requests[0].range.as_deref(),
+                requests[0].sent
+            ),
+            ("GET", None, 6)
+        );
         assert_eq!(nginx.origin(), format!("http://127.0.0.1:{}", nginx.port));
     }
 
@@ -178,9 +250,18 @@ mod tests {
         let site = tempfile::tempdir().unwrap();
         fs::write(site.path().join("a.png"), "0123456789").unwrap();
         let nginx = Nginx::serve(site.path(), "");
-        assert_eq!(nginx.ask("/a.png", "Range: bytes=6-\r\n"), (206, b"6789".to_vec()));
+        assert_eq!(
+            nginx.ask("/a.png", "Range: bytes=6-\r\n"),
+            (206, b"6789".to_vec())
+        );
         let range = Some("bytes=6-".to_owned());
-        let request = Request { method: "GET".into(), path: "/a.png".into(), status: 206, range, sent: 4 };
+        let request = Request {
+            method: "GET".into(),
+            path: "/a.png".into(),
+            status: 206,
+            range,
+            sent: 4,
+        };
         assert_eq!(nginx.requests(), [request]);
     }
 

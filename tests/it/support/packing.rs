@@ -11,14 +11,21 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
         packed.extend(block);
     }
     packed.extend(crc32fast::hash(bytes).to_le_bytes());
-    packed.extend(u32::try_from(bytes.len()).expect("it is small").to_le_bytes());
+    packed.extend(
+        u32::try_from(bytes.len())
+            .expect("it is small")
+            .to_le_bytes(),
+    );
     packed
 }
 
 /// Gzip that unpacks to `byte`, more than `length` times; without its checksum, which nobody should come to.
 pub(crate) fn bomb(byte: u8, length: usize) -> Vec<u8> {
     assert!(byte < 144, "a byte whose code has eight bits");
-    let mut bits = Bits { bytes: header(), filled: 0 };
+    let mut bits = Bits {
+        bytes: header(),
+        filled: 0,
+    };
     // The last block, with the fixed codes: the byte, and then the longest match at distance 1 again and again.
     bits.add(0b1, 1);
     bits.add(0b01, 2);
@@ -75,6 +82,10 @@ mod tests {
         assert!(unpacked("text.gz", &gzip(text.as_bytes())).stdout == text);
         let packed = bomb(b'x', 1_000_000);
         assert!(packed.len() < 10_000);
-        assert!(unpacked("bomb.gz", &packed).stdout.starts_with(&"x".repeat(1_000_000)));
+        assert!(
+            unpacked("bomb.gz", &packed)
+                .stdout
+                .starts_with(&"x".repeat(1_000_000))
+        );
     }
 }

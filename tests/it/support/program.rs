@@ -58,12 +58,17 @@ impl World {
         let mut command = Command::new(HEEDING[0]);
         command.args(&HEEDING[1..]).arg(path);
         let search = std::env::var_os("PATH").unwrap_or_default();
-        command.env_clear().env("PATH", search).env("HOME", self.home());
+        command
+            .env_clear()
+            .env("PATH", search)
+            .env("HOME", self.home());
         command.current_dir(self.work()).stdin(Stdio::null());
         // A group of its own: what it leaves behind can be ended with it.
         command.process_group(0);
         // Files, not pipes: they can be read while it runs, and no grandchild keeps a reader waiting.
-        let heard = tempfile::tempdir_in(self.folder.path().join("heard")).expect("a folder for its output").keep();
+        let heard = tempfile::tempdir_in(self.folder.path().join("heard"))
+            .expect("a folder for its output")
+            .keep();
         let stdout = File::create(heard.join("stdout")).expect("a file for its stdout");
         let stderr = File::create(heard.join("stderr")).expect("a file for its stderr");
         command.stdout(stdout).stderr(stderr);
@@ -94,10 +99,23 @@ impl Program {
         let own = self.command.get_args().skip(HEEDING.len() - 1);
         command.args(&HEEDING[1..]).args(above).args(own);
         command.env_clear();
-        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        command.current_dir(self.command.get_current_dir().expect("every program gets one"));
+        command.envs(
+            self.command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command.current_dir(
+            self.command
+                .get_current_dir()
+                .expect("every program gets one"),
+        );
         command.process_group(0).stdin(Stdio::null());
-        let heard = |name| OpenOptions::new().write(true).open(self.heard.join(name)).expect("a file for its output");
+        let heard = |name| {
+            OpenOptions::new()
+                .write(true)
+                .open(self.heard.join(name))
+                .expect("a file for its output")
+        };
         command.stdout(heard("stdout")).stderr(heard("stderr"));
         self.command = command;
         self
@@ -119,7 +137,8 @@ impl Program {
     pub(crate) fn stdin(mut self, text: &str) -> Self {
         let path = self.heard.join("stdin");
         fs::write(&path, text).expect("a file for its stdin");
-        self.command.stdin(File::open(&path).expect("the file just written"));
+        self.command
+            .stdin(File::open(&path).expect("the file just written"));
         self
     }
 
@@ -138,11 +157,19 @@ impl Program {
     pub(crate) fn start(self) -> Running {
         let Self { mut command, heard } = self;
         let said = format!("{command:?}");
-        let mut child = command.spawn().unwrap_or_else(|error| panic!("{said}: {error}"));
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{said}: {error}"));
         let id = Pid::from_child(&child);
         let (sender, end) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait().expect("a child can be waited for")));
-        Running { id, end, over: false, said, heard }
+        Running {
+            id,
+            end,
+            over: false,
+            said,
+            heard,
+        }
     }
 }
 
@@ -173,7 +200,9 @@ impl Running {
 
     /// Sends it `signal` again and again, as somebody in a hurry does, until it ends.
     pub(crate) fn insist(self, signal: Signal) -> Ended {
-        until("its end", || kill_process(self.id, signal).is_err().then_some(()));
+        until("its end", || {
+            kill_process(self.id, signal).is_err().then_some(())
+        });
         self.wait()
     }
 
@@ -199,11 +228,20 @@ impl Running {
     /// When it has not ended by itself after a long time; it is ended then.
     pub(crate) fn wait(mut self) -> Ended {
         let Ok(status) = self.end.recv_timeout(PATIENCE) else {
-            panic!("{} did not end within {PATIENCE:?}; its stderr: {}", self.said, self.stderr());
+            panic!(
+                "{} did not end within {PATIENCE:?}; its stderr: {}",
+                self.said,
+                self.stderr()
+            );
         };
         self.over = true;
         let (stdout, stderr) = (self.stdout(), self.stderr());
-        Ended { code: status.code(), signal: status.signal().and_then(Signal::from_named_raw), stdout, stderr }
+        Ended {
+            code: status.code(),
+            signal: status.signal().and_then(Signal::from_named_raw),
+            stdout,
+            stderr,
+        }
     }
 }
 
@@ -231,12 +269,16 @@ impl Ended {
     /// Its stdout read as one JSON object a line.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let objects = self.stdout.lines().map(serde_json::from_str);
-        objects.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        objects
+            .collect::<Result<_, _>>()
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
     /// The last of them, in which a run sums up.
     pub(crate) fn sum(&self) -> Value {
-        self.objects().pop().unwrap_or_else(|| panic!("it said nothing: {self:?}"))
+        self.objects()
+            .pop()
+            .unwrap_or_else(|| panic!("it said nothing: {self:?}"))
     }
 }
 
@@ -247,15 +289,24 @@ fn read(path: &Path) -> String {
 /// The files that lie in `folder` itself, by name; none where it is missing. One that a run moves away meanwhile is none
 /// of them.
 pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let Ok(entries) = fs::read_dir(folder) else {
+        return BTreeMap::new();
+    };
     let paths = entries.map(|entry| entry.expect("an entry of the folder").path());
     let files = paths.filter(|path| path.symlink_metadata().is_ok_and(|found| found.is_file()));
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned()
+    };
     let read = |path: &Path| match fs::read(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         read => Some(read.expect("a readable file")),
     };
-    files.filter_map(|path| Some((name(&path), read(&path)?))).collect()
+    files
+        .filter_map(|path| Some((name(&path), read(&path)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -269,10 +320,17 @@ mod tests {
     #[test]
     fn a_program_starts_in_an_empty_world() {
         let world = World::new();
-        let ended = shell(&world, "env; pwd; cat; echo trouble >&2; exit 7").env("EXTRA", "given").run();
-        assert_eq!((ended.code, ended.signal, ended.stderr.as_str()), (Some(7), None, "trouble\n"));
+        let ended = shell(&world, "env; pwd; cat; echo trouble >&2; exit 7")
+            .env("EXTRA", "given")
+            .run();
+        assert_eq!(
+            (ended.code, ended.signal, ended.stderr.as_str()),
+            (Some(7), None, "trouble\n")
+        );
         let mut said: Vec<&str> = ended.stdout.lines().collect();
-        said.retain(|line| !line.starts_with("PATH=") && !line.starts_with("PWD=") && !line.starts_with("_="));
+        said.retain(|line| {
+            !line.starts_with("PATH=") && !line.starts_with("PWD=") && !line.starts_with("_=")
+        });
         let home = format!("HOME={}", world.home().display());
         let work = world.work().display().to_string();
         said.sort_unstable();
@@ -288,36 +346,57 @@ mod tests {
         let said = "grep SigIgn: /proc/self/status";
         let ignored = |line: &str| {
             let told = shell(&world, line).run().stdout;
-            u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap() & 0x7fff_ffff
+            u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap()
+                & 0x7fff_ffff
         };
         assert_eq!(ignored(said), 0);
         assert_eq!(ignored(&format!("trap '' HUP INT TERM; {said}")), 0x4003);
-        assert_eq!(ignored(&format!("trap '' HUP INT TERM; {} {said}", HEEDING.join(" "))), 0);
+        assert_eq!(
+            ignored(&format!(
+                "trap '' HUP INT TERM; {} {said}",
+                HEEDING.join(" ")
+            )),
+            0
+        );
     }
 
     #[test]
     fn a_program_can_have_less_than_that() {
         let world = World::new();
-        let ended = shell(&world, "pwd; echo ${HOME-homeless}").without("HOME").inside("/").run();
+        let ended = shell(&world, "pwd; echo ${HOME-homeless}")
+            .without("HOME")
+            .inside("/")
+            .run();
         assert_eq!(ended.stdout, "/\nhomeless\n");
     }
 
     #[test]
     fn a_program_reads_what_it_is_given_and_leaves_files() {
         let world = World::new();
-        let program = shell(&world, "cat > told; mkdir folder; ln -s told link; echo unheard");
+        let program = shell(
+            &world,
+            "cat > told; mkdir folder; ln -s told link; echo unheard",
+        );
         let ended = program.stdin("one\ntwo\n").stdout(Stdio::null()).run();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
-        assert_eq!(files(&world.work()), BTreeMap::from([("told".to_owned(), b"one\ntwo\n".to_vec())]));
+        assert_eq!(
+            files(&world.work()),
+            BTreeMap::from([("told".to_owned(), b"one\ntwo\n".to_vec())])
+        );
         assert_eq!(files(&world.work().join("missing")), BTreeMap::new());
     }
 
     #[test]
     fn a_running_program_is_heard_and_takes_signals() {
         let world = World::new();
-        let running =
-            shell(&world, "trap 'echo caught; exit 130' INT; echo ready >&2; while :; do sleep 0.01; done").start();
-        until("the trap", || running.stderr().contains("ready").then_some(()));
+        let running = shell(
+            &world,
+            "trap 'echo caught; exit 130' INT; echo ready >&2; while :; do sleep 0.01; done",
+        )
+        .start();
+        until("the trap", || {
+            running.stderr().contains("ready").then_some(())
+        });
         assert_eq!(running.stdout(), "");
         running.signal(Signal::INT);
         let ended = running.wait();
@@ -331,7 +410,9 @@ mod tests {
     fn a_program_let_go_of_is_ended_with_its_children() {
         let world = World::new();
         let running = shell(&world, "sleep 600 & echo $!; wait").start();
-        let child = until("the child", || running.stdout().trim().parse().ok().and_then(Pid::from_raw));
+        let child = until("the child", || {
+            running.stdout().trim().parse().ok().and_then(Pid::from_raw)
+        });
         drop(running);
         until("the child's end", || {
             let state = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();

@@ -34,7 +34,12 @@ impl Site {
         let gallery = Gallery::lay(folder.path(), "", count);
         let gate = Gate::closed();
         let nginx = Nginx::serve(folder.path(), &gate.before(path));
-        Self { folder, gallery, nginx, gate }
+        Self {
+            folder,
+            gallery,
+            nginx,
+            gate,
+        }
     }
 
     /// The program about to fetch this site.
@@ -44,27 +49,41 @@ impl Site {
 
     /// The program about to do `command` with this site.
     pub(crate) fn visit(&self, world: &World, command: &str) -> Program {
-        world.wallhaul().args([command, "--base-url", &self.nginx.origin()])
+        world
+            .wallhaul()
+            .args([command, "--base-url", &self.nginx.origin()])
     }
 
     /// Takes the original that the listing shows at `index` from the server.
     pub(crate) fn lose(&self, index: usize) {
         let path = self.gallery.originals[index].path.trim_start_matches('/');
-        std::fs::remove_file(self.folder.path().join(path)).expect("an original whose path needs no decoding");
+        std::fs::remove_file(self.folder.path().join(path))
+            .expect("an original whose path needs no decoding");
     }
 
     /// The paths of the originals that were sent, sorted, each as often as it was.
     pub(crate) fn sent(&self) -> Vec<String> {
-        let sent = self.nginx.requests().into_iter().filter(|request| request.status == 200);
-        let mut paths: Vec<_> =
-            sent.map(|request| request.path).filter(|path| path.starts_with(Self::IMAGES)).collect();
+        let sent = self
+            .nginx
+            .requests()
+            .into_iter()
+            .filter(|request| request.status == 200);
+        let mut paths: Vec<_> = sent
+            .map(|request| request.path)
+            .filter(|path| path.starts_with(Self::IMAGES))
+            .collect();
         paths.sort_unstable();
         paths
     }
 
     /// The paths of all originals, sorted.
     pub(crate) fn originals(&self) -> Vec<String> {
-        let mut paths: Vec<_> = self.gallery.originals.iter().map(|original| original.path.clone()).collect();
+        let mut paths: Vec<_> = self
+            .gallery
+            .originals
+            .iter()
+            .map(|original| original.path.clone())
+            .collect();
         paths.sort_unstable();
         paths
     }

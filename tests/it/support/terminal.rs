@@ -10,7 +10,8 @@ use super::until;
 
 /// Starts a program and, once it ended, writes its exit code where a title goes: behind all that it wrote itself.
 /// Stays then, as tmux may lose the last words of one that leaves.
-const STARTER: &str = r#"trap : INT QUIT; "$@"; printf '\033]2;ended %s\007' $?; exec sleep infinity"#;
+const STARTER: &str =
+    r#"trap : INT QUIT; "$@"; printf '\033]2;ended %s\007' $?; exec sleep infinity"#;
 
 /// A terminal with one program in it; both are ended when it is dropped.
 pub(crate) struct Terminal {
@@ -24,13 +25,22 @@ impl Terminal {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("socket");
         // All rows are the program's.
-        std::fs::write(folder.path().join("settings"), "set -g status off\n").expect("a file in it");
+        std::fs::write(folder.path().join("settings"), "set -g status off\n")
+            .expect("a file in it");
         let mut tmux = tmux(&socket);
-        tmux.arg("-f").arg(folder.path().join("settings")).args(["-u", "new-session", "-d"]);
+        tmux.arg("-f")
+            .arg(folder.path().join("settings"))
+            .args(["-u", "new-session", "-d"]);
         tmux.args(["-x", &columns.to_string(), "-y", &rows.to_string()]);
         tmux.env("HOME", world.home()).arg("-c").arg(world.work());
-        said(tmux.args(["--", "/bin/sh", "-c", STARTER, "starter"]).args(line));
-        Self { socket, _folder: folder }
+        said(
+            tmux.args(["--", "/bin/sh", "-c", STARTER, "starter"])
+                .args(line),
+        );
+        Self {
+            socket,
+            _folder: folder,
+        }
     }
 
     /// What stands on the screen, without what follows the last word of a line.
@@ -65,12 +75,20 @@ impl Terminal {
 
     /// Gives the terminal another size.
     pub(crate) fn resize(&self, (columns, rows): (u16, u16)) {
-        self.ask(&["resize-window", "-x", &columns.to_string(), "-y", &rows.to_string()]);
+        self.ask(&[
+            "resize-window",
+            "-x",
+            &columns.to_string(),
+            "-y",
+            &rows.to_string(),
+        ]);
     }
 
     /// Whether the cursor can be seen.
     pub(crate) fn shows_cursor(&self) -> bool {
-        self.ask(&["display-message", "-p", "#{cursor_flag}"]).trim() == "1"
+        self.ask(&["display-message", "-p", "#{cursor_flag}"])
+            .trim()
+            == "1"
     }
 
     /// Waits for the program's end: its exit code as a shell has it, 128 and more for a signal.
@@ -94,13 +112,20 @@ impl Drop for Terminal {
 
 fn tmux(socket: &Path) -> Command {
     let mut tmux = Command::new("tmux");
-    tmux.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    tmux.env("LANG", "C.UTF-8").env("TERM", "xterm-256color").arg("-S").arg(socket).stdin(Stdio::null());
+    tmux.env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    tmux.env("LANG", "C.UTF-8")
+        .env("TERM", "xterm-256color")
+        .arg("-S")
+        .arg(socket)
+        .stdin(Stdio::null());
     tmux
 }
 
 fn said(tmux: &mut Command) -> String {
-    let output = tmux.output().unwrap_or_else(|error| panic!("tmux: {error}; tests/run installs it"));
+    let output = tmux
+        .output()
+        .unwrap_or_else(|error| panic!("tmux: {error}; tests/run installs it"));
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{tmux:?}: {stderr}");
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -117,20 +142,32 @@ mod tests {
     #[test]
     fn a_program_has_a_terminal_of_the_size_asked_for() {
         let world = World::new();
-        let terminal =
-            shell(&world, (60, 12), "stty size; test -t 2 && echo a terminal; printf 'in %s\\n' \"$PWD\"; exit 3");
+        let terminal = shell(
+            &world,
+            (60, 12),
+            "stty size; test -t 2 && echo a terminal; printf 'in %s\\n' \"$PWD\"; exit 3",
+        );
         assert_eq!(terminal.ended(), 3);
         let screen = terminal.screen();
         assert!(terminal.shows_cursor());
         let lines: Vec<&str> = screen.lines().collect();
         assert_eq!(lines[..2], ["12 60", "a terminal"]);
-        assert!(screen.replace('\n', "").contains(&format!("in {}", world.work().display())), "{screen}");
+        assert!(
+            screen
+                .replace('\n', "")
+                .contains(&format!("in {}", world.work().display())),
+            "{screen}"
+        );
     }
 
     #[test]
     fn keys_reach_the_program_and_a_signal_ends_it() {
         let world = World::new();
-        let terminal = shell(&world, (40, 8), "echo ready; read word; echo \"heard $word\"; exec sleep 600");
+        let terminal = shell(
+            &world,
+            (40, 8),
+            "echo ready; read word; echo \"heard $word\"; exec sleep 600",
+        );
         terminal.until("the program's start", |screen| screen.contains("ready"));
         terminal.press(&["hello", "Enter"]);
         terminal.until("the answer", |screen| screen.contains("heard hello"));
@@ -141,10 +178,13 @@ mod tests {
     #[test]
     fn a_terminal_shows_what_was_left_there() {
         let world = World::new();
-        let script = "for n in 1 2 3 4 5 6; do echo line $n; done; printf '\\033[31mred\\033[0m\\033[?25l'";
+        let script =
+            "for n in 1 2 3 4 5 6; do echo line $n; done; printf '\\033[31mred\\033[0m\\033[?25l'";
         let terminal = shell(&world, (40, 4), script);
         assert_eq!(terminal.ended(), 0);
-        assert!(terminal.scrolled().starts_with("line 1\n") && !terminal.screen().contains("line 1\n"));
+        assert!(
+            terminal.scrolled().starts_with("line 1\n") && !terminal.screen().contains("line 1\n")
+        );
         assert!(terminal.coloured().contains("\u{1b}[31mred"));
         assert!(!terminal.shows_cursor());
     }
@@ -152,7 +192,11 @@ mod tests {
     #[test]
     fn a_program_learns_of_another_size() {
         let world = World::new();
-        let terminal = shell(&world, (40, 8), "trap 'stty size' WINCH; echo ready; while :; do sleep 0.01; done");
+        let terminal = shell(
+            &world,
+            (40, 8),
+            "trap 'stty size' WINCH; echo ready; while :; do sleep 0.01; done",
+        );
         terminal.until("the program's start", |screen| screen.contains("ready"));
         terminal.resize((50, 10));
         terminal.until("the new size", |screen| screen.contains("10 50"));

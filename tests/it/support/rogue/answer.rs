@@ -65,13 +65,22 @@ impl Answer {
 
     /// A redirect.
     pub(crate) fn to(code: u16, location: &str) -> Self {
-        Self::whole(&format!("{code} Elsewhere"), &[&format!("Location: {location}")], "")
+        Self::whole(
+            &format!("{code} Elsewhere"),
+            &[&format!("Location: {location}")],
+            "",
+        )
     }
 
     /// Chunks with their sizes and, at the end, the last one.
     pub(crate) fn chunked(headers: &[&str], chunks: &[&[u8]]) -> Self {
-        let head = Self::head("200 OK", &[headers, &["Transfer-Encoding: chunked"]].concat());
-        let all = chunks.iter().fold(head, |answer, chunk| answer.chunk(chunk));
+        let head = Self::head(
+            "200 OK",
+            &[headers, &["Transfer-Encoding: chunked"]].concat(),
+        );
+        let all = chunks
+            .iter()
+            .fold(head, |answer, chunk| answer.chunk(chunk));
         all.bytes("0\r\n\r\n")
     }
 

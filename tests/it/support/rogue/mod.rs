@@ -78,7 +78,10 @@ impl Rogue {
 
     /// The same in TLS, under the name `localhost`.
     pub(crate) fn secure(papers: Papers) -> Self {
-        Self::open(TcpListener::bind("127.0.0.1:0").expect("a free port"), Some(Tls::with(papers)))
+        Self::open(
+            TcpListener::bind("127.0.0.1:0").expect("a free port"),
+            Some(Tls::with(papers)),
+        )
     }
 
     /// The same on a listener of one's own,
@@ -110,7 +113,11 @@ impl Rogue {
 
     fn open(listener: TcpListener, tls: Option<Tls>) -> Self {
         let port = listener.local_addr().expect("the port it got").port();
-        let house = Arc::new(House { listener, rooms: Mutex::default(), tls });
+        let house = Arc::new(House {
+            listener,
+            rooms: Mutex::default(),
+            tls,
+        });
         let inside = Arc::clone(&house);
         thread::spawn(move || {
             for visitor in inside.listener.incoming() {
@@ -140,12 +147,19 @@ impl Rogue {
 
     /// Writes the certificate of the authority that signed its own where `--ca-certificate` can read it.
     pub(crate) fn keep_authority(&self, file: &Path) {
-        self.house.tls.as_ref().expect("a server with papers").keep_authority(file);
+        self.house
+            .tls
+            .as_ref()
+            .expect("a server with papers")
+            .keep_authority(file);
     }
 
     /// Has these bytes at `path`, with a strong validator and in any range.
     pub(crate) fn show(&self, path: &str, bytes: impl Into<Arc<[u8]>>) {
-        self.house.rooms().shown.insert(path.to_owned(), bytes.into());
+        self.house
+            .rooms()
+            .shown
+            .insert(path.to_owned(), bytes.into());
     }
 
     /// The healthy bytes at `path`.
@@ -156,19 +170,27 @@ impl Rogue {
 
     /// The hashes of these.
     pub(crate) fn hashes(&self, paths: &[&str]) -> Vec<Hash> {
-        paths.iter().map(|path| blake3::hash(&self.shown(path))).collect()
+        paths
+            .iter()
+            .map(|path| blake3::hash(&self.shown(path)))
+            .collect()
     }
 
     /// Has a listing page of this number that shows a thumb of each of these originals.
     pub(crate) fn list(&self, number: usize, originals: &[&str]) {
-        let thumbs = originals.iter().map(|path| item(&format!("{path}.295x184_q100.png"), "/browse/"));
+        let thumbs = originals
+            .iter()
+            .map(|path| item(&format!("{path}.295x184_q100.png"), "/browse/"));
         let page = page(number, &thumbs.collect::<Vec<_>>());
         self.show(&format!("/browse/{number}/"), page.into_bytes());
     }
 
     /// Lets `path` answer like this instead, until it is healed.
     pub(crate) fn on(&self, path: &str, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) {
-        self.house.rooms().faults.insert(path.to_owned(), Arc::new(script));
+        self.house
+            .rooms()
+            .faults
+            .insert(path.to_owned(), Arc::new(script));
     }
 
     /// Lets whatever has no answer of its own answer like this, until it is healed.
@@ -200,7 +222,11 @@ impl Rogue {
     /// How often each path below `/uploads/` was asked for.
     pub(crate) fn originals_asked(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
-        for Asked { path, .. } in self.requests().into_iter().filter(|asked| asked.path.starts_with("/uploads/")) {
+        for Asked { path, .. } in self
+            .requests()
+            .into_iter()
+            .filter(|asked| asked.path.starts_with("/uploads/"))
+        {
             *counts.entry(path).or_default() += 1;
         }
         counts
@@ -252,7 +278,11 @@ impl House {
         *count += 1;
         asked.nth = *count;
         rooms.asked.push(asked.clone());
-        let script = rooms.faults.get(&asked.path).or(rooms.everywhere.as_ref()).map(Arc::clone);
+        let script = rooms
+            .faults
+            .get(&asked.path)
+            .or(rooms.everywhere.as_ref())
+            .map(Arc::clone);
         let shown = rooms.shown.get(&asked.path).cloned();
         // A script may take its time.
         drop(rooms);
@@ -291,9 +321,16 @@ mod tests {
         let rogue = Rogue::start();
         rogue.on("/fin", |_| Answer::raw("cut").close());
         rogue.on("/rst", |_| Answer::raw("cut").reset());
-        rogue.on("/drip", |_| Answer::default().drip("slow", Duration::from_millis(10)).close());
+        rogue.on("/drip", |_| {
+            Answer::default()
+                .drip("slow", Duration::from_millis(10))
+                .close()
+        });
         assert_eq!(ask(&rogue, "/fin", ""), (b"cut".to_vec(), None));
-        assert_eq!(ask(&rogue, "/rst", ""), (b"cut".to_vec(), Some(ErrorKind::ConnectionReset)));
+        assert_eq!(
+            ask(&rogue, "/rst", ""),
+            (b"cut".to_vec(), Some(ErrorKind::ConnectionReset))
+        );
         let start = Instant::now();
         assert_eq!(ask(&rogue, "/drip", ""), (b"slow".to_vec(), None));
         assert!(start.elapsed() >= Duration::from_millis(40));
@@ -302,8 +339,16 @@ mod tests {
     #[test]
     fn a_rogue_answers_without_end_in_pieces_and_anywhere() {
         let rogue = Rogue::on_listener(TcpListener::bind("[::1]:0").unwrap());
-        rogue.everywhere(|asked| Answer::default().and(Answer::ok(format!("{} {}", asked.method, asked.path))).close());
-        rogue.on("/pieces", |_| Answer::chunked(&["X: y"], &[b"one", b"two"]).pause(Duration::from_millis(1)).close());
+        rogue.everywhere(|asked| {
+            Answer::default()
+                .and(Answer::ok(format!("{} {}", asked.method, asked.path)))
+                .close()
+        });
+        rogue.on("/pieces", |_| {
+            Answer::chunked(&["X: y"], &[b"one", b"two"])
+                .pause(Duration::from_millis(1))
+                .close()
+        });
         rogue.on("/endless", |_| Answer::raw("begun ").forever("and on "));
         let ask = |path: &str| {
             let mut stream = TcpStream::connect(("::1", rogue.port())).unwrap();
@@ -312,7 +357,10 @@ mod tests {
             stream.take(100_000).read_to_end(&mut got).unwrap();
             String::from_utf8(got).unwrap()
         };
-        assert_eq!(ask("/a?b"), "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nGET /a?b");
+        assert_eq!(
+            ask("/a?b"),
+            "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nGET /a?b"
+        );
         let pieces = "HTTP/1.1 200 OK\r\nX: y\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n";
         assert_eq!(ask("/pieces"), pieces);
         assert_eq!(ask("/endless").len(), 100_000);
@@ -321,15 +369,21 @@ mod tests {
     #[test]
     fn a_rogue_counts_what_it_is_asked_and_can_be_healed() {
         let rogue = Rogue::gallery();
-        rogue.on(Rogue::FAULTY, |asked| Answer::raw(format!("try {}", asked.nth)).close());
+        rogue.on(Rogue::FAULTY, |asked| {
+            Answer::raw(format!("try {}", asked.nth)).close()
+        });
         assert_eq!(ask(&rogue, Rogue::FAULTY, "").0, b"try 1");
         assert_eq!(ask(&rogue, Rogue::FAULTY, "").0, b"try 2");
         assert_eq!(rogue.asked(Rogue::FAULTY).len(), 2);
         rogue.heal();
-        let rest =
-            format!("Range: bytes=4-\r\nIf-Range: {}\r\nConnection: close\r\n", etag(&rogue.shown(Rogue::FAULTY)));
+        let rest = format!(
+            "Range: bytes=4-\r\nIf-Range: {}\r\nConnection: close\r\n",
+            etag(&rogue.shown(Rogue::FAULTY))
+        );
         let stream = TcpStream::connect(("127.0.0.1", rogue.port())).unwrap();
-        (&stream).write_all(format!("GET {} HTTP/1.1\r\n{rest}\r\n", Rogue::FAULTY).as_bytes()).unwrap();
+        (&stream)
+            .write_all(format!("GET {} HTTP/1.1\r\n{rest}\r\n", Rogue::FAULTY).as_bytes())
+            .unwrap();
         let due = rogue.shown(Rogue::FAULTY)[4..].to_vec();
         let mut got = Vec::new();
         while !got.ends_with(&due) {
@@ -339,6 +393,9 @@ mod tests {
             got.extend_from_slice(&buffer[..read]);
         }
         assert!(got.starts_with(b"HTTP/1.1 206 "));
-        assert_eq!((rogue.asked(Rogue::FAULTY).len(), rogue.connections()), (1, 3));
+        assert_eq!(
+            (rogue.asked(Rogue::FAULTY).len(), rogue.connections()),
+            (1, 3)
+        );
     }
 }

@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::net::TcpSocket;
@@ -45,31 +47,49 @@ impl Tls {
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Under the same name as its certificates nobody could tell who signed them.
-        authority.distinguished_name.push(DnType::CommonName, "an authority");
+        authority
+            .distinguished_name
+            .push(DnType::CommonName, "an authority");
         let authority = CertifiedIssuer::self_signed(authority, key()).expect("an authority");
         let names: &[_] = match papers {
-            Papers::InOrder => &["localhost", "simpledesktops.com", "static.simpledesktops.com"],
+            Papers::InOrder => &[
+                "localhost",
+                "simpledesktops.com",
+                "static.simpledesktops.com",
+            ],
             Papers::ForAnother => &["elsewhere.test"],
             Papers::SelfSigned | Papers::Expired => &["localhost"],
         };
-        let mut own =
-            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).expect("names");
+        let mut own = CertificateParams::new(
+            names
+                .iter()
+                .map(|&name| name.to_owned())
+                .collect::<Vec<_>>(),
+        )
+        .expect("names");
         if papers == Papers::Expired {
-            (own.not_before, own.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
+            (own.not_before, own.not_after) =
+                (date_time_ymd(2001, 1, 1), date_time_ymd(2002, 1, 1));
         }
         let key = key();
         let certificate = match papers {
             Papers::SelfSigned => own.self_signed(&key),
-            Papers::InOrder | Papers::ForAnother | Papers::Expired => own.signed_by(&key, &authority),
+            Papers::InOrder | Papers::ForAnother | Papers::Expired => {
+                own.signed_by(&key, &authority)
+            }
         };
         let chain = vec![certificate.expect("a certificate").der().clone()];
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions that ring has")
-            .with_no_client_auth()
-            .with_single_cert(chain, PrivateKeyDer::Pkcs8(key.serialize_der().into()))
-            .expect("a key of its certificate");
-        Self { config: Arc::new(config), authority: authority.pem() }
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions that ring has")
+                .with_no_client_auth()
+                .with_single_cert(chain, PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+                .expect("a key of its certificate");
+        Self {
+            config: Arc::new(config),
+            authority: authority.pem(),
+        }
     }
 
     /// Writes the authority's certificate where `--ca-certificate` can read it.
@@ -78,7 +98,8 @@ impl Tls {
     }
 
     pub(super) fn wrap(&self, stream: TcpStream) -> Wire {
-        let connection = ServerConnection::new(Arc::clone(&self.config)).expect("a configuration that can be used");
+        let connection = ServerConnection::new(Arc::clone(&self.config))
+            .expect("a configuration that can be used");
         Wire::Tls(Box::new(StreamOwned::new(connection, stream)))
     }
 }
