@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use wallhaul::job::{ContentHash, ImageKey, ImageName, Stem};
-use wallhaul::ledger::{self, Berth, Intent, Ledger, Origin, Record};
+use wallhaul::ledger::{self, Intent, Ledger, Origin, Placement, Record};
 use wallhaul::outcome::{Content, Format};
 
 use crate::{address, job, runtime, sure};
@@ -42,7 +42,9 @@ impl Open {
                 .into_iter()
                 .zip(berths)
                 .map(|(key, berth)| match berth {
-                    Berth::Free(name) | Berth::Twin(name) => Record::Saved { key, name },
+                    Placement::New(name) | Placement::Duplicate(name) => {
+                        Record::Saved { key, name }
+                    }
                 });
             sure(self.ledger.record(saved.collect()).await);
         });
@@ -71,7 +73,7 @@ fn intent(number: usize) -> Intent {
             last_modified: Some("Thu, 29 Mar 2018 17:04:11 GMT".to_owned()),
         },
         key: job.key,
-        name: ImageName::from_written(&format!("2018-03-29-Mountains_{number}.png")),
+        name: ImageName::from_stored(&format!("2018-03-29-Mountains_{number}.png")),
         content: Content {
             bytes: 400_000,
             hash,

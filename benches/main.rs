@@ -52,7 +52,7 @@ fn job(number: usize) -> Job {
     Job {
         key,
         image,
-        worked_out: None,
+        resolved: None,
     }
 }
 

@@ -7,7 +7,7 @@ use divan::Bencher;
 use divan::counter::ItemsCount;
 use tokio::task::JoinSet;
 use wallhaul::job::Job;
-use wallhaul::queue::{self, Ends, Verdict};
+use wallhaul::queue::{self, Ack, Queue};
 
 use crate::{address, job, runtime, sure};
 
@@ -29,14 +29,14 @@ fn hop_100_000_jobs_to_400_workers(bencher: Bencher<'_, '_>) {
 
 /// Feeds `jobs` and answers with how many the workers settled.
 async fn hop(jobs: Vec<Job>) -> usize {
-    let Ends { feed, drain } = sure(queue::open(&address("memory:"), CAPACITY));
-    let drain = Arc::from(drain);
+    let Queue { sender, receiver } = sure(queue::open(&address("memory:"), CAPACITY));
+    let receiver = Arc::from(receiver);
     let mut workers: JoinSet<usize> = (0..WORKERS)
-        .map(|_| settle_all(Arc::clone(&drain)))
+        .map(|_| settle_all(Arc::clone(&receiver)))
         .collect();
     let producer = tokio::spawn(async move {
         for job in jobs {
-            sure(feed.push(job).await);
+            sure(sender.send(job).await);
         }
     });
     let mut settled = 0;
@@ -47,10 +47,10 @@ async fn hop(jobs: Vec<Job>) -> usize {
     settled
 }
 
-async fn settle_all(drain: Arc<dyn queue::Drain>) -> usize {
+async fn settle_all(receiver: Arc<dyn queue::JobReceiver>) -> usize {
     let mut settled = 0;
-    while let Some(lease) = sure(drain.next().await) {
-        sure(lease.settle(Verdict::Settled).await);
+    while let Some(lease) = sure(receiver.next().await) {
+        sure(lease.ack(Ack::Done).await);
         settled += 1;
     }
     settled

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
 use image::{DynamicImage, ImageFormat, RgbImage};
-use wallhaul::part::Watch as _;
+use wallhaul::part::ByteObserver as _;
 use wallhaul::verify::{Inspector, Limits};
 
 use crate::sure;
@@ -47,7 +47,7 @@ fn inspect(bencher: Bencher<'_, '_>, format: ImageFormat, chunk: usize) {
             black_box(&image)
                 .chunks(chunk)
                 .for_each(|chunk| inspector.bytes(chunk));
-            assert_eq!(inspector.flaw(), None);
+            assert_eq!(inspector.defect(), None);
             inspector
         });
 }

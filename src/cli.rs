@@ -6,8 +6,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
 use wallhaul::config::file::Source;
-use wallhaul::config::options::{Claim, Keeping, Network, Paging, Place, Telling};
-use wallhaul::ledger::State;
+use wallhaul::config::options::{
+    LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs, StorageArgs,
+};
+use wallhaul::ledger::RowState;
 
 /// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
 /// verified collection that is never fetched twice.
@@ -44,9 +46,9 @@ pub(crate) enum Command {
         #[arg(value_name = "SITE")]
         sites: Vec<String>,
         #[command(flatten)]
-        paging: Paging,
+        paging: PagingArgs,
         #[command(flatten)]
-        network: Box<Network>,
+        network: Box<NetworkArgs>,
         #[command(flatten)]
         config: Source,
     },
@@ -68,15 +70,15 @@ pub(crate) enum Command {
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
         jobs: Option<u16>,
         #[command(flatten)]
-        place: Place,
+        place: LocationArgs,
         #[command(flatten)]
-        claim: Claim,
+        claim: LockArgs,
         #[command(flatten)]
-        keeping: Keeping,
+        keeping: StorageArgs,
         #[command(flatten)]
-        telling: Telling,
+        telling: OutputArgs,
         #[command(flatten)]
-        network: Box<Network>,
+        network: Box<NetworkArgs>,
         #[command(flatten)]
         config: Source,
     },
@@ -125,14 +127,14 @@ pub(crate) enum LedgerCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        which: Collection,
+        which: CollectionArgs,
     },
     /// Everything remembered of the images whose address or name holds a text
     Show {
         /// The text; letter case does not count
         text: String,
         #[command(flatten)]
-        which: Collection,
+        which: CollectionArgs,
         /// One JSON object a line
         #[arg(long)]
         json: bool,
@@ -140,9 +142,9 @@ pub(crate) enum LedgerCommand {
     /// Make a new ledger from the images in the folder; nothing is fetched, and the old one is kept aside
     Rebuild {
         #[command(flatten)]
-        which: Collection,
+        which: CollectionArgs,
         #[command(flatten)]
-        claim: Claim,
+        claim: LockArgs,
     },
     /// The collection in figures
     Stats {
@@ -150,16 +152,16 @@ pub(crate) enum LedgerCommand {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        which: Collection,
+        which: CollectionArgs,
     },
 }
 
 /// Which collection a ledger belongs to.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Collection")]
-pub(crate) struct Collection {
+pub(crate) struct CollectionArgs {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: LocationArgs,
     /// The site whose collection in the default place is meant [default: simpledesktops]
     #[arg(
         short,
@@ -181,7 +183,7 @@ pub(crate) enum StateName {
     Gone,
 }
 
-impl From<StateName> for State {
+impl From<StateName> for RowState {
     fn from(name: StateName) -> Self {
         match name {
             StateName::Saved => Self::Saved,

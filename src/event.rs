@@ -124,7 +124,7 @@ pub enum Event {
         limit: &'static str,
     },
     /// Why nothing seems to happen, for whoever watches.
-    Noted {
+    ImageRow {
         /// One line.
         message: String,
     },
@@ -165,7 +165,7 @@ impl Events {
 
     /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
     pub fn note(&self, message: String) {
-        let _ = self.line.try_send(Event::Noted { message });
+        let _ = self.line.try_send(Event::ImageRow { message });
     }
 
     /// Tells `event` if somebody wants hints and there is room; for what the next such event makes good.

@@ -61,7 +61,7 @@ impl Exit {
 
     /// Which of two is told when both hold: a signal, then 2, 4, 5, 3, 1, 0.
     #[must_use]
-    pub fn or_worse(self, other: Self) -> Self {
+    pub fn max_severity(self, other: Self) -> Self {
         if other.weight() > self.weight() {
             other
         } else {
@@ -99,7 +99,7 @@ impl Exit {
         } else {
             Self::Done
         };
-        images.or_worse(listing).or_worse(output)
+        images.max_severity(listing).max_severity(output)
     }
 
     /// What an error that ended the program comes to. What no station of ours told is wrong usage: every
@@ -169,7 +169,7 @@ pub struct ThreadError(#[from] io::Error);
 /// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct Drawn(pub String);
+pub struct RenderedError(pub String);
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -193,8 +193,8 @@ mod tests {
             Exit::Signal(Signal::Interrupt),
         ];
         for pair in by_weight.windows(2) {
-            assert_eq!(pair[0].or_worse(pair[1]), pair[1]);
-            assert_eq!(pair[1].or_worse(pair[0]), pair[1]);
+            assert_eq!(pair[0].max_severity(pair[1]), pair[1]);
+            assert_eq!(pair[1].max_severity(pair[0]), pair[1]);
         }
     }
 }

@@ -83,7 +83,7 @@ impl ImageKey {
     }
 
     /// A key as it was written down before, by [`ImageKey::as_str`].
-    pub fn from_written(written: String) -> Self {
+    pub fn from_stored(written: String) -> Self {
         Self(written.into())
     }
 
@@ -107,7 +107,7 @@ impl ImageKey {
 
 impl From<String> for ImageKey {
     fn from(written: String) -> Self {
-        Self::from_written(written)
+        Self::from_stored(written)
     }
 }
 
@@ -151,19 +151,19 @@ pub struct Job {
     /// What its producer worked out already. It does not cross machines: a job from elsewhere is as untrusted as a
     /// page, so that whoever gets it works this out anew by its own definition.
     #[serde(skip)]
-    pub worked_out: Option<WorkedOut>,
+    pub resolved: Option<Resolved>,
 }
 
 /// What a site's definition makes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WorkedOut {
+pub struct Resolved {
     /// Where the original may be found, in the order to be tried; never empty, never the thumb.
     pub originals: Vec<Url>,
     /// The name of its file, without the extension.
     pub stem: String,
 }
 
-impl WorkedOut {
+impl Resolved {
     /// The name of the image's file, with the extension that its bytes ask for.
     pub fn name(&self, extension: &str) -> ImageName {
         ImageName::from_safe(&self.stem, extension)
@@ -197,7 +197,7 @@ impl ImageName {
     }
 
     /// Reads a name back that was written down before, by its `Display`.
-    pub fn from_written(written: &str) -> Self {
+    pub fn from_stored(written: &str) -> Self {
         let (stem, extension) = written.rsplit_once('.').unwrap_or((written, ""));
         Self::from_safe(stem, extension)
     }
@@ -213,7 +213,7 @@ impl ImageName {
     }
 
     /// The same name told apart by the first eight digits of its content's hash, for when the plain one is taken.
-    pub fn apart(&self, hash: &ContentHash) -> Self {
+    pub fn with_hash_suffix(&self, hash: &ContentHash) -> Self {
         let digits = hash.to_hex();
         let (stem, dot_and_extension) = self.written.split_at(self.stem);
         let stem = [stem, "~", &digits[..Self::SUFFIX_BYTES - 1]].concat();
@@ -224,8 +224,8 @@ impl ImageName {
     }
 
     /// The name as a file system that knows neither case nor Unicode forms would compare it.
-    pub fn folded(&self) -> String {
-        fold(&self.written)
+    pub fn normalized(&self) -> String {
+        normalize(&self.written)
     }
 }
 
@@ -248,7 +248,7 @@ pub struct Stem(String);
 impl Stem {
     /// The folded form of `stem`.
     pub fn new(stem: &str) -> Self {
-        Self(fold(stem))
+        Self(normalize(stem))
     }
 
     /// The stem as text.
@@ -259,7 +259,7 @@ impl Stem {
 
 /// Folds case and Unicode form: lower case in NFC, by way of upper case, as some file systems take `ß` for `ss` and
 /// `ς` for `σ`.
-fn fold(text: &str) -> String {
+fn normalize(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     if text.is_ascii() {
         return text.to_ascii_lowercase();
@@ -329,7 +329,7 @@ mod tests {
 
     #[test]
     fn names_that_differ_by_case_or_unicode_form_fold_to_one() {
-        let name = |stem: &str| ImageName::from_safe(stem, "png").folded();
+        let name = |stem: &str| ImageName::from_safe(stem, "png").normalized();
         assert_eq!(
             name("2010-01-01-\u{c9}t\u{e9}"),
             name("2010-01-01-e\u{301}te\u{301}")
@@ -355,8 +355,8 @@ mod tests {
 
     #[test]
     fn a_name_told_apart_keeps_its_extension() {
-        let name = ImageName::from_written("2018-03-29-a.b.png");
-        let apart = name.apart(&ContentHash::from_bytes([0x1f; 32]));
+        let name = ImageName::from_stored("2018-03-29-a.b.png");
+        let apart = name.with_hash_suffix(&ContentHash::from_bytes([0x1f; 32]));
         assert_eq!(apart.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
     }
 

@@ -13,13 +13,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 use tokio::signal::unix::{SignalKind, signal};
-use wallhaul::app::{self, Inspection, World};
+use wallhaul::app::{self, Environment, Inspection};
 use wallhaul::config::Options;
-use wallhaul::config::options::Choice;
+use wallhaul::config::options::SelectionArgs;
 use wallhaul::engine::Shutdown;
 use wallhaul::exit::{Exit, Signal, ThreadError};
 
-use crate::cli::{Cli, Collection, Command, LedgerCommand, SitesCommand};
+use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand};
 
 fn main() -> ExitCode {
     let command = match Cli::try_parse() {
@@ -35,10 +35,10 @@ fn main() -> ExitCode {
             .into();
         }
     };
-    finish(run(command, &World::read()))
+    finish(run(command, &Environment::read()))
 }
 
-fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
+fn run(command: Command, world: &Environment) -> anyhow::Result<Exit> {
     match command {
         Command::Fetch {
             sites,
@@ -77,9 +77,9 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
             network,
             config,
         } => {
-            let choice = Choice {
+            let choice = SelectionArgs {
                 jobs,
-                ..Choice::default()
+                ..SelectionArgs::default()
             };
             let said = Options {
                 place,
@@ -117,8 +117,8 @@ fn run(command: Command, world: &World) -> anyhow::Result<Exit> {
     }
 }
 
-fn ledger(command: LedgerCommand, world: &World) -> anyhow::Result<Exit> {
-    let folder = |which: Collection| -> anyhow::Result<_> {
+fn ledger(command: LedgerCommand, world: &Environment) -> anyhow::Result<Exit> {
+    let folder = |which: CollectionArgs| -> anyhow::Result<_> {
         let said = Options {
             place: which.place,
             ..Options::default()
@@ -193,7 +193,7 @@ const LAST_WORDS: Duration = Duration::from_millis(700);
 
 /// Runs what waits for the network, until it ends or a signal ends it.
 fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
-    world: &World,
+    world: &Environment,
     work: impl FnOnce(Shutdown) -> F,
 ) -> anyhow::Result<Exit> {
     raise_descriptor_limit();
@@ -222,7 +222,7 @@ fn in_motion<F: Future<Output = anyhow::Result<Exit>>>(
     match told.get() {
         Some(&signal) => Ok(ended
             .unwrap_or_else(|error| app::tell(&error))
-            .or_worse(Exit::Signal(signal))),
+            .max_severity(Exit::Signal(signal))),
         None => ended,
     }
 }
@@ -246,7 +246,7 @@ fn build(runtime: &mut tokio::runtime::Builder) -> anyhow::Result<tokio::runtime
 /// that was aborted has not ended soon after: whoever reads what it tells has stopped reading, or a disk hangs.
 /// It may be left at any moment, and the next one goes on.
 fn signalled<'a>(
-    world: &World,
+    world: &Environment,
     shutdown: Shutdown,
     told: &'a OnceCell<Signal>,
 ) -> anyhow::Result<impl Future<Output = ()> + 'a> {

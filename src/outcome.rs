@@ -13,9 +13,9 @@ pub enum Outcome {
     /// It is in the collection now.
     Saved(Saved),
     /// It was in the collection before, or is known to be gone from the site.
-    Known,
+    AlreadyThere,
     /// It was left out on purpose.
-    Filtered(Why),
+    Skipped(SkipReason),
     /// It could not be had.
     Failed(Failure),
     /// The run ended first; the next one goes on with it.
@@ -25,7 +25,7 @@ pub enum Outcome {
 /// Why an image was left out on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "why", content = "detail", rename_all = "snake_case")]
-pub enum Why {
+pub enum SkipReason {
     /// No rewrite rule of the definition matches its thumb.
     NoRule,
     /// The address a rule yields may not be asked: the reason.
@@ -34,7 +34,7 @@ pub enum Why {
     DryRun,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRule => f.write_str("no rewrite rule of the definition matches it"),
@@ -53,7 +53,7 @@ pub struct Saved {
     #[serde(flatten)]
     pub content: Content,
     /// True when the same bytes were already there under this name, from another address.
-    pub twin: bool,
+    pub duplicate: bool,
 }
 
 /// What verification established about an image's bytes.
@@ -128,7 +128,7 @@ pub struct Failure {
     /// What went wrong: may quote a server, so untrusted text.
     pub cause: String,
     /// How many requests were made for it.
-    pub tries: u32,
+    pub attempts: u32,
     /// True when the site says it is gone (404 or 410): not asked again for a while.
     pub gone: bool,
 }

@@ -12,16 +12,16 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::aside;
-use super::visit::{Named, sites};
+use super::blocking;
+use super::visit::{SelectedSite, sites};
 use crate::config::{PageRange, Settings};
 use crate::engine::GivenLine;
 use crate::job::ImageRef;
-use crate::site::{self, Place};
+use crate::site::{self, UrlKind};
 
 /// One collection to be worked on.
-pub(super) struct Errand {
-    pub(super) site: Named,
+pub(super) struct Target {
+    pub(super) site: SelectedSite,
     pub(super) what: What,
 }
 
@@ -38,29 +38,31 @@ pub(super) enum What {
 /// # Errors
 ///
 /// When a name, an argument or a definition is wrong, a list cannot be read, or nothing in it can be asked for.
-pub(super) async fn errands(
+pub(super) async fn targets(
     said: Vec<String>,
     lists: &[PathBuf],
     settings: &Settings,
-) -> anyhow::Result<Vec<Errand>> {
+) -> anyhow::Result<Vec<Target>> {
     let (addresses, names): (Vec<_>, Vec<_>) =
         said.into_iter().partition(|said| said.contains("://"));
     if addresses.is_empty() && lists.is_empty() {
-        let listing = |site| Errand {
+        let listing = |site| Target {
             site,
             what: What::Listing(None),
         };
         return Ok(sites(&names, settings)?.into_iter().map(listing).collect());
     }
-    let known = Named::all(settings)?;
-    let mut errands = Vec::new();
+    let known = SelectedSite::all(settings)?;
+    let mut targets = Vec::new();
     for name in names {
         let site = known[..known.len() - 1]
             .iter()
             .find(|site| site.id().as_str() == name);
         // One that there is not is told with those there are.
-        let site = site.cloned().map_or_else(|| Named::shipped(&name), Ok)?;
-        errands.push(Errand {
+        let site = site
+            .cloned()
+            .map_or_else(|| SelectedSite::shipped(&name), Ok)?;
+        targets.push(Target {
             site,
             what: What::Listing(None),
         });
@@ -68,29 +70,29 @@ pub(super) async fn errands(
     let mut images = String::new();
     for address in addresses {
         match whose(&known, &address).map_err(|why| anyhow!("`{address}`: {why}"))? {
-            (site, Place::Listing(page)) => {
+            (site, UrlKind::Listing(page)) => {
                 let pages = page.map(|page| PageRange {
                     first: Some(page),
                     last: Some(page),
                 });
-                errands.push(Errand {
+                targets.push(Target {
                     site: known[site].clone(),
                     what: What::Listing(pages),
                 });
             }
-            (_, Place::Image(_)) => images.extend([address.as_str(), "\n"]),
-            (_, Place::Odd) => bail!("`{address}`: {ODD}"),
+            (_, UrlKind::Image(_)) => images.extend([address.as_str(), "\n"]),
+            (_, UrlKind::Unusable) => bail!("`{address}`: {UNUSABLE}"),
         }
     }
     let paths = lists.to_vec();
-    let lists = aside(move || open(images, &paths)).await?;
+    let lists = blocking(move || open(images, &paths)).await?;
     let given = Arc::new(Given {
         known,
         lists: Mutex::new(lists),
     });
     let reading = Arc::clone(&given);
-    errands.extend(
-        aside(move || reading.about())
+    targets.extend(
+        blocking(move || reading.about())
             .await?
             .into_iter()
             .enumerate()
@@ -100,13 +102,13 @@ pub(super) async fn errands(
                     site,
                     first: at == 0,
                 });
-                Errand {
+                Target {
                     site: given.known[site].clone(),
                     what,
                 }
             }),
     );
-    let mirrored: BTreeSet<_> = errands
+    let mirrored: BTreeSet<_> = targets
         .iter()
         .filter(|errand| !errand.site.is_direct())
         .map(|errand| errand.site.id())
@@ -114,15 +116,15 @@ pub(super) async fn errands(
     if settings.base_url.is_some() && mirrored.len() > 1 {
         bail!("--base-url is the mirror of one site: name one");
     }
-    Ok(errands)
+    Ok(targets)
 }
 
 /// Why an address of a known site may be no use.
-const ODD: &str =
+const UNUSABLE: &str =
     "it is on a known site, and neither a page of its listing nor a thumb or an original there";
 
 /// Whose address it is among the sites that are known, and what it is there.
-fn whose(known: &[Named], text: &str) -> Result<(usize, Place), String> {
+fn whose(known: &[SelectedSite], text: &str) -> Result<(usize, UrlKind), String> {
     let address = Url::parse(text).map_err(|error| {
         format!("it is no whole address, as https://example.com/a.png ({error})")
     })?;
@@ -138,7 +140,7 @@ fn whose(known: &[Named], text: &str) -> Result<(usize, Place), String> {
 /// Everything that is given.
 struct Given {
     /// The sites that are known, the one of images on no other last.
-    known: Vec<Named>,
+    known: Vec<SelectedSite>,
     lists: Mutex<Vec<List>>,
 }
 
@@ -178,11 +180,11 @@ impl Given {
 }
 
 /// The image that an address names.
-fn image(known: &[Named], text: &str) -> Result<(usize, Box<ImageRef>), String> {
+fn image(known: &[SelectedSite], text: &str) -> Result<(usize, Box<ImageRef>), String> {
     match whose(known, text)? {
-        (site, Place::Image(image)) => Ok((site, image)),
-        (_, Place::Listing(_)) => Err("it is a listing: give it as an argument".to_owned()),
-        (_, Place::Odd) => Err(ODD.to_owned()),
+        (site, UrlKind::Image(image)) => Ok((site, image)),
+        (_, UrlKind::Listing(_)) => Err("it is a listing: give it as an argument".to_owned()),
+        (_, UrlKind::Unusable) => Err(UNUSABLE.to_owned()),
     }
 }
 

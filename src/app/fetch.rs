@@ -13,21 +13,21 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::addresses::{Errand, What, errands};
+use super::addresses::{Target, What, targets};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
-use super::visit::{Collection, Visit};
-use super::{World, tell};
+use super::visit::{Collection, SiteSession};
+use super::{Environment, tell};
 use crate::config::{Options, Settings};
 use crate::engine::{self, GivenLine, Haul, Quota, Shutdown, Source};
 use crate::event::{Event, Events};
 use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
-use crate::hooks::{Found, Hooks};
+use crate::hooks::{Hooks, ResolvedHooks};
 use crate::job::Job;
 use crate::ledger::{self, Ledger};
-use crate::outcome::{Outcome, Why};
-use crate::queue::{self, Feed, QueueError};
+use crate::outcome::{Outcome, SkipReason};
+use crate::queue::{self, JobSender, QueueError};
 use crate::report::figures::of;
 use crate::report::{self, Tally};
 use crate::sink;
@@ -41,14 +41,14 @@ use crate::sink;
 pub async fn fetch(
     said: Vec<String>,
     options: Options,
-    world: &World,
+    world: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
-    let hooks = Found::find(settings.hooks.clone(), &world.environment)?;
+    let hooks = ResolvedHooks::find(settings.hooks.clone(), &world.environment)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
-    let errands = errands(said, &settings.input_files, &settings).await?;
-    let several = errands
+    let targets = targets(said, &settings.input_files, &settings).await?;
+    let several = targets
         .iter()
         .map(|errand| errand.site.id())
         .collect::<BTreeSet<_>>()
@@ -63,13 +63,13 @@ pub async fn fetch(
         }))
     });
     let mut exit = Exit::Done;
-    for Errand { site, what } in errands {
+    for Target { site, what } in targets {
         if shutdown.is_stopping() || quota.is_spent() {
             break;
         }
-        let visit = Visit::open(site, &settings, several).await?;
+        let visit = SiteSession::open(site, &settings, several).await?;
         let (visit, images) = match what {
-            What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|feed| feed))),
+            What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|jobs| jobs))),
             What::Given(addresses) => (visit, Images::Given(addresses.read())),
         };
         let ended = fetch_one(
@@ -82,13 +82,13 @@ pub async fn fetch(
             &shutdown,
         )
         .await;
-        exit = exit.or_worse(ended.unwrap_or_else(|error| tell(&error)));
+        exit = exit.max_severity(ended.unwrap_or_else(|error| tell(&error)));
     }
     Ok(exit)
 }
 
 /// Makes a feed that lets only some jobs through to the one it is given.
-type Narrow = Box<dyn FnOnce(Box<dyn Feed>) -> Box<dyn Feed> + Send>;
+type Narrow = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send>;
 
 /// Which images are wanted.
 pub(super) enum Images {
@@ -99,11 +99,11 @@ pub(super) enum Images {
 }
 
 async fn fetch_one(
-    visit: &Visit,
+    visit: &SiteSession,
     settings: &Settings,
-    world: &World,
+    world: &Environment,
     images: Images,
-    hooks: Option<Arc<Found>>,
+    hooks: Option<Arc<ResolvedHooks>>,
     quota: &Quota,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
@@ -168,7 +168,7 @@ pub(super) async fn telling(
                 .to_owned();
         events.emit(Event::Warned { message }).await;
     }
-    if let Some(path) = &settings.exposed {
+    if let Some(path) = &settings.world_readable_config {
         let path = path.display();
         let message = format!(
             "`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours"
@@ -187,9 +187,9 @@ pub(super) async fn telling(
     reason = "one of each kind of thing that a run is made of"
 )]
 pub(super) async fn bring(
-    visit: &Visit,
+    visit: &SiteSession,
     settings: &Settings,
-    world: &World,
+    world: &Environment,
     Collection {
         sink,
         ledger,
@@ -204,7 +204,7 @@ pub(super) async fn bring(
     events.emit(started(visit, settings)).await;
     let source = match images {
         Images::Listed(narrow) => {
-            queue.feed = narrow(queue.feed);
+            queue.sender = narrow(queue.sender);
             Source::Listing(visit.scan(
                 settings,
                 world,
@@ -236,9 +236,9 @@ pub(super) async fn bring(
 
 /// `--dry-run`: walks the listing and says of each image what would become of it.
 async fn look(
-    visit: &Visit,
+    visit: &SiteSession,
     settings: &Settings,
-    world: &World,
+    world: &Environment,
     images: Images,
     events: Events,
     shutdown: &Shutdown,
@@ -246,12 +246,12 @@ async fn look(
     let ledger = ledger::open_to_read(&sink::ours(&visit.directory))?;
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
     events.emit(started(visit, settings)).await;
-    let feed = Box::new(WouldFetch(events.clone()));
+    let jobs = Box::new(WouldFetch(events.clone()));
     let source = match images {
         Images::Listed(_) => Source::Listing(visit.scan(settings, world, ledger, events, shutdown)),
         Images::Given(lines) => Source::Given(visit.given(lines, world, ledger, events, shutdown)),
     };
-    engine::scan(source, feed).await?;
+    engine::scan(source, jobs).await?;
     Ok(())
 }
 
@@ -259,19 +259,19 @@ async fn look(
 struct WouldFetch(Events);
 
 #[async_trait]
-impl Feed for WouldFetch {
-    async fn push(&self, job: Job) -> Result<(), QueueError> {
+impl JobSender for WouldFetch {
+    async fn send(&self, job: Job) -> Result<(), QueueError> {
         self.0
             .emit(Event::ImageFinished {
                 key: job.key,
-                outcome: Outcome::Filtered(Why::DryRun),
+                outcome: Outcome::Skipped(SkipReason::DryRun),
             })
             .await;
         Ok(())
     }
 }
 
-fn started(visit: &Visit, settings: &Settings) -> Event {
+fn started(visit: &SiteSession, settings: &Settings) -> Event {
     let shown = |path: &Path| path.display().to_string();
     Event::RunStarted {
         site: visit.site.id().clone(),

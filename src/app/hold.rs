@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::World;
-use crate::config::{Period, Settings, WhenHeld};
+use super::Environment;
+use crate::config::{HumanDuration, OnLocked, Settings};
 use crate::engine::Shutdown;
-use crate::report::{Telling, escape};
+use crate::report::{OutputSettings, escape};
 use crate::sink::{self, Sink, SinkError};
 
 /// How often a collection that another run has is looked at again: soon enough for a person, and it costs nothing.
@@ -25,7 +25,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(super) async fn hold(
     directory: &Path,
     settings: &Settings,
-    world: &World,
+    world: &Environment,
     shutdown: &Shutdown,
     note: impl Fn(String),
 ) -> Result<Option<Arc<dyn Sink>>, SinkError> {
@@ -46,18 +46,20 @@ pub(super) async fn hold(
         };
         let shown = path.display();
         let pause = match settings.lock {
-            WhenHeld::Fail => return Err(SinkError::Locked { path, holder }),
-            WhenHeld::Skip => {
+            OnLocked::Fail => return Err(SinkError::Locked { path, holder }),
+            OnLocked::Skip => {
                 note(format!(
                     "`{shown}` is held by another run{holder}: nothing is done here"
                 ));
                 return Ok(None);
             }
-            WhenHeld::Wait(None) => AGAIN,
-            WhenHeld::Wait(Some(Period(most))) => match most.saturating_sub(came.elapsed()) {
-                Duration::ZERO => return Err(SinkError::Locked { path, holder }),
-                left => AGAIN.min(left),
-            },
+            OnLocked::Wait(None) => AGAIN,
+            OnLocked::Wait(Some(HumanDuration(most))) => {
+                match most.saturating_sub(came.elapsed()) {
+                    Duration::ZERO => return Err(SinkError::Locked { path, holder }),
+                    left => AGAIN.min(left),
+                }
+            }
         };
         if !noted {
             note(format!(
@@ -75,7 +77,7 @@ pub(super) async fn hold(
 }
 
 /// Notes on stderr, for commands that tell no events.
-pub(super) fn aloud(telling: &Telling) -> impl Fn(String) + use<> {
+pub(super) fn aloud(telling: &OutputSettings) -> impl Fn(String) + use<> {
     let watched = telling.watched();
     move |message| {
         if watched {

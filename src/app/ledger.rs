@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::bail;
 
 use super::print;
-use crate::config::options::Place;
+use crate::config::options::LocationArgs;
 use crate::exit::{Exit, OutputError};
-use crate::ledger::{self, Ledger, Row, Selection, State, Stats};
+use crate::ledger::{self, Ledger, LedgerRow, RowState, Selection, Stats};
 use crate::report::figures::{count, size};
 use crate::report::{escape, object};
 use crate::sink;
@@ -22,8 +22,8 @@ use crate::sink;
 /// When there is no ledger, it cannot be read, or standard output cannot be written to.
 pub fn list_ledger(
     site: &str,
-    place: &Place,
-    state: Option<State>,
+    place: &LocationArgs,
+    state: Option<RowState>,
     json: bool,
 ) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
@@ -43,7 +43,12 @@ pub fn list_ledger(
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyhow::Result<Exit> {
+pub fn show_ledger(
+    site: &str,
+    place: &LocationArgs,
+    text: String,
+    json: bool,
+) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection {
         like: Some(text),
@@ -68,7 +73,7 @@ pub fn show_ledger(site: &str, place: &Place, text: String, json: bool) -> anyho
 /// # Errors
 ///
 /// As [`list_ledger`].
-pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exit> {
+pub fn count_ledger(site: &str, place: &LocationArgs, json: bool) -> anyhow::Result<Exit> {
     let stats = open(site, place)?.stats()?;
     let text = if json {
         object(&stats)? + "\n"
@@ -78,7 +83,7 @@ pub fn count_ledger(site: &str, place: &Place, json: bool) -> anyhow::Result<Exi
     print(text.as_bytes())
 }
 
-fn open(site: &str, place: &Place) -> anyhow::Result<Box<dyn Ledger>> {
+fn open(site: &str, place: &LocationArgs) -> anyhow::Result<Box<dyn Ledger>> {
     open_to_read(&place.collection(site, false))
 }
 
@@ -99,7 +104,7 @@ pub(super) fn open_to_read(directory: &Path) -> anyhow::Result<Box<dyn Ledger>> 
 fn each(
     ledger: &dyn Ledger,
     selection: &Selection,
-    shown: impl Fn(&Row) -> anyhow::Result<String>,
+    shown: impl Fn(&LedgerRow) -> anyhow::Result<String>,
 ) -> anyhow::Result<usize> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     let mut rows = 0;
@@ -122,7 +127,7 @@ fn each(
     Ok(rows)
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &LedgerRow) -> String {
     let bytes = row
         .content
         .map_or_else(|| "-".to_owned(), |content| content.bytes.to_string());
@@ -136,7 +141,7 @@ fn line(row: &Row) -> String {
     )
 }
 
-fn card(row: &Row) -> String {
+fn card(row: &LedgerRow) -> String {
     let mut card = String::new();
     let mut field = |label: &str, value: Option<String>| {
         if let Some(value) = value {

@@ -19,7 +19,7 @@ pub(super) fn cores() -> NonZeroUsize {
 /// # Errors
 ///
 /// That of `take`, or when no thread can be started.
-pub(super) fn on_each<T: Sync, A: Send>(
+pub(super) fn parallel_ordered<T: Sync, A: Send>(
     things: &[T],
     threads: NonZeroUsize,
     work: impl Fn(&T) -> Option<A> + Sync,
@@ -74,7 +74,7 @@ mod tests {
             taken.push((*thing, answer));
             Ok(())
         };
-        on_each(&things, THREE, |thing| Some(thing * 2), take).unwrap();
+        parallel_ordered(&things, THREE, |thing| Some(thing * 2), take).unwrap();
         assert_eq!(
             taken,
             things
@@ -89,7 +89,9 @@ mod tests {
         let things: Vec<u32> = (0..100_000).collect();
         let done = AtomicUsize::new(0);
         let work = |_: &u32| Some(done.fetch_add(1, Ordering::Relaxed));
-        assert!(on_each(&things, THREE, work, |_, _| anyhow::bail!("nobody reads")).is_err());
+        assert!(
+            parallel_ordered(&things, THREE, work, |_, _| anyhow::bail!("nobody reads")).is_err()
+        );
         assert!(done.into_inner() < 100);
     }
 
@@ -101,8 +103,8 @@ mod tests {
             taken += 1;
             Ok(())
         };
-        on_each(&things, THREE, |thing| (*thing < 10).then_some(()), take).unwrap();
+        parallel_ordered(&things, THREE, |thing| (*thing < 10).then_some(()), take).unwrap();
         assert_eq!(taken, 10);
-        on_each(&[], THREE, |_: &u32| Some(()), |_, ()| Ok(())).unwrap();
+        parallel_ordered(&[], THREE, |_: &u32| Some(()), |_, ()| Ok(())).unwrap();
     }
 }

@@ -21,9 +21,9 @@ pub use rebuild::rebuild_ledger;
 pub use sites::{list_sites, show_site};
 pub use urls::urls;
 pub use verify::{Inspection, verify};
-pub use world::World;
+pub use world::Environment;
 
-use crate::exit::{Drawn, Exit, OutputError};
+use crate::exit::{Exit, OutputError, RenderedError};
 use crate::report::escape;
 
 /// Prints what is a command's whole work.
@@ -41,7 +41,7 @@ pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
 }
 
 /// Does work that blocks without holding up those who wait for signals and servers; its panic is ours.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let working = tokio::task::spawn_blocking(work);
     working
         .await
@@ -52,7 +52,7 @@ async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> 
 pub fn tell(error: &anyhow::Error) -> Exit {
     let exit = Exit::of_error(error);
     let told = match error.downcast_ref() {
-        Some(Drawn(text)) => text.trim_end().to_owned(),
+        Some(RenderedError(text)) => text.trim_end().to_owned(),
         None => format!("error: {}", escape(&format!("{error:#}"))),
     };
     if exit != Exit::Closed {

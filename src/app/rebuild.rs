@@ -9,9 +9,9 @@ use anyhow::bail;
 
 use super::folder::{self, NoFile};
 use super::hold::{aloud, hold};
-use super::many::{cores, on_each};
+use super::many::{cores, parallel_ordered};
 use super::verify::told::{Finding, Kind, Told};
-use super::{World, aside};
+use super::{Environment, blocking};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
@@ -21,7 +21,7 @@ use crate::outcome::Content;
 use crate::report::escape;
 use crate::report::figures::of;
 use crate::sink::{self, SinkError};
-use crate::verify::{Limits, look};
+use crate::verify::{Limits, verify_file};
 
 /// Makes a new ledger of the images in a site's collection, and moves the old one aside under a dated name.
 ///
@@ -31,7 +31,7 @@ use crate::verify::{Limits, look};
 pub async fn rebuild_ledger(
     site: &str,
     options: Options,
-    world: &World,
+    world: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
@@ -53,10 +53,10 @@ pub async fn rebuild_ledger(
     let Some(_held) = held else {
         return Ok(Exit::Done);
     };
-    let workshop = Workshop::open(&directory)?;
+    let workshop = ScratchDir::open(&directory)?;
     let ledger = ledger::open(&workshop.0, true)?;
     let (looked, telling) = (directory.clone(), settings.telling);
-    let judged = aside(move || {
+    let judged = blocking(move || {
         let entries = folder::entries(&looked)?;
         let mut told = Told::new(&telling, Box::new(io::stdout()), "judging", entries.len());
         judge(&looked, entries, &shutdown, &mut |seen, foreign| {
@@ -100,7 +100,7 @@ pub(super) async fn left_behind(
         return Ok(Vec::new());
     }
     let (directory, shutdown) = (directory.to_owned(), shutdown.clone());
-    let judged = aside(move || {
+    let judged = blocking(move || {
         judge(
             &directory,
             folder::entries(&directory)?,
@@ -112,9 +112,9 @@ pub(super) async fn left_behind(
 }
 
 /// The folder in which the new ledger is made; removed when dropped.
-struct Workshop(PathBuf);
+struct ScratchDir(PathBuf);
 
-impl Workshop {
+impl ScratchDir {
     fn open(directory: &Path) -> Result<Self, SinkError> {
         let folder = sink::ours(directory).join("rebuilding");
         let what = format!("making the folder `{}`", folder.display());
@@ -128,7 +128,7 @@ impl Workshop {
     }
 }
 
-impl Drop for Workshop {
+impl Drop for ScratchDir {
     fn drop(&mut self) {
         // What cannot be removed now is cleared away by the next one.
         let _ = fs::remove_dir_all(&self.0);
@@ -168,7 +168,7 @@ fn judge(
     let work = |(name, kind): &(OsString, FileType)| {
         (!shutdown.is_stopping()).then(|| image(directory, &name.to_string_lossy(), *kind))
     };
-    on_each(&entries, cores(), work, |(name, _kind), judged| {
+    parallel_ordered(&entries, cores(), work, |(name, _kind), judged| {
         seen += 1;
         let foreign = match judged {
             Ok(image) => {
@@ -200,14 +200,12 @@ fn image(directory: &Path, name: &str, kind: FileType) -> Result<(ImageName, Con
     let any_size = Limits {
         max_pixels: u64::MAX,
     };
-    let content = look(&file, bytes, any_size)
+    let content = verify_file(&file, bytes, any_size)
         .map_err(unreadable)?
         .map_err(|flaw| flaw.to_string())?;
     let due = content.format.extension();
     match name.rsplit_once('.') {
-        Some((_stem, extension)) if extension == due => {
-            Ok((ImageName::from_written(name), content))
-        }
+        Some((_stem, extension)) if extension == due => Ok((ImageName::from_stored(name), content)),
         // Ours always say what they are, so this is somebody else's.
         _ => Err(format!(
             "its bytes are those of a .{due}, its name is another's"

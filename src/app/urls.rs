@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use url::Url;
 
-use super::World;
-use super::visit::{Visit, sites};
+use super::Environment;
+use super::visit::{SiteSession, sites};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
@@ -15,8 +15,8 @@ use crate::exit::{Exit, OutputError, ThreadError};
 use crate::fetch::Fetcher;
 use crate::job::Job;
 use crate::ledger;
-use crate::queue::{Feed, QueueError};
-use crate::report::{self, Progress, Telling};
+use crate::queue::{JobSender, QueueError};
+use crate::report::{self, OutputSettings, Progress};
 use crate::site::Site;
 
 /// Prints the address of every original on the sites of these names, one a line.
@@ -27,12 +27,12 @@ use crate::site::Site;
 pub async fn urls(
     names: Vec<String>,
     options: Options,
-    world: &World,
+    world: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
     // The addresses are the news; beside them only trouble is told.
-    let telling = Telling {
+    let telling = OutputSettings {
         progress: Progress::None,
         json: false,
         quiet: true,
@@ -40,12 +40,12 @@ pub async fn urls(
     };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
-        let visit = Visit::open(site, &settings, false).await?;
+        let visit = SiteSession::open(site, &settings, false).await?;
         let (events, told) = Events::line(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
         let broken = Arc::new(Mutex::new(None));
-        let feed = Printer {
+        let jobs = Printer {
             site: Arc::clone(&visit.site),
             fetcher: Arc::clone(&visit.fetcher),
             broken: Arc::clone(&broken),
@@ -57,13 +57,13 @@ pub async fn urls(
             events,
             &shutdown,
         );
-        let listed = engine::scan(Source::Listing(scan), Box::new(feed)).await;
+        let listed = engine::scan(Source::Listing(scan), Box::new(jobs)).await;
         let tally = dispatch.await;
         listed?;
         if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(OutputError::from(error).into());
         }
-        exit = exit.or_worse(Exit::of_tally(&tally));
+        exit = exit.max_severity(Exit::of_tally(&tally));
     }
     Ok(exit)
 }
@@ -76,8 +76,8 @@ struct Printer {
 }
 
 #[async_trait]
-impl Feed for Printer {
-    async fn push(&self, job: Job) -> Result<(), QueueError> {
+impl JobSender for Printer {
+    async fn send(&self, job: Job) -> Result<(), QueueError> {
         let candidates = self.site.candidates(&job.image).unwrap_or_default();
         let Some(original) = candidates.first() else {
             return Ok(());

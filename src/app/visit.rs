@@ -7,19 +7,19 @@ use anyhow::{Context as _, bail};
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::World;
+use super::Environment;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, Gallery, Served};
 use crate::engine::{self, Given, GivenLine, Pages, Scan, Shutdown};
 use crate::event::Events;
-use crate::exit::Drawn;
-use crate::fetch::{Fetcher, Premises};
+use crate::exit::RenderedError;
+use crate::fetch::{Fetcher, SiteOrigins};
 use crate::hooks::Hooks;
 use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::report::escape;
 use crate::sink::{self, Durability, Sink};
-use crate::site::{self, Place, Site, SiteError};
+use crate::site::{self, Site, SiteError, UrlKind};
 
 /// The site that is meant when none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -31,7 +31,7 @@ const DIRECT: &str = "direct";
 const DEMO: &str = "demo";
 
 /// A site, the door to it, and its folder.
-pub(super) struct Visit {
+pub(super) struct SiteSession {
     pub(super) site: Arc<Site>,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) directory: PathBuf,
@@ -43,14 +43,14 @@ pub(super) struct Visit {
 
 /// A site that was named, before it is visited.
 #[derive(Clone)]
-pub(super) struct Named {
+pub(super) struct SelectedSite {
     site: Arc<Site>,
     /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
     own: bool,
 }
 
 /// The sites that were named, every definition read before the first one is asked.
-pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<Named>> {
+pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<SelectedSite>> {
     let mut own = settings
         .site_file
         .as_deref()
@@ -62,7 +62,7 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
     if names.len() > 1 && settings.base_url.is_some() {
         bail!("--base-url is the mirror of one site: name one");
     }
-    let mut sites: Vec<Named> = Vec::with_capacity(names.len());
+    let mut sites: Vec<SelectedSite> = Vec::with_capacity(names.len());
     for name in names {
         if sites.iter().any(|named| named.id().as_str() == name) {
             bail!("the site `{name}` is named twice");
@@ -82,9 +82,9 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
 }
 
 /// The site whose collection is meant: that of images on no other, too, which has no listing to be visited.
-pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Result<Named> {
+pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Result<SelectedSite> {
     if settings.site_file.is_none() && name.as_deref() == Some(DIRECT) {
-        return Ok(Named::direct());
+        return Ok(SelectedSite::direct());
     }
     let names: Vec<_> = name.into_iter().collect();
     sites(&names, settings)?
@@ -92,10 +92,10 @@ pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Re
         .context("there is no site of that name")
 }
 
-impl Visit {
+impl SiteSession {
     /// Opens the door to a site; the built-in one is served first.
     pub(super) async fn open(
-        named: Named,
+        named: SelectedSite,
         settings: &Settings,
         several: bool,
     ) -> anyhow::Result<Self> {
@@ -143,7 +143,7 @@ impl Visit {
     pub(super) fn given(
         &self,
         lines: mpsc::Receiver<Vec<GivenLine>>,
-        world: &World,
+        world: &Environment,
         ledger: Arc<dyn Ledger>,
         events: Events,
         shutdown: &Shutdown,
@@ -164,7 +164,7 @@ impl Visit {
     pub(super) fn scan(
         &self,
         settings: &Settings,
-        world: &World,
+        world: &Environment,
         ledger: Arc<dyn Ledger>,
         events: Events,
         shutdown: &Shutdown,
@@ -214,7 +214,7 @@ impl Collection {
     }
 }
 
-impl Named {
+impl SelectedSite {
     /// Every site there is, the one of images on no other last.
     pub(super) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
         let mut sites: Vec<_> = settings
@@ -255,11 +255,11 @@ impl Named {
     }
 
     /// What an address is to the site.
-    pub(super) fn place(&self, address: &Url) -> Option<Place> {
+    pub(super) fn place(&self, address: &Url) -> Option<UrlKind> {
         self.site.place(address)
     }
 
-    fn premises(&self) -> anyhow::Result<Premises> {
+    fn premises(&self) -> anyhow::Result<SiteOrigins> {
         let site = &self.site;
         let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
         let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
@@ -280,7 +280,7 @@ impl Named {
             .into_iter()
             .chain(self.own.then(|| pages.clone()))
             .collect();
-        Ok(Premises {
+        Ok(SiteOrigins {
             pages,
             images,
             hosts,
@@ -289,18 +289,19 @@ impl Named {
     }
 }
 
-fn shipped(name: &str) -> anyhow::Result<Named> {
-    Ok(Named {
+fn shipped(name: &str) -> anyhow::Result<SelectedSite> {
+    Ok(SelectedSite {
         site: Arc::new(Site::shipped(name)?),
         own: false,
     })
 }
 
-fn own(path: &Path, settings: &Settings) -> anyhow::Result<Named> {
+fn own(path: &Path, settings: &Settings) -> anyhow::Result<SelectedSite> {
     let file = path.display().to_string();
     let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
-    let told = |error: SiteError| Drawn(error.told(&escape(&file), settings.telling.coloured()));
-    Ok(Named {
+    let told =
+        |error: SiteError| RenderedError(error.told(&escape(&file), settings.telling.coloured()));
+    Ok(SelectedSite {
         site: Arc::new(Site::from_toml(&text).map_err(told)?),
         own: true,
     })

@@ -12,7 +12,7 @@ use crate::report::{Size, Stderr};
 
 /// What the surroundings say.
 #[derive(Debug, Clone)]
-pub struct World {
+pub struct Environment {
     /// Where people read.
     pub stderr: Stderr,
     /// Where the configuration file would lie; nowhere without a home.
@@ -28,7 +28,7 @@ pub struct World {
     pub clock: fn() -> Timestamp,
 }
 
-impl World {
+impl Environment {
     /// Looks around.
     pub fn read() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

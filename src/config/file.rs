@@ -42,7 +42,7 @@ impl Source {
         let text = text::read(path).with_context(reading)?;
         let mut below = read(&text).with_context(reading)?;
         if !below.network.header.is_empty() && others_can_read(path) {
-            below.network.exposed = Some(path.to_owned());
+            below.network.world_readable_config = Some(path.to_owned());
         }
         Ok(Options::over(said, below))
     }

@@ -8,4 +8,4 @@ mod value;
 
 pub use options::Options;
 pub use settings::Settings;
-pub use value::{Header, PageRange, Period, Size, WhenHeld};
+pub use value::{ByteSize, Header, HumanDuration, OnLocked, PageRange};

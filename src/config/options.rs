@@ -8,42 +8,42 @@ use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueEnum};
 use url::Url;
 
-use super::{Header, PageRange, Period, Size, WhenHeld};
-use crate::hooks::Written;
+use super::{ByteSize, Header, HumanDuration, OnLocked, PageRange};
+use crate::hooks::CommandTemplate;
 
 /// Everything that can be said about a run; whatever was not said is absent.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct Options {
     /// Where the collection lies.
     #[command(flatten)]
-    pub place: Place,
+    pub place: LocationArgs,
     /// How it is taken for this run alone.
     #[command(flatten)]
-    pub claim: Claim,
+    pub claim: LockArgs,
     /// How images are kept there.
     #[command(flatten)]
-    pub keeping: Keeping,
+    pub keeping: StorageArgs,
     /// Which pages are read.
     #[command(flatten)]
-    pub paging: Paging,
+    pub paging: PagingArgs,
     /// What is fetched.
     #[command(flatten)]
-    pub choice: Choice,
+    pub choice: SelectionArgs,
     /// What is run.
     #[command(flatten)]
-    pub hooking: Hooking,
+    pub hooking: HookArgs,
     /// What is told.
     #[command(flatten)]
-    pub telling: Telling,
+    pub telling: OutputArgs,
     /// How servers are asked.
     #[command(flatten)]
-    pub network: Network,
+    pub network: NetworkArgs,
 }
 
 /// Where the collection lies.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
-pub struct Place {
+pub struct LocationArgs {
     /// Where the collection lies [default: ./wallpapers/SITE]
     #[arg(
         short,
@@ -58,16 +58,16 @@ pub struct Place {
 /// How a collection is taken for one run alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
-pub struct Claim {
+pub struct LockArgs {
     /// When another run holds the collection: `fail`, `skip` this run, `wait`, or `wait=TIME` at most [default: fail]
     #[arg(long, value_name = "HOW", env = "WALLHAUL_LOCK", hide_env = true)]
-    pub lock: Option<WhenHeld>,
+    pub lock: Option<OnLocked>,
 }
 
 /// How images are kept on its disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
-pub struct Keeping {
+pub struct StorageArgs {
     /// Make images durable a group at a time, or leave that to the system [default: group]
     #[arg(
         long,
@@ -84,13 +84,13 @@ pub struct Keeping {
         env = "WALLHAUL_MIN_FREE_SPACE",
         hide_env = true
     )]
-    pub min_free_space: Option<Size>,
+    pub min_free_space: Option<ByteSize>,
 }
 
 /// Which listing pages are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
-pub struct Paging {
+pub struct PagingArgs {
     /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
     #[arg(
         short,
@@ -106,7 +106,7 @@ pub struct Paging {
 /// What is fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
-pub struct Choice {
+pub struct SelectionArgs {
     /// Fetch the images whose addresses this file has, one a line; `-` is standard input
     #[arg(
         short,
@@ -135,16 +135,16 @@ pub struct Choice {
         env = "WALLHAUL_QUOTA",
         hide_env = true
     )]
-    pub quota: Option<Size>,
+    pub quota: Option<ByteSize>,
     /// Begin no new image, successfully, after this time
     #[arg(long, value_name = "TIME", env = "WALLHAUL_MAX_TIME", hide_env = true)]
-    pub max_time: Option<Period>,
+    pub max_time: Option<HumanDuration>,
     /// Say what would be fetched, and write nothing
     #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
     /// Refuse images of more bytes [default: 100M]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MAX_SIZE", hide_env = true)]
-    pub max_size: Option<Size>,
+    pub max_size: Option<ByteSize>,
     /// Refuse images that declare more pixels [default: 200000000]
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_PIXELS", hide_env = true)]
     pub max_pixels: Option<u64>,
@@ -153,7 +153,7 @@ pub struct Choice {
 /// Which commands are run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Hooks")]
-pub struct Hooking {
+pub struct HookArgs {
     /// Run a command for each saved image, or with `end:` before it once behind a run that saved any; no shell
     #[arg(
         long,
@@ -161,7 +161,7 @@ pub struct Hooking {
         env = "WALLHAUL_EXEC",
         hide_env = true
     )]
-    pub exec: Vec<Written>,
+    pub exec: Vec<CommandTemplate>,
     /// How long a command may take before it is ended; 0 for as long as it likes [default: 60s]
     #[arg(
         long,
@@ -169,7 +169,7 @@ pub struct Hooking {
         env = "WALLHAUL_EXEC_TIMEOUT",
         hide_env = true
     )]
-    pub exec_timeout: Option<Period>,
+    pub exec_timeout: Option<HumanDuration>,
     /// Let commands have this variable although it looks like a secret
     #[arg(long, value_name = "NAME", env = "WALLHAUL_EXEC_ENV", hide_env = true)]
     pub exec_env: Vec<String>,
@@ -178,7 +178,7 @@ pub struct Hooking {
 /// How much is told, and how.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Output")]
-pub struct Telling {
+pub struct OutputArgs {
     /// One JSON event a line on standard output
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
     pub json: Option<bool>,
@@ -211,7 +211,7 @@ pub struct Telling {
 /// How servers are asked.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Network")]
-pub struct Network {
+pub struct NetworkArgs {
     /// Fetch the site's pages and images from a mirror at this address
     #[arg(long, value_name = "URL", env = "WALLHAUL_BASE_URL", hide_env = true)]
     pub base_url: Option<Url>,
@@ -234,7 +234,7 @@ pub struct Network {
         env = "WALLHAUL_RETRY_WAIT",
         hide_env = true
     )]
-    pub retry_wait: Option<Period>,
+    pub retry_wait: Option<HumanDuration>,
     /// How long a connection may take to open [default: 10s]
     #[arg(
         long,
@@ -242,7 +242,7 @@ pub struct Network {
         env = "WALLHAUL_CONNECT_TIMEOUT",
         hide_env = true
     )]
-    pub connect_timeout: Option<Period>,
+    pub connect_timeout: Option<HumanDuration>,
     /// How long a server may send nothing [default: 30s]
     #[arg(
         long,
@@ -250,10 +250,10 @@ pub struct Network {
         env = "WALLHAUL_STALL_TIMEOUT",
         hide_env = true
     )]
-    pub stall_timeout: Option<Period>,
+    pub stall_timeout: Option<HumanDuration>,
     /// Give up on a transfer slower than this, in bytes a second over the stall time-out [default: 100]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MIN_SPEED", hide_env = true)]
-    pub min_speed: Option<Size>,
+    pub min_speed: Option<ByteSize>,
     /// The least time between two requests to one host [default: 0]
     #[arg(
         short,
@@ -262,7 +262,7 @@ pub struct Network {
         env = "WALLHAUL_WAIT",
         hide_env = true
     )]
-    pub wait: Option<Period>,
+    pub wait: Option<HumanDuration>,
     /// The most bytes a second that are read, all images together [default: no limit]
     #[arg(
         short = 'r',
@@ -271,7 +271,7 @@ pub struct Network {
         env = "WALLHAUL_LIMIT_RATE",
         hide_env = true
     )]
-    pub limit_rate: Option<Size>,
+    pub limit_rate: Option<ByteSize>,
     /// Whether robots.txt is obeyed [default: obey]
     #[arg(
         long,
@@ -288,7 +288,7 @@ pub struct Network {
         env = "WALLHAUL_MAX_PAGE_SIZE",
         hide_env = true
     )]
-    pub max_page_size: Option<Size>,
+    pub max_page_size: Option<ByteSize>,
     /// Trust the certificates in this PEM file too
     #[arg(
         long,
@@ -316,7 +316,7 @@ pub struct Network {
     pub header: Vec<Header>,
     /// The configuration file that holds headers, where others can read it: they may be secrets.
     #[arg(skip)]
-    pub exposed: Option<PathBuf>,
+    pub world_readable_config: Option<PathBuf>,
 }
 
 /// `--sync`.
@@ -376,11 +376,11 @@ impl Options {
         } = said;
         Self {
             place: place.over(below.place),
-            claim: Claim {
+            claim: LockArgs {
                 lock: claim.lock.or(below.claim.lock),
             },
             keeping: keeping.over(below.keeping),
-            paging: Paging {
+            paging: PagingArgs {
                 pages: paging.pages.or(below.paging.pages),
             },
             choice: choice.over(below.choice),
@@ -391,7 +391,7 @@ impl Options {
     }
 }
 
-impl Place {
+impl LocationArgs {
     /// The folder of `site`'s collection; one of `several` has a folder of its own inside what the user said.
     pub fn collection(&self, site: &str, several: bool) -> PathBuf {
         match &self.directory {
@@ -409,7 +409,7 @@ impl Place {
     }
 }
 
-impl Keeping {
+impl StorageArgs {
     fn over(self, below: Self) -> Self {
         let Self {
             sync,
@@ -422,7 +422,7 @@ impl Keeping {
     }
 }
 
-impl Choice {
+impl SelectionArgs {
     fn over(self, below: Self) -> Self {
         let Self {
             input_file,
@@ -447,7 +447,7 @@ impl Choice {
     }
 }
 
-impl Hooking {
+impl HookArgs {
     fn over(self, below: Self) -> Self {
         let Self {
             exec,
@@ -462,7 +462,7 @@ impl Hooking {
     }
 }
 
-impl Telling {
+impl OutputArgs {
     fn over(self, below: Self) -> Self {
         let Self {
             json,
@@ -481,7 +481,7 @@ impl Telling {
     }
 }
 
-impl Network {
+impl NetworkArgs {
     fn over(self, below: Self) -> Self {
         let Self {
             base_url,
@@ -500,7 +500,7 @@ impl Network {
             http2,
             user_agent,
             header,
-            exposed,
+            world_readable_config,
         } = self;
         Self {
             base_url: base_url.or(below.base_url),
@@ -519,7 +519,7 @@ impl Network {
             http2: http2.or(below.http2),
             user_agent: user_agent.or(below.user_agent),
             header: said_or(header, below.header),
-            exposed: exposed.or(below.exposed),
+            world_readable_config: world_readable_config.or(below.world_readable_config),
         }
     }
 }

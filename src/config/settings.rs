@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::options::{
-    Choice, Claim, ColorWhen, Hooking, Keeping, Network, Paging, Place, ProgressHow, RobotsHow,
-    SyncWhen, Telling,
+    ColorWhen, HookArgs, LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs, ProgressHow,
+    RobotsHow, SelectionArgs, StorageArgs, SyncWhen,
 };
-use super::{Header, Options, PageRange, Period, Size, WhenHeld};
+use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
 use crate::fetch::{FetchSettings, Robots};
 use crate::hooks::HookSettings;
-use crate::report::{self, Progress, Stderr, When};
+use crate::report::{self, ColorMode, Progress, Stderr};
 use crate::sink::{Durability, MinFree};
 use crate::verify::Limits;
 
@@ -22,9 +22,9 @@ use crate::verify::Limits;
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where collections lie.
-    pub place: Place,
+    pub place: LocationArgs,
     /// What to do when another run holds one.
-    pub lock: WhenHeld,
+    pub lock: OnLocked,
     /// Whether what is placed is made durable.
     pub durability: Durability,
     /// What stays free on the collection's disk.
@@ -48,13 +48,13 @@ pub struct Settings {
     /// The user's commands.
     pub hooks: HookSettings,
     /// How the run is told.
-    pub telling: report::Telling,
+    pub telling: report::OutputSettings,
     /// A mirror of the site.
     pub base_url: Option<Url>,
     /// A site definition of the user's own.
     pub site_file: Option<PathBuf>,
     /// A configuration file with headers in it that others can read.
-    pub exposed: Option<PathBuf>,
+    pub world_readable_config: Option<PathBuf>,
     /// How servers are asked.
     pub fetch: FetchSettings,
 }
@@ -75,15 +75,15 @@ impl Settings {
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
         let Options {
             place,
-            claim: Claim { lock },
+            claim: LockArgs { lock },
             keeping,
-            paging: Paging { pages },
+            paging: PagingArgs { pages },
             choice,
             hooking,
             telling,
             network,
         } = options;
-        let Choice {
+        let SelectionArgs {
             input_file,
             jobs,
             max_downloads,
@@ -93,7 +93,7 @@ impl Settings {
             max_size,
             max_pixels,
         } = choice;
-        let Keeping {
+        let StorageArgs {
             sync,
             min_free_space,
         } = keeping;
@@ -102,7 +102,7 @@ impl Settings {
         );
         Self {
             place,
-            lock: lock.unwrap_or(WhenHeld::Fail),
+            lock: lock.unwrap_or(OnLocked::Fail),
             durability: match sync.unwrap_or(SyncWhen::Group) {
                 SyncWhen::Group => Durability::Group,
                 SyncWhen::Off => Durability::Off,
@@ -115,8 +115,8 @@ impl Settings {
             }),
             input_files: input_file,
             max_downloads,
-            quota: quota.map(|Size(bytes)| bytes),
-            max_time: max_time.map(|Period(limit)| limit),
+            quota: quota.map(|ByteSize(bytes)| bytes),
+            max_time: max_time.map(|HumanDuration(limit)| limit),
             dry_run: dry_run.unwrap_or(false),
             limits: Limits {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
@@ -125,19 +125,19 @@ impl Settings {
             telling: told(telling, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
-            exposed: network.exposed.clone(),
+            world_readable_config: network.world_readable_config.clone(),
             fetch: asked(network, jobs, max_size),
         }
     }
 }
 
-fn hooked(hooking: Hooking) -> HookSettings {
-    let Hooking {
+fn hooked(hooking: HookArgs) -> HookSettings {
+    let HookArgs {
         exec,
         exec_timeout,
         exec_env,
     } = hooking;
-    let limit = exec_timeout.map_or(Duration::from_secs(60), |Period(limit)| limit);
+    let limit = exec_timeout.map_or(Duration::from_secs(60), |HumanDuration(limit)| limit);
     let limit = if limit.is_zero() {
         Duration::MAX
     } else {
@@ -150,15 +150,15 @@ fn hooked(hooking: Hooking) -> HookSettings {
     }
 }
 
-fn told(telling: Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::Telling {
-    let Telling {
+fn told(telling: OutputArgs, stderr: Stderr, clock: fn() -> Timestamp) -> report::OutputSettings {
+    let OutputArgs {
         json,
         progress,
         color,
         quiet,
         verbose,
     } = telling;
-    report::Telling {
+    report::OutputSettings {
         progress: match progress.unwrap_or(ProgressHow::Auto) {
             ProgressHow::Auto => Progress::Auto,
             ProgressHow::Bars => Progress::Bars,
@@ -169,17 +169,21 @@ fn told(telling: Telling, stderr: Stderr, clock: fn() -> Timestamp) -> report::T
         quiet: quiet.unwrap_or(false),
         verbose,
         color: match color.unwrap_or(ColorWhen::Auto) {
-            ColorWhen::Auto => When::Auto,
-            ColorWhen::Always => When::Always,
-            ColorWhen::Never => When::Never,
+            ColorWhen::Auto => ColorMode::Auto,
+            ColorWhen::Always => ColorMode::Always,
+            ColorWhen::Never => ColorMode::Never,
         },
         stderr,
         clock,
     }
 }
 
-fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) -> FetchSettings {
-    let Network {
+fn asked(
+    network: NetworkArgs,
+    connections: NonZeroUsize,
+    max_size: Option<ByteSize>,
+) -> FetchSettings {
+    let NetworkArgs {
         base_url: _,
         site_file: _,
         retries,
@@ -196,11 +200,12 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
         http2,
         user_agent,
         header,
-        exposed: _,
+        world_readable_config: _,
     } = network;
-    let period =
-        |said: Option<Period>, default: Duration| said.map_or(default, |Period(period)| period);
-    let size = |said: Option<Size>, default: u64| said.map_or(default, |Size(bytes)| bytes);
+    let period = |said: Option<HumanDuration>, default: Duration| {
+        said.map_or(default, |HumanDuration(period)| period)
+    };
+    let size = |said: Option<ByteSize>, default: u64| said.map_or(default, |ByteSize(bytes)| bytes);
     FetchSettings {
         user_agent: user_agent.unwrap_or_else(|| USER_AGENT.to_owned()),
         connect_timeout: period(connect_timeout, Duration::from_secs(10)),
@@ -223,7 +228,7 @@ fn asked(network: Network, connections: NonZeroUsize, max_size: Option<Size>) ->
             .map(|Header { name, value }| (name, value))
             .collect(),
         wait: period(wait, Duration::ZERO),
-        limit_rate: limit_rate.and_then(|Size(bytes)| NonZeroU64::new(bytes)),
+        limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
         proxies: true,
     }
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 /// A length of time: `30s`, `1m30s`, or bare seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period(pub Duration);
+pub struct HumanDuration(pub Duration);
 
 /// The longest period taken: what is longer is a slip, and would overflow a clock somewhere.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
-impl FromStr for Period {
+impl FromStr for HumanDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -34,9 +34,9 @@ impl FromStr for Period {
 
 /// A number of bytes: `500`, `64k`, `100M`, `2G` (powers of 1000), `64Ki`, `100Mi` (powers of 1024).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
+pub struct ByteSize(pub u64);
 
-impl FromStr for Size {
+impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -68,16 +68,16 @@ impl FromStr for Size {
 
 /// What to do when another run holds a collection: `fail`, `skip`, `wait`, or `wait=TIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenHeld {
+pub enum OnLocked {
     /// End with an error.
     Fail,
     /// Leave the collection to that run, without an error.
     Skip,
     /// Wait until it ends, but no longer than this where something is said.
-    Wait(Option<Period>),
+    Wait(Option<HumanDuration>),
 }
 
-impl FromStr for WhenHeld {
+impl FromStr for OnLocked {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn periods_read_as_people_write_them() {
-        let period = |text: &str| text.parse::<Period>().map(|period| period.0);
+        let period = |text: &str| text.parse::<HumanDuration>().map(|period| period.0);
         assert_eq!(period("30"), Ok(Duration::from_secs(30)));
         assert_eq!(period("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(period("500ms"), Ok(Duration::from_millis(500)));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn sizes_read_as_people_write_them() {
-        let size = |text: &str| text.parse::<Size>().map(|size| size.0);
+        let size = |text: &str| text.parse::<ByteSize>().map(|size| size.0);
         assert_eq!(size("500"), Ok(500));
         assert_eq!(size("64k"), Ok(64_000));
         assert_eq!(size("100MB"), Ok(100_000_000));
@@ -203,13 +203,13 @@ mod tests {
 
     #[test]
     fn what_to_do_with_a_held_collection_reads_as_people_write_it() {
-        let when = |text: &str| text.parse::<WhenHeld>();
-        assert_eq!(when("fail"), Ok(WhenHeld::Fail));
-        assert_eq!(when("skip"), Ok(WhenHeld::Skip));
-        assert_eq!(when("wait"), Ok(WhenHeld::Wait(None)));
+        let when = |text: &str| text.parse::<OnLocked>();
+        assert_eq!(when("fail"), Ok(OnLocked::Fail));
+        assert_eq!(when("skip"), Ok(OnLocked::Skip));
+        assert_eq!(when("wait"), Ok(OnLocked::Wait(None)));
         assert_eq!(
             when("wait=1m30s"),
-            Ok(WhenHeld::Wait(Some(Period(Duration::from_secs(90)))))
+            Ok(OnLocked::Wait(Some(HumanDuration(Duration::from_secs(90)))))
         );
         for bad in ["", "Wait", "wait=", "wait=soon", "wait 5s", "skip=1"] {
             assert!(when(bad).is_err(), "{bad:?}");

@@ -14,7 +14,7 @@ use crate::fetch::Fetcher;
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::Ledger;
 use crate::outcome::{Failure, Outcome, Stage};
-use crate::queue::{Feed, QueueError};
+use crate::queue::{JobSender, QueueError};
 use crate::site::Site;
 
 /// What it takes to find the images that the user gives.
@@ -50,7 +50,7 @@ pub enum GivenLine {
 }
 
 /// Hands on what is given, to its end.
-pub(super) async fn run(mut given: Given, feed: Box<dyn Feed>) -> Result<(), EngineError> {
+pub(super) async fn run(mut given: Given, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     let mut seen = Seen::default();
     loop {
         let lines = tokio::select! {
@@ -59,7 +59,7 @@ pub(super) async fn run(mut given: Given, feed: Box<dyn Feed>) -> Result<(), Eng
             lines = given.lines.recv() => lines,
         };
         let Some(lines) = lines else { break };
-        if !hand_on(&given, &mut seen, &*feed, lines).await? {
+        if !hand_on(&given, &mut seen, &*jobs, lines).await? {
             return Ok(());
         }
     }
@@ -75,7 +75,7 @@ pub(super) async fn run(mut given: Given, feed: Box<dyn Feed>) -> Result<(), Eng
 async fn hand_on(
     given: &Given,
     seen: &mut Seen,
-    feed: &dyn Feed,
+    jobs: &dyn JobSender,
     lines: Vec<GivenLine>,
 ) -> Result<bool, EngineError> {
     let (mut new, mut bad, mut repeated) = (Vec::new(), Vec::new(), 0);
@@ -85,21 +85,21 @@ async fn hand_on(
             GivenLine::Image(image) => {
                 let mut image = *image;
                 given.fetcher.home(slice::from_mut(&mut image));
-                let worked_out = match given.site.work_out(&image) {
-                    Ok(worked_out) => worked_out,
+                let resolved = match given.site.resolve(&image) {
+                    Ok(resolved) => resolved,
                     Err(why) => {
                         bad.push((image.thumb.into(), why.to_string()));
                         continue;
                     }
                 };
-                let key = ImageKey::new(given.site.id(), &worked_out.originals[0]);
+                let key = ImageKey::new(given.site.id(), &resolved.originals[0]);
                 if seen.insert(&key) {
-                    let stem = Stem::new(&worked_out.stem);
+                    let stem = Stem::new(&resolved.stem);
                     new.push((
                         Job {
                             key,
                             image,
-                            worked_out: Some(worked_out),
+                            resolved: Some(resolved),
                         },
                         stem,
                     ));
@@ -121,12 +121,12 @@ async fn hand_on(
     };
     given.events.emit(read).await;
     for (text, cause) in bad {
-        let key = ImageKey::from_written(format!("{} {text}", given.site.id()));
+        let key = ImageKey::from_stored(format!("{} {text}", given.site.id()));
         let failure = Failure {
             stage: Stage::Rewrite,
             address: text,
             cause,
-            tries: 0,
+            attempts: 0,
             gone: false,
         };
         given
@@ -144,7 +144,7 @@ async fn hand_on(
         let pushed = tokio::select! {
             biased;
             () = given.shutdown.stopping() => return Ok(false),
-            pushed = feed.push(job) => pushed,
+            pushed = jobs.send(job) => pushed,
         };
         match pushed {
             Ok(()) => {}

@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{EngineError, Haul, Shutdown, joined, warn};
 use crate::event::{Event, Events};
-use crate::hooks::{End, Hooks, Picture, Ran, When};
+use crate::hooks::{End, HookImage, HookResult, Hooks, Trigger};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::{HooksWaiting, ImageWaiting, Ledger, Record};
 use crate::report::figures::{of, time};
@@ -35,21 +35,21 @@ const FAILURES_IN_A_ROW: u32 = 10;
 const NOTICEABLE: Duration = Duration::from_secs(1);
 
 /// The keeper's end of the line.
-pub(super) struct Wanted {
-    pictures: mpsc::Sender<Picture>,
+pub(super) struct HookSender {
+    pictures: mpsc::Sender<HookImage>,
     hooks: Hooks,
     /// Says when it is dropped that every image has its name.
     _all_named: DropGuard,
 }
 
-impl Wanted {
+impl HookSender {
     /// What is to be written down together with these images.
-    pub(super) fn due(&self, pictures: &[Picture]) -> Vec<Record> {
+    pub(super) fn due(&self, pictures: &[HookImage]) -> Vec<Record> {
         due(&self.hooks, pictures.iter().map(|picture| &picture.key))
     }
 
     /// Hands over what was written down; waits for room. Where no more are run, they wait for the next run.
-    pub(super) async fn hand_over(&self, pictures: Vec<Picture>) {
+    pub(super) async fn hand_over(&self, pictures: Vec<HookImage>) {
         for picture in pictures {
             if self.pictures.send(picture).await.is_err() {
                 break;
@@ -65,9 +65,9 @@ pub(super) fn due<'a>(hooks: &Hooks, saved: impl Iterator<Item = &'a ImageKey>) 
         failed: Some(0),
     };
     let mut saved = saved.peekable();
-    let end = (hooks.any(When::End) && saved.peek().is_some()).then(|| waits(None));
+    let end = (hooks.any(Trigger::End) && saved.peek().is_some()).then(|| waits(None));
     let images = saved
-        .filter(|_| hooks.any(When::Image))
+        .filter(|_| hooks.any(Trigger::Image))
         .map(|key| waits(Some(key.clone())));
     images.chain(end).collect()
 }
@@ -79,17 +79,17 @@ async fn noticed(all_named: CancellationToken) {
 }
 
 /// Runs the commands, those that an earlier run left first.
-pub(super) struct Station {
+pub(super) struct HookRunner {
     hooks: Hooks,
     ledger: Arc<dyn Ledger>,
     events: Events,
     shutdown: Shutdown,
     at_once: NonZeroUsize,
-    pictures: mpsc::Receiver<Picture>,
+    pictures: mpsc::Receiver<HookImage>,
     /// Cancelled when no more can come.
     all_named: CancellationToken,
     waiting: HooksWaiting,
-    left: Left,
+    left: Backlog,
     saved: u64,
     /// Failures since the last success.
     failures: u32,
@@ -97,7 +97,7 @@ pub(super) struct Station {
 }
 
 /// What an earlier run left, read a few at a time, the newest first.
-struct Left {
+struct Backlog {
     read: VecDeque<ImageWaiting>,
     /// What is not read yet has lower numbers.
     below: i64,
@@ -105,25 +105,25 @@ struct Left {
 }
 
 /// An image whose commands ended; the picture, how many runs they failed in before, and what was run.
-type Finished = (Picture, u32, Vec<Ran>);
+type Finished = (HookImage, u32, Vec<HookResult>);
 
-impl Station {
+impl HookRunner {
     /// The station and the keeper's end of the line to it. What an earlier run left is read now: what this run adds
     /// comes by the line alone.
-    pub(super) async fn open(haul: &Haul, hooks: Hooks) -> Result<(Self, Wanted), EngineError> {
+    pub(super) async fn open(haul: &Haul, hooks: Hooks) -> Result<(Self, HookSender), EngineError> {
         let waiting = haul.ledger.hooks_waiting().await?;
         let (sender, pictures) = mpsc::channel(PICTURES_WAITING);
         let all_named = CancellationToken::new();
-        let wanted = Wanted {
+        let wanted = HookSender {
             pictures: sender,
             hooks: hooks.clone(),
             _all_named: all_named.clone().drop_guard(),
         };
         let mut station = Self {
-            left: Left {
+            left: Backlog {
                 read: VecDeque::new(),
                 below: i64::MAX,
-                over: !hooks.any(When::Image),
+                over: !hooks.any(Trigger::Image),
             },
             hooks,
             ledger: Arc::clone(&haul.ledger),
@@ -169,7 +169,7 @@ impl Station {
                     Some((picture, failed)) => {
                         let (hooks, shutdown) = (self.hooks.clone(), self.shutdown.clone());
                         running.spawn(async move {
-                            let ran = hooks.image(&picture, shutdown.cut_off()).await;
+                            let ran = hooks.image(&picture, shutdown.cancel()).await;
                             (picture, failed, ran)
                         });
                     }
@@ -198,7 +198,7 @@ impl Station {
     /// Says why a run that has brought everything is not over.
     fn tell_of_waiting(&self, running: usize) {
         let left = usize::try_from(self.waiting.images).unwrap_or(usize::MAX);
-        let end = self.hooks.any(When::End)
+        let end = self.hooks.any(Trigger::End)
             && (self.saved > 0 || !self.pictures.is_empty() || self.waiting.end.is_some());
         let hooks = (running + self.pictures.len() + usize::from(end)).saturating_add(left);
         if hooks > 0 {
@@ -214,7 +214,7 @@ impl Station {
     }
 
     /// The next image, and how many runs its commands failed in; an earlier run's first. Cancel-safe.
-    async fn next(&mut self) -> Result<Option<(Picture, u32)>, EngineError> {
+    async fn next(&mut self) -> Result<Option<(HookImage, u32)>, EngineError> {
         while self.left.read.is_empty() && !self.left.over {
             self.read_on().await?;
         }
@@ -226,9 +226,9 @@ impl Station {
             && let (Some(name), Some(content)) = (image.name, image.content)
         {
             self.waiting.images = self.waiting.images.saturating_sub(1);
-            let (name, page, title) = (ImageName::from_written(&name), image.page, image.title);
+            let (name, page, title) = (ImageName::from_stored(&name), image.page, image.title);
             return Ok(Some((
-                Picture {
+                HookImage {
                     key: image.key,
                     name,
                     content,
@@ -271,16 +271,16 @@ impl Station {
     /// Tells how commands ended; answers with what is to be written down about them.
     async fn told(
         &mut self,
-        picture: Option<&Picture>,
+        picture: Option<&HookImage>,
         failed: u32,
-        ran: Vec<Ran>,
+        ran: Vec<HookResult>,
     ) -> Option<Record> {
         let of: Option<ImageKey> = picture.map(|picture| picture.key.clone());
         let mut record = Record::Hooks {
             of: of.clone(),
             failed: None,
         };
-        for Ran {
+        for HookResult {
             command,
             end,
             output,
@@ -327,8 +327,11 @@ impl Station {
     }
 
     /// Runs the commands for the end of the run, and says that they are waited for.
-    async fn run_end(&self, mut noticed: Option<Pin<&mut impl Future<Output = ()>>>) -> Vec<Ran> {
-        let mut ending = pin!(self.hooks.end(self.saved, self.shutdown.cut_off()));
+    async fn run_end(
+        &self,
+        mut noticed: Option<Pin<&mut impl Future<Output = ()>>>,
+    ) -> Vec<HookResult> {
+        let mut ending = pin!(self.hooks.end(self.saved, self.shutdown.cancel()));
         let mut leaving = false;
         loop {
             tokio::select! {
@@ -351,7 +354,7 @@ impl Station {
         mut self,
         noticed: Option<Pin<&mut impl Future<Output = ()>>>,
     ) -> Result<(), EngineError> {
-        let due = self.hooks.any(When::End) && (self.saved > 0 || self.waiting.end.is_some());
+        let due = self.hooks.any(Trigger::End) && (self.saved > 0 || self.waiting.end.is_some());
         if due && !self.shutdown.is_leaving() && !self.gave_up {
             let ran = self.run_end(noticed).await;
             // With new images it begins anew.
@@ -365,7 +368,7 @@ impl Station {
         }
         let HooksWaiting { images, end } = self.ledger.hooks_waiting().await?;
         let of = |when, number| if self.hooks.any(when) { number } else { 0 };
-        let number = of(When::Image, images) + of(When::End, u64::from(end.is_some()));
+        let number = of(Trigger::Image, images) + of(Trigger::End, u64::from(end.is_some()));
         if number > 0 {
             self.events.emit(Event::HooksLeft { number }).await;
         }

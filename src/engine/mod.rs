@@ -1,12 +1,12 @@
 //! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
 
+mod batch;
+mod committer;
+mod free_space;
 mod given;
 mod hooks;
-mod keeper;
-mod line;
 mod producer;
 mod quota;
-mod room;
 mod shutdown;
 mod worker;
 
@@ -22,12 +22,12 @@ pub use producer::Pages;
 pub use quota::Quota;
 pub use shutdown::Shutdown;
 
-use self::room::Room;
+use self::free_space::FreeSpaceGuard;
 use crate::event::{Event, Events};
 use crate::fetch::{Fetcher, Retry};
 use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerError, Record};
-use crate::queue::{Drain, Ends, Feed, QueueError};
+use crate::queue::{JobReceiver, JobSender, Queue, QueueError};
 use crate::sink::{Sink, SinkError};
 use crate::site::Site;
 use crate::verify::Limits;
@@ -119,15 +119,15 @@ pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_A_PAGE))
 }
 
-/// Reads the source to its end and puts every new image into `feed`.
+/// Reads the source to its end and puts every new image into `jobs`.
 ///
 /// # Errors
 ///
 /// When the ledger or the queue breaks; an unreadable listing is told as an event.
-pub async fn scan(source: Source, feed: Box<dyn Feed>) -> Result<(), EngineError> {
+pub async fn scan(source: Source, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     match source {
-        Source::Listing(scan) => producer::run(scan, feed).await,
-        Source::Given(given) => given::run(given, feed).await,
+        Source::Listing(scan) => producer::run(scan, jobs).await,
+        Source::Given(given) => given::run(given, jobs).await,
     }
 }
 
@@ -139,37 +139,38 @@ pub async fn scan(source: Source, feed: Box<dyn Feed>) -> Result<(), EngineError
 pub async fn run(
     source: Source,
     haul: Haul,
-    queue: Ends,
+    queue: Queue,
     jobs: NonZeroUsize,
 ) -> Result<(), EngineError> {
-    haul.sink.parts().serve(jobs);
+    haul.sink.parts().set_concurrency(jobs);
     // First of all: what a killed run had named is known then.
     recover(&haul).await?;
     let (shutdown, events) = (source.shutdown().clone(), haul.events.clone());
-    let room = Room::new(&haul.sink, &shutdown);
+    let room = FreeSpaceGuard::new(&haul.sink, &shutdown);
     let mut stations = JoinSet::new();
     let mut wanted = None;
     if let Some(hooks) = haul.hooks.clone() {
-        let (of_hooks, line) = hooks::Station::open(&haul, hooks).await?;
+        let (of_hooks, line) = hooks::HookRunner::open(&haul, hooks).await?;
         stations.spawn(station(shutdown.clone(), of_hooks.run()));
         wanted = Some(line);
     }
-    stations.spawn(station(shutdown.clone(), scan(source, queue.feed)));
-    let (line, arrivals) = line::line();
+    stations.spawn(station(shutdown.clone(), scan(source, queue.sender)));
+    let (line, arrivals) = batch::commit_queue();
     stations.spawn(station(
         shutdown.clone(),
-        keeper::Keeper::new(&haul, room.clone(), wanted).run(arrivals),
+        committer::Committer::new(&haul, room.clone(), wanted).run(arrivals),
     ));
-    let drain: Arc<dyn Drain> = Arc::from(queue.drain);
-    let doubts = worker::Doubts::default();
+    let receiver: Arc<dyn JobReceiver> = Arc::from(queue.receiver);
+    let doubts = worker::RetriedOnce::default();
     for _ in 0..jobs.get() {
-        let (drain, line) = (Arc::clone(&drain), line.clone());
-        let worker = worker::Worker::new(haul.clone(), drain, line, doubts.clone(), room.clone());
+        let (receiver, line) = (Arc::clone(&receiver), line.clone());
+        let worker =
+            worker::Worker::new(haul.clone(), receiver, line, doubts.clone(), room.clone());
         stations.spawn(station(shutdown.clone(), worker.run()));
     }
     // The stations hold the last ends of all three lines: each ends when those before it did.
     let hands = line.hands();
-    drop((haul, drain, line));
+    drop((haul, receiver, line));
     let mut ran = Ok(());
     let mut interrupted = false;
     loop {

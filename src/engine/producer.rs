@@ -12,9 +12,9 @@ use super::{EngineError, Scan, joined, warn};
 use crate::event::Event;
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
-use crate::outcome::{Outcome, Why};
-use crate::queue::{Feed, QueueError};
-use crate::site::{ListingPage, Look};
+use crate::outcome::{Outcome, SkipReason};
+use crate::queue::{JobSender, QueueError};
+use crate::site::{ListingPage, PageVerdict};
 
 /// Which listing pages are wanted, by number, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct Pages {
 }
 
 /// Why a listing was read no further.
-enum Ending {
+enum ListingEnd {
     /// There is no more, or no more was wanted: the reason.
     Reached(String),
     /// The page could not be read, or no longer looks like the site.
@@ -39,45 +39,47 @@ enum Ending {
 const PAGES_WITHOUT_NEWS: u32 = 2;
 
 /// Walks the listing; how it ended is told as an event.
-pub(super) async fn run(scan: Scan, feed: Box<dyn Feed>) -> Result<(), EngineError> {
+pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     let events = scan.events.clone();
     let mut producer = Producer {
         scan,
-        feed,
+        jobs,
         seen: Seen::default(),
         pages: 0,
     };
     match producer.walk().await? {
-        Ending::Reached(because) => {
+        ListingEnd::Reached(because) => {
             let pages = producer.pages;
             events.emit(Event::ListingEnded { pages, because }).await;
         }
-        Ending::Failed { page, cause } => events.emit(Event::ListingFailed { page, cause }).await,
-        Ending::Stopped => {}
+        ListingEnd::Failed { page, cause } => {
+            events.emit(Event::ListingFailed { page, cause }).await
+        }
+        ListingEnd::Stopped => {}
     }
     Ok(())
 }
 
 struct Producer {
     scan: Scan,
-    feed: Box<dyn Feed>,
+    jobs: Box<dyn JobSender>,
     seen: Seen,
     pages: u32,
 }
 
 impl Producer {
-    async fn walk(&mut self) -> Result<Ending, EngineError> {
-        let mut ahead = Ahead::new(&self.scan);
+    async fn walk(&mut self) -> Result<ListingEnd, EngineError> {
+        let mut ahead = Prefetch::new(&self.scan);
         let mut without_news = 0;
         let mut empty = 0;
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(Ending::Stopped),
+                () = self.scan.shutdown.stopping() => return Ok(ListingEnd::Stopped),
                 next = ahead.next() => next,
             };
             let Some((number, page)) = next else {
-                return Ok(Ending::Reached(
+                return Ok(ListingEnd::Reached(
                     "the last page asked for was read".to_owned(),
                 ));
             };
@@ -88,7 +90,7 @@ impl Producer {
             let Some((address, listing)) = read else {
                 empty += 1;
                 if empty == self.scan.site.ends_after() {
-                    return Ok(Ending::Reached(format!("page {number} is empty")));
+                    return Ok(ListingEnd::Reached(format!("page {number} is empty")));
                 }
                 let page = self.scan.site.page(number);
                 self.scan
@@ -111,7 +113,7 @@ impl Producer {
             };
             without_news = if news == 0 { without_news + 1 } else { 0 };
             if without_news == PAGES_WITHOUT_NEWS {
-                return Ok(Ending::Reached(format!(
+                return Ok(ListingEnd::Reached(format!(
                     "page {number} and the one before it showed nothing new"
                 )));
             }
@@ -124,11 +126,11 @@ impl Producer {
         &self,
         number: u32,
         page: Result<Page, FetchError>,
-    ) -> Result<Option<(Url, ListingPage)>, Ending> {
+    ) -> Result<Option<(Url, ListingPage)>, ListingEnd> {
         let site = &self.scan.site;
         let address = site.page(number);
         let is_first = number == site.start();
-        let failed = |cause: String| Ending::Failed {
+        let failed = |cause: String| ListingEnd::Failed {
             page: self.scan.fetcher.asked(&address),
             cause,
         };
@@ -137,7 +139,7 @@ impl Producer {
             Err(error)
                 if !is_first && error.status().is_some_and(|status| site.ends_at(status)) =>
             {
-                return Err(Ending::Reached(format!("there is no page {number}")));
+                return Err(ListingEnd::Reached(format!("there is no page {number}")));
             }
             Err(error) => return Err(failed(error.to_string())),
         };
@@ -145,9 +147,9 @@ impl Producer {
             .read(&page.asked, &page.text)
             .map_err(|error| failed(error.to_string()))?;
         match listing.health.look(is_first) {
-            Look::Gallery => Ok(Some((address, listing))),
-            Look::End => Ok(None),
-            Look::Strange(why) => Err(failed(why.to_owned())),
+            PageVerdict::Items => Ok(Some((address, listing))),
+            PageVerdict::End => Ok(None),
+            PageVerdict::Unexpected(why) => Err(failed(why.to_owned())),
         }
     }
 
@@ -158,8 +160,8 @@ impl Producer {
         number: u32,
         page: Url,
         listing: ListingPage,
-    ) -> Result<Result<usize, Ending>, EngineError> {
-        let passed_over = listing.health.bare + listing.health.odd;
+    ) -> Result<Result<usize, ListingEnd>, EngineError> {
+        let passed_over = listing.health.without_thumb + listing.health.unusable;
         if passed_over > 0 {
             let message =
                 format!("{page}: {passed_over} of its items have no address that can be asked for");
@@ -192,14 +194,14 @@ impl Producer {
             format!("not one of the {found} thumbs on it has an original: {why}")
         });
         for (key, why) in sorted.unruly {
-            let outcome = Outcome::Filtered(why);
+            let outcome = Outcome::Skipped(why);
             self.scan
                 .events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
         }
         if let Some(cause) = misfit {
-            return Ok(Err(Ending::Failed {
+            return Ok(Err(ListingEnd::Failed {
                 page: self.scan.fetcher.asked(&page),
                 cause,
             }));
@@ -210,12 +212,12 @@ impl Producer {
             }
             let pushed = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(Err(Ending::Stopped)),
-                pushed = self.feed.push(job) => pushed,
+                () = self.scan.shutdown.stopping() => return Ok(Err(ListingEnd::Stopped)),
+                pushed = self.jobs.send(job) => pushed,
             };
             match pushed {
                 Ok(()) => {}
-                Err(QueueError::Closed) => return Ok(Err(Ending::Stopped)),
+                Err(QueueError::Closed) => return Ok(Err(ListingEnd::Stopped)),
                 Err(broken) => return Err(broken.into()),
             }
         }
@@ -228,22 +230,22 @@ impl Producer {
         self.scan.fetcher.home(&mut images);
         let mut sorted = Sorted::default();
         for image in images {
-            let worked_out = site.work_out(&image);
-            let address = worked_out
+            let resolved = site.resolve(&image);
+            let address = resolved
                 .as_ref()
-                .map_or(&image.thumb, |worked_out| &worked_out.originals[0]);
+                .map_or(&image.thumb, |resolved| &resolved.originals[0]);
             let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
             }
-            match worked_out {
-                Ok(worked_out) => {
-                    let stem = Stem::new(&worked_out.stem);
+            match resolved {
+                Ok(resolved) => {
+                    let stem = Stem::new(&resolved.stem);
                     sorted.new.push((
                         Job {
                             key,
                             image,
-                            worked_out: Some(worked_out),
+                            resolved: Some(resolved),
                         },
                         stem,
                     ));
@@ -260,7 +262,7 @@ impl Producer {
 struct Sorted {
     new: Vec<(Job, Stem)>,
     /// Those that have no original to ask for, by the thumb's address, and why.
-    unruly: Vec<(ImageKey, Why)>,
+    unruly: Vec<(ImageKey, SkipReason)>,
 }
 
 /// The keys this run has seen, eight bytes each: a million items must not cost a hundred megabytes.
@@ -280,13 +282,13 @@ impl Seen {
 }
 
 /// The pages being asked for, in their order. Each has a task of its own, so that it goes on while the queue is full.
-struct Ahead {
+struct Prefetch {
     scan: Scan,
     next: Option<u32>,
     asked: VecDeque<(u32, AbortOnDropHandle<Result<Page, FetchError>>)>,
 }
 
-impl Ahead {
+impl Prefetch {
     fn new(scan: &Scan) -> Self {
         Self {
             scan: scan.clone(),

@@ -79,7 +79,7 @@ impl Shutdown {
     }
 
     /// What ends the hooks in hand.
-    pub(super) fn cut_off(&self) -> &CancellationToken {
+    pub(super) fn cancel(&self) -> &CancellationToken {
         &self.aborting
     }
 

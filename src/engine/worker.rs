@@ -7,33 +7,33 @@ use std::time::{Duration, Instant};
 
 use url::Url;
 
-use super::line::{Finished, Kept, Line};
-use super::room::Room;
+use super::batch::{CommitQueue, Finished, WorkerResult};
+use super::free_space::FreeSpaceGuard;
 use super::{EngineError, Haul};
 use crate::event::Event;
 use crate::fetch::{Body, FetchError};
 use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{Content, Failure, Outcome, Stage, Why};
-use crate::part::{Note, Part, Parts};
-use crate::queue::{Drain, Lease, Verdict};
+use crate::outcome::{Content, Failure, Outcome, SkipReason, Stage};
+use crate::part::{Part, Parts, ResumeInfo};
+use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::SinkError;
-use crate::verify::{Flaw, Inspector, Sound, Unsound, examine};
+use crate::verify::{Defect, Inspector, RejectedImage, VerifiedImage, verify};
 
 pub(super) struct Worker {
     haul: Haul,
-    drain: Arc<dyn Drain>,
-    line: Line,
-    doubts: Doubts,
-    room: Room,
+    receiver: Arc<dyn JobReceiver>,
+    line: CommitQueue,
+    doubts: RetriedOnce,
+    room: FreeSpaceGuard,
 }
 
 /// The images whose bytes were bad once, shared by all workers. Each gets one more try, for it may have been the
 /// transfer.
 #[derive(Clone, Default)]
-pub(super) struct Doubts(Arc<Mutex<HashSet<ImageKey>>>);
+pub(super) struct RetriedOnce(Arc<Mutex<HashSet<ImageKey>>>);
 
-impl Doubts {
+impl RetriedOnce {
     /// Whether an image's bytes are bad for the first time.
     fn is_first(&self, key: &ImageKey) -> bool {
         self.0
@@ -49,14 +49,14 @@ const HINT_EVERY: Duration = Duration::from_millis(100);
 impl Worker {
     pub(super) fn new(
         haul: Haul,
-        drain: Arc<dyn Drain>,
-        line: Line,
-        doubts: Doubts,
-        room: Room,
+        receiver: Arc<dyn JobReceiver>,
+        line: CommitQueue,
+        doubts: RetriedOnce,
+        room: FreeSpaceGuard,
     ) -> Self {
         Self {
             haul,
-            drain,
+            receiver,
             line,
             doubts,
             room,
@@ -69,11 +69,11 @@ impl Worker {
         let mut stopping = pin!(self.haul.shutdown.stopping());
         let mut aborting = pin!(self.haul.shutdown.aborting());
         loop {
-            // A drain's next job is cancel-safe.
+            // A receiver's next job is cancel-safe.
             let lease = tokio::select! {
                 biased;
                 () = stopping.as_mut() => break,
-                lease = self.drain.next() => lease?,
+                lease = self.receiver.next() => lease?,
             };
             let Some(lease) = lease else { break };
             // So is what is taken of a quota. Whoever ends here gives the job back.
@@ -117,7 +117,7 @@ impl Worker {
     async fn hand_on(
         &self,
         lease: Lease,
-        ended: Result<(Sound, Origin), Miss>,
+        ended: Result<(VerifiedImage, Origin), AttemptError>,
     ) -> Result<(), EngineError> {
         let miss = match ended {
             Ok((sound, origin)) => {
@@ -125,7 +125,10 @@ impl Worker {
                     self.haul.shutdown.stop_at(limit);
                 }
                 return self
-                    .hand_over(lease, Kept::Sound(Box::new((sound, origin))))
+                    .hand_over(
+                        lease,
+                        WorkerResult::VerifiedImage(Box::new((sound, origin))),
+                    )
                     .await;
             }
             Err(miss) => miss,
@@ -148,17 +151,17 @@ impl Worker {
                     wait: after,
                 };
                 self.haul.events.emit(retried).await;
-                Ok(lease.settle(Verdict::Again { after }).await?)
+                Ok(lease.ack(Ack::Retry { after }).await?)
             }
             None => {
                 let outcome = miss.outcome(&lease);
-                self.hand_over(lease, Kept::Not(outcome)).await
+                self.hand_over(lease, WorkerResult::Not(outcome)).await
             }
         }
     }
 
     /// Hands over to the keeper. One that is gone has told why; then nothing can be kept any more.
-    async fn hand_over(&self, lease: Lease, kept: Kept) -> Result<(), EngineError> {
+    async fn hand_over(&self, lease: Lease, kept: WorkerResult) -> Result<(), EngineError> {
         if !self.line.hand_over(Finished { lease, kept }).await {
             self.haul.shutdown.abort();
         }
@@ -166,38 +169,41 @@ impl Worker {
     }
 
     /// How long until another try is worth it.
-    fn pause(&self, lease: &Lease, miss: &Miss) -> Option<Duration> {
+    fn pause(&self, lease: &Lease, miss: &AttemptError) -> Option<Duration> {
         let attempt = lease.attempt;
         match &miss.cause {
-            Cause::Fetch(error) => self.haul.retry.pause(attempt, error),
-            Cause::Flaw(flaw)
-                if flaw.is_not_an_image() || !self.doubts.is_first(&lease.job.key) =>
+            AttemptErrorKind::Fetch(error) => self.haul.retry.pause(attempt, error),
+            AttemptErrorKind::Defect(defect)
+                if defect.is_not_an_image() || !self.doubts.is_first(&lease.job.key) =>
             {
                 None
             }
-            Cause::Flaw(_) => self.haul.retry.own(attempt),
-            Cause::Write(error) if SinkError::passes(error) => self.haul.retry.own(attempt),
-            Cause::Rewrite(_) | Cause::Write(_) => None,
+            AttemptErrorKind::Defect(_) => self.haul.retry.own(attempt),
+            AttemptErrorKind::Write(error) if SinkError::passes(error) => {
+                self.haul.retry.own(attempt)
+            }
+            AttemptErrorKind::Rewrite(_) | AttemptErrorKind::Write(_) => None,
         }
     }
 
     /// Tries one candidate after the other until one is an image.
-    async fn fetch(&self, lease: &Lease) -> Result<(Sound, Origin), Miss> {
+    async fn fetch(&self, lease: &Lease) -> Result<(VerifiedImage, Origin), AttemptError> {
         let Job {
             key,
             image,
-            worked_out,
+            resolved,
         } = &lease.job;
         self.haul.events.hint(|| Event::FetchStarted {
             key: key.clone(),
             attempt: lease.attempt,
         });
         let anew;
-        let originals = if let Some(worked_out) = worked_out {
-            &worked_out.originals
+        let originals = if let Some(resolved) = resolved {
+            &resolved.originals
         } else {
-            let worked_out = self.haul.site.work_out(image);
-            anew = worked_out.map_err(|why| Miss::new(&image.thumb, Cause::Rewrite(why)))?;
+            let resolved = self.haul.site.resolve(image);
+            anew = resolved
+                .map_err(|why| AttemptError::new(&image.thumb, AttemptErrorKind::Rewrite(why)))?;
             &anew.originals
         };
         let mut missed = None;
@@ -205,7 +211,7 @@ impl Worker {
             match self.stream(key, address).await {
                 Ok((
                     sound,
-                    Note {
+                    ResumeInfo {
                         address: _,
                         etag,
                         last_modified,
@@ -225,15 +231,23 @@ impl Worker {
                         },
                     ));
                 }
-                Err(cause) if cause.is_absence() => missed = Some(Miss::new(address, cause)),
-                Err(cause) => return Err(Miss::new(address, cause)),
+                Err(cause) if cause.is_absence() => {
+                    missed = Some(AttemptError::new(address, cause))
+                }
+                Err(cause) => return Err(AttemptError::new(address, cause)),
             }
         }
-        Err(missed.unwrap_or_else(|| Miss::new(&image.thumb, Cause::Rewrite(Why::NoRule))))
+        Err(missed.unwrap_or_else(|| {
+            AttemptError::new(&image.thumb, AttemptErrorKind::Rewrite(SkipReason::NoRule))
+        }))
     }
 
     /// Streams the original at `address` into a part and has it judged.
-    async fn stream(&self, key: &ImageKey, address: &Url) -> Result<(Sound, Note), Cause> {
+    async fn stream(
+        &self,
+        key: &ImageKey,
+        address: &Url,
+    ) -> Result<(VerifiedImage, ResumeInfo), AttemptErrorKind> {
         let (mut part, mut left) = self.begin(key, address)?;
         if let Some(note) = left.take_if(|note| note.length == part.have()) {
             // A run was killed between the last byte and the name: nothing needs to be asked for.
@@ -248,10 +262,10 @@ impl Worker {
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
             self.room.take(chunk.len());
-            if let Some(flaw) = part.watch().flaw().cloned() {
+            if let Some(defect) = part.observer().defect().cloned() {
                 // Nobody may go on with what is wrong.
                 part.restart()?;
-                return Err(Cause::Flaw(flaw));
+                return Err(AttemptErrorKind::Defect(defect));
             }
             if may_go_on {
                 part.note(&note)?;
@@ -264,18 +278,22 @@ impl Worker {
         self.progressed(key, part.have(), Some(part.have()));
         let mut sound = self.judge(part, body.length())?;
         note.length = sound.content().bytes;
-        sound.wait(&note);
+        sound.mark_pending(&note);
         Ok((sound, note))
     }
 
     /// Judges the bytes, and whether they are an original's.
-    fn judge(&self, part: Part<Inspector>, want: Option<u64>) -> Result<Sound, Cause> {
-        let sound =
-            examine(part.seal()?, want).map_err(|Unsound { flaw, .. }| Cause::Flaw(flaw))?;
+    fn judge(
+        &self,
+        part: Part<Inspector>,
+        want: Option<u64>,
+    ) -> Result<VerifiedImage, AttemptErrorKind> {
+        let sound = verify(part.finish()?, want)
+            .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
         let (min_width, min_height) = self.haul.site.min_size();
         let Content { width, height, .. } = *sound.content();
         if width < min_width || height < min_height {
-            return Err(Cause::Flaw(Flaw::TooSmall {
+            return Err(AttemptErrorKind::Defect(Defect::TooSmall {
                 width,
                 height,
                 min_width,
@@ -298,7 +316,7 @@ impl Worker {
         &self,
         key: &ImageKey,
         address: &Url,
-    ) -> Result<(Part<Inspector>, Option<Note>), Cause> {
+    ) -> Result<(Part<Inspector>, Option<ResumeInfo>), AttemptErrorKind> {
         let (part, left) = self
             .haul
             .sink
@@ -312,8 +330,8 @@ impl Worker {
         &self,
         address: &Url,
         part: &mut Part<Inspector>,
-        left: Option<&Note>,
-    ) -> Result<Body, Cause> {
+        left: Option<&ResumeInfo>,
+    ) -> Result<Body, AttemptErrorKind> {
         let fetcher = &self.haul.fetcher;
         let body = match fetcher
             .image(address, left.map(|note| (note, part.have())))
@@ -330,12 +348,12 @@ impl Worker {
 }
 
 /// What a server says of the image beside its bytes, and whether a later run may go on with a part of it.
-fn note(address: &Url, body: &Body) -> (Note, bool) {
+fn note(address: &Url, body: &Body) -> (ResumeInfo, bool) {
     let (etag, last_modified) = (
         body.etag().map(str::to_owned),
         body.last_modified().map(str::to_owned),
     );
-    let note = Note {
+    let note = ResumeInfo {
         address: address.to_string(),
         etag,
         last_modified,
@@ -348,30 +366,30 @@ fn note(address: &Url, body: &Body) -> (Note, bool) {
 }
 
 /// A try that brought no image.
-struct Miss {
+struct AttemptError {
     address: Url,
-    cause: Cause,
+    cause: AttemptErrorKind,
 }
 
 /// Why a try brought no image.
 #[derive(Debug, thiserror::Error)]
-enum Cause {
+enum AttemptErrorKind {
     #[error("{0}")]
-    Rewrite(Why),
+    Rewrite(SkipReason),
     #[error(transparent)]
     Fetch(#[from] FetchError),
     #[error("writing it: {0}")]
     Write(#[from] std::io::Error),
     #[error(transparent)]
-    Flaw(Flaw),
+    Defect(Defect),
 }
 
-impl Cause {
+impl AttemptErrorKind {
     /// Whether the image may lie at the next candidate's address instead.
     fn is_absence(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_gone(),
-            Self::Flaw(flaw) => flaw.is_not_an_image(),
+            Self::Defect(defect) => defect.is_not_an_image(),
             Self::Rewrite(_) | Self::Write(_) => false,
         }
     }
@@ -381,13 +399,13 @@ impl Cause {
             Self::Rewrite(_) => Stage::Rewrite,
             Self::Fetch(_) => Stage::Fetch,
             Self::Write(_) => Stage::Write,
-            Self::Flaw(_) => Stage::Verify,
+            Self::Defect(_) => Stage::Verify,
         }
     }
 }
 
-impl Miss {
-    fn new(address: &Url, cause: Cause) -> Self {
+impl AttemptError {
+    fn new(address: &Url, cause: AttemptErrorKind) -> Self {
         Self {
             address: address.clone(),
             cause,
@@ -396,23 +414,25 @@ impl Miss {
 
     fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
         match &self.cause {
-            Cause::Write(error) => SinkError::of_part(parts, error),
-            Cause::Rewrite(_) | Cause::Fetch(_) | Cause::Flaw(_) => None,
+            AttemptErrorKind::Write(error) => SinkError::of_part(parts, error),
+            AttemptErrorKind::Rewrite(_)
+            | AttemptErrorKind::Fetch(_)
+            | AttemptErrorKind::Defect(_) => None,
         }
     }
 
     fn outcome(self, lease: &Lease) -> Outcome {
         let Self { address, cause } = self;
-        if let Cause::Rewrite(why) = cause {
-            return Outcome::Filtered(why);
+        if let AttemptErrorKind::Rewrite(why) = cause {
+            return Outcome::Skipped(why);
         }
-        let gone = matches!(&cause, Cause::Fetch(error) if error.is_gone());
+        let gone = matches!(&cause, AttemptErrorKind::Fetch(error) if error.is_gone());
         let (stage, cause) = (cause.stage(), cause.to_string());
         Outcome::Failed(Failure {
             stage,
             address: address.to_string(),
             cause,
-            tries: lease.attempt,
+            attempts: lease.attempt,
             gone,
         })
     }

@@ -13,7 +13,7 @@ use url::Url;
 
 use super::error::FetchError;
 use super::host::Host;
-use super::patience::{Lost, Patience};
+use super::patience::{Lost, StallTimer};
 use super::response::Response;
 use super::retry::wish;
 
@@ -30,7 +30,7 @@ pub(super) struct Answer {
     host: Arc<Host>,
     begun: Instant,
     /// How long the body is waited for.
-    pub(super) patience: Patience,
+    pub(super) patience: StallTimer,
     /// The address that answered: the one asked, or the last that a redirect led to.
     pub(super) address: Url,
 }
@@ -41,7 +41,7 @@ impl Answer {
         response: Response,
         host: Arc<Host>,
         begun: Instant,
-        patience: Patience,
+        patience: StallTimer,
         address: Url,
     ) -> Self {
         Self {
@@ -179,7 +179,7 @@ impl Answer {
 mod tests {
     use super::*;
     use crate::fetch::scripted::{Reply, Server, image, line, path_of, settings};
-    use crate::fetch::{Again, FetchSettings, Fetcher, Premises, Robots};
+    use crate::fetch::{Again, FetchSettings, Fetcher, Robots, SiteOrigins};
 
     fn patient() -> FetchSettings {
         FetchSettings {
@@ -361,7 +361,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let server = Server::start(|_| Reply::ok("")).await;
         drop(listener);
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: server.url("/"),
             images: server.url("/"),
             hosts: Vec::new(),
@@ -455,7 +455,7 @@ mod tests {
             _ => Reply::ok(""),
         });
         let server = server.await;
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: server.url("/"),
             images: other.url("/"),
             hosts: Vec::new(),

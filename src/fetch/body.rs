@@ -7,7 +7,7 @@ use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
 
 use super::answer::Answer;
 use super::error::FetchError;
-use super::patience::{Lost, Patience};
+use super::patience::{Lost, StallTimer};
 use super::resume::is_strong;
 use super::throttle::Throttle;
 
@@ -184,7 +184,7 @@ impl Body {
 
     fn lost(&self, lost: Lost) -> FetchError {
         let host = self.answer.host().to_owned();
-        let Patience { stall, floor, .. } = self.answer.patience;
+        let StallTimer { stall, floor, .. } = self.answer.patience;
         match lost {
             Lost::Silent => FetchError::Stalled { host, limit: stall },
             Lost::Slow => FetchError::TooSlow {

@@ -228,12 +228,12 @@ fn unusable(error: impl std::error::Error) -> FetchError {
 #[cfg(test)]
 mod tests {
     use crate::fetch::scripted::settings;
-    use crate::fetch::{FetchError, FetchSettings, Fetcher, Premises};
+    use crate::fetch::{FetchError, FetchSettings, Fetcher, SiteOrigins};
     use url::Url;
 
     fn opened(settings: &FetchSettings) -> Result<Fetcher, FetchError> {
         let here = Url::parse("https://gallery.test/").unwrap();
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: here.clone(),
             images: here,
             hosts: Vec::new(),

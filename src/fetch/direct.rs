@@ -125,7 +125,7 @@ impl Direct {
         let Peers { known, looked } = &mut *peers;
         if looked.elapsed() >= LOOK_EVERY {
             // A list may name thousands of hosts, most of them once.
-            known.values().flatten().for_each(|peer| peer.idle.let_go());
+            known.values().flatten().for_each(|peer| peer.idle.forget());
             *looked = Instant::now();
         }
         if let Some(known) = known.get(origin) {
@@ -281,7 +281,7 @@ impl Idle {
     }
 
     /// Closes those that waited for too long, and those whose server did not wait.
-    fn let_go(&self) {
+    fn forget(&self) {
         self.wires()
             .retain_mut(|(wire, since)| since.elapsed() < IDLE && wire.is_free());
     }
@@ -347,7 +347,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, image, settings};
-    use crate::fetch::{FetchError, Fetcher, Premises};
+    use crate::fetch::{FetchError, Fetcher, SiteOrigins};
 
     #[tokio::test]
     async fn a_connection_that_the_server_has_closed_is_left_for_another() {
@@ -390,7 +390,7 @@ mod tests {
             Server::start(|_| Reply::ok("x")).await,
         ];
         let [here, there] = servers.each_ref().map(|server| server.url("/a.png"));
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: here.clone(),
             images: there.clone(),
             hosts: Vec::new(),
@@ -439,7 +439,7 @@ mod tests {
         let server = Server::start(|_| Reply::raw("").and_hang()).await;
         let mut address = server.url("/a.png");
         address.set_scheme("https").unwrap();
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: address.clone(),
             images: address.clone(),
             hosts: Vec::new(),

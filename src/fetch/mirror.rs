@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use url::Url;
 
-use super::policy::{Premises, same_origin};
+use super::policy::{SiteOrigins, same_origin};
 use crate::job::ImageRef;
 
 /// A site's canonical addresses, and where they are asked for instead.
@@ -18,7 +18,7 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// The site's own addresses, or the mirror at `base` in their place.
-    pub(super) fn new(premises: &Premises, base: Option<Url>) -> Self {
+    pub(super) fn new(premises: &SiteOrigins, base: Option<Url>) -> Self {
         let further = premises
             .hosts
             .iter()
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn mirror(base: Option<&str>) -> Mirror {
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: url("https://gallery.test/browse/"),
             images: url("https://static.gallery.test/"),
             hosts: vec!["cdn.test:8080".to_owned()],
@@ -246,7 +246,7 @@ mod tests {
     #[tokio::test]
     async fn a_mirror_is_all_that_is_asked() {
         let server = Server::start(|head| Reply::ok(path_of(head))).await;
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: url("https://demo.invalid/browse/"),
             images: url("https://static.demo.invalid/"),
             hosts: Vec::new(),

@@ -41,16 +41,16 @@ use self::answer::Answer;
 use self::client::{Clients, Kind};
 use self::host::Hosts;
 use self::mirror::Mirror;
-use self::patience::Patience;
+use self::patience::StallTimer;
 use self::policy::Policy;
 use self::resume::Rest;
 use self::throttle::Throttle;
 use crate::job::ImageRef;
-use crate::part::Note;
+use crate::part::ResumeInfo;
 
 pub use self::body::Body;
 pub use self::error::{Again, FetchError};
-pub use self::policy::Premises;
+pub use self::policy::SiteOrigins;
 pub use self::retry::Retry;
 
 /// Readers of what servers say, for those who try them with anything at all; nobody else needs them from outside.
@@ -140,7 +140,7 @@ impl Fetcher {
     /// When a setting cannot be used: a header, a certificate file, a host of the definition.
     pub fn new(
         settings: &FetchSettings,
-        premises: &Premises,
+        premises: &SiteOrigins,
         mirror: Option<Url>,
     ) -> Result<Self, FetchError> {
         Self::with(
@@ -157,14 +157,14 @@ impl Fetcher {
     /// # Errors
     ///
     /// As [`Fetcher::new`].
-    pub fn anywhere(settings: &FetchSettings, premises: &Premises) -> Result<Self, FetchError> {
+    pub fn anywhere(settings: &FetchSettings, premises: &SiteOrigins) -> Result<Self, FetchError> {
         Self::with(Policy::anywhere(), settings, premises, None)
     }
 
     fn with(
         policy: Policy,
         settings: &FetchSettings,
-        premises: &Premises,
+        premises: &SiteOrigins,
         mirror: Option<Url>,
     ) -> Result<Self, FetchError> {
         let retry = Retry::new(settings.retries, settings.retry_wait);
@@ -211,7 +211,7 @@ impl Fetcher {
     pub async fn image(
         &self,
         address: &Url,
-        resume: Option<(&Note, u64)>,
+        resume: Option<(&ResumeInfo, u64)>,
     ) -> Result<Body, FetchError> {
         let rest = resume.and_then(|(note, have)| Rest::of(address, note, have));
         self.policy.give(address);
@@ -289,7 +289,7 @@ impl Fetcher {
         body.map(|body| body.paced(self.throttle.clone()))
     }
 
-    fn patience(&self) -> Patience {
-        Patience::new(self.settings.stall_timeout, self.settings.min_speed)
+    fn patience(&self) -> StallTimer {
+        StallTimer::new(self.settings.stall_timeout, self.settings.min_speed)
     }
 }

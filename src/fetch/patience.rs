@@ -12,7 +12,7 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The patience with one answer. Bytes that are there when asked for cost neither a timer nor a look at the clock.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct StallTimer {
     pub(super) stall: Duration,
     pub(super) floor: u64,
     timer: Option<Pin<Box<Sleep>>>,
@@ -29,7 +29,7 @@ pub(super) enum Lost {
     Slow,
 }
 
-impl Patience {
+impl StallTimer {
     /// Waits up to `stall` for the next bytes, and for at least `floor` bytes a second over that time.
     pub(super) fn new(stall: Duration, floor: u64) -> Self {
         let stall = stall.clamp(Duration::from_millis(1), FOREVER);
@@ -102,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_busy_for_ever_and_brings_nothing_is_silent_too() {
-        let mut patience = Patience::new(SECOND / 50, 0);
+        let mut patience = StallTimer::new(SECOND / 50, 0);
         let busy = async {
             loop {
                 consume_budget().await;
@@ -113,7 +113,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_waited_for_to_the_limit_and_no_longer() {
-        let mut patience = Patience::new(30 * SECOND, 0);
+        let mut patience = StallTimer::new(30 * SECOND, 0);
         // The timer of the first wait is in the way of the second, and must not shorten it.
         assert_eq!(patience.wait(sleep(20 * SECOND)).await, Ok(()));
         assert_eq!(patience.wait(sleep(29 * SECOND)).await, Ok(()));
@@ -127,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_byte_a_second_is_too_slow_and_found_so_within_the_limit() {
-        let mut patience = Patience::new(30 * SECOND, 100);
+        let mut patience = StallTimer::new(30 * SECOND, 100);
         let start = Instant::now();
         let lost = loop {
             patience.wait(sleep(SECOND)).await.unwrap();
@@ -140,7 +140,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn slow_but_steady_is_waited_for_without_end() {
-        let mut patience = Patience::new(30 * SECOND, 100);
+        let mut patience = StallTimer::new(30 * SECOND, 100);
         for _ in 0..3600 {
             patience.wait(sleep(SECOND)).await.unwrap();
             patience.weigh(101).unwrap();
@@ -149,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_spent_elsewhere_is_not_held_against_the_sender() {
-        let mut patience = Patience::new(30 * SECOND, 100);
+        let mut patience = StallTimer::new(30 * SECOND, 100);
         for _ in 0..10 {
             sleep(60 * SECOND).await;
             patience.wait(async {}).await.unwrap();
@@ -159,7 +159,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_limit_is_too_long_to_be_used() {
-        let mut patience = Patience::new(Duration::MAX, u64::MAX);
+        let mut patience = StallTimer::new(Duration::MAX, u64::MAX);
         assert_eq!(patience.wait(sleep(SECOND)).await, Ok(()));
         assert_eq!(patience.weigh(0), Ok(()));
     }

@@ -16,7 +16,7 @@ pub(super) const MOST_HOPS: usize = 10;
 
 /// Where a site lies: what its definition names, and what of it the user named himself.
 #[derive(Debug, Clone)]
-pub struct Premises {
+pub struct SiteOrigins {
     /// The listing's canonical address; its origin is the canonical one of every page.
     pub pages: Url,
     /// Its origin is the canonical one of every thumb and original.
@@ -70,7 +70,7 @@ impl Given {
 
 impl Policy {
     /// The policy for a site and the mirror it is fetched from, if any.
-    pub(super) fn new(premises: &Premises, mirror: Option<&Url>) -> Result<Self, FetchError> {
+    pub(super) fn new(premises: &SiteOrigins, mirror: Option<&Url>) -> Result<Self, FetchError> {
         let named: HashSet<Origin> = premises
             .named
             .iter()
@@ -266,8 +266,8 @@ mod tests {
         Url::parse(text).unwrap()
     }
 
-    fn gallery() -> Premises {
-        Premises {
+    fn gallery() -> SiteOrigins {
+        SiteOrigins {
             pages: url("https://gallery.test/browse/"),
             images: url("https://static.gallery.test/"),
             hosts: vec!["cdn.test".to_owned(), "10.1.2.3".to_owned()],
@@ -339,7 +339,7 @@ mod tests {
     fn a_private_literal_is_refused_unless_its_very_origin_was_named() {
         let error = policy().check(&url("http://10.1.2.3/")).unwrap_err();
         assert!(error.to_string().contains("private network"), "{error}");
-        let named = Premises {
+        let named = SiteOrigins {
             named: vec![url("http://10.1.2.3/any")],
             ..gallery()
         };
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn a_host_that_is_none_is_refused_at_the_start() {
         for bad in ["", "a b", "a/b", "user@"] {
-            let premises = Premises {
+            let premises = SiteOrigins {
                 hosts: vec![bad.to_owned()],
                 ..gallery()
             };
@@ -453,7 +453,7 @@ mod tests {
         let server = Server::start(|_| Reply::ok("secret")).await;
         let mut here = server.url("/a.png");
         here.set_host(Some("localhost")).unwrap();
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: here.clone(),
             images: here.clone(),
             hosts: Vec::new(),

@@ -3,7 +3,7 @@
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
 
-use crate::part::Note;
+use crate::part::ResumeInfo;
 
 /// The rest of an image of which a part is there.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +16,8 @@ pub(super) struct Rest<'a> {
 impl<'a> Rest<'a> {
     /// The rest of the image at `address`; `None` when the part is of another one, holds nothing or everything,
     /// or cannot be told apart from a changed image.
-    pub(super) fn of(address: &Url, note: &'a Note, have: u64) -> Option<Self> {
-        let Note {
+    pub(super) fn of(address: &Url, note: &'a ResumeInfo, have: u64) -> Option<Self> {
+        let ResumeInfo {
             address: of,
             etag,
             last_modified: _,
@@ -100,12 +100,12 @@ mod tests {
     use crate::fetch::scripted::{Reply, Server, line};
     use crate::fetch::{Body, FetchError};
 
-    fn note() -> Note {
+    fn note() -> ResumeInfo {
         noted("https://gallery.test/a.png", Some("\"v1\""), 100)
     }
 
-    fn noted(address: &str, etag: Option<&str>, length: u64) -> Note {
-        Note {
+    fn noted(address: &str, etag: Option<&str>, length: u64) -> ResumeInfo {
+        ResumeInfo {
             address: address.to_owned(),
             etag: etag.map(str::to_owned),
             last_modified: None,

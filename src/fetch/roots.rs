@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, image, settings};
-    use crate::fetch::{FetchSettings, Fetcher, Premises};
+    use crate::fetch::{FetchSettings, Fetcher, SiteOrigins};
 
     /// What a certificate is made for: names, and whether it is an authority.
     fn parameters(names: &[&str], is_ca: IsCa) -> CertificateParams {
@@ -183,7 +183,7 @@ mod tests {
 
     const AUTHORITY: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
 
-    async fn serve(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Server {
+    async fn set_concurrency(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Server {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(ring::default_provider().into());
         let config = config
@@ -198,7 +198,7 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
         (
-            serve(vec![certificate.der().clone()], &key).await,
+            set_concurrency(vec![certificate.der().clone()], &key).await,
             certificate.pem(),
         )
     }
@@ -252,7 +252,7 @@ mod tests {
         let certificate = parameters(&["127.0.0.1"], IsCa::NoCa)
             .signed_by(&key, &authority)
             .unwrap();
-        let server = serve(vec![certificate.der().clone()], &key).await;
+        let server = set_concurrency(vec![certificate.der().clone()], &key).await;
         assert_eq!(ask(&server, &authority.pem()).await.unwrap(), b"safe");
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let there = server.url("/there.png");
         let plain = Server::start(move |_| Reply::to(there.as_str())).await;
         let named = vec![plain.url("/"), server.url("/")];
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: plain.url("/"),
             images: plain.url("/"),
             hosts: Vec::new(),

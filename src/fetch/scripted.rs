@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::{FetchError, FetchSettings, Fetcher, Premises, Robots};
+use super::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
 
 /// What is said to one request, and then.
 #[derive(Debug, Clone)]
@@ -134,9 +134,9 @@ impl Server {
                 let (script, seen, tls) = (Arc::clone(&script), Arc::clone(&seen), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => serve(stream, script, seen).await,
+                        None => set_concurrency(stream, script, seen).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, script, seen).await,
+                            Ok(stream) => set_concurrency(stream, script, seen).await,
                             Err(_) => None,
                         },
                     }
@@ -175,7 +175,7 @@ impl Server {
     /// Someone who was told of this very origin, and asks it with these settings.
     pub(super) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
         let here = self.url("/");
-        let premises = Premises {
+        let premises = SiteOrigins {
             pages: here.clone(),
             images: here.clone(),
             hosts: Vec::new(),
@@ -190,7 +190,7 @@ impl Server {
     }
 }
 
-async fn serve(
+async fn set_concurrency(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     script: Script,
     seen: Arc<Mutex<Seen>>,

@@ -17,17 +17,17 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 pub use process::End;
-pub use written::{When, Written};
+pub use written::{CommandTemplate, Trigger};
 
 use crate::job::{ImageKey, ImageName, SiteId};
 use crate::outcome::Content;
-use written::Facts;
+use written::Variables;
 
 /// What the user said about commands.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
     /// The commands, in the order they are run.
-    pub commands: Vec<Written>,
+    pub commands: Vec<CommandTemplate>,
     /// How long each of them may take.
     pub limit: Duration,
     /// Variables that they are to have although their names or values look like secrets.
@@ -48,22 +48,22 @@ pub enum HookError {
 /// The user's commands for one collection.
 #[derive(Debug, Clone)]
 pub struct Hooks {
-    found: Arc<Found>,
+    found: Arc<ResolvedHooks>,
     site: SiteId,
     directory: PathBuf,
 }
 
 /// The user's commands, each with its program.
 #[derive(Debug)]
-pub struct Found {
-    commands: Vec<(Written, PathBuf)>,
+pub struct ResolvedHooks {
+    commands: Vec<(CommandTemplate, PathBuf)>,
     limit: Duration,
     environment: Vec<(OsString, OsString)>,
 }
 
 /// An image that commands are run for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Picture {
+pub struct HookImage {
     /// What the ledger knows it by.
     pub key: ImageKey,
     /// Its file's name.
@@ -78,7 +78,7 @@ pub struct Picture {
 
 /// A command that was run.
 #[derive(Debug)]
-pub struct Ran {
+pub struct HookResult {
     /// The command, as it was written.
     pub command: String,
     /// How it ended.
@@ -89,7 +89,7 @@ pub struct Ran {
     pub took: Duration,
 }
 
-impl Found {
+impl ResolvedHooks {
     /// Finds every program, and says what of `environment` the commands will have.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Found {
             .iter()
             .find(|(name, _)| name == "PATH")
             .map(|(_, path)| path.as_os_str());
-        let found = |written: Written| Ok((program(&written.program, path)?, written));
+        let found = |written: CommandTemplate| Ok((program(&written.program, path)?, written));
         let commands = commands
             .into_iter()
             .map(found)
@@ -135,7 +135,7 @@ impl Found {
 
 impl Hooks {
     /// The commands for the collection of `site` in `directory`, which is a whole path.
-    pub fn new(found: Arc<Found>, site: SiteId, directory: PathBuf) -> Self {
+    pub fn new(found: Arc<ResolvedHooks>, site: SiteId, directory: PathBuf) -> Self {
         Self {
             found,
             site,
@@ -144,7 +144,7 @@ impl Hooks {
     }
 
     /// Whether there is a command for this time.
-    pub fn any(&self, when: When) -> bool {
+    pub fn any(&self, when: Trigger) -> bool {
         self.found
             .commands
             .iter()
@@ -156,10 +156,10 @@ impl Hooks {
         self.found.limit
     }
 
-    /// Runs the commands for an image, one after the other up to the first that does not succeed. `cut_off` ends
+    /// Runs the commands for an image, one after the other up to the first that does not succeed. `cancel` ends
     /// the one that runs.
-    pub async fn image(&self, picture: &Picture, cut_off: &CancellationToken) -> Vec<Ran> {
-        let Picture {
+    pub async fn image(&self, picture: &HookImage, cancel: &CancellationToken) -> Vec<HookResult> {
+        let HookImage {
             key,
             name,
             content,
@@ -173,7 +173,7 @@ impl Hooks {
             width,
             height,
         } = content;
-        let text = |text: &Option<String>| tame(text.as_deref().unwrap_or_default());
+        let text = |text: &Option<String>| sanitize(text.as_deref().unwrap_or_default());
         let facts = vec![
             (
                 "path",
@@ -182,7 +182,7 @@ impl Hooks {
             ("name", name.to_string().into()),
             ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
-            ("address", tame(key.address())),
+            ("address", sanitize(key.address())),
             ("page", text(page)),
             ("title", text(title)),
             ("format", format.to_string().into()),
@@ -191,20 +191,25 @@ impl Hooks {
             ("bytes", bytes.to_string().into()),
             ("hash", hash.to_string().into()),
         ];
-        self.run(When::Image, &facts, cut_off).await
+        self.run(Trigger::Image, &facts, cancel).await
     }
 
     /// Runs the commands for the end of a run that saved so many images; as [`Hooks::image`].
-    pub async fn end(&self, saved: u64, cut_off: &CancellationToken) -> Vec<Ran> {
+    pub async fn end(&self, saved: u64, cancel: &CancellationToken) -> Vec<HookResult> {
         let facts = vec![
             ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
             ("saved", saved.to_string().into()),
         ];
-        self.run(When::End, &facts, cut_off).await
+        self.run(Trigger::End, &facts, cancel).await
     }
 
-    async fn run(&self, when: When, facts: &Facts, cut_off: &CancellationToken) -> Vec<Ran> {
+    async fn run(
+        &self,
+        when: Trigger,
+        facts: &Variables,
+        cancel: &CancellationToken,
+    ) -> Vec<HookResult> {
         let mut all = Vec::new();
         for (written, program) in self
             .found
@@ -223,10 +228,10 @@ impl Hooks {
                     .map(|(name, value)| (format!("WALLHAUL_{}", name.to_uppercase()), value)),
             );
             let start = Instant::now();
-            let (end, output) = process::run(command, self.found.limit, cut_off).await;
+            let (end, output) = process::run(command, self.found.limit, cancel).await;
             let succeeded = end == End::Done;
             let output = String::from_utf8_lossy(&output).into_owned();
-            all.push(Ran {
+            all.push(HookResult {
                 command: written.text.clone(),
                 end,
                 output,
@@ -244,7 +249,7 @@ impl Hooks {
 const LONGEST_TEXT: usize = 4096;
 
 /// A site's text, as an argument can hold it.
-fn tame(text: &str) -> OsString {
+fn sanitize(text: &str) -> OsString {
     let end = text
         .char_indices()
         .map(|(at, c)| at + c.len_utf8())
@@ -333,8 +338,8 @@ mod tests {
 
     #[test]
     fn a_text_without_end_is_cut_between_letters() {
-        assert_eq!(tame("a\0b"), OsString::from("a\u{fffd}b"));
+        assert_eq!(sanitize("a\0b"), OsString::from("a\u{fffd}b"));
         let long = "\u{e9}".repeat(LONGEST_TEXT);
-        assert_eq!(tame(&format!("a{long}")).len(), LONGEST_TEXT - 1);
+        assert_eq!(sanitize(&format!("a{long}")).len(), LONGEST_TEXT - 1);
     }
 }

@@ -38,7 +38,7 @@ const LEAVE_AT_ONCE: Duration = Duration::from_millis(250);
 pub(super) async fn run(
     mut command: Command,
     limit: Duration,
-    cut_off: &CancellationToken,
+    cancel: &CancellationToken,
 ) -> (End, Vec<u8>) {
     let (child, mut output) = match start(&mut command) {
         Ok(started) => started,
@@ -57,7 +57,7 @@ pub(super) async fn run(
     };
     let end = tokio::select! {
         biased;
-        () = cut_off.cancelled() => {
+        () = cancel.cancelled() => {
             group.end(LEAVE_AT_ONCE).await;
             End::CutOff
         }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// When a command is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum Trigger {
     /// For each image that was saved, once it has its name and is written down.
     Image,
     /// Once, behind the last image and its commands, if any image was saved.
@@ -36,7 +36,7 @@ const OF_IMAGE: Values = &[
 /// Of a run.
 const OF_RUN: Values = &["directory", "site", "saved"];
 
-impl When {
+impl Trigger {
     fn values(self) -> Values {
         match self {
             Self::Image => OF_IMAGE,
@@ -46,13 +46,13 @@ impl When {
 }
 
 /// What a command is told, by the names it may ask for.
-pub(super) type Facts = Vec<(&'static str, OsString)>;
+pub(super) type Variables = Vec<(&'static str, OsString)>;
 
 /// A command that can be filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct CommandTemplate {
     /// When it is run.
-    pub when: When,
+    pub when: Trigger,
     /// All of it but the time, as it was written.
     pub text: String,
     /// The program's name or path.
@@ -67,14 +67,14 @@ enum Piece {
     Value(&'static str),
 }
 
-impl FromStr for Written {
+impl FromStr for CommandTemplate {
     type Err = String;
 
     fn from_str(written: &str) -> Result<Self, String> {
         let (when, text) = match written.split_once(':') {
-            Some(("image", text)) => (When::Image, text),
-            Some(("end", text)) => (When::End, text),
-            _ => (When::Image, written),
+            Some(("image", text)) => (Trigger::Image, text),
+            Some(("end", text)) => (Trigger::End, text),
+            _ => (Trigger::Image, written),
         };
         let text = text.trim().to_owned();
         if text.contains('\0') {
@@ -95,7 +95,7 @@ impl FromStr for Written {
         let filled = |word: String| pieces(&word, when).ok_or_else(|| unknown(&word, when));
         let mut arguments = words.map(filled).collect::<Result<Vec<_>, _>>()?;
         // As everybody's `--exec` does; what is done at the end of a run is not done to a file.
-        if when == When::Image && !arguments.iter().flatten().any(Piece::is_value) {
+        if when == Trigger::Image && !arguments.iter().flatten().any(Piece::is_value) {
             arguments.push(vec![Piece::Value(OF_IMAGE[0])]);
         }
         Ok(Self {
@@ -107,9 +107,9 @@ impl FromStr for Written {
     }
 }
 
-impl Written {
+impl CommandTemplate {
     /// The arguments for these facts: as many as were written, whatever the facts hold.
-    pub(super) fn arguments(&self, facts: &Facts) -> Vec<OsString> {
+    pub(super) fn arguments(&self, facts: &Variables) -> Vec<OsString> {
         self.arguments
             .iter()
             .map(|pieces| fill(pieces, facts))
@@ -117,7 +117,7 @@ impl Written {
     }
 }
 
-fn fill(pieces: &[Piece], facts: &Facts) -> OsString {
+fn fill(pieces: &[Piece], facts: &Variables) -> OsString {
     let mut argument = OsString::new();
     for piece in pieces {
         match piece {
@@ -138,7 +138,7 @@ fn fill(pieces: &[Piece], facts: &Facts) -> OsString {
 
 /// The pieces of a word; `None` where it asks for what there is not. `{{name}}` stands for `{name}` itself, and
 /// other braces for themselves.
-fn pieces(word: &str, when: When) -> Option<Vec<Piece>> {
+fn pieces(word: &str, when: Trigger) -> Option<Vec<Piece>> {
     let mut pieces = Vec::new();
     let (mut text, mut rest) = (String::new(), word);
     while let Some(at) = rest.find('{') {
@@ -173,7 +173,7 @@ fn name_in<'a>(rest: &'a str, open: &str, close: &str) -> Option<(&'a str, &'a s
         .then_some((name, behind))
 }
 
-fn unknown(word: &str, when: When) -> String {
+fn unknown(word: &str, when: Trigger) -> String {
     let values: Vec<_> = when
         .values()
         .iter()
@@ -203,7 +203,7 @@ mod tests {
             ("saved", "3".into()),
         ];
         let command = written
-            .parse::<Written>()
+            .parse::<CommandTemplate>()
             .unwrap_or_else(|error| panic!("{written}: {error}"));
         command
             .arguments(&facts)
@@ -276,7 +276,7 @@ mod tests {
             ("feh \0", "NUL"),
         ];
         for (written, told) in cases {
-            let error = written.parse::<Written>().unwrap_err();
+            let error = written.parse::<CommandTemplate>().unwrap_err();
             assert!(error.contains(told), "{written}: {error}");
         }
     }

@@ -8,10 +8,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::rules::{self, Book, Entry, File, FileId, Noted};
+use super::rules::{self, File, FileId, ImageRow, NewImageRow, Tables};
 use super::{
-    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row,
-    Selection, State, Stats, Unfinished,
+    HooksWaiting, ImageWaiting, Intent, KnownState, Ledger, LedgerError, LedgerRow, Placement,
+    Record, RowState, Selection, Stats, StoredFile, Unfinished,
 };
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::outcome::Content;
@@ -32,12 +32,12 @@ impl Ledger for Memory {
         &self,
         images: Vec<(ImageKey, Stem)>,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, Past>, LedgerError> {
+    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
         let Ok(known) = rules::known(&mut *self.rows(), images, now);
         Ok(known)
     }
 
-    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Berth>, LedgerError> {
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
         let Ok(berths) = rules::placing(&mut *self.rows(), group);
         Ok(berths)
     }
@@ -57,7 +57,7 @@ impl Ledger for Memory {
         let promise = |(key, image): (&ImageKey, &Image)| {
             let file = image
                 .file(&rows)
-                .filter(|_| image.entry.state == State::Placing)?;
+                .filter(|_| image.entry.state == RowState::Placing)?;
             Some(Unfinished {
                 key: key.clone(),
                 name: file.name.clone(),
@@ -70,13 +70,13 @@ impl Ledger for Memory {
     fn each(
         &self,
         selection: &Selection,
-        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         let rows = self.rows();
         let mut images = rows.in_order();
         // What is promised comes after what was written down at the same moment.
-        images.sort_by_key(|(_, image)| (image.entry.at, image.entry.state == State::Placing));
-        let all: Vec<Row> = images
+        images.sort_by_key(|(_, image)| (image.entry.at, image.entry.state == RowState::Placing));
+        let all: Vec<LedgerRow> = images
             .into_iter()
             .map(|(key, image)| image.row(key, &rows))
             .collect();
@@ -89,9 +89,9 @@ impl Ledger for Memory {
         Ok(())
     }
 
-    fn files(&self) -> Result<Vec<Filed>, LedgerError> {
+    fn files(&self) -> Result<Vec<StoredFile>, LedgerError> {
         let rows = self.rows();
-        let told = |file: &Kept| Filed {
+        let told = |file: &Kept| StoredFile {
             name: file.name.clone(),
             content: file.content,
             saved: file.saved,
@@ -101,12 +101,12 @@ impl Ledger for Memory {
         Ok(files)
     }
 
-    async fn let_go(
+    async fn forget(
         &self,
         files: Vec<(ImageName, String)>,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        let Ok(()) = rules::let_go(&mut *self.rows(), files, at);
+        let Ok(()) = rules::forget(&mut *self.rows(), files, at);
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Ledger for Memory {
         let is_saved = |key: &ImageKey| {
             images
                 .get(key)
-                .is_some_and(|image| image.entry.state == State::Saved)
+                .is_some_and(|image| image.entry.state == RowState::Saved)
         };
         hooks.retain(|of, _| of.as_ref().is_none_or(is_saved));
         let end = hooks.get(&None).map(|hook| hook.failed);
@@ -137,7 +137,7 @@ impl Ledger for Memory {
             let image = rows
                 .images
                 .get(key)
-                .filter(|image| image.entry.state == State::Saved)?;
+                .filter(|image| image.entry.state == RowState::Saved)?;
             Some(ImageWaiting {
                 number: hook.number,
                 failed: hook.failed,
@@ -168,7 +168,7 @@ impl Ledger for Memory {
             rows.images
                 .values()
                 .map(|image| &image.entry)
-                .filter(|entry| entry.state == State::Saved)
+                .filter(|entry| entry.state == RowState::Saved)
         };
         let mut formats = HashMap::<String, u64>::new();
         for file in saved() {
@@ -177,11 +177,11 @@ impl Ledger for Memory {
         let mut formats: Vec<_> = formats.into_iter().collect();
         formats.sort_by(|(a, a_count), (b, b_count)| b_count.cmp(a_count).then_with(|| a.cmp(b)));
         Ok(Stats {
-            saved: count(State::Saved),
+            saved: count(RowState::Saved),
             files: saved().count() as u64,
             bytes: saved().map(|file| file.content.bytes).sum(),
-            failed: count(State::Failed),
-            gone: count(State::Gone),
+            failed: count(RowState::Failed),
+            gone: count(RowState::Gone),
             formats,
             first: fetched().map(|entry| entry.at).min(),
             last: fetched().map(|entry| entry.at).max(),
@@ -205,7 +205,7 @@ struct Rows {
 #[derive(Debug)]
 struct Image {
     number: i64,
-    entry: Entry,
+    entry: NewImageRow,
 }
 
 /// What waits for the user's commands, in the order of writing.
@@ -235,7 +235,7 @@ impl Rows {
     }
 
     fn delist(&mut self, id: FileId, name: &ImageName) {
-        self.names.remove(&name.folded());
+        self.names.remove(&name.normalized());
         self.stems.remove(&(name.stem(), id));
     }
 }
@@ -245,10 +245,10 @@ impl Image {
         rows.files.get(&self.entry.file?)
     }
 
-    fn row(&self, key: &ImageKey, rows: &Rows) -> Row {
+    fn row(&self, key: &ImageKey, rows: &Rows) -> LedgerRow {
         let file = self.file(rows);
         let entry = self.entry.clone();
-        Row {
+        LedgerRow {
             key: key.clone(),
             state: entry.state,
             at: entry.at,
@@ -265,11 +265,11 @@ impl Image {
     }
 }
 
-impl Book for Rows {
+impl Tables for Rows {
     type Error = Infallible;
 
-    fn image(&mut self, key: &ImageKey) -> Result<Option<Noted>, Infallible> {
-        let noted = |image: &Image| Noted {
+    fn image(&mut self, key: &ImageKey) -> Result<Option<ImageRow>, Infallible> {
+        let noted = |image: &Image| ImageRow {
             state: image.entry.state,
             file: image.entry.file,
             until: image.entry.until,
@@ -277,10 +277,10 @@ impl Book for Rows {
         Ok(self.images.get(key).map(noted))
     }
 
-    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> Result<(), Infallible> {
+    fn write_image(&mut self, key: &ImageKey, entry: NewImageRow) -> Result<(), Infallible> {
         let number = self.next();
         match self.images.get_mut(key) {
-            Some(image) if entry.state != State::Placing => image.entry = entry,
+            Some(image) if entry.state != RowState::Placing => image.entry = entry,
             Some(_) | None => drop(self.images.insert(key.clone(), Image { number, entry })),
         }
         Ok(())
@@ -290,7 +290,7 @@ impl Book for Rows {
         let number = self.next();
         if let Some(image) = self.images.get_mut(key) {
             image.number = number;
-            image.entry.state = State::Saved;
+            image.entry.state = RowState::Saved;
         }
         Ok(())
     }
@@ -317,7 +317,7 @@ impl Book for Rows {
     }
 
     fn file_named(&mut self, name: &ImageName) -> Result<Option<File>, Infallible> {
-        match self.names.get(&name.folded()) {
+        match self.names.get(&name.normalized()) {
             Some(&id) => self.file(id),
             None => Ok(None),
         }
@@ -342,7 +342,7 @@ impl Book for Rows {
         saved: bool,
     ) -> Result<FileId, Infallible> {
         let id = self.next();
-        self.names.insert(name.folded(), id);
+        self.names.insert(name.normalized(), id);
         if saved {
             self.stems.insert((name.stem(), id));
         }
@@ -359,8 +359,8 @@ impl Book for Rows {
 
     fn rename_file(&mut self, id: FileId, name: &ImageName) -> Result<(), Infallible> {
         if let Some(mut file) = self.files.remove(&id) {
-            self.names.remove(&file.name.folded());
-            self.names.insert(name.folded(), id);
+            self.names.remove(&file.name.normalized());
+            self.names.insert(name.normalized(), id);
             file.name = name.clone();
             self.files.insert(id, file);
         }
@@ -393,7 +393,7 @@ impl Book for Rows {
         {
             let entry = &mut image.entry;
             (entry.state, entry.file, entry.cause, entry.at) =
-                (State::Failed, None, Some(cause.to_owned()), at);
+                (RowState::Failed, None, Some(cause.to_owned()), at);
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub trait Ledger: Send + Sync {
         &self,
         images: Vec<(ImageKey, Stem)>,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, Past>, LedgerError>;
+    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError>;
 
     /// Writes down, durably, what is about to be given a name, and answers with the name each may have:
     /// in the order asked, each unlike every other name in the ledger even when folded. An image stands in a
@@ -44,7 +44,7 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be written; nothing of the group is then written down.
-    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Berth>, LedgerError>;
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError>;
 
     /// Writes down how a group of images ended, in one transaction; twins after the image they share a file with.
     ///
@@ -76,7 +76,7 @@ pub trait Ledger: Send + Sync {
     fn each(
         &self,
         selection: &Selection,
-        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
     ) -> Result<(), LedgerError>;
 
     /// Every file the ledger knows of, by name. Blocks while it reads.
@@ -84,7 +84,7 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    fn files(&self) -> Result<Vec<Filed>, LedgerError>;
+    fn files(&self) -> Result<Vec<StoredFile>, LedgerError>;
 
     /// Lets go of files that are damaged or missing, each with the reason: what lay in them counts as failed and is
     /// asked for again, and their names are free.
@@ -92,7 +92,7 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// When the ledger cannot be written; nothing of them is then written down.
-    async fn let_go(
+    async fn forget(
         &self,
         files: Vec<(ImageName, String)>,
         at: Timestamp,
@@ -127,7 +127,7 @@ pub trait Ledger: Send + Sync {
 
 /// What the ledger knows of an image that a listing shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub enum KnownState {
     /// It is in the collection.
     Saved,
     /// The site said that it is gone; not to be asked for before `until`.
@@ -173,11 +173,11 @@ pub struct Intent {
 
 /// The name an image may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Berth {
+pub enum Placement {
     /// Nothing else has it.
-    Free(ImageName),
+    New(ImageName),
     /// A file of this name with the same bytes is in the collection: nothing needs placing.
-    Twin(ImageName),
+    Duplicate(ImageName),
 }
 
 /// How an image ended, to be written down.
@@ -235,7 +235,7 @@ pub struct ImageWaiting {
     /// How often its commands have failed.
     pub failed: u32,
     /// The image.
-    pub image: Row,
+    pub image: LedgerRow,
 }
 
 /// A promise of a name that no end was written down for.
@@ -251,7 +251,7 @@ pub struct Unfinished {
 
 /// A file of the collection, as the ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filed {
+pub struct StoredFile {
     /// Its name.
     pub name: ImageName,
     /// What it holds.
@@ -266,13 +266,13 @@ pub struct Selection {
     /// Only those whose address or file name holds this text, letter case aside.
     pub like: Option<String>,
     /// Only those in this state.
-    pub state: Option<State>,
+    pub state: Option<RowState>,
 }
 
 /// The states a row can be in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum State {
+pub enum RowState {
     /// In the collection.
     Saved,
     /// Promised a name when a run was killed.
@@ -283,7 +283,7 @@ pub enum State {
     Gone,
 }
 
-impl State {
+impl RowState {
     /// Every state.
     pub const ALL: [Self; 4] = [Self::Saved, Self::Placing, Self::Failed, Self::Gone];
 
@@ -300,11 +300,11 @@ impl State {
 
 /// One row, as people and scripts read it. A field that does not apply is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Row {
+pub struct LedgerRow {
     /// The image.
     pub key: ImageKey,
     /// Its state.
-    pub state: State,
+    pub state: RowState,
     /// When it was fetched, or failed.
     pub at: Timestamp,
     /// Its file's name.

@@ -4,19 +4,19 @@ use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use super::{Berth, Intent, Past, Record, Row, Selection, State};
+use super::{Intent, KnownState, LedgerRow, Placement, Record, RowState, Selection};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId, Stem};
 use crate::outcome::Content;
 
 /// What a plug looks up and writes down, a row at a time, for the rules above it.
-pub(super) trait Book {
+pub(super) trait Tables {
     /// Why a row cannot be read or written.
     type Error;
 
     /// What stands under `key`.
-    fn image(&mut self, key: &ImageKey) -> Result<Option<Noted>, Self::Error>;
+    fn image(&mut self, key: &ImageKey) -> Result<Option<ImageRow>, Self::Error>;
     /// Writes `entry` under `key`, over what stood there.
-    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> Result<(), Self::Error>;
+    fn write_image(&mut self, key: &ImageKey, entry: NewImageRow) -> Result<(), Self::Error>;
     /// Says that the image under `key` is in the collection.
     fn settle_image(&mut self, key: &ImageKey) -> Result<(), Self::Error>;
     /// Strikes out what stands under `key`.
@@ -60,8 +60,8 @@ pub(super) type FileId = i64;
 
 /// What the rules need of an image's row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Noted {
-    pub(super) state: State,
+pub(super) struct ImageRow {
+    pub(super) state: RowState,
     pub(super) file: Option<FileId>,
     pub(super) until: Option<Timestamp>,
 }
@@ -78,9 +78,9 @@ pub(super) struct File {
 
 /// An image's whole row, its key aside.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct NewImageRow {
     pub(super) site: SiteId,
-    pub(super) state: State,
+    pub(super) state: RowState,
     pub(super) file: Option<FileId>,
     pub(super) page: Option<String>,
     pub(super) address: String,
@@ -89,16 +89,16 @@ pub(super) struct Entry {
     pub(super) last_modified: Option<String>,
     pub(super) at: Timestamp,
     pub(super) cause: Option<String>,
-    pub(super) tries: Option<u32>,
+    pub(super) attempts: Option<u32>,
     pub(super) until: Option<Timestamp>,
 }
 
 /// Answers [`super::Ledger::known`].
-pub(super) fn known<B: Book>(
+pub(super) fn known<B: Tables>(
     book: &mut B,
     images: Vec<(ImageKey, Stem)>,
     now: Timestamp,
-) -> Result<HashMap<ImageKey, Past>, B::Error> {
+) -> Result<HashMap<ImageKey, KnownState>, B::Error> {
     let mut known = HashMap::with_capacity(images.len());
     for (key, stem) in images {
         if let Some(past) = past(book, &key, &stem, now)? {
@@ -108,25 +108,30 @@ pub(super) fn known<B: Book>(
     Ok(known)
 }
 
-fn past<B: Book>(
+fn past<B: Tables>(
     book: &mut B,
     key: &ImageKey,
     stem: &Stem,
     now: Timestamp,
-) -> Result<Option<Past>, B::Error> {
+) -> Result<Option<KnownState>, B::Error> {
     if let Some(noted) = book.image(key)? {
         match (noted.state, noted.until) {
-            (State::Saved, _) => return Ok(Some(Past::Saved)),
-            (State::Gone, Some(until)) if until > now => return Ok(Some(Past::Gone { until })),
-            (State::Placing, _) => return Ok(None),
-            (State::Gone | State::Failed, _) => {}
+            (RowState::Saved, _) => return Ok(Some(KnownState::Saved)),
+            (RowState::Gone, Some(until)) if until > now => {
+                return Ok(Some(KnownState::Gone { until }));
+            }
+            (RowState::Placing, _) => return Ok(None),
+            (RowState::Gone | RowState::Failed, _) => {}
         }
     }
-    Ok(book.adoptable(stem)?.then_some(Past::Adopted))
+    Ok(book.adoptable(stem)?.then_some(KnownState::Adopted))
 }
 
 /// Answers [`super::Ledger::placing`], within the transaction that `book` writes to.
-pub(super) fn placing<B: Book>(book: &mut B, group: Vec<Intent>) -> Result<Vec<Berth>, B::Error> {
+pub(super) fn placing<B: Tables>(
+    book: &mut B,
+    group: Vec<Intent>,
+) -> Result<Vec<Placement>, B::Error> {
     let mut promised = HashSet::with_capacity(group.len());
     group
         .into_iter()
@@ -134,11 +139,11 @@ pub(super) fn placing<B: Book>(book: &mut B, group: Vec<Intent>) -> Result<Vec<B
         .collect()
 }
 
-fn promise<B: Book>(
+fn promise<B: Tables>(
     book: &mut B,
     intent: Intent,
     promised: &mut HashSet<FileId>,
-) -> Result<Berth, B::Error> {
+) -> Result<Placement, B::Error> {
     let Intent {
         key,
         site,
@@ -149,9 +154,9 @@ fn promise<B: Book>(
     } = intent;
     take_back(book, &key, promised)?;
     let (berth, file) = berth(book, &name, &content, promised)?;
-    let entry = Entry {
+    let entry = NewImageRow {
         site,
-        state: State::Placing,
+        state: RowState::Placing,
         file: Some(file),
         page: Some(origin.page.into()),
         address: origin.address.into(),
@@ -160,7 +165,7 @@ fn promise<B: Book>(
         last_modified: origin.last_modified,
         at: to_the_second(at),
         cause: None,
-        tries: None,
+        attempts: None,
         until: None,
     };
     book.write_image(&key, entry)?;
@@ -169,40 +174,40 @@ fn promise<B: Book>(
 
 /// Finds the name for `content`: the wanted one or the next that nothing else has, unless a file with the
 /// same bytes is met on the way. Only what is there, or promised in this very group, can be such a twin.
-fn berth<B: Book>(
+fn berth<B: Tables>(
     book: &mut B,
     wanted: &ImageName,
     content: &Content,
     promised: &mut HashSet<FileId>,
-) -> Result<(Berth, FileId), B::Error> {
+) -> Result<(Placement, FileId), B::Error> {
     let mut name = wanted.clone();
     let mut tried = 0;
     while let Some(file) = book.file_named(&name)? {
         let there = file.saved || promised.contains(&file.id);
         if there && file.hash == content.hash && file.bytes == content.bytes {
-            return Ok((Berth::Twin(file.name), file.id));
+            return Ok((Placement::Duplicate(file.name), file.id));
         }
         tried += 1;
         name = another(wanted, &content.hash, tried);
     }
     let id = book.add_file(&name, content, false)?;
     promised.insert(id);
-    Ok((Berth::Free(name), id))
+    Ok((Placement::New(name), id))
 }
 
 /// The name to try after `tried` others: told apart by the content, and past that by a number, so no two are alike.
 fn another(wanted: &ImageName, hash: &ContentHash, tried: u64) -> ImageName {
-    let apart = wanted.apart(hash);
+    let with_hash_suffix = wanted.with_hash_suffix(hash);
     if tried == 1 {
-        return apart;
+        return with_hash_suffix;
     }
-    let written = apart.to_string();
+    let written = with_hash_suffix.to_string();
     let (stem, extension) = written.rsplit_once('.').unwrap_or((&written, ""));
-    ImageName::from_written(&format!("{stem}-{tried}.{extension}"))
+    ImageName::from_stored(&format!("{stem}-{tried}.{extension}"))
 }
 
 /// Does the work of [`super::Ledger::record`], within the transaction that `book` writes to.
-pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B::Error> {
+pub(super) fn record<B: Tables>(book: &mut B, group: Vec<Record>) -> Result<(), B::Error> {
     for record in group {
         match record {
             Record::Saved { key, name } => settle(book, &key, &name)?,
@@ -216,17 +221,17 @@ pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B:
             } => {
                 if book
                     .image(&key)?
-                    .is_some_and(|noted| noted.state == State::Saved)
+                    .is_some_and(|noted| noted.state == RowState::Saved)
                 {
                     continue;
                 }
                 take_back(book, &key, &HashSet::new())?;
-                let entry = Entry {
+                let entry = NewImageRow {
                     site,
                     state: if failure.gone {
-                        State::Gone
+                        RowState::Gone
                     } else {
-                        State::Failed
+                        RowState::Failed
                     },
                     file: None,
                     page: None,
@@ -236,7 +241,7 @@ pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B:
                     last_modified: None,
                     at: to_the_second(at),
                     cause: Some(failure.cause),
-                    tries: Some(failure.tries),
+                    attempts: Some(failure.attempts),
                     until: until.map(to_the_second),
                 };
                 book.write_image(&key, entry)?;
@@ -248,7 +253,7 @@ pub(super) fn record<B: Book>(book: &mut B, group: Vec<Record>) -> Result<(), B:
 }
 
 /// Keeps a promise. The first image to say where a file lies names it for all that share it.
-fn settle<B: Book>(book: &mut B, key: &ImageKey, name: &ImageName) -> Result<(), B::Error> {
+fn settle<B: Tables>(book: &mut B, key: &ImageKey, name: &ImageName) -> Result<(), B::Error> {
     let Some(id) = book.image(key)?.and_then(|noted| noted.file) else {
         return Ok(());
     };
@@ -267,14 +272,14 @@ fn settle<B: Book>(book: &mut B, key: &ImageKey, name: &ImageName) -> Result<(),
 }
 
 /// Takes back what was promised to `key`, and its name with it unless that is saved, shared or in `kept`.
-fn take_back<B: Book>(
+fn take_back<B: Tables>(
     book: &mut B,
     key: &ImageKey,
     kept: &HashSet<FileId>,
 ) -> Result<(), B::Error> {
     let Some(noted) = book
         .image(key)?
-        .filter(|noted| noted.state == State::Placing)
+        .filter(|noted| noted.state == RowState::Placing)
     else {
         return Ok(());
     };
@@ -290,7 +295,7 @@ fn take_back<B: Book>(
 }
 
 /// Answers [`super::Ledger::adopt`], within the transaction that `book` writes to.
-pub(super) fn adopt<B: Book>(
+pub(super) fn adopt<B: Tables>(
     book: &mut B,
     files: Vec<(ImageName, Content)>,
 ) -> Result<usize, B::Error> {
@@ -304,8 +309,8 @@ pub(super) fn adopt<B: Book>(
     Ok(adopted)
 }
 
-/// Does the work of [`super::Ledger::let_go`], within the transaction that `book` writes to.
-pub(super) fn let_go<B: Book>(
+/// Does the work of [`super::Ledger::forget`], within the transaction that `book` writes to.
+pub(super) fn forget<B: Tables>(
     book: &mut B,
     files: Vec<(ImageName, String)>,
     at: Timestamp,
@@ -321,7 +326,7 @@ pub(super) fn let_go<B: Book>(
 }
 
 /// Tells the rows of `selection` from others.
-pub(super) fn chosen(selection: &Selection) -> impl Fn(&Row) -> bool + use<> {
+pub(super) fn chosen(selection: &Selection) -> impl Fn(&LedgerRow) -> bool + use<> {
     let state = selection.state;
     let like = selection.like.as_deref().map(str::to_lowercase);
     move |row| {

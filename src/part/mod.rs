@@ -12,14 +12,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use self::risk::Risk;
+use self::risk::UnsavedBytes;
 use crate::job::ImageKey;
 
-pub use self::note::Note;
+pub use self::note::ResumeInfo;
 pub use self::plain::{make_own, open_plain, remove};
 
 /// Whoever wants to see the bytes while they pass: the hash, the checks.
-pub trait Watch: Send {
+pub trait ByteObserver: Send {
     /// Sees the next bytes.
     fn bytes(&mut self, chunk: &[u8]);
 
@@ -32,7 +32,7 @@ pub trait Watch: Send {
 pub struct Parts {
     folder: Arc<Path>,
     boot: Arc<str>,
-    risk: Arc<Risk>,
+    risk: Arc<UnsavedBytes>,
 }
 
 /// Chunks below this are gathered first: a system call a packet costs more than the copy, and hashing
@@ -67,7 +67,7 @@ impl Parts {
         let parts = Self {
             folder: folder.into(),
             boot: boot.into(),
-            risk: Arc::new(Risk::new(folder, boot)),
+            risk: Arc::new(UnsavedBytes::new(folder, boot)),
         };
         for path in files {
             if parts.note(&path.with_extension("part")).is_none() {
@@ -78,8 +78,8 @@ impl Parts {
     }
 
     /// Says how many images may be on their way at a time: a kill may throw away so much for each.
-    pub fn serve(&self, jobs: NonZeroUsize) {
-        self.risk.serve(jobs);
+    pub fn set_concurrency(&self, jobs: NonZeroUsize) {
+        self.risk.set_concurrency(jobs);
     }
 
     /// Where they lie.
@@ -88,36 +88,39 @@ impl Parts {
     }
 
     /// Begins the part of an image, or goes on with the one an earlier try left; then the note says what must
-    /// hold for that, and the part's bytes are read once, so that `watch` stands where the part stands.
+    /// hold for that, and the part's bytes are read once, so that `observer` stands where the part stands.
     ///
     /// # Errors
     ///
     /// When the file cannot be made, or is there and cannot be read.
-    pub fn begin<W: Watch>(
+    pub fn begin<W: ByteObserver>(
         &self,
         key: &ImageKey,
-        mut watch: W,
-    ) -> io::Result<(Part<W>, Option<Note>)> {
+        mut observer: W,
+    ) -> io::Result<(Part<W>, Option<ResumeInfo>)> {
         let id = PartId::of(key);
         let path = self.path(id);
         let mut fresh = OpenOptions::new();
         fresh.write(true).create_new(true);
         match fresh.open(&path) {
-            Ok(file) => return Ok((self.part(file, id, path, 0, false, watch), None)),
+            Ok(file) => return Ok((self.part(file, id, path, 0, false, observer), None)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
         if let Some(note) = self.note(&path) {
-            let (file, written) = reread(&path, &mut watch)?;
+            let (file, written) = reread(&path, &mut observer)?;
             if (1..=note.length).contains(&written) {
-                return Ok((self.part(file, id, path, written, true, watch), Some(note)));
+                return Ok((
+                    self.part(file, id, path, written, true, observer),
+                    Some(note),
+                ));
             }
-            watch.restart();
+            observer.restart();
         }
         remove(&note_path(&path))?;
         remove(&path)?;
         Ok((
-            self.part(fresh.open(&path)?, id, path, 0, false, watch),
+            self.part(fresh.open(&path)?, id, path, 0, false, observer),
             None,
         ))
     }
@@ -129,9 +132,9 @@ impl Parts {
         path: PathBuf,
         written: u64,
         noted: bool,
-        watch: W,
+        observer: W,
     ) -> Part<W> {
-        let whole = Whole {
+        let whole = CompleteFile {
             id,
             path,
             noted,
@@ -143,13 +146,13 @@ impl Parts {
             file,
             written,
             gathered: Vec::new(),
-            watch,
+            observer,
             whole,
         }
     }
 
     /// What must hold for `part` to go on; `None` when it may not.
-    fn note(&self, part: &Path) -> Option<Note> {
+    fn note(&self, part: &Path) -> Option<ResumeInfo> {
         // One with a second name is an image of the collection already: not to be touched through this one.
         if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file() && found.nlink() == 1) {
             return None;
@@ -183,19 +186,19 @@ pub struct Part<W> {
     file: File,
     written: u64,
     gathered: Vec<u8>,
-    watch: W,
-    whole: Whole,
+    observer: W,
+    whole: CompleteFile,
 }
 
-impl<W: Watch> Part<W> {
+impl<W: ByteObserver> Part<W> {
     /// How many bytes there are.
     pub fn have(&self) -> u64 {
         self.written + self.gathered.len() as u64
     }
 
     /// Who watches the bytes.
-    pub fn watch(&self) -> &W {
-        &self.watch
+    pub fn observer(&self) -> &W {
+        &self.observer
     }
 
     /// Forgets every byte.
@@ -211,7 +214,7 @@ impl<W: Watch> Part<W> {
         self.whole.count(0);
         self.gathered.clear();
         self.written = 0;
-        self.watch.restart();
+        self.observer.restart();
         self.file.set_len(0)?;
         self.file.rewind()
     }
@@ -230,7 +233,7 @@ impl<W: Watch> Part<W> {
             return self.flush();
         }
         self.flush()?;
-        self.watch.bytes(chunk);
+        self.observer.bytes(chunk);
         self.file.write_all(chunk)?;
         self.written += chunk.len() as u64;
         Ok(())
@@ -241,7 +244,7 @@ impl<W: Watch> Part<W> {
     /// # Errors
     ///
     /// When the note cannot be written.
-    pub fn note(&mut self, note: &Note) -> io::Result<()> {
+    pub fn note(&mut self, note: &ResumeInfo) -> io::Result<()> {
         if self.whole.noted {
             return Ok(());
         }
@@ -261,13 +264,13 @@ impl<W: Watch> Part<W> {
     /// # Errors
     ///
     /// When the last bytes cannot be written.
-    pub fn seal(mut self) -> io::Result<Sealed<W>> {
+    pub fn finish(mut self) -> io::Result<FinishedPart<W>> {
         self.flush()?;
         self.whole.sealed = true;
-        Ok(Sealed {
+        Ok(FinishedPart {
             whole: self.whole,
             bytes: self.written,
-            watch: self.watch,
+            observer: self.observer,
         })
     }
 
@@ -275,7 +278,7 @@ impl<W: Watch> Part<W> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        self.watch.bytes(&self.gathered);
+        self.observer.bytes(&self.gathered);
         self.file.write_all(&self.gathered)?;
         self.written += self.gathered.len() as u64;
         self.gathered.clear();
@@ -285,38 +288,38 @@ impl<W: Watch> Part<W> {
 
 /// A part whose sender is done, before anybody judged it.
 #[derive(Debug)]
-pub struct Sealed<W> {
-    whole: Whole,
+pub struct FinishedPart<W> {
+    whole: CompleteFile,
     bytes: u64,
-    watch: W,
+    observer: W,
 }
 
-impl<W> Sealed<W> {
+impl<W> FinishedPart<W> {
     /// How many bytes it has.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Hands over to the one who judges: the file, and who watched its bytes.
-    pub fn open(self) -> (Whole, W) {
-        (self.whole, self.watch)
+    pub fn open(self) -> (CompleteFile, W) {
+        (self.whole, self.observer)
     }
 }
 
 /// A file among the parts that waits for its judgement, or for its name. Dropped before it was found sound it is removed;
 /// afterwards, as when the program is killed, its note lets the next run judge it again without asking for it.
 #[derive(Debug)]
-pub struct Whole {
+pub struct CompleteFile {
     id: PartId,
     path: PathBuf,
     noted: bool,
     sealed: bool,
     /// How many of its bytes are counted as lost by a kill.
     counted: u64,
-    risk: Arc<Risk>,
+    risk: Arc<UnsavedBytes>,
 }
 
-impl Whole {
+impl CompleteFile {
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -324,14 +327,14 @@ impl Whole {
 
     /// Says that it was found sound: from now on it is only removed when somebody says so, if it has a note.
     #[must_use]
-    pub fn found_sound(mut self) -> Self {
+    pub fn mark_verified(mut self) -> Self {
         self.sealed = false;
         self
     }
 
     /// Says that it waits for its name from now on, sound. What `note` says of it is written down before a kill could
     /// throw away too much: then the next run judges it again, whatever validator it has, for nothing is added to it.
-    pub fn wait(&mut self, note: &Note) {
+    pub fn mark_pending(&mut self, note: &ResumeInfo) {
         if !self.noted {
             let counted = std::mem::take(&mut self.counted);
             self.risk.wait(self.id, note, counted);
@@ -360,7 +363,7 @@ impl Whole {
     }
 }
 
-impl Drop for Whole {
+impl Drop for CompleteFile {
     fn drop(&mut self) {
         self.count(0);
         if self.path.as_os_str().is_empty() {
@@ -378,8 +381,8 @@ impl Drop for Whole {
     }
 }
 
-/// Shows `watch` what lies in a part, and answers with the file, ready for more, and how much there was.
-fn reread(path: &Path, watch: &mut impl Watch) -> io::Result<(File, u64)> {
+/// Shows `observer` what lies in a part, and answers with the file, ready for more, and how much there was.
+fn reread(path: &Path, observer: &mut impl ByteObserver) -> io::Result<(File, u64)> {
     let mut file = open_plain(path, OpenOptions::new().read(true).write(true))?;
     let mut buffer = vec![0; GATHERED];
     let mut written = 0;
@@ -387,7 +390,7 @@ fn reread(path: &Path, watch: &mut impl Watch) -> io::Result<(File, u64)> {
         match file.read(&mut buffer)? {
             0 => return Ok((file, written)),
             n => {
-                watch.bytes(&buffer[..n]);
+                observer.bytes(&buffer[..n]);
                 written += n as u64;
             }
         }
@@ -407,7 +410,7 @@ mod tests {
     #[derive(Debug, Default)]
     struct Seen(Vec<u8>);
 
-    impl Watch for Seen {
+    impl ByteObserver for Seen {
         fn bytes(&mut self, chunk: &[u8]) {
             self.0.extend_from_slice(chunk);
         }
@@ -429,8 +432,8 @@ mod tests {
         )
     }
 
-    fn note(length: u64) -> Note {
-        Note {
+    fn note(length: u64) -> ResumeInfo {
+        ResumeInfo {
             address: "https://demo.invalid/a.png".into(),
             etag: Some("\"1\"".into()),
             last_modified: None,
@@ -453,7 +456,7 @@ mod tests {
             part.write(&chunk).unwrap();
             sent.extend(chunk);
         }
-        let sealed = part.seal().unwrap();
+        let sealed = part.finish().unwrap();
         assert_eq!(sealed.bytes(), sent.len() as u64);
         let (whole, seen) = sealed.open();
         assert_eq!(fs::read(whole.path()).unwrap(), sent);
@@ -486,7 +489,7 @@ mod tests {
         let (mut part, found) = parts.begin(&key(), Seen::default()).unwrap();
         assert_eq!((part.have(), found), (1_100_000, Some(note(1_200_000))));
         part.write(&vec![8; 100_000]).unwrap();
-        let (whole, seen) = part.seal().unwrap().open();
+        let (whole, seen) = part.finish().unwrap().open();
         assert_eq!(seen.0.len(), 1_200_000);
         assert_eq!(fs::read(whole.path()).unwrap(), seen.0);
         drop(whole);
@@ -513,7 +516,7 @@ mod tests {
         let parts = Parts::open(folder.path(), "boot").unwrap();
         leave(&parts, 1_000_001);
         let (part, found) = parts.begin(&key(), Seen::default()).unwrap();
-        assert_eq!((part.have(), found, part.watch().0.len()), (0, None, 0));
+        assert_eq!((part.have(), found, part.observer().0.len()), (0, None, 0));
     }
 
     #[test]
@@ -525,18 +528,18 @@ mod tests {
         part.note(&note(1_200_000)).unwrap();
         part.restart().unwrap();
         part.write(&[1, 2, 3]).unwrap();
-        let (whole, seen) = part.seal().unwrap().open();
+        let (whole, seen) = part.finish().unwrap().open();
         assert_eq!(seen.0, [1, 2, 3]);
         assert_eq!(fs::read(whole.path()).unwrap(), [1, 2, 3]);
     }
 
     /// A sound image of 300,000 bytes that waits for its name.
-    fn waiting(parts: &Parts, image: &str) -> Whole {
+    fn waiting(parts: &Parts, image: &str) -> CompleteFile {
         let (mut part, _) = parts.begin(&key_of(image), Seen::default()).unwrap();
         part.write(&vec![7; 300_000]).unwrap();
         part.note(&note(300_000)).unwrap();
-        let mut whole = part.seal().unwrap().open().0.found_sound();
-        whole.wait(&Note {
+        let mut whole = part.finish().unwrap().open().0.mark_verified();
+        whole.mark_pending(&ResumeInfo {
             etag: None,
             ..note(300_000)
         });
@@ -630,7 +633,7 @@ mod tests {
         std::os::unix::fs::symlink(&victim, parts.path(PartId::of(&key()))).unwrap();
         let (mut part, _) = parts.begin(&key(), Seen::default()).unwrap();
         part.write(&[9; 100]).unwrap();
-        part.seal().unwrap();
+        part.finish().unwrap();
         assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
     }
 }

@@ -11,7 +11,7 @@ use super::{PartId, note_path, open_plain, remove};
 
 /// What must be true of the server's copy for a part to go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Note {
+pub struct ResumeInfo {
     /// The address the bytes came from.
     pub address: String,
     /// The `ETag` they belong to. A part goes on with a strong one alone; one that is whole needs none.
@@ -22,7 +22,7 @@ pub struct Note {
     pub length: u64,
 }
 
-/// A [`Note`] as it lies on disk.
+/// A [`ResumeInfo`] as it lies on disk.
 #[derive(Serialize, Deserialize)]
 struct Written {
     /// Grows when the meaning of a note changes; another version's part is dropped.
@@ -33,7 +33,7 @@ struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<String>,
     #[serde(flatten)]
-    note: Note,
+    note: ResumeInfo,
 }
 
 const VERSION: u32 = 1;
@@ -47,7 +47,7 @@ const LONGEST_SHEET: u64 = 16 << 20;
 /// How a sheet's name ends.
 const SHEET: &str = "notes";
 
-impl Note {
+impl ResumeInfo {
     /// Writes it to `path`, where nothing may be.
     pub(super) fn write(&self, path: &Path, boot: &str) -> io::Result<()> {
         put(path, &self.line(None, boot)?)
@@ -65,7 +65,7 @@ impl Note {
 }
 
 /// Reads the note at `path`, if it is one and was written since the system's start.
-pub(super) fn read(path: &Path, boot: &str) -> Option<Note> {
+pub(super) fn read(path: &Path, boot: &str) -> Option<ResumeInfo> {
     let text = read_text(path, LONGEST).ok()?;
     Some(read_line(&text, boot)?.note)
 }
@@ -95,7 +95,7 @@ fn put(path: &Path, text: &[u8]) -> io::Result<()> {
 pub(super) fn write_sheet(
     folder: &Path,
     number: u64,
-    notes: &HashMap<PartId, Note>,
+    notes: &HashMap<PartId, ResumeInfo>,
     boot: &str,
 ) -> io::Result<PathBuf> {
     let path = folder.join(number.to_string()).with_extension(SHEET);

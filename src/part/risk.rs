@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::note::{Note, write_sheet};
+use super::note::{ResumeInfo, write_sheet};
 use super::{PartId, WORTH_A_NOTE};
 
 /// The bytes of the parts in a folder that a kill would throw away.
 #[derive(Debug)]
-pub(super) struct Risk {
+pub(super) struct UnsavedBytes {
     folder: PathBuf,
     boot: String,
     bytes: AtomicU64,
@@ -26,21 +26,21 @@ pub(super) struct Risk {
 #[derive(Debug, Default)]
 struct Waiting {
     /// A kill would throw them away,
-    unnoted: HashMap<PartId, Note>,
+    unnoted: HashMap<PartId, ResumeInfo>,
     /// or not.
-    noted: HashMap<PartId, Arc<Sheet>>,
+    noted: HashMap<PartId, Arc<SharedResumeInfo>>,
     /// How many sheets there were.
     sheets: u64,
 }
 
 /// The notes of several images; gone with the last of them that gets its name.
 #[derive(Debug)]
-struct Sheet {
+struct SharedResumeInfo {
     path: PathBuf,
     stays: AtomicBool,
 }
 
-impl Drop for Sheet {
+impl Drop for SharedResumeInfo {
     fn drop(&mut self) {
         if !self.stays.load(Ordering::Relaxed) {
             // What cannot be removed now means nothing without its parts, and the next start clears it away.
@@ -49,7 +49,7 @@ impl Drop for Sheet {
     }
 }
 
-impl Risk {
+impl UnsavedBytes {
     pub(super) fn new(folder: &Path, boot: &str) -> Self {
         let (folder, boot) = (folder.to_owned(), boot.to_owned());
         Self {
@@ -66,7 +66,7 @@ impl Risk {
     }
 
     /// Lets so many images be on their way at a time.
-    pub(super) fn serve(&self, jobs: NonZeroUsize) {
+    pub(super) fn set_concurrency(&self, jobs: NonZeroUsize) {
         self.most.store(
             (jobs.get() as u64).saturating_mul(WORTH_A_NOTE),
             Ordering::Relaxed,
@@ -85,7 +85,7 @@ impl Risk {
     }
 
     /// Has an image wait for its name; `counted` of its bytes are counted already.
-    pub(super) fn wait(&self, part: PartId, note: &Note, counted: u64) {
+    pub(super) fn wait(&self, part: PartId, note: &ResumeInfo, counted: u64) {
         self.waiting().unnoted.insert(part, note.clone());
         self.count(counted, note.length);
     }
@@ -120,7 +120,7 @@ impl Risk {
         let Ok(path) = write_sheet(&self.folder, number, &waiting.unnoted, &self.boot) else {
             return;
         };
-        let sheet = Arc::new(Sheet {
+        let sheet = Arc::new(SharedResumeInfo {
             path,
             stays: AtomicBool::new(false),
         });

@@ -10,29 +10,29 @@ use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Drain, Ends, Feed, Lease, Loan, QueueError, Verdict};
+use super::{Ack, AckHandle, JobReceiver, JobSender, Lease, Queue, QueueError};
 use crate::job::Job;
 
 /// Opens a queue for at most `capacity` fresh jobs, and as many that wait for another try.
-pub(super) fn open(capacity: NonZeroUsize) -> Ends {
-    let hall = Arc::new(Hall {
+pub(super) fn open(capacity: NonZeroUsize) -> Queue {
+    let shared = Arc::new(Shared {
         room: Semaphore::new(capacity.get()),
-        standing: Mutex::default(),
+        state: Mutex::default(),
         changed: Notify::new(),
         waiting_at_most: capacity.get(),
     });
-    Ends {
-        feed: Box::new(In(Arc::clone(&hall))),
-        drain: Box::new(Out(hall)),
+    Queue {
+        sender: Box::new(MemorySender(Arc::clone(&shared))),
+        receiver: Box::new(MemoryReceiver(shared)),
     }
 }
 
 /// Where the jobs are, under one lock that is held for a moment: workers that stood in line for a lock would wake
 /// one another for each job.
-struct Hall {
+struct Shared {
     /// Places for fresh jobs.
     room: Semaphore,
-    standing: Mutex<Standing>,
+    state: Mutex<State>,
     /// Told when there is a job to be taken, or there will never be one again.
     changed: Notify,
     /// While more than this wait for another try no fresh job is taken, so that the waiting stay bounded too.
@@ -40,21 +40,21 @@ struct Hall {
 }
 
 #[derive(Default)]
-struct Standing {
+struct State {
     fresh: VecDeque<Job>,
     /// Whether there will be no more fresh ones.
     closed: bool,
-    lent: usize,
+    leased: usize,
     waiting: BinaryHeap<Reverse<Waiting>>,
     /// How many ever came back: tells those due at one moment apart.
     count: u64,
 }
 
-struct In(Arc<Hall>);
+struct MemorySender(Arc<Shared>);
 
 #[async_trait]
-impl Feed for In {
-    async fn push(&self, job: Job) -> Result<(), QueueError> {
+impl JobSender for MemorySender {
+    async fn send(&self, job: Job) -> Result<(), QueueError> {
         // Given back when the job is taken.
         self.0
             .room
@@ -62,23 +62,23 @@ impl Feed for In {
             .await
             .map_err(|_closed| QueueError::Closed)?
             .forget();
-        self.0.standing().fresh.push_back(job);
+        self.0.state().fresh.push_back(job);
         self.0.changed.notify_one();
         Ok(())
     }
 }
 
-impl Drop for In {
+impl Drop for MemorySender {
     fn drop(&mut self) {
-        self.0.standing().closed = true;
+        self.0.state().closed = true;
         self.0.changed.notify_waiters();
     }
 }
 
-struct Out(Arc<Hall>);
+struct MemoryReceiver(Arc<Shared>);
 
 #[async_trait]
-impl Drain for Out {
+impl JobReceiver for MemoryReceiver {
     async fn next(&self) -> Result<Option<Lease>, QueueError> {
         loop {
             // Most often a job is there, and nothing needs to be waited for.
@@ -101,7 +101,7 @@ impl Drain for Out {
     }
 }
 
-impl Drop for Out {
+impl Drop for MemoryReceiver {
     fn drop(&mut self) {
         self.0.room.close();
     }
@@ -119,56 +119,56 @@ enum Next {
     At(Option<Instant>),
 }
 
-impl Out {
+impl MemoryReceiver {
     fn take(&self) -> Next {
-        let mut standing = self.0.standing();
-        if let Some((job, attempt)) = standing.take_due(Instant::now) {
-            if standing.waiting.len() + 1 == self.0.waiting_at_most && !standing.fresh.is_empty() {
+        let mut state = self.0.state();
+        if let Some((job, attempt)) = state.take_due(Instant::now) {
+            if state.waiting.len() + 1 == self.0.waiting_at_most && !state.fresh.is_empty() {
                 // Fresh ones may be taken again.
                 self.0.changed.notify_one();
             }
-            return Next::Now(Some(self.lend(standing, job, attempt)));
+            return Next::Now(Some(self.lease(state, job, attempt)));
         }
-        if standing.waiting.len() < self.0.waiting_at_most
-            && let Some(job) = standing.fresh.pop_front()
+        if state.waiting.len() < self.0.waiting_at_most
+            && let Some(job) = state.fresh.pop_front()
         {
             self.0.room.add_permits(1);
-            return Next::Now(Some(self.lend(standing, job, 1)));
+            return Next::Now(Some(self.lease(state, job, 1)));
         }
-        if standing.is_over() {
+        if state.is_over() {
             Next::Now(None)
         } else {
-            Next::At(standing.next_due())
+            Next::At(state.next_due())
         }
     }
 
-    fn lend(&self, mut standing: MutexGuard<'_, Standing>, job: Job, attempt: u32) -> Lease {
-        standing.lent += 1;
-        Lease::new(job, attempt, Lent(Arc::clone(&self.0)))
+    fn lease(&self, mut state: MutexGuard<'_, State>, job: Job, attempt: u32) -> Lease {
+        state.leased += 1;
+        Lease::new(job, attempt, MemoryAck(Arc::clone(&self.0)))
     }
 }
 
-impl Hall {
-    fn standing(&self) -> MutexGuard<'_, Standing> {
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Nothing that holds it can panic half way.
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self, again: Option<(Job, u32, Instant)>) {
-        let mut standing = self.standing();
-        standing.lent -= 1;
+        let mut state = self.state();
+        state.leased -= 1;
         let came_back = again.is_some();
         if let Some((job, attempt, due)) = again {
-            standing.count += 1;
-            let count = standing.count;
-            standing.waiting.push(Reverse(Waiting {
+            state.count += 1;
+            let count = state.count;
+            state.waiting.push(Reverse(Waiting {
                 due,
                 count,
                 job,
                 attempt,
             }));
         }
-        if standing.is_over() {
+        if state.is_over() {
             self.changed.notify_waiters();
         } else if came_back {
             self.changed.notify_one();
@@ -176,7 +176,7 @@ impl Hall {
     }
 }
 
-impl Standing {
+impl State {
     /// Takes the job whose time has come. The clock is looked at only where one waits.
     fn take_due(&mut self, now: impl FnOnce() -> Instant) -> Option<(Job, u32)> {
         if self.next_due()? > now() {
@@ -193,7 +193,7 @@ impl Standing {
 
     /// The queue ends only when nothing is on loan and nothing waits for another try.
     fn is_over(&self) -> bool {
-        self.closed && self.fresh.is_empty() && self.lent == 0 && self.waiting.is_empty()
+        self.closed && self.fresh.is_empty() && self.leased == 0 && self.waiting.is_empty()
     }
 }
 
@@ -224,24 +224,19 @@ impl PartialEq for Waiting {
 
 impl Eq for Waiting {}
 
-struct Lent(Arc<Hall>);
+struct MemoryAck(Arc<Shared>);
 
 #[async_trait]
-impl Loan for Lent {
-    async fn settle(
-        self: Box<Self>,
-        job: &Job,
-        attempt: u32,
-        verdict: Verdict,
-    ) -> Result<(), QueueError> {
+impl AckHandle for MemoryAck {
+    async fn ack(self: Box<Self>, job: &Job, attempt: u32, verdict: Ack) -> Result<(), QueueError> {
         self.0.end(match verdict {
-            Verdict::Again { after } => Some((job.clone(), attempt + 1, Instant::now() + after)),
-            Verdict::Settled => None,
+            Ack::Retry { after } => Some((job.clone(), attempt + 1, Instant::now() + after)),
+            Ack::Done => None,
         });
         Ok(())
     }
 
-    fn give_back(self: Box<Self>, job: &Job, attempt: u32) {
+    fn nack(self: Box<Self>, job: &Job, attempt: u32) {
         self.0.end(Some((job.clone(), attempt, Instant::now())));
     }
 }
@@ -269,122 +264,122 @@ mod tests {
         Job {
             key: ImageKey::new(&site, &address),
             image,
-            worked_out: None,
+            resolved: None,
         }
     }
 
-    fn ends(capacity: usize) -> Ends {
+    fn ends(capacity: usize) -> Queue {
         open(NonZeroUsize::new(capacity).unwrap())
     }
 
     #[tokio::test]
     async fn jobs_come_out_in_the_order_they_went_in() {
-        let Ends { feed, drain } = ends(8);
+        let Queue { sender, receiver } = ends(8);
         for number in 0..3 {
-            feed.push(job(number)).await.unwrap();
+            sender.send(job(number)).await.unwrap();
         }
-        drop(feed);
+        drop(sender);
         for number in 0..3 {
-            let lease = drain.next().await.unwrap().unwrap();
+            let lease = receiver.next().await.unwrap().unwrap();
             assert_eq!((&lease.job, lease.attempt), (&job(number), 1));
-            lease.settle(Verdict::Settled).await.unwrap();
+            lease.ack(Ack::Done).await.unwrap();
         }
-        assert!(drain.next().await.unwrap().is_none());
-        assert!(drain.next().await.unwrap().is_none());
+        assert!(receiver.next().await.unwrap().is_none());
+        assert!(receiver.next().await.unwrap().is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_makes_the_producer_wait() {
-        let Ends { feed, drain } = ends(1);
-        feed.push(job(0)).await.unwrap();
-        let wait = tokio::time::timeout(Duration::from_secs(60), feed.push(job(1)));
+        let Queue { sender, receiver } = ends(1);
+        sender.send(job(0)).await.unwrap();
+        let wait = tokio::time::timeout(Duration::from_secs(60), sender.send(job(1)));
         assert!(wait.await.is_err());
-        let lease = drain.next().await.unwrap().unwrap();
-        feed.push(job(2)).await.unwrap();
+        let lease = receiver.next().await.unwrap().unwrap();
+        sender.send(job(2)).await.unwrap();
         drop(lease);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_job_waits_for_its_next_try_without_holding_a_worker() {
-        let Ends { feed, drain } = ends(8);
-        feed.push(job(0)).await.unwrap();
-        feed.push(job(1)).await.unwrap();
-        drop(feed);
+        let Queue { sender, receiver } = ends(8);
+        sender.send(job(0)).await.unwrap();
+        sender.send(job(1)).await.unwrap();
+        drop(sender);
         let start = Instant::now();
-        let lease = drain.next().await.unwrap().unwrap();
+        let lease = receiver.next().await.unwrap().unwrap();
         lease
-            .settle(Verdict::Again {
+            .ack(Ack::Retry {
                 after: Duration::from_secs(5),
             })
             .await
             .unwrap();
-        let other = drain.next().await.unwrap().unwrap();
+        let other = receiver.next().await.unwrap().unwrap();
         assert_eq!(other.job, job(1));
-        other.settle(Verdict::Settled).await.unwrap();
+        other.ack(Ack::Done).await.unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
-        let again = drain.next().await.unwrap().unwrap();
+        let again = receiver.next().await.unwrap().unwrap();
         assert_eq!((&again.job, again.attempt), (&job(0), 2));
         assert!(start.elapsed() >= Duration::from_secs(5));
-        again.settle(Verdict::Settled).await.unwrap();
-        assert!(drain.next().await.unwrap().is_none());
+        again.ack(Ack::Done).await.unwrap();
+        assert!(receiver.next().await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_dropped_lease_gives_its_job_back_with_the_same_try() {
-        let Ends { feed, drain } = ends(8);
-        feed.push(job(0)).await.unwrap();
-        drop(feed);
-        drop(drain.next().await.unwrap().unwrap());
-        let again = drain.next().await.unwrap().unwrap();
+        let Queue { sender, receiver } = ends(8);
+        sender.send(job(0)).await.unwrap();
+        drop(sender);
+        drop(receiver.next().await.unwrap().unwrap());
+        let again = receiver.next().await.unwrap().unwrap();
         assert_eq!((&again.job, again.attempt), (&job(0), 1));
-        again.settle(Verdict::Settled).await.unwrap();
-        assert!(drain.next().await.unwrap().is_none());
+        again.ack(Ack::Done).await.unwrap();
+        assert!(receiver.next().await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn the_end_waits_for_the_last_loan() {
-        let Ends { feed, drain } = ends(8);
-        let drain: Arc<dyn Drain> = Arc::from(drain);
-        feed.push(job(0)).await.unwrap();
-        drop(feed);
-        let lease = drain.next().await.unwrap().unwrap();
+        let Queue { sender, receiver } = ends(8);
+        let receiver: Arc<dyn JobReceiver> = Arc::from(receiver);
+        sender.send(job(0)).await.unwrap();
+        drop(sender);
+        let lease = receiver.next().await.unwrap().unwrap();
         let waiting = tokio::spawn({
-            let drain = Arc::clone(&drain);
-            async move { drain.next().await.unwrap().is_none() }
+            let receiver = Arc::clone(&receiver);
+            async move { receiver.next().await.unwrap().is_none() }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
-        lease.settle(Verdict::Settled).await.unwrap();
+        lease.ack(Ack::Done).await.unwrap();
         assert!(waiting.await.unwrap());
     }
 
     #[tokio::test]
     async fn a_worker_that_stops_waiting_loses_no_job() {
-        let Ends { feed, drain } = ends(8);
+        let Queue { sender, receiver } = ends(8);
         for _ in 0..100 {
-            let waiting = tokio::time::timeout(Duration::ZERO, drain.next());
+            let waiting = tokio::time::timeout(Duration::ZERO, receiver.next());
             assert!(waiting.await.is_err());
         }
-        feed.push(job(0)).await.unwrap();
-        assert_eq!(drain.next().await.unwrap().unwrap().job, job(0));
+        sender.send(job(0)).await.unwrap();
+        assert_eq!(receiver.next().await.unwrap().unwrap().job, job(0));
     }
 
     #[tokio::test(start_paused = true)]
     async fn fresh_jobs_are_held_back_while_too_many_wait_for_another_try() {
-        let Ends { feed, drain } = ends(1);
-        let drain: Arc<dyn Drain> = Arc::from(drain);
-        feed.push(job(0)).await.unwrap();
-        let lease = drain.next().await.unwrap().unwrap();
+        let Queue { sender, receiver } = ends(1);
+        let receiver: Arc<dyn JobReceiver> = Arc::from(receiver);
+        sender.send(job(0)).await.unwrap();
+        let lease = receiver.next().await.unwrap().unwrap();
         lease
-            .settle(Verdict::Again {
+            .ack(Ack::Retry {
                 after: Duration::from_secs(5),
             })
             .await
             .unwrap();
-        feed.push(job(1)).await.unwrap();
+        sender.send(job(1)).await.unwrap();
         let workers = [(); 2].map(|()| {
-            let drain = Arc::clone(&drain);
-            tokio::spawn(async move { drain.next().await.unwrap().unwrap() })
+            let receiver = Arc::clone(&receiver);
+            tokio::spawn(async move { receiver.next().await.unwrap().unwrap() })
         });
         let mut taken = Vec::new();
         let start = Instant::now();
@@ -401,24 +396,24 @@ mod tests {
 
     #[tokio::test]
     async fn a_producer_whose_workers_are_gone_is_told() {
-        let Ends { feed, drain } = ends(1);
-        feed.push(job(0)).await.unwrap();
-        let waits = feed.push(job(1));
-        drop(drain);
+        let Queue { sender, receiver } = ends(1);
+        sender.send(job(0)).await.unwrap();
+        let waits = sender.send(job(1));
+        drop(receiver);
         assert!(matches!(waits.await, Err(QueueError::Closed)));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_hundred_thousand_jobs_reach_four_hundred_workers_once_each() {
-        let Ends { feed, drain } = ends(1600);
-        let drain: Arc<dyn Drain> = Arc::from(drain);
+        let Queue { sender, receiver } = ends(1600);
+        let receiver: Arc<dyn JobReceiver> = Arc::from(receiver);
         let workers: Vec<_> = (0..400)
             .map(|_| {
-                let drain = Arc::clone(&drain);
+                let receiver = Arc::clone(&receiver);
                 tokio::spawn(async move {
                     let mut taken = 0;
-                    while let Some(lease) = drain.next().await.unwrap() {
-                        lease.settle(Verdict::Settled).await.unwrap();
+                    while let Some(lease) = receiver.next().await.unwrap() {
+                        lease.ack(Ack::Done).await.unwrap();
                         taken += 1;
                     }
                     taken
@@ -426,9 +421,9 @@ mod tests {
             })
             .collect();
         for number in 0..100_000 {
-            feed.push(job(number)).await.unwrap();
+            sender.send(job(number)).await.unwrap();
         }
-        drop(feed);
+        drop(sender);
         let mut taken = 0;
         for worker in workers {
             taken += worker.await.unwrap();

@@ -13,18 +13,18 @@ use crate::job::Job;
 
 /// Where jobs go in. Held by the producer alone: dropping it is the end of the jobs.
 #[async_trait]
-pub trait Feed: Send + Sync {
+pub trait JobSender: Send + Sync {
     /// Puts `job` into the queue, waiting while it is full.
     ///
     /// # Errors
     ///
     /// When the queue is out of reach, or nobody is left to take the job.
-    async fn push(&self, job: Job) -> Result<(), QueueError>;
+    async fn send(&self, job: Job) -> Result<(), QueueError>;
 }
 
 /// Where jobs come out; shared by all workers.
 #[async_trait]
-pub trait Drain: Send + Sync {
+pub trait JobReceiver: Send + Sync {
     /// The next job, or `None` once there will never be one again. Cancel-safe: a job that was not
     /// returned is still in the queue.
     ///
@@ -41,15 +41,15 @@ pub struct Lease {
     /// Which try this is, from 1.
     pub attempt: u32,
     /// Taken by the verdict; still there when the lease is dropped without one.
-    loan: Option<Box<dyn Loan>>,
+    handle: Option<Box<dyn AckHandle>>,
 }
 
 impl Lease {
-    fn new(job: Job, attempt: u32, loan: impl Loan + 'static) -> Self {
+    fn new(job: Job, attempt: u32, handle: impl AckHandle + 'static) -> Self {
         Self {
             job,
             attempt,
-            loan: Some(Box::new(loan)),
+            handle: Some(Box::new(handle)),
         }
     }
 
@@ -58,9 +58,9 @@ impl Lease {
     /// # Errors
     ///
     /// When the queue is out of reach; somebody else will then see the job again.
-    pub async fn settle(mut self, verdict: Verdict) -> Result<(), QueueError> {
-        match self.loan.take() {
-            Some(loan) => loan.settle(&self.job, self.attempt, verdict).await,
+    pub async fn ack(mut self, verdict: Ack) -> Result<(), QueueError> {
+        match self.handle.take() {
+            Some(handle) => handle.ack(&self.job, self.attempt, verdict).await,
             None => Ok(()),
         }
     }
@@ -68,44 +68,39 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if let Some(loan) = self.loan.take() {
-            loan.give_back(&self.job, self.attempt);
+        if let Some(handle) = self.handle.take() {
+            handle.nack(&self.job, self.attempt);
         }
     }
 }
 
 /// A plug's side of a lease.
 #[async_trait]
-trait Loan: Send + Sync {
-    async fn settle(
-        self: Box<Self>,
-        job: &Job,
-        attempt: u32,
-        verdict: Verdict,
-    ) -> Result<(), QueueError>;
+trait AckHandle: Send + Sync {
+    async fn ack(self: Box<Self>, job: &Job, attempt: u32, verdict: Ack) -> Result<(), QueueError>;
 
     /// Gives the job back; cannot wait, so a plug that is far away leaves it to its time-out.
-    fn give_back(self: Box<Self>, job: &Job, attempt: u32);
+    fn nack(self: Box<Self>, job: &Job, attempt: u32);
 }
 
 /// What becomes of a leased job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Ack {
     /// It has another try, not before this long from now.
-    Again {
+    Retry {
         /// The pause.
         after: Duration,
     },
     /// It came to its end.
-    Settled,
+    Done,
 }
 
 /// Both ends of an open queue.
-pub struct Ends {
+pub struct Queue {
     /// For the producer.
-    pub feed: Box<dyn Feed>,
+    pub sender: Box<dyn JobSender>,
     /// For the workers.
-    pub drain: Box<dyn Drain>,
+    pub receiver: Box<dyn JobReceiver>,
 }
 
 /// Why a queue does not work.
@@ -124,7 +119,7 @@ pub enum QueueError {
 /// # Errors
 ///
 /// When no plug of this build knows the address, or the queue is out of reach.
-pub fn open(url: &Url, capacity: NonZeroUsize) -> Result<Ends, QueueError> {
+pub fn open(url: &Url, capacity: NonZeroUsize) -> Result<Queue, QueueError> {
     match url.scheme() {
         "memory" => Ok(memory::open(capacity)),
         scheme => Err(QueueError::Unknown(scheme.to_owned())),

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::frame::Frame;
 use super::lines::{self, Detail};
-use super::outlet::Outlet;
+use super::outlet::LineBuffer;
 use super::terminal::columns;
 use super::{Reporter, Size, Tally};
 use crate::event::Event;
@@ -124,10 +124,10 @@ impl Drop for Bars {
 
 /// The terminal as indicatif sees it. Nothing is written before a whole frame is ready: so no frame tears.
 #[derive(Clone)]
-pub(super) struct Screen(Arc<Mutex<Paper>>);
+pub(super) struct Screen(Arc<Mutex<DrawState>>);
 
-struct Paper {
-    outlet: Outlet,
+struct DrawState {
+    outlet: LineBuffer,
     /// The size the frame was laid out for: a window resized since would make indicatif miscount its lines.
     size: Size,
     /// The lines of the frame that is shown.
@@ -136,7 +136,7 @@ struct Paper {
     after_line: bool,
 }
 
-impl Paper {
+impl DrawState {
     /// Takes note of the window that `lines` are about to be drawn in. One that was made narrower has broken the
     /// lines shown so far into more rows than indicatif knows of: those are taken away here.
     fn resized(&mut self, size: Size, lines: Vec<String>) {
@@ -154,8 +154,8 @@ impl Paper {
 
 impl Screen {
     pub(super) fn new(stderr: Box<dyn Write + Send>) -> Self {
-        Self(Arc::new(Mutex::new(Paper {
-            outlet: Outlet::new(stderr),
+        Self(Arc::new(Mutex::new(DrawState {
+            outlet: LineBuffer::new(stderr),
             size: USUAL,
             shown: Vec::new(),
             after_line: false,
@@ -198,7 +198,7 @@ impl Screen {
         self.paper().outlet.send()
     }
 
-    fn paper(&self) -> MutexGuard<'_, Paper> {
+    fn paper(&self) -> MutexGuard<'_, DrawState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

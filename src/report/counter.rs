@@ -8,12 +8,12 @@ use indicatif::ProgressBar;
 use super::bars::Screen;
 use super::figures::count;
 use super::terminal::cut;
-use super::{Size, Telling};
+use super::{OutputSettings, Size};
 
 /// As often as an eye can follow figures.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows how far some counted work is, where [`Telling`] allows bars; silent elsewhere. Leaves the terminal as it
+/// Shows how far some counted work is, where [`OutputSettings`] allows bars; silent elsewhere. Leaves the terminal as it
 /// was when dropped.
 pub struct Counter(Option<Shown>);
 
@@ -29,7 +29,7 @@ struct Shown {
 impl Counter {
     /// A counter of `of` things on the terminal behind `stderr`; `what` says in one word what is done to them.
     pub fn new(
-        telling: &Telling,
+        telling: &OutputSettings,
         stderr: Box<dyn Write + Send>,
         what: &'static str,
         of: usize,
@@ -114,8 +114,8 @@ mod tests {
         },
     };
 
-    fn at_terminal() -> Telling {
-        Telling {
+    fn at_terminal() -> OutputSettings {
+        OutputSettings {
             stderr: TERMINAL,
             ..telling()
         }

@@ -10,7 +10,7 @@ use tokio::select;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Reporter, Silenced, Tally};
+use super::{FailedReporter, Reporter, Tally};
 use crate::event::Event;
 
 /// How often things are drawn: as often as an eye can follow figures.
@@ -47,7 +47,8 @@ pub fn dispatch(
             let clock =
                 clock.expect("a runtime with a clock and nothing else asks nothing of the system");
             // Nobody waits for the counts of a run that was aborted.
-            let _ = done.send(clock.block_on(async { Desk::new(reporters).serve(events).await }));
+            let _ =
+                done.send(clock.block_on(async { Dispatcher::new(reporters).serve(events).await }));
         })?;
     Ok(async move {
         match tally.await {
@@ -62,13 +63,13 @@ pub fn dispatch(
 }
 
 /// Where events come in and the counts are kept.
-struct Desk {
+struct Dispatcher {
     reporters: Vec<Box<dyn Reporter>>,
     tally: Tally,
     start: Instant,
 }
 
-impl Desk {
+impl Dispatcher {
     fn new(reporters: Vec<Box<dyn Reporter>>) -> Self {
         Self {
             reporters,
@@ -93,7 +94,7 @@ impl Desk {
                     for event in batch.drain(..) {
                         self.tell(&event);
                     }
-                    self.each(|reporter, _| reporter.caught_up());
+                    self.each(|reporter, _| reporter.flush());
                     if taken > 1 {
                         sleep(GATHERING).await;
                     }
@@ -118,17 +119,17 @@ impl Desk {
             .retain_mut(|reporter| match ask(reporter.as_mut(), &self.tally) {
                 Ok(()) => true,
                 Err(error) => {
-                    silenced.push(Silenced::new(reporter.as_ref(), &error));
+                    silenced.push(FailedReporter::new(reporter.as_ref(), &error));
                     false
                 }
             });
         for reporter in silenced {
-            self.let_go(reporter);
+            self.forget(reporter);
         }
     }
 
     /// Remembers that a reporter fell silent, and has the others say so.
-    fn let_go(&mut self, silenced: Silenced) {
+    fn forget(&mut self, silenced: FailedReporter) {
         let message = silenced.to_string();
         self.tally.silenced.push(silenced);
         self.tell(&Event::Warned { message });
@@ -140,7 +141,7 @@ impl Desk {
         while !self.reporters.is_empty() {
             let mut reporter = self.reporters.remove(0);
             if let Err(error) = reporter.ended(&self.tally, took) {
-                self.let_go(Silenced::new(reporter.as_ref(), &error));
+                self.forget(FailedReporter::new(reporter.as_ref(), &error));
             }
         }
         self.tally
@@ -154,7 +155,7 @@ mod tests {
     use crate::report::samples::{
         Broken, Shared, eventful_run, page_read, saved, second_run, tally_of, telling,
     };
-    use crate::report::{Telling, open};
+    use crate::report::{OutputSettings, open};
 
     async fn tell_all(events: Vec<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
         let (line, reading) = Events::line(true);
@@ -178,7 +179,7 @@ mod tests {
         events.extend((0..30_000).map(|number| saved(&format!("{number}.png"), 1)));
         let json = Shared::default();
         let reporters = open(
-            &Telling {
+            &OutputSettings {
                 json: true,
                 ..telling()
             },
@@ -204,7 +205,7 @@ mod tests {
     async fn a_reader_that_is_gone_ends_its_reporter_and_not_the_run() {
         let err = Shared::default();
         let reporters = open(
-            &Telling {
+            &OutputSettings {
                 json: true,
                 ..telling()
             },
@@ -222,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_whose_reporters_all_fail_is_still_counted() {
         let reporters = open(
-            &Telling {
+            &OutputSettings {
                 json: true,
                 ..telling()
             },
@@ -250,7 +251,7 @@ mod tests {
     #[tokio::test]
     async fn results_that_could_not_be_written_are_told_of_even_when_quiet() {
         let err = Shared::default();
-        let quiet = Telling {
+        let quiet = OutputSettings {
             json: true,
             quiet: true,
             ..telling()
@@ -273,7 +274,7 @@ mod tests {
         .await;
         assert_eq!((tally.silenced.len(), tally.results_lost()), (1, None));
         let reporters = open(
-            &Telling {
+            &OutputSettings {
                 json: true,
                 ..telling()
             },

@@ -50,7 +50,7 @@ pub fn time(took: Duration) -> String {
     }
 }
 
-/// `number` things of which one is called `one`: `1 try`, `3 tries`.
+/// `number` things of which one is called `one`: `1 try`, `3 attempts`.
 pub fn of(number: usize, one: &str, many: &str) -> String {
     format!("{} {}", count(number), if number == 1 { one } else { many })
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Tally;
 use super::figures::{count, size, time};
 use super::speed::{Sample, Speed};
-use super::terminal::{Size, cut, quote};
+use super::terminal::{Size, cut, escape_truncated};
 use crate::event::Event;
 use crate::job::ImageKey;
 use crate::outcome::Outcome;
@@ -25,7 +25,7 @@ const FORGOTTEN: Duration = Duration::from_secs(90);
 /// How things stand.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    flights: HashMap<ImageKey, Flight>,
+    flights: HashMap<ImageKey, Transfer>,
     started: u64,
     received: u64,
     now: Duration,
@@ -34,7 +34,7 @@ pub(super) struct Frame {
 
 /// An image on its way.
 #[derive(Debug)]
-struct Flight {
+struct Transfer {
     /// Its place in the order of starting, which is the order of the lines.
     order: u64,
     heard_of: Duration,
@@ -74,15 +74,15 @@ impl Frame {
             | Event::HookFinished { .. }
             | Event::HooksLeft { .. }
             | Event::LimitReached { .. }
-            | Event::Noted { .. }
+            | Event::ImageRow { .. }
             | Event::Warned { .. } => {}
         }
     }
 
-    fn flight(&mut self, key: &ImageKey) -> &mut Flight {
+    fn flight(&mut self, key: &ImageKey) -> &mut Transfer {
         self.started += 1;
         let (order, now) = (self.started, self.now);
-        let new = || Flight {
+        let new = || Transfer {
             order,
             heard_of: now,
             bytes: 0,
@@ -179,7 +179,7 @@ impl Frame {
     }
 }
 
-impl Flight {
+impl Transfer {
     /// Below this width a name is all there is room for.
     const WIDTH_WITH_FIGURES: usize = 60;
 
@@ -228,7 +228,7 @@ fn file_name(key: &ImageKey) -> Cow<'_, str> {
     let path = address
         .split_once('?')
         .map_or(address, |(path, _query)| path);
-    quote(
+    escape_truncated(
         path.rsplit('/')
             .find(|part| !part.is_empty())
             .unwrap_or(path),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
 
-use super::outlet::Outlet;
+use super::outlet::LineBuffer;
 use super::terminal::is_plain;
 use super::{Reporter, Tally};
 use crate::event::Event;
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 
 /// Tells in JSON lines.
 pub(super) struct JsonLines {
-    stdout: Outlet,
+    stdout: LineBuffer,
     clock: fn() -> Timestamp,
     told: u64,
 }
@@ -28,7 +28,7 @@ impl JsonLines {
     /// Lines to `stdout`, dated by `clock`.
     pub(super) fn new(stdout: Box<dyn Write + Send>, clock: fn() -> Timestamp) -> Self {
         Self {
-            stdout: Outlet::new(stdout),
+            stdout: LineBuffer::new(stdout),
             clock,
             told: 0,
         }
@@ -65,7 +65,7 @@ impl Reporter for JsonLines {
             Event::FetchStarted { .. }
             | Event::FetchProgressed { .. }
             | Event::HooksLeft { .. }
-            | Event::Noted { .. } => Ok(()),
+            | Event::ImageRow { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::AddressesRead { .. }
@@ -79,7 +79,7 @@ impl Reporter for JsonLines {
         }
     }
 
-    fn caught_up(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.stdout.send()
     }
 

@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::figures::{self, of, size, time};
-use super::terminal::{Hue, paint, quote};
+use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
 use crate::job::{ImageKey, ImageName};
-use crate::outcome::{Failure, Outcome, Saved, Why};
+use crate::outcome::{Failure, Outcome, Saved, SkipReason};
 
 /// How much is told in lines; each step tells what the one before tells, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,28 +47,30 @@ fn told_from(event: &Event) -> Option<Detail> {
         | Event::AddressesRead { .. }
         | Event::ListingEnded { .. }
         | Event::FetchRetried { .. } => Detail::Events,
-        Event::Noted { .. } => Detail::Watched,
+        Event::ImageRow { .. } => Detail::Watched,
         Event::FetchStarted { .. } => Detail::Everything,
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
             Outcome::Failed(_) => Detail::Errors,
-            Outcome::Filtered(Why::DryRun) => Detail::Trouble,
-            Outcome::Saved(_) | Outcome::Filtered(Why::NoRule | Why::Address(_)) => Detail::Images,
+            Outcome::Skipped(SkipReason::DryRun) => Detail::Trouble,
+            Outcome::Saved(_) | Outcome::Skipped(SkipReason::NoRule | SkipReason::Address(_)) => {
+                Detail::Images
+            }
             Outcome::Interrupted => Detail::Events,
-            Outcome::Known => Detail::Everything,
+            Outcome::AlreadyThere => Detail::Everything,
         },
     })
 }
 
 /// The first word with its colour, and the rest of the line.
-fn words(event: &Event) -> (Hue, &'static str, String) {
+fn words(event: &Event) -> (Color, &'static str, String) {
     match event {
         Event::RunStarted {
             site,
             directory,
             jobs,
         } if directory.is_empty() => (
-            Hue::Plain,
+            Color::Plain,
             "started",
             format!("{site}, {} at a time", of(*jobs, "image", "images")),
         ),
@@ -77,11 +79,11 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             directory,
             jobs,
         } => (
-            Hue::Plain,
+            Color::Plain,
             "started",
             format!(
                 "{site} into {}, {} at a time",
-                quote(directory),
+                escape_truncated(directory),
                 of(*jobs, "image", "images")
             ),
         ),
@@ -92,42 +94,46 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             known,
             repeated,
         } => {
-            let page = format!("page {number} ({})", quote(page.as_str()));
-            (Hue::Plain, "read", read(&page, *found, *known, *repeated))
+            let page = format!("page {number} ({})", escape_truncated(page.as_str()));
+            (Color::Plain, "read", read(&page, *found, *known, *repeated))
         }
         Event::AddressesRead {
             found,
             known,
             repeated,
         } => (
-            Hue::Plain,
+            Color::Plain,
             "read",
             read("addresses", *found, *known, *repeated),
         ),
         Event::ListingEnded { pages, because } => {
             let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
             (
-                Hue::Plain,
+                Color::Plain,
                 "listed",
-                format!("{}: {}", of(pages, "page", "pages"), quote(because)),
+                format!(
+                    "{}: {}",
+                    of(pages, "page", "pages"),
+                    escape_truncated(because)
+                ),
             )
         }
         Event::ListingFailed { page, cause } => (
-            Hue::Red,
+            Color::Red,
             "error:",
             format!(
                 "the listing broke off at {}: {}",
-                quote(page.as_str()),
-                quote(cause)
+                escape_truncated(page.as_str()),
+                escape_truncated(cause)
             ),
         ),
         Event::FetchStarted { key, attempt } => (
-            Hue::Plain,
+            Color::Plain,
             "asking",
             format!("{}, try {attempt}", address(key)),
         ),
         Event::FetchProgressed { key, bytes, of: _ } => (
-            Hue::Plain,
+            Color::Plain,
             "reading",
             format!("{}: {}", address(key), size(*bytes)),
         ),
@@ -137,13 +143,13 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             cause,
             wait,
         } => (
-            Hue::Yellow,
+            Color::Yellow,
             "retrying",
             format!(
                 "{} in {}: try {attempt} failed: {}",
                 address(key),
                 time(*wait),
-                quote(cause)
+                escape_truncated(cause)
             ),
         ),
         Event::ImageFinished { key, outcome } => finished(key, outcome),
@@ -155,7 +161,7 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             output,
             took,
         } => {
-            let mut text = format!("{} for {}", quote(command), about(name.as_ref()));
+            let mut text = format!("{} for {}", escape_truncated(command), about(name.as_ref()));
             match cause {
                 Some(cause) => {
                     let next = if *again {
@@ -163,7 +169,7 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
                     } else {
                         "not tried again"
                     };
-                    let _ = write!(text, ": {} ({next})", quote(cause));
+                    let _ = write!(text, ": {} ({next})", escape_truncated(cause));
                 }
                 None => {
                     let _ = write!(text, " in {}", time(*took));
@@ -174,57 +180,71 @@ fn words(event: &Event) -> (Hue, &'static str, String) {
             }
             let failed = cause.is_some();
             (
-                if failed { Hue::Red } else { Hue::Plain },
+                if failed { Color::Red } else { Color::Plain },
                 if failed { "hook failed" } else { "hook" },
                 text,
             )
         }
-        Event::LimitReached { limit } => (Hue::Plain, "ended", format!("at {limit}")),
+        Event::LimitReached { limit } => (Color::Plain, "ended", format!("at {limit}")),
         // A number of the summary.
         Event::HooksLeft { number } => (
-            Hue::Yellow,
+            Color::Yellow,
             "left",
             format!("{number} hooks for the next run"),
         ),
-        Event::Noted { message } => (Hue::Plain, "note:", quote(message).into_owned()),
-        Event::Warned { message } => (Hue::Yellow, "warning:", quote(message).into_owned()),
+        Event::ImageRow { message } => (
+            Color::Plain,
+            "note:",
+            escape_truncated(message).into_owned(),
+        ),
+        Event::Warned { message } => (
+            Color::Yellow,
+            "warning:",
+            escape_truncated(message).into_owned(),
+        ),
     }
 }
 
-fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
+fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) {
     match outcome {
         Outcome::Saved(Saved {
             name,
             content,
-            twin: false,
+            duplicate: false,
         }) => (
-            Hue::Green,
+            Color::Green,
             "saved",
-            format!("{} ({})", quote(name.as_str()), size(content.bytes)),
+            format!(
+                "{} ({})",
+                escape_truncated(name.as_str()),
+                size(content.bytes)
+            ),
         ),
         Outcome::Saved(Saved {
             name,
             content: _,
-            twin: true,
+            duplicate: true,
         }) => (
-            Hue::Plain,
+            Color::Plain,
             "duplicate",
             format!(
                 "{}: the same bytes as {}",
                 address(key),
-                quote(name.as_str())
+                escape_truncated(name.as_str())
             ),
         ),
-        Outcome::Known => (Hue::Plain, "known", address(key).into_owned()),
-        Outcome::Filtered(Why::DryRun) => (Hue::Plain, "would fetch", address(key).into_owned()),
-        Outcome::Filtered(why @ (Why::NoRule | Why::Address(_))) => (
-            Hue::Yellow,
+        Outcome::AlreadyThere => (Color::Plain, "known", address(key).into_owned()),
+        Outcome::Skipped(SkipReason::DryRun) => {
+            (Color::Plain, "would fetch", address(key).into_owned())
+        }
+        Outcome::Skipped(why @ (SkipReason::NoRule | SkipReason::Address(_))) => (
+            Color::Yellow,
             "skipped",
-            format!("{}: {}", address(key), quote(&why.to_string())),
+            format!("{}: {}", address(key), escape_truncated(&why.to_string())),
         ),
-        Outcome::Failed(failure) => (Hue::Red, "failed", failed(failure)),
+        Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
         Outcome::Interrupted => (
-            Hue::Yellow,
+            Color::Yellow,
             "left",
             format!("{} for the next run", address(key)),
         ),
@@ -234,7 +254,7 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Hue, &'static str, String) {
 fn about(name: Option<&ImageName>) -> String {
     name.map_or_else(
         || "the end of the run".to_owned(),
-        |name| quote(name.as_str()).into_owned(),
+        |name| escape_truncated(name.as_str()).into_owned(),
     )
 }
 
@@ -244,8 +264,8 @@ const WORDS_TOLD: usize = 400;
 /// The last of what a command wrote.
 fn last(output: &str) -> Cow<'_, str> {
     match output.char_indices().nth_back(WORDS_TOLD - 1) {
-        None | Some((0, _)) => quote(output),
-        Some((from, _)) => Cow::Owned(format!("...{}", quote(&output[from..]))),
+        None | Some((0, _)) => escape_truncated(output),
+        Some((from, _)) => Cow::Owned(format!("...{}", escape_truncated(&output[from..]))),
     }
 }
 
@@ -254,19 +274,23 @@ fn failed(failure: &Failure) -> String {
         stage: _,
         address,
         cause,
-        tries,
+        attempts,
         gone,
     } = failure;
-    let tries = match usize::try_from(*tries).unwrap_or(usize::MAX) {
+    let attempts = match usize::try_from(*attempts).unwrap_or(usize::MAX) {
         0 => "not asked".to_owned(),
-        tries => of(tries, "try", "tries"),
+        attempts => of(attempts, "try", "tries"),
     };
     let later = if *gone {
         ", not asked again for a while"
     } else {
         ""
     };
-    format!("{}: {} ({tries}{later})", quote(address), quote(cause))
+    format!(
+        "{}: {} ({attempts}{later})",
+        escape_truncated(address),
+        escape_truncated(cause)
+    )
 }
 
 fn read(what: &str, found: usize, known: usize, repeated: usize) -> String {
@@ -281,7 +305,7 @@ fn read(what: &str, found: usize, known: usize, repeated: usize) -> String {
 }
 
 fn address(key: &ImageKey) -> Cow<'_, str> {
-    quote(key.address())
+    escape_truncated(key.address())
 }
 
 #[cfg(test)]
@@ -335,7 +359,7 @@ mod tests {
             .iter()
             .filter_map(|event| line(event, Detail::Trouble, false))
             .collect::<String>();
-        assert!(said.contains(&*quote(HOSTILE)), "{said}");
+        assert!(said.contains(&*escape_truncated(HOSTILE)), "{said}");
     }
 
     #[test]

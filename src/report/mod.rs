@@ -28,7 +28,7 @@ use crate::event::Event;
 pub use self::counter::Counter;
 pub use self::dispatch::dispatch;
 pub use self::jsonl::object;
-pub use self::tally::{Silenced, Tally};
+pub use self::tally::{FailedReporter, Tally};
 pub use self::terminal::{Size, escape};
 
 use self::bars::Bars;
@@ -58,7 +58,7 @@ pub trait Reporter: Send {
     /// # Errors
     ///
     /// When it cannot tell any more.
-    fn caught_up(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
@@ -95,7 +95,7 @@ pub enum Progress {
 
 /// When lines are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum When {
+pub enum ColorMode {
     /// On a terminal, unless the environment asks for none.
     #[default]
     Auto,
@@ -120,7 +120,7 @@ pub struct Stderr {
 
 /// How a run is to be told.
 #[derive(Debug, Clone, Copy)]
-pub struct Telling {
+pub struct OutputSettings {
     /// `--progress`.
     pub progress: Progress,
     /// `--json`: one event a line on stdout.
@@ -130,20 +130,20 @@ pub struct Telling {
     /// How many `-v`.
     pub verbose: u8,
     /// `--color`.
-    pub color: When,
+    pub color: ColorMode,
     /// Where people read.
     pub stderr: Stderr,
     /// The wall clock that events are dated by.
     pub clock: fn() -> Timestamp,
 }
 
-impl Telling {
+impl OutputSettings {
     /// Whether lines are coloured.
     pub fn coloured(&self) -> bool {
         match self.color {
-            When::Always => true,
-            When::Never => false,
-            When::Auto => self.stderr.terminal && !self.stderr.dumb && !self.stderr.no_color,
+            ColorMode::Always => true,
+            ColorMode::Never => false,
+            ColorMode::Auto => self.stderr.terminal && !self.stderr.dumb && !self.stderr.no_color,
         }
     }
 
@@ -189,7 +189,7 @@ impl Telling {
 
 /// The reporters that `telling` asks for.
 pub fn open(
-    telling: &Telling,
+    telling: &OutputSettings,
     stdout: Box<dyn Write + Send>,
     stderr: Box<dyn Write + Send>,
 ) -> Vec<Box<dyn Reporter>> {
@@ -225,14 +225,14 @@ mod tests {
 
     #[test]
     fn bars_are_for_a_person_at_a_terminal() {
-        let at_terminal = Telling {
+        let at_terminal = OutputSettings {
             stderr: TERMINAL,
             ..telling()
         };
         assert!(at_terminal.bars());
         assert!(!telling().bars(), "not off a terminal");
         assert!(
-            !Telling {
+            !OutputSettings {
                 progress: Progress::Bars,
                 ..telling()
             }
@@ -240,7 +240,7 @@ mod tests {
             "not even on request"
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 stderr: Stderr {
                     dumb: true,
                     ..TERMINAL
@@ -250,21 +250,21 @@ mod tests {
             .bars()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 quiet: true,
                 ..at_terminal
             }
             .bars()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 progress: Progress::None,
                 ..at_terminal
             }
             .bars()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 json: true,
                 ..at_terminal
             }
@@ -272,7 +272,7 @@ mod tests {
             "JSON lines may share the terminal"
         );
         assert!(
-            Telling {
+            OutputSettings {
                 json: true,
                 progress: Progress::Bars,
                 ..at_terminal
@@ -284,21 +284,21 @@ mod tests {
     #[test]
     fn images_on_their_way_are_watched_by_bars_and_by_the_very_curious() {
         assert!(
-            Telling {
+            OutputSettings {
                 stderr: TERMINAL,
                 ..telling()
             }
             .watches_images()
         );
         assert!(
-            Telling {
+            OutputSettings {
                 verbose: 2,
                 ..telling()
             }
             .watches_images()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 verbose: 1,
                 json: true,
                 ..telling()
@@ -309,14 +309,14 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_that_want_them() {
-        let at_terminal = Telling {
+        let at_terminal = OutputSettings {
             stderr: TERMINAL,
             ..telling()
         };
         assert!(at_terminal.coloured());
         assert!(!telling().coloured());
         assert!(
-            !Telling {
+            !OutputSettings {
                 stderr: Stderr {
                     no_color: true,
                     ..TERMINAL
@@ -326,7 +326,7 @@ mod tests {
             .coloured()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 stderr: Stderr {
                     dumb: true,
                     ..TERMINAL
@@ -336,15 +336,15 @@ mod tests {
             .coloured()
         );
         assert!(
-            !Telling {
-                color: When::Never,
+            !OutputSettings {
+                color: ColorMode::Never,
                 ..at_terminal
             }
             .coloured()
         );
         assert!(
-            Telling {
-                color: When::Always,
+            OutputSettings {
+                color: ColorMode::Always,
                 ..telling()
             }
             .coloured()
@@ -355,7 +355,7 @@ mod tests {
     fn quiet_wins_over_verbose_and_verbose_over_progress() {
         assert_eq!(telling().detail(), Detail::Trouble);
         assert_eq!(
-            Telling {
+            OutputSettings {
                 quiet: true,
                 verbose: 2,
                 ..telling()
@@ -364,7 +364,7 @@ mod tests {
             Detail::Errors
         );
         assert_eq!(
-            Telling {
+            OutputSettings {
                 verbose: 1,
                 progress: Progress::Plain,
                 ..telling()
@@ -373,7 +373,7 @@ mod tests {
             Detail::Events
         );
         assert_eq!(
-            Telling {
+            OutputSettings {
                 progress: Progress::Plain,
                 ..telling()
             }
@@ -385,7 +385,7 @@ mod tests {
             ..TERMINAL
         };
         assert_eq!(
-            Telling {
+            OutputSettings {
                 stderr: dumb,
                 ..telling()
             }
@@ -393,7 +393,7 @@ mod tests {
             Detail::Images
         );
         assert_eq!(
-            Telling {
+            OutputSettings {
                 stderr: dumb,
                 progress: Progress::None,
                 ..telling()
@@ -402,7 +402,7 @@ mod tests {
             Detail::Watched
         );
         assert!(
-            Telling {
+            OutputSettings {
                 stderr: TERMINAL,
                 ..telling()
             }
@@ -410,7 +410,7 @@ mod tests {
                 && !telling().watched()
         );
         assert!(
-            !Telling {
+            !OutputSettings {
                 stderr: TERMINAL,
                 quiet: true,
                 ..telling()

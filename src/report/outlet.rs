@@ -6,12 +6,12 @@ use std::io::{self, Write};
 const ENOUGH: usize = 32 * 1024;
 
 /// A writer that is handed whole lines only, several at once when they come fast.
-pub(super) struct Outlet {
+pub(super) struct LineBuffer {
     out: Box<dyn Write + Send>,
     gathered: Vec<u8>,
 }
 
-impl Outlet {
+impl LineBuffer {
     /// An outlet into `out`.
     pub(super) fn new(out: Box<dyn Write + Send>) -> Self {
         Self {

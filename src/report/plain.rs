@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use super::lines::{self, Detail};
-use super::outlet::Outlet;
-use super::terminal::{Hue, paint, quote};
+use super::outlet::LineBuffer;
+use super::terminal::{Color, escape_truncated, paint};
 use super::{Reporter, Tally};
 use crate::event::Event;
 
 /// Tells in lines, each whole.
 pub(super) struct Plain {
-    stderr: Outlet,
+    stderr: LineBuffer,
     detail: Detail,
     coloured: bool,
 }
@@ -20,7 +20,7 @@ impl Plain {
     /// Lines of this `detail`.
     pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool) -> Self {
         Self {
-            stderr: Outlet::new(stderr),
+            stderr: LineBuffer::new(stderr),
             detail,
             coloured,
         }
@@ -49,7 +49,7 @@ impl Reporter for Plain {
         }
     }
 
-    fn caught_up(&mut self) -> io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.stderr.send()
     }
 
@@ -58,8 +58,8 @@ impl Reporter for Plain {
             self.stderr.line(
                 format!(
                     "{} {}",
-                    paint("error:", Hue::Red, self.coloured),
-                    quote(&lost.to_string())
+                    paint("error:", Color::Red, self.coloured),
+                    escape_truncated(&lost.to_string())
                 )
                 .as_bytes(),
             )?;
@@ -113,7 +113,7 @@ mod tests {
                 message: "slow".to_owned(),
             })
             .unwrap();
-        plain.caught_up().unwrap();
+        plain.flush().unwrap();
         assert_eq!(log.text(), "warning: slow\n");
         plain.ended(&Tally::default(), TOOK).unwrap();
     }

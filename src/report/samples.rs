@@ -7,10 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
-use super::{Progress, Reporter, Stderr, Tally, Telling, When};
+use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::Event;
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
-use crate::outcome::{Content, Failure, Format, Outcome, Saved, Stage, Why};
+use crate::outcome::{Content, Failure, Format, Outcome, Saved, SkipReason, Stage};
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
 
@@ -19,13 +19,13 @@ pub(super) const HOSTILE: &str =
     "\x1b[2J\x1b]0;owned\x07\r\n\u{9b}31m\u{202e}gnp\u{200b}\u{e0041}\x7f";
 
 /// A run off a terminal, with nothing asked for.
-pub(super) fn telling() -> Telling {
-    Telling {
+pub(super) fn telling() -> OutputSettings {
+    OutputSettings {
         progress: Progress::Auto,
         json: false,
         quiet: false,
         verbose: 0,
-        color: When::Auto,
+        color: ColorMode::Auto,
         stderr: Stderr {
             terminal: false,
             dumb: false,
@@ -53,7 +53,7 @@ pub(super) fn run_through(reporter: &mut dyn Reporter, events: &[Event]) {
     for event in events {
         reporter.told(event).unwrap();
     }
-    reporter.caught_up().unwrap();
+    reporter.flush().unwrap();
     reporter.ended(&tally_of(events), TOOK).unwrap();
 }
 
@@ -78,7 +78,7 @@ pub(super) fn page_read(number: u32, found: usize, known: usize) -> Event {
 }
 
 fn key(name: &str) -> ImageKey {
-    ImageKey::from_written(format!("demo {}", address(name)))
+    ImageKey::from_stored(format!("demo {}", address(name)))
 }
 
 fn address(name: &str) -> String {
@@ -121,21 +121,21 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
     finished(
         name,
         Outcome::Saved(Saved {
-            name: ImageName::from_written(name),
+            name: ImageName::from_stored(name),
             content: content(bytes),
-            twin: false,
+            duplicate: false,
         }),
     )
 }
 
-pub(super) fn twin(name: &str) -> Event {
-    let there = ImageName::from_written("2010-01-01-First.png");
+pub(super) fn duplicate(name: &str) -> Event {
+    let there = ImageName::from_stored("2010-01-01-First.png");
     finished(
         name,
         Outcome::Saved(Saved {
             name: there,
             content: content(1_000),
-            twin: true,
+            duplicate: true,
         }),
     )
 }
@@ -151,13 +151,13 @@ fn content(bytes: u64) -> Content {
     }
 }
 
-pub(super) fn failed(name: &str, cause: &str, tries: u32) -> Event {
+pub(super) fn failed(name: &str, cause: &str, attempts: u32) -> Event {
     let gone = cause.starts_with("404");
     let failure = Failure {
         stage: Stage::Fetch,
         address: address(name),
         cause: cause.to_owned(),
-        tries,
+        attempts,
         gone,
     };
     finished(name, Outcome::Failed(failure))
@@ -166,7 +166,7 @@ pub(super) fn failed(name: &str, cause: &str, tries: u32) -> Event {
 pub(super) fn hook(name: Option<&str>, cause: Option<&str>, again: bool, output: &str) -> Event {
     Event::HookFinished {
         command: "feh --bg-fill".to_owned(),
-        name: name.map(ImageName::from_written),
+        name: name.map(ImageName::from_stored),
         cause: cause.map(str::to_owned),
         again,
         output: output.to_owned(),
@@ -182,7 +182,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
         started("2018-03-29-Mountains.png"),
         progressed("2018-03-29-Mountains.png", 65_536, Some(170_200)),
         saved("2018-03-29-Mountains.png", 170_200),
-        Event::Noted {
+        Event::ImageRow {
             message: "8 images in hand have a moment to finish".to_owned(),
         },
         Event::Warned {
@@ -197,15 +197,17 @@ pub(super) fn eventful_run() -> Vec<Event> {
             known: 0,
             repeated: 1,
         },
-        twin("2018-03-31-Copy.png"),
+        duplicate("2018-03-31-Copy.png"),
         failed("2018-04-01-Gone.png", "404 Not Found", 1),
-        finished("2018-04-02-Odd.png", Outcome::Filtered(Why::NoRule)),
+        finished("2018-04-02-Odd.png", Outcome::Skipped(SkipReason::NoRule)),
         finished(
             "2018-04-03-Private.png",
-            Outcome::Filtered(Why::Address("127.0.0.1 is a loopback address".to_owned())),
+            Outcome::Skipped(SkipReason::Address(
+                "127.0.0.1 is a loopback address".to_owned(),
+            )),
         ),
-        finished("2018-04-04-Dry.png", Outcome::Filtered(Why::DryRun)),
-        finished("2018-04-05-Known.png", Outcome::Known),
+        finished("2018-04-04-Dry.png", Outcome::Skipped(SkipReason::DryRun)),
+        finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
@@ -264,9 +266,12 @@ pub(super) fn hostile_run() -> Vec<Event> {
         started(HOSTILE),
         saved(&format!("{HOSTILE}.png"), 1),
         failed(HOSTILE, HOSTILE, 1),
-        finished(HOSTILE, Outcome::Filtered(Why::Address(HOSTILE.to_owned()))),
-        finished(HOSTILE, Outcome::Filtered(Why::DryRun)),
-        Event::Noted {
+        finished(
+            HOSTILE,
+            Outcome::Skipped(SkipReason::Address(HOSTILE.to_owned())),
+        ),
+        finished(HOSTILE, Outcome::Skipped(SkipReason::DryRun)),
+        Event::ImageRow {
             message: HOSTILE.to_owned(),
         },
         Event::Warned {

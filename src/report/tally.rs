@@ -10,10 +10,10 @@ use url::Url;
 
 use super::Reporter;
 use super::figures::{count, of, size, time};
-use super::terminal::{Hue, paint, quote};
+use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
 use crate::job::SiteId;
-use crate::outcome::{Failure, Outcome, Saved, Why};
+use crate::outcome::{Failure, Outcome, Saved, SkipReason};
 
 /// Up to so many failures their own lines suffice; beyond, the summary groups them by cause.
 const FEW_FAILURES: usize = 10;
@@ -71,14 +71,14 @@ pub struct Tally {
     /// Warnings.
     pub warnings: usize,
     /// Reporters that could not tell any more.
-    pub silenced: Vec<Silenced>,
+    pub silenced: Vec<FailedReporter>,
     #[serde(skip)]
     causes: BTreeMap<String, usize>,
 }
 
 /// A reporter that could not go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Silenced {
+pub struct FailedReporter {
     /// Which one.
     pub reporter: &'static str,
     /// What the system said.
@@ -89,7 +89,7 @@ pub struct Silenced {
     pub results: bool,
 }
 
-impl Silenced {
+impl FailedReporter {
     /// `reporter` failed with `error`.
     pub(super) fn new(reporter: &dyn Reporter, error: &io::Error) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Silenced {
     }
 }
 
-impl fmt::Display for Silenced {
+impl fmt::Display for FailedReporter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             reporter,
@@ -155,7 +155,8 @@ impl Tally {
                 because: _,
             } => self.listed = true,
             Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Noted { .. } => {}
+            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::ImageRow { .. } => {
+            }
             Event::FetchRetried { .. } => self.retries += 1,
             Event::ImageFinished { key: _, outcome } => self.finish(outcome),
             Event::HookFinished { cause: None, .. } => self.hooks_done += 1,
@@ -171,19 +172,19 @@ impl Tally {
             Outcome::Saved(Saved {
                 name: _,
                 content,
-                twin,
+                duplicate,
             }) => {
                 self.saved += 1;
-                if *twin {
+                if *duplicate {
                     self.twins += 1;
                 } else {
                     self.bytes += content.bytes;
                 }
             }
-            Outcome::Known => self.known += 1,
-            Outcome::Filtered(why) => {
+            Outcome::AlreadyThere => self.known += 1,
+            Outcome::Skipped(why) => {
                 self.filtered += 1;
-                self.would_fetch += usize::from(*why == Why::DryRun);
+                self.would_fetch += usize::from(*why == SkipReason::DryRun);
             }
             Outcome::Failed(failure) => {
                 self.failed += 1;
@@ -196,7 +197,11 @@ impl Tally {
     fn note(&mut self, failure: &Failure) {
         let host = Url::parse(&failure.address).ok();
         let host = host.as_ref().and_then(Url::host_str).unwrap_or("no host");
-        let cause = format!("{}: {}", quote(host), quote(&failure.cause));
+        let cause = format!(
+            "{}: {}",
+            escape_truncated(host),
+            escape_truncated(&failure.cause)
+        );
         if self.causes.len() < CAUSES_KEPT || self.causes.contains_key(&cause) {
             *self.causes.entry(cause).or_default() += 1;
         }
@@ -214,7 +219,7 @@ impl Tally {
 
     /// The reporter whose results could not be written, if there is one. That nobody wants them any more is
     /// no loss.
-    pub fn results_lost(&self) -> Option<&Silenced> {
+    pub fn results_lost(&self) -> Option<&FailedReporter> {
         self.silenced
             .iter()
             .find(|silenced| silenced.results && !silenced.reader_gone)
@@ -240,7 +245,11 @@ impl Tally {
         let mut text = self.result(took, coloured);
         if self.saved + self.known > 0 && !self.directory.is_empty() {
             // Writing to a string does not fail, here and below.
-            let _ = writeln!(text, "the collection lies in {}", quote(&self.directory));
+            let _ = writeln!(
+                text,
+                "the collection lies in {}",
+                escape_truncated(&self.directory)
+            );
         }
         if self.failed > FEW_FAILURES {
             self.write_causes(&mut text);
@@ -275,7 +284,7 @@ impl Tally {
                 text,
                 "; {} {}",
                 count(left),
-                paint("left for the next run", Hue::Yellow, coloured)
+                paint("left for the next run", Color::Yellow, coloured)
             );
         }
         if self.listing_failed.is_some() {
@@ -296,7 +305,7 @@ impl Tally {
                 text,
                 "; {} {}",
                 of(self.hooks_failed, "hook", "hooks"),
-                paint("failed", Hue::Red, coloured)
+                paint("failed", Color::Red, coloured)
             );
         }
         if self.hooks_left > 0 {
@@ -308,7 +317,7 @@ impl Tally {
             let _ = write!(
                 text,
                 "; {left} {}",
-                paint("left for the next run", Hue::Yellow, coloured)
+                paint("left for the next run", Color::Yellow, coloured)
             );
         }
     }
@@ -322,11 +331,16 @@ impl Tally {
         };
         let size = format!(" ({}{twins})", size(self.bytes));
         let ends = [
-            (self.saved, Hue::Green, "saved", size.as_str()),
-            (self.known, Hue::Plain, "already there", ""),
-            (self.would_fetch, Hue::Plain, "would be fetched", ""),
-            (self.filtered - self.would_fetch, Hue::Yellow, "skipped", ""),
-            (self.failed, Hue::Red, "failed", ""),
+            (self.saved, Color::Green, "saved", size.as_str()),
+            (self.known, Color::Plain, "already there", ""),
+            (self.would_fetch, Color::Plain, "would be fetched", ""),
+            (
+                self.filtered - self.would_fetch,
+                Color::Yellow,
+                "skipped",
+                "",
+            ),
+            (self.failed, Color::Red, "failed", ""),
         ];
         let said: Vec<_> = ends
             .into_iter()
@@ -356,7 +370,7 @@ impl Tally {
         let _ = writeln!(
             text,
             "see `wallhaul ledger list -d {} --state failed`, or `gone` for 404 and 410",
-            quote(&self.directory)
+            escape_truncated(&self.directory)
         );
     }
 }
@@ -368,8 +382,8 @@ mod tests {
 
     use super::*;
     use crate::report::samples::{
-        HOSTILE, TOOK, eventful_run, failed, finished, page_read, run_started, saved, second_run,
-        tally_of, twin,
+        HOSTILE, TOOK, duplicate, eventful_run, failed, finished, page_read, run_started, saved,
+        second_run, tally_of,
     };
     use crate::report::terminal::is_plain;
 
@@ -447,12 +461,12 @@ mod tests {
     fn outcome() -> impl Strategy<Value = Event> {
         prop_oneof![
             (0..1_000_u64).prop_map(|bytes| saved("a.png", bytes)),
-            Just(twin("b.png")),
+            Just(duplicate("b.png")),
             Just(failed("c.png", "reset", 2)),
-            Just(finished("d.png", Outcome::Known)),
+            Just(finished("d.png", Outcome::AlreadyThere)),
             Just(finished("e.png", Outcome::Interrupted)),
-            Just(finished("f.png", Outcome::Filtered(Why::NoRule))),
-            Just(finished("g.png", Outcome::Filtered(Why::DryRun))),
+            Just(finished("f.png", Outcome::Skipped(SkipReason::NoRule))),
+            Just(finished("g.png", Outcome::Skipped(SkipReason::DryRun))),
         ]
     }
 

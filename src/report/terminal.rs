@@ -51,7 +51,7 @@ fn is_invisible(c: char) -> bool {
 const LONGEST_QUOTE: usize = 600;
 
 /// `text` escaped, and cut where it is absurdly long.
-pub(super) fn quote(text: &str) -> Cow<'_, str> {
+pub(super) fn escape_truncated(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(LONGEST_QUOTE) {
         None => escape(text),
         Some((end, _)) => Cow::Owned(format!("{}...", escape(&text[..end]))),
@@ -87,7 +87,7 @@ pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
 
 /// The colours of a line's first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hue {
+pub(super) enum Color {
     /// It is in the collection.
     Green,
     /// It could not be had.
@@ -99,12 +99,12 @@ pub(super) enum Hue {
 }
 
 /// `word` in its colour, where lines are coloured.
-pub(super) fn paint(word: &str, hue: Hue, coloured: bool) -> Cow<'_, str> {
+pub(super) fn paint(word: &str, hue: Color, coloured: bool) -> Cow<'_, str> {
     let code = match hue {
-        Hue::Red => 31,
-        Hue::Green => 32,
-        Hue::Yellow => 33,
-        Hue::Plain => return Cow::Borrowed(word),
+        Color::Red => 31,
+        Color::Green => 32,
+        Color::Yellow => 33,
+        Color::Plain => return Cow::Borrowed(word),
     };
     if coloured {
         Cow::Owned(format!("\x1b[{code}m{word}\x1b[0m"))
@@ -155,15 +155,15 @@ mod tests {
 
     #[test]
     fn an_endless_address_is_cut() {
-        let quoted = quote(&"\u{1}".repeat(100_000)).into_owned();
+        let quoted = escape_truncated(&"\u{1}".repeat(100_000)).into_owned();
         assert!(quoted.len() < 6 * LONGEST_QUOTE, "{}", quoted.len());
         assert!(quoted.ends_with("..."));
     }
 
     #[test]
     fn colour_is_there_only_when_asked_for() {
-        assert_eq!(paint("saved", Hue::Green, true), "\x1b[32msaved\x1b[0m");
-        assert_eq!(paint("saved", Hue::Green, false), "saved");
+        assert_eq!(paint("saved", Color::Green, true), "\x1b[32msaved\x1b[0m");
+        assert_eq!(paint("saved", Color::Green, false), "saved");
     }
 
     proptest! {

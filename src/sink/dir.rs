@@ -10,27 +10,27 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 
-use super::room::Room;
+use super::free_space::FreeSpace;
 use super::{Durability, Holder, MinFree, Placed, Sink, SinkError, rejected};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
 use crate::part::{self, Parts};
-use crate::verify::Sound;
+use crate::verify::VerifiedImage;
 
 /// The folder of everything that is no image.
-pub(super) const OURS: &str = ".wallhaul";
+pub(super) const STATE_DIR: &str = ".wallhaul";
 
 /// One group being named, and whoever asks something beside it.
 const TASKS: usize = 4;
 
 /// A piece of work for the thread that has the images.
-type Task = Box<dyn FnOnce(&Shelf) + Send>;
+type Task = Box<dyn FnOnce(&LocalDir) + Send>;
 
 pub(super) struct Dir {
-    shelf: Arc<Shelf>,
+    shelf: Arc<LocalDir>,
     tasks: mpsc::Sender<Task>,
     parts: Parts,
-    room: Room,
+    room: FreeSpace,
     /// The kernel frees it when this process ends, however it ends.
     _lock: File,
 }
@@ -43,7 +43,7 @@ impl Dir {
         boot: &str,
         now: Timestamp,
     ) -> Result<Self, SinkError> {
-        let ours = directory.join(OURS);
+        let ours = directory.join(STATE_DIR);
         // A folder that the user named may be a link to one. What lies in it is ours, and no link is followed.
         fs::create_dir_all(directory).map_err(storage("making the folder", directory))?;
         part::make_own(&ours).map_err(storage("making the folder", &ours))?;
@@ -52,9 +52,9 @@ impl Dir {
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
         try_out(&folder)?;
         let handle = File::open(directory).map_err(storage("opening the folder", directory))?;
-        let room = Room::of(directory, &handle, least)
+        let room = FreeSpace::of(directory, &handle, least)
             .map_err(storage("looking how much is free in", directory))?;
-        let shelf = Arc::new(Shelf {
+        let shelf = Arc::new(LocalDir {
             path: directory.to_owned(),
             handle,
             durability,
@@ -75,10 +75,10 @@ impl Dir {
     /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shelf) -> Result<T, SinkError> + Send + 'static,
+        work: impl FnOnce(&LocalDir) -> Result<T, SinkError> + Send + 'static,
     ) -> Result<T, SinkError> {
         let (answer, answered) = oneshot::channel();
-        let task = Box::new(move |shelf: &Shelf| {
+        let task = Box::new(move |shelf: &LocalDir| {
             // Who asked may have gone since.
             let _ = answer.send(work(shelf));
         });
@@ -96,7 +96,7 @@ impl Dir {
 
 /// Starts the thread that does what waits for the disk, for as long as it may be asked to. It is there before anything is
 /// fetched: a system that lets no further thread begin says so at once.
-fn start(shelf: Arc<Shelf>) -> io::Result<mpsc::Sender<Task>> {
+fn start(shelf: Arc<LocalDir>) -> io::Result<mpsc::Sender<Task>> {
     let (tasks, mut asked) = mpsc::channel::<Task>(TASKS);
     let work = move || {
         while let Some(task) = asked.blocking_recv() {
@@ -115,7 +115,10 @@ impl Sink for Dir {
         &self.parts
     }
 
-    async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
+    async fn place(
+        &self,
+        group: Vec<(VerifiedImage, ImageName)>,
+    ) -> Vec<Result<Placed, SinkError>> {
         let placing = self.ask(move |shelf| Ok(shelf.place(group))).await;
         placing.unwrap_or_else(|broken| vec![Err(broken)])
     }
@@ -125,7 +128,10 @@ impl Sink for Dir {
         name: &ImageName,
         content: &Content,
     ) -> Result<Option<ImageName>, SinkError> {
-        let (content, names) = (*content, [name.clone(), name.apart(&content.hash)]);
+        let (content, names) = (
+            *content,
+            [name.clone(), name.with_hash_suffix(&content.hash)],
+        );
         self.ask(move |shelf| shelf.holds(names, &content)).await
     }
 
@@ -153,15 +159,15 @@ impl Sink for Dir {
 }
 
 /// The images' side of the folder.
-struct Shelf {
+struct LocalDir {
     path: PathBuf,
     handle: File,
     durability: Durability,
 }
 
-impl Shelf {
+impl LocalDir {
     /// Data first, then the names, then the folder: a name that survives a power cut has its bytes.
-    fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>> {
+    fn place(&self, group: Vec<(VerifiedImage, ImageName)>) -> Vec<Result<Placed, SinkError>> {
         let sounds = group.iter().map(|(sound, _name)| sound);
         if let Err(error) = self.flush_data(sounds) {
             return group
@@ -182,12 +188,12 @@ impl Shelf {
         placed
     }
 
-    fn name(&self, sound: Sound, name: ImageName) -> Result<Placed, SinkError> {
+    fn name(&self, sound: VerifiedImage, name: ImageName) -> Result<Placed, SinkError> {
         let content = *sound.content();
-        let whole = sound.into_whole();
+        let whole = sound.into_file();
         for is_apart in [false, true] {
             let name = if is_apart {
-                name.apart(&content.hash)
+                name.with_hash_suffix(&content.hash)
             } else {
                 name.clone()
             };
@@ -196,7 +202,7 @@ impl Shelf {
                     whole.moved();
                     return Ok(Placed { name });
                 }
-                Err(error) if is_storage(&error) => {
+                Err(error) if is_fatal(&error) => {
                     return Err(self.failed("naming an image in", &error));
                 }
                 // The very bytes are there, from a run whose ledger was lost, or since a server of files did what it
@@ -231,12 +237,10 @@ impl Shelf {
     }
 
     fn reject(&self, name: ImageName, why: &str) -> Result<(), SinkError> {
-        let folder = self.path.join(OURS).join("rejected");
-        match rejected::set_aside(&self.path, &folder, name.as_str(), why) {
+        let folder = self.path.join(STATE_DIR).join("rejected");
+        match rejected::quarantine(&self.path, &folder, name.as_str(), why) {
             Ok(()) => Ok(()),
-            Err(error) if is_storage(&error) => {
-                Err(self.failed("setting an image aside in", &error))
-            }
+            Err(error) if is_fatal(&error) => Err(self.failed("setting an image aside in", &error)),
             Err(source) => Err(SinkError::Name { name, source }),
         }
     }
@@ -255,7 +259,7 @@ impl Shelf {
 
     /// One call for a whole group: flushing each file by itself costs three times as much.
     #[cfg(target_os = "linux")]
-    fn flush_data<'a>(&self, _group: impl Iterator<Item = &'a Sound>) -> io::Result<()> {
+    fn flush_data<'a>(&self, _group: impl Iterator<Item = &'a VerifiedImage>) -> io::Result<()> {
         match self.durability {
             Durability::Group => Ok(rustix::fs::syncfs(&self.handle)?),
             Durability::Off => Ok(()),
@@ -263,7 +267,7 @@ impl Shelf {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn flush_data<'a>(&self, mut group: impl Iterator<Item = &'a Sound>) -> io::Result<()> {
+    fn flush_data<'a>(&self, mut group: impl Iterator<Item = &'a VerifiedImage>) -> io::Result<()> {
         match self.durability {
             Durability::Group => {
                 group.try_for_each(|sound| File::open(sound.whole().path())?.sync_data())
@@ -312,7 +316,7 @@ fn rename_to_free(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Whether the place as a whole is the matter, not this one image.
-pub(super) fn is_storage(error: &io::Error) -> bool {
+pub(super) fn is_fatal(error: &io::Error) -> bool {
     use io::ErrorKind::{
         FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
     };

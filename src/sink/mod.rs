@@ -1,8 +1,8 @@
 //! Where finished images go: a socket with one plug a kind of place.
 
 mod dir;
+mod free_space;
 mod rejected;
-mod room;
 
 use std::fmt;
 use std::io;
@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::job::ImageName;
 use crate::outcome::Content;
 use crate::part::Parts;
-use crate::verify::Sound;
+use crate::verify::VerifiedImage;
 
 /// A place that keeps images under names.
 #[async_trait]
@@ -25,7 +25,8 @@ pub trait Sink: Send + Sync {
 
     /// Gives each of a group its name; what returns as placed is durable. Nothing is ever overwritten: where
     /// something foreign has the name, the image is told apart by its hash.
-    async fn place(&self, group: Vec<(Sound, ImageName)>) -> Vec<Result<Placed, SinkError>>;
+    async fn place(&self, group: Vec<(VerifiedImage, ImageName)>)
+    -> Vec<Result<Placed, SinkError>>;
 
     /// Whether a file of this name, or of the name told apart, holds these bytes; answers with its name.
     ///
@@ -187,7 +188,7 @@ impl SinkError {
     /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
     /// nothing when only this image is concerned.
     pub fn of_part(parts: &Parts, error: &io::Error) -> Option<Self> {
-        dir::is_storage(error)
+        dir::is_fatal(error)
             .then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
     }
 
@@ -209,7 +210,7 @@ fn megabytes(bytes: u64) -> String {
 
 /// The folder inside `directory` where everything lies that is no image: the ledger too.
 pub fn ours(directory: &Path) -> PathBuf {
-    directory.join(dir::OURS)
+    directory.join(dir::STATE_DIR)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ const WHY: &str = "why";
 
 /// Moves the file `name` of `directory` into `folder`, over what was set aside under that name before. What is no
 /// plain file stays where it is.
-pub(super) fn set_aside(directory: &Path, folder: &Path, name: &str, why: &str) -> io::Result<()> {
+pub(super) fn quarantine(directory: &Path, folder: &Path, name: &str, why: &str) -> io::Result<()> {
     let file = directory.join(name);
     if !fs::symlink_metadata(&file)?.is_file() {
         return Err(io::Error::other("it is no plain file"));
@@ -63,7 +63,7 @@ mod tests {
         for number in 0..KEPT + 3 {
             let name = format!("{number}.png");
             fs::write(home.path().join(&name), &name).unwrap();
-            set_aside(home.path(), &folder, &name, "cut").unwrap();
+            quarantine(home.path(), &folder, &name, "cut").unwrap();
             assert!(!home.path().join(&name).exists());
             assert_eq!(fs::read_to_string(folder.join(&name)).unwrap(), name);
             assert_eq!(
@@ -80,7 +80,7 @@ mod tests {
         let folder = home.path().join("rejected");
         for bytes in ["first", "second"] {
             fs::write(home.path().join("a.png"), bytes).unwrap();
-            set_aside(home.path(), &folder, "a.png", bytes).unwrap();
+            quarantine(home.path(), &folder, "a.png", bytes).unwrap();
         }
         assert_eq!(fs::read_to_string(folder.join("a.png")).unwrap(), "second");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
@@ -90,7 +90,7 @@ mod tests {
     fn what_is_no_plain_file_stays() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("a.png")).unwrap();
-        assert!(set_aside(home.path(), &home.path().join("rejected"), "a.png", "cut").is_err());
+        assert!(quarantine(home.path(), &home.path().join("rejected"), "a.png", "cut").is_err());
         assert!(home.path().join("a.png").is_dir());
     }
 }

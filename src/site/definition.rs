@@ -4,10 +4,10 @@ use scraper::Selector;
 use toml::Spanned;
 use url::{Host, Url};
 
-use super::fault::{Fault, MarkedFault, nearest_of};
+use super::fault::{Diagnostic, LocatedDiagnostic, nearest_of};
 use super::listing::{Ending, Field, FieldSource, Listing};
-use super::naming::Naming;
-use super::pattern::{Filling, pattern, selector};
+use super::naming::FileNameTemplate;
+use super::pattern::{Template, pattern, selector};
 use super::rewrite::{Rule, Step};
 use super::written::{
     Kind, OneOrMore, Written, WrittenAddress, WrittenCapture, WrittenFile, WrittenFull,
@@ -22,15 +22,15 @@ const MAX_STEPS: usize = 64;
 const MAX_EMPTY_PAGES: u32 = 10;
 
 /// Compiles the definition in `text`.
-pub(super) fn compile(text: &str) -> Result<Site, MarkedFault> {
+pub(super) fn compile(text: &str) -> Result<Site, LocatedDiagnostic> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let written = toml::from_str::<Written>(text).map_err(|error| Fault::unreadable(&error));
+    let written = toml::from_str::<Written>(text).map_err(|error| Diagnostic::unreadable(&error));
     written
         .and_then(|written| site(written, text))
         .map_err(|fault| fault.within(text))
 }
 
-fn site(written: Written, text: &str) -> Result<Site, Fault> {
+fn site(written: Written, text: &str) -> Result<Site, Diagnostic> {
     let Written {
         site,
         listing,
@@ -80,9 +80,9 @@ fn site(written: Written, text: &str) -> Result<Site, Fault> {
     })
 }
 
-fn origin(written: &Spanned<String>) -> Result<Url, Fault> {
+fn origin(written: &Spanned<String>) -> Result<Url, Diagnostic> {
     let refuse = |reason: &str| {
-        Fault::at(written, format!("not an origin: {reason}"))
+        Diagnostic::at(written, format!("not an origin: {reason}"))
             .help("write it as `https://example.com`")
     };
     let base = Url::parse(written.get_ref()).map_err(|error| refuse(&error.to_string()))?;
@@ -94,10 +94,10 @@ fn origin(written: &Spanned<String>) -> Result<Url, Fault> {
     Ok(base)
 }
 
-fn host(written: &Spanned<String>) -> Result<String, Fault> {
+fn host(written: &Spanned<String>) -> Result<String, Diagnostic> {
     let host = Host::parse(written.get_ref()).map_err(|_| {
         let help = "write the host alone, as `static.example.com`: no scheme, no port, no path";
-        Fault::at(written, "not a host").help(help)
+        Diagnostic::at(written, "not a host").help(help)
     })?;
     Ok(host.to_string())
 }
@@ -106,8 +106,8 @@ fn page_template(
     base: &Url,
     image_hosts: &[String],
     written: &Spanned<String>,
-) -> Result<Url, Fault> {
-    let refuse = |message: String| Fault::at(written, message);
+) -> Result<Url, Diagnostic> {
+    let refuse = |message: String| Diagnostic::at(written, message);
     let template = base
         .join(written.get_ref())
         .map_err(|error| refuse(format!("not a page's address: {error}")))?;
@@ -140,18 +140,20 @@ fn page_template(
         .help("write `{page}` where the page's number stands"))
 }
 
-fn end_status(written: &Spanned<u16>) -> Result<u16, Fault> {
+fn end_status(written: &Spanned<u16>) -> Result<u16, Diagnostic> {
     match *written.get_ref() {
         status @ 300..=599 => Ok(status),
-        other => Err(Fault::at(written, format!("{other} cannot mark the end"))
-            .help("a status from 300 to 599, as 404")),
+        other => Err(
+            Diagnostic::at(written, format!("{other} cannot mark the end"))
+                .help("a status from 300 to 599, as 404"),
+        ),
     }
 }
 
-fn empty_pages(written: &Spanned<u32>) -> Result<u32, Fault> {
+fn empty_pages(written: &Spanned<u32>) -> Result<u32, Diagnostic> {
     match *written.get_ref() {
         pages @ 1..=MAX_EMPTY_PAGES => Ok(pages),
-        other => Err(Fault::at(
+        other => Err(Diagnostic::at(
             written,
             format!("{other} empty pages in a row cannot mark the end"),
         )
@@ -161,11 +163,14 @@ fn empty_pages(written: &Spanned<u32>) -> Result<u32, Fault> {
     }
 }
 
-fn ending(marker: Option<Spanned<String>>, empty: bool) -> Result<Ending, Fault> {
+fn ending(marker: Option<Spanned<String>>, empty: bool) -> Result<Ending, Diagnostic> {
     match marker {
         Some(marker) if empty => {
             let help = "`empty` ends at any page without items, `marker` only at one that has such an element";
-            Err(Fault::at(&marker, "`marker` and `empty = true` exclude each other").help(help))
+            Err(
+                Diagnostic::at(&marker, "`marker` and `empty = true` exclude each other")
+                    .help(help),
+            )
         }
         Some(marker) => Ok(Ending::Marker(selector(&marker)?)),
         None if empty => Ok(Ending::Empty),
@@ -173,7 +178,7 @@ fn ending(marker: Option<Spanned<String>>, empty: bool) -> Result<Ending, Fault>
     }
 }
 
-fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Fault> {
+fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Diagnostic> {
     let WrittenItem {
         select,
         thumb,
@@ -189,7 +194,7 @@ fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Fault> {
     })
 }
 
-fn address_field(written: WrittenAddress) -> Result<Field, Fault> {
+fn address_field(written: WrittenAddress) -> Result<Field, Diagnostic> {
     let WrittenAddress { select, attr } = written;
     Ok(Field {
         select: inner(select.as_ref())?,
@@ -197,7 +202,7 @@ fn address_field(written: WrittenAddress) -> Result<Field, Fault> {
     })
 }
 
-fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Fault> {
+fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Diagnostic> {
     let span = written.span();
     let WrittenTitle { select, attr, text } = written.into_inner();
     let source = match (attr, text) {
@@ -205,7 +210,9 @@ fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Fault> {
         (None, true) => FieldSource::Text,
         (Some(_), true) | (None, false) => {
             let help = "`attr = \"title\"` is an attribute, `text = true` the text within";
-            return Err(Fault::new(span, "a title is either an attribute or a text").help(help));
+            return Err(
+                Diagnostic::new(span, "a title is either an attribute or a text").help(help),
+            );
         }
     };
     Ok(Field {
@@ -214,16 +221,16 @@ fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Fault> {
     })
 }
 
-fn inner(select: Option<&Spanned<String>>) -> Result<Option<Selector>, Fault> {
+fn inner(select: Option<&Spanned<String>>) -> Result<Option<Selector>, Diagnostic> {
     select.map(selector).transpose()
 }
 
-fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldSource, Fault> {
+fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldSource, Diagnostic> {
     let span = written.span();
     let OneOrMore(names) = written.into_inner();
     if names.iter().all(|name| name.trim().is_empty()) {
         return Err(
-            Fault::new(span, "no attribute is named").help("write one, as `attr = \"src\"`")
+            Diagnostic::new(span, "no attribute is named").help("write one, as `attr = \"src\"`")
         );
     }
     Ok(FieldSource::Attributes(
@@ -231,15 +238,15 @@ fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldSource, Fault>
     ))
 }
 
-fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>, Fault> {
+fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>, Diagnostic> {
     let OneOrMore(written) = full.get_ref();
     if written.is_empty() {
-        return Err(Fault::at(full, "there is no way to any original")
+        return Err(Diagnostic::at(full, "there is no way to any original")
             .help("add a `[[full]]` with a `rewrite`"));
     }
     let steps = |WrittenFull { rewrite }: &WrittenFull| rewrite.get_ref().0.len();
     if written.iter().map(steps).sum::<usize>() > MAX_STEPS {
-        return Err(Fault::at(
+        return Err(Diagnostic::at(
             full,
             format!("more than {MAX_STEPS} steps to an original"),
         ));
@@ -250,7 +257,7 @@ fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>
         .collect()
 }
 
-fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, Fault> {
+fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, Diagnostic> {
     let OneOrMore(written) = rewrite.get_ref();
     let mut from = None;
     let mut steps = Vec::new();
@@ -264,33 +271,33 @@ fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, F
             (Some(input), true) => from = Some(*input.get_ref()),
             (None, false) => {}
             (Some(input), false) => {
-                return Err(Fault::at(
+                return Err(Diagnostic::at(
                     input,
                     "a later step begins with what the one before it yields",
                 )
                 .help("leave `from` out"));
             }
             (None, true) => {
-                let fault = Fault::at(regex, "it is not said what this rewrites");
+                let fault = Diagnostic::at(regex, "it is not said what this rewrites");
                 return Err(fault.help("add `from = \"thumb\"` or `from = \"link\"`"));
             }
         }
         let pattern = pattern(regex, text)?;
-        let to = Filling::new(to, &pattern)?;
+        let to = Template::new(to, &pattern)?;
         steps.push(Step { pattern, to });
     }
-    let from = from.ok_or_else(|| Fault::at(rewrite, "a rewrite without a step"))?;
+    let from = from.ok_or_else(|| Diagnostic::at(rewrite, "a rewrite without a step"))?;
     Ok(Rule { from, steps })
 }
 
-fn naming(file: &WrittenFile, text: &str) -> Result<Naming, Fault> {
+fn naming(file: &WrittenFile, text: &str) -> Result<FileNameTemplate, Diagnostic> {
     let WrittenFile {
         capture: WrittenCapture { from, regex },
         name,
         min_width: _,
         min_height: _,
     } = file;
-    Naming::new(*from, pattern(regex, text)?, name)
+    FileNameTemplate::new(*from, pattern(regex, text)?, name)
 }
 
 #[cfg(test)]

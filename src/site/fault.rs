@@ -10,13 +10,13 @@ use toml::Spanned;
 use super::name::border;
 
 /// Something wrong in a definition, found while reading it.
-pub(super) struct Fault {
+pub(super) struct Diagnostic {
     place: Range<usize>,
     message: String,
     help: Option<String>,
 }
 
-impl Fault {
+impl Diagnostic {
     pub(super) fn new(place: Range<usize>, message: impl Into<String>) -> Self {
         Self {
             place,
@@ -57,7 +57,7 @@ impl Fault {
     }
 
     /// The fault together with the text it is in, for keeping.
-    pub(super) fn within(self, text: &str) -> MarkedFault {
+    pub(super) fn within(self, text: &str) -> LocatedDiagnostic {
         let Self {
             place,
             message,
@@ -71,7 +71,7 @@ impl Fault {
         let to = border(text, place.end).clamp(from, line_end);
         let before = &text[..from];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        MarkedFault {
+        LocatedDiagnostic {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             text: text.to_owned(),
@@ -84,7 +84,7 @@ impl Fault {
 
 /// A fault in a definition, with the text it is in.
 #[derive(Debug, Error)]
-pub struct MarkedFault {
+pub struct LocatedDiagnostic {
     text: String,
     place: Range<usize>,
     line: usize,
@@ -93,7 +93,7 @@ pub struct MarkedFault {
     help: Option<String>,
 }
 
-impl MarkedFault {
+impl LocatedDiagnostic {
     /// The line it is in, from 1.
     pub fn line(&self) -> usize {
         self.line
@@ -122,7 +122,7 @@ impl MarkedFault {
     }
 }
 
-impl fmt::Display for MarkedFault {
+impl fmt::Display for LocatedDiagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,

@@ -88,8 +88,8 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, S
         .unwrap_or_else(|| page.clone());
     let mut health = Health {
         items: items.len(),
-        bare: 0,
-        odd: 0,
+        without_thumb: 0,
+        unusable: 0,
         torn: trees > 1,
         ending,
     };
@@ -107,8 +107,8 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, S
                 title,
                 is_original: false,
             }),
-            None if has_none => health.bare += 1,
-            None => health.odd += 1,
+            None if has_none => health.without_thumb += 1,
+            None => health.unusable += 1,
         }
     }
     Ok(ListingPage { images, health })
@@ -175,7 +175,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::site::Look;
+    use crate::site::PageVerdict;
 
     const ITEM: &str = r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
 
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn odd_addresses_are_counted_and_the_rest_is_found() {
-        let odd = [
+        let unusable = [
             "javascript:alert(1)",
             "data:,x",
             "",
@@ -247,14 +247,14 @@ mod tests {
             "x\0y",
         ];
         let long = "a".repeat(100_000);
-        let items = odd
+        let items = unusable
             .iter()
             .copied()
             .chain([long.as_str()])
             .map(|src| format!("<div class=desktop><a><img src='{src}'></a></div>"));
         let page = read(&(items.collect::<String>() + ITEM));
         assert_eq!(
-            (page.images.len(), page.health.odd, page.health.items),
+            (page.images.len(), page.health.unusable, page.health.items),
             (1, 9, 10)
         );
     }
@@ -262,8 +262,8 @@ mod tests {
     #[test]
     fn a_page_without_items_is_the_end_where_the_marker_stands() {
         let empty = read("<div class='desktops archive'></div>").health;
-        assert_eq!(empty.look(false), Look::End);
-        assert!(matches!(empty.look(true), Look::Strange(_)));
+        assert_eq!(empty.look(false), PageVerdict::End);
+        assert!(matches!(empty.look(true), PageVerdict::Unexpected(_)));
         for other in [
             "",
             "<h1>Please log in</h1>",
@@ -271,7 +271,7 @@ mod tests {
             "<!-- <div class=desktops> -->",
         ] {
             assert!(
-                matches!(read(other).health.look(false), Look::Strange(_)),
+                matches!(read(other).health.look(false), PageVerdict::Unexpected(_)),
                 "{other}"
             );
         }
@@ -283,7 +283,7 @@ mod tests {
         #[test]
         fn any_soup_of_tags_is_read_and_gives_only_what_can_be_asked_for(soup in soup()) {
             let page = read(&soup);
-            prop_assert_eq!(page.images.len() + page.health.bare + page.health.odd, page.health.items);
+            prop_assert_eq!(page.images.len() + page.health.without_thumb + page.health.unusable, page.health.items);
             for image in page.images {
                 prop_assert!(matches!(image.thumb.scheme(), "http" | "https") && image.thumb.username().is_empty());
             }

@@ -16,17 +16,17 @@ mod written;
 use thiserror::Error;
 use url::Url;
 
-use crate::job::{ImageKey, ImageName, ImageRef, SiteId, Stem, WorkedOut};
-use crate::outcome::{Format, Why};
+use crate::job::{ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
+use crate::outcome::{Format, SkipReason};
 
-pub use fault::MarkedFault;
-pub use health::{Health, Look};
+pub use fault::LocatedDiagnostic;
+pub use health::{Health, PageVerdict};
 pub use listing::ListingPage;
-pub use place::{Place, objection};
+pub use place::{UrlKind, objection};
 pub use rewrite::Candidate;
 
 use listing::Listing;
-use naming::Naming;
+use naming::FileNameTemplate;
 use rewrite::Rule;
 
 /// A site as its definition describes it, with everything compiled. Every address it takes and gives is
@@ -42,7 +42,7 @@ pub struct Site {
     empty_pages: u32,
     listing: Listing,
     rules: Vec<Rule>,
-    naming: Naming,
+    naming: FileNameTemplate,
     /// Whether its images may lie on any host: their addresses are all given.
     anywhere: bool,
     min_size: (u32, u32),
@@ -212,7 +212,7 @@ impl Site {
     /// # Errors
     ///
     /// When no rule matches, or what the rules yield may not be asked: why this image is left out.
-    pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, Why> {
+    pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
         rewrite::candidates(self, image)
     }
 
@@ -221,14 +221,14 @@ impl Site {
     /// # Errors
     ///
     /// When it has no candidate: why it is left out.
-    pub fn work_out(&self, image: &ImageRef) -> Result<WorkedOut, Why> {
+    pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
         let originals: Vec<Url> = self
             .candidates(image)?
             .into_iter()
             .map(|candidate| candidate.address)
             .collect();
-        let stem = self.file_stem(image, originals.first().ok_or(Why::NoRule)?);
-        Ok(WorkedOut { originals, stem })
+        let stem = self.file_stem(image, originals.first().ok_or(SkipReason::NoRule)?);
+        Ok(Resolved { originals, stem })
     }
 
     /// What the image is remembered by: its first candidate.
@@ -236,9 +236,9 @@ impl Site {
     /// # Errors
     ///
     /// When it has no candidate.
-    pub fn key(&self, image: &ImageRef) -> Result<ImageKey, Why> {
+    pub fn key(&self, image: &ImageRef) -> Result<ImageKey, SkipReason> {
         let candidates = self.candidates(image)?;
-        let first = candidates.first().ok_or(Why::NoRule)?;
+        let first = candidates.first().ok_or(SkipReason::NoRule)?;
         Ok(ImageKey::new(&self.id, &first.address))
     }
 
@@ -273,7 +273,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
 pub enum SiteError {
     /// Something in a definition is wrong.
     #[error(transparent)]
-    Definition(Box<MarkedFault>),
+    Definition(Box<LocatedDiagnostic>),
     /// No site ships under this name.
     #[error("no site `{}` ships with wallhaul: {help}", .name.escape_debug())]
     Unknown {
@@ -377,7 +377,7 @@ mod tests {
         for original in ORIGINALS.lines() {
             assert_eq!(
                 site.candidates(&shown(&site, original)),
-                Err(Why::NoRule),
+                Err(SkipReason::NoRule),
                 "{original}"
             );
         }
@@ -393,7 +393,7 @@ mod tests {
             let original = site.candidates(&image).unwrap().remove(0).address;
             let name = site.name(&image, &original, Format::Jpeg);
             assert_eq!(site.stem(&image, &original), name.stem());
-            assert!(names.insert(name.folded()), "{name}");
+            assert!(names.insert(name.normalized()), "{name}");
             assert!(keys.insert(site.key(&image).unwrap()), "{thumb}");
         }
         assert_eq!(names.len(), 1_436);
@@ -405,20 +405,22 @@ mod tests {
         let why = |thumb: &str| site.candidates(&shown(&site, thumb)).unwrap_err();
         assert_eq!(
             why("https://static.simpledesktops.com/a_iphone_thumb.png"),
-            Why::NoRule
+            SkipReason::NoRule
         );
         assert_eq!(
             why("https://static.simpledesktops.com/a.png.295x184_q100.svg"),
-            Why::NoRule
+            SkipReason::NoRule
         );
         let elsewhere = why("http://elsewhere.invalid/a.png.295x184_q100.png");
         assert_eq!(
             elsewhere,
-            Why::Address("the definition does not name its host `elsewhere.invalid`".to_owned())
+            SkipReason::Address(
+                "the definition does not name its host `elsewhere.invalid`".to_owned()
+            )
         );
         assert_eq!(
             site.key(&shown(&site, "https://simpledesktops.com/")),
-            Err(Why::NoRule)
+            Err(SkipReason::NoRule)
         );
     }
 
@@ -513,8 +515,8 @@ mod tests {
     struct Expected {
         address: Url,
         items: usize,
-        bare: usize,
-        odd: usize,
+        without_thumb: usize,
+        unusable: usize,
         image: Vec<ExpectedImage>,
     }
 
@@ -537,16 +539,20 @@ mod tests {
         let Expected {
             address,
             items,
-            bare,
-            odd,
+            without_thumb,
+            unusable,
             image,
         } = toml::from_str(&text("expected.toml")).unwrap();
         assert_eq!(site.first(), address);
         let page = site.read(&address, &text("page-1.html")).unwrap();
-        assert_eq!(page.health.look(true), Look::Gallery);
+        assert_eq!(page.health.look(true), PageVerdict::Items);
         assert_eq!(
-            (page.health.items, page.health.bare, page.health.odd),
-            (items, bare, odd)
+            (
+                page.health.items,
+                page.health.without_thumb,
+                page.health.unusable
+            ),
+            (items, without_thumb, unusable)
         );
         assert_eq!(page.images.len(), image.len());
         for (found, expected) in page.images.iter().zip(image) {

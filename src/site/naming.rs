@@ -5,7 +5,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use super::fault::Fault;
+use super::fault::Diagnostic;
 use super::name;
 use super::pattern::known_captures;
 use crate::job::ImageRef;
@@ -21,7 +21,7 @@ pub(super) enum Source {
 
 /// How a site's images are named.
 #[derive(Debug)]
-pub(super) struct Naming {
+pub(super) struct FileNameTemplate {
     from: Source,
     pattern: Regex,
     pieces: Vec<Piece>,
@@ -36,14 +36,14 @@ struct Piece {
     field: usize,
 }
 
-impl Naming {
+impl FileNameTemplate {
     /// Reads `template`, whose fields `{name}` are captures of `pattern`.
     pub(super) fn new(
         from: Source,
         pattern: Regex,
         template: &Spanned<String>,
-    ) -> Result<Self, Fault> {
-        let refuse = |message: String| Fault::at(template, message);
+    ) -> Result<Self, Diagnostic> {
+        let refuse = |message: String| Diagnostic::at(template, message);
         let mut pieces = Vec::new();
         let mut rest = template.get_ref().as_str();
         if rest.contains(['/', '\\']) {

@@ -5,13 +5,13 @@ use scraper::Selector;
 use scraper::error::SelectorErrorKind;
 use toml::Spanned;
 
-use super::fault::{Fault, nearest_of};
+use super::fault::{Diagnostic, nearest_of};
 
 /// What one compiled pattern may take: a hundred times what a rule for an address needs.
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// Compiles a selector.
-pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Fault> {
+pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Diagnostic> {
     Selector::parse(written.get_ref()).map_err(|error| {
         let reason = match error {
             SelectorErrorKind::UnexpectedSelectorParseError(reason) => {
@@ -20,7 +20,7 @@ pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Fault> {
             SelectorErrorKind::EndOfLine => "it ends too early".to_owned(),
             known => known.to_string().to_lowercase(),
         };
-        Fault::at(written, format!("not a selector: {reason}"))
+        Diagnostic::at(written, format!("not a selector: {reason}"))
             .help("selectors are those of CSS, as `div.desktop > a`")
     })
 }
@@ -41,7 +41,7 @@ fn in_words(variant: &str) -> String {
 }
 
 /// Compiles a pattern; `text` is the definition it stands in.
-pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Fault> {
+pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Diagnostic> {
     let compiled = RegexBuilder::new(written.get_ref())
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
@@ -50,14 +50,14 @@ pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Fa
         regex::Error::CompiledTooBig(_) => {
             let message =
                 format!("the pattern takes more than {PATTERN_BYTES} bytes when compiled");
-            Fault::at(written, message).help("write fewer or smaller repetitions")
+            Diagnostic::at(written, message).help("write fewer or smaller repetitions")
         }
         error => unparsed(written, text, &error.to_string()),
     })
 }
 
 /// The fault of a pattern that `said` tells of; where the place can be told, it alone is marked.
-fn unparsed(written: &Spanned<String>, text: &str, said: &str) -> Fault {
+fn unparsed(written: &Spanned<String>, text: &str, said: &str) -> Diagnostic {
     let reason = said
         .lines()
         .rev()
@@ -80,26 +80,26 @@ fn unparsed(written: &Spanned<String>, text: &str, said: &str) -> Fault {
     match place {
         Some((at, character)) if quoted && !pattern.contains('\n') => {
             let at = span.start + 1 + at;
-            Fault::new(at..at + character.len_utf8(), message)
+            Diagnostic::new(at..at + character.len_utf8(), message)
         }
-        _ => Fault::at(written, message),
+        _ => Diagnostic::at(written, message),
     }
 }
 
 /// A text with places that a pattern's captures fill, checked against the pattern: no place is unknown to it.
 #[derive(Debug)]
-pub(super) struct Filling(String);
+pub(super) struct Template(String);
 
-impl Filling {
+impl Template {
     /// Takes `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
-    pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Fault> {
+    pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Diagnostic> {
         for name in places(written.get_ref()) {
             let numbered = name
                 .parse::<usize>()
                 .is_ok_and(|number| number < pattern.captures_len());
             if !numbered && !pattern.capture_names().flatten().any(|known| known == name) {
                 let message = format!("the pattern has no capture `{name}`");
-                return Err(Fault::at(written, message).help(known_captures(name, pattern)));
+                return Err(Diagnostic::at(written, message).help(known_captures(name, pattern)));
             }
         }
         Ok(Self(written.get_ref().clone()))

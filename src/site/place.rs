@@ -8,13 +8,13 @@ use crate::outcome::Format;
 
 /// What an address is to a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum UrlKind {
     /// The listing, or one page of it.
     Listing(Option<u32>),
     /// An image, by its thumb or itself.
     Image(Box<ImageRef>),
     /// It lies on the site, and is neither.
-    Odd,
+    Unusable,
 }
 
 /// Whether an original may lie at this address of the site.
@@ -34,7 +34,7 @@ pub fn objection(address: &Url) -> Option<String> {
 
 impl Site {
     /// What `address` is to this site; `None` where it lies elsewhere.
-    pub fn place(&self, address: &Url) -> Option<Place> {
+    pub fn place(&self, address: &Url) -> Option<UrlKind> {
         let address = given(self, self.canonical(address.clone())).ok()?;
         let image = |is_original| ImageRef {
             site: self.id.clone(),
@@ -45,7 +45,7 @@ impl Site {
             is_original,
         };
         if !self.anywhere && self.candidates(&image(false)).is_ok() {
-            return Some(Place::Image(Box::new(image(false))));
+            return Some(UrlKind::Image(Box::new(image(false))));
         }
         if !self.anywhere
             && let Some(listing) = self.listing_at(&address)
@@ -57,13 +57,13 @@ impl Site {
             || self.image_hosts.iter().any(|known| known == host)
             || is_named_so(&address);
         Some(if is_original {
-            Place::Image(Box::new(image(true)))
+            UrlKind::Image(Box::new(image(true)))
         } else {
-            Place::Odd
+            UrlKind::Unusable
         })
     }
 
-    fn listing_at(&self, address: &Url) -> Option<Place> {
+    fn listing_at(&self, address: &Url) -> Option<UrlKind> {
         let written = address.as_str();
         let template = self
             .paging
@@ -78,13 +78,13 @@ impl Site {
             .and_then(|number| number.parse().ok())
             .filter(|number| self.page(*number) == *address)
         {
-            return Some(Place::Listing(Some(number)));
+            return Some(UrlKind::Listing(Some(number)));
         }
         let front = before.trim_end_matches(|c| c != '/');
         let whole = [self.base.as_str(), front].map(|front| front.trim_end_matches('/'));
         whole
             .contains(&written.trim_end_matches('/'))
-            .then_some(Place::Listing(None))
+            .then_some(UrlKind::Listing(None))
     }
 }
 
@@ -103,7 +103,7 @@ fn is_named_so(address: &Url) -> bool {
 mod tests {
     use super::*;
 
-    fn place(site: &Site, address: &str) -> Option<Place> {
+    fn place(site: &Site, address: &str) -> Option<UrlKind> {
         site.place(&Url::parse(address).unwrap())
     }
 
@@ -120,7 +120,7 @@ mod tests {
         for (address, page) in listings {
             assert_eq!(
                 place(&site, address),
-                Some(Place::Listing(page)),
+                Some(UrlKind::Listing(page)),
                 "{address}"
             );
         }
@@ -131,7 +131,7 @@ mod tests {
             (original.replacen("https", "http", 1), true),
             (format!("{original}.295x184_q100.png"), false),
         ] {
-            let Some(Place::Image(image)) = place(&site, &address) else {
+            let Some(UrlKind::Image(image)) = place(&site, &address) else {
                 panic!("{address}")
             };
             assert_eq!(image.is_original, is_original, "{address}");
@@ -141,11 +141,15 @@ mod tests {
                 "2018-03-29-mountains"
             );
         }
-        for odd in [
+        for unusable in [
             "https://simpledesktops.com/browse/desktops/2018/mar/29/x/",
             "https://simpledesktops.com/browse/x/",
         ] {
-            assert_eq!(place(&site, odd), Some(Place::Odd), "{odd}");
+            assert_eq!(
+                place(&site, unusable),
+                Some(UrlKind::Unusable),
+                "{unusable}"
+            );
         }
         for elsewhere in [
             "https://elsewhere.invalid/a.png",
@@ -165,7 +169,7 @@ mod tests {
             ("https://elsewhere.invalid/download?id=7", "download-id=7"),
         ];
         for (address, stem) in cases {
-            let Some(Place::Image(image)) = place(&site, address) else {
+            let Some(UrlKind::Image(image)) = place(&site, address) else {
                 panic!("{address}")
             };
             let candidates = site.candidates(&image).unwrap();

@@ -4,10 +4,10 @@ use regex::Regex;
 use serde::Deserialize;
 use url::Url;
 
-use super::pattern::Filling;
+use super::pattern::Template;
 use super::{Site, address, place};
 use crate::job::ImageRef;
-use crate::outcome::Why;
+use crate::outcome::SkipReason;
 
 /// An address the original may be found at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +34,14 @@ pub(super) struct Rule {
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) pattern: Regex,
-    pub(super) to: Filling,
+    pub(super) to: Template,
 }
 
 /// The candidates for an image's original, in the order of the rules.
-pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>, Why> {
+pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
     let thumb = site.canonical(image.thumb.clone());
     if image.is_original {
-        let address = place::given(site, thumb).map_err(Why::Address)?;
+        let address = place::given(site, thumb).map_err(SkipReason::Address)?;
         return Ok(vec![Candidate { address }]);
     }
     let link = image.link.clone().map(|link| site.canonical(link));
@@ -61,7 +61,7 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
         }
     }
     if candidates.is_empty() {
-        return Err(refused.map_or(Why::NoRule, Why::Address));
+        return Err(refused.map_or(SkipReason::NoRule, SkipReason::Address));
     }
     Ok(candidates)
 }

@@ -1,7 +1,7 @@
 //! AVIF: boxes in boxes, without an end mark: the walk ends well at a box's border, with all that is needed seen.
 
-use super::input::{Checker, Halt, Input, Size};
-use super::{Flaw, Limits};
+use super::input::{ByteCursor, Checker, ParseStop, Size};
+use super::{Defect, Limits};
 
 /// Checks an AVIF. What lies behind the last needed box must be boxes as well: without an end mark, junk
 /// cannot be told from a box that was cut.
@@ -60,10 +60,10 @@ impl Avif {
         }
     }
 
-    fn header(&mut self, kind: [u8; 4], length: u64, header: u64) -> Result<State, Halt> {
+    fn header(&mut self, kind: [u8; 4], length: u64, header: u64) -> Result<State, ParseStop> {
         let room = self.left[self.depth].checked_sub(length);
         let (Some(left), Some(room)) = (length.checked_sub(header), room) else {
-            return Err(Halt::broken(
+            return Err(ParseStop::broken(
                 "an AVIF box too short, or longer than the one it is in",
             ));
         };
@@ -75,7 +75,7 @@ impl Avif {
         if kind == *b"ispe" {
             let left = left
                 .checked_sub(12)
-                .ok_or(Halt::broken("an AVIF `ispe` box too short for a size"))?;
+                .ok_or(ParseStop::broken("an AVIF `ispe` box too short for a size"))?;
             return Ok(State::Dimensions { left });
         }
         self.depth += 1;
@@ -83,7 +83,7 @@ impl Avif {
         if kind == *b"meta" {
             let left = left
                 .checked_sub(4)
-                .ok_or(Halt::broken("an AVIF `meta` box without a version"))?;
+                .ok_or(ParseStop::broken("an AVIF `meta` box without a version"))?;
             self.left[self.depth] = left;
             return Ok(State::MetaVersion);
         }
@@ -91,18 +91,18 @@ impl Avif {
     }
 
     /// Leaves the boxes that end here.
-    fn box_ended(&mut self) -> Result<State, Halt> {
+    fn box_ended(&mut self) -> Result<State, ParseStop> {
         while self.depth > 0 && self.left[self.depth] == 0 {
             self.depth -= 1;
             if self.depth == 0 && self.size.is_none() {
-                return Err(Halt::broken("an AVIF whose `meta` box gives no size"));
+                return Err(ParseStop::broken("an AVIF whose `meta` box gives no size"));
             }
         }
         Ok(State::Header)
     }
 
     /// Takes a size. An image made of tiles has one for the tiles and one for itself: the largest is its own.
-    fn dimensions(&mut self, width: u32, height: u32) -> Result<(), Flaw> {
+    fn dimensions(&mut self, width: u32, height: u32) -> Result<(), Defect> {
         let size = self.limits.allow(width, height)?;
         if self
             .size
@@ -120,7 +120,7 @@ fn is_avif(brand: [u8; 4]) -> bool {
 }
 
 impl Checker for Avif {
-    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+    fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::FileType => {
                 let [l0, l1, l2, l3, _, _, _, _, m0, m1, m2, m3, ..] = input.record::<16>()?;
@@ -128,13 +128,13 @@ impl Checker for Avif {
                 self.branded = is_avif(major);
                 match u64::from(length).checked_sub(16) {
                     Some(left) if left % 4 == 0 => State::Brand { left, major },
-                    _ => return Err(Halt::broken("an AVIF `ftyp` box of an odd length")),
+                    _ => return Err(ParseStop::broken("an AVIF `ftyp` box of an odd length")),
                 }
             }
             State::Brand { left: 0, .. } if self.branded => State::Header,
             State::Brand { left: 0, major } => {
                 let what = format!("a media file of brand `{}`", major.escape_ascii());
-                return Err(Flaw::NotAnImage { what }.into());
+                return Err(Defect::NotAnImage { what }.into());
             }
             State::Brand { left, major } => {
                 self.branded |= is_avif(input.record()?);
@@ -173,7 +173,7 @@ impl Checker for Avif {
                 input.skip(left)?;
                 self.box_ended()?
             }
-            State::ToTheEnd => return Err(Halt::Ended),
+            State::ToTheEnd => return Err(ParseStop::Ended),
         };
         Ok(())
     }
@@ -192,7 +192,7 @@ impl Checker for Avif {
 mod tests {
     use super::super::testing::{HEIGHT, WIDTH, avif, bmff, broken, find, ispe, judge, patched};
     use super::*;
-    use crate::part::Watch as _;
+    use crate::part::ByteObserver as _;
     use crate::verify::Inspector;
 
     fn file(boxes: &[Vec<u8>]) -> Vec<u8> {
@@ -226,7 +226,7 @@ mod tests {
         let long = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x14data".to_vec();
         let bytes = file(&[meta(&ispe(5, 5)), long]);
         assert!(judge(&bytes).is_ok());
-        assert_eq!(judge(&bytes[..bytes.len() - 1]), Err(Flaw::Cut));
+        assert_eq!(judge(&bytes[..bytes.len() - 1]), Err(Defect::Cut));
         let endless = patched(&bytes, bytes.len() - 12, &[0xff; 8]);
         assert_eq!(
             judge(&endless),
@@ -236,8 +236,8 @@ mod tests {
 
     #[test]
     fn all_that_is_needed_must_be_there() {
-        assert_eq!(judge(&file(&[meta(&ispe(5, 5))])), Err(Flaw::Cut));
-        assert_eq!(judge(&file(&[data()])), Err(Flaw::Cut));
+        assert_eq!(judge(&file(&[meta(&ispe(5, 5))])), Err(Defect::Cut));
+        assert_eq!(judge(&file(&[data()])), Err(Defect::Cut));
         assert_eq!(
             judge(&file(&[data(), meta(b"")])),
             broken("an AVIF whose `meta` box gives no size")
@@ -248,9 +248,9 @@ mod tests {
     fn a_box_that_is_not_all_there_is_a_cut_wherever_it_stands() {
         let bytes = file(&[data(), meta(&[ispe(5, 5), bmff(*b"pixi", b"\0")].concat())]);
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
         }
-        assert_eq!(judge(&[&bytes[..], b"\0\0\0"].concat()), Err(Flaw::Cut));
+        assert_eq!(judge(&[&bytes[..], b"\0\0\0"].concat()), Err(Defect::Cut));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         inspector.bytes(&bytes);
         assert_eq!(
             inspector.verdict(bytes.len() as u64, None),
-            Err(Flaw::EndUnknown)
+            Err(Defect::EndUnknown)
         );
     }
 
@@ -305,10 +305,10 @@ mod tests {
             data(),
         ]
         .concat();
-        let flaw = judge(&video).unwrap_err();
-        assert!(flaw.is_not_an_image());
+        let defect = judge(&video).unwrap_err();
+        assert!(defect.is_not_an_image());
         assert_eq!(
-            flaw.to_string(),
+            defect.to_string(),
             r"a media file of brand `mp4\x1b` in place of an image"
         );
         assert_eq!(

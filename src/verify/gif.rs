@@ -1,7 +1,7 @@
 //! GIF 87a and 89a: a screen, then images and extensions in sub-blocks, then a trailer.
 
 use super::Limits;
-use super::input::{Checker, Halt, Input, Size};
+use super::input::{ByteCursor, Checker, ParseStop, Size};
 
 /// Checks a GIF, moving or not.
 pub(super) struct Gif {
@@ -55,13 +55,15 @@ impl Gif {
         }
     }
 
-    fn block(&self, introducer: u8) -> Result<State, Halt> {
+    fn block(&self, introducer: u8) -> Result<State, ParseStop> {
         match introducer {
             0x21 => Ok(State::ExtensionLabel),
             0x2C => Ok(State::Descriptor),
             0x3B if self.has_image => Ok(State::Ended),
-            0x3B => Err(Halt::broken("a GIF without an image")),
-            _ => Err(Halt::broken("a GIF block that the format does not know")),
+            0x3B => Err(ParseStop::broken("a GIF without an image")),
+            _ => Err(ParseStop::broken(
+                "a GIF block that the format does not know",
+            )),
         }
     }
 }
@@ -77,7 +79,7 @@ fn colours(flags: u8, then: Then) -> State {
 }
 
 impl Checker for Gif {
-    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+    fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Screen => {
                 let [
@@ -125,7 +127,11 @@ impl Checker for Gif {
             }
             State::CodeSize => match input.record()? {
                 [1..=LARGEST_CODE_SIZE] => State::SubBlock { image: true },
-                [_] => return Err(Halt::broken("a GIF image with an impossible code size")),
+                [_] => {
+                    return Err(ParseStop::broken(
+                        "a GIF image with an impossible code size",
+                    ));
+                }
             },
             State::SubBlock { image } => match input.record()? {
                 [0] => State::Block,
@@ -142,7 +148,7 @@ impl Checker for Gif {
                 self.has_image |= image;
                 State::SubBlock { image }
             }
-            State::Ended => return Err(Halt::Ended),
+            State::Ended => return Err(ParseStop::Ended),
         };
         Ok(())
     }
@@ -155,7 +161,7 @@ impl Checker for Gif {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{broken, judge, patched};
-    use crate::verify::Flaw;
+    use crate::verify::Defect;
 
     const SCREEN: &[u8] = b"GIF87a\x07\0\x05\0\x80\0\0rgbRGB";
     const IMAGE: &[u8] = b"\x2c\0\0\0\0\x07\0\x05\0\x81rgbRGBrgbRGB\x02\x03\x3b\x3b\x3b\x01!\0";
@@ -171,7 +177,7 @@ mod tests {
         let content = judge(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
         }
     }
 
@@ -199,16 +205,16 @@ mod tests {
     #[test]
     fn an_image_larger_than_its_screen_is_within_the_limits_too() {
         let huge = patched(IMAGE, 5, &[0xff; 4]);
-        let flaw = Flaw::TooManyPixels {
+        let defect = Defect::TooManyPixels {
             width: 65535,
             height: 65535,
             limit: 200_000_000,
         };
-        assert_eq!(judge(&gif(&[&huge, b";"])), Err(flaw));
+        assert_eq!(judge(&gif(&[&huge, b";"])), Err(defect));
         let blank = patched(&gif(&[IMAGE, b";"]), 6, &[0, 0]);
         assert_eq!(
             judge(&blank),
-            Err(Flaw::NoPixels {
+            Err(Defect::NoPixels {
                 width: 0,
                 height: 5
             })

@@ -1,7 +1,7 @@
 //! JPEG: marker segments, and scans of entropy-coded data in which only a marker begins with `FF`.
 
 use super::Limits;
-use super::input::{Checker, Halt, Input, Size};
+use super::input::{ByteCursor, Checker, ParseStop, Size};
 
 /// Checks a JPEG of any process. One whose height comes after its first scan (`DNL`) is refused: nothing
 /// in use writes it.
@@ -52,30 +52,32 @@ impl Jpeg {
         }
     }
 
-    fn marker(&self, code: u8) -> Result<State, Halt> {
+    fn marker(&self, code: u8) -> Result<State, ParseStop> {
         match code {
             // Tables stand among the frame headers' codes: DHT and DAC.
             0xC4 | 0xCC | 0xDB..=0xFE => Ok(State::Length),
-            0xC8 => Err(Halt::broken("a JPEG marker that the format reserves")),
-            0xC0..=0xCF if self.size.is_some() => Err(Halt::broken("a JPEG with two frames")),
+            0xC8 => Err(ParseStop::broken("a JPEG marker that the format reserves")),
+            0xC0..=0xCF if self.size.is_some() => Err(ParseStop::broken("a JPEG with two frames")),
             0xC0..=0xCF => Ok(State::Frame),
-            0xDA if self.size.is_none() => Err(Halt::broken("a JPEG scan before its frame")),
+            0xDA if self.size.is_none() => Err(ParseStop::broken("a JPEG scan before its frame")),
             0xDA => Ok(State::ScanHeader),
-            0xD9 if !self.scanned => Err(Halt::broken("a JPEG without a scan")),
+            0xD9 if !self.scanned => Err(ParseStop::broken("a JPEG without a scan")),
             0xD9 => Ok(State::Ended),
             // Fill before a marker's code.
             0xFF => Ok(State::Code),
             // TEM stands alone.
             0x01 => Ok(State::Marker),
-            0x00 | 0x02..=0xBF | 0xD0..=0xD8 => Err(Halt::broken("a JPEG marker out of place")),
+            0x00 | 0x02..=0xBF | 0xD0..=0xD8 => {
+                Err(ParseStop::broken("a JPEG marker out of place"))
+            }
         }
     }
 
-    fn frame(&mut self, header: [u8; 8]) -> Result<State, Halt> {
+    fn frame(&mut self, header: [u8; 8]) -> Result<State, ParseStop> {
         let [l0, l1, _precision, h0, h1, w0, w1, components] = header;
         let left = 3 * u64::from(components);
         if components == 0 || u64::from(u16::from_be_bytes([l0, l1])) != 8 + left {
-            return Err(Halt::broken("a JPEG frame header of the wrong length"));
+            return Err(ParseStop::broken("a JPEG frame header of the wrong length"));
         }
         let (width, height) = (u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
         self.size = Some(self.limits.allow(width.into(), height.into())?);
@@ -85,11 +87,11 @@ impl Jpeg {
         })
     }
 
-    fn scan(&mut self, header: [u8; 3]) -> Result<State, Halt> {
+    fn scan(&mut self, header: [u8; 3]) -> Result<State, ParseStop> {
         let [l0, l1, components] = header;
         let left = 2 * u64::from(components) + 3;
         if !(1..=4).contains(&components) || u64::from(u16::from_be_bytes([l0, l1])) != 3 + left {
-            return Err(Halt::broken("a JPEG scan header of the wrong length"));
+            return Err(ParseStop::broken("a JPEG scan header of the wrong length"));
         }
         self.scanned = true;
         Ok(State::Segment {
@@ -122,7 +124,7 @@ fn without_marker(data: &[u8]) -> usize {
 }
 
 impl Checker for Jpeg {
-    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+    fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Start => {
                 input.record::<2>()?;
@@ -130,7 +132,7 @@ impl Checker for Jpeg {
             }
             State::Marker => match input.record()? {
                 [0xFF] => State::Code,
-                [_] => return Err(Halt::broken("bytes between JPEG segments")),
+                [_] => return Err(ParseStop::broken("bytes between JPEG segments")),
             },
             State::Code => {
                 let [code] = input.record()?;
@@ -142,7 +144,7 @@ impl Checker for Jpeg {
                     then: Then::Marker,
                 },
                 None => {
-                    return Err(Halt::broken(
+                    return Err(ParseStop::broken(
                         "a JPEG segment shorter than its own length field",
                     ));
                 }
@@ -172,7 +174,7 @@ impl Checker for Jpeg {
                 [0xFF] => State::ScanCode,
                 [code] => self.marker(code)?,
             },
-            State::Ended => return Err(Halt::Ended),
+            State::Ended => return Err(ParseStop::Ended),
         };
         Ok(())
     }
@@ -185,7 +187,7 @@ impl Checker for Jpeg {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{HEIGHT, WIDTH, broken, drawn, find, judge, patched};
-    use crate::verify::Flaw;
+    use crate::verify::Defect;
 
     const FRAME: &[u8] = b"\xff\xc2\0\x0b\x08\0\x05\0\x07\x01\x01\x11\0";
     const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
@@ -213,7 +215,7 @@ mod tests {
         let content = judge(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
         for end in 3..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
         }
     }
 
@@ -233,7 +235,7 @@ mod tests {
                 "behind {at} bytes"
             );
         }
-        assert_eq!(judge(&jpeg(&[FRAME, SCAN, &data])), Err(Flaw::Cut));
+        assert_eq!(judge(&jpeg(&[FRAME, SCAN, &data])), Err(Defect::Cut));
     }
 
     #[test]
@@ -250,7 +252,7 @@ mod tests {
             judge(&bytes).map(|content| (content.width, content.height)),
             Ok((WIDTH, HEIGHT))
         );
-        assert_eq!(judge(&bytes[..bytes.len() - 2]), Err(Flaw::Cut));
+        assert_eq!(judge(&bytes[..bytes.len() - 2]), Err(Defect::Cut));
     }
 
     #[test]
@@ -299,15 +301,15 @@ mod tests {
     fn a_height_of_zero_is_refused() {
         let real = drawn(image::ImageFormat::Jpeg);
         let height = find(&real, b"\xff\xc0") + 5;
-        let flaw = Flaw::NoPixels {
+        let defect = Defect::NoPixels {
             width: WIDTH,
             height: 0,
         };
-        assert_eq!(judge(&patched(&real, height, &[0, 0])), Err(flaw));
+        assert_eq!(judge(&patched(&real, height, &[0, 0])), Err(defect));
         let huge = patched(&real, height, &[0xff; 4]);
         assert_eq!(
             judge(&huge),
-            Err(Flaw::TooManyPixels {
+            Err(Defect::TooManyPixels {
                 width: 65535,
                 height: 65535,
                 limit: 200_000_000

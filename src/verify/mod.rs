@@ -8,7 +8,7 @@
 //! AVIF has no end mark, so whatever follows its last needed box must be boxes too.
 
 mod avif;
-mod flaw;
+mod defect;
 mod gif;
 mod hash;
 mod input;
@@ -20,16 +20,16 @@ mod sniff;
 mod testing;
 mod webp;
 
-pub use flaw::Flaw;
-pub use pixels::{Pixels, Seen};
+pub use defect::Defect;
+pub use pixels::{DecodeResult, Decoder};
 
 use std::io::{self, Read};
 
 use crate::outcome::{Content, Format};
-use crate::part::{Note, Sealed, Watch, Whole};
+use crate::part::{ByteObserver, CompleteFile, FinishedPart, ResumeInfo};
 
 use hash::Hash;
-use input::{Checker, Halt, Held, Input};
+use input::{ByteCursor, Carry, Checker, ParseStop};
 use sniff::Signature;
 
 /// How large an image may say it is.
@@ -47,7 +47,7 @@ impl Default for Limits {
     }
 }
 
-/// Watches an image's bytes on their way, in constant memory; asked by [`examine`] once they are all there.
+/// Watches an image's bytes on their way, in constant memory; asked by [`verify`] once they are all there.
 pub struct Inspector {
     limits: Limits,
     hash: Hash,
@@ -62,10 +62,10 @@ enum Stage {
     Body {
         format: Format,
         checker: Box<dyn Checker>,
-        held: Held,
+        held: Carry,
     },
     /// Nothing that may come makes it good.
-    Flawed(Flaw),
+    Rejected(Defect),
 }
 
 /// How many bytes are gathered of what has no image's signature: enough for an HTML page's title.
@@ -82,10 +82,10 @@ impl Inspector {
     }
 
     /// A flaw that is certain already, whatever bytes may follow: reading on is for nothing.
-    pub fn flaw(&self) -> Option<&Flaw> {
+    pub fn defect(&self) -> Option<&Defect> {
         match &self.stage {
             Stage::Head(_) | Stage::Body { .. } => None,
-            Stage::Flawed(flaw) => Some(flaw),
+            Stage::Rejected(defect) => Some(defect),
         }
     }
 
@@ -102,12 +102,12 @@ impl Inspector {
                 self.stage = Stage::Body {
                     format,
                     checker: checker(format, self.limits),
-                    held: Held::default(),
+                    held: Carry::default(),
                 };
                 self.check(&head);
             }
             Signature::Perhaps | Signature::No if head.len() == HEAD => {
-                self.stage = Stage::Flawed(sniff::not_an_image(head));
+                self.stage = Stage::Rejected(sniff::not_an_image(head));
             }
             Signature::Perhaps | Signature::No => {}
         }
@@ -118,17 +118,17 @@ impl Inspector {
         let Stage::Body { checker, held, .. } = &mut self.stage else {
             return;
         };
-        match checker.feed(&mut Input::new(bytes, held)) {
-            Halt::Starved | Halt::Ended => {}
-            Halt::Flawed(flaw) => self.stage = Stage::Flawed(flaw),
+        match checker.feed(&mut ByteCursor::new(bytes, held)) {
+            ParseStop::Starved | ParseStop::Ended => {}
+            ParseStop::Rejected(defect) => self.stage = Stage::Rejected(defect),
         }
     }
 
     /// What is to be said of the bytes now that no more will come.
-    fn verdict(self, bytes: u64, want: Option<u64>) -> Result<Content, Flaw> {
+    fn verdict(self, bytes: u64, want: Option<u64>) -> Result<Content, Defect> {
         let (format, checker, held) = match self.stage {
             Stage::Head(head) => return Err(sniff::too_short(&head)),
-            Stage::Flawed(flaw) => return Err(flaw),
+            Stage::Rejected(defect) => return Err(defect),
             Stage::Body {
                 format,
                 checker,
@@ -136,11 +136,14 @@ impl Inspector {
             } => (format, checker, held),
         };
         if let Some(want) = want.filter(|&want| want != bytes) {
-            return Err(Flaw::WrongLength { want, got: bytes });
+            return Err(Defect::WrongLength { want, got: bytes });
         }
-        let size = checker.end().filter(|_| held.is_empty()).ok_or(Flaw::Cut)?;
+        let size = checker
+            .end()
+            .filter(|_| held.is_empty())
+            .ok_or(Defect::Cut)?;
         if want.is_none() && !checker.knows_its_end() {
-            return Err(Flaw::EndUnknown);
+            return Err(Defect::EndUnknown);
         }
         Ok(Content {
             bytes,
@@ -152,9 +155,9 @@ impl Inspector {
     }
 }
 
-impl Watch for Inspector {
+impl ByteObserver for Inspector {
     fn bytes(&mut self, chunk: &[u8]) {
-        if self.flaw().is_none() {
+        if self.defect().is_none() {
             self.hash.bytes(chunk);
             let rest = self.gather(chunk);
             self.check(rest);
@@ -176,20 +179,27 @@ fn checker(format: Format, limits: Limits) -> Box<dyn Checker> {
     }
 }
 
-/// Judges a sealed part: the only maker of a [`Sound`]. `want` is the length the sender promised, if it did.
+/// Judges a sealed part: the only maker of a [`VerifiedImage`]. `want` is the length the sender promised, if it did.
 ///
 /// # Errors
 ///
 /// When the bytes are no image, or not all of one; the file comes back with the reason.
-pub fn examine(sealed: Sealed<Inspector>, want: Option<u64>) -> Result<Sound, Unsound> {
+pub fn verify(
+    sealed: FinishedPart<Inspector>,
+    want: Option<u64>,
+) -> Result<VerifiedImage, RejectedImage> {
     let bytes = sealed.bytes();
     let (whole, inspector) = sealed.open();
     match inspector.verdict(bytes, want) {
-        Ok(content) => Ok(Sound {
-            whole: whole.found_sound(),
+        Ok(content) => Ok(VerifiedImage {
+            whole: whole.mark_verified(),
             content,
         }),
-        Err(flaw) => Err(Unsound { flaw, whole, bytes }),
+        Err(defect) => Err(RejectedImage {
+            defect,
+            whole,
+            bytes,
+        }),
     }
 }
 
@@ -201,11 +211,15 @@ const LOOKED_AT: usize = 256 * 1024;
 /// # Errors
 ///
 /// When it cannot be read.
-pub fn look(mut image: impl Read, want: u64, limits: Limits) -> io::Result<Result<Content, Flaw>> {
+pub fn verify_file(
+    mut image: impl Read,
+    want: u64,
+    limits: Limits,
+) -> io::Result<Result<Content, Defect>> {
     let mut inspector = Inspector::new(limits);
     let mut buffer = vec![0; LOOKED_AT];
     let mut bytes = 0;
-    while inspector.flaw().is_none() {
+    while inspector.defect().is_none() {
         match image.read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => {
@@ -219,16 +233,16 @@ pub fn look(mut image: impl Read, want: u64, limits: Limits) -> io::Result<Resul
     Ok(inspector.verdict(bytes, Some(want)))
 }
 
-/// An image that passed every check. Nothing but `examine` makes one, and a sink takes nothing else.
+/// An image that passed every check. Nothing but `verify` makes one, and a sink takes nothing else.
 #[derive(Debug)]
-pub struct Sound {
-    whole: Whole,
+pub struct VerifiedImage {
+    whole: CompleteFile,
     content: Content,
 }
 
-impl Sound {
+impl VerifiedImage {
     /// Where the bytes lie.
-    pub fn whole(&self) -> &Whole {
+    pub fn whole(&self) -> &CompleteFile {
         &self.whole
     }
 
@@ -237,24 +251,24 @@ impl Sound {
         &self.content
     }
 
-    /// Says that it waits for its name from now on: see [`Whole::wait`].
-    pub fn wait(&mut self, note: &Note) {
-        self.whole.wait(note);
+    /// Says that it waits for its name from now on: see [`CompleteFile::mark_pending`].
+    pub fn mark_pending(&mut self, note: &ResumeInfo) {
+        self.whole.mark_pending(note);
     }
 
     /// Hands the file over to whoever gives it a name.
-    pub fn into_whole(self) -> Whole {
+    pub fn into_file(self) -> CompleteFile {
         self.whole
     }
 }
 
 /// A file that did not pass: to be set aside with its flaw, or dropped, which removes it.
 #[derive(Debug)]
-pub struct Unsound {
+pub struct RejectedImage {
     /// What is wrong with it.
-    pub flaw: Flaw,
+    pub defect: Defect,
     /// Where the bytes lie.
-    pub whole: Whole,
+    pub whole: CompleteFile,
     /// How many there are.
     pub bytes: u64,
 }
@@ -271,7 +285,7 @@ mod tests {
     use crate::part::Parts;
 
     /// Takes bytes the whole way: into a part, sealed, examined.
-    fn examined(bytes: &[u8], want: Option<u64>) -> Result<Sound, Unsound> {
+    fn examined(bytes: &[u8], want: Option<u64>) -> Result<VerifiedImage, RejectedImage> {
         let folder = tempfile::tempdir().unwrap();
         let key = ImageKey::new(
             &SiteId::new("demo").unwrap(),
@@ -284,7 +298,7 @@ mod tests {
         part.write(b"<html>the answer before this one").unwrap();
         part.restart().unwrap();
         part.write(bytes).unwrap();
-        examine(part.seal().unwrap(), want)
+        verify(part.finish().unwrap(), want)
     }
 
     #[test]
@@ -314,18 +328,18 @@ mod tests {
             for end in 1..bytes.len() {
                 assert_eq!(
                     judge(&bytes[..end]),
-                    Err(Flaw::Cut),
+                    Err(Defect::Cut),
                     "{format} cut at {end}"
                 );
             }
-            assert_eq!(judge(&[]), Err(Flaw::Empty));
+            assert_eq!(judge(&[]), Err(Defect::Empty));
         }
     }
 
     #[test]
     fn a_cut_is_told_by_the_announced_length_where_there_is_one() {
         let unsound = examined(b"\x89PNG\r\n\x1a\n\0\0", Some(400)).unwrap_err();
-        assert_eq!(unsound.flaw, Flaw::WrongLength { want: 400, got: 10 });
+        assert_eq!(unsound.defect, Defect::WrongLength { want: 400, got: 10 });
         assert_eq!(unsound.bytes, 10);
     }
 
@@ -354,13 +368,13 @@ mod tests {
                 max_pixels: u64::from(WIDTH * HEIGHT) - 1,
             });
             inspector.bytes(&bytes[..bytes.len() - 2]);
-            let flaw = Flaw::TooManyPixels {
+            let defect = Defect::TooManyPixels {
                 width: WIDTH,
                 height: HEIGHT,
                 limit: 208,
             };
-            assert_eq!(inspector.flaw(), Some(&flaw), "{format}");
-            assert!(!flaw.is_not_an_image());
+            assert_eq!(inspector.defect(), Some(&defect), "{format}");
+            assert!(!defect.is_not_an_image());
         }
     }
 
@@ -368,16 +382,16 @@ mod tests {
     fn a_page_is_recognised_before_it_ends() {
         let mut inspector = Inspector::new(Limits::default());
         inspector.bytes(b"<!doctype html><title>Please log in</title>");
-        assert_eq!(inspector.flaw(), None);
+        assert_eq!(inspector.defect(), None);
         inspector.bytes(&[b'.'; HEAD]);
-        let flaw = inspector.flaw().cloned().unwrap();
+        let defect = inspector.defect().cloned().unwrap();
         assert_eq!(
-            flaw.to_string(),
+            defect.to_string(),
             "an HTML page titled `Please log in` in place of an image"
         );
-        assert!(flaw.is_not_an_image());
+        assert!(defect.is_not_an_image());
         // Whoever stopped reading here is told what it was, not that bytes are missing.
-        assert_eq!(inspector.verdict(4139, Some(100_000)), Err(flaw));
+        assert_eq!(inspector.verdict(4139, Some(100_000)), Err(defect));
     }
 
     #[test]
@@ -399,20 +413,20 @@ mod tests {
         for (_, bytes) in samples() {
             let length = bytes.len() as u64;
             assert_eq!(
-                look(&bytes[..], length, Limits::default()).unwrap(),
+                verify_file(&bytes[..], length, Limits::default()).unwrap(),
                 judge(&bytes)
             );
-            let cut = look(&bytes[..bytes.len() - 1], length, Limits::default()).unwrap();
+            let cut = verify_file(&bytes[..bytes.len() - 1], length, Limits::default()).unwrap();
             assert_eq!(
                 cut,
-                Err(Flaw::WrongLength {
+                Err(Defect::WrongLength {
                     want: length,
                     got: length - 1
                 })
             );
             assert_eq!(
-                look(&b""[..], length, Limits::default()).unwrap(),
-                Err(Flaw::Empty)
+                verify_file(&b""[..], length, Limits::default()).unwrap(),
+                Err(Defect::Empty)
             );
         }
     }
@@ -452,10 +466,10 @@ mod tests {
             let mut inspector = Inspector::new(Limits::default());
             let (early, late) = bytes.split_at(at.index(bytes.len() + 1));
             inspector.bytes(early);
-            let flaw = inspector.flaw().cloned();
+            let defect = inspector.defect().cloned();
             inspector.bytes(late);
             let verdict = inspector.verdict(bytes.len() as u64, None);
-            prop_assert!(flaw.is_none_or(|flaw| verdict == Err(flaw)));
+            prop_assert!(defect.is_none_or(|defect| verdict == Err(defect)));
         }
     }
 }

@@ -12,14 +12,14 @@ use image::{AnimationDecoder as _, ImageDecoder as _};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Flaw, Limits};
+use super::{Defect, Limits};
 use crate::outcome::{Content, Format};
 
 /// What all images that are decoded at one moment may take together.
 const MEMORY: u64 = 512 << 20;
 
 /// Decodes images, several threads at a time; a thread waits while the others have too much in memory.
-pub struct Pixels {
+pub struct Decoder {
     limits: Limits,
     free: Mutex<u64>,
     freed: Condvar,
@@ -27,14 +27,14 @@ pub struct Pixels {
 
 /// What came of looking at an image's pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum DecodeResult {
     /// Every one of them is there.
     All,
     /// They were not looked at: the reason.
     None(String),
 }
 
-impl Pixels {
+impl Decoder {
     /// A decoder for images within `limits`.
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -49,20 +49,24 @@ impl Pixels {
     /// # Errors
     ///
     /// When the pixels are not all there, or not those that a checksum stands for.
-    pub fn look(&self, file: impl BufRead + Seek, content: &Content) -> Result<Seen, Flaw> {
+    pub fn verify_file(
+        &self,
+        file: impl BufRead + Seek,
+        content: &Content,
+    ) -> Result<DecodeResult, Defect> {
         let Content {
             format,
             width,
             height,
             ..
         } = *content;
-        if let Err(flaw) = self.limits.allow(width, height) {
-            return Ok(Seen::None(flaw.to_string()));
+        if let Err(defect) = self.limits.allow(width, height) {
+            return Ok(DecodeResult::None(defect.to_string()));
         }
         let memory = memory(format, u64::from(width), u64::from(height));
         if memory > MEMORY {
             let (needs, may) = (memory >> 20, MEMORY >> 20);
-            return Ok(Seen::None(format!(
+            return Ok(DecodeResult::None(format!(
                 "{width} x {height} pixels take {needs} MB to decode, of {may} MB allowed"
             )));
         }
@@ -72,13 +76,13 @@ impl Pixels {
             Format::Jpeg => jpeg(file, content),
             Format::Gif => gif(file, memory),
             Format::Webp => webp(file),
-            Format::Avif => Ok(Seen::None(
+            Format::Avif => Ok(DecodeResult::None(
                 "this program has no decoder for AVIF".to_owned(),
             )),
         };
         caught(decode)
             .and_then(|seen| seen)
-            .map_err(|reason| Flaw::Undecodable { reason })
+            .map_err(|reason| Defect::Undecodable { reason })
     }
 
     /// Waits until so much memory is free.
@@ -97,7 +101,7 @@ impl Pixels {
 /// Memory that is in use while this lives.
 struct Taken<'a> {
     bytes: u64,
-    of: &'a Pixels,
+    of: &'a Decoder,
 }
 
 impl Drop for Taken<'_> {
@@ -118,7 +122,7 @@ fn memory(format: Format, width: u64, height: u64) -> u64 {
     }
 }
 
-fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
+fn png(file: impl BufRead + Seek) -> Result<DecodeResult, String> {
     let mut options = png::DecodeOptions::default();
     // Off by default: without it nothing tells wrong pixels from right ones in a chunk that was checksummed wrong.
     options.set_ignore_adler32(false);
@@ -145,10 +149,10 @@ fn png(file: impl BufRead + Seek) -> Result<Seen, String> {
         reader.finish()
     };
     read().map_err(|error: png::DecodingError| error.to_string())?;
-    Ok(Seen::All)
+    Ok(DecodeResult::All)
 }
 
-fn jpeg(file: impl BufRead + Seek, content: &Content) -> Result<Seen, String> {
+fn jpeg(file: impl BufRead + Seek, content: &Content) -> Result<DecodeResult, String> {
     let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
     let (width, height) = (side(content.width), side(content.height));
     let options = DecoderOptions::default()
@@ -158,10 +162,10 @@ fn jpeg(file: impl BufRead + Seek, content: &Content) -> Result<Seen, String> {
     JpegDecoder::new_with_options(file, options)
         .decode()
         .map_err(|error| format!("{error:?}"))?;
-    Ok(Seen::All)
+    Ok(DecodeResult::All)
 }
 
-fn gif(file: impl BufRead, memory: u64) -> Result<Seen, String> {
+fn gif(file: impl BufRead, memory: u64) -> Result<DecodeResult, String> {
     let read = || {
         let mut options = gif::DecodeOptions::new();
         // A frame of more than the whole picture is none.
@@ -170,12 +174,12 @@ fn gif(file: impl BufRead, memory: u64) -> Result<Seen, String> {
         );
         let mut decoder = options.read_info(file)?;
         while decoder.read_next_frame()?.is_some() {}
-        Ok(Seen::All)
+        Ok(DecodeResult::All)
     };
     read().map_err(|error: gif::DecodingError| error.to_string())
 }
 
-fn webp(file: impl BufRead + Seek) -> Result<Seen, String> {
+fn webp(file: impl BufRead + Seek) -> Result<DecodeResult, String> {
     let read = || {
         let decoder = WebPDecoder::new(file)?;
         if decoder.has_animation() {
@@ -186,7 +190,7 @@ fn webp(file: impl BufRead + Seek) -> Result<Seen, String> {
             let mut pixels = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
             decoder.read_image(&mut pixels)?;
         }
-        Ok(Seen::All)
+        Ok(DecodeResult::All)
     };
     read().map_err(|error: image::ImageError| error.to_string())
 }
@@ -222,24 +226,28 @@ mod tests {
     use super::super::testing::{HEIGHT, WIDTH, drawn, find, judge, patched, samples};
     use super::*;
 
-    fn seen(bytes: &[u8]) -> Result<Seen, Flaw> {
+    fn seen(bytes: &[u8]) -> Result<DecodeResult, Defect> {
         let content = judge(bytes).expect("its structure is whole");
         looked(
-            &Pixels::new(Limits::default()),
+            &Decoder::new(Limits::default()),
             Cursor::new(bytes),
             &content,
         )
     }
 
     /// Looks, and sees to it that no memory stays taken.
-    fn looked(pixels: &Pixels, file: impl BufRead + Seek, content: &Content) -> Result<Seen, Flaw> {
-        let seen = pixels.look(file, content);
+    fn looked(
+        pixels: &Decoder,
+        file: impl BufRead + Seek,
+        content: &Content,
+    ) -> Result<DecodeResult, Defect> {
+        let seen = pixels.verify_file(file, content);
         assert_eq!(*pixels.free(), MEMORY);
         seen
     }
 
-    fn is_undecodable(seen: &Result<Seen, Flaw>) -> bool {
-        matches!(seen, Err(Flaw::Undecodable { .. }))
+    fn is_undecodable(seen: &Result<DecodeResult, Defect>) -> bool {
+        matches!(seen, Err(Defect::Undecodable { .. }))
     }
 
     #[test]
@@ -250,7 +258,7 @@ mod tests {
             ImageFormat::Gif,
             ImageFormat::WebP,
         ] {
-            assert_eq!(seen(&drawn(format)), Ok(Seen::All), "{format:?}");
+            assert_eq!(seen(&drawn(format)), Ok(DecodeResult::All), "{format:?}");
         }
     }
 
@@ -266,7 +274,7 @@ mod tests {
                 writer.write_image_data(&[shade; 16]).unwrap();
             }
             writer.finish().unwrap();
-            assert_eq!(seen(&bytes), Ok(Seen::All));
+            assert_eq!(seen(&bytes), Ok(DecodeResult::All));
         }
     }
 
@@ -310,25 +318,25 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_at_is_said_and_is_no_flaw() {
         let [.., (_, avif)] = samples();
-        assert!(matches!(seen(&avif), Ok(Seen::None(why)) if why.contains("AVIF")));
+        assert!(matches!(seen(&avif), Ok(DecodeResult::None(why)) if why.contains("AVIF")));
         let bytes = drawn(ImageFormat::Jpeg);
         let content = judge(&bytes).unwrap();
-        let few = Pixels::new(Limits {
+        let few = Decoder::new(Limits {
             max_pixels: u64::from(WIDTH * HEIGHT) - 1,
         });
         assert!(
-            matches!(few.look(Cursor::new(&bytes), &content), Ok(Seen::None(why)) if why.contains("--max-pixels"))
+            matches!(few.verify_file(Cursor::new(&bytes), &content), Ok(DecodeResult::None(why)) if why.contains("--max-pixels"))
         );
         let huge = Content {
             width: 60_000,
             height: 60_000,
             ..content
         };
-        let any = Pixels::new(Limits {
+        let any = Decoder::new(Limits {
             max_pixels: u64::MAX,
         });
         assert!(
-            matches!(any.look(Cursor::new(&bytes), &huge), Ok(Seen::None(why)) if why.contains("MB"))
+            matches!(any.verify_file(Cursor::new(&bytes), &huge), Ok(DecodeResult::None(why)) if why.contains("MB"))
         );
     }
 
@@ -350,11 +358,11 @@ mod tests {
     #[test]
     fn a_decoder_that_panics_says_something_of_the_image_alone() {
         let content = judge(&drawn(ImageFormat::Png)).unwrap();
-        let pixels = Pixels::new(Limits::default());
+        let pixels = Decoder::new(Limits::default());
         let seen = looked(&pixels, BufReader::new(Trap), &content);
         assert_eq!(
             seen,
-            Err(Flaw::Undecodable {
+            Err(Defect::Undecodable {
                 reason: "its decoder gave up on it".to_owned()
             })
         );
@@ -370,7 +378,7 @@ mod tests {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
             }
-            let _ = looked(&Pixels::new(Limits::default()), Cursor::new(&bytes), &content);
+            let _ = looked(&Decoder::new(Limits::default()), Cursor::new(&bytes), &content);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! PNG: a signature, then chunks with checksums, `IHDR` first and `IEND` last.
 
-use super::input::{Checker, Halt, Input, Size};
-use super::{Flaw, Limits};
+use super::input::{ByteCursor, Checker, ParseStop, Size};
+use super::{Defect, Limits};
 
 /// Checks a PNG.
 pub(super) struct Png {
@@ -39,24 +39,28 @@ impl Png {
         }
     }
 
-    fn header(&mut self, length: u32, kind: [u8; 4]) -> Result<State, Halt> {
+    fn header(&mut self, length: u32, kind: [u8; 4]) -> Result<State, ParseStop> {
         if length > LONGEST_CHUNK {
-            return Err(Halt::broken("a PNG chunk longer than the format allows"));
+            return Err(ParseStop::broken(
+                "a PNG chunk longer than the format allows",
+            ));
         }
         if !kind.iter().all(u8::is_ascii_alphabetic) {
-            return Err(Halt::broken("a PNG chunk whose name is not four letters"));
+            return Err(ParseStop::broken(
+                "a PNG chunk whose name is not four letters",
+            ));
         }
         self.kind = kind;
         self.checksum = crc32fast::Hasher::new();
         self.checksum.update(&kind);
         match (&kind, self.size) {
             (b"IHDR", None) if length == 13 => Ok(State::Fields),
-            (b"IHDR", _) => Err(Halt::broken(
+            (b"IHDR", _) => Err(ParseStop::broken(
                 "a second PNG `IHDR`, or one of the wrong length",
             )),
-            (_, None) => Err(Halt::broken("a PNG that does not begin with `IHDR`")),
-            (b"IEND", _) if length > 0 => Err(Halt::broken("a PNG `IEND` that is not empty")),
-            (b"IEND", _) if !self.has_pixels => Err(Halt::broken("a PNG without `IDAT`")),
+            (_, None) => Err(ParseStop::broken("a PNG that does not begin with `IHDR`")),
+            (b"IEND", _) if length > 0 => Err(ParseStop::broken("a PNG `IEND` that is not empty")),
+            (b"IEND", _) if !self.has_pixels => Err(ParseStop::broken("a PNG without `IDAT`")),
             _ => {
                 self.has_pixels |= kind == *b"IDAT" && length > 0;
                 Ok(State::Data {
@@ -67,7 +71,7 @@ impl Png {
     }
 
     /// What follows a chunk whose checksum is right.
-    fn chunk_ended(&mut self) -> Result<State, Halt> {
+    fn chunk_ended(&mut self) -> Result<State, ParseStop> {
         match &self.kind {
             b"IHDR" => self.size = Some(self.declared()?),
             b"IEND" => return Ok(State::Ended),
@@ -76,7 +80,7 @@ impl Png {
         Ok(State::Header)
     }
 
-    fn declared(&self) -> Result<Size, Halt> {
+    fn declared(&self) -> Result<Size, ParseStop> {
         let [
             w0,
             w1,
@@ -99,7 +103,7 @@ impl Png {
             _ => false,
         };
         if !depth_fits || compression != 0 || filter != 0 || interlace > 1 {
-            return Err(Halt::broken(
+            return Err(ParseStop::broken(
                 "a PNG `IHDR` with values the format does not know",
             ));
         }
@@ -111,7 +115,7 @@ impl Png {
 }
 
 impl Checker for Png {
-    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+    fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Signature => {
                 input.record::<8>()?;
@@ -134,11 +138,11 @@ impl Checker for Png {
                 let written = u32::from_be_bytes(input.record()?);
                 if self.checksum.clone().finalize() != written {
                     let chunk = self.kind.escape_ascii().to_string();
-                    return Err(Flaw::BadChecksum { chunk }.into());
+                    return Err(Defect::BadChecksum { chunk }.into());
                 }
                 self.chunk_ended()?
             }
-            State::Ended => return Err(Halt::Ended),
+            State::Ended => return Err(ParseStop::Ended),
         };
         Ok(())
     }
@@ -197,14 +201,14 @@ mod tests {
     fn a_wrong_checksum_names_its_chunk() {
         let bytes = drawn_png();
         let data = find(&bytes, b"IDAT") + 6;
-        let flaw = judge(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
+        let defect = judge(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
         assert_eq!(
-            flaw,
-            Flaw::BadChecksum {
+            defect,
+            Defect::BadChecksum {
                 chunk: "IDAT".to_owned()
             }
         );
-        assert_eq!(flaw.to_string(), "the checksum of chunk `IDAT` is wrong");
+        assert_eq!(defect.to_string(), "the checksum of chunk `IDAT` is wrong");
     }
 
     #[test]
@@ -214,16 +218,16 @@ mod tests {
             chunk(*b"IDAT", b"x"),
             chunk(*b"IEND", b""),
         ]);
-        let flaw = Flaw::TooManyPixels {
+        let defect = Defect::TooManyPixels {
             width: 65535,
             height: 65535,
             limit: 200_000_000,
         };
-        assert_eq!(judge(&huge), Err(flaw));
+        assert_eq!(judge(&huge), Err(defect));
         let endless = png(&[ihdr(u32::MAX, u32::MAX, PLAIN)]);
         assert!(matches!(
             judge(&endless),
-            Err(Flaw::TooManyPixels {
+            Err(Defect::TooManyPixels {
                 width: u32::MAX,
                 ..
             })
@@ -231,7 +235,7 @@ mod tests {
         let empty = png(&[ihdr(0, 5, PLAIN)]);
         assert_eq!(
             judge(&empty),
-            Err(Flaw::NoPixels {
+            Err(Defect::NoPixels {
                 width: 0,
                 height: 5
             })

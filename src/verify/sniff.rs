@@ -1,6 +1,6 @@
 //! What bytes are by their beginning: the signatures of images, and names for what is none.
 
-use super::Flaw;
+use super::Defect;
 use crate::outcome::Format;
 
 /// What a beginning says.
@@ -70,16 +70,16 @@ pub(super) fn signature(head: &[u8]) -> Signature {
 }
 
 /// The flaw of a file that ended before its signature did; `head` is all of it.
-pub(super) fn too_short(head: &[u8]) -> Flaw {
+pub(super) fn too_short(head: &[u8]) -> Defect {
     match signature(head) {
-        _ if head.is_empty() => Flaw::Empty,
-        Signature::Perhaps => Flaw::Cut,
+        _ if head.is_empty() => Defect::Empty,
+        Signature::Perhaps => Defect::Cut,
         Signature::Is(_) | Signature::No => not_an_image(head),
     }
 }
 
 /// Says what a file without an image's signature looks like.
-pub(super) fn not_an_image(head: &[u8]) -> Flaw {
+pub(super) fn not_an_image(head: &[u8]) -> Defect {
     if let Some((_, what)) = OTHERS
         .iter()
         .find(|(beginning, _)| head.starts_with(beginning))
@@ -94,7 +94,7 @@ pub(super) fn not_an_image(head: &[u8]) -> Flaw {
     let lower = text.to_ascii_lowercase();
     let markup = without_prolog(&lower);
     if markup.strip_prefix('<').is_some_and(begins_html) {
-        return Flaw::Html {
+        return Defect::Html {
             title: title(&text, &lower),
         };
     }
@@ -116,8 +116,8 @@ pub(super) fn not_an_image(head: &[u8]) -> Flaw {
     named(&format!("something unknown (its first bytes are {hex})"))
 }
 
-fn named(what: &str) -> Flaw {
-    Flaw::NotAnImage {
+fn named(what: &str) -> Defect {
+    Defect::NotAnImage {
         what: what.to_owned(),
     }
 }
@@ -182,7 +182,7 @@ mod tests {
 
     fn html(bytes: &[u8]) -> Option<String> {
         match judge(bytes) {
-            Err(Flaw::Html { title }) => Some(title.unwrap_or_default()),
+            Err(Defect::Html { title }) => Some(title.unwrap_or_default()),
             _ => None,
         }
     }
@@ -251,10 +251,10 @@ mod tests {
             b"RIFF\x10\0\0\0WEB",
             b"\0\0\0\x20fty",
         ] {
-            assert_eq!(judge(cut), Err(Flaw::Cut));
+            assert_eq!(judge(cut), Err(Defect::Cut));
         }
         assert_eq!(
-            judge(b"RIFF\x10\0\0\0WAVE").map_err(|flaw| flaw.is_not_an_image()),
+            judge(b"RIFF\x10\0\0\0WAVE").map_err(|defect| defect.is_not_an_image()),
             Err(true)
         );
     }

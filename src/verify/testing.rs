@@ -4,19 +4,19 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-use super::{Flaw, Inspector, Limits};
+use super::{Defect, Inspector, Limits};
 use crate::outcome::{Content, Format};
-use crate::part::Watch as _;
+use crate::part::ByteObserver as _;
 
 pub(super) const WIDTH: u32 = 19;
 pub(super) const HEIGHT: u32 = 11;
 
 /// Judges bytes that come in one chunk, in order and all of them.
-pub(super) fn judge(bytes: &[u8]) -> Result<Content, Flaw> {
+pub(super) fn judge(bytes: &[u8]) -> Result<Content, Defect> {
     judge_in_chunks(bytes, bytes.len().max(1))
 }
 
-pub(super) fn judge_in_chunks(bytes: &[u8], size: usize) -> Result<Content, Flaw> {
+pub(super) fn judge_in_chunks(bytes: &[u8], size: usize) -> Result<Content, Defect> {
     let mut inspector = Inspector::new(Limits::default());
     bytes.chunks(size).for_each(|chunk| inspector.bytes(chunk));
     inspector.verdict(bytes.len() as u64, Some(bytes.len() as u64))
@@ -37,8 +37,8 @@ pub(super) fn find(bytes: &[u8], part: &[u8]) -> usize {
         .expect("the part is there")
 }
 
-pub(super) fn broken(what: &'static str) -> Result<Content, Flaw> {
-    Err(Flaw::BadStructure { what })
+pub(super) fn broken(what: &'static str) -> Result<Content, Defect> {
+    Err(Defect::BadStructure { what })
 }
 
 /// One image a format, each [`WIDTH`] x [`HEIGHT`].

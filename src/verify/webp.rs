@@ -1,7 +1,7 @@
 //! WebP: chunks in a RIFF whose length is its end.
 
 use super::Limits;
-use super::input::{Checker, Halt, Input, Size};
+use super::input::{ByteCursor, Checker, ParseStop, Size};
 
 /// Checks a WebP, lossy, lossless or moving.
 pub(super) struct Webp {
@@ -43,10 +43,10 @@ impl Webp {
         }
     }
 
-    fn header(&mut self, kind: [u8; 4], length: u64) -> Result<State, Halt> {
+    fn header(&mut self, kind: [u8; 4], length: u64) -> Result<State, ParseStop> {
         let room = self.left.checked_sub(CHUNK_HEADER);
         let Some(room) = room.filter(|&room| length <= room) else {
-            return Err(Halt::broken("a WebP chunk longer than its RIFF"));
+            return Err(ParseStop::broken("a WebP chunk longer than its RIFF"));
         };
         // A chunk is padded to an even length; some writers leave that out at the very end.
         let padded = (length + length % 2).min(room);
@@ -56,14 +56,16 @@ impl Webp {
             (b"VP8 ", _) => (10, State::Lossy),
             (b"VP8L", _) => (5, State::Lossless),
             (_, None) => {
-                return Err(Halt::broken(
+                return Err(ParseStop::broken(
                     "a WebP that does not begin with an image chunk",
                 ));
             }
             _ => (0, State::Chunk),
         };
         if length < fields {
-            return Err(Halt::broken("a WebP image chunk too short for its fields"));
+            return Err(ParseStop::broken(
+                "a WebP image chunk too short for its fields",
+            ));
         }
         self.chunk = padded - fields;
         self.has_image |= matches!(&kind, b"VP8 " | b"VP8L" | b"ANMF");
@@ -71,7 +73,7 @@ impl Webp {
     }
 
     /// Takes a frame's size; it is the image's where no canvas was given before it.
-    fn frame(&mut self, width: u32, height: u32) -> Result<State, Halt> {
+    fn frame(&mut self, width: u32, height: u32) -> Result<State, ParseStop> {
         let frame = self.limits.allow(width, height)?;
         self.size.get_or_insert(frame);
         Ok(State::Chunk)
@@ -79,7 +81,7 @@ impl Webp {
 }
 
 impl Checker for Webp {
-    fn step(&mut self, input: &mut Input<'_>) -> Result<(), Halt> {
+    fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Riff => {
                 let [_, _, _, _, l0, l1, l2, l3, _, _, _, _] = input.record::<12>()?;
@@ -87,7 +89,7 @@ impl Checker for Webp {
                 // The length counts from behind itself: the four letters `WEBP` are in it.
                 self.left = length
                     .checked_sub(4)
-                    .ok_or(Halt::broken("a WebP whose RIFF has no room for it"))?;
+                    .ok_or(ParseStop::broken("a WebP whose RIFF has no room for it"))?;
                 State::Header
             }
             State::Header => {
@@ -108,14 +110,16 @@ impl Checker for Webp {
                     let pixels = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3FFF);
                     self.frame(pixels([w0, w1]), pixels([h0, h1]))?
                 }
-                _ => return Err(Halt::broken("a WebP `VP8 ` chunk without a key frame")),
+                _ => return Err(ParseStop::broken("a WebP `VP8 ` chunk without a key frame")),
             },
             State::Lossless => {
                 let [signature, b0, b1, b2, b3] = input.record()?;
                 let bits = u32::from_le_bytes([b0, b1, b2, b3]);
                 // Width and height less one in 14 bits each, one bit for transparency, three for the version.
                 if signature != 0x2F || bits >> 29 != 0 {
-                    return Err(Halt::broken("a WebP `VP8L` chunk without its signature"));
+                    return Err(ParseStop::broken(
+                        "a WebP `VP8L` chunk without its signature",
+                    ));
                 }
                 self.frame((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)?
             }
@@ -123,11 +127,11 @@ impl Checker for Webp {
                 input.skip(&mut self.chunk)?;
                 match self.left {
                     0 if self.has_image => State::Ended,
-                    0 => return Err(Halt::broken("a WebP without an image")),
+                    0 => return Err(ParseStop::broken("a WebP without an image")),
                     _ => State::Header,
                 }
             }
-            State::Ended => return Err(Halt::Ended),
+            State::Ended => return Err(ParseStop::Ended),
         };
         Ok(())
     }
@@ -140,12 +144,12 @@ impl Checker for Webp {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{HEIGHT, WIDTH, broken, judge, lossy_frame, patched, webp};
-    use crate::verify::Flaw;
+    use crate::verify::Defect;
 
     /// A canvas of 300 x 200.
     const CANVAS: &[u8] = b"\x02\0\0\0\x2b\x01\0\xc7\0\0";
 
-    fn size(bytes: &[u8]) -> Result<(u32, u32), Flaw> {
+    fn size(bytes: &[u8]) -> Result<(u32, u32), Defect> {
         judge(bytes).map(|content| (content.width, content.height))
     }
 
@@ -188,12 +192,12 @@ mod tests {
             (b"XMP ", b"odd"),
         ]);
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Flaw::Cut), "cut at {end}");
+            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
         }
         let unpadded = patched(&bytes[..bytes.len() - 1], 4, &[bytes[4] - 1]);
         assert!(judge(&unpadded).is_ok());
         let endless = patched(&bytes, 4, &[0xff; 4]);
-        assert_eq!(judge(&endless), Err(Flaw::Cut));
+        assert_eq!(judge(&endless), Err(Defect::Cut));
     }
 
     #[test]
@@ -244,19 +248,19 @@ mod tests {
     #[test]
     fn a_frame_is_within_the_limits_like_its_canvas() {
         let huge = patched(&lossy_frame(), 6, &[0xff; 4]);
-        let flaw = Flaw::TooManyPixels {
+        let defect = Defect::TooManyPixels {
             width: 0x3fff,
             height: 0x3fff,
             limit: 200_000_000,
         };
         assert_eq!(
             judge(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])),
-            Err(flaw)
+            Err(defect)
         );
         let vast = patched(CANVAS, 4, &[0xff; 6]);
         assert!(matches!(
             judge(&webp(&[(b"VP8X", &vast)])),
-            Err(Flaw::TooManyPixels {
+            Err(Defect::TooManyPixels {
                 width: 0x100_0000,
                 ..
             })

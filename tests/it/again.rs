@@ -10,12 +10,12 @@ use rustix::process::Signal;
 use crate::support::gallery::Gallery;
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, parts, sqlite};
 use crate::support::nginx::Request;
-use crate::support::program::{World, files};
+use crate::support::program::{Sandbox, files};
 use crate::support::until;
 
 #[test]
 fn a_run_stops_at_its_number_of_downloads_and_the_next_one_goes_on() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     for due in [10, 20] {
         let ended = mirror
             .fetch(&world)
@@ -40,7 +40,7 @@ fn a_run_stops_at_its_number_of_downloads_and_the_next_one_goes_on() {
 
 #[test]
 fn what_fails_does_not_count_as_a_download() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     for original in &mirror.gallery.originals[..12] {
         mirror.take(&original.path);
     }
@@ -57,7 +57,7 @@ fn what_fails_does_not_count_as_a_download() {
 
 #[test]
 fn one_job_fetches_in_the_order_of_the_listing() {
-    let (world, mirror) = (World::new(), Mirror::of(40));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(40));
     let ended = mirror.fetch(&world).args(["-j", "1", "--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_whole(&world, &mirror);
@@ -79,7 +79,7 @@ fn one_job_fetches_in_the_order_of_the_listing() {
 #[test]
 fn sixty_four_jobs_ask_for_sixty_four_images_at_once() {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
-    let (world, mirror) = (World::new(), Mirror::with(112, stuck));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(112, stuck));
     mirror.put("/stuck", b"");
     let running = mirror.fetch(&world).args(["-j", "64", "-vv"]).start();
     let asking = || {
@@ -103,7 +103,7 @@ fn sixty_four_jobs_ask_for_sixty_four_images_at_once() {
 
 #[test]
 fn a_run_killed_again_and_again_loses_nothing_and_asks_for_nothing_it_has_named() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let hashes: BTreeSet<String> = mirror
         .gallery
         .originals
@@ -137,7 +137,7 @@ fn a_run_killed_again_and_again_loses_nothing_and_asks_for_nothing_it_has_named(
     assert_eq!(states, "saved|1436|1436\n");
 }
 
-fn named(world: &World) -> usize {
+fn named(world: &Sandbox) -> usize {
     let entries = fs::read_dir(world.work().join(GOT))
         .into_iter()
         .flatten()
@@ -147,7 +147,7 @@ fn named(world: &World) -> usize {
         .count()
 }
 
-fn hashes_of(world: &World) -> BTreeSet<String> {
+fn hashes_of(world: &Sandbox) -> BTreeSet<String> {
     collection(world)
         .into_values()
         .map(|hash| hash.to_string())
@@ -183,7 +183,7 @@ pub(crate) const AS_PROMISED: &str = "
 
 #[test]
 fn images_that_were_named_when_a_run_was_killed_are_written_down_without_a_request() {
-    let (world, mirror) = (World::new(), Mirror::of(280));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(280));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     // As a kill leaves it between the names and the rows that say so, in a group as large as they come.
     sqlite(&world, AS_PROMISED);
@@ -203,7 +203,7 @@ fn images_that_were_named_when_a_run_was_killed_are_written_down_without_a_reque
 
 /// Gives its middle image these bytes, of which a first run gets no more than half before it is killed; answers
 /// with the image's path and the part that is left.
-fn killed_half_way(world: &World, mirror: &Mirror, large: &[u8]) -> (String, PathBuf) {
+fn killed_half_way(world: &Sandbox, mirror: &Mirror, large: &[u8]) -> (String, PathBuf) {
     let path = mirror.gallery.originals[1].path.clone();
     mirror.put(&path, large);
     mirror.put("/stuck", b"");
@@ -229,7 +229,7 @@ const STUCK_HALF_WAY: &str = "limit_rate_after 1200k;
     location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
 
 /// Runs once more; what was asked for `path` then.
-fn finish(world: &World, mirror: &Mirror, path: &str, large: &[u8]) -> Vec<Request> {
+fn finish(world: &Sandbox, mirror: &Mirror, path: &str, large: &[u8]) -> Vec<Request> {
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(named(world), 3);
@@ -245,7 +245,7 @@ fn finish(world: &World, mirror: &Mirror, path: &str, large: &[u8]) -> Vec<Reque
 
 #[test]
 fn a_large_image_cut_by_a_kill_goes_on_where_it_stopped() {
-    let (world, mirror, large) = (World::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
+    let (world, mirror, large) = (Sandbox::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
     let (path, part) = killed_half_way(&world, &mirror, &large);
     let have = fs::metadata(part).unwrap().len();
     let asked = finish(&world, &mirror, &path, &large);
@@ -259,7 +259,7 @@ fn a_large_image_cut_by_a_kill_goes_on_where_it_stopped() {
 
 #[test]
 fn a_large_image_that_changed_after_a_kill_comes_whole() {
-    let (world, mirror) = (World::new(), Mirror::with(3, STUCK_HALF_WAY));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(3, STUCK_HALF_WAY));
     let (path, _) = killed_half_way(&world, &mirror, &noise(900));
     let other = noise(901);
     mirror.put(&path, &other);
@@ -273,7 +273,7 @@ fn a_large_image_that_changed_after_a_kill_comes_whole() {
 
 #[test]
 fn a_whole_part_that_a_kill_left_is_judged_without_a_request() {
-    let (world, mirror, large) = (World::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
+    let (world, mirror, large) = (Sandbox::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
     let (path, part) = killed_half_way(&world, &mirror, &large);
     fs::write(&part, &large).unwrap();
     assert_eq!(finish(&world, &mirror, &path, &large), []);
@@ -281,7 +281,7 @@ fn a_whole_part_that_a_kill_left_is_judged_without_a_request() {
 
 #[test]
 fn a_part_whose_bytes_were_spoilt_is_never_kept() {
-    let (world, mirror, large) = (World::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
+    let (world, mirror, large) = (Sandbox::new(), Mirror::with(3, STUCK_HALF_WAY), noise(900));
     let (path, part) = killed_half_way(&world, &mirror, &large);
     let mut spoilt = fs::read(&part).unwrap();
     spoilt[100_000] ^= 1;

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::gate::Gate;
 use crate::support::heavy::heavy;
 use crate::support::mirror::{Mirror, assert_whole, collection};
-use crate::support::program::{Program, World};
+use crate::support::program::{Program, Sandbox};
 use crate::support::until;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -18,7 +18,7 @@ struct Clock(PathBuf);
 
 impl Clock {
     /// A clock in `world` that is so many seconds off.
-    fn off(world: &World, seconds: i64) -> Self {
+    fn off(world: &Sandbox, seconds: i64) -> Self {
         let clock = Self(world.home().join("clock"));
         clock.turn(seconds);
         clock
@@ -50,7 +50,7 @@ fn library() -> PathBuf {
         .expect("faketime; tests/run installs it")
 }
 
-fn started(world: &World) -> String {
+fn started(world: &Sandbox) -> String {
     let lines = fs::read_to_string(world.work().join("got/.wallhaul/lock")).unwrap();
     lines.split_once(' ').unwrap().1[..4].to_owned()
 }
@@ -59,7 +59,7 @@ fn started(world: &World) -> String {
 fn a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing() {
     let busy = "location /uploads/ { if (-f $document_root/busy) { return 503; } }";
     for years in [-20, 40] {
-        let (world, mirror) = (World::new(), Mirror::with(4, busy));
+        let (world, mirror) = (Sandbox::new(), Mirror::with(4, busy));
         mirror.put("/busy", b"");
         let clock = Clock::off(&world, 0);
         let flags = [
@@ -94,7 +94,7 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing() {
 
 #[test]
 fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
-    let (world, mirror) = (World::new(), Mirror::of(10));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(10));
     let gone = mirror.gallery.originals[3].path.clone();
     mirror.take(&gone);
     let clock = Clock::off(&world, 0);
@@ -125,7 +125,7 @@ fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
 
 #[test]
 fn a_run_that_was_stopped_for_a_while_tries_again_what_timed_out() {
-    let (gate, world) = (Gate::closed(), World::new());
+    let (gate, world) = (Gate::closed(), Sandbox::new());
     let mirror = Mirror::with(
         3,
         &format!("send_timeout 300ms; {}", gate.before("/uploads/")),

@@ -9,14 +9,14 @@ use tempfile::TempDir;
 
 use crate::support::gallery::Gallery;
 use crate::support::nginx::Nginx;
-use crate::support::program::{WALLHAUL, World, files};
+use crate::support::program::{Sandbox, WALLHAUL, files};
 
 /// Ten full pages.
 const IMAGES: usize = 280;
 
 /// A site, and a world to fetch it in.
 struct Site {
-    world: World,
+    world: Sandbox,
     folder: TempDir,
     gallery: Gallery,
     nginx: Nginx,
@@ -31,7 +31,7 @@ impl Site {
             "location = /.connection { access_log off; return 200 $connection; }",
         );
         Self {
-            world: World::new(),
+            world: Sandbox::new(),
             folder,
             gallery,
             nginx,

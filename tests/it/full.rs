@@ -8,12 +8,12 @@ use rustix::process::Signal;
 
 use crate::support::mirror::{GOT, Mirror, parts};
 use crate::support::mount::Mounted;
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 
 /// A place that gets full, and how room is made there.
 struct Place {
-    made: fn(&World) -> Mounted,
-    mended: fn(&World, &Mounted),
+    made: fn(&Sandbox) -> Mounted,
+    mended: fn(&Sandbox, &Mounted),
     /// How many images of how many bytes do not fit.
     images: (usize, usize),
 }
@@ -57,7 +57,7 @@ fn a_full_disk_ends_the_run_at_once_and_the_next_one_completes_after_room_is_mad
         images: (count, bytes),
     } in PLACES
     {
-        let (world, mirror) = (World::new(), Mirror::of_length(count, bytes));
+        let (world, mirror) = (Sandbox::new(), Mirror::of_length(count, bytes));
         let disk = made(&world);
         // Not so quick that everything is one group, which would go as a whole.
         let slow = [
@@ -114,7 +114,7 @@ fn a_full_disk_ends_the_run_at_once_and_the_next_one_completes_after_room_is_mad
 
 #[test]
 fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
-    let (world, mut mirror) = (World::new(), Mirror::of(10));
+    let (world, mut mirror) = (Sandbox::new(), Mirror::of(10));
     mirror.lengthen(4..5, 900_000);
     for (limit, cause) in [
         ("--fsize=400000", "allow larger files (`ulimit -f`)"),
@@ -134,7 +134,7 @@ fn a_limit_on_the_size_of_files_is_told_like_a_full_disk() {
 
 #[test]
 fn a_disk_that_cannot_be_written_is_told_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(3));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let disk = Mounted::memory(&world.work().join(GOT), "size=8m,ro");
     // Once without a collection on it and once with one.
     for _ in 0..2 {
@@ -159,7 +159,7 @@ fn a_disk_that_cannot_be_written_is_told_before_anything_is_asked() {
 
 #[test]
 fn a_place_without_permission_is_told_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(3));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let got = world.work().join(GOT);
     fs::create_dir(&got).unwrap();
     let mode =
@@ -197,10 +197,10 @@ fn a_place_without_permission_is_told_before_anything_is_asked() {
 
 #[test]
 fn a_few_descriptors_slow_a_run_or_are_told_and_lose_nothing() {
-    let (world, mirror) = (World::new(), Mirror::of(30));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     // What may be had is taken.
     let ended = mirror
-        .fetch(&World::new())
+        .fetch(&Sandbox::new())
         .args(["-j", "30", "-R", "0"])
         .under(["prlimit", "--nofile=24:4096"])
         .run();
@@ -248,7 +248,7 @@ fn a_part_for_which_no_descriptor_is_left_is_tried_again() {
     );
     // Each of the program's threads misses one, or all.
     for (retries, missed, code) in [("9", "1", 0), ("1", "1+", 1)] {
-        let world = World::new();
+        let world = Sandbox::new();
         let inject = format!("inject=openat:error=EMFILE:when={missed}");
         let path = world.work().join(&part);
         let strace = [
@@ -296,7 +296,7 @@ fn a_part_for_which_no_descriptor_is_left_is_tried_again() {
 fn little_memory_is_told_and_loses_nothing() {
     let mirror = Mirror::of_length(10, 300_000);
     for megabytes in [30, 35, 40, 50, 60, 80] {
-        let world = World::new();
+        let world = Sandbox::new();
         let limit = format!("--as={}", megabytes * 1_000_000);
         let ended = mirror.fetch(&world).under(["prlimit", &limit]).run();
         // An allocation that is refused ends the process there and then.

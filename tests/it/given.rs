@@ -5,10 +5,10 @@ use std::fs;
 use blake3::Hash;
 
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
-use crate::support::program::{Ended, Program, World, files};
+use crate::support::program::{Ended, Program, Sandbox, files};
 
 /// `wallhaul fetch` of nothing yet, into [`GOT`], quick to try again.
-fn fetch(world: &World) -> Program {
+fn fetch(world: &Sandbox) -> Program {
     let program = world
         .wallhaul()
         .env("WALLHAUL_RETRY_WAIT", "1ms")
@@ -16,7 +16,7 @@ fn fetch(world: &World) -> Program {
     program.args(["fetch", "-d", GOT])
 }
 
-fn hashes(world: &World) -> Vec<Hash> {
+fn hashes(world: &Sandbox) -> Vec<Hash> {
     let mut hashes: Vec<_> = collection(world).into_values().collect();
     hashes.sort_unstable_by_key(Hash::to_hex);
     hashes
@@ -45,7 +45,7 @@ fn due(mirror: &Mirror) -> Vec<Hash> {
 
 #[test]
 fn an_image_is_fetched_by_its_address_and_only_once() {
-    let (world, mirror) = (World::new(), Mirror::of(3));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let ended = world
         .wallhaul()
         .args(["fetch"])
@@ -77,7 +77,7 @@ fn an_image_is_fetched_by_its_address_and_only_once() {
 
 #[test]
 fn a_collection_of_given_images_is_looked_at_and_repaired_like_any_other() {
-    let (world, mirror) = (World::new(), Mirror::of(4));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(4));
     let ended = world
         .wallhaul()
         .args(["fetch"])
@@ -159,7 +159,7 @@ fn a_list_is_read_from_a_file_or_a_pipe_and_a_bad_line_keeps_nothing_back() {
         at[0], at[1], at[1], at[2], at[3]
     );
     for from in ["list.txt", "-"] {
-        let world = World::new();
+        let world = Sandbox::new();
         fs::write(world.work().join("list.txt"), &list).unwrap();
         mirror.nginx.forget();
         let ended = fetch(&world)
@@ -196,7 +196,7 @@ fn a_list_is_read_from_a_file_or_a_pipe_and_a_bad_line_keeps_nothing_back() {
 
 #[test]
 fn an_address_of_a_known_site_belongs_to_its_collection() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let original = |index: usize| {
         format!(
             "http://static.simpledesktops.com{}",
@@ -260,7 +260,7 @@ fn an_address_of_a_known_site_belongs_to_its_collection() {
 
 #[test]
 fn images_of_several_sites_go_to_a_collection_each() {
-    let (world, mirror) = (World::new(), Mirror::of(2));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let known = format!(
         "https://static.simpledesktops.com{}",
         mirror.gallery.originals[0].path
@@ -286,7 +286,7 @@ fn images_of_several_sites_go_to_a_collection_each() {
 
 #[test]
 fn what_cannot_be_meant_is_told_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let good = addresses(&mirror).remove(0);
     fs::write(
         world.work().join("bad"),
@@ -343,7 +343,7 @@ fn a_given_address_opens_its_own_origin_and_no_other_private_one() {
         "location = /away.png {{ return 302 {}{path}; }} location = /here.png {{ return 302 {path}; }}",
         elsewhere.nginx.origin()
     );
-    let (world, mirror) = (World::new(), Mirror::with(1, &away));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(1, &away));
     let given = ["/away.png", "/here.png"].map(|path| format!("{}{path}", mirror.nginx.origin()));
     let ended = fetch(&world).args(&given).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -366,7 +366,7 @@ fn a_given_address_opens_its_own_origin_and_no_other_private_one() {
 
 #[test]
 fn a_long_list_costs_no_memory() {
-    let world = World::new();
+    let world = Sandbox::new();
     let lines = |count: usize| {
         let addresses = (0..count).map(|number| format!("http://127.0.0.1:9/{number}.png"));
         addresses.collect::<Vec<_>>().join(

@@ -8,17 +8,17 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::again::AS_PROMISED;
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
-use crate::support::program::{Ended, Program, World, files};
+use crate::support::program::{Ended, Program, Sandbox, files};
 use crate::support::until;
 
 /// Leaves a script in the folder that the program starts in; what has to be said to `--exec` to have it run.
-fn script(world: &World, name: &str, text: &str) -> String {
+fn script(world: &Sandbox, name: &str, text: &str) -> String {
     fs::write(world.work().join(name), text).unwrap();
     format!("sh ./{name}")
 }
 
 /// The lines of a file that scripts write to, once there are so many.
-fn lines(world: &World, file: &str, at_least: usize) -> Vec<String> {
+fn lines(world: &Sandbox, file: &str, at_least: usize) -> Vec<String> {
     let path = world.work().join(file);
     until(&format!("{at_least} lines in {file}"), || {
         let text = fs::read_to_string(&path).unwrap_or_default();
@@ -27,7 +27,7 @@ fn lines(world: &World, file: &str, at_least: usize) -> Vec<String> {
     })
 }
 
-fn written(world: &World, file: &str) -> String {
+fn written(world: &Sandbox, file: &str) -> String {
     fs::read_to_string(world.work().join(file)).unwrap_or_default()
 }
 
@@ -41,7 +41,7 @@ fn running(id: &str) -> bool {
     test_kill_process(id).is_ok() && !state.contains(") Z ")
 }
 
-fn gone(world: &World, file: &str) {
+fn gone(world: &Sandbox, file: &str) {
     for id in written(world, file).lines() {
         until(&format!("the end of process {id}"), || {
             (!running(id)).then_some(())
@@ -49,7 +49,7 @@ fn gone(world: &World, file: &str) {
     }
 }
 
-fn fetch(world: &World, mirror: &Mirror, commands: &[&str]) -> Program {
+fn fetch(world: &Sandbox, mirror: &Mirror, commands: &[&str]) -> Program {
     mirror
         .fetch(world)
         .args(commands.iter().flat_map(|command| ["--exec", command]))
@@ -62,7 +62,7 @@ fn counts(ended: &Ended) -> [u64; 4] {
 
 #[test]
 fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read() {
-    let (world, mirror) = (World::new(), Mirror::of(5));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let see = script(
         &world,
         "see",
@@ -168,7 +168,7 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
         ("./empty", 1, ": it could not be started: "),
     ];
     let worlds = cases.map(|(command, code, told)| {
-        let (world, mirror) = (World::new(), Mirror::of(1));
+        let (world, mirror) = (Sandbox::new(), Mirror::of(1));
         fs::write(world.work().join("empty"), "").unwrap();
         let made = world.program("chmod").args(["+x", "empty"]).run();
         assert_eq!(made.code, Some(0));
@@ -199,7 +199,7 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
 
 #[test]
 fn what_a_command_writes_is_told_on_request() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let ended = fetch(&world, &mirror, &["sh -c 'echo all is well'"])
         .args(["-v", "--json"])
         .run();
@@ -223,7 +223,7 @@ fn what_a_command_writes_is_told_on_request() {
 
 #[test]
 fn names_and_titles_are_arguments_whatever_they_hold() {
-    let (world, mirror) = (World::new(), Mirror::of(2));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let bytes = mirror.bytes(&mirror.gallery.originals[1].path);
     let name = "a b;$(touch pwned)`touch pwned`&'x'.png";
     let path = "/uploads/desktops/2020/01/02/a%20b;$(touch%20pwned)%60touch%20pwned%60&'x'.png";
@@ -266,7 +266,7 @@ fn names_and_titles_are_arguments_whatever_they_hold() {
 
 #[test]
 fn secrets_stay_with_the_program_unless_they_are_asked_for() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let secrets = |program: Program| {
         let program = program
             .env("GITHUB_TOKEN", "secret-1")
@@ -297,7 +297,7 @@ const STUBBORN: &str =
 
 #[test]
 fn a_command_that_hangs_is_ended_with_all_it_started() {
-    let (world, mirror) = (World::new(), Mirror::of(2));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let hang = script(&world, "hang", STUBBORN);
     let ended = fetch(&world, &mirror, &[&hang])
         .args(["--exec-timeout", "300ms"])
@@ -324,7 +324,7 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
 
 #[test]
 fn a_command_is_over_when_it_exits_whatever_it_leaves_running() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let fork = script(&world, "fork", "sleep 600 &\necho $! > ids\n");
     let ended = fetch(&world, &mirror, &[&fork]).args(["--json"]).run();
     assert_eq!(
@@ -346,7 +346,7 @@ fn a_command_is_over_when_it_exits_whatever_it_leaves_running() {
 fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
     let runs =
         [(Signal::INT, 130, false), (Signal::TERM, 143, true)].map(|(signal, code, twice)| {
-            let (world, mirror) = (World::new(), Mirror::of(3));
+            let (world, mirror) = (Sandbox::new(), Mirror::of(3));
             let hang = script(&world, "hang", STUBBORN);
             let running = fetch(&world, &mirror, &[&hang, "end:touch ended"])
                 .args(["--json"])
@@ -411,7 +411,7 @@ fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
 
 #[test]
 fn a_kill_forgets_no_command() {
-    let (world, mirror) = (World::new(), Mirror::of(6));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(6));
     let wait = script(&world, "wait", "echo $$ >> ids; exec sleep 600");
     let running = fetch(&world, &mirror, &[&wait]).start();
     let ids = lines(&world, "ids", 1);
@@ -447,7 +447,7 @@ fn a_kill_forgets_no_command() {
 
 #[test]
 fn a_command_that_fails_is_tried_in_three_runs_and_holds_up_none() {
-    let (world, mirror) = (World::new(), Mirror::of(3));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let first = &mirror.gallery.originals[0].path;
     let stem = first.rsplit('/').next().unwrap().split('.').next().unwrap();
     let picky = script(
@@ -502,7 +502,7 @@ fn a_command_that_fails_is_tried_in_three_runs_and_holds_up_none() {
 
 #[test]
 fn commands_that_all_fail_are_left_alone_after_a_few_and_the_images_come_home() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let ended = fetch(&world, &mirror, &["false", "end:touch ended"])
         .args(["--json"])
         .run();
@@ -534,7 +534,7 @@ fn commands_that_all_fail_are_left_alone_after_a_few_and_the_images_come_home() 
 
 #[test]
 fn at_the_end_of_a_run_that_saved_something_a_command_is_run_once() {
-    let (world, mirror) = (World::new(), Mirror::of(5));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let image = script(&world, "image", "echo image >> noted");
     let end = script(
         &world,
@@ -560,7 +560,7 @@ fn at_the_end_of_a_run_that_saved_something_a_command_is_run_once() {
 
 #[test]
 fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     fs::write(world.work().join("plain"), "#!/bin/sh\n").unwrap();
     let config = world.work().join("config.toml");
     fs::write(&config, "exec = [\"true\", \"end:nowhere-at-all\"]\n").unwrap();
@@ -603,7 +603,7 @@ fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
 
 #[test]
 fn only_the_user_starts_a_command() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let shipped = world
         .wallhaul()
         .args(["sites", "show", "simpledesktops"])

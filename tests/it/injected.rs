@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::mirror::{GOT, Mirror, assert_whole};
-use crate::support::program::{Program, World};
+use crate::support::program::{Program, Sandbox};
 
 const IMAGES: usize = 10;
 
@@ -127,7 +127,7 @@ impl Bench {
             core,
             files: Vec::new(),
         };
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = bench.fetch(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let saved = ended
@@ -163,14 +163,14 @@ impl Bench {
         bench
     }
 
-    fn fetch(&self, world: &World) -> Program {
+    fn fetch(&self, world: &Sandbox) -> Program {
         self.mirror
             .fetch(world)
             .args(["--json", "-j", "2", "--sync", "group"])
     }
 
     /// A run whose calls of this kind are watched, and dealt with as `blow` says.
-    fn watched(&self, world: &World, kind: Kind, blow: Option<String>) -> Program {
+    fn watched(&self, world: &Sandbox, kind: Kind, blow: Option<String>) -> Program {
         let mut above = vec!["taskset".to_owned(), "-c".to_owned(), self.core.to_string()];
         above.extend(["strace", "-f", "-qq", "-s", "0", "-o", "calls"].map(str::to_owned));
         // Quicker, but then no signal is sent.
@@ -198,7 +198,7 @@ impl Bench {
 
     /// How many calls of this kind the busiest thread of an undisturbed run makes.
     fn count(&self, kind: Kind) -> usize {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = self.watched(&world, kind, None).run();
         assert_eq!(ended.code, Some(0), "{}: {}", kind.call, ended.stderr);
         assert_whole(&world, &self.mirror);
@@ -214,7 +214,7 @@ impl Bench {
 
     fn hold(&self, case: Case) {
         let Case { kind, blow, n } = case;
-        let world = World::new();
+        let world = Sandbox::new();
         let said = match blow {
             Blow::Error(error) => format!("error={error}:when={n}"),
             Blow::Kill => format!("signal=KILL:when={n}"),

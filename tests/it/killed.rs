@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use crate::support::heavy::heavy;
 use crate::support::mirror::{GOT, Mirror, collection, parts, sqlite};
 use crate::support::nginx::Request;
-use crate::support::program::{WALLHAUL, World};
+use crate::support::program::{Sandbox, WALLHAUL};
 
 /// An image that is worth a note once half of it is there, and one that never is.
 const LARGE: usize = 2_000_000;
@@ -130,8 +130,8 @@ const STEPS: [Step; 10] = [
 ];
 
 /// A mirror whose newest image is in the collection, and whose next one is this heavy and is not.
-fn started(bytes: usize) -> (World, Mirror) {
-    let (world, mirror) = (World::new(), Mirror::of(2));
+fn started(bytes: usize) -> (Sandbox, Mirror) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     mirror.put(&mirror.gallery.originals[1].path, &heavy(7, bytes));
     let first = mirror
         .fetch(&world)
@@ -147,7 +147,7 @@ fn started(bytes: usize) -> (World, Mirror) {
     (world, mirror)
 }
 
-fn path(world: &World, mirror: &Mirror, file: File) -> PathBuf {
+fn path(world: &Sandbox, mirror: &Mirror, file: File) -> PathBuf {
     let folder = world.work().join(GOT);
     let key = format!(
         "simpledesktops https://static.simpledesktops.com{}",
@@ -187,7 +187,7 @@ fn asked(mirror: &Mirror) -> Ask {
 }
 
 /// Kills a run there, where one call of its may have failed before.
-fn kill(world: &World, mirror: &Mirror, step: &Step, failing: Option<&str>) {
+fn kill(world: &Sandbox, mirror: &Mirror, step: &Step, failing: Option<&str>) {
     let Step {
         over,
         call,
@@ -299,7 +299,7 @@ fn an_image_that_a_kill_left_under_two_names_keeps_the_one_of_the_collection() {
 }
 
 /// What a run has the disk keep, in its order.
-fn flushed(world: &World, mirror: &Mirror) -> Vec<&'static str> {
+fn flushed(world: &Sandbox, mirror: &Mirror) -> Vec<&'static str> {
     let strace = [
         "strace",
         "-f",

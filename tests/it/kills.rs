@@ -13,7 +13,7 @@ use rustix::process::Signal;
 
 use crate::support::heavy::heavy;
 use crate::support::mirror::{GOT, Mirror, collection, noted, parts, sqlite};
-use crate::support::program::{World, files};
+use crate::support::program::{Sandbox, files};
 use crate::support::until;
 
 /// How often the program is killed before it may finish.
@@ -54,7 +54,7 @@ struct Hung {
 }
 
 /// What the ledger says of the collection, the time apart.
-fn rows(world: &World) -> String {
+fn rows(world: &Sandbox) -> String {
     sqlite(
         world,
         "select site, state, name, format, width, height, bytes, blake3, title, address, page, cause, until from collection order by name",
@@ -73,7 +73,7 @@ impl Hung {
             };
             mirror.put(&original.path, &heavy(seed, bytes));
         }
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let whole = collection(&world);
@@ -121,7 +121,7 @@ impl Hung {
     }
 
     /// What of each image, by its path, need not be asked for again.
-    fn kept(&self, world: &World) -> BTreeMap<String, u64> {
+    fn kept(&self, world: &Sandbox) -> BTreeMap<String, u64> {
         let (names, parts) = (names(world), parts(world));
         let noted = noted(&parts);
         let kept = self.images.iter().map(|(name, (path, bytes))| {
@@ -137,7 +137,7 @@ impl Hung {
     }
 
     /// What a kill has left of images and nothing can be made of, by path.
-    fn lost(&self, world: &World) -> BTreeMap<String, u64> {
+    fn lost(&self, world: &Sandbox) -> BTreeMap<String, u64> {
         let parts = parts(world);
         let noted = noted(&parts);
         let lost = self.images.values().filter_map(|(path, _)| {
@@ -155,7 +155,7 @@ fn part(path: &str) -> String {
     format!("{}.part", &blake3::hash(key.as_bytes()).to_hex()[..32])
 }
 
-fn names(world: &World) -> BTreeSet<String> {
+fn names(world: &Sandbox) -> BTreeSet<String> {
     let entries = fs::read_dir(world.work().join(GOT))
         .into_iter()
         .flatten()
@@ -175,7 +175,7 @@ enum Moment {
     /// So long after its start.
     After(Duration),
     /// As soon as it has given an image its name, or at this time at the latest.
-    Named(Duration),
+    SelectedSite(Duration),
 }
 
 /// Moments and flags for run after run, the same for the same seed.
@@ -196,7 +196,7 @@ impl Dice {
             // The start, where what an earlier run left is put in order; one that finds nothing to do is over then.
             (true, _) | (false, 0) => Moment::After(within(0, 25)),
             // The keeper at work, at its groups.
-            (false, 1) => Moment::Named(Duration::from_secs(2)),
+            (false, 1) => Moment::SelectedSite(Duration::from_secs(2)),
             (false, _) => Moment::After(within(20, 250)),
         }
     }
@@ -263,7 +263,8 @@ fn two_hundred_kills_lose_nothing_and_ask_for_no_finished_image_again() {
             u64::from(now.subsec_nanos())
         });
     println!("KILLS_SEED={seed}");
-    let (hung, world, mut dice, mut sum) = (Hung::hang(), World::new(), Dice(seed), Sum::default());
+    let (hung, world, mut dice, mut sum) =
+        (Hung::hang(), Sandbox::new(), Dice(seed), Sum::default());
     while sum.killed < KILLS {
         assert!(
             sum.killed + sum.ended < 3 * KILLS,
@@ -301,7 +302,7 @@ fn two_hundred_kills_lose_nothing_and_ask_for_no_finished_image_again() {
 }
 
 /// Starts a run, kills it, and holds what is true after any kill.
-fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
+fn one_life(hung: &Hung, world: &Sandbox, dice: &mut Dice, sum: &mut Sum) {
     let (named, had) = (names(world), hung.kept(world));
     let (moment, flags) = (dice.moment(named.len() == IMAGES), dice.flags());
     let told = format!(
@@ -313,7 +314,9 @@ fn one_life(hung: &Hung, world: &World, dice: &mut Dice, sum: &mut Sum) {
     let began = Instant::now();
     let due = || match moment {
         Moment::After(time) => began.elapsed() >= time,
-        Moment::Named(latest) => began.elapsed() >= latest || names(world).len() > named.len(),
+        Moment::SelectedSite(latest) => {
+            began.elapsed() >= latest || names(world).len() > named.len()
+        }
     };
     while !due() {
         thread::sleep(Duration::from_millis(1));

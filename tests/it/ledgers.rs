@@ -9,25 +9,25 @@ use blake3::Hash;
 use rustix::process::Signal;
 
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, sqlite};
-use crate::support::program::{Ended, Program, WALLHAUL, World, files};
+use crate::support::program::{Ended, Program, Sandbox, WALLHAUL, files};
 use crate::support::until;
 
 const IMAGES: usize = 30;
 
 /// A mirror, and a collection of all its images.
-fn fetched() -> (World, Mirror) {
-    let (world, mirror) = (World::new(), Mirror::of(IMAGES));
+fn fetched() -> (Sandbox, Mirror) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     mirror.nginx.forget();
     (world, mirror)
 }
 
 /// A file beside the images of the collection.
-fn ours(world: &World, name: &str) -> PathBuf {
+fn ours(world: &Sandbox, name: &str) -> PathBuf {
     world.work().join(GOT).join(".wallhaul").join(name)
 }
 
-fn rebuild(world: &World) -> Program {
+fn rebuild(world: &Sandbox) -> Program {
     world.wallhaul().args(["ledger", "rebuild", "-d", GOT])
 }
 
@@ -92,7 +92,7 @@ fn a_bit_that_is_wrong_anywhere_costs_no_image() {
 }
 
 /// Does as the refusal says, and finds every image there.
-fn mend(world: &World, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
+fn mend(world: &Sandbox, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
     let rebuilt = rebuild(world).run();
     assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
     mirror.nginx.forget();
@@ -107,9 +107,9 @@ fn mend(world: &World, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
 }
 
 /// A run that was killed when it had named some images, which only the ledger's log knows of.
-fn killed() -> (World, Mirror) {
+fn killed() -> (Sandbox, Mirror) {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
-    let (world, mirror) = (World::new(), Mirror::with(60, stuck));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(60, stuck));
     assert_eq!(
         mirror
             .fetch(&world)
@@ -220,7 +220,7 @@ fn a_ledger_of_another_schema_is_refused_with_what_to_do_and_left_alone() {
 }
 
 /// The program, as somebody who may not do what root may.
-fn as_nobody(world: &World) -> Program {
+fn as_nobody(world: &Sandbox) -> Program {
     if rustix::process::geteuid().is_root() {
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", WALLHAUL];
         world.program("setpriv").args(nobody)
@@ -281,7 +281,7 @@ fn a_ledger_that_may_not_be_written_ends_a_run_before_it_asks_and_can_still_be_r
 
 #[test]
 fn files_that_an_older_copy_of_the_ledger_does_not_know_are_asked_for_and_kept_once() {
-    let (world, mirror) = (World::new(), Mirror::of(IMAGES));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
     assert_eq!(
         mirror
             .fetch(&world)
@@ -317,7 +317,7 @@ fn files_that_an_older_copy_of_the_ledger_does_not_know_are_asked_for_and_kept_o
 }
 
 /// Puts a ledger in the place of the collection's that says the same, as the first version of the program had it.
-fn make_old(world: &World) {
+fn make_old(world: &Sandbox) {
     let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
     let connection = rusqlite::Connection::open(&old).unwrap();
     connection
@@ -340,7 +340,7 @@ fn make_old(world: &World) {
 
 #[test]
 fn an_older_ledger_is_brought_up_to_date_with_a_copy_kept_wherever_that_is_killed() {
-    let (world, mirror) = (World::new(), Mirror::of(IMAGES));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
     mirror.take(&mirror.gallery.originals[3].path);
     assert_eq!(mirror.fetch(&world).run().code, Some(1));
     let (whole, said) = (

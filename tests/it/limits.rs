@@ -3,11 +3,11 @@
 use std::fs;
 
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 
 #[test]
 fn a_run_begins_no_image_once_its_bytes_are_saved_and_the_next_one_goes_on() {
-    let (world, mirror) = (World::new(), Mirror::of(300));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(300));
     let ended = mirror
         .fetch(&world)
         .args(["-Q", "1k", "-j", "1", "--json"])
@@ -40,7 +40,7 @@ fn a_run_begins_no_image_once_its_bytes_are_saved_and_the_next_one_goes_on() {
 #[test]
 fn a_run_ends_at_its_time_and_finishes_what_is_in_hand() {
     let slow = "location /uploads/ { if (-f $document_root/slow) { set $limit_rate 150; } }";
-    let (world, mirror) = (World::new(), Mirror::with(60, slow));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(60, slow));
     mirror.put("/slow", b"");
     let ended = mirror
         .fetch(&world)
@@ -65,7 +65,7 @@ fn a_run_ends_at_its_time_and_finishes_what_is_in_hand() {
 
 #[test]
 fn an_image_that_gets_no_name_does_not_count_as_a_download() {
-    let (world, mirror) = (World::new(), Mirror::of(6));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(6));
     let first = &mirror.gallery.originals[0];
     let stem = "2021-03-18-Light_Em_Up_2880x1800";
     for foreign in [
@@ -91,7 +91,7 @@ fn an_image_that_gets_no_name_does_not_count_as_a_download() {
 
 #[test]
 fn all_images_together_come_no_faster_than_is_allowed() {
-    let (world, mirror) = (World::new(), Mirror::of(4));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(4));
     for (original, side) in mirror.gallery.originals.iter().zip(350..) {
         mirror.put(&original.path, &noise(side));
     }

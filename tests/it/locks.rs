@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 use rustix::process::Signal;
 
-use crate::support::program::{Ended, Program, Running, WALLHAUL, World, files};
+use crate::support::program::{Ended, Program, Running, Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::terminal::Terminal;
 use crate::support::until;
@@ -21,8 +21,8 @@ const GRACE: Duration = Duration::from_secs(3);
 const FOLDER: &str = "wallpapers/simpledesktops";
 
 /// A run that has the collection and cannot go on with it before the gate opens.
-fn holder() -> (World, Site, Running) {
-    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+fn holder() -> (Sandbox, Site, Running) {
+    let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
     let running = site.fetch(&world).start();
     until("the first run to ask for all there is", || {
         (site.gate.waiting() == IMAGES).then_some(())
@@ -31,7 +31,7 @@ fn holder() -> (World, Site, Running) {
 }
 
 /// Every command that needs the collection for itself.
-fn takers(world: &World, site: &Site) -> [Program; 3] {
+fn takers(world: &Sandbox, site: &Site) -> [Program; 3] {
     let rebuild = world.wallhaul().args(["ledger", "rebuild"]);
     [
         site.fetch(world),
@@ -40,14 +40,14 @@ fn takers(world: &World, site: &Site) -> [Program; 3] {
     ]
 }
 
-fn assert_whole(world: &World, site: &Site) {
+fn assert_whole(world: &Sandbox, site: &Site) {
     assert_eq!(files(&world.work().join(FOLDER)).len(), IMAGES);
     assert_eq!(site.sent(), site.originals(), "each image was sent once");
 }
 
 #[test]
 fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
-    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
     let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).start());
     let refused = |running: &&Running| running.stderr().contains("is held by another run");
     until("seven runs to be refused", || {
@@ -62,7 +62,7 @@ fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
 
 #[test]
 fn of_eight_runs_that_wait_for_each_other_all_end_well_and_nothing_is_done_twice() {
-    let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
     let runs: [Running; 8] =
         std::array::from_fn(|_| site.fetch(&world).args(["-v", "--lock", "wait"]).start());
     let waits = |running: &&Running| running.stderr().starts_with("note: waiting for `");

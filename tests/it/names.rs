@@ -10,7 +10,7 @@ use std::thread;
 use jiff::Timestamp;
 use url::Url;
 use wallhaul::job::{ContentHash, ImageKey, ImageName, ImageRef};
-use wallhaul::ledger::{self, Berth, Intent, Ledger, Origin};
+use wallhaul::ledger::{self, Intent, Ledger, Origin, Placement};
 use wallhaul::outcome::{Content, Format};
 use wallhaul::site::Site;
 
@@ -234,7 +234,7 @@ fn assert_good(name: &ImageName, format: Format) {
         [Component::Normal(_)]
     ));
     assert!(written.ends_with(format.extension()), "{written:?}");
-    assert_eq!(ImageName::from_written(&written), *name);
+    assert_eq!(ImageName::from_stored(&written), *name);
 }
 
 /// Names a collection's images as a run does, and answers with how many met another and were told apart.
@@ -250,7 +250,7 @@ async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
         let intent = intent(site, &original.expect("there is always another"), number);
         // The longest it can get; the one it does get is looked at below.
         assert_good(
-            &intent.name.apart(&intent.content.hash),
+            &intent.name.with_hash_suffix(&intent.content.hash),
             intent.content.format,
         );
         if keys.insert(intent.key.clone()) {
@@ -268,7 +268,7 @@ async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
             .await
             .expect("a ledger in memory");
         for (berth, (wanted, content)) in berths.into_iter().zip(wanted) {
-            let Berth::Free(name) = berth else {
+            let Placement::New(name) = berth else {
                 panic!("{wanted} has the bytes of no other: {berth:?}")
             };
             assert_good(&name, content.format);

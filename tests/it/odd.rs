@@ -9,7 +9,7 @@ use std::path::Path;
 use rustix::fs::{CWD, Dev, FileType, Mode, makedev, mkfifoat, mknodat};
 
 use crate::support::mirror::{GOT, Mirror, collection, parts};
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 
 /// What can lie in the place of something else.
 const THINGS: [&str; 7] = [
@@ -23,7 +23,7 @@ const THINGS: [&str; 7] = [
 ];
 
 /// Puts a thing at `path`, with what a link leads to in `world`.
-fn put(thing: &str, path: &Path, world: &World) {
+fn put(thing: &str, path: &Path, world: &Sandbox) {
     let treasure = world.home().join("treasure");
     fs::create_dir_all(treasure.join("box")).unwrap();
     fs::write(treasure.join("letter"), "mine").unwrap();
@@ -42,7 +42,7 @@ fn put(thing: &str, path: &Path, world: &World) {
 }
 
 /// What a link leads to is as it was, and the thing still lies there.
-fn hold_untouched(path: &Path, world: &World) {
+fn hold_untouched(path: &Path, world: &Sandbox) {
     let treasure = world.home().join("treasure");
     assert_eq!(fs::read_to_string(treasure.join("letter")).unwrap(), "mine");
     assert_eq!(fs::read_dir(treasure.join("box")).unwrap().count(), 0);
@@ -67,7 +67,7 @@ fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_
             if folder || (thing == "link to a folder" && place == GOT) {
                 continue;
             }
-            let world = World::new();
+            let world = Sandbox::new();
             let path = world.work().join(place);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             put(thing, &path, &world);
@@ -87,7 +87,7 @@ fn a_thing_in_the_place_of_the_collection_or_of_what_is_ours_in_it_ends_the_run_
 
 #[test]
 fn a_link_to_a_folder_is_a_collections_place_like_any_other() {
-    let (world, mirror) = (World::new(), Mirror::of(2));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     fs::create_dir(world.home().join("elsewhere")).unwrap();
     symlink(world.home().join("elsewhere"), world.work().join(GOT)).unwrap();
     mirror.hold_completed(&world);
@@ -103,7 +103,7 @@ fn an_image_whose_name_a_thing_has_is_kept_beside_it() {
         format!("2021-02-04-mirage~{}.png", &hash.to_hex()[..8]),
     );
     for thing in THINGS {
-        let world = World::new();
+        let world = Sandbox::new();
         fs::create_dir(world.work().join(GOT)).unwrap();
         let path = world.work().join(GOT).join(name);
         put(thing, &path, &world);
@@ -114,7 +114,7 @@ fn an_image_whose_name_a_thing_has_is_kept_beside_it() {
         mirror.hold_completed(&world);
 
         // Where both names are taken the image fails, and comes once one of them is free.
-        let world = World::new();
+        let world = Sandbox::new();
         fs::create_dir(world.work().join(GOT)).unwrap();
         let paths = [name, &beside].map(|name| world.work().join(GOT).join(name));
         for path in &paths {
@@ -141,7 +141,7 @@ fn a_thing_in_the_place_of_a_part_or_its_note_is_not_opened() {
     mirror.lengthen(1..2, 1_200_000);
     for thing in THINGS {
         for end in ["part", "note"] {
-            let world = World::new();
+            let world = Sandbox::new();
             let folder = world.work().join(GOT).join(".wallhaul/parts");
             fs::create_dir_all(&folder).unwrap();
             let key = format!(

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::gallery::{Gallery, Original};
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 
 /// The paths of these originals, sorted.
 fn paths(originals: &[Original]) -> Vec<String> {
@@ -25,7 +25,7 @@ fn only_the_pages_that_were_named_are_read() {
     let mirror = Mirror::of(112);
     let fetch = |pages: &str| {
         mirror.nginx.forget();
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = mirror.fetch(&world).args(["-p", pages]).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_eq!(collection(&world).len(), mirror.originals_asked().len());
@@ -44,7 +44,7 @@ fn only_the_pages_that_were_named_are_read() {
 
 #[test]
 fn a_page_past_the_end_is_the_end() {
-    let (world, mirror) = (World::new(), Mirror::of(5));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let ended = mirror.fetch(&world).args(["-p", "99"]).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     assert_eq!(
@@ -58,7 +58,7 @@ fn a_page_past_the_end_is_the_end() {
 
 #[test]
 fn a_site_without_a_first_page_is_no_site() {
-    let (world, mirror) = (World::new(), Mirror::of(5));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     mirror.take("/browse/1/index.html");
     let ended = mirror.fetch(&world).run();
     let page = format!("{}/browse/1/", mirror.nginx.origin());
@@ -78,7 +78,7 @@ fn a_site_without_a_first_page_is_no_site() {
 
 #[test]
 fn an_empty_page_in_the_gallerys_frame_is_the_end() {
-    let (world, mirror) = (World::new(), Mirror::of(84));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     Gallery::hang(mirror.site(), 2, &[]);
     let ended = mirror.fetch(&world).args(["-v"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -91,7 +91,7 @@ fn an_empty_page_in_the_gallerys_frame_is_the_end() {
 
 #[test]
 fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
-    let (world, mirror) = (World::new(), Mirror::of(84));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     mirror.put(
         "/browse/2/index.html",
         b"<html><body><h1>Please log in</h1></body></html>",
@@ -122,7 +122,7 @@ fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
 #[test]
 fn a_listing_that_breaks_keeps_what_was_found_before() {
     let (world, mirror) = (
-        World::new(),
+        Sandbox::new(),
         Mirror::with(112, "location = /browse/3/ { return 500; }"),
     );
     let ended = mirror
@@ -153,7 +153,7 @@ fn a_listing_that_breaks_keeps_what_was_found_before() {
 #[test]
 fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news() {
     let (world, mirror) = (
-        World::new(),
+        Sandbox::new(),
         Mirror::with(
             28,
             "location /browse/ { try_files /browse/1/index.html =404; }",
@@ -180,7 +180,7 @@ fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news
 
 #[test]
 fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
-    let (world, mirror) = (World::new(), Mirror::of(84));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     let originals = &mirror.gallery.originals;
     // Five newer ones came while the first page was read: its last five stand on the second again, and so on.
     Gallery::hang(mirror.site(), 2, &thumbs(&originals[23..51]));
@@ -196,7 +196,7 @@ fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
 
 #[test]
 fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let ended = mirror
         .fetch(&world)
         .args(["-j", "1", "--max-downloads", "10"])
@@ -212,7 +212,7 @@ fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
 
 #[test]
 fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
-    let (world, mirror) = (World::new(), Mirror::of(28));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(28));
     let mut hung = thumbs(&mirror.gallery.originals[..20]);
     hung.insert(
         3,
@@ -288,7 +288,7 @@ fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
 
 #[test]
 fn a_first_page_on_which_no_thumb_leads_to_an_original_is_not_the_site_any_more() {
-    let (world, mirror) = (World::new(), Mirror::of(28));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(28));
     let hung: Vec<String> = (0..28)
         .map(|number| format!("/thumbs/{number}.webp"))
         .collect();
@@ -311,7 +311,7 @@ fn text(event: &Value, field: &str) -> String {
 
 #[test]
 fn a_dry_run_names_each_image_once_and_writes_nothing() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let ended = mirror.fetch(&world).args(["-n"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!world.work().join(GOT).exists(), "no folder is made");

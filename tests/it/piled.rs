@@ -2,7 +2,7 @@
 
 use crate::support::heavy::heavy;
 use crate::support::mirror::{Mirror, assert_whole, noted, parts};
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 use crate::support::until;
 
 const JOBS: u64 = 4;
@@ -36,7 +36,7 @@ fn is_part(name: &str) -> bool {
 #[test]
 fn images_that_wait_for_a_slow_disk_are_kept_by_a_kill_but_for_a_megabyte_a_connection() {
     for (validator, extra) in [("strong", ""), ("none", "etag off;")] {
-        let (world, mut mirror) = (World::new(), Mirror::with(IMAGES, extra));
+        let (world, mut mirror) = (Sandbox::new(), Mirror::with(IMAGES, extra));
         let mut all = 0;
         for seed in 0..IMAGES {
             let image = heavy(u32::try_from(seed).expect("a few"), BYTES + seed * MORE);

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::disk::{Disk, Entry, Sent};
 use crate::support::mirror::{GOT, Mirror, collection};
 use crate::support::mount::Mounted;
-use crate::support::program::World;
+use crate::support::program::Sandbox;
 
 const IMAGES: usize = 40;
 
@@ -26,12 +26,12 @@ struct Run {
     /// What came of it.
     names: BTreeMap<String, Hash>,
     _folder: TempDir,
-    _world: World,
+    _world: Sandbox,
 }
 
 impl Run {
     fn record(mirror: &Mirror, sync: &str) -> Self {
-        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+        let (world, folder) = (Sandbox::new(), tempfile::tempdir().unwrap());
         let got = world.work().join(GOT);
         fs::create_dir(&got).unwrap();
         let disk = Disk::mounted(&got, folder.path(), 32 << 20);
@@ -81,8 +81,8 @@ impl Run {
 
     /// What is left when the power is cut before entry `cut`, as the disk of a new world. `luck` says how much of what
     /// was not flushed had left the cache by itself.
-    fn cut(&self, cut: usize, luck: Luck) -> (World, TempDir, Mounted) {
-        let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    fn cut(&self, cut: usize, luck: Luck) -> (Sandbox, TempDir, Mounted) {
+        let (world, folder) = (Sandbox::new(), tempfile::tempdir().unwrap());
         let image = folder.path().join("left");
         let mut dice = cut as u64;
         self.disk
@@ -136,7 +136,7 @@ impl Run {
 }
 
 /// The same command after the system started again, which has another number then.
-fn started_anew(mirror: &Mirror, world: &World, folder: &Path) -> (Option<i32>, String) {
+fn started_anew(mirror: &Mirror, world: &Sandbox, folder: &Path) -> (Option<i32>, String) {
     let boot = folder.join("boot");
     fs::write(&boot, "another start\n").unwrap();
     let script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";

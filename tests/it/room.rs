@@ -7,18 +7,18 @@ use tempfile::TempDir;
 
 use crate::support::mirror::{GOT, Mirror, parts};
 use crate::support::mount::Mounted;
-use crate::support::program::{Ended, World, files};
+use crate::support::program::{Ended, Sandbox, files};
 use crate::support::site::Site;
 use crate::support::until;
 
 /// A world whose collection lies on a disk of its own.
-fn world(options: &str) -> (World, Mounted) {
-    let world = World::new();
+fn world(options: &str) -> (Sandbox, Mounted) {
+    let world = Sandbox::new();
     let disk = Mounted::memory(&world.work().join(GOT), options);
     (world, disk)
 }
 
-fn free(world: &World) -> u64 {
+fn free(world: &Sandbox) -> u64 {
     let found = statvfs(world.work().join(GOT)).unwrap();
     found.f_bavail * found.f_frsize
 }
@@ -168,7 +168,7 @@ fn a_run_that_brought_everything_when_the_room_got_low_is_complete() {
 
 #[test]
 fn a_disk_that_others_fill_ends_the_run_too() {
-    let world = World::new();
+    let world = Sandbox::new();
     let site = Site::closed(20, Site::IMAGES);
     let _disk = Mounted::memory(&world.work().join(GOT), "size=16m");
     let running = site

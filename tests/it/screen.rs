@@ -4,13 +4,13 @@ use std::fs;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::program::{WALLHAUL, World, files};
+use crate::support::program::{Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::terminal::Terminal;
 use crate::support::until;
 
 /// Starts a run over `site` in a terminal of this size.
-fn fetch(world: &World, site: &Site, window: (u16, u16), jobs: &str) -> Terminal {
+fn fetch(world: &Sandbox, site: &Site, window: (u16, u16), jobs: &str) -> Terminal {
     Terminal::open(
         world,
         window,
@@ -52,7 +52,7 @@ fn assert_clean(terminal: &Terminal, summary: &str) {
 
 #[test]
 fn a_terminal_shows_how_far_the_run_is_and_the_images_on_their_way() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (100, 30), "6");
     let asked =
         |screen: &str| screen.matches("  waiting").count() == 6 && screen.contains("]  0/40");
@@ -76,7 +76,7 @@ fn a_terminal_shows_how_far_the_run_is_and_the_images_on_their_way() {
 
 #[test]
 fn a_small_screen_is_never_overflown() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (34, 6), "16");
     terminal.until("more images than there is room for", |screen| {
         screen.contains("\n  ... and 13 more")
@@ -99,7 +99,7 @@ fn a_small_screen_is_never_overflown() {
 
 #[test]
 fn a_window_made_smaller_and_larger_shows_one_whole_frame() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (100, 40), "6");
     let wide = |lines: &[&str]| {
         lines.len() == 7
@@ -145,7 +145,7 @@ fn a_window_made_smaller_and_larger_shows_one_whole_frame() {
 
 #[test]
 fn a_failure_stands_whole_above_the_bars() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     site.lose(0);
     let terminal = fetch(&world, &site, (200, 30), "6");
     until("six images in hand", || {
@@ -188,7 +188,7 @@ fn a_failure_stands_whole_above_the_bars() {
 
 #[test]
 fn ctrl_c_leaves_a_clean_screen_and_the_next_run_completes() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let terminal = fetch(&world, &site, (100, 30), "6");
     site.gate.admit(10);
     terminal.until("ten images, and six on their way", |screen| {
@@ -230,7 +230,7 @@ fn ctrl_c_leaves_a_clean_screen_and_the_next_run_completes() {
 #[test]
 fn a_terminal_is_left_as_it_was_whatever_signal_ends_the_run() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::HUP, 129)] {
-        let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+        let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
         let line = "echo $$ > id; exec \"$0\" fetch --base-url \"$1\" -j 6";
         let terminal = Terminal::open(
             &world,
@@ -262,7 +262,7 @@ fn a_terminal_is_left_as_it_was_whatever_signal_ends_the_run() {
 
 /// Every byte that a run writes to a terminal of that kind, which is what `env` is given.
 fn written(site: &Site, env: &str) -> String {
-    let world = World::new();
+    let world = Sandbox::new();
     let line = format!("read go; exec env {env} \"$0\" fetch --base-url \"$1\"");
     let terminal = Terminal::open(
         &world,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::program::{WALLHAUL, World, files};
+use crate::support::program::{Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::until;
 
@@ -15,7 +15,7 @@ const GRACE: Duration = Duration::from_secs(3);
 const SOON: Duration = Duration::from_secs(10);
 
 /// How many images the collection in `world` holds.
-fn kept(world: &World) -> usize {
+fn kept(world: &Sandbox) -> usize {
     files(&world.work().join("wallpapers/simpledesktops")).len()
 }
 
@@ -23,7 +23,7 @@ fn kept(world: &World) -> usize {
 fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alone() {
     let signals = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
     let runs = signals.map(|(signal, code)| {
-        let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+        let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "4"]).start();
         site.gate.admit(5);
         until("five images, and four that hang", || {
@@ -64,7 +64,7 @@ fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alo
 
 #[test]
 fn images_in_hand_finish_after_the_first_signal_when_the_server_lets_them() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
     until("four images in hand", || {
         (site.gate.waiting() == 4).then_some(())
@@ -82,7 +82,7 @@ fn images_in_hand_finish_after_the_first_signal_when_the_server_lets_them() {
 
 #[test]
 fn a_second_signal_drops_what_is_in_hand_before_the_grace_is_over() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4", "--json"]).start();
     until("four images in hand", || {
         (site.gate.waiting() == 4).then_some(())
@@ -114,7 +114,7 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
         ("urls", &[], Signal::TERM, 143),
     ];
     let runs = commands.map(|(command, flags, signal, code)| {
-        let (world, site) = (World::new(), Site::closed(3, Site::LISTING));
+        let (world, site) = (Sandbox::new(), Site::closed(3, Site::LISTING));
         let running = site.visit(&world, command).args(flags).start();
         until("the first page being asked for", || {
             (site.gate.waiting() > 0).then_some(())
@@ -137,7 +137,7 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
 
 #[test]
 fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
-    let (world, site) = (World::new(), Site::closed(3, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(3, Site::IMAGES));
     let line = "trap '' HUP; exec \"$0\" fetch --base-url \"$1\"";
     let running = world
         .program("/bin/sh")
@@ -154,7 +154,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
 #[test]
 fn off_a_terminal_nothing_is_said_of_the_images_in_hand_unless_somebody_wants_to_know() {
     let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, told)| {
-        let (world, site) = (World::new(), Site::closed(5, Site::IMAGES));
+        let (world, site) = (Sandbox::new(), Site::closed(5, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "2", flag]).start();
         until("two images in hand", || {
             (site.gate.waiting() == 2).then_some(())

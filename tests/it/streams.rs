@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::process::Signal;
 
-use crate::support::program::{Ended, Program, WALLHAUL, World, files};
+use crate::support::program::{Ended, Program, Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::until;
 
 const IMAGES: usize = 3;
 
 /// The program about to fetch `site`, started by a shell that has `redirected` its streams.
-fn redirected(world: &World, site: &Site, flags: &str, redirected: &str) -> Program {
+fn redirected(world: &Sandbox, site: &Site, flags: &str, redirected: &str) -> Program {
     let line = format!("exec \"$0\" fetch --base-url \"$1\" {flags} {redirected}");
     world
         .program("/bin/sh")
@@ -21,7 +21,7 @@ fn redirected(world: &World, site: &Site, flags: &str, redirected: &str) -> Prog
 }
 
 /// How many images were kept in the folder of `world` where the program usually works.
-fn kept(world: &World) -> usize {
+fn kept(world: &Sandbox) -> usize {
     files(&world.work().join("wallpapers/simpledesktops")).len()
 }
 
@@ -48,7 +48,7 @@ fn a_run_brings_its_images_home_whatever_became_of_its_streams() {
         ("", "<&- >&- 2>&-", ""),
     ];
     for (flags, streams, said) in cases {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = redirected(&world, &site, flags, streams).run();
         assert_eq!(
             (ended.code, kept(&world)),
@@ -70,7 +70,7 @@ fn json_lines_that_could_not_be_written_are_told_of_and_end_with_4() {
         ("--json", "warning: the JSON lines on stdout: "),
         ("--json -q", "error: the JSON lines on stdout: "),
     ] {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = redirected(&world, &site, flags, ">/dev/full").run();
         assert_eq!((ended.code, kept(&world)), (Some(4), IMAGES), "{ended:?}");
         assert!(
@@ -83,7 +83,7 @@ fn json_lines_that_could_not_be_written_are_told_of_and_end_with_4() {
 
 #[test]
 fn a_fetch_goes_on_without_the_reader_of_its_json_lines() {
-    let (world, site) = (World::new(), Site::open(IMAGES));
+    let (world, site) = (Sandbox::new(), Site::open(IMAGES));
     let ended = site
         .fetch(&world)
         .args(["--json"])
@@ -99,7 +99,7 @@ fn a_fetch_goes_on_without_the_reader_of_its_json_lines() {
 
 #[test]
 fn what_only_prints_ends_with_its_reader_and_says_when_a_disk_is_full() {
-    let (world, site) = (World::new(), Site::open(IMAGES));
+    let (world, site) = (Sandbox::new(), Site::open(IMAGES));
     let fetched = site.fetch(&world).run();
     assert_eq!(fetched.code, Some(0));
     let lists: [&[&str]; 4] = [
@@ -132,7 +132,7 @@ fn what_only_prints_ends_with_its_reader_and_says_when_a_disk_is_full() {
 fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
     let commands: [(&str, &[&str]); 2] = [("fetch", &["--json"]), ("urls", &[])];
     let runs = commands.map(|(command, flags)| {
-        let (world, site) = (World::new(), Site::open(IMAGES));
+        let (world, site) = (Sandbox::new(), Site::open(IMAGES));
         let (reader, writer) = full_pipe();
         let running = site
             .visit(&world, command)
@@ -174,7 +174,7 @@ fn a_reader_that_stopped_reading_does_not_keep_a_run_from_ending_at_a_signal() {
 fn a_signal_ends_a_run_all_of_whose_downloads_hang_and_whose_words_nobody_reads() {
     let runs =
         [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)].map(|(signal, code)| {
-            let (world, site) = (World::new(), Site::closed(IMAGES, Site::IMAGES));
+            let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
             let (reader, writer) = full_pipe();
             let running = redirected(&world, &site, "-vv --json", "2>&1")
                 .stdout(writer)
@@ -209,7 +209,7 @@ fn a_signal_ends_a_run_all_of_whose_downloads_hang_and_whose_words_nobody_reads(
 fn a_run_goes_on_when_whoever_reads_all_its_words_leaves() {
     let site = Site::open(IMAGES);
     for flags in ["", "-vv", "--json -vv"] {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = redirected(&world, &site, flags, "2>&1")
             .stdout(left_pipe())
             .run();
@@ -223,7 +223,7 @@ fn a_run_goes_on_when_whoever_reads_all_its_words_leaves() {
 
 #[test]
 fn cron_has_a_run_that_says_nothing() {
-    let (world, site) = (World::new(), Site::open(IMAGES));
+    let (world, site) = (Sandbox::new(), Site::open(IMAGES));
     let directory = world.work().join("pictures");
     let line = "exec \"$0\" fetch -q --lock skip --base-url \"$1\" -d \"$2\" <&-";
     for asked in [IMAGES, 0] {
@@ -262,7 +262,7 @@ fn a_run_needs_nothing_of_its_surroundings() {
             .env("TERM", "")
     };
     for surroundings in [homeless, empty, elsewhere] {
-        let world = World::new();
+        let world = Sandbox::new();
         let directory = world.work().join("pictures");
         let program = site.fetch(&world).args(["-d", directory.to_str().unwrap()]);
         let ended = surroundings(program).run();

@@ -6,14 +6,14 @@ use std::fs;
 use regex::Regex;
 use serde_json::Value;
 
-use crate::support::program::{WALLHAUL, World};
+use crate::support::program::{Sandbox, WALLHAUL};
 use crate::support::site::Site;
 
 const README: &str = include_str!("../../README.md");
 
 /// What a command prints that needs no site, told for a window of 100 columns.
 fn said(args: &[&str]) -> String {
-    let ended = World::new()
+    let ended = Sandbox::new()
         .wallhaul()
         .args(args)
         .env("COLUMNS", "100")
@@ -76,7 +76,7 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
 
 #[test]
 fn every_long_flag_of_fetch_is_a_key_of_the_file_and_a_variable() {
-    let (world, help) = (World::new(), said(&["fetch", "--help"]));
+    let (world, help) = (Sandbox::new(), said(&["fetch", "--help"]));
     fs::write(
         world.work().join("site.toml"),
         said(&["sites", "show", "simpledesktops"]),
@@ -194,7 +194,7 @@ fn every_command_that_the_readme_and_the_help_show_is_one() {
         shown.extend(commands(help.split_once("Examples:").expect("examples").1));
     }
     assert!(shown.len() >= 15, "{shown:?}");
-    let world = World::new();
+    let world = Sandbox::new();
     for command in shown {
         // A shell reads it, and the program all of it before it comes to the last flag.
         let ended = world
@@ -216,7 +216,7 @@ fn every_command_that_the_readme_and_the_help_show_is_one() {
 
 #[test]
 fn completions_are_scripts_that_a_shell_reads() {
-    let world = World::new();
+    let world = Sandbox::new();
     let ended = world
         .program("/bin/bash")
         .args(["-n"])
@@ -250,7 +250,7 @@ fn each_command_has_a_manual_page_with_its_flags() {
         assert!(page.starts_with(".ie ") && page.contains(&title), "{page}");
         assert!(page.contains(&format!("\\fB\\-\\-{flag}\\fR")), "{page}");
     }
-    let refused = World::new().wallhaul().args(["man", "fetsch"]).run();
+    let refused = Sandbox::new().wallhaul().args(["man", "fetsch"]).run();
     assert_eq!(
         (refused.code, refused.stderr.as_str()),
         (
@@ -274,7 +274,7 @@ fn mixed() -> Site {
 
 #[test]
 fn json_lines_tell_a_whole_run() {
-    let (world, site) = (World::new(), mixed());
+    let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["--json", "-j", "1"]).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     let mut told = ended.stdout;
@@ -303,7 +303,7 @@ fn json_lines_tell_a_whole_run() {
 
 #[test]
 fn json_lines_are_numbered_and_their_counts_add_up() {
-    let (world, site) = (World::new(), Site::open(40));
+    let (world, site) = (Sandbox::new(), Site::open(40));
     site.lose(0);
     site.lose(1);
     for known in [0, 40] {
@@ -357,7 +357,7 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
 
 #[test]
 fn a_second_run_has_nothing_to_say_where_nobody_watches() {
-    let (world, site) = (World::new(), Site::open(3));
+    let (world, site) = (Sandbox::new(), Site::open(3));
     let first = site.fetch(&world).run();
     assert!(
         first
@@ -375,7 +375,7 @@ fn a_second_run_has_nothing_to_say_where_nobody_watches() {
 
 #[test]
 fn a_quiet_run_says_what_failed_and_nothing_else() {
-    let (world, site) = (World::new(), mixed());
+    let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["-q"]).run();
     let host = site.nginx.origin().replace("http://", "");
     let failed = format!(
@@ -390,7 +390,7 @@ fn a_quiet_run_says_what_failed_and_nothing_else() {
 
 #[test]
 fn a_run_that_checks_no_certificates_warns_each_time() {
-    let (world, site) = (World::new(), Site::open(3));
+    let (world, site) = (Sandbox::new(), Site::open(3));
     for _ in 0..2 {
         let ended = site.fetch(&world).args(["--insecure"]).run();
         assert!(
@@ -406,7 +406,7 @@ fn a_run_that_checks_no_certificates_warns_each_time() {
 
 #[test]
 fn a_verbose_run_names_its_pages_and_its_images() {
-    let (world, site) = (World::new(), mixed());
+    let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["-v"]).run();
     for said in [
         "started simpledesktops into wallpapers/simpledesktops, 8 images at a time\n",
@@ -421,7 +421,7 @@ fn a_verbose_run_names_its_pages_and_its_images() {
 
 #[test]
 fn where_many_failed_the_command_that_lists_them_does() {
-    let (world, site) = (World::new(), Site::open(14));
+    let (world, site) = (Sandbox::new(), Site::open(14));
     fs::remove_dir_all(site.folder.path().join("uploads")).unwrap();
     let ended = site.fetch(&world).args(["-d", "pictures"]).run();
     let hint = Regex::new(r"see `wallhaul (ledger list .* --state) failed`, or `gone`").unwrap();

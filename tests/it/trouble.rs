@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, parts, sqlite};
-use crate::support::program::{Ended, World, files};
+use crate::support::program::{Ended, Sandbox, files};
 use crate::support::site::Site;
 use crate::support::until;
 
@@ -33,7 +33,7 @@ fn times_asked(mirror: &Mirror, path: &str) -> usize {
 
 #[test]
 fn an_original_that_is_gone_is_told_once_and_not_asked_for_again() {
-    let (world, mirror) = (World::new(), Mirror::of(30));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let gone = mirror.gallery.originals[7].path.clone();
     mirror.take(&gone);
     let ended = mirror.fetch(&world).run();
@@ -72,7 +72,7 @@ fn an_original_that_is_gone_is_told_once_and_not_asked_for_again() {
 
 #[test]
 fn a_page_in_an_images_place_is_asked_for_once_and_not_kept() {
-    let (world, mirror) = (World::new(), Mirror::of(30));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let path = mirror.gallery.originals[3].path.clone();
     let right = mirror.bytes(&path);
     mirror.put(
@@ -86,7 +86,7 @@ fn a_page_in_an_images_place_is_asked_for_once_and_not_kept() {
 
 #[test]
 fn a_picture_that_was_cut_is_asked_for_twice_and_not_kept() {
-    let (world, mirror) = (World::new(), Mirror::of(30));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let path = mirror.gallery.originals[4].path.clone();
     let right = mirror.bytes(&path);
     mirror.put(&path, &right[..right.len() - 20]);
@@ -96,7 +96,7 @@ fn a_picture_that_was_cut_is_asked_for_twice_and_not_kept() {
 }
 
 /// A first run that cannot have the image at `path`, though it asks so many times.
-fn hold_bad_image(world: &World, mirror: &Mirror, path: &str, times: usize) {
+fn hold_bad_image(world: &Sandbox, mirror: &Mirror, path: &str, times: usize) {
     mirror.nginx.forget();
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
@@ -116,7 +116,7 @@ fn hold_bad_image(world: &World, mirror: &Mirror, path: &str, times: usize) {
 }
 
 /// The run after the site was healed: the same command asks for what is missing and for nothing else.
-fn hold_healed(world: &World, mirror: &Mirror, path: &str) {
+fn hold_healed(world: &Sandbox, mirror: &Mirror, path: &str) {
     mirror.nginx.forget();
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -131,7 +131,7 @@ fn hold_healed(world: &World, mirror: &Mirror, path: &str) {
 #[test]
 fn a_server_that_is_busy_for_a_moment_is_asked_again() {
     let busy = "location /uploads/ { if (-f $document_root/busy) { return 503; } }";
-    let (world, mirror) = (World::new(), Mirror::with(1, busy));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(1, busy));
     let path = mirror.gallery.originals[0].path.clone();
     mirror.put("/busy", b"");
     let running = mirror
@@ -159,7 +159,7 @@ fn a_server_that_is_busy_for_a_moment_is_asked_again() {
 #[test]
 fn a_busy_server_is_asked_as_often_as_was_said_and_no_more() {
     let (world, mirror) = (
-        World::new(),
+        Sandbox::new(),
         Mirror::with(1, "location /uploads/ { return 503; }"),
     );
     let path = mirror.gallery.originals[0].path.clone();
@@ -179,7 +179,7 @@ fn a_busy_server_is_asked_as_often_as_was_said_and_no_more() {
 
 #[test]
 fn a_file_in_the_folders_place_ends_the_run_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     fs::write(world.work().join(GOT), "a letter").unwrap();
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
@@ -197,7 +197,7 @@ fn a_file_in_the_folders_place_ends_the_run_before_anything_is_asked() {
 
 #[test]
 fn a_file_of_the_users_own_is_never_overwritten() {
-    let (world, mirror) = (World::new(), Mirror::of(10));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(10));
     let own = world.work().join(GOT).join("2021-02-04-mirage.png");
     fs::create_dir(world.work().join(GOT)).unwrap();
     fs::write(&own, "my own mirage").unwrap();
@@ -221,7 +221,7 @@ fn a_file_of_the_users_own_is_never_overwritten() {
 
 #[test]
 fn an_image_that_the_user_deleted_stays_deleted() {
-    let (world, mirror) = (World::new(), Mirror::of(10));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(10));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     fs::remove_file(world.work().join(GOT).join("2021-02-04-mirage.png")).unwrap();
     mirror.nginx.forget();
@@ -235,7 +235,7 @@ fn an_image_that_the_user_deleted_stays_deleted() {
 
 #[test]
 fn a_collection_that_lost_its_ledger_gets_a_new_one_and_nothing_is_fetched_again() {
-    let (world, mirror) = (World::new(), Mirror::of(40));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(40));
     assert_eq!(mirror.fetch(&world).run().code, Some(0));
     let before = files(&world.work().join(GOT));
     let rows = "select name, bytes, blake3, format, width, height from collection order by name";
@@ -258,7 +258,7 @@ fn a_collection_that_lost_its_ledger_gets_a_new_one_and_nothing_is_fetched_again
 
 #[test]
 fn a_ledger_that_is_none_is_told_and_left_alone() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let ledger = world.work().join(GOT).join(".wallhaul/ledger.db");
     fs::create_dir_all(ledger.parent().unwrap()).unwrap();
     let another_programs = world.home().join("moods.db");
@@ -287,7 +287,7 @@ fn a_ledger_that_is_none_is_told_and_left_alone() {
 
 #[test]
 fn a_ledger_that_is_taken_in_mid_run_ends_it_before_jobs_go_round() {
-    let (world, site) = (World::new(), Site::closed(40, Site::IMAGES));
+    let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
     until("four images that are asked for", || {
         (site.gate.waiting() == 4).then_some(())

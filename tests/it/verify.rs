@@ -10,42 +10,42 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::support::gallery::Original;
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, sqlite};
-use crate::support::program::{Ended, Program, World, files};
+use crate::support::program::{Ended, Program, Sandbox, files};
 use crate::support::terminal::Terminal;
 use crate::support::{program, until};
 
 /// A mirror of so many images, and a collection of all of them.
-fn fetched(count: usize) -> (World, Mirror) {
-    let (world, mirror) = (World::new(), Mirror::of(count));
+fn fetched(count: usize) -> (Sandbox, Mirror) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(count));
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     mirror.nginx.forget();
     (world, mirror)
 }
 
-fn verify(world: &World) -> Program {
+fn verify(world: &Sandbox) -> Program {
     world.wallhaul().args(["verify", "-d", GOT])
 }
 
-fn repair(world: &World, mirror: &Mirror) -> Program {
+fn repair(world: &Sandbox, mirror: &Mirror) -> Program {
     let program = verify(world).env("WALLHAUL_RETRY_WAIT", "1ms");
     program.args(["--repair", "--base-url", &mirror.nginx.origin()])
 }
 
-fn rebuild(world: &World) -> Program {
+fn rebuild(world: &Sandbox) -> Program {
     world.wallhaul().args(["ledger", "rebuild", "-d", GOT])
 }
 
-fn folder(world: &World) -> PathBuf {
+fn folder(world: &Sandbox) -> PathBuf {
     world.work().join(GOT)
 }
 
-fn ledger(world: &World) -> PathBuf {
+fn ledger(world: &Sandbox) -> PathBuf {
     folder(world).join(".wallhaul/ledger.db")
 }
 
 /// The names of the collection's files, sorted.
-fn names(world: &World) -> Vec<String> {
+fn names(world: &Sandbox) -> Vec<String> {
     collection(world).into_keys().collect()
 }
 
@@ -77,7 +77,7 @@ fn found(kind: &str, name: &str) -> [String; 2] {
 }
 
 /// Damages a collection in three ways; answers with the names of what was changed, cut and deleted.
-fn damage(world: &World) -> [String; 3] {
+fn damage(world: &Sandbox) -> [String; 3] {
     let all = names(world);
     let [changed, cut, deleted] = [&all[2], &all[5], &all[9]].map(|name| folder(world).join(name));
     let mut bytes = fs::read(&changed).unwrap();
@@ -252,7 +252,7 @@ fn a_repair_brings_back_what_is_damaged_and_what_was_deleted_and_nothing_else() 
 
 #[test]
 fn a_repair_fetches_no_image_that_was_not_there_before() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     assert_eq!(
         mirror
             .fetch(&world)
@@ -371,7 +371,7 @@ fn with_wrong_pixels(png: &[u8]) -> Vec<u8> {
 
 #[test]
 fn pixels_that_are_wrong_in_a_whole_structure_are_found_by_decoding() {
-    let (world, mirror) = (World::new(), Mirror::of(30));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let is_png = |original: &&Original| original.format == ImageFormat::Png;
     let bad = mirror.gallery.originals.iter().find(is_png).unwrap();
     mirror.put(&bad.path, &with_wrong_pixels(&mirror.bytes(&bad.path)));
@@ -405,7 +405,7 @@ fn a_terminal_shows_how_far_it_is_and_then_the_summary() {
 
 #[test]
 fn where_there_is_no_collection_none_is_made() {
-    let world = World::new();
+    let world = Sandbox::new();
     for more in [&[][..], &["--repair"]] {
         let ended = world.wallhaul().args(["verify", "demo"]).args(more).run();
         assert_eq!(ended.code, Some(2), "{}", ended.stderr);
@@ -418,7 +418,7 @@ fn where_there_is_no_collection_none_is_made() {
 #[test]
 fn a_collection_that_a_run_works_on_can_be_verified_and_not_repaired() {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
-    let (world, mirror) = (World::new(), Mirror::with(60, stuck));
+    let (world, mirror) = (Sandbox::new(), Mirror::with(60, stuck));
     assert_eq!(
         mirror
             .fetch(&world)
@@ -448,7 +448,7 @@ fn a_collection_that_a_run_works_on_can_be_verified_and_not_repaired() {
 
 #[test]
 fn a_ledger_that_is_lost_or_damaged_is_made_anew_and_no_image_is_fetched_again() {
-    let damages: [fn(&World); 4] = [
+    let damages: [fn(&Sandbox); 4] = [
         |world| fs::remove_file(ledger(world)).unwrap(),
         |world| fs::write(ledger(world), b"<!DOCTYPE html>".repeat(900)).unwrap(),
         |world| fs::write(ledger(world), [0; 16_384]).unwrap(),

@@ -5,15 +5,15 @@ use std::fs;
 use rustix::process::Signal;
 
 use crate::support::mirror::{Mirror, collection};
-use crate::support::program::{Running, World};
+use crate::support::program::{Running, Sandbox};
 use crate::support::until;
 
 /// A command that says that it has begun, and waits for a file.
 const PATIENT: &str = "sh -c 'echo begun >> begun; until [ -e go ]; do sleep 0.01; done' {{}}";
 
 /// A run that has brought so many images, and whose commands wait: one for each of them, or one for all.
-fn begun(images: usize, flag: &str, when: &str) -> (World, Mirror, Running) {
-    let (world, mirror) = (World::new(), Mirror::of(images));
+fn begun(images: usize, flag: &str, when: &str) -> (Sandbox, Mirror, Running) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(images));
     let running = mirror
         .fetch(&world)
         .args([flag, "--exec", &format!("{when}{PATIENT}")])

@@ -10,14 +10,14 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::support::gallery::Gallery;
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, parts, sqlite};
 use crate::support::nginx::Nginx;
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, Sandbox};
 
 /// A listing page more than there are, and those asked for ahead of it by eight jobs.
 const PAGES_BEHIND_THE_END: usize = 3;
 
 #[test]
 fn the_whole_catalogue_is_fetched_once_and_the_second_run_asks_for_nothing_it_has() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let ended = mirror
         .fetch(&world)
         .args(["--json", "--sync", "group"])
@@ -133,7 +133,7 @@ fn hold_events(ended: &Ended) {
 }
 
 /// The ledger says of each image what its file is, to the program's readers and to `SQLite`'s own shell.
-fn hold_ledger(world: &World, mirror: &Mirror) {
+fn hold_ledger(world: &Sandbox, mirror: &Mirror) {
     let rows = ledger(world);
     assert_eq!(rows.len(), Gallery::ALL);
     for original in &mirror.gallery.originals {
@@ -201,7 +201,7 @@ fn hold_ledger(world: &World, mirror: &Mirror) {
 }
 
 /// What `wallhaul ledger list --json` has, by address.
-fn ledger(world: &World) -> HashMap<String, Value> {
+fn ledger(world: &Sandbox) -> HashMap<String, Value> {
     let ended = world
         .wallhaul()
         .args(["ledger", "list", "-d", GOT, "--json"])
@@ -217,7 +217,7 @@ fn ledger(world: &World) -> HashMap<String, Value> {
 #[test]
 fn thumbs_of_a_mirror_lead_to_the_same_keys_however_they_are_written() {
     let keys = |origin: &dyn Fn(&Nginx) -> String| {
-        let (world, site) = (World::new(), tempfile::tempdir().unwrap());
+        let (world, site) = (Sandbox::new(), tempfile::tempdir().unwrap());
         let nginx = Nginx::serve(site.path(), "");
         Gallery::lay(site.path(), &origin(&nginx), 40);
         let ended = world

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::support::gallery::Gallery;
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
-use crate::support::program::{Ended, Program, World, files};
+use crate::support::program::{Ended, Program, Sandbox, files};
 
-fn urls(world: &World, mirror: &Mirror) -> Program {
+fn urls(world: &Sandbox, mirror: &Mirror) -> Program {
     world
         .wallhaul()
         .args(["urls", "--base-url", &mirror.nginx.origin()])
@@ -16,7 +16,7 @@ fn urls(world: &World, mirror: &Mirror) -> Program {
 
 #[test]
 fn urls_prints_every_original_in_the_listings_order_at_the_mirrors_address() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let ended = urls(&world, &mirror).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     let origin = mirror.nginx.origin();
@@ -40,7 +40,7 @@ fn urls_prints_every_original_in_the_listings_order_at_the_mirrors_address() {
 
 #[test]
 fn a_reader_that_leaves_ends_urls_quietly() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let (reader, writer) = std::io::pipe().unwrap();
     // The program has the only end for writing once `start` has let go of the command.
     let running = urls(&world, &mirror).stdout(writer).start();
@@ -65,7 +65,7 @@ fn a_reader_that_leaves_ends_urls_quietly() {
 
 #[test]
 fn a_fetch_whose_reader_leaves_goes_on() {
-    let (world, mirror) = (World::new(), Mirror::of(60));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let (mut reader, writer) = std::io::pipe().unwrap();
     let running = mirror.fetch(&world).args(["--json"]).stdout(writer).start();
     reader.read_exact(&mut [0; 10]).unwrap();
@@ -78,7 +78,7 @@ fn a_fetch_whose_reader_leaves_goes_on() {
 
 #[test]
 fn a_definition_that_was_printed_is_one_to_fetch_by() {
-    let (world, mirror) = (World::new(), Mirror::of(40));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(40));
     let listed = world.wallhaul().args(["sites", "list"]).run();
     let names: Vec<_> = listed
         .stdout
@@ -103,7 +103,7 @@ fn a_definition_that_was_printed_is_one_to_fetch_by() {
 }
 
 /// Writes the shipped definition, changed, into a file; answers with its name.
-fn definition(world: &World, change: impl Fn(&str) -> String) -> String {
+fn definition(world: &Sandbox, change: impl Fn(&str) -> String) -> String {
     let shown = world
         .wallhaul()
         .args(["sites", "show", "simpledesktops"])
@@ -116,7 +116,7 @@ fn definition(world: &World, change: impl Fn(&str) -> String) -> String {
 
 #[test]
 fn a_wrong_definition_is_told_with_its_place_before_anything_is_asked() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let cases = [
         (
             "select = \"div.desktop\"",
@@ -162,7 +162,7 @@ fn a_wrong_definition_is_told_with_its_place_before_anything_is_asked() {
 
 #[test]
 fn what_is_not_understood_is_wrong_usage() {
-    let world = World::new();
+    let world = Sandbox::new();
     let refused = |args: &[&str], words: &str| {
         let ended = world.wallhaul().args(args).run();
         assert_eq!(
@@ -196,7 +196,7 @@ fn what_is_not_understood_is_wrong_usage() {
 
 #[test]
 fn the_ledger_is_read_by_people_and_by_scripts() {
-    let (world, mirror) = (World::new(), Mirror::of(Gallery::ALL));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     mirror.take(&mirror.gallery.originals[0].path);
     assert_eq!(mirror.fetch(&world).args(["-p", "1-2"]).run().code, Some(1));
     let ledger = |args: &[&str]| {
@@ -253,8 +253,8 @@ fn the_ledger_is_read_by_people_and_by_scripts() {
 }
 
 /// A run of up to five downloads, unless somebody says less; the number it came to.
-fn downloads(mirror: &Mirror, change: impl Fn(&World, Program) -> Program) -> usize {
-    let world = World::new();
+fn downloads(mirror: &Mirror, change: impl Fn(&Sandbox, Program) -> Program) -> usize {
+    let world = Sandbox::new();
     let config = world.home().join(".config");
     write_config(&config, "max-downloads = 5\n");
     let ended = change(&world, mirror.fetch(&world)).run();
@@ -279,7 +279,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         downloads(&mirror, |_, fetch| fetch.env("WALLHAUL_MAX_DOWNLOADS", "3")),
         3
     );
-    let both = |_: &World, fetch: Program| {
+    let both = |_: &Sandbox, fetch: Program| {
         fetch
             .env("WALLHAUL_MAX_DOWNLOADS", "3")
             .args(["--max-downloads", "2"])
@@ -294,12 +294,12 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
         8,
         "nowhere to look for a file"
     );
-    let elsewhere = |world: &World, fetch: Program| {
+    let elsewhere = |world: &Sandbox, fetch: Program| {
         write_config(&world.work().join("xdg"), "max-downloads = 4\n");
         fetch.env("XDG_CONFIG_HOME", world.work().join("xdg"))
     };
     assert_eq!(downloads(&mirror, elsewhere), 4);
-    let named = |world: &World, fetch: Program| {
+    let named = |world: &Sandbox, fetch: Program| {
         fs::write(world.work().join("mine.toml"), "max-downloads = 1\n").unwrap();
         fetch.args(["--config", "mine.toml"])
     };
@@ -308,7 +308,7 @@ fn a_flag_wins_over_a_variable_and_a_variable_over_the_file() {
 
 #[test]
 fn a_wrong_configuration_file_is_told_with_its_place() {
-    let (world, mirror) = (World::new(), Mirror::of(1));
+    let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let refused = |text: &str, words: &[&str]| {
         write_config(&world.home().join(".config"), text);
         let ended: Ended = mirror.fetch(&world).run();
@@ -344,7 +344,7 @@ fn a_wrong_configuration_file_is_told_with_its_place() {
 
 #[test]
 fn the_demo_needs_no_certificates_no_home_and_no_network() {
-    let world = World::new();
+    let world = Sandbox::new();
     let demo = || {
         let bare = world
             .wallhaul()

@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::folder::{self, NoFile};
 use crate::engine::Shutdown;
-use crate::ledger::Filed;
+use crate::ledger::StoredFile;
 use crate::outcome::Content;
-use crate::verify::{Limits, Pixels, Seen, look};
+use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
 /// What it takes to judge files; shared by all threads.
-pub(super) struct Judge {
+pub(super) struct FileCheck {
     pub(super) directory: PathBuf,
     /// Looks at every pixel, where that is wanted.
-    pub(super) pixels: Option<Pixels>,
+    pub(super) pixels: Option<Decoder>,
     /// Whether SHA-256 sums are wanted.
     pub(super) sums: bool,
     pub(super) shutdown: Shutdown,
@@ -24,7 +24,7 @@ pub(super) struct Judge {
 
 /// What is to be said of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FileVerdict {
     /// It is what was fetched, and whole.
     Sound {
         /// Its SHA-256 sum in hexadecimal digits, where that was wanted.
@@ -45,30 +45,31 @@ const ANY_SIZE: Limits = Limits {
     max_pixels: u64::MAX,
 };
 
-impl Judge {
+impl FileCheck {
     /// Judges a file; nothing where the run is to end.
-    pub(super) fn verdict(&self, filed: &Filed) -> Option<Verdict> {
+    pub(super) fn verdict(&self, filed: &StoredFile) -> Option<FileVerdict> {
         if self.shutdown.is_stopping() {
             return None;
         }
         let verdict = match folder::open(&self.directory, &filed.name.to_string()) {
             Ok(file) => {
                 let judged = self.judge(&file, &filed.content);
-                judged
-                    .unwrap_or_else(|error| Verdict::Damaged(format!("it cannot be read: {error}")))
+                judged.unwrap_or_else(|error| {
+                    FileVerdict::Damaged(format!("it cannot be read: {error}"))
+                })
             }
-            Err(NoFile::Missing) => Verdict::Missing,
-            Err(NoFile::Odd(why)) => Verdict::Displaced(why),
-            Err(NoFile::Unreadable(why)) => Verdict::Damaged(why),
+            Err(NoFile::Missing) => FileVerdict::Missing,
+            Err(NoFile::Odd(why)) => FileVerdict::Displaced(why),
+            Err(NoFile::Unreadable(why)) => FileVerdict::Damaged(why),
         };
         // What was broken off in the middle says nothing of the file.
         (!self.shutdown.is_stopping()).then_some(verdict)
     }
 
-    fn judge(&self, file: &File, fetched: &Content) -> io::Result<Verdict> {
+    fn judge(&self, file: &File, fetched: &Content) -> io::Result<FileVerdict> {
         let bytes = file.metadata()?.len();
         if bytes != fetched.bytes {
-            return Ok(Verdict::Damaged(format!(
+            return Ok(FileVerdict::Damaged(format!(
                 "{bytes} bytes instead of {}",
                 fetched.bytes
             )));
@@ -78,29 +79,31 @@ impl Judge {
             sum: self.sums.then(Sha256::new),
             shutdown: &self.shutdown,
         };
-        let content = match look(&mut reading, bytes, ANY_SIZE)? {
+        let content = match verify_file(&mut reading, bytes, ANY_SIZE)? {
             Ok(content) => content,
-            Err(flaw) => return Ok(Verdict::Damaged(flaw.to_string())),
+            Err(flaw) => return Ok(FileVerdict::Damaged(flaw.to_string())),
         };
         if content.hash != fetched.hash {
             let (is, was) = (content.hash, fetched.hash);
-            return Ok(Verdict::Damaged(format!(
+            return Ok(FileVerdict::Damaged(format!(
                 "its bytes are not those fetched: BLAKE3 {is} instead of {was}"
             )));
         }
         let sum = reading.sum.take().map(|sum| hexadecimal(&sum.finalize()));
         let Some(pixels) = &self.pixels else {
-            return Ok(Verdict::Sound { sum, unseen: None });
+            return Ok(FileVerdict::Sound { sum, unseen: None });
         };
         reading.rewind()?;
-        Ok(match pixels.look(BufReader::new(reading), &content) {
-            Ok(Seen::All) => Verdict::Sound { sum, unseen: None },
-            Ok(Seen::None(why)) => Verdict::Sound {
-                sum,
-                unseen: Some(why),
+        Ok(
+            match pixels.verify_file(BufReader::new(reading), &content) {
+                Ok(DecodeResult::All) => FileVerdict::Sound { sum, unseen: None },
+                Ok(DecodeResult::None(why)) => FileVerdict::Sound {
+                    sum,
+                    unseen: Some(why),
+                },
+                Err(flaw) => FileVerdict::Damaged(flaw.to_string()),
             },
-            Err(flaw) => Verdict::Damaged(flaw.to_string()),
-        })
+        )
     }
 }
 

@@ -11,20 +11,20 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use self::judge::{Judge, Verdict};
+use self::judge::{FileCheck, FileVerdict};
 use self::told::{Counts, Finding, Kind, Told};
 use super::ledger::open_to_read;
-use super::many::{cores, on_each};
+use super::many::{cores, parallel_ordered};
 use super::visit::collected;
-use super::{World, aside, folder, print};
+use super::{Environment, blocking, folder, print};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
 use crate::job::ImageName;
-use crate::ledger::{Filed, Ledger};
-use crate::report::Telling;
+use crate::ledger::{Ledger, StoredFile};
+use crate::report::OutputSettings;
 use crate::sink::SinkError;
-use crate::verify::Pixels;
+use crate::verify::Decoder;
 
 /// How deep to look, and what to do then.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +48,7 @@ pub async fn verify(
     site: Option<String>,
     wanted: Inspection,
     options: Options,
-    world: &World,
+    world: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
@@ -57,7 +57,7 @@ pub async fn verify(
     let directory = settings.place.collection(id.as_str(), false);
     // Also before a repair, which would make a collection where there is none.
     let ledger = open_to_read(&directory)?;
-    let look = Look::new(directory, &settings, &wanted, shutdown);
+    let look = Verifier::new(directory, &settings, &wanted, shutdown);
     let found = if wanted.repair {
         drop(ledger);
         let Some(found) = repair::repair(look, site, &settings, world).await? else {
@@ -65,7 +65,7 @@ pub async fn verify(
         };
         found
     } else {
-        aside(move || look.over(&*ledger)).await?
+        blocking(move || look.over(&*ledger)).await?
     };
     if !settings.telling.quiet {
         // Where nobody listens nothing can be said.
@@ -79,23 +79,23 @@ pub async fn verify(
     } else {
         Exit::Done
     };
-    Ok(found.exit.or_worse(whole))
+    Ok(found.exit.max_severity(whole))
 }
 
 /// How a collection is looked at.
-struct Look {
-    judge: Judge,
+struct Verifier {
+    judge: FileCheck,
     threads: NonZeroUsize,
-    telling: Telling,
+    telling: OutputSettings,
     /// Whether standard output is for the sums, so that findings go beside it.
     sums_to_stdout: bool,
 }
 
 /// What was found in a collection.
-struct Found {
+struct Findings {
     counts: Counts,
     /// What is not there as it was fetched, in the order of the names.
-    broken: Vec<Broken>,
+    broken: Vec<BadFile>,
     /// The SHA-256 sum of each sound file.
     sums: BTreeMap<String, String>,
     /// How a repair ended.
@@ -103,7 +103,7 @@ struct Found {
 }
 
 /// A file that is not there as it was fetched.
-struct Broken {
+struct BadFile {
     name: ImageName,
     reason: String,
     state: State,
@@ -117,7 +117,7 @@ enum State {
     Displaced,
 }
 
-impl Look {
+impl Verifier {
     fn new(
         directory: PathBuf,
         settings: &Settings,
@@ -130,9 +130,9 @@ impl Look {
             sums,
             threads,
         } = wanted;
-        let pixels = decode.then(|| Pixels::new(settings.limits));
+        let pixels = decode.then(|| Decoder::new(settings.limits));
         Self {
-            judge: Judge {
+            judge: FileCheck {
                 directory,
                 pixels,
                 sums: sums.is_some(),
@@ -147,7 +147,7 @@ impl Look {
     }
 
     /// Looks at the whole collection. Blocks.
-    fn over(&self, ledger: &dyn Ledger) -> anyhow::Result<Found> {
+    fn over(&self, ledger: &dyn Ledger) -> anyhow::Result<Findings> {
         // The folder first: a run at work beside this writes a name down before it gives it to a file.
         let mut entries = folder::entries(&self.judge.directory)?;
         let files = ledger.files()?;
@@ -157,7 +157,7 @@ impl Look {
         let (saved, unfinished): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|filed| filed.saved);
         let mut told = Told::new(&self.telling, self.out(), "verifying", saved.len());
-        let mut found = Found {
+        let mut found = Findings {
             counts: Counts::default(),
             broken: Vec::new(),
             sums: BTreeMap::new(),
@@ -190,12 +190,12 @@ impl Look {
     /// Judges files and has each verdict noted, in the order of the files.
     fn judge_each(
         &self,
-        files: &[Filed],
+        files: &[StoredFile],
         told: &mut Told,
-        mut note: impl FnMut(&Filed, Verdict, &mut Told) -> anyhow::Result<()>,
+        mut note: impl FnMut(&StoredFile, FileVerdict, &mut Told) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut seen = 0;
-        on_each(
+        parallel_ordered(
             files,
             self.threads,
             |filed| self.judge.verdict(filed),
@@ -219,11 +219,16 @@ impl Look {
     }
 }
 
-impl Found {
-    fn note(&mut self, filed: &Filed, verdict: Verdict, told: &mut Told) -> anyhow::Result<()> {
+impl Findings {
+    fn note(
+        &mut self,
+        filed: &StoredFile,
+        verdict: FileVerdict,
+        told: &mut Told,
+    ) -> anyhow::Result<()> {
         let name = || filed.name.to_string();
         let (state, kind, reason) = match verdict {
-            Verdict::Sound { sum, unseen } => {
+            FileVerdict::Sound { sum, unseen } => {
                 self.note_sound(filed, sum, told);
                 return match unseen {
                     Some(reason) => told.tell(&Finding {
@@ -234,9 +239,9 @@ impl Found {
                     None => Ok(()),
                 };
             }
-            Verdict::Damaged(why) => (State::Damaged, Kind::Damaged, why),
-            Verdict::Displaced(why) => (State::Displaced, Kind::Damaged, why),
-            Verdict::Missing => {
+            FileVerdict::Damaged(why) => (State::Damaged, Kind::Damaged, why),
+            FileVerdict::Displaced(why) => (State::Displaced, Kind::Damaged, why),
+            FileVerdict::Missing => {
                 let why = "deleted on purpose it stays deleted; `--repair` fetches it".to_owned();
                 (State::Missing, Kind::Missing, why)
             }
@@ -246,7 +251,7 @@ impl Found {
             name: name(),
             reason: reason.clone(),
         })?;
-        self.broken.push(Broken {
+        self.broken.push(BadFile {
             name: filed.name.clone(),
             reason,
             state,
@@ -254,7 +259,7 @@ impl Found {
         Ok(())
     }
 
-    fn note_sound(&mut self, filed: &Filed, sum: Option<String>, told: &mut Told) {
+    fn note_sound(&mut self, filed: &StoredFile, sum: Option<String>, told: &mut Told) {
         told.counts.sound += 1;
         told.counts.bytes += filed.content.bytes;
         if let Some(sum) = sum {

@@ -10,30 +10,30 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::judge::Verdict;
+use super::judge::FileVerdict;
 use super::told::{Finding, Kind, Told};
-use super::{Broken, Found, Look, State};
+use super::{BadFile, Findings, State, Verifier};
 use crate::app::fetch::{Images, bring, telling};
 use crate::app::hold::{aloud, hold};
-use crate::app::visit::{Collection, Named, Visit};
-use crate::app::{World, aside};
+use crate::app::visit::{Collection, SelectedSite, SiteSession};
+use crate::app::{Environment, blocking};
 use crate::config::{PageRange, Settings};
 use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
 use crate::job::{ImageKey, ImageName, Job, Stem};
-use crate::ledger::{self, Filed, Ledger, Selection};
-use crate::queue::{Feed, QueueError};
-use crate::site::{Place, Site};
+use crate::ledger::{self, Ledger, Selection, StoredFile};
+use crate::queue::{JobSender, QueueError};
+use crate::site::{Site, UrlKind};
 
 /// Looks at a collection and fetches again what is not there as it was.
 /// `None` when the collection is left to another run.
 pub(super) async fn repair(
-    look: Look,
-    site: Named,
+    look: Verifier,
+    site: SelectedSite,
     settings: &Settings,
-    world: &World,
-) -> anyhow::Result<Option<Found>> {
-    let visit = Visit::open(site, settings, false).await?;
+    world: &Environment,
+) -> anyhow::Result<Option<Findings>> {
+    let visit = SiteSession::open(site, settings, false).await?;
     let held = hold(
         &visit.directory,
         settings,
@@ -47,7 +47,7 @@ pub(super) async fn repair(
     let collection = Collection::open(sink, &visit.directory, settings)?;
     let (look, ledger) = (Arc::new(look), Arc::clone(&collection.ledger));
     let looking = Arc::clone(&look);
-    let mut found = aside(move || looking.over(&*ledger)).await?;
+    let mut found = blocking(move || looking.over(&*ledger)).await?;
     if found.counts.stopped || found.repairable().next().is_none() {
         return Ok(Some(found));
     }
@@ -55,7 +55,7 @@ pub(super) async fn repair(
     if wanted.is_empty() {
         return Ok(Some(found));
     }
-    let_go(&found, &wanted, &collection, world).await?;
+    forget(&found, &wanted, &collection, world).await?;
 
     let ledger = Arc::clone(&collection.ledger);
     let images = wanted.images(&visit.site);
@@ -76,21 +76,21 @@ pub(super) async fn repair(
     let tally = telling(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
-    found = aside(move || looking.again(&*ledger, found)).await?;
+    found = blocking(move || looking.again(&*ledger, found)).await?;
     found.exit = Exit::of_tally(&tally);
     Ok(Some(found))
 }
 
 /// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the
 /// next repair finds them missing.
-async fn let_go(
-    found: &Found,
+async fn forget(
+    found: &Findings,
     wanted: &Wanted,
     collection: &Collection,
-    world: &World,
+    world: &Environment,
 ) -> anyhow::Result<()> {
     let mut files = Vec::new();
-    for Broken {
+    for BadFile {
         name,
         reason,
         state,
@@ -107,21 +107,21 @@ async fn let_go(
         };
         files.push((name.clone(), cause));
     }
-    Ok(collection.ledger.let_go(files, (world.clock)()).await?)
+    Ok(collection.ledger.forget(files, (world.clock)()).await?)
 }
 
-impl Found {
+impl Findings {
     /// What can be fetched again under its name.
-    fn repairable(&self) -> impl Iterator<Item = &Broken> {
+    fn repairable(&self) -> impl Iterator<Item = &BadFile> {
         self.broken
             .iter()
             .filter(|broken| broken.state != State::Displaced)
     }
 }
 
-impl Look {
+impl Verifier {
     /// Looks once more at what was broken, and tells what is sound now. Blocks.
-    fn again(&self, ledger: &dyn Ledger, mut found: Found) -> anyhow::Result<Found> {
+    fn again(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
         let names: HashSet<_> = found
             .repairable()
             .map(|broken| broken.name.clone())
@@ -133,8 +133,8 @@ impl Look {
         self.judge_each(
             &files,
             &mut told,
-            |filed: &Filed, verdict, told| match verdict {
-                Verdict::Sound { sum, unseen: _ } => {
+            |filed: &StoredFile, verdict, told| match verdict {
+                FileVerdict::Sound { sum, unseen: _ } => {
                     found.note_sound(filed, sum, told);
                     let reason = "fetched again".to_owned();
                     told.tell(&Finding {
@@ -144,7 +144,9 @@ impl Look {
                     })
                 }
                 // It was told when it was found, and stands.
-                Verdict::Damaged(_) | Verdict::Displaced(_) | Verdict::Missing => Ok(()),
+                FileVerdict::Damaged(_) | FileVerdict::Displaced(_) | FileVerdict::Missing => {
+                    Ok(())
+                }
             },
         )?;
         found.counts = told.counts;
@@ -164,7 +166,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(found: &Found, ledger: &dyn Ledger, site: &Site) -> anyhow::Result<Self> {
+    fn read(found: &Findings, ledger: &dyn Ledger, site: &Site) -> anyhow::Result<Self> {
         let mut unknown: HashSet<_> = found
             .repairable()
             .map(|broken| broken.name.to_string())
@@ -173,7 +175,7 @@ impl Wanted {
         let (mut keys, mut addresses) = (HashSet::new(), Vec::new());
         let saved = Selection {
             like: None,
-            state: Some(ledger::State::Saved),
+            state: Some(ledger::RowState::Saved),
         };
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
@@ -211,13 +213,13 @@ impl Wanted {
     fn images(self, site: &Arc<Site>) -> Images {
         if !site.is_direct() {
             let (site, wanted) = (Arc::clone(site), Mutex::new(self));
-            return Images::Listed(Box::new(|feed| Box::new(Only { site, wanted, feed })));
+            return Images::Listed(Box::new(|jobs| Box::new(Only { site, wanted, jobs })));
         }
         let image = |address: String| match Url::parse(&address)
             .ok()
             .and_then(|address| site.place(&address))
         {
-            Some(Place::Image(image)) => GivenLine::Image(image),
+            Some(UrlKind::Image(image)) => GivenLine::Image(image),
             _ => GivenLine::Bad {
                 text: address,
                 cause: "it cannot be asked for any more".to_owned(),
@@ -249,18 +251,18 @@ impl Wanted {
 struct Only {
     site: Arc<Site>,
     wanted: Mutex<Wanted>,
-    feed: Box<dyn Feed>,
+    jobs: Box<dyn JobSender>,
 }
 
 #[async_trait]
-impl Feed for Only {
-    async fn push(&self, job: Job) -> Result<(), QueueError> {
+impl JobSender for Only {
+    async fn send(&self, job: Job) -> Result<(), QueueError> {
         let (taken, over) = {
             let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
             (wanted.take(&job, &self.site), wanted.is_empty())
         };
         if taken {
-            self.feed.push(job).await?;
+            self.jobs.send(job).await?;
         }
         if over {
             Err(QueueError::Closed)

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::exit::OutputError;
 use crate::report::figures::{count, size};
-use crate::report::{Counter, Telling, escape, object};
+use crate::report::{Counter, OutputSettings, escape, object};
 
 /// Something that is not as it should be, or that one should know.
 #[derive(Debug, Serialize)]
@@ -68,7 +68,7 @@ pub(in crate::app) struct Counts {
 impl Told {
     /// Findings to `out`, and a bar over `files` where there may be one; `what` is done to them.
     pub(in crate::app) fn new(
-        telling: &Telling,
+        telling: &OutputSettings,
         out: Box<dyn Write + Send>,
         what: &'static str,
         files: usize,

@@ -247,12 +247,16 @@ fn crooked(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32, di
         );
         canvas.shape(&stroke(from, tip, size * 0.018), &dark, 1.0, 0.0);
         for _ in 0..9 {
-            let (aside, up) = (
+            let (blocking, up) = (
                 dice.between(-0.13, 0.13) * size,
                 dice.between(-0.09, 0.07) * size,
             );
             canvas.shape(
-                &disc(tip.0 + aside, tip.1 + up, size * dice.between(0.035, 0.085)),
+                &disc(
+                    tip.0 + blocking,
+                    tip.1 + up,
+                    size * dice.between(0.035, 0.085),
+                ),
                 &dark,
                 1.0,
                 0.0,

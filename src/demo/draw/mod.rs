@@ -56,7 +56,7 @@ pub enum Scene {
     /// Lights out of focus.
     Bubbles,
     /// A valley of cut paper.
-    Paper,
+    DrawState,
     /// A lighthouse on its rock.
     Lighthouse,
     /// Triangles.
@@ -78,7 +78,7 @@ impl Scene {
         Self::Planet,
         Self::Hills,
         Self::Night,
-        Self::Paper,
+        Self::DrawState,
         Self::Dunes,
         Self::Lighthouse,
         Self::Facets,
@@ -116,7 +116,7 @@ impl Scene {
             Self::Hills => land::hills,
             Self::Planet => heavens::planet,
             Self::Bubbles => pattern::bubbles,
-            Self::Paper => pattern::paper,
+            Self::DrawState => pattern::paper,
             Self::Lighthouse => sea::lighthouse,
             Self::Facets => pattern::facets,
             Self::Tree => land::tree_alone,

@@ -59,8 +59,8 @@ pub(super) fn paper(canvas: &mut Canvas, dice: &mut Dice) {
         let waves = Outline::rolling(width, 0.0, 42.0, 520.0 + 160.0 * share, dice);
         let hollow = (1.05 - share * 0.55) * 320.0;
         let outline = Outline::new(width, |at| {
-            let aside = ((at - x) / (width * 0.62)).abs().min(1.0);
-            560.0 + 330.0 * share - hollow * aside.powf(1.6) + waves.at(at)
+            let blocking = ((at - x) / (width * 0.62)).abs().min(1.0);
+            560.0 + 330.0 * share - hollow * blocking.powf(1.6) + waves.at(at)
         });
         shadow(canvas, &outline, 26.0 + 16.0 * share);
         let colour = tones.land(share);

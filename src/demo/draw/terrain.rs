@@ -90,10 +90,10 @@ impl Outline {
         let top = ground[at] - tall;
         let places = at.saturating_sub(reach)..(at + reach).min(ground.len());
         for (place, height) in places.clone().zip(&mut self.heights[places]) {
-            let aside = place.abs_diff(at) as f32 / half;
+            let blocking = place.abs_diff(at) as f32 / half;
             // Boughs: the flank falls in steps that overhang a little.
-            let bough = (aside * 4.0).fract() * 0.09;
-            let flank = top + tall * (aside - bough).max(0.0);
+            let bough = (blocking * 4.0).fract() * 0.09;
+            let flank = top + tall * (blocking - bough).max(0.0);
             *height = height.min(flank.min(ground[place]));
         }
     }

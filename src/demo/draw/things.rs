@@ -55,8 +55,9 @@ pub(super) fn cloud(
         (x + size, y),
         (x - size, y),
     ]);
-    let puff =
-        |aside: f32, radius: f32| disc(x + aside * size, y - radius * size * 0.25, radius * size);
+    let puff = |blocking: f32, radius: f32| {
+        disc(x + blocking * size, y - radius * size * 0.25, radius * size)
+    };
     // One shape of four discs, so that a see-through cloud shows no seams.
     let (one, two, three, four) = (
         puff(-0.3, 0.13),

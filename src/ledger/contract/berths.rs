@@ -85,7 +85,7 @@ async fn names_told_apart_are_told_apart_again_where_even_the_hash_begins_alike(
         let mut given = Vec::new();
         for (picture, intent) in berths {
             given.extend(ledger.placing(vec![intent]).await.unwrap());
-            let Some(Berth::Free(name)) = given.last().cloned() else {
+            let Some(Placement::New(name)) = given.last().cloned() else {
                 panic!("{given:?}")
             };
             ledger

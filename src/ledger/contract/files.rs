@@ -37,16 +37,16 @@ async fn what_lay_in_a_file_let_go_of_is_asked_for_again_and_gets_its_name() {
         keep(&*ledger, "twin.png", "a.png", 1).await;
         keep(&*ledger, "b.png", "b.png", 2).await;
         ledger
-            .let_go(vec![(name("a.png"), "damaged: cut".to_owned())], noon())
+            .forget(vec![(name("a.png"), "damaged: cut".to_owned())], noon())
             .await
             .unwrap();
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
         assert_eq!(past(&*ledger, "twin.png", "a").await, None);
-        assert_eq!(past(&*ledger, "b.png", "b").await, Some(Past::Saved));
+        assert_eq!(past(&*ledger, "b.png", "b").await, Some(KnownState::Saved));
         let row = rows(&*ledger, &Selection::default()).remove(0);
         assert_eq!(
             (row.state, row.name, row.cause.as_deref()),
-            (State::Failed, None, Some("damaged: cut"))
+            (RowState::Failed, None, Some("damaged: cut"))
         );
         assert!(
             row.page.is_some() && row.title.is_some(),
@@ -64,7 +64,7 @@ async fn an_adopted_file_let_go_of_is_not_adopted_any_more() {
             .await
             .unwrap();
         ledger
-            .let_go(vec![(name("a.png"), "missing".to_owned())], noon())
+            .forget(vec![(name("a.png"), "missing".to_owned())], noon())
             .await
             .unwrap();
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
@@ -83,7 +83,7 @@ async fn a_file_that_is_being_placed_or_that_nobody_knows_is_not_let_go_of() {
             (name("a.png"), "missing".to_owned()),
             (name("b.png"), "missing".to_owned()),
         ];
-        ledger.let_go(files, noon()).await.unwrap();
+        ledger.forget(files, noon()).await.unwrap();
         assert_eq!(ledger.unfinished().await.unwrap().len(), 1);
     }
 }

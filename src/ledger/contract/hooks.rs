@@ -130,7 +130,7 @@ async fn nothing_waits_for_an_image_that_is_no_more_in_the_collection() {
             .await
             .unwrap();
         ledger
-            .let_go(vec![(name("1.png"), "it was missing".to_owned())], noon())
+            .forget(vec![(name("1.png"), "it was missing".to_owned())], noon())
             .await
             .unwrap();
         assert_eq!(told(&waiting(&*ledger, i64::MAX, 9).await), []);

@@ -17,7 +17,7 @@ async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_promised() {
         );
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
         ledger.record(vec![saved("a.png", "a.png")]).await.unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, Some(Past::Saved));
+        assert_eq!(past(&*ledger, "a.png", "a").await, Some(KnownState::Saved));
         assert_eq!(past(&*ledger, "b.png", "a").await, None);
     }
 }
@@ -37,7 +37,7 @@ async fn a_failed_image_is_asked_for_again_and_a_gone_one_when_its_time_is_over(
         assert_eq!(past(&*ledger, "a.png", "a").await, None);
         assert_eq!(
             past(&*ledger, "b.png", "b").await,
-            Some(Past::Gone { until: later })
+            Some(KnownState::Gone { until: later })
         );
         assert_eq!(past(&*ledger, "c.png", "c").await, None);
     }
@@ -54,7 +54,7 @@ async fn a_failed_image_that_is_had_later_is_saved() {
         let row = rows(&*ledger, &Selection::default()).remove(0);
         assert_eq!(
             (row.state, row.cause, row.until),
-            (State::Saved, None, None)
+            (RowState::Saved, None, None)
         );
     }
 }
@@ -67,7 +67,7 @@ async fn a_failure_never_takes_an_image_out_of_the_collection() {
             .record(vec![failed("a.png", None), unplaced("a.png")])
             .await
             .unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, Some(Past::Saved));
+        assert_eq!(past(&*ledger, "a.png", "a").await, Some(KnownState::Saved));
     }
 }
 
@@ -82,12 +82,12 @@ async fn a_file_without_an_address_is_adopted_by_its_stem_whatever_its_case_and_
         assert_eq!(ledger.adopt(files).await.unwrap(), 0);
         assert_eq!(
             past(&*ledger, "a.png", "2010-01-01-e\u{301}te\u{301}").await,
-            Some(Past::Adopted)
+            Some(KnownState::Adopted)
         );
         ledger.record(vec![failed("b.png", None)]).await.unwrap();
         assert_eq!(
             past(&*ledger, "b.png", "b").await,
-            Some(Past::Adopted),
+            Some(KnownState::Adopted),
             "it is there, though it failed once"
         );
     }

@@ -20,9 +20,9 @@ async fn a_row_gives_back_what_was_written_down() {
             etag,
             last_modified,
         } = intent("1.png", "a.png", 1).origin;
-        let first = Row {
+        let first = LedgerRow {
             key: key("1.png"),
-            state: State::Saved,
+            state: RowState::Saved,
             at: noon(),
             name: Some("a.png".to_owned()),
             content: Some(content(1)),
@@ -34,9 +34,9 @@ async fn a_row_gives_back_what_was_written_down() {
             cause: None,
             until: None,
         };
-        let second = Row {
+        let second = LedgerRow {
             key: key("2.png"),
-            state: State::Gone,
+            state: RowState::Gone,
             name: None,
             content: None,
             page: None,
@@ -85,11 +85,11 @@ async fn rows_come_oldest_first_and_only_those_asked_for() {
                 .collect::<Vec<_>>()
         };
         assert_eq!(found(None, None), ["Zo\u{cb}.png", "c.png", "Late.png"]);
-        assert_eq!(found(None, Some(State::Placing)), ["c.png", "Late.png"]);
+        assert_eq!(found(None, Some(RowState::Placing)), ["c.png", "Late.png"]);
         assert_eq!(found(Some("ZO\u{eb}"), None), ["Zo\u{cb}.png"]);
         assert_eq!(found(Some("originals/c"), None), ["c.png"]);
         assert_eq!(found(Some("%"), None), [""; 0]);
-        assert_eq!(found(Some("late"), Some(State::Saved)), [""; 0]);
+        assert_eq!(found(Some("late"), Some(RowState::Saved)), [""; 0]);
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn key(image: &str) -> ImageKey {
 }
 
 pub(super) fn name(written: &str) -> ImageName {
-    ImageName::from_written(written)
+    ImageName::from_stored(written)
 }
 
 fn stem(of: &str) -> Stem {
@@ -103,7 +103,7 @@ fn failed(image: &str, until: Option<Timestamp>) -> Record {
         stage: Stage::Fetch,
         address,
         cause,
-        tries: 1,
+        attempts: 1,
         gone: until.is_some(),
     };
     Record::Failed {
@@ -115,15 +115,15 @@ fn failed(image: &str, until: Option<Timestamp>) -> Record {
     }
 }
 
-fn free(written: &str) -> Berth {
-    Berth::Free(name(written))
+fn free(written: &str) -> Placement {
+    Placement::New(name(written))
 }
 
-fn twin(written: &str) -> Berth {
-    Berth::Twin(name(written))
+fn twin(written: &str) -> Placement {
+    Placement::Duplicate(name(written))
 }
 
-async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<Past> {
+async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
     ledger
         .known(vec![(key(image), stem(of))], noon())
         .await
@@ -131,13 +131,13 @@ async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<Past> {
         .remove(&key(image))
 }
 
-async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Berth {
+async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Placement {
     let berth = ledger
         .placing(vec![intent(image, wanted, picture)])
         .await
         .unwrap()
         .remove(0);
-    let (Berth::Free(given) | Berth::Twin(given)) = berth.clone();
+    let (Placement::New(given) | Placement::Duplicate(given)) = berth.clone();
     ledger
         .record(vec![Record::Saved {
             key: key(image),
@@ -148,7 +148,7 @@ async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Be
     berth
 }
 
-fn rows(ledger: &dyn Ledger, selection: &Selection) -> Vec<Row> {
+fn rows(ledger: &dyn Ledger, selection: &Selection) -> Vec<LedgerRow> {
     let mut rows = Vec::new();
     let row = &mut |row| {
         rows.push(row);

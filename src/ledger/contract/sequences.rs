@@ -54,21 +54,21 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
         for ((_, _, picture, fate), berth) in group.iter().zip(&berths) {
             let hash = content(*picture).hash;
             match berth {
-                Berth::Free(name) => {
+                Placement::New(name) => {
                     assert!(
-                        !folder.contains_key(&name.folded()),
+                        !folder.contains_key(&name.normalized()),
                         "{name} is there already"
                     );
                     assert!(
-                        promised.insert(name.folded(), (hash, *fate)).is_none(),
+                        promised.insert(name.normalized(), (hash, *fate)).is_none(),
                         "{name} is promised twice"
                     );
                 }
-                Berth::Twin(name) => {
+                Placement::Duplicate(name) => {
                     let same = promised
-                        .get(&name.folded())
+                        .get(&name.normalized())
                         .map(|(hash, _)| hash)
-                        .or(folder.get(&name.folded()));
+                        .or(folder.get(&name.normalized()));
                     assert_eq!(same, Some(&hash), "{name} holds other bytes");
                 }
             }
@@ -78,16 +78,18 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
         for ((image, _, picture, fate), berth) in group.into_iter().zip(berths) {
             let hash = content(picture).hash;
             let (name, fate, own) = match berth {
-                Berth::Free(name) => (name, fate, true),
+                Placement::New(name) => (name, fate, true),
                 // Where the file does not get its name, its twins do not either.
-                Berth::Twin(name) => {
-                    let fate = promised.get(&name.folded()).map_or(fate, |(_, fate)| *fate);
+                Placement::Duplicate(name) => {
+                    let fate = promised
+                        .get(&name.normalized())
+                        .map_or(fate, |(_, fate)| *fate);
                     (name, fate, false)
                 }
             };
-            let apart = name.apart(&hash);
-            let taken =
-                folder.contains_key(&apart.folded()) || promised.contains_key(&apart.folded());
+            let apart = name.with_hash_suffix(&hash);
+            let taken = folder.contains_key(&apart.normalized())
+                || promised.contains_key(&apart.normalized());
             let name = if matches!(fate, Fate::KeptApart) && own && !taken {
                 apart
             } else {
@@ -97,7 +99,7 @@ async fn play(ledger: &dyn Ledger, groups: &[Vec<(u8, usize, u8, Fate)>]) -> Vec
             match fate {
                 Fate::Kept | Fate::KeptApart => {
                     if own {
-                        folder.insert(name.folded(), hash);
+                        folder.insert(name.normalized(), hash);
                     }
                     records.push(Record::Saved { key, name });
                 }

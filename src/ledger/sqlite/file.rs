@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
 use super::migrate::migrate;
-use super::promises::Promises;
+use super::promises::PendingPlacements;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
@@ -49,7 +49,7 @@ pub(super) fn open(
     match age {
         Age::New => {}
         // What cannot be read is found while nothing was changed yet.
-        Age::Ours => drop(Promises::read(&connection).map_err(told)?),
+        Age::Ours => drop(PendingPlacements::read(&connection).map_err(told)?),
         Age::Older(found) => migrate(&mut connection, path, found)?,
     }
     if !settle_in(&mut connection, &age, durable).map_err(told)? {

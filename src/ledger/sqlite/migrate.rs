@@ -85,12 +85,12 @@ fn fold_anew(connection: &Connection) -> rusqlite::Result<()> {
     let files = files.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     let files = files.collect::<Result<Vec<(FileId, String, String)>, _>>()?;
     for (id, name, folded) in files {
-        let name = ImageName::from_written(&name);
-        if name.folded() == folded {
+        let name = ImageName::from_stored(&name);
+        if name.normalized() == folded {
             continue;
         }
         let fold = "UPDATE OR IGNORE files SET folded = ?2, stem = iif(stem IS NULL, NULL, ?3) WHERE id = ?1";
-        if connection.execute(fold, params![id, name.folded(), name.stem().as_str()])? == 0 {
+        if connection.execute(fold, params![id, name.normalized(), name.stem().as_str()])? == 0 {
             connection.execute("DELETE FROM images WHERE file = ?1", [id])?;
             connection.execute("DELETE FROM files WHERE id = ?1", [id])?;
         }
@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::contract::{content, key, name};
-    use crate::ledger::{Ledger, Past, Record, Selection, open, open_to_read};
+    use crate::ledger::{KnownState, Ledger, Record, Selection, open, open_to_read};
 
     /// The ledger of a killed run, as schema 1 had it: an image of each state, one adopted file, and a group of three
     /// about to be named, of which one is a twin of what is there and one of what is not there yet.
@@ -177,7 +177,7 @@ mod tests {
 
     fn rows(ledger: &dyn Ledger) -> Vec<(String, String, Option<String>)> {
         let mut rows = Vec::new();
-        let row = &mut |row: crate::ledger::Row| {
+        let row = &mut |row: crate::ledger::LedgerRow| {
             assert_eq!(row.title.as_deref(), Some("A \"title\""));
             rows.push((
                 row.key.address().to_owned(),
@@ -237,7 +237,7 @@ mod tests {
                 known.get(&key("found.png")),
                 known.len()
             ),
-            (Some(&Past::Saved), Some(&Past::Adopted), 2)
+            (Some(&KnownState::Saved), Some(&KnownState::Adopted), 2)
         );
         let saved = |image, file| Record::Saved {
             key: key(image),
@@ -346,9 +346,9 @@ mod tests {
             "2026-04-01T00:00:00Z".parse().unwrap(),
         );
         let expected = [
-            ("2.png", Past::Saved),
-            ("5.png", Past::Saved),
-            ("new.png", Past::Adopted),
+            ("2.png", KnownState::Saved),
+            ("5.png", KnownState::Saved),
+            ("new.png", KnownState::Adopted),
         ];
         assert_eq!(
             known.await.unwrap(),

@@ -19,12 +19,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use self::file::trouble;
-use self::promises::Promises;
+use self::promises::PendingPlacements;
 use self::write::Rows;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
-    Berth, Filed, HooksWaiting, ImageWaiting, Intent, Ledger, LedgerError, Past, Record, Row,
-    Selection, Stats, Unfinished, rules,
+    HooksWaiting, ImageWaiting, Intent, KnownState, Ledger, LedgerError, LedgerRow, Placement,
+    Record, Selection, Stats, StoredFile, Unfinished, rules,
 };
 use crate::outcome::Content;
 
@@ -35,7 +35,7 @@ pub(super) const NAME: &str = "ledger.db";
 const ASKS: usize = 16;
 
 /// A piece of work for the thread that has the connection.
-type Ask = Box<dyn FnOnce(&mut Connection, &mut Promises) + Send>;
+type Ask = Box<dyn FnOnce(&mut Connection, &mut PendingPlacements) + Send>;
 
 /// An open ledger file.
 #[derive(Debug)]
@@ -61,7 +61,8 @@ impl Sqlite {
     }
 
     fn start(path: PathBuf, mut connection: Connection) -> Result<Self, LedgerError> {
-        let mut promises = Promises::read(&connection).map_err(|error| trouble(&path, &error))?;
+        let mut promises =
+            PendingPlacements::read(&connection).map_err(|error| trouble(&path, &error))?;
         let (asks, mut asked) = mpsc::channel::<Ask>(ASKS);
         let work = move || {
             while let Some(ask) = asked.blocking_recv() {
@@ -84,11 +85,13 @@ impl Sqlite {
     /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
     async fn ask<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection, &mut Promises) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Connection, &mut PendingPlacements) -> rusqlite::Result<T>
+        + Send
+        + 'static,
     ) -> Result<T, LedgerError> {
         let (answer, answered) = oneshot::channel();
         let ask = Box::new(
-            move |connection: &mut Connection, promises: &mut Promises| {
+            move |connection: &mut Connection, promises: &mut PendingPlacements| {
                 // Who asked may have gone since.
                 let _ = answer.send(work(connection, promises));
             },
@@ -122,7 +125,7 @@ impl Sqlite {
                 .and_then(|done| transaction.commit().map(|()| done));
             if done.is_err() {
                 // Nothing of it was written down, so nothing of it was promised.
-                *promises = Promises::read(connection).unwrap_or_default();
+                *promises = PendingPlacements::read(connection).unwrap_or_default();
             }
             done
         })
@@ -144,7 +147,7 @@ impl Ledger for Sqlite {
         &self,
         images: Vec<(ImageKey, Stem)>,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, Past>, LedgerError> {
+    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
         self.ask(move |connection, promises| {
             let transaction = connection.transaction()?;
             rules::known(&mut Rows::new(&transaction, promises), images, now)
@@ -152,7 +155,7 @@ impl Ledger for Sqlite {
         .await
     }
 
-    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Berth>, LedgerError> {
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
         self.write(move |rows| rules::placing(rows, group)).await
     }
 
@@ -172,21 +175,21 @@ impl Ledger for Sqlite {
     fn each(
         &self,
         selection: &Selection,
-        row: &mut dyn FnMut(Row) -> ControlFlow<()>,
+        row: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
         read::each(&self.reader()?, selection, row).map_err(|error| trouble(&self.path, &error))
     }
 
-    fn files(&self) -> Result<Vec<Filed>, LedgerError> {
+    fn files(&self) -> Result<Vec<StoredFile>, LedgerError> {
         read::files(&self.reader()?).map_err(|error| trouble(&self.path, &error))
     }
 
-    async fn let_go(
+    async fn forget(
         &self,
         files: Vec<(ImageName, String)>,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.write(move |rows| rules::let_go(rows, files, at)).await
+        self.write(move |rows| rules::forget(rows, files, at)).await
     }
 
     async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
@@ -226,7 +229,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::contract::{content, intent, key, name, saved};
-    use crate::ledger::{State, open, open_to_read};
+    use crate::ledger::{LedgerRow, RowState, open, open_to_read};
 
     fn files(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
@@ -363,15 +366,15 @@ mod tests {
             )
             .await
             .unwrap();
-        assert_eq!(known[&key("1.png")], Past::Saved);
-        let row = &mut |row: Row| {
+        assert_eq!(known[&key("1.png")], KnownState::Saved);
+        let row = &mut |row: LedgerRow| {
             assert_ne!(row.title.as_deref(), Some("changed"));
             ControlFlow::Continue(())
         };
         reader
             .each(
                 &Selection {
-                    state: Some(State::Saved),
+                    state: Some(RowState::Saved),
                     like: None,
                 },
                 row,

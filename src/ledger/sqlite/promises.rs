@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde::{Deserialize, Serialize};
 
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
-use crate::ledger::rules::{Entry, File, FileId};
-use crate::ledger::{Row, State};
+use crate::ledger::rules::{File, FileId, NewImageRow};
+use crate::ledger::{LedgerRow, RowState};
 use crate::outcome::{Content, Format};
 
 /// What is promised, and the files that will hold it.
 #[derive(Debug, Default)]
-pub(super) struct Promises {
+pub(super) struct PendingPlacements {
     images: HashMap<ImageKey, Promise>,
     /// Files that are not there yet, by numbers below zero.
     files: HashMap<FileId, (ImageName, Content)>,
@@ -34,10 +34,10 @@ pub(super) struct Promises {
 struct Promise {
     /// Its place in the order of promising.
     number: i64,
-    entry: Entry,
+    entry: NewImageRow,
 }
 
-impl Promises {
+impl PendingPlacements {
     /// Reads what a ledger's file holds of them.
     pub(super) fn read(connection: &Connection) -> rusqlite::Result<Self> {
         let told: Option<String> = connection
@@ -48,7 +48,7 @@ impl Promises {
         };
         let failed = |reason| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, reason);
         let written: Written = serde_json::from_str(&told).map_err(|error| failed(error.into()))?;
-        Self::from_written(written)
+        Self::from_stored(written)
             .ok_or_else(|| failed("a promise that nobody can have made".into()))
     }
 
@@ -79,10 +79,10 @@ impl Promises {
         self.images
             .get(key)
             .and_then(|promise| promise.entry.file)
-            .map(|file| self.known_as(file))
+            .map(|file| self.resolve_id(file))
     }
 
-    pub(super) fn promise(&mut self, key: &ImageKey, entry: Entry) {
+    pub(super) fn promise(&mut self, key: &ImageKey, entry: NewImageRow) {
         self.changed = true;
         self.counted += 1;
         self.images.insert(
@@ -95,10 +95,10 @@ impl Promises {
     }
 
     /// Takes back what was promised to `key`; its row as it stands now.
-    pub(super) fn take(&mut self, key: &ImageKey) -> Option<Entry> {
+    pub(super) fn take(&mut self, key: &ImageKey) -> Option<NewImageRow> {
         let Promise { mut entry, .. } = self.images.remove(key)?;
         self.changed = true;
-        entry.file = entry.file.map(|file| self.known_as(file));
+        entry.file = entry.file.map(|file| self.resolve_id(file));
         Some(entry)
     }
 
@@ -107,7 +107,7 @@ impl Promises {
         self.changed = true;
         self.counted += 1;
         let id = -self.counted;
-        self.names.insert(name.folded(), id);
+        self.names.insert(name.normalized(), id);
         self.files.insert(id, (name.clone(), content));
         id
     }
@@ -133,8 +133,8 @@ impl Promises {
             return false;
         };
         self.changed = true;
-        self.names.remove(&old.folded());
-        self.names.insert(name.folded(), id);
+        self.names.remove(&old.normalized());
+        self.names.insert(name.normalized(), id);
         *old = name.clone();
         true
     }
@@ -143,7 +143,7 @@ impl Promises {
     pub(super) fn take_file(&mut self, id: FileId) -> Option<(ImageName, Content)> {
         let (name, content) = self.files.remove(&id)?;
         self.changed = true;
-        self.names.remove(&name.folded());
+        self.names.remove(&name.normalized());
         Some((name, content))
     }
 
@@ -153,7 +153,7 @@ impl Promises {
     }
 
     /// The number by which a file is known now.
-    pub(super) fn known_as(&self, id: FileId) -> FileId {
+    pub(super) fn resolve_id(&self, id: FileId) -> FileId {
         self.settled.get(&id).copied().unwrap_or(id)
     }
 
@@ -172,12 +172,12 @@ impl Promises {
     }
 
     /// Remembers that rows point at a file that is not there yet.
-    pub(super) fn await_file(&mut self, id: FileId) {
+    pub(super) fn reference_ahead(&mut self, id: FileId) {
         self.awaited.insert(id);
     }
 
     /// Whether rows pointed at it; they do no more.
-    pub(super) fn was_awaited(&mut self, id: FileId) -> bool {
+    pub(super) fn is_forward_referenced(&mut self, id: FileId) -> bool {
         self.awaited.remove(&id)
     }
 
@@ -187,7 +187,7 @@ impl Promises {
             promise
                 .entry
                 .file
-                .is_some_and(|file| self.known_as(file) == id)
+                .is_some_and(|file| self.resolve_id(file) == id)
         };
         let images = self
             .images
@@ -205,10 +205,10 @@ impl Promises {
     pub(super) fn rows(
         &self,
         mut there: impl FnMut(FileId) -> rusqlite::Result<Option<(ImageName, Content)>>,
-    ) -> rusqlite::Result<Vec<(Row, ImageName, Content)>> {
+    ) -> rusqlite::Result<Vec<(LedgerRow, ImageName, Content)>> {
         let mut rows = Vec::with_capacity(self.images.len());
         for (key, Promise { entry, .. }) in self.in_order() {
-            let Some(file) = entry.file.map(|file| self.known_as(file)) else {
+            let Some(file) = entry.file.map(|file| self.resolve_id(file)) else {
                 continue;
             };
             let found = match self.files.get(&file) {
@@ -251,7 +251,7 @@ impl Promises {
         WrittenImage {
             key: key.as_str().into(),
             site: other_than(key.site(), entry.site.as_str()),
-            file: entry.file.map_or(0, |file| self.known_as(file)),
+            file: entry.file.map_or(0, |file| self.resolve_id(file)),
             page: entry.page.as_deref().map(Into::into),
             address: other_than(key.address(), &entry.address),
             title: entry.title.as_deref().map(Into::into),
@@ -261,7 +261,7 @@ impl Promises {
         }
     }
 
-    fn from_written(Written { images, files }: Written<'_>) -> Option<Self> {
+    fn from_stored(Written { images, files }: Written<'_>) -> Option<Self> {
         let mut promises = Self::default();
         for WrittenFile {
             id,
@@ -277,11 +277,11 @@ impl Promises {
                 ContentHash::from_hex(&blake3)?,
                 Format::from_extension(&format)?,
             );
-            let name = ImageName::from_written(&name);
+            let name = ImageName::from_stored(&name);
             promises.counted = promises
                 .counted
                 .max(id.checked_neg().filter(|count| *count > 0)?);
-            promises.names.insert(name.folded(), id);
+            promises.names.insert(name.normalized(), id);
             promises.files.insert(
                 id,
                 (
@@ -309,10 +309,10 @@ impl Promises {
         } in images
         {
             let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-            let key = ImageKey::from_written(key.into_owned());
-            let entry = Entry {
+            let key = ImageKey::from_stored(key.into_owned());
+            let entry = NewImageRow {
                 site: SiteId::new(site.as_deref().unwrap_or(key.site())).ok()?,
-                state: State::Placing,
+                state: RowState::Placing,
                 file: Some(file),
                 page: owned(page),
                 address: address.as_deref().unwrap_or(key.address()).to_owned(),
@@ -321,7 +321,7 @@ impl Promises {
                 last_modified: owned(last_modified),
                 at,
                 cause: None,
-                tries: None,
+                attempts: None,
                 until: None,
             };
             promises.promise(&key, entry);
@@ -355,10 +355,10 @@ fn written_file(id: FileId, name: &ImageName, content: Content) -> WrittenFile<'
     }
 }
 
-fn row(key: &ImageKey, entry: Entry, name: &ImageName, content: Content) -> Row {
-    Row {
+fn row(key: &ImageKey, entry: NewImageRow, name: &ImageName, content: Content) -> LedgerRow {
+    LedgerRow {
         key: key.clone(),
-        state: State::Placing,
+        state: RowState::Placing,
         at: entry.at,
         name: Some(name.to_string()),
         content: Some(content),
@@ -431,7 +431,7 @@ mod tests {
                 "etag":null,"last_modified":null,"at":"2026-11-26T00:00:00Z"}}"#
         );
         for image in [&terse, &full] {
-            let mut promises = Promises::from_written(Written {
+            let mut promises = PendingPlacements::from_stored(Written {
                 images: vec![serde_json::from_str(image).unwrap()],
                 files: Vec::new(),
             });
@@ -441,7 +441,7 @@ mod tests {
                 terse
             );
             let entry = promises
-                .take(&ImageKey::from_written(key.to_owned()))
+                .take(&ImageKey::from_stored(key.to_owned()))
                 .unwrap();
             assert_eq!(
                 (entry.site.as_str(), entry.address.as_str()),

@@ -5,21 +5,21 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::promises::Promises;
+use super::promises::PendingPlacements;
 use super::write::{format, hash, length, state, time};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::rules::chosen;
-use crate::ledger::{Filed, Row, Selection, Stats, Unfinished};
+use crate::ledger::{LedgerRow, Selection, Stats, StoredFile, Unfinished};
 use crate::outcome::Content;
 
 /// Does the work of `Ledger::each`, a row in memory at a time.
 pub(super) fn each(
     connection: &Connection,
     selection: &Selection,
-    tell: &mut dyn FnMut(Row) -> ControlFlow<()>,
+    tell: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let chosen = chosen(selection);
-    let mut tell = |row: Row| {
+    let mut tell = |row: LedgerRow| {
         if chosen(&row) {
             tell(row)
         } else {
@@ -49,8 +49,8 @@ pub(super) fn each(
 }
 
 /// The promises as rows, with what they promise.
-fn promised(connection: &Connection) -> rusqlite::Result<Vec<(Row, ImageName, Content)>> {
-    Promises::read(connection)?.rows(|file| {
+fn promised(connection: &Connection) -> rusqlite::Result<Vec<(LedgerRow, ImageName, Content)>> {
+    PendingPlacements::read(connection)?.rows(|file| {
         let query = "SELECT bytes, blake3, format, width, height, name FROM files WHERE id = ?1";
         connection
             .prepare_cached(query)?
@@ -62,7 +62,7 @@ fn promised(connection: &Connection) -> rusqlite::Result<Vec<(Row, ImageName, Co
 /// Reads the first five columns, and the name behind them.
 fn named(row: &rusqlite::Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
     let name: String = row.get(5)?;
-    Ok((ImageName::from_written(&name), content(row)?))
+    Ok((ImageName::from_stored(&name), content(row)?))
 }
 
 /// What [`row`] reads, of images beside their files.
@@ -71,11 +71,11 @@ pub(super) const COLUMNS: &str =
      last_modified, cause, until";
 
 /// Reads the [`COLUMNS`].
-pub(super) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+pub(super) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LedgerRow> {
     let name: Option<String> = row.get(8)?;
-    Ok(Row {
+    Ok(LedgerRow {
         content: name.is_some().then(|| content(row)).transpose()?,
-        key: ImageKey::from_written(row.get(5)?),
+        key: ImageKey::from_stored(row.get(5)?),
         state: state(row, 6)?,
         at: time(row, 7)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
@@ -113,22 +113,22 @@ pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfini
 }
 
 /// Does the work of `Ledger::files`.
-pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<Filed>> {
+pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<StoredFile>> {
     let mut statement =
         connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
     let there = statement.query_map([], named)?;
     let told = |saved| {
-        move |(name, content)| Filed {
+        move |(name, content)| StoredFile {
             name,
             content,
             saved,
         }
     };
-    let mut files: Vec<Filed> = there
+    let mut files: Vec<StoredFile> = there
         .map(|file| file.map(told(true)))
         .collect::<rusqlite::Result<_>>()?;
     files.extend(
-        Promises::read(connection)?
+        PendingPlacements::read(connection)?
             .files()
             .cloned()
             .map(told(false)),

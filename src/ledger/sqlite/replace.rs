@@ -31,11 +31,11 @@ pub(in crate::ledger) fn replace(
 }
 
 fn put_aside(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {
-    let aside = free_name(path, &at.strftime("%Y%m%dT%H%M%SZ").to_string())?;
+    let blocking = free_name(path, &at.strftime("%Y%m%dT%H%M%SZ").to_string())?;
     for beside in BESIDE {
-        move_if_there(&with_end(path, beside), &with_end(&aside, beside))?;
+        move_if_there(&with_end(path, beside), &with_end(&blocking, beside))?;
     }
-    Ok(move_if_there(path, &aside)?.then_some(aside))
+    Ok(move_if_there(path, &blocking)?.then_some(blocking))
 }
 
 /// `ledger-20261123T120000Z.db`, or the next number behind the label that nothing has.

@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, params};
 
-use super::promises::Promises;
+use super::promises::PendingPlacements;
 use crate::job::{ContentHash, ImageKey, ImageName, Stem};
-use crate::ledger::State;
-use crate::ledger::rules::{Book, Entry, File, FileId, Noted};
+use crate::ledger::RowState;
+use crate::ledger::rules::{File, FileId, ImageRow, NewImageRow, Tables};
 use crate::outcome::{Content, Format};
 
 /// The tables, within a transaction, and the promises.
 pub(super) struct Rows<'a> {
     connection: &'a Connection,
-    promises: &'a mut Promises,
+    promises: &'a mut PendingPlacements,
     /// What was prepared so far. It is found by its place in the program: a look at its text costs more than a row.
     statements: Vec<(&'static str, CachedStatement<'a>)>,
     /// The key that was looked up last and stands in no row.
@@ -25,7 +25,7 @@ pub(super) struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    pub(super) fn new(connection: &'a Connection, promises: &'a mut Promises) -> Self {
+    pub(super) fn new(connection: &'a Connection, promises: &'a mut PendingPlacements) -> Self {
         Self {
             connection,
             promises,
@@ -66,8 +66,8 @@ impl<'a> Rows<'a> {
     }
 
     /// Writes the row of a key that has none: to write over one keeps a journal of its own for every row.
-    fn write_row(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
-        let Entry {
+    fn write_row(&mut self, key: &ImageKey, entry: NewImageRow) -> rusqlite::Result<()> {
+        let NewImageRow {
             site,
             state,
             file,
@@ -78,7 +78,7 @@ impl<'a> Rows<'a> {
             last_modified,
             at,
             cause,
-            tries,
+            attempts,
             until,
         } = entry;
         self.run(
@@ -96,7 +96,7 @@ impl<'a> Rows<'a> {
                 last_modified,
                 at.to_string(),
                 cause,
-                tries,
+                attempts,
                 until.map(|until| until.to_string()),
             ],
         )
@@ -113,7 +113,7 @@ impl<'a> Rows<'a> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 name.as_str(),
-                name.folded(),
+                name.normalized(),
                 stem.map(Stem::as_str),
                 // No file is longer than what fits.
                 i64::try_from(content.bytes).unwrap_or(i64::MAX),
@@ -127,13 +127,13 @@ impl<'a> Rows<'a> {
     }
 }
 
-impl Book for Rows<'_> {
+impl Tables for Rows<'_> {
     type Error = rusqlite::Error;
 
-    fn image(&mut self, key: &ImageKey) -> rusqlite::Result<Option<Noted>> {
+    fn image(&mut self, key: &ImageKey) -> rusqlite::Result<Option<ImageRow>> {
         if let Some(file) = self.promises.file_of(key) {
-            return Ok(Some(Noted {
-                state: State::Placing,
+            return Ok(Some(ImageRow {
+                state: RowState::Placing,
                 file: Some(file),
                 until: None,
             }));
@@ -142,7 +142,7 @@ impl Book for Rows<'_> {
             "SELECT state, file, until FROM images WHERE key = ?1",
             [key.as_str()],
             |row| {
-                Ok(Noted {
+                Ok(ImageRow {
                     state: state(row, 0)?,
                     file: row.get(1)?,
                     until: time(row, 2)?,
@@ -153,12 +153,12 @@ impl Book for Rows<'_> {
         Ok(noted)
     }
 
-    fn write_image(&mut self, key: &ImageKey, entry: Entry) -> rusqlite::Result<()> {
+    fn write_image(&mut self, key: &ImageKey, entry: NewImageRow) -> rusqlite::Result<()> {
         // Whatever stands in a row goes first: what is promised has no row until it is kept.
         if self.absent.take().as_ref() != Some(key) {
             self.drop_image(key)?;
         }
-        if entry.state != State::Placing {
+        if entry.state != RowState::Placing {
             return self.write_row(key, entry);
         }
         self.promises.promise(key, entry);
@@ -169,8 +169,8 @@ impl Book for Rows<'_> {
         match self.promises.take(key) {
             Some(entry) => self.write_row(
                 key,
-                Entry {
-                    state: State::Saved,
+                NewImageRow {
+                    state: RowState::Saved,
                     ..entry
                 },
             ),
@@ -186,7 +186,7 @@ impl Book for Rows<'_> {
     }
 
     fn file(&mut self, id: FileId) -> rusqlite::Result<Option<File>> {
-        let id = self.promises.known_as(id);
+        let id = self.promises.resolve_id(id);
         match self.promises.file(id) {
             Some(promised) => Ok(Some(promised)),
             None => self.find(
@@ -198,7 +198,7 @@ impl Book for Rows<'_> {
     }
 
     fn file_named(&mut self, name: &ImageName) -> rusqlite::Result<Option<File>> {
-        let folded = name.folded();
+        let folded = name.normalized();
         match self.promises.file_named(&folded) {
             Some(promised) => Ok(Some(promised)),
             None => self.find(
@@ -246,7 +246,11 @@ impl Book for Rows<'_> {
         }
         self.run(
             "UPDATE files SET name = ?2, folded = ?3 WHERE id = ?1",
-            params![self.promises.known_as(id), name.as_str(), name.folded()],
+            params![
+                self.promises.resolve_id(id),
+                name.as_str(),
+                name.normalized()
+            ],
         )
     }
 
@@ -256,14 +260,14 @@ impl Book for Rows<'_> {
         };
         let number = self.write_file(&name, &content, None)?;
         self.promises.settle(id, number);
-        if self.promises.was_awaited(id) {
+        if self.promises.is_forward_referenced(id) {
             self.run("UPDATE images SET file = ?2 WHERE file = ?1", [id, number])?;
         }
         Ok(())
     }
 
     fn hand_over(&mut self, from: FileId, to: FileId) -> rusqlite::Result<()> {
-        let (from, to) = (self.promises.known_as(from), self.promises.known_as(to));
+        let (from, to) = (self.promises.resolve_id(from), self.promises.resolve_id(to));
         self.promises.hand_over(from, to);
         if from < 0 {
             return Ok(());
@@ -272,7 +276,7 @@ impl Book for Rows<'_> {
             // Until its file is there, a row points at nothing.
             self.connection
                 .pragma_update(None, "defer_foreign_keys", true)?;
-            self.promises.await_file(to);
+            self.promises.reference_ahead(to);
         }
         self.run("UPDATE images SET file = ?2 WHERE file = ?1", [from, to])
     }
@@ -283,8 +287,8 @@ impl Book for Rows<'_> {
                 let cause = Some(cause.to_owned());
                 self.write_row(
                     &key,
-                    Entry {
-                        state: State::Failed,
+                    NewImageRow {
+                        state: RowState::Failed,
                         file: None,
                         cause,
                         at,
@@ -300,7 +304,7 @@ impl Book for Rows<'_> {
     }
 
     fn in_use(&mut self, id: FileId) -> rusqlite::Result<bool> {
-        let id = self.promises.known_as(id);
+        let id = self.promises.resolve_id(id);
         let promised = !self.promises.of_file(id).is_empty();
         Ok(promised || self.is_there("SELECT 1 FROM images WHERE file = ?1", [id])?)
     }
@@ -321,7 +325,7 @@ impl Book for Rows<'_> {
             Some(_promised) => Ok(()),
             None => self.run(
                 "DELETE FROM files WHERE id = ?1",
-                [self.promises.known_as(id)],
+                [self.promises.resolve_id(id)],
             ),
         }
     }
@@ -331,7 +335,7 @@ fn file(row: &rusqlite::Row<'_>) -> rusqlite::Result<File> {
     let name: String = row.get(1)?;
     Ok(File {
         id: row.get(0)?,
-        name: ImageName::from_written(&name),
+        name: ImageName::from_stored(&name),
         bytes: length(row, 2)?,
         hash: hash(row, 3)?,
         saved: true,
@@ -355,9 +359,9 @@ pub(super) fn format(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result
 }
 
 /// Reads a state.
-pub(super) fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<State> {
+pub(super) fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<RowState> {
     spelled(row, column, |written| {
-        State::ALL
+        RowState::ALL
             .into_iter()
             .find(|state| state.as_str() == written)
     })

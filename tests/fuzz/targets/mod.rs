@@ -51,7 +51,10 @@ pub fn listing(data: &[u8]) {
             continue;
         };
         let health = &page.health;
-        assert_eq!(page.images.len() + health.bare + health.odd, health.items);
+        assert_eq!(
+            page.images.len() + health.without_thumb + health.unusable,
+            health.items
+        );
         let _ = (health.look(true), health.look(false));
         page.images.iter().for_each(|image| hold_image(site, image));
     }
@@ -155,14 +158,15 @@ pub fn image(data: &[u8]) {
     let (seed, bytes) = data.split_at(data.len().min(2));
     let limits = Limits::default();
     let length = bytes.len() as u64;
-    let whole = verify::look(bytes, length, limits).expect("bytes that can be read");
-    let chunked = verify::look(Chunks { bytes, seed, at: 0 }, length, limits)
+    let whole = verify::verify_file(bytes, length, limits).expect("bytes that can be read");
+    let chunked = verify::verify_file(Chunks { bytes, seed, at: 0 }, length, limits)
         .expect("bytes that can be read");
     assert_eq!(whole, chunked, "in chunks it is judged otherwise");
     if let Ok(content) = whole {
         assert_eq!(content.bytes, length);
         assert!(u64::from(content.width) * u64::from(content.height) <= limits.max_pixels);
-        let longer = verify::look(bytes, length + 1, limits).expect("bytes that can be read");
+        let longer =
+            verify::verify_file(bytes, length + 1, limits).expect("bytes that can be read");
         assert!(longer.is_err(), "a byte is missing");
     }
 }

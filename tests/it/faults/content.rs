@@ -255,7 +255,7 @@ fn an_image_with_something_behind_it_is_kept_as_it_was_sent_under_its_own_kind()
 
 #[test]
 fn a_thumbnail_in_an_images_place_is_refused_where_the_definition_says_how_large_they_are() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     let thumb = image::GrayImage::new(31, 32);
     let mut bytes = std::io::Cursor::new(Vec::new());
     thumb

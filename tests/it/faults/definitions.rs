@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::{DEFINITION, assert_kept, assert_plain, count, fetch};
 use crate::support::mirror::GOT;
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, Sandbox};
 use crate::support::rogue::{Answer, Rogue};
 
 const SHIPPED: &str = include_str!("../../../src/site/shipped/simpledesktops.toml");
@@ -34,7 +34,7 @@ fn patterned(pattern: &str) -> String {
 }
 
 /// A run by this definition.
-fn visit(world: &World, rogue: &Rogue, definition: impl AsRef<[u8]>) -> Ended {
+fn visit(world: &Sandbox, rogue: &Rogue, definition: impl AsRef<[u8]>) -> Ended {
     fs::write(world.work().join(DEFINITION), definition).expect("a file for the definition");
     let ended = fetch(world.wallhaul(), rogue)
         .args(["--site-file", DEFINITION])
@@ -44,7 +44,7 @@ fn visit(world: &World, rogue: &Rogue, definition: impl AsRef<[u8]>) -> Ended {
 }
 
 /// Asserts that nothing was asked and nothing made.
-fn assert_untouched(what: &str, world: &World, rogue: &Rogue, ended: &Ended) {
+fn assert_untouched(what: &str, world: &Sandbox, rogue: &Rogue, ended: &Ended) {
     assert_eq!(
         (ended.code, ended.stdout.as_str()),
         (Some(2), ""),
@@ -231,7 +231,7 @@ fn a_wrong_definition_is_told_with_file_line_column_and_what_to_write() {
         ),
     ];
     for (what, definition, place, words) in cases {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         let ended = visit(&world, &rogue, &definition);
         assert_untouched(what, &world, &rogue, &ended);
         let at = definition
@@ -300,7 +300,7 @@ fn a_file_in_another_encoding_is_named_with_the_encoding_or_the_place() {
             ),
         ];
         for (what, bytes, words) in cases {
-            let (world, rogue) = (World::new(), Rogue::gallery());
+            let (world, rogue) = (Sandbox::new(), Rogue::gallery());
             let (flag, file) = if text == config {
                 ("--config", "own.toml")
             } else {
@@ -317,7 +317,7 @@ fn a_file_in_another_encoding_is_named_with_the_encoding_or_the_place() {
         }
     }
     let foreign = marked(&SHIPPED.replace('\n', "\r\n"));
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     fs::write(
         world.work().join("own.toml"),
         "\u{feff}jobs = 4\r\nquiet = true\r\n",
@@ -359,7 +359,7 @@ fn two_definitions_of_one_site_are_refused() {
         ),
     ];
     for (args, words) in cases {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         fs::write(world.work().join(DEFINITION), SHIPPED).unwrap();
         let program = world
             .wallhaul()
@@ -380,7 +380,7 @@ fn a_file_with_secrets_that_everybody_can_read_is_warned_of() {
         (SECRET, 0o600, false),
         ("", 0o644, false),
     ] {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         let file = world.home().join("own.toml");
         fs::write(&file, text).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
@@ -466,7 +466,7 @@ fn a_rewrite_that_leads_nowhere_is_counted_and_named_and_fails_loudly_where_all_
         ),
     ];
     for (what, to, why) in cases {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         let ended = visit(&world, &rogue, astray(to, false));
         assert_eq!(ended.code, Some(0), "{what}: {}", ended.stderr);
         assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
@@ -490,7 +490,7 @@ fn a_rewrite_that_leads_nowhere_is_counted_and_named_and_fails_loudly_where_all_
             "{what}: {named}"
         );
 
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         let ended = visit(&world, &rogue, astray(to, true));
         assert_eq!(ended.code, Some(3), "{what}: {}", ended.stderr);
         assert!(
@@ -518,7 +518,7 @@ fn an_original_that_is_not_where_the_first_rule_says_is_looked_for_by_the_next()
         ),
         ("a refusal", Answer::status(403), 1),
     ] {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         rogue.everywhere(move |asked| match &*asked.path {
             path if path.contains(".raw") => there.clone(),
             _ if asked.shown.is_empty() => Answer::status(404),
@@ -609,7 +609,7 @@ fn a_wrong_configuration_is_told_with_file_line_column_and_the_nearest_key() {
         ),
     ];
     for (what, text, words) in cases {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         fs::write(world.work().join("own.toml"), text).unwrap();
         let program = world
             .wallhaul()

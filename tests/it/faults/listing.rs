@@ -10,7 +10,7 @@ use image::ImageFormat;
 
 use super::{DEFINITION, MOST_MEMORY, assert_kept, assert_plain, fetch, measured};
 use crate::support::gallery::picture;
-use crate::support::program::{Ended, World};
+use crate::support::program::{Ended, Sandbox};
 use crate::support::rogue::{Answer, Rogue};
 
 /// The first listing page.
@@ -50,7 +50,7 @@ fn good() -> String {
 }
 
 /// A run over `rogue`, within the memory that any may take.
-fn run(world: &World, rogue: &Rogue, args: &[&str]) -> Ended {
+fn run(world: &Sandbox, rogue: &Rogue, args: &[&str]) -> Ended {
     let (ended, peak) = measured(world, |program| fetch(program, rogue).args(args));
     assert_plain(&ended);
     assert!(peak < MOST_MEMORY, "{peak} KB resident: {}", ended.stderr);
@@ -59,7 +59,7 @@ fn run(world: &World, rogue: &Rogue, args: &[&str]) -> Ended {
 
 /// A run that brings every good image and asks for nothing but pages and them.
 fn assert_all_good(what: &str, rogue: &Rogue) -> Ended {
-    let world = World::new();
+    let world = Sandbox::new();
     let ended = run(&world, rogue, &[]);
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.stderr);
     assert_kept(&world, rogue, &Rogue::GOOD, &ended);
@@ -74,7 +74,7 @@ fn assert_all_good(what: &str, rogue: &Rogue) -> Ended {
 
 /// A run that finds no listing: one line says why, and nothing is fetched.
 fn assert_unlisted(what: &str, rogue: &Rogue, says: &str) {
-    let world = World::new();
+    let world = Sandbox::new();
     let ended = run(&world, rogue, &[]);
     assert_eq!(ended.code, Some(3), "{what}: {}", ended.stderr);
     let line = ended.stderr.lines().next().unwrap_or_default();
@@ -320,7 +320,7 @@ fn a_page_is_decoded_by_its_mark_then_its_header_then_its_own_word() {
         let header = format!("Content-Type: {content_type}");
         let rogue = gallery(move || Answer::whole("200 OK", &[&header], &*page));
         rogue.show(ASKED, picture(9, ImageFormat::Png));
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = run(&world, &rogue, &[]);
         assert_eq!(ended.code, Some(0), "{what}: {}", ended.stderr);
         assert_eq!(
@@ -378,7 +378,7 @@ fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
         "too many elements",
     );
     // As many as a page may show are taken.
-    let (world, rogue) = (World::new(), gallery(html(many(60_000))));
+    let (world, rogue) = (Sandbox::new(), gallery(html(many(60_000))));
     let ended = run(&world, &rogue, &["-n", "-q"]);
     assert_eq!(
         (ended.code, &ended.sum()["found"]),
@@ -469,7 +469,7 @@ fn what_stands_behind_the_last_page_decides_how_the_listing_ended() {
         ("nothing", Answer::ok(""), 3, "nor what marks the end"),
     ];
     for (what, answer, code, says) in cases {
-        let (world, rogue) = (World::new(), gallery(html(good())));
+        let (world, rogue) = (Sandbox::new(), gallery(html(good())));
         rogue.on("/browse/2/", move |_| answer.clone());
         let ended = run(&world, &rogue, &["-v"]);
         assert_eq!(ended.code, Some(code), "{what}: {}", ended.stderr);
@@ -489,7 +489,7 @@ fn an_empty_page_in_the_middle_ends_the_listing_or_not_as_the_definition_says() 
         (2, 4, "page 5 is empty"),
         (3, 4, "there is no page 6"),
     ] {
-        let (world, rogue) = (World::new(), gallery(html("")));
+        let (world, rogue) = (Sandbox::new(), gallery(html("")));
         rogue.heal();
         for (number, shown) in (1..).zip(pages) {
             rogue.list(number, shown);
@@ -517,7 +517,7 @@ fn images_that_move_while_the_listing_is_read_come_once_each() {
     let path = |number: usize| format!("/uploads/desktops/2020/01/01/{number}.png");
     // Now and then there are so many newer images before those there were: the older ones move on.
     for newer in [1, 2, 3] {
-        let (world, rogue) = (World::new(), Rogue::start());
+        let (world, rogue) = (Sandbox::new(), Rogue::start());
         for number in 0..2 * IMAGES {
             rogue.show(&path(number), picture(number, ImageFormat::Png));
         }

@@ -15,7 +15,7 @@ const PUBLIC: &str = "203.0.113.7";
 const NAMES: &str = "simpledesktops.com static.simpledesktops.com";
 
 /// Has a program run where these files in `/etc` say this. It takes root to bring that about.
-pub(super) fn where_it_says(world: &World, files: &[(&str, &str)], program: Program) -> Program {
+pub(super) fn where_it_says(world: &Sandbox, files: &[(&str, &str)], program: Program) -> Program {
     let script = "set -e; while [ \"$1\" != -- ]; do mount --bind \"$1\" \"/etc/$2\"; shift 2; done; shift; exec \"$@\"";
     let mut above = ["unshare", "--mount", "/bin/sh", "-c", script, "sh"]
         .map(str::to_owned)
@@ -38,7 +38,7 @@ struct Silence {
 }
 
 impl Silence {
-    fn in_world(world: &World) -> Self {
+    fn in_world(world: &Sandbox) -> Self {
         let island = Island::with(world, &[&format!("{PUBLIC}/32")]);
         let asked = island.socket("127.0.0.1:53");
         asked
@@ -48,7 +48,7 @@ impl Silence {
     }
 
     /// The program there, where the system has so much patience with it.
-    fn home_of(&self, world: &World, patience: &str, hosts: &str) -> Program {
+    fn home_of(&self, world: &Sandbox, patience: &str, hosts: &str) -> Program {
         let servers = format!("nameserver 127.0.0.1\noptions {patience}\n");
         let files = [
             ("resolv.conf", &*servers),
@@ -77,7 +77,7 @@ const A_SECOND: (&str, &str) = ("timeout:1 attempts:1", "60s");
 
 #[test]
 fn a_listing_whose_name_nobody_tells_is_asked_for_again_and_left() {
-    let world = World::new();
+    let world = Sandbox::new();
     let silence = Silence::in_world(&world);
     // An address of each family is asked for. Who tries again while the system still asks joins it.
     for ((patience, limit), robots, asked) in [
@@ -138,7 +138,7 @@ fn an_image_whose_hosts_name_nobody_tells_is_asked_for_again_and_left() {
         (FOR_EVER, "obey", 1),
         (A_SECOND, "ignore", 3),
     ] {
-        let world = World::new();
+        let world = Sandbox::new();
         let silence = Silence::in_world(&world);
         let here = Rogue::on_listener(silence.island.listen("127.0.0.1:8000")).with_gallery();
         let there =
@@ -196,7 +196,7 @@ fn an_image_whose_hosts_name_nobody_tells_is_asked_for_again_and_left() {
 #[test]
 fn names_that_nobody_tells_keep_nobody_else_waiting() {
     const HUNG: usize = 20;
-    let world = World::new();
+    let world = Sandbox::new();
     let silence = Silence::in_world(&world);
     let rogue = Rogue::on_listener(silence.island.listen("127.0.0.1:8000")).with_gallery();
     let hung = (0..HUNG).map(|number| format!("http://name-{number}.test:8000/a.png\n"));
@@ -230,7 +230,7 @@ fn names_that_nobody_tells_keep_nobody_else_waiting() {
 
 #[test]
 fn a_name_that_the_user_gave_opens_no_other_port_of_its_host() {
-    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let (world, here, there) = (Sandbox::new(), Rogue::gallery(), Rogue::gallery());
     let (given, other) = (
         format!("http://known.test:{}", here.port()),
         format!("http://known.test:{}", there.port()),
@@ -263,7 +263,7 @@ fn a_name_that_the_user_gave_opens_no_other_port_of_its_host() {
 
 /// An island on which each name of the site leads to a public place and to a private one, both of which have the site.
 struct Crossroads {
-    world: World,
+    world: Sandbox,
     island: Island,
     hosts: String,
 }
@@ -276,7 +276,7 @@ struct Places {
 
 impl Crossroads {
     fn new() -> Self {
-        let world = World::new();
+        let world = Sandbox::new();
         let island = Island::with(&world, &[&format!("{PUBLIC}/32")]);
         let hosts = format!("127.0.0.1 {NAMES} other.test\n{PUBLIC} {NAMES} other.test\n");
         Self {

@@ -70,7 +70,7 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
         }),
     ];
     for (name, script) in larges {
-        let (world, rogue) = (World::new(), crowd(32, script));
+        let (world, rogue) = (Sandbox::new(), crowd(32, script));
         let said = ["--stall-timeout", "1s", "--max-size", "20M", "-R", "0"];
         let (ended, peak) = measured(&world, |program| fetch(program, &rogue).args(said));
         println!("{peak} KB: {name}, at sixteen jobs");
@@ -94,7 +94,7 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
 #[test]
 fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
     // What the system keeps for it counts here too: pages of files, buffers of sockets.
-    let (world, budget) = (World::new(), Budget::of(MOST_MEMORY * 1000));
+    let (world, budget) = (Sandbox::new(), Budget::of(MOST_MEMORY * 1000));
     let rogue = crowd(64, |asked| {
         Answer::head("200 OK", &[])
             .bytes(asked.shown.to_vec())
@@ -134,7 +134,7 @@ fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
 
 #[test]
 fn pages_that_unpack_without_end_stay_within_the_budget() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     for number in 1..=4 {
         rogue.on(&format!("/browse/{number}/"), |_| {
             Answer::whole(
@@ -153,7 +153,7 @@ fn pages_that_unpack_without_end_stay_within_the_budget() {
 #[test]
 fn what_failed_leaves_no_descriptor_open() {
     let (world, rogue) = (
-        World::new(),
+        Sandbox::new(),
         crowd(120, |asked| {
             let name = asked
                 .path

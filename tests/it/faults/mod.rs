@@ -25,7 +25,7 @@ use std::thread;
 use blake3::Hash;
 
 use crate::support::mirror::{GOT, collection, parts, sqlite};
-use crate::support::program::{Ended, Program, WALLHAUL, World};
+use crate::support::program::{Ended, Program, Sandbox, WALLHAUL};
 use crate::support::rogue::{Answer, Asked, Rogue};
 
 /// The most that may be resident at sixteen jobs, in kilobytes.
@@ -55,7 +55,7 @@ struct Case {
     asked: usize,
     /// What the one line about it says.
     says: Vec<&'static str>,
-    seen: Option<Look>,
+    seen: Option<PageVerdict>,
     /// The name that it gets.
     name_kept: Option<String>,
     /// Whether a part stays for the next run to go on with.
@@ -63,7 +63,7 @@ struct Case {
 }
 
 /// A look at the requests of a run.
-type Look = Box<dyn Fn(&[Asked]) + Send + Sync>;
+type PageVerdict = Box<dyn Fn(&[Asked]) + Send + Sync>;
 
 /// How the run that meets the fault ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Case {
     }
 
     fn hold(&self) {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         (self.fault)(&rogue);
         if let Some(home) = &self.home {
             fs::write(world.work().join(DEFINITION), definition(home))
@@ -210,7 +210,7 @@ impl Case {
     }
 
     /// The run that meets the fault.
-    fn hold_met(&self, world: &World, rogue: &Rogue) {
+    fn hold_met(&self, world: &Sandbox, rogue: &Rogue) {
         let (ended, peak) = measured(world, |program| self.fetch(program, rogue));
         let requests = rogue.requests();
         assert_plain(&ended);
@@ -272,7 +272,7 @@ impl Case {
     }
 
     /// The run after it was taken away.
-    fn hold_healed(&self, world: &World, rogue: &Rogue) {
+    fn hold_healed(&self, world: &Sandbox, rogue: &Rogue) {
         let ended = self.fetch(world.wallhaul(), rogue).run();
         assert_eq!(
             (ended.code, ended.stderr.contains("failed ")),
@@ -406,7 +406,7 @@ fn count(requests: &[Asked], path: &str) -> usize {
 }
 
 /// The collection holds what the server has at these paths, and nothing else.
-fn assert_kept(world: &World, rogue: &Rogue, paths: &[&str], ended: &Ended) {
+fn assert_kept(world: &Sandbox, rogue: &Rogue, paths: &[&str], ended: &Ended) {
     let mut kept: Vec<Hash> = collection(world).into_values().collect();
     let mut due = rogue.hashes(paths);
     kept.sort_unstable_by_key(|hash| *hash.as_bytes());
@@ -425,7 +425,7 @@ fn assert_plain(ended: &Ended) {
 }
 
 /// Runs the program; how it ended, and the most memory that was resident, in kilobytes.
-fn measured(world: &World, with: impl FnOnce(Program) -> Program) -> (Ended, u64) {
+fn measured(world: &Sandbox, with: impl FnOnce(Program) -> Program) -> (Ended, u64) {
     let script = "import os, sys\n\
                   child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)\n\
                   _, status, used = os.wait4(child, 0)\n\

@@ -12,7 +12,7 @@ use super::{DEFINITION, assert_plain, fetch};
 use crate::fuzz::targets::portable::{careless, flaw};
 use crate::support::gallery::picture;
 use crate::support::mirror::{GOT, collection, sqlite};
-use crate::support::program::{Ended, WALLHAUL, World};
+use crate::support::program::{Ended, Sandbox, WALLHAUL};
 use crate::support::rogue::{Answer, Rogue};
 use crate::support::terminal::Terminal;
 
@@ -126,7 +126,7 @@ fn asked(address: &str) -> String {
     address[url::Position::BeforePath..].to_owned()
 }
 
-fn visit(world: &World, rogue: &Rogue, args: &[&str]) -> Ended {
+fn visit(world: &Sandbox, rogue: &Rogue, args: &[&str]) -> Ended {
     fs::write(world.work().join(DEFINITION), SITE).expect("a file for the definition");
     let ended = fetch(world.wallhaul(), rogue)
         .args(["--site-file", DEFINITION])
@@ -149,7 +149,7 @@ fn assert_printable(said: &str) {
 }
 
 /// What lies in and beside the folder, nothing else: the names of the images.
-fn names(world: &World) -> BTreeSet<String> {
+fn names(world: &Sandbox) -> BTreeSet<String> {
     let lies = |folder: &Path| {
         let entries = fs::read_dir(folder)
             .expect("a folder")
@@ -175,7 +175,7 @@ fn names(world: &World) -> BTreeSet<String> {
 
 #[test]
 fn a_hostile_name_becomes_a_good_one_and_nothing_lies_elsewhere() {
-    let (world, rogue) = (World::new(), gallery(NAMED.map(|(address, _)| address)));
+    let (world, rogue) = (Sandbox::new(), gallery(NAMED.map(|(address, _)| address)));
     let ended = visit(&world, &rogue, &["-vv"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let due: BTreeSet<String> = NAMED.iter().map(|(_, name)| (*name).to_owned()).collect();
@@ -212,7 +212,7 @@ fn a_hostile_name_becomes_a_good_one_and_nothing_lies_elsewhere() {
     }
     // In another order, and one after the other, they are named the same.
     let (again, rogue) = (
-        World::new(),
+        Sandbox::new(),
         gallery(NAMED.iter().rev().map(|(address, _)| *address)),
     );
     assert_eq!(visit(&again, &rogue, &[]).code, Some(0));
@@ -221,7 +221,7 @@ fn a_hostile_name_becomes_a_good_one_and_nothing_lies_elsewhere() {
 
 #[test]
 fn names_that_would_meet_are_told_apart_and_stay_so() {
-    let (world, rogue) = (World::new(), gallery(MEETING.concat()));
+    let (world, rogue) = (Sandbox::new(), gallery(MEETING.concat()));
     let ended = visit(&world, &rogue, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let names = names(&world);
@@ -247,7 +247,7 @@ fn names_that_would_meet_are_told_apart_and_stay_so() {
     rogue.heal();
     rogue.on("/browse/1/", |_| Answer::status(500));
     assert_eq!(visit(&world, &rogue, &[]).code, Some(3));
-    let (more, other) = (World::new(), gallery(MEETING.concat().into_iter().rev()));
+    let (more, other) = (Sandbox::new(), gallery(MEETING.concat().into_iter().rev()));
     assert_eq!(visit(&more, &other, &[]).code, Some(0));
     // Without its ledger the collection is known by its names alone, and none of them is given away.
     fs::remove_dir_all(world.work().join(GOT).join(".wallhaul")).expect("the ledger's folder");
@@ -264,7 +264,7 @@ fn a_name_that_is_too_long_is_cut_on_a_border_and_ends_in_a_hash_of_the_whole() 
         .iter()
         .flat_map(|piece| ["1", "2"].map(|end| format!("/a/{}{end}", piece.repeat(300))))
         .collect();
-    let (world, rogue) = (World::new(), gallery(long.iter().map(String::as_str)));
+    let (world, rogue) = (Sandbox::new(), gallery(long.iter().map(String::as_str)));
     let ended = visit(&world, &rogue, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let names = names(&world);
@@ -286,7 +286,7 @@ fn a_name_that_is_too_long_is_cut_on_a_border_and_ends_in_a_hash_of_the_whole() 
 fn what_a_server_says_of_a_failure_is_escaped_everywhere() {
     let title = "<html><title>\u{1b}]0;owned\u{7}\u{202e}\u{9b}2J\u{200b}</title></html>";
     let (world, rogue) = (
-        World::new(),
+        Sandbox::new(),
         gallery([
             "/a/%1b]0;owned%07",
             "/a/%e2%80%ae",
@@ -315,7 +315,7 @@ fn what_a_server_says_of_a_failure_is_escaped_everywhere() {
 
 #[test]
 fn bars_show_hostile_names_without_obeying_them() {
-    let (world, rogue) = (World::new(), gallery(NAMED.map(|(address, _)| address)));
+    let (world, rogue) = (Sandbox::new(), gallery(NAMED.map(|(address, _)| address)));
     fs::write(world.work().join(DEFINITION), SITE).expect("a file for the definition");
     let line = [
         "/bin/sh",

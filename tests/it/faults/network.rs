@@ -169,7 +169,7 @@ fn a_listing_whose_host_is_not_there_is_told_with_its_name() {
         (format!("http://{}", dead()), "cannot be reached"),
         ("http://nothing.invalid".to_owned(), "DNS"),
     ] {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = fetch_from(world.wallhaul(), &origin).run();
         assert_eq!(ended.code, Some(3), "{}", ended.stderr);
         let host = origin.trim_start_matches("http://");
@@ -194,7 +194,7 @@ const BAD_PAPERS: [(Papers, &str); 3] = [
 #[test]
 fn a_listing_behind_bad_papers_is_not_read_and_nothing_is_asked_in_the_clear() {
     for (papers, says) in BAD_PAPERS {
-        let (world, rogue) = (World::new(), Rogue::secure(papers).with_gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::secure(papers).with_gallery());
         let authority = world.home().join("authority.pem");
         rogue.keep_authority(&authority);
         let run = || {
@@ -220,7 +220,10 @@ fn a_listing_behind_bad_papers_is_not_read_and_nothing_is_asked_in_the_clear() {
 
 #[test]
 fn a_listing_behind_papers_in_order_is_read() {
-    let (world, rogue) = (World::new(), Rogue::secure(Papers::InOrder).with_gallery());
+    let (world, rogue) = (
+        Sandbox::new(),
+        Rogue::secure(Papers::InOrder).with_gallery(),
+    );
     let authority = world.home().join("authority.pem");
     rogue.keep_authority(&authority);
     let ended = fetch(world.wallhaul(), &rogue)
@@ -258,7 +261,7 @@ fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
         (&secure, "HTTPS_PROXY", &shut, "proxy"),
         (&secure, "https_proxy", &locked, "proxy"),
     ] {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = fetch(world.wallhaul(), rogue).env(name, proxy).run();
         assert_eq!(
             (ended.code, rogue.connections()),
@@ -275,18 +278,18 @@ fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
             assert!(ended.stderr.contains(&dead), "{}", ended.stderr);
         }
     }
-    let world = World::new();
+    let world = Sandbox::new();
     let past_it = fetch(world.wallhaul(), &plain)
         .env("HTTP_PROXY", &shut)
         .env("NO_PROXY", "127.0.0.1")
         .run();
     assert_eq!(past_it.code, Some(0), "{}", past_it.stderr);
-    let world = World::new();
+    let world = Sandbox::new();
     assert_eq!(fetch(world.wallhaul(), &plain).run().code, Some(0));
 }
 
 /// The program in a world where names are found in this hosts file first.
-fn in_a_world_of_names(world: &World, hosts: &str) -> Program {
+fn in_a_world_of_names(world: &Sandbox, hosts: &str) -> Program {
     where_it_says(world, &[("hosts", hosts)], world.wallhaul())
 }
 
@@ -302,7 +305,7 @@ fn a_name_that_leads_to_a_private_address_is_not_asked() {
     ] {
         let names = format!("{address} simpledesktops.com static.simpledesktops.com\n");
         let says = format!("leads to a private address ({address})");
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         rogue.on(Rogue::FAULTY, |_| {
             Answer::to(302, "http://static.simpledesktops.com/a.png")
         });
@@ -311,7 +314,7 @@ fn a_name_that_leads_to_a_private_address_is_not_asked() {
         assert!(ended.stderr.contains(&says), "{}", ended.stderr);
         assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
 
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = in_a_world_of_names(&world, &names)
             .args(["fetch", "-R", "0"])
             .run();
@@ -340,7 +343,7 @@ fn silent(port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
 
 #[test]
 fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     let _dead = silent(rogue.port());
     let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
     let origin = format!("http://gallery.test:{}", rogue.port());
@@ -361,7 +364,7 @@ fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
 
 #[test]
 fn a_host_whose_ipv6_address_refuses_is_asked_by_its_ipv4_address() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
     let origin = format!("http://gallery.test:{}", rogue.port());
     let ended = fetch_from(in_a_world_of_names(&world, names), &origin)

@@ -183,7 +183,7 @@ fn secrets(asked: &Asked) -> bool {
 }
 
 /// Fetches a site whose home is `there`, from the mirror `here`, whose faulty image redirects there.
-fn fetch_across(world: &World, here: &Rogue, there: &Rogue, args: &[&str]) -> Ended {
+fn fetch_across(world: &Sandbox, here: &Rogue, there: &Rogue, args: &[&str]) -> Ended {
     let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
     here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
     fs::write(world.work().join(DEFINITION), definition(&there.origin()))
@@ -197,7 +197,7 @@ fn fetch_across(world: &World, here: &Rogue, there: &Rogue, args: &[&str]) -> En
 
 #[test]
 fn another_host_is_asked_if_the_definition_names_it_and_told_no_secrets() {
-    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let (world, here, there) = (Sandbox::new(), Rogue::gallery(), Rogue::gallery());
     let ended = fetch_across(&world, &here, &there, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_kept(
@@ -218,7 +218,7 @@ fn another_host_is_asked_if_the_definition_names_it_and_told_no_secrets() {
 
 #[test]
 fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
-    let (world, here, there) = (World::new(), Rogue::gallery(), Rogue::gallery());
+    let (world, here, there) = (Sandbox::new(), Rogue::gallery(), Rogue::gallery());
     let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
     here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
     let ended = fetch(world.wallhaul(), &here).args(SECRETS).run();
@@ -252,7 +252,7 @@ fn from_http_to_https_the_certificate_is_checked() {
     ];
     for (papers, says) in cases {
         let (world, here, there) = (
-            World::new(),
+            Sandbox::new(),
             Rogue::gallery(),
             Rogue::secure(papers).with_gallery(),
         );
@@ -291,7 +291,7 @@ fn from_http_to_https_the_certificate_is_checked() {
 #[test]
 fn from_https_to_http_nothing_is_followed() {
     let (world, here, there) = (
-        World::new(),
+        Sandbox::new(),
         Rogue::secure(Papers::InOrder).with_gallery(),
         Rogue::gallery(),
     );

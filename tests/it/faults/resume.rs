@@ -385,7 +385,7 @@ const MEDDLINGS: [Meddling; 17] = [
 #[test]
 fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
     for (name, meddle, due) in MEDDLINGS {
-        let (world, rogue) = (World::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
         let whole = large(2, LARGE);
         rogue.show(Rogue::FAULTY, whole.clone());
         rogue.on(Rogue::FAULTY, cut_strong);

@@ -64,7 +64,7 @@ fn what_it_forbids_is_not_asked_unless_the_user_says_so() {
 
 #[test]
 fn a_host_whose_wishes_cannot_be_read_is_asked_for_nothing_else() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     rogue.on("/robots.txt", |_| Answer::status(503));
     let ended = fetch(world.wallhaul(), &rogue).run();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
@@ -92,7 +92,7 @@ fn a_host_whose_wishes_cannot_be_read_is_asked_for_nothing_else() {
 #[test]
 fn the_pause_that_it_wishes_for_is_kept_between_all_requests() {
     const PAUSE: Duration = Duration::from_millis(300);
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     rogue.on("/robots.txt", |_| {
         Answer::ok("User-agent: wallhaul\nCrawl-delay: 0.3\n")
     });

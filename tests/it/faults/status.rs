@@ -130,7 +130,7 @@ fn a_pause_is_as_long_as_the_host_wishes_and_else_of_our_own_choice() {
 
 #[test]
 fn a_pause_holds_the_whole_host() {
-    let (world, rogue) = (World::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
     let listed = [&[Rogue::FAULTY], &Rogue::GOOD[..]].concat();
     rogue.list(1, &listed);
     rogue.on(Rogue::FAULTY, |asked| match asked.nth {
@@ -155,7 +155,7 @@ fn a_pause_holds_the_whole_host() {
 
 #[test]
 fn a_host_that_fails_all_the_time_is_soon_left_alone() {
-    let (world, rogue) = (World::new(), Rogue::start());
+    let (world, rogue) = (Sandbox::new(), Rogue::start());
     let paths: Vec<String> = (0..200)
         .map(|n| format!("/uploads/desktops/2020/01/01/{n}.png"))
         .collect();

@@ -127,12 +127,12 @@ fn mounted(kind: &str, group: &str) -> Option<PathBuf> {
 mod tests {
     use rustix::process::Signal;
 
-    use super::super::program::World;
+    use super::super::program::Sandbox;
     use super::*;
 
     #[test]
     fn a_program_that_takes_more_than_its_budget_is_ended() {
-        let (world, budget) = (World::new(), Budget::of(50_000_000));
+        let (world, budget) = (Sandbox::new(), Budget::of(50_000_000));
         let take = |megabytes: u32| {
             let script = format!("print(len(b'x' * {megabytes}000000))");
             let ended = budget

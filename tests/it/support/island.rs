@@ -8,7 +8,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use super::program::{Program, Running, World};
+use super::program::{Program, Running, Sandbox};
 use super::until;
 
 /// A network; it is there as long as this.
@@ -18,7 +18,7 @@ pub(crate) struct Island {
 
 impl Island {
     /// A network in which these addresses are this machine's, beside those of any loopback.
-    pub(crate) fn with(world: &World, addresses: &[&str]) -> Self {
+    pub(crate) fn with(world: &Sandbox, addresses: &[&str]) -> Self {
         let script = "ip link set lo up && for own; do ip address add \"$own\" dev lo || exit; done && \
                       echo there && exec sleep infinity";
         let holder = world
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn an_island_has_addresses_of_its_own_and_leads_nowhere() {
-        let world = World::new();
+        let world = Sandbox::new();
         let island = Island::with(&world, &["203.0.113.7/32"]);
         let listener = island.listen("203.0.113.7:80");
         let script = "import socket, sys\n\
@@ -85,7 +85,7 @@ mod tests {
             .run();
         assert_eq!(
             (ended.stdout.as_str(), ended.stderr.as_str()),
-            ("Network is unreachable\n", "")
+            ("NetworkArgs is unreachable\n", "")
         );
         assert!(listener.accept().is_ok());
         assert!(

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::gallery::{self, Gallery, Original};
 use super::nginx::{Nginx, Request};
-use super::program::{Program, World, files};
+use super::program::{Program, Sandbox, files};
 
 /// Where the runs of these tests keep their collection, seen from where they are started.
 pub(crate) const GOT: &str = "got";
@@ -90,7 +90,7 @@ impl Mirror {
 
     /// `wallhaul fetch` from here into [`GOT`], ready for more arguments. It waits neither long between
     /// tries nor for the disk, which others keep busy; `--sync group` lets it.
-    pub(crate) fn fetch(&self, world: &World) -> Program {
+    pub(crate) fn fetch(&self, world: &Sandbox) -> Program {
         let program = world
             .wallhaul()
             .env("WALLHAUL_RETRY_WAIT", "1ms")
@@ -116,7 +116,7 @@ impl Mirror {
     /// # Panics
     ///
     /// When anything else lies there: nothing wrong is ever under a final name.
-    pub(crate) fn kept(&self, world: &World) -> Vec<String> {
+    pub(crate) fn kept(&self, world: &Sandbox) -> Vec<String> {
         let path = |(name, hash): (String, Hash)| {
             let original = self
                 .gallery
@@ -135,7 +135,7 @@ impl Mirror {
 
     /// Holds that the same command, once what was wrong is put right, completes and asks for nothing that lies in
     /// the collection.
-    pub(crate) fn hold_completed(&self, world: &World) {
+    pub(crate) fn hold_completed(&self, world: &Sandbox) {
         let kept = self.kept(world);
         self.nginx.forget();
         let ended = self.fetch(world).run();
@@ -190,7 +190,7 @@ impl Mirror {
 }
 
 /// The images of the collection in [`GOT`]: name and hash.
-pub(crate) fn collection(world: &World) -> BTreeMap<String, Hash> {
+pub(crate) fn collection(world: &Sandbox) -> BTreeMap<String, Hash> {
     files(&world.work().join(GOT))
         .into_iter()
         .map(|(name, bytes)| (name, blake3::hash(&bytes)))
@@ -198,7 +198,7 @@ pub(crate) fn collection(world: &World) -> BTreeMap<String, Hash> {
 }
 
 /// What lies among the parts of the collection.
-pub(crate) fn parts(world: &World) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn parts(world: &Sandbox) -> BTreeMap<String, Vec<u8>> {
     files(&world.work().join(GOT).join(".wallhaul/parts"))
 }
 
@@ -225,7 +225,7 @@ pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
 }
 
 /// Asserts that the collection holds every image of `mirror` once, under any names, and nothing else.
-pub(crate) fn assert_whole(world: &World, mirror: &Mirror) {
+pub(crate) fn assert_whole(world: &Sandbox, mirror: &Mirror) {
     let mut got: Vec<_> = collection(world)
         .into_values()
         .map(|hash| hash.to_hex())
@@ -244,7 +244,7 @@ pub(crate) fn assert_whole(world: &World, mirror: &Mirror) {
 }
 
 /// Runs an SQL query over the ledger with `SQLite`'s own shell: one row a line, fields separated by `|`.
-pub(crate) fn sqlite(world: &World, query: &str) -> String {
+pub(crate) fn sqlite(world: &Sandbox, query: &str) -> String {
     let ledger = world.work().join(GOT).join(".wallhaul/ledger.db");
     assert!(
         fs::exists(&ledger).expect("its folder can be read"),

@@ -68,12 +68,12 @@ impl Bits {
 
 #[cfg(test)]
 mod tests {
-    use super::super::program::World;
+    use super::super::program::Sandbox;
     use super::*;
 
     #[test]
     fn what_was_packed_is_unpacked_by_others() {
-        let world = World::new();
+        let world = Sandbox::new();
         let unpacked = |name: &str, bytes: &[u8]| {
             std::fs::write(world.work().join(name), bytes).unwrap();
             world.program("gzip").args(["-dc", name]).run()

@@ -25,11 +25,11 @@ pub(crate) const WALLHAUL: &str = env!("CARGO_BIN_EXE_wallhaul");
 const HEEDING: [&str; 2] = ["env", "--default-signal"];
 
 /// An empty world for one or more programs; gone when dropped.
-pub(crate) struct World {
+pub(crate) struct Sandbox {
     folder: TempDir,
 }
 
-impl World {
+impl Sandbox {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         for name in ["home", "work", "heard"] {
@@ -313,13 +313,13 @@ pub(crate) fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn shell(world: &World, script: &str) -> Program {
+    fn shell(world: &Sandbox, script: &str) -> Program {
         world.program("/bin/sh").args(["-c", script])
     }
 
     #[test]
     fn a_program_starts_in_an_empty_world() {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = shell(&world, "env; pwd; cat; echo trouble >&2; exit 7")
             .env("EXTRA", "given")
             .run();
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_program_ignores_no_signal_that_the_tests_ignore() {
-        let world = World::new();
+        let world = Sandbox::new();
         // Which signals are ignored, as bits; those behind the 31st are threads' own business.
         let said = "grep SigIgn: /proc/self/status";
         let ignored = |line: &str| {
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_program_can_have_less_than_that() {
-        let world = World::new();
+        let world = Sandbox::new();
         let ended = shell(&world, "pwd; echo ${HOME-homeless}")
             .without("HOME")
             .inside("/")
@@ -372,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_program_reads_what_it_is_given_and_leaves_files() {
-        let world = World::new();
+        let world = Sandbox::new();
         let program = shell(
             &world,
             "cat > told; mkdir folder; ln -s told link; echo unheard",
@@ -388,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_running_program_is_heard_and_takes_signals() {
-        let world = World::new();
+        let world = Sandbox::new();
         let running = shell(
             &world,
             "trap 'echo caught; exit 130' INT; echo ready >&2; while :; do sleep 0.01; done",
@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_program_let_go_of_is_ended_with_its_children() {
-        let world = World::new();
+        let world = Sandbox::new();
         let running = shell(&world, "sleep 600 & echo $!; wait").start();
         let child = until("the child", || {
             running.stdout().trim().parse().ok().and_then(Pid::from_raw)
@@ -423,7 +423,7 @@ mod tests {
     #[test]
     fn the_program_under_test_is_built() {
         assert!(Path::new(WALLHAUL).is_file());
-        let ended = World::new().wallhaul().args(["--version"]).run();
+        let ended = Sandbox::new().wallhaul().args(["--version"]).run();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
     }
 }

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::gallery::Gallery;
 use super::gate::Gate;
 use super::nginx::Nginx;
-use super::program::{Program, World};
+use super::program::{Program, Sandbox};
 
 /// A site that is being served.
 pub(crate) struct Site {
@@ -43,12 +43,12 @@ impl Site {
     }
 
     /// The program about to fetch this site.
-    pub(crate) fn fetch(&self, world: &World) -> Program {
+    pub(crate) fn fetch(&self, world: &Sandbox) -> Program {
         self.visit(world, "fetch")
     }
 
     /// The program about to do `command` with this site.
-    pub(crate) fn visit(&self, world: &World, command: &str) -> Program {
+    pub(crate) fn visit(&self, world: &Sandbox, command: &str) -> Program {
         world
             .wallhaul()
             .args([command, "--base-url", &self.nginx.origin()])

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::program::World;
+use super::program::Sandbox;
 use super::until;
 
 /// Starts a program and, once it ended, writes its exit code where a title goes: behind all that it wrote itself.
@@ -21,7 +21,7 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Starts `line` (a program and its arguments) in a terminal of that many columns and rows.
-    pub(crate) fn open(world: &World, (columns, rows): (u16, u16), line: &[&str]) -> Self {
+    pub(crate) fn open(world: &Sandbox, (columns, rows): (u16, u16), line: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let socket = folder.path().join("socket");
         // All rows are the program's.
@@ -135,13 +135,13 @@ fn said(tmux: &mut Command) -> String {
 mod tests {
     use super::*;
 
-    fn shell(world: &World, size: (u16, u16), script: &str) -> Terminal {
+    fn shell(world: &Sandbox, size: (u16, u16), script: &str) -> Terminal {
         Terminal::open(world, size, &["/bin/sh", "-c", script])
     }
 
     #[test]
     fn a_program_has_a_terminal_of_the_size_asked_for() {
-        let world = World::new();
+        let world = Sandbox::new();
         let terminal = shell(
             &world,
             (60, 12),
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn keys_reach_the_program_and_a_signal_ends_it() {
-        let world = World::new();
+        let world = Sandbox::new();
         let terminal = shell(
             &world,
             (40, 8),
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_terminal_shows_what_was_left_there() {
-        let world = World::new();
+        let world = Sandbox::new();
         let script =
             "for n in 1 2 3 4 5 6; do echo line $n; done; printf '\\033[31mred\\033[0m\\033[?25l'";
         let terminal = shell(&world, (40, 4), script);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_program_learns_of_another_size() {
-        let world = World::new();
+        let world = Sandbox::new();
         let terminal = shell(
             &world,
             (40, 8),

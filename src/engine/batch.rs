@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::ledger::Origin;
 use crate::outcome::Outcome;
 use crate::queue::Lease;
-use crate::verify::Sound;
+use crate::verify::VerifiedImage;
 
 /// A group is flushed when it has this many images,
 const GROUP_IMAGES: usize = 256;
@@ -22,26 +22,26 @@ const GROUP_WAIT: Duration = Duration::from_millis(250);
 /// A job that came to its end at a worker.
 pub(super) struct Finished {
     pub(super) lease: Lease,
-    pub(super) kept: Kept,
+    pub(super) kept: WorkerResult,
 }
 
 /// What a worker brought.
-pub(super) enum Kept {
+pub(super) enum WorkerResult {
     /// An image to be kept, and where it came from.
-    Sound(Box<(Sound, Origin)>),
+    VerifiedImage(Box<(VerifiedImage, Origin)>),
     /// None.
     Not(Outcome),
 }
 
 /// The workers' end of the line to the keeper.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct CommitQueue {
     finished: mpsc::Sender<Finished>,
     state: Arc<State>,
 }
 
 /// The keeper's end.
-pub(super) struct Arrivals {
+pub(super) struct BatchReceiver {
     finished: mpsc::Receiver<Finished>,
     state: Arc<State>,
 }
@@ -59,35 +59,35 @@ struct State {
 }
 
 /// How many images workers have in hand.
-pub(super) struct Hands(Arc<State>);
+pub(super) struct ActiveCount(Arc<State>);
 
 /// Says, while it lives, that a worker has an image in hand.
-pub(super) struct InHand(Arc<State>);
+pub(super) struct ActiveGuard(Arc<State>);
 
 /// A line with room for a whole group, so that workers go on while the one before is flushed.
-pub(super) fn line() -> (Line, Arrivals) {
+pub(super) fn commit_queue() -> (CommitQueue, BatchReceiver) {
     let (sender, receiver) = mpsc::channel(GROUP_IMAGES);
     let state = Arc::new(State::default());
     (
-        Line {
+        CommitQueue {
             finished: sender,
             state: Arc::clone(&state),
         },
-        Arrivals {
+        BatchReceiver {
             finished: receiver,
             state,
         },
     )
 }
 
-impl Line {
-    pub(super) fn in_hand(&self) -> InHand {
+impl CommitQueue {
+    pub(super) fn in_hand(&self) -> ActiveGuard {
         self.state.in_hand.fetch_add(1, Ordering::SeqCst);
-        InHand(Arc::clone(&self.state))
+        ActiveGuard(Arc::clone(&self.state))
     }
 
-    pub(super) fn hands(&self) -> Hands {
-        Hands(Arc::clone(&self.state))
+    pub(super) fn hands(&self) -> ActiveCount {
+        ActiveCount(Arc::clone(&self.state))
     }
 
     /// Hands over; false when the keeper is gone.
@@ -105,13 +105,13 @@ impl Line {
     }
 }
 
-impl Hands {
+impl ActiveCount {
     pub(super) fn count(&self) -> usize {
         self.0.in_hand.load(Ordering::SeqCst)
     }
 }
 
-impl Drop for InHand {
+impl Drop for ActiveGuard {
     fn drop(&mut self) {
         if self.0.in_hand.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.due.notify_one();
@@ -119,7 +119,7 @@ impl Drop for InHand {
     }
 }
 
-impl Arrivals {
+impl BatchReceiver {
     /// The next group, or `None` once there will never be one again.
     pub(super) async fn group(&mut self) -> Option<Vec<Finished>> {
         let first = self.finished.recv().await?;
@@ -153,8 +153,8 @@ impl Arrivals {
 impl Finished {
     fn bytes(&self) -> u64 {
         match &self.kept {
-            Kept::Sound(sound) => sound.0.content().bytes,
-            Kept::Not(_) => 0,
+            WorkerResult::VerifiedImage(sound) => sound.0.content().bytes,
+            WorkerResult::Not(_) => 0,
         }
     }
 }

@@ -7,24 +7,24 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
-use super::hooks::Wanted;
-use super::line::{Arrivals, Finished, Kept};
-use super::room::Room;
+use super::batch::{BatchReceiver, Finished, WorkerResult};
+use super::free_space::FreeSpaceGuard;
+use super::hooks::HookSender;
 use super::{EngineError, Haul, Quota, Shutdown};
 use crate::event::{Event, Events};
-use crate::hooks::Picture;
+use crate::hooks::HookImage;
 use crate::job::{ImageName, Job};
-use crate::ledger::{Berth, Intent, Ledger, Origin, Record};
+use crate::ledger::{Intent, Ledger, Origin, Placement, Record};
 use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
-use crate::queue::{Lease, Verdict};
+use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
 use crate::site::Site;
-use crate::verify::Sound;
+use crate::verify::VerifiedImage;
 
 /// An image that is gone (404, 410) is left alone for this long.
 const GONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-pub(super) struct Keeper {
+pub(super) struct Committer {
     site: Arc<Site>,
     ledger: Arc<dyn Ledger>,
     sink: Arc<dyn Sink>,
@@ -32,13 +32,13 @@ pub(super) struct Keeper {
     clock: fn() -> Timestamp,
     events: Events,
     shutdown: Shutdown,
-    room: Room,
+    room: FreeSpaceGuard,
     /// Where the user's commands are run, if there are any.
-    hooks: Option<Wanted>,
+    hooks: Option<HookSender>,
 }
 
-impl Keeper {
-    pub(super) fn new(haul: &Haul, room: Room, hooks: Option<Wanted>) -> Self {
+impl Committer {
+    pub(super) fn new(haul: &Haul, room: FreeSpaceGuard, hooks: Option<HookSender>) -> Self {
         Self {
             site: Arc::clone(&haul.site),
             ledger: Arc::clone(&haul.ledger),
@@ -53,7 +53,7 @@ impl Keeper {
     }
 
     /// Keeps group after group until the workers are gone.
-    pub(super) async fn run(self, mut arrivals: Arrivals) -> Result<(), EngineError> {
+    pub(super) async fn run(self, mut arrivals: BatchReceiver) -> Result<(), EngineError> {
         // Once the run is aborted no new group is begun: what is left of it goes back to the queue.
         while let Some(group) = arrivals.group().await {
             if self.shutdown.is_aborting() {
@@ -74,8 +74,8 @@ impl Keeper {
         let (mut sounds, mut intents, mut leases) = (Vec::new(), Vec::new(), Vec::new());
         for Finished { lease, kept } in group {
             match kept {
-                Kept::Not(outcome) => ends.push((lease, outcome)),
-                Kept::Sound(sound) => {
+                WorkerResult::Not(outcome) => ends.push((lease, outcome)),
+                WorkerResult::VerifiedImage(sound) => {
                     let (sound, origin) = *sound;
                     intents.push(self.intent(&lease, origin, *sound.content(), now));
                     sounds.push(sound);
@@ -99,7 +99,7 @@ impl Keeper {
         self.ledger.record(records).await?;
         for (lease, outcome) in ends {
             let key = lease.job.key.clone();
-            lease.settle(Verdict::Settled).await?;
+            lease.ack(Ack::Done).await?;
             self.events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
@@ -118,7 +118,10 @@ impl Keeper {
                     self.shutdown.stop_at(limit);
                 }
             }
-            Outcome::Known | Outcome::Filtered(_) | Outcome::Failed(_) | Outcome::Interrupted => {
+            Outcome::AlreadyThere
+            | Outcome::Skipped(_)
+            | Outcome::Failed(_)
+            | Outcome::Interrupted => {
                 self.quota.give_back();
             }
         }
@@ -128,13 +131,13 @@ impl Keeper {
         let Job {
             key: _,
             image,
-            worked_out,
+            resolved,
         } = &lease.job;
         // Named by the key's address, not by the candidate that brought the bytes: a name must not change
         // with what a server had on the day.
-        let name = worked_out
+        let name = resolved
             .as_ref()
-            .map(|worked_out| worked_out.name(content.format.extension()));
+            .map(|resolved| resolved.name(content.format.extension()));
         let name = name.unwrap_or_else(|| {
             let original =
                 Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
@@ -153,7 +156,7 @@ impl Keeper {
     /// Gives each sound image its name; answers in the order they came.
     async fn place(
         &self,
-        sounds: Vec<Sound>,
+        sounds: Vec<VerifiedImage>,
         intents: Vec<Intent>,
     ) -> Result<Vec<Outcome>, EngineError> {
         if sounds.is_empty() {
@@ -167,11 +170,11 @@ impl Keeper {
         let (mut group, mut promised) = (Vec::new(), Vec::new());
         for (sound, berth) in sounds.into_iter().zip(&berths) {
             match berth {
-                Berth::Free(name) => {
+                Placement::New(name) => {
                     group.push((sound, name.clone()));
                     promised.push(name.clone());
                 }
-                Berth::Twin(_) => sound.into_whole().discard(),
+                Placement::Duplicate(_) => sound.into_file().discard(),
             }
         }
         let mut got = HashMap::with_capacity(promised.len());
@@ -187,22 +190,22 @@ impl Keeper {
             .into_iter()
             .zip(origins)
             .map(|(berth, (content, address))| {
-                let (promised, twin) = match berth {
-                    Berth::Free(name) => (name, false),
-                    Berth::Twin(name) => (name, true),
+                let (promised, duplicate) = match berth {
+                    Placement::New(name) => (name, false),
+                    Placement::Duplicate(name) => (name, true),
                 };
                 match got.get(&promised) {
                     Some(Ok(name)) => Outcome::Saved(Saved {
                         name: name.clone(),
                         content,
-                        twin,
+                        duplicate,
                     }),
                     Some(Err(why)) => unplaced(&address, &promised, why),
                     // A twin of a file that was there before.
                     None => Outcome::Saved(Saved {
                         name: promised,
                         content,
-                        twin,
+                        duplicate,
                     }),
                 }
             });
@@ -229,26 +232,26 @@ impl Keeper {
                     until,
                 })
             }
-            Outcome::Known | Outcome::Filtered(_) | Outcome::Interrupted => None,
+            Outcome::AlreadyThere | Outcome::Skipped(_) | Outcome::Interrupted => None,
         }
     }
 }
 
 /// What of a group is new in the collection: a twin's file was there before.
-fn pictures(ends: &[(Lease, Outcome)]) -> Vec<Picture> {
+fn pictures(ends: &[(Lease, Outcome)]) -> Vec<HookImage> {
     let picture = |(lease, outcome): &(Lease, Outcome)| match outcome {
         Outcome::Saved(Saved {
             name,
             content,
-            twin: false,
+            duplicate: false,
         }) => {
             let Job {
                 key,
                 image,
-                worked_out: _,
+                resolved: _,
             } = &lease.job;
             let (page, title) = (Some(image.page.to_string()), image.title.clone());
-            Some(Picture {
+            Some(HookImage {
                 key: key.clone(),
                 name: name.clone(),
                 content: *content,
@@ -257,8 +260,8 @@ fn pictures(ends: &[(Lease, Outcome)]) -> Vec<Picture> {
             })
         }
         Outcome::Saved(_)
-        | Outcome::Known
-        | Outcome::Filtered(_)
+        | Outcome::AlreadyThere
+        | Outcome::Skipped(_)
         | Outcome::Failed(_)
         | Outcome::Interrupted => None,
     };
@@ -271,7 +274,7 @@ fn unplaced(address: &Url, name: &ImageName, why: &str) -> Outcome {
         stage: Stage::Place,
         address: address.to_string(),
         cause,
-        tries: 1,
+        attempts: 1,
         gone: false,
     })
 }

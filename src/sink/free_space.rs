@@ -13,7 +13,7 @@ const USUAL: u64 = 1 << 30;
 const OF_A_SMALL_DISK: u64 = 20;
 
 /// The room on the disk that a folder lies on.
-pub(super) struct Room {
+pub(super) struct FreeSpace {
     path: PathBuf,
     /// How many bytes are left free; zero looks nowhere.
     least: u64,
@@ -21,7 +21,7 @@ pub(super) struct Room {
     unseen: AtomicU64,
 }
 
-impl Room {
+impl FreeSpace {
     pub(super) fn of(path: &Path, folder: &File, least: MinFree) -> io::Result<Self> {
         let least = match least {
             MinFree::Bytes(bytes) => bytes,
@@ -90,10 +90,10 @@ impl Disk {
 mod tests {
     use super::*;
 
-    fn room(least: MinFree) -> (tempfile::TempDir, File, Room) {
+    fn room(least: MinFree) -> (tempfile::TempDir, File, FreeSpace) {
         let home = tempfile::tempdir().unwrap();
         let folder = File::open(home.path()).unwrap();
-        let room = Room::of(home.path(), &folder, least).unwrap();
+        let room = FreeSpace::of(home.path(), &folder, least).unwrap();
         (home, folder, room)
     }
 

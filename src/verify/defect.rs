@@ -4,7 +4,7 @@ use thiserror::Error;
 
 /// Why the bytes of an image cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum Flaw {
+pub enum Defect {
     /// There are none.
     #[error("the answer is empty")]
     Empty,
@@ -88,7 +88,7 @@ pub enum Flaw {
     },
 }
 
-impl Flaw {
+impl Defect {
     /// True when the sender gave something else than the image: the next candidate is worth a try. The
     /// others may have been the transfer, or are the image's own.
     pub fn is_not_an_image(&self) -> bool {

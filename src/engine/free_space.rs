@@ -7,7 +7,7 @@ use crate::sink::{Sink, SinkError};
 
 /// What the stations say of the room they take. Clones share what was found.
 #[derive(Clone)]
-pub(super) struct Room {
+pub(super) struct FreeSpaceGuard {
     sink: Arc<dyn Sink>,
     shutdown: Shutdown,
     found: Arc<Mutex<Found>>,
@@ -22,7 +22,7 @@ enum Found {
     Refused(SinkError),
 }
 
-impl Room {
+impl FreeSpaceGuard {
     pub(super) fn new(sink: &Arc<dyn Sink>, shutdown: &Shutdown) -> Self {
         Self {
             sink: Arc::clone(sink),
