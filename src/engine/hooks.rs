@@ -288,7 +288,7 @@ impl HookRunner {
         } in ran
         {
             let cause = match end {
-                End::CutOff => return None,
+                End::Cancelled => return None,
                 End::Done => None,
                 End::Failed(cause) => Some(cause),
             };

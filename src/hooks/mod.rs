@@ -1,7 +1,8 @@
-//! The user's commands: found before anything is fetched, run without a shell, bounded, timed, waited for.
+//! The user's commands (`--exec`): every program is found before anything is fetched; commands run without a
+//! shell, each with a time limit, and the run waits for them.
 
 mod process;
-mod written;
+mod template;
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -17,43 +18,43 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 pub use process::End;
-pub use written::{CommandTemplate, Trigger};
+pub use template::{CommandTemplate, Trigger};
 
 use crate::job::{ImageKey, ImageName, SiteId};
 use crate::outcome::Content;
-use written::Variables;
+use template::Variables;
 
-/// What the user said about commands.
+/// The options for commands, as the user gave them.
 #[derive(Debug, Clone)]
 pub struct HookSettings {
     /// The commands, in the order they are run.
     pub commands: Vec<CommandTemplate>,
     /// How long each of them may take.
     pub limit: Duration,
-    /// Variables that they are to have although their names or values look like secrets.
+    /// Environment variables that commands may see although their names or values look like secrets.
     pub shared: Vec<String>,
 }
 
-/// A command that cannot be run.
+/// Why a command cannot run.
 #[derive(Debug, Error)]
 pub enum HookError {
-    /// Its program is nowhere.
-    #[error("--exec: there is no program `{}`: give its path, or put it on the PATH", .0.escape_debug())]
+    /// No such program.
+    #[error("--exec: program not found: `{}`; give its path, or add its folder to PATH", .0.escape_debug())]
     Missing(String),
-    /// What has the program's name is none.
-    #[error("--exec: `{}` cannot be run: make it executable", .0.display())]
+    /// A file of that name exists but may not be executed.
+    #[error("--exec: `{}` is not executable; run `chmod +x` on it", .0.display())]
     NotExecutable(PathBuf),
 }
 
 /// The user's commands for one collection.
 #[derive(Debug, Clone)]
 pub struct Hooks {
-    found: Arc<ResolvedHooks>,
+    resolved: Arc<ResolvedHooks>,
     site: SiteId,
     directory: PathBuf,
 }
 
-/// The user's commands, each with its program.
+/// The user's commands, each with the path of its program, and the environment they get.
 #[derive(Debug)]
 pub struct ResolvedHooks {
     commands: Vec<(CommandTemplate, PathBuf)>,
@@ -61,40 +62,40 @@ pub struct ResolvedHooks {
     environment: Vec<(OsString, OsString)>,
 }
 
-/// An image that commands are run for.
+/// A saved image that commands run for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookImage {
-    /// What the ledger knows it by.
+    /// Its key in the ledger.
     pub key: ImageKey,
     /// Its file's name.
     pub name: ImageName,
-    /// What the file holds.
+    /// Size, hash, format and dimensions of the file.
     pub content: Content,
     /// The listing page that showed it.
     pub page: Option<String>,
-    /// Its title: untrusted text.
+    /// Its title on that page: untrusted text.
     pub title: Option<String>,
 }
 
-/// A command that was run.
+/// The result of one command.
 #[derive(Debug)]
 pub struct HookResult {
-    /// The command, as it was written.
+    /// The command as the user wrote it.
     pub command: String,
     /// How it ended.
     pub end: End,
-    /// What it wrote last, on either stream: untrusted text.
+    /// The end of its output, both streams: untrusted text.
     pub output: String,
     /// How long it took.
     pub took: Duration,
 }
 
 impl ResolvedHooks {
-    /// Finds every program, and says what of `environment` the commands will have.
+    /// Finds every program, and drops from `environment` what looks like a secret.
     ///
     /// # Errors
     ///
-    /// When a program is missing, or may not be run.
+    /// When a program is missing or not executable.
     pub fn find(
         settings: HookSettings,
         environment: &[(OsString, OsString)],
@@ -108,64 +109,64 @@ impl ResolvedHooks {
             .iter()
             .find(|(name, _)| name == "PATH")
             .map(|(_, path)| path.as_os_str());
-        let found = |written: CommandTemplate| Ok((program(&written.program, path)?, written));
+        let resolved =
+            |template: CommandTemplate| Ok((program(&template.program, path)?, template));
         let commands = commands
             .into_iter()
-            .map(found)
+            .map(resolved)
             .collect::<Result<Vec<_>, _>>()?;
         let shared: BTreeSet<OsString> = shared.into_iter().map(OsString::from).collect();
-        let open = |(name, value): &&(OsString, OsString)| {
+        let allowed = |(name, value): &&(OsString, OsString)| {
             shared.contains(name) || !is_secret(name, value)
         };
         Ok(Self {
             commands: commands
                 .into_iter()
-                .map(|(program, written)| (written, program))
+                .map(|(program, template)| (template, program))
                 .collect(),
             limit,
-            environment: environment.iter().filter(open).cloned().collect(),
+            environment: environment.iter().filter(allowed).cloned().collect(),
         })
     }
 
-    /// Whether there is any command.
+    /// Whether the user gave no command.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
     }
 }
 
 impl Hooks {
-    /// The commands for the collection of `site` in `directory`, which is a whole path.
-    pub fn new(found: Arc<ResolvedHooks>, site: SiteId, directory: PathBuf) -> Self {
+    /// The commands for the collection of `site` in `directory`, an absolute path.
+    pub fn new(resolved: Arc<ResolvedHooks>, site: SiteId, directory: PathBuf) -> Self {
         Self {
-            found,
+            resolved,
             site,
             directory,
         }
     }
 
-    /// Whether there is a command for this time.
-    pub fn any(&self, when: Trigger) -> bool {
-        self.found
+    /// Whether any command has this trigger.
+    pub fn any(&self, trigger: Trigger) -> bool {
+        self.resolved
             .commands
             .iter()
-            .any(|(written, _)| written.when == when)
+            .any(|(template, _)| template.trigger == trigger)
     }
 
     /// How long each command may take.
     pub fn limit(&self) -> Duration {
-        self.found.limit
+        self.resolved.limit
     }
 
-    /// Runs the commands for an image, one after the other up to the first that does not succeed. `cancel` ends
-    /// the one that runs.
-    pub async fn image(&self, picture: &HookImage, cancel: &CancellationToken) -> Vec<HookResult> {
+    /// Runs the commands for an image in order and stops at the first that fails. `cancel` ends the running one.
+    pub async fn image(&self, image: &HookImage, cancel: &CancellationToken) -> Vec<HookResult> {
         let HookImage {
             key,
             name,
             content,
             page,
             title,
-        } = picture;
+        } = image;
         let Content {
             bytes,
             hash,
@@ -174,7 +175,7 @@ impl Hooks {
             height,
         } = content;
         let text = |text: &Option<String>| sanitize(text.as_deref().unwrap_or_default());
-        let facts = vec![
+        let variables = vec![
             (
                 "path",
                 self.directory.join(name.to_string()).into_os_string(),
@@ -191,48 +192,48 @@ impl Hooks {
             ("bytes", bytes.to_string().into()),
             ("hash", hash.to_string().into()),
         ];
-        self.run(Trigger::Image, &facts, cancel).await
+        self.run(Trigger::Image, &variables, cancel).await
     }
 
-    /// Runs the commands for the end of a run that saved so many images; as [`Hooks::image`].
+    /// Runs the commands for the end of a run that saved `saved` images; otherwise like [`Hooks::image`].
     pub async fn end(&self, saved: u64, cancel: &CancellationToken) -> Vec<HookResult> {
-        let facts = vec![
+        let variables = vec![
             ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
             ("saved", saved.to_string().into()),
         ];
-        self.run(Trigger::End, &facts, cancel).await
+        self.run(Trigger::End, &variables, cancel).await
     }
 
     async fn run(
         &self,
-        when: Trigger,
-        facts: &Variables,
+        trigger: Trigger,
+        variables: &Variables,
         cancel: &CancellationToken,
     ) -> Vec<HookResult> {
         let mut all = Vec::new();
-        for (written, program) in self
-            .found
+        for (template, program) in self
+            .resolved
             .commands
             .iter()
-            .filter(|(written, _)| written.when == when)
+            .filter(|(template, _)| template.trigger == trigger)
         {
             let mut command = Command::new(program);
             command
-                .args(written.arguments(facts))
+                .args(template.arguments(variables))
                 .env_clear()
-                .envs(self.found.environment.iter().cloned());
+                .envs(self.resolved.environment.iter().cloned());
             command.envs(
-                facts
+                variables
                     .iter()
                     .map(|(name, value)| (format!("WALLHAUL_{}", name.to_uppercase()), value)),
             );
             let start = Instant::now();
-            let (end, output) = process::run(command, self.found.limit, cancel).await;
+            let (end, output) = process::run(command, self.resolved.limit, cancel).await;
             let succeeded = end == End::Done;
             let output = String::from_utf8_lossy(&output).into_owned();
             all.push(HookResult {
-                command: written.text.clone(),
+                command: template.text.clone(),
                 end,
                 output,
                 took: start.elapsed(),
@@ -245,24 +246,25 @@ impl Hooks {
     }
 }
 
-/// The longest text of a site's that a command is given: the system takes no argument without end.
-const LONGEST_TEXT: usize = 4096;
+/// The longest text from a site that a command gets, in bytes: the kernel limits the length of arguments (128 KiB
+/// each on Linux), and a title beyond this is no title.
+const MAX_TEXT_BYTES: usize = 4096;
 
-/// A site's text, as an argument can hold it.
+/// Makes text from a site fit for an argument: cut at a character boundary, NUL replaced.
 fn sanitize(text: &str) -> OsString {
     let end = text
         .char_indices()
         .map(|(at, c)| at + c.len_utf8())
-        .take_while(|end| *end <= LONGEST_TEXT)
+        .take_while(|end| *end <= MAX_TEXT_BYTES)
         .last();
     text[..end.unwrap_or(0)].replace('\0', "\u{fffd}").into()
 }
 
-/// Where the program lies that is called `name`: a path, or looked for on `path`.
+/// The path of the program `name`: used as it is when it has a slash, else searched for on `path`.
 fn program(name: &str, path: Option<&OsStr>) -> Result<PathBuf, HookError> {
     let missing = || HookError::Missing(name.to_owned());
-    let whole = |path: &Path| std::path::absolute(path).map_err(|_| missing());
-    let is_there = |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file());
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|_| missing());
+    let is_file = |path: &Path| fs::metadata(path).is_ok_and(|resolved| resolved.is_file());
     let can_be_run = |path: &Path| access(path, Access::EXEC_OK).is_ok();
     let candidates: Vec<PathBuf> = if name.contains('/') {
         vec![PathBuf::from(name)]
@@ -273,19 +275,19 @@ fn program(name: &str, path: Option<&OsStr>) -> Result<PathBuf, HookError> {
             .map(|folder| folder.join(name))
             .collect()
     };
-    let mut there = candidates
+    let mut existing = candidates
         .into_iter()
-        .filter(|path| is_there(path))
+        .filter(|path| is_file(path))
         .peekable();
-    let first = there.peek().cloned();
-    match (there.find(|path| can_be_run(path)), first) {
-        (Some(program), _) => whole(&program),
+    let first = existing.peek().cloned();
+    match (existing.find(|path| can_be_run(path)), first) {
+        (Some(program), _) => absolute(&program),
         (None, Some(first)) => Err(HookError::NotExecutable(first)),
         (None, None) => Err(missing()),
     }
 }
 
-/// What variables of secrets are called, in capitals: a word of their name.
+/// Words that mark a variable as a secret when its upper-case name contains one between underscores.
 const SECRET_WORDS: [&str; 9] = [
     "TOKEN",
     "SECRET",
@@ -298,13 +300,13 @@ const SECRET_WORDS: [&str; 9] = [
     "KEY",
 ];
 
-/// Whether a command does not need to know: what this program itself is told by (headers among it), what is called
-/// a secret, and addresses with a password, as those of proxies.
+/// Whether a variable stays hidden from commands: our own variables (they may hold headers), names that mark a
+/// secret, and proxy addresses that hold a password.
 fn is_secret(name: &OsStr, value: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_uppercase();
-    let called =
+    let named =
         name.starts_with("WALLHAUL_") || name.split('_').any(|word| SECRET_WORDS.contains(&word));
-    called || (name.ends_with("_PROXY") && value.as_bytes().contains(&b'@'))
+    named || (name.ends_with("_PROXY") && value.as_bytes().contains(&b'@'))
 }
 
 #[cfg(test)]
@@ -312,8 +314,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_looks_like_a_secret_is_kept_back() {
-        let kept = [
+    fn exec_env_hides_variables_that_look_like_secrets() {
+        let tail = [
             ("WALLHAUL_HEADER", "Authorization: Bearer x"),
             ("GITHUB_TOKEN", "x"),
             ("AWS_SECRET_ACCESS_KEY", "x"),
@@ -328,7 +330,7 @@ mod tests {
             ("XDG_SESSION_ID", "3"),
             ("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/1000/bus"),
         ];
-        for (name, value) in kept {
+        for (name, value) in tail {
             assert!(is_secret(OsStr::new(name), OsStr::new(value)), "{name}");
         }
         for (name, value) in given {
@@ -337,9 +339,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_end_is_cut_between_letters() {
+    fn exec_text_from_a_site_is_cut_at_a_character_boundary() {
         assert_eq!(sanitize("a\0b"), OsString::from("a\u{fffd}b"));
-        let long = "\u{e9}".repeat(LONGEST_TEXT);
-        assert_eq!(sanitize(&format!("a{long}")).len(), LONGEST_TEXT - 1);
+        let long = "\u{e9}".repeat(MAX_TEXT_BYTES);
+        assert_eq!(sanitize(&format!("a{long}")).len(), MAX_TEXT_BYTES - 1);
     }
 }

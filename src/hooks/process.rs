@@ -1,5 +1,5 @@
-//! A command on its way: in a process group of its own, with nothing to read, its output drained and cut, and ended
-//! with its whole group when it takes too long or the run may not wait.
+//! One running command: in a process group of its own, with an empty stdin and its output drained. The whole group
+//! is ended when it exceeds its time limit or the run is cancelled.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,25 +16,26 @@ use tokio_util::sync::CancellationToken;
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// With success.
+    /// With exit status 0.
     Done,
-    /// Otherwise: how.
+    /// With an error: the sentence for it.
     Failed(String),
-    /// The run could not wait for it.
-    CutOff,
+    /// The run was stopped before the command ended.
+    Cancelled,
 }
 
-/// What it wrote last is kept, up to so many bytes: that is where programs say what went wrong.
-const OUTPUT_KEPT: usize = 4096;
+/// How many bytes of the end of the output are kept: programs say last what went wrong.
+const TAIL_BYTES: usize = 4096;
 
-/// After a polite signal, how long a command that took too long may take to end,
-const LEAVE: Duration = Duration::from_secs(2);
-/// and one that the run cannot wait for.
-const LEAVE_AT_ONCE: Duration = Duration::from_millis(250);
+/// Time between SIGTERM and SIGKILL for a command over its time limit,
+const GRACE: Duration = Duration::from_secs(2);
+/// and for one that is cancelled because the run ends.
+const GRACE_AT_CANCEL: Duration = Duration::from_millis(250);
 
-/// Runs `command` to its end, for as long as `limit` at most; answers with what it wrote last.
+/// Runs `command` to its end or for at most `limit`; returns the end of its output too.
 ///
-/// It is over when it exits. What it leaves running behind it is its own affair, unless it is ended here.
+/// A command is over when it exits. Background processes it started are left alone, unless the command is ended
+/// here: then its whole group is.
 pub(super) async fn run(
     mut command: Command,
     limit: Duration,
@@ -43,38 +44,36 @@ pub(super) async fn run(
     let (child, mut output) = match start(&mut command) {
         Ok(started) => started,
         Err(error) => {
-            return (
-                End::Failed(format!("it could not be started: {error}")),
-                Vec::new(),
-            );
+            return (End::Failed(format!("cannot start it: {error}")), Vec::new());
         }
     };
-    // It holds the other end of the output.
+    // `command` holds the write end of the pipe; while it lives the output has no end of file.
     drop(command);
-    let mut group = Group {
-        leader: child.id().and_then(as_pid),
+    let mut group = ProcessGroup {
+        leader: child.id().and_then(to_pid),
         child,
     };
     let end = tokio::select! {
         biased;
         () = cancel.cancelled() => {
-            group.end(LEAVE_AT_ONCE).await;
-            End::CutOff
+            group.end(GRACE_AT_CANCEL).await;
+            End::Cancelled
         }
         waited = timeout(limit, group.wait(&mut output)) => match waited {
-            Ok(Ok(status)) => ended(status),
-            Ok(Err(error)) => End::Failed(format!("it could not be waited for: {error}")),
+            Ok(Ok(status)) => status_to_end(status),
+            Ok(Err(error)) => End::Failed(format!("cannot wait for it: {error}")),
             Err(_elapsed) => {
-                // Its last words may be why; and a group that is ended must not find the pipe full.
-                let _ = timeout(LEAVE * 2, output.drain_while(group.end(LEAVE))).await;
-                End::Failed(format!("it was ended after {limit:?}, see --exec-timeout"))
+                // Keep reading meanwhile: the last output may say why it hangs, and a process blocked on a full
+                // pipe could not react to SIGTERM.
+                let _ = timeout(GRACE * 2, output.drain_while(group.end(GRACE))).await;
+                End::Failed(format!("timed out after {limit:?} (see --exec-timeout)"))
             }
         },
     };
-    (end, output.rest())
+    (end, output.into_tail())
 }
 
-fn start(command: &mut Command) -> io::Result<(Child, Output)> {
+fn start(command: &mut Command) -> io::Result<(Child, OutputTail)> {
     let (reader, writer) = io::pipe()?;
     let output = Receiver::from_owned_fd(OwnedFd::from(reader))?;
     command
@@ -84,14 +83,14 @@ fn start(command: &mut Command) -> io::Result<(Child, Output)> {
         .process_group(0);
     Ok((
         command.spawn()?,
-        Output {
+        OutputTail {
             pipe: Some(output),
-            kept: Vec::new(),
+            tail: Vec::new(),
         },
     ))
 }
 
-fn ended(status: ExitStatus) -> End {
+fn status_to_end(status: ExitStatus) -> End {
     match (status.success(), status.code(), status.signal()) {
         (true, ..) => End::Done,
         (false, Some(code), _) => End::Failed(format!("exit status {code}")),
@@ -100,60 +99,61 @@ fn ended(status: ExitStatus) -> End {
     }
 }
 
-fn as_pid(id: u32) -> Option<Pid> {
+fn to_pid(id: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(id).ok()?)
 }
 
-/// A command and everything it starts. Ended when dropped before its time, as when the runtime is left.
-struct Group {
+/// A command and every process it starts. Killed when dropped early, as when the runtime shuts down.
+struct ProcessGroup {
     child: Child,
-    /// Its number, which is the group's too; none once it was waited for.
+    /// The child's pid, which is also the group's id. `None` once the child was waited for: the kernel may give
+    /// the number to another process then.
     leader: Option<Pid>,
 }
 
-impl Group {
-    /// Waits for the command, and takes its output meanwhile.
-    async fn wait(&mut self, output: &mut Output) -> io::Result<ExitStatus> {
+impl ProcessGroup {
+    /// Waits for the command and reads its output meanwhile.
+    async fn wait(&mut self, output: &mut OutputTail) -> io::Result<ExitStatus> {
         let status = output.drain_while(self.child.wait()).await?;
         self.leader = None;
         Ok(status)
     }
 
-    /// Ends the group: asks its members to leave, and after `patience`, or once the command has left, makes them.
-    async fn end(&mut self, patience: Duration) {
+    /// Sends SIGTERM to the group, and SIGKILL after `grace` or as soon as the command itself has exited.
+    async fn end(&mut self, grace: Duration) {
         self.signal(Signal::TERM);
-        let left = timeout(patience, self.child.wait()).await.is_ok();
+        let left = timeout(grace, self.child.wait()).await.is_ok();
         self.signal(Signal::KILL);
         self.leader = None;
         if !left {
-            // Nothing outlives that but a call into a broken disk.
-            let _ = timeout(patience, self.child.wait()).await;
+            // Only a process stuck in the kernel, on a broken disk, survives SIGKILL: do not wait for ever.
+            let _ = timeout(grace, self.child.wait()).await;
         }
     }
 
     fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
-            // A group that is gone needs none.
+            // Fails only when the group is gone already.
             let _ = kill_process_group(leader, signal);
         }
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
-/// What a command writes: all of it is read, so that it never waits, and the last of it kept.
-struct Output {
-    /// None once every writer is gone.
+/// Reads all output, so that the command never blocks on a full pipe, and keeps the end of it.
+struct OutputTail {
+    /// `None` after end of file.
     pipe: Option<Receiver>,
-    kept: Vec<u8>,
+    tail: Vec<u8>,
 }
 
-impl Output {
-    /// Takes what is written while `work` goes on.
+impl OutputTail {
+    /// Reads output until `work` is done.
     async fn drain_while<T>(&mut self, work: impl Future<Output = T>) -> T {
         tokio::pin!(work);
         loop {
@@ -165,7 +165,7 @@ impl Output {
         }
     }
 
-    /// Takes what there is, or waits for some. Cancel-safe.
+    /// Reads what is available, or waits for more. Cancel-safe: bytes are taken only after the wait.
     async fn take(&mut self) {
         let Some(pipe) = &self.pipe else {
             return std::future::pending().await;
@@ -174,33 +174,33 @@ impl Output {
         let mut buffer = vec![0; 64 * 1024];
         match ready.and_then(|()| pipe.try_read(&mut buffer)) {
             Ok(0) => self.pipe = None,
-            Ok(read) => self.keep(&buffer[..read]),
+            Ok(read) => self.append(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => self.pipe = None,
         }
     }
 
-    /// The last of it, without waiting for those who still could write.
-    fn rest(mut self) -> Vec<u8> {
+    /// The kept end of the output. Reads what is left in the pipe without waiting for processes that still hold it.
+    fn into_tail(mut self) -> Vec<u8> {
         let Some(Ok(pipe)) = self.pipe.take().map(Receiver::into_nonblocking_fd) else {
-            return self.kept;
+            return self.tail;
         };
         let mut buffer = vec![0; 64 * 1024];
-        // What a pipe holds at most; more would be somebody who writes on.
+        // 16 x 64 KiB is the most a pipe can hold; more means that a process writes on.
         for _ in 0..16 {
             match rustix::io::read(&pipe, &mut buffer) {
                 Ok(0) | Err(_) => break,
-                Ok(read) => self.keep(&buffer[..read]),
+                Ok(read) => self.append(&buffer[..read]),
             }
         }
-        self.kept
+        self.tail
     }
 
-    fn keep(&mut self, written: &[u8]) {
-        let written = &written[written.len().saturating_sub(OUTPUT_KEPT)..];
-        let room = OUTPUT_KEPT - written.len();
-        let surplus = self.kept.len().saturating_sub(room);
-        self.kept.drain(..surplus);
-        self.kept.extend_from_slice(written);
+    fn append(&mut self, template: &[u8]) {
+        let template = &template[template.len().saturating_sub(TAIL_BYTES)..];
+        let room = TAIL_BYTES - template.len();
+        let surplus = self.tail.len().saturating_sub(room);
+        self.tail.drain(..surplus);
+        self.tail.extend_from_slice(template);
     }
 }

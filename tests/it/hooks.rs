@@ -165,7 +165,7 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
             "",
         ),
         ("cat - {path}", 0, ""),
-        ("./empty", 1, ": it could not be started: "),
+        ("./empty", 1, ": cannot start it: "),
     ];
     let worlds = cases.map(|(command, code, told)| {
         let (world, mirror) = (Sandbox::new(), Mirror::of(1));
@@ -306,7 +306,7 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
     assert_eq!(
         ended
             .stderr
-            .matches("it was ended after 300ms, see --exec-timeout")
+            .matches("timed out after 300ms (see --exec-timeout)")
             .count(),
         2,
         "{}",
@@ -567,29 +567,26 @@ fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
     let cases: [(&[&str], &str); 8] = [
         (
             &["--exec", "nowhere-at-all x"],
-            "error: --exec: there is no program `nowhere-at-all`",
+            "error: --exec: program not found: `nowhere-at-all`",
         ),
         (
             &["--exec", "true", "--exec", "./missing"],
-            "there is no program `./missing`",
+            "program not found: `./missing`",
         ),
-        (
-            &["--exec", "./plain"],
-            "`./plain` cannot be run: make it executable",
-        ),
-        (&["--exec", "/"], "there is no program `/`"),
+        (&["--exec", "./plain"], "`./plain` is not executable"),
+        (&["--exec", "/"], "program not found: `/`"),
         (
             &["--exec", "echo {nonsense}"],
-            "`{nonsense}` asks for what there is not: there are {path}",
+            "unknown placeholder in `{nonsense}`; known: {path}",
         ),
         (&["--exec", "echo 'a"], "a quote in it does not end"),
         (
             &["--exec", "sh ./{name}", "--dry-run", "--exec", "nowhere"],
-            "there is no program `nowhere`",
+            "program not found: `nowhere`",
         ),
         (
             &["--config", config.to_str().unwrap()],
-            "there is no program `nowhere-at-all`",
+            "program not found: `nowhere-at-all`",
         ),
     ];
     for (flags, told) in cases {
