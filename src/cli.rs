@@ -1,24 +1,25 @@
-//! The command line: the shapes clap reads, and no decision.
+//! The command line as clap parses it. Nothing is decided here.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::Options;
-use wallhaul::config::file::Source;
+use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{
     LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs, StorageArgs,
 };
 use wallhaul::ledger::RowState;
 
-/// Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
-/// verified collection that is never fetched twice.
+/// Downloads wallpapers: reads a gallery's listing pages, finds the original of each thumbnail, and builds a
+/// verified collection. Nothing is fetched twice.
 #[derive(Debug, Parser)]
 #[command(
     name = "wallhaul",
     version,
     max_term_width = 100,
-    after_help = "Start with `wallhaul fetch demo`: it needs no network. `wallhaul COMMAND --help` has examples."
+    bin_name = "wallhaul",
+    after_help = "Try `wallhaul fetch demo` first: it needs no network. See `wallhaul COMMAND --help` for examples."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -27,22 +28,21 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Fetch what is new on a site into its collection
+    /// Fetch new images of a site into its collection
     #[command(after_help = FETCH_HELP)]
     Fetch {
-        /// The sites, one after another; see `wallhaul sites`. Or addresses: of a site's listing, of an image
-        /// [default: simpledesktops]
+        /// Site names (see `wallhaul sites`), or URLs of a listing page or an image [default: simpledesktops]
         #[arg(value_name = "SITE|URL")]
         sites: Vec<String>,
         #[command(flatten)]
         options: Box<Options>,
         #[command(flatten)]
-        config: Source,
+        config: ConfigSource,
     },
-    /// Print the addresses of a site's originals, one a line
+    /// Print the URLs of a site's originals, one a line
     #[command(after_help = URLS_HELP)]
     Urls {
-        /// The sites, one after another; see `wallhaul sites` [default: simpledesktops]
+        /// Site names; see `wallhaul sites` [default: simpledesktops]
         #[arg(value_name = "SITE")]
         sites: Vec<String>,
         #[command(flatten)]
@@ -50,66 +50,66 @@ pub(crate) enum Command {
         #[command(flatten)]
         network: Box<NetworkArgs>,
         #[command(flatten)]
-        config: Source,
+        config: ConfigSource,
     },
-    /// Look at every image of a collection: is it there, is it what was fetched, is it whole
+    /// Check every image for missing, changed or corrupt files
     #[command(after_help = VERIFY_HELP)]
     Verify {
-        /// The site whose collection it is [default: simpledesktops]
+        /// The site whose collection is checked [default: simpledesktops]
         site: Option<String>,
-        /// Fetch again what is damaged or missing; damaged files are kept in DIR/.wallhaul/rejected
+        /// Fetch damaged and missing images again; damaged files are moved to DIR/.wallhaul/rejected
         #[arg(long)]
         repair: bool,
-        /// Decode every pixel, too
+        /// Also decode every pixel
         #[arg(long)]
         decode: bool,
-        /// Write the SHA-256 sums of the sound images to this file, `-` for standard output
+        /// Write the SHA-256 sums of all good images to FILE; `-` is standard output
         #[arg(long, value_name = "FILE")]
         sha256sums: Option<PathBuf>,
-        /// Images looked at, or fetched, at a time [default: as many as there are cores]
+        /// Check, and fetch, N images at a time [default: the number of cores]
         #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
         jobs: Option<u16>,
         #[command(flatten)]
-        place: LocationArgs,
+        location: LocationArgs,
         #[command(flatten)]
-        claim: LockArgs,
+        lock: LockArgs,
         #[command(flatten)]
-        keeping: StorageArgs,
+        storage: StorageArgs,
         #[command(flatten)]
-        telling: OutputArgs,
+        output: OutputArgs,
         #[command(flatten)]
         network: Box<NetworkArgs>,
         #[command(flatten)]
-        config: Source,
+        config: ConfigSource,
     },
-    /// The sites this program knows
+    /// List the known sites, or show a site's definition
     Sites {
         #[command(subcommand)]
         command: Option<SitesCommand>,
     },
-    /// What a collection's ledger remembers
+    /// Query or rebuild a collection's ledger
     #[command(after_help = LEDGER_HELP)]
     Ledger {
         #[command(subcommand)]
         command: LedgerCommand,
     },
-    /// Print a script that completes this program's commands in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// The shell
+        /// The shell to complete for
         shell: Shell,
     },
-    /// Print this program's manual page, or that of a command
+    /// Print the manual page of wallhaul or of a command
     Man {
-        /// The command, as in `wallhaul man ledger list`
+        /// A command, as in `wallhaul man ledger list`
         command: Vec<String>,
     },
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SitesCommand {
-    /// One site a line: its name, its address, what it is
+    /// Print one site a line: name, URL, description
     List,
-    /// A site's definition, as TOML: the start of one of your own
+    /// Print a site's definition in TOML, as a start for your own
     Show {
         /// The site's name
         site: String,
@@ -118,37 +118,37 @@ pub(crate) enum SitesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// One image a line, oldest first: when, state, bytes, name, address
+    /// Print one image a line, oldest first: time, state, bytes, name, URL
     List {
-        /// Only images in this state
+        /// Print only images in this state
         #[arg(long, value_enum)]
         state: Option<StateName>,
-        /// One JSON object a line
+        /// Print one JSON object a line
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         which: CollectionArgs,
     },
-    /// Everything remembered of the images whose address or name holds a text
+    /// Print everything about the images whose URL or name contains TEXT
     Show {
-        /// The text; letter case does not count
+        /// Text to search for; case is ignored
         text: String,
         #[command(flatten)]
         which: CollectionArgs,
-        /// One JSON object a line
+        /// Print one JSON object a line
         #[arg(long)]
         json: bool,
     },
-    /// Make a new ledger from the images in the folder; nothing is fetched, and the old one is kept aside
+    /// Make a new ledger from the images in the folder; fetches nothing and keeps a copy of the old one
     Rebuild {
         #[command(flatten)]
         which: CollectionArgs,
         #[command(flatten)]
-        claim: LockArgs,
+        lock: LockArgs,
     },
-    /// The collection in figures
+    /// Print counts and totals of the collection
     Stats {
-        /// One JSON object
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -156,13 +156,13 @@ pub(crate) enum LedgerCommand {
     },
 }
 
-/// Which collection a ledger belongs to.
+/// The collection whose ledger is meant.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Collection")]
 pub(crate) struct CollectionArgs {
     #[command(flatten)]
-    pub(crate) place: LocationArgs,
-    /// The site whose collection in the default place is meant [default: simpledesktops]
+    pub(crate) location: LocationArgs,
+    /// Use the collection of SITE [default: simpledesktops]
     #[arg(
         short,
         long,
@@ -172,7 +172,7 @@ pub(crate) struct CollectionArgs {
     )]
     pub(crate) site: String,
     #[command(flatten)]
-    pub(crate) config: Source,
+    pub(crate) config: ConfigSource,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -195,38 +195,38 @@ impl From<StateName> for RowState {
 }
 
 const FETCH_HELP: &str = "\
-Every long flag is also a variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and a key of the
-configuration file; a flag wins over the variable, the variable over the file.
-TIME is `30s`, `1m30s`, `500ms` or bare seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
+Every long flag is also an environment variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and
+a key of the configuration file. A flag wins over the variable, the variable over the file.
+TIME is `30s`, `1m30s`, `500ms` or plain seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
 
-CMD is split into words as a shell would, but no shell runs it. {path} {name} {directory} {site}
-{address} {page} {title} {format} {width} {height} {bytes} {hash} are filled into its words; without
-any of them the path comes last. The same are variables: WALLHAUL_PATH and so on. `image:CMD`, or
-just CMD, is run for each image that is safe in the collection, as many at a time as there are
-cores; `end:CMD` knows {directory} {site} {saved}. What fails or is cut off is run again by the next
-run with --exec, in three runs at most. Commands do not see WALLHAUL_* variables of yours, nor
-those called a TOKEN, SECRET, PASSWORD or KEY, nor proxies with a password.
+CMD is split into words by shell rules, but no shell runs it. The placeholders {path} {name}
+{directory} {site} {address} {page} {title} {format} {width} {height} {bytes} {hash} are filled in;
+without any, the path is added at the end. Commands also get them as variables: WALLHAUL_PATH and so
+on. `image:CMD`, or just CMD, runs for each saved image, in parallel on all cores; `end:CMD` knows
+{directory} {site} {saved}. A command that fails or is interrupted runs again in the next run with
+--exec, in at most three runs. Commands do not see your WALLHAUL_* variables, variables named like a
+TOKEN, SECRET, PASSWORD or KEY, or proxies with a password.
 
-Exit codes: 0 all that was wanted is there · 1 some images or hooks failed · 2 wrong usage or
-definition · 3 the listing could not be read · 4 a disk is full or may not be written to · 5 the
-collection is in use, or its ledger unusable · 129, 130, 143 ended by a signal, state saved.
+Exit codes: 0 everything wanted is there · 1 some images or hooks failed · 2 wrong usage or site
+definition · 3 cannot read the listing · 4 disk full or not writable · 5 collection in use, or its
+ledger unusable · 129, 130, 143 ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network
-  wallhaul fetch                               all of simpledesktops.com, or what is new there
-  wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into a folder of yours
-  wallhaul fetch -q --lock skip                for cron: silent unless something is wrong
-  wallhaul fetch -i favourites.txt             images whose addresses you have, one a line
+  wallhaul fetch                               everything new on simpledesktops.com
+  wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into your own folder
+  wallhaul fetch -q --lock skip                for cron: silent unless something goes wrong
+  wallhaul fetch -i favourites.txt             images by URL, one a line
   wallhaul fetch --exec 'convert {path} -resize 640x thumbs/{name}'
   wallhaul fetch --exec 'end:notify-send \"{saved} new wallpapers\"'
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
 
 const URLS_HELP: &str = "\
-Variables and the configuration file say the same here as for `wallhaul fetch`.
+Variables and the configuration file work as for `wallhaul fetch`.
 
-Exit codes: 0 every address was printed · 2 wrong usage or definition · 3 the listing could not be
-read · 4 the addresses could not be written · 129, 130, 143 ended by a signal · 141 nobody read on.
+Exit codes: 0 all URLs printed · 2 wrong usage or site definition · 3 cannot read the listing ·
+4 cannot write the output · 129, 130, 143 ended by a signal · 141 the output pipe was closed.
 
 Examples:
   wallhaul urls > originals.txt
@@ -234,18 +234,19 @@ Examples:
   wallhaul urls | xargs -P 4 -n 1 curl -O";
 
 const VERIFY_HELP: &str = "\
-Standard output has a line for each finding, `finding<TAB>name<TAB>reason`, or with --json an object:
-  damaged      other bytes than were fetched, or no whole image
-  missing      not there; deleted on purpose it stays deleted, --repair fetches it
+Prints a line for each finding, `finding<TAB>name<TAB>reason`, or an object with --json:
+  damaged      the bytes changed, or the image is incomplete
+  missing      the file is gone; a file you deleted stays deleted unless you --repair
   repaired     fetched again by --repair
-  undecoded    not looked at by --decode: AVIF, or too large for its memory (512 MB for all threads)
-  unfinished   a run was about to place it; the next fetch settles it
-  foreign      not in the ledger; never touched, opened or followed
-The network options, --sync and --min-free-space serve --repair. JPEG, GIF and WebP have no checksums: --decode finds what no decoder can read.
+  undecoded    not checked by --decode: AVIF, or too large for its memory (512 MB for all threads)
+  unfinished   a killed run was about to place it; the next fetch finishes it
+  foreign      not in the ledger; never changed, opened or followed
+The network options, --sync and --min-free-space apply to --repair. JPEG, GIF and WebP have no
+checksums: --decode finds files that no decoder can read.
 
-Exit codes: 0 all that the ledger knows is there and sound · 1 something is damaged or missing · 2 wrong usage ·
-3 --repair could not read the listing · 4 storage · 5 the collection or its ledger is in use or unusable ·
-129, 130, 143 ended by a signal · 141 nobody read on.
+Exit codes: 0 every image in the ledger is there and good · 1 something is damaged or missing ·
+2 wrong usage · 3 --repair cannot read the listing · 4 disk full or not writable · 5 collection in
+use, or its ledger unusable · 129, 130, 143 ended by a signal · 141 the output pipe was closed.
 
 Examples:
   wallhaul verify -d ~/Pictures --decode
@@ -253,11 +254,11 @@ Examples:
   wallhaul verify --sha256sums sums && (cd wallpapers/simpledesktops && sha256sum -c ../../sums)";
 
 const LEDGER_HELP: &str = "\
-The ledger is an SQLite file, DIR/.wallhaul/ledger.db; its view `collection` is made for people.
+The ledger is an SQLite file, DIR/.wallhaul/ledger.db; query its view `collection`.
 
 Examples:
   wallhaul ledger stats
   wallhaul ledger list --state failed
   wallhaul ledger show mountains -d ~/Pictures
-  wallhaul ledger rebuild                      after the ledger was damaged
+  wallhaul ledger rebuild                      when the ledger is damaged or lost
   sqlite3 wallpapers/simpledesktops/.wallhaul/ledger.db 'select name, bytes from collection limit 5'";

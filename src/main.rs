@@ -45,7 +45,7 @@ fn run(command: Command, world: &Environment) -> anyhow::Result<Exit> {
             options,
             config,
         } => {
-            let options = config.under(*options, world.config_file.as_deref())?;
+            let options = config.with_file_defaults(*options, world.config_file.as_deref())?;
             in_motion(world, |shutdown| {
                 app::fetch(sites, options, world, shutdown)
             })
@@ -61,7 +61,7 @@ fn run(command: Command, world: &Environment) -> anyhow::Result<Exit> {
                 network: *network,
                 ..Options::default()
             };
-            let options = config.under(said, world.config_file.as_deref())?;
+            let options = config.with_file_defaults(said, world.config_file.as_deref())?;
             in_motion(world, |shutdown| app::urls(sites, options, world, shutdown))
         }
         Command::Verify {
@@ -70,27 +70,27 @@ fn run(command: Command, world: &Environment) -> anyhow::Result<Exit> {
             decode,
             sha256sums,
             jobs,
-            place,
-            claim,
-            keeping,
-            telling,
+            location,
+            lock,
+            storage,
+            output,
             network,
             config,
         } => {
-            let choice = SelectionArgs {
+            let selection = SelectionArgs {
                 jobs,
                 ..SelectionArgs::default()
             };
             let said = Options {
-                place,
-                claim,
-                keeping,
-                choice,
-                telling,
+                location,
+                lock,
+                storage,
+                selection,
+                output,
                 network: *network,
                 ..Options::default()
             };
-            let options = config.under(said, world.config_file.as_deref())?;
+            let options = config.with_file_defaults(said, world.config_file.as_deref())?;
             let wanted = Inspection {
                 repair,
                 decode,
@@ -120,37 +120,38 @@ fn run(command: Command, world: &Environment) -> anyhow::Result<Exit> {
 fn ledger(command: LedgerCommand, world: &Environment) -> anyhow::Result<Exit> {
     let folder = |which: CollectionArgs| -> anyhow::Result<_> {
         let said = Options {
-            place: which.place,
+            location: which.location,
             ..Options::default()
         };
         Ok((
             which.site,
             which
                 .config
-                .under(said, world.config_file.as_deref())?
-                .place,
+                .with_file_defaults(said, world.config_file.as_deref())?
+                .location,
         ))
     };
     match command {
         LedgerCommand::List { which, state, json } => {
-            let (site, place) = folder(which)?;
-            app::list_ledger(&site, &place, state.map(Into::into), json)
+            let (site, location) = folder(which)?;
+            app::list_ledger(&site, &location, state.map(Into::into), json)
         }
         LedgerCommand::Show { text, which, json } => {
-            let (site, place) = folder(which)?;
-            app::show_ledger(&site, &place, text, json)
+            let (site, location) = folder(which)?;
+            app::show_ledger(&site, &location, text, json)
         }
-        LedgerCommand::Rebuild { which, claim } => {
+        LedgerCommand::Rebuild { which, lock } => {
             let said = Options {
-                place: which.place,
-                claim,
+                location: which.location,
+                lock,
                 ..Options::default()
             };
-            let Options { place, claim, .. } =
-                which.config.under(said, world.config_file.as_deref())?;
+            let Options { location, lock, .. } = which
+                .config
+                .with_file_defaults(said, world.config_file.as_deref())?;
             let options = Options {
-                place,
-                claim,
+                location,
+                lock,
                 ..Options::default()
             };
             in_motion(world, |shutdown| {
@@ -158,8 +159,8 @@ fn ledger(command: LedgerCommand, world: &Environment) -> anyhow::Result<Exit> {
             })
         }
         LedgerCommand::Stats { which, json } => {
-            let (site, place) = folder(which)?;
-            app::count_ledger(&site, &place, json)
+            let (site, location) = folder(which)?;
+            app::count_ledger(&site, &location, json)
         }
     }
 }

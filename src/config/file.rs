@@ -1,4 +1,4 @@
-//! The configuration file: a key for every long flag, each value read by the flag's own parser.
+//! The configuration file: every long flag is a key, and each value is parsed by that flag's own parser.
 
 use std::fs;
 use std::ops::Range;
@@ -12,11 +12,11 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Options, text};
 
-/// Where options are read from below the flags and the environment.
+/// Which configuration file supplies options that neither flags nor variables give.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Configuration")]
-pub struct Source {
-    /// Read this file in place of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
+pub struct ConfigSource {
+    /// Read FILE instead of `$XDG_CONFIG_HOME/wallhaul/config.toml`; every long flag is a key
     #[arg(long, value_name = "FILE", env = "WALLHAUL_CONFIG", hide_env = true)]
     config: Option<PathBuf>,
     /// Read no configuration file
@@ -24,36 +24,40 @@ pub struct Source {
     no_config: bool,
 }
 
-impl Source {
-    /// What was said by flag or variable, over what the file says; without one that was named, the `usual` one
-    /// is read if it is there.
+impl ConfigSource {
+    /// Completes the options `given` by flags and variables from the file: the one the user named, else the one
+    /// at `default_path` if it exists.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or a line of it cannot be taken.
-    pub fn under(&self, said: Options, usual: Option<&Path>) -> anyhow::Result<Options> {
-        let path = match (&self.config, usual) {
-            _ if self.no_config => return Ok(said),
+    /// When the file cannot be read or has an invalid line.
+    pub fn with_file_defaults(
+        &self,
+        given: Options,
+        default_path: Option<&Path>,
+    ) -> anyhow::Result<Options> {
+        let path = match (&self.config, default_path) {
+            _ if self.no_config => return Ok(given),
             (Some(path), _) => path,
             (None, Some(path)) if path.exists() => path,
-            (None, _) => return Ok(said),
+            (None, _) => return Ok(given),
         };
         let reading = || format!("reading the configuration file `{}`", path.display());
         let text = text::read(path).with_context(reading)?;
-        let mut below = read(&text).with_context(reading)?;
-        if !below.network.header.is_empty() && others_can_read(path) {
-            below.network.world_readable_config = Some(path.to_owned());
+        let mut from_file = read(&text).with_context(reading)?;
+        if !from_file.network.header.is_empty() && is_world_readable(path) {
+            from_file.network.world_readable_config = Some(path.to_owned());
         }
-        Ok(Options::over(said, below))
+        Ok(Options::merge(given, from_file))
     }
 }
 
-/// Whether any user of this machine can read the file.
-fn others_can_read(path: &Path) -> bool {
+/// Whether every user of this machine can read the file.
+fn is_world_readable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 
-/// A line of a configuration file that cannot be taken.
+/// An invalid line of a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("line {line}, column {column}: {message}")]
 pub struct FileError {
@@ -69,7 +73,7 @@ pub struct FileError {
 ///
 /// # Errors
 ///
-/// When it is no TOML, names an unknown key, or gives a value that the flag of that name would refuse.
+/// When it is not TOML, has an unknown key, or gives a value that the flag of that name refuses.
 pub fn read(text: &str) -> Result<Options, FileError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let table = DeTable::parse(text).map_err(|error| {
@@ -91,26 +95,27 @@ pub fn read(text: &str) -> Result<Options, FileError> {
         };
         let counts = matches!(flag.get_action(), ArgAction::Count);
         let arguments = if counts {
-            counted(name, value.get_ref())
+            count_flag(name, value.get_ref())
         } else {
             arguments(name, value.get_ref())
         };
         let arguments = arguments.ok_or_else(|| {
-            FileError::at(text, value.span(), format!("`{name}` takes no such value"))
+            let message = format!("`{name}` does not take a date or a table");
+            FileError::at(text, value.span(), message)
         })?;
-        let said = parse(arguments).map_err(|reason| FileError::at(text, value.span(), reason))?;
-        options = Options::over(options, said);
+        let given = parse(arguments).map_err(|reason| FileError::at(text, value.span(), reason))?;
+        options = Options::merge(options, given);
     }
     Ok(options)
 }
 
-/// The options as flags, without their environment: the file stands below it.
+/// The options as flags, without their variables: those win over the file and must not be read here.
 fn flags() -> Command {
     Options::augment_args(Command::new("wallhaul").no_binary_name(true))
         .mut_args(|flag| flag.env(None))
 }
 
-/// `name = value` written as the flags it stands for; `None` for what no flag can say.
+/// `name = value` as the flags it stands for; `None` for a type that no flag takes.
 fn arguments(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
     let flag = |value: &str| format!("--{name}={value}");
     match value {
@@ -126,8 +131,8 @@ fn arguments(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
     }
 }
 
-/// As [`arguments`], for a flag that counts how often it is said.
-fn counted(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
+/// Like [`arguments`], for a flag that is counted: `verbose = 2` is `--verbose --verbose`.
+fn count_flag(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
     let times = match value {
         DeValue::Integer(number) => number.to_string().parse::<u8>().ok()?,
         DeValue::Boolean(yes) => u8::from(*yes),
@@ -141,8 +146,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         .try_get_matches_from(arguments)
         .and_then(|matches| Options::from_arg_matches(&matches));
     matches.map_err(|error| {
-        let told = error.to_string();
-        let first = told.lines().next().unwrap_or_default();
+        let message = error.to_string();
+        let first = message.lines().next().unwrap_or_default();
         first.strip_prefix("error: ").unwrap_or(first).to_owned()
     })
 }
@@ -152,10 +157,8 @@ fn unknown(name: &str, flags: &Command) -> String {
     let near = known.max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name)));
     let name = name.escape_debug();
     match near.filter(|near| strsim::jaro(near, &name.to_string()) > 0.7) {
-        Some(near) => format!("there is no option `{name}`; did you mean `{near}`?"),
-        None => format!(
-            "there is no option `{name}`; every long flag of `wallhaul fetch --help` is one"
-        ),
+        Some(near) => format!("unknown option `{name}`; did you mean `{near}`?"),
+        None => format!("unknown option `{name}`; see `wallhaul fetch --help` for the options"),
     }
 }
 
@@ -179,16 +182,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_of_value_is_read_by_its_flag() {
+    fn config_values_of_every_type_are_parsed_by_their_flags() {
         let text = "\u{feff}jobs = 16\r\nretry-wait = \"1m30s\"\r\nquiet = true\r\nverbose = 2\r\nheader = [\"A: 1\", \"B: 2\"]\r\nwait = 0.5\r\n";
         let options = read(text).unwrap();
-        assert_eq!(options.choice.jobs, Some(16));
+        assert_eq!(options.selection.jobs, Some(16));
         assert_eq!(
             options.network.retry_wait.map(|wait| wait.0),
             Some(Duration::from_secs(90))
         );
         assert_eq!(
-            (options.telling.quiet, options.telling.verbose),
+            (options.output.quiet, options.output.verbose),
             (Some(true), 2)
         );
         let names: Vec<_> = options
@@ -205,16 +208,16 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_names_its_place_and_the_nearest_one() {
+    fn config_unknown_key_is_reported_with_its_line_and_the_nearest_option() {
         let error = read("jobs = 4\n  retrys = 2\n").unwrap_err();
         assert_eq!(
             error.to_string(),
-            "line 2, column 3: there is no option `retrys`; did you mean `retries`?"
+            "line 2, column 3: unknown option `retrys`; did you mean `retries`?"
         );
     }
 
     #[test]
-    fn a_wrong_value_names_its_place_and_the_flag() {
+    fn config_invalid_value_is_reported_with_its_line_and_flag() {
         let error = read("jobs = 0\n").unwrap_err();
         assert_eq!((error.line, error.column), (1, 8));
         assert!(error.message.contains("--jobs <N>"), "{}", error.message);
@@ -222,17 +225,20 @@ mod tests {
             read("jobs = { a = 1 }")
                 .unwrap_err()
                 .message
-                .contains("no such value")
+                .contains("does not take a date or a table")
         );
         assert_eq!(read("jobs = 1\njobs").unwrap_err().line, 2);
     }
 
     #[test]
-    fn what_was_said_first_wins_over_the_file() {
-        let flag = Options::over(
+    fn flags_win_over_the_config_file() {
+        let flag = Options::merge(
             read("jobs = 3").unwrap(),
             read("jobs = 4\nretries = 1").unwrap(),
         );
-        assert_eq!((flag.choice.jobs, flag.network.retries), (Some(3), Some(1)));
+        assert_eq!(
+            (flag.selection.jobs, flag.network.retries),
+            (Some(3), Some(1))
+        );
     }
 }

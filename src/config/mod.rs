@@ -1,4 +1,4 @@
-//! What the user said, and what therefore holds.
+//! Options as the user gave them, and the settings they resolve to.
 
 pub mod file;
 pub mod options;

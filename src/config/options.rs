@@ -1,4 +1,4 @@
-//! What can be said, by flag, environment or file, and who wins: a flag over the environment over the file.
+//! The options as given by flag, environment or file. A flag wins over the variable, the variable over the file.
 //!
 //! Every long flag is also the variable `WALLHAUL_FLAG_NAME` and the key `flag-name` of the file.
 
@@ -11,40 +11,40 @@ use url::Url;
 use super::{ByteSize, Header, HumanDuration, OnLocked, PageRange};
 use crate::hooks::CommandTemplate;
 
-/// Everything that can be said about a run; whatever was not said is absent.
+/// Every option of a run; `None` or empty means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 pub struct Options {
-    /// Where the collection lies.
+    /// Where the collection is stored.
     #[command(flatten)]
-    pub place: LocationArgs,
-    /// How it is taken for this run alone.
+    pub location: LocationArgs,
+    /// What to do when another run holds it.
     #[command(flatten)]
-    pub claim: LockArgs,
-    /// How images are kept there.
+    pub lock: LockArgs,
+    /// How images are stored there.
     #[command(flatten)]
-    pub keeping: StorageArgs,
-    /// Which pages are read.
+    pub storage: StorageArgs,
+    /// Which listing pages are read.
     #[command(flatten)]
     pub paging: PagingArgs,
-    /// What is fetched.
+    /// Which images are fetched.
     #[command(flatten)]
-    pub choice: SelectionArgs,
-    /// What is run.
+    pub selection: SelectionArgs,
+    /// Which commands run for new images.
     #[command(flatten)]
-    pub hooking: HookArgs,
-    /// What is told.
+    pub hooks: HookArgs,
+    /// How results and progress are shown.
     #[command(flatten)]
-    pub telling: OutputArgs,
-    /// How servers are asked.
+    pub output: OutputArgs,
+    /// How requests are made.
     #[command(flatten)]
     pub network: NetworkArgs,
 }
 
-/// Where the collection lies.
+/// Where the collection is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
 pub struct LocationArgs {
-    /// Where the collection lies [default: ./wallpapers/SITE]
+    /// Store the collection in DIR [default: ./wallpapers/SITE]
     #[arg(
         short,
         long,
@@ -55,20 +55,20 @@ pub struct LocationArgs {
     pub directory: Option<PathBuf>,
 }
 
-/// How a collection is taken for one run alone.
+/// What to do when another run holds the collection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
 pub struct LockArgs {
-    /// When another run holds the collection: `fail`, `skip` this run, `wait`, or `wait=TIME` at most [default: fail]
+    /// If another run holds the collection: `fail`, `skip` it, `wait`, or `wait=TIME` at most [default: fail]
     #[arg(long, value_name = "HOW", env = "WALLHAUL_LOCK", hide_env = true)]
     pub lock: Option<OnLocked>,
 }
 
-/// How images are kept on its disk.
+/// How images are stored on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Collection")]
 pub struct StorageArgs {
-    /// Make images durable a group at a time, or leave that to the system [default: group]
+    /// Flush each group of images to disk before it counts as saved, or leave that to the system [default: group]
     #[arg(
         long,
         value_name = "WHEN",
@@ -76,8 +76,8 @@ pub struct StorageArgs {
         env = "WALLHAUL_SYNC",
         hide_env = true
     )]
-    pub sync: Option<SyncWhen>,
-    /// End the run while at least this much is free on the disk, 0 for never [default: 1Gi, or 5 % of a small disk]
+    pub sync: Option<SyncMode>,
+    /// Stop before free space falls below SIZE (0: no limit) [default: 1Gi, or 5 % of a small disk]
     #[arg(
         long,
         value_name = "SIZE",
@@ -91,7 +91,7 @@ pub struct StorageArgs {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
 pub struct PagingArgs {
-    /// Which listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
+    /// Read only these listing pages: `3`, `3-7`, `3-` or `-7` [default: all]
     #[arg(
         short,
         long,
@@ -103,11 +103,11 @@ pub struct PagingArgs {
     pub pages: Option<PageRange>,
 }
 
-/// What is fetched.
+/// Which images are fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "What to fetch")]
 pub struct SelectionArgs {
-    /// Fetch the images whose addresses this file has, one a line; `-` is standard input
+    /// Fetch the images at the URLs in FILE, one a line; `-` reads standard input
     #[arg(
         short,
         long,
@@ -116,10 +116,10 @@ pub struct SelectionArgs {
         hide_env = true
     )]
     pub input_file: Vec<PathBuf>,
-    /// Images at a time [default: 8]
+    /// Fetch N images at a time [default: 8]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), env = "WALLHAUL_JOBS", hide_env = true)]
     pub jobs: Option<u16>,
-    /// Stop, successfully, after this many new images
+    /// Stop after N new images; this counts as success
     #[arg(
         long,
         value_name = "N",
@@ -127,7 +127,7 @@ pub struct SelectionArgs {
         hide_env = true
     )]
     pub max_downloads: Option<u64>,
-    /// Begin no new image, successfully, once so many bytes were saved
+    /// Start no new image once SIZE bytes were saved; this counts as success
     #[arg(
         short = 'Q',
         long,
@@ -136,25 +136,25 @@ pub struct SelectionArgs {
         hide_env = true
     )]
     pub quota: Option<ByteSize>,
-    /// Begin no new image, successfully, after this time
+    /// Start no new image after TIME; this counts as success
     #[arg(long, value_name = "TIME", env = "WALLHAUL_MAX_TIME", hide_env = true)]
     pub max_time: Option<HumanDuration>,
-    /// Say what would be fetched, and write nothing
+    /// Show what would be fetched, and write nothing
     #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
-    /// Refuse images of more bytes [default: 100M]
+    /// Refuse images larger than SIZE [default: 100M]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MAX_SIZE", hide_env = true)]
     pub max_size: Option<ByteSize>,
-    /// Refuse images that declare more pixels [default: 200000000]
+    /// Refuse images of more than N pixels [default: 200000000]
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_PIXELS", hide_env = true)]
     pub max_pixels: Option<u64>,
 }
 
-/// Which commands are run.
+/// Which commands run for new images.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Hooks")]
 pub struct HookArgs {
-    /// Run a command for each saved image, or with `end:` before it once behind a run that saved any; no shell
+    /// Run CMD for each saved image. `end:CMD` runs once, after a run that saved something. No shell
     #[arg(
         long,
         value_name = "[WHEN:]CMD",
@@ -162,7 +162,7 @@ pub struct HookArgs {
         hide_env = true
     )]
     pub exec: Vec<CommandTemplate>,
-    /// How long a command may take before it is ended; 0 for as long as it likes [default: 60s]
+    /// End a command that runs longer than TIME (0: no limit) [default: 60s]
     #[arg(
         long,
         value_name = "TIME",
@@ -170,19 +170,19 @@ pub struct HookArgs {
         hide_env = true
     )]
     pub exec_timeout: Option<HumanDuration>,
-    /// Let commands have this variable although it looks like a secret
+    /// Pass the variable NAME to commands although it looks like a secret
     #[arg(long, value_name = "NAME", env = "WALLHAUL_EXEC_ENV", hide_env = true)]
     pub exec_env: Vec<String>,
 }
 
-/// How much is told, and how.
+/// How results and progress are shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Args)]
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
-    /// One JSON event a line on standard output
+    /// Print one JSON object per event to standard output
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_JSON", hide_env = true)]
     pub json: Option<bool>,
-    /// How progress is shown [default: auto]
+    /// Show progress as bars or as lines [default: auto]
     #[arg(
         long,
         value_name = "HOW",
@@ -190,8 +190,8 @@ pub struct OutputArgs {
         env = "WALLHAUL_PROGRESS",
         hide_env = true
     )]
-    pub progress: Option<ProgressHow>,
-    /// When colors are used [default: auto]
+    pub progress: Option<ProgressMode>,
+    /// Use colors [default: auto]
     #[arg(
         long,
         value_name = "WHEN",
@@ -199,26 +199,26 @@ pub struct OutputArgs {
         env = "WALLHAUL_COLOR",
         hide_env = true
     )]
-    pub color: Option<ColorWhen>,
-    /// Say nothing but errors
+    pub color: Option<ColorChoice>,
+    /// Print only errors
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_QUIET", hide_env = true)]
     pub quiet: Option<bool>,
-    /// Say more: a line for each page, image and retry; twice, everything
+    /// Print a line for each page, image and retry; `-vv` prints everything
     #[arg(short, long, action = ArgAction::Count, env = "WALLHAUL_VERBOSE", hide_env = true)]
     pub verbose: u8,
 }
 
-/// How servers are asked.
+/// How requests are made.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Fetch the site's pages and images from a mirror at this address
+    /// Fetch the site's pages and images from the mirror at URL
     #[arg(long, value_name = "URL", env = "WALLHAUL_BASE_URL", hide_env = true)]
     pub base_url: Option<Url>,
-    /// Read a site definition of your own
+    /// Use the site definition in FILE
     #[arg(long, value_name = "FILE", env = "WALLHAUL_SITE_FILE", hide_env = true)]
     pub site_file: Option<PathBuf>,
-    /// How often to try again [default: 4]
+    /// Retry a failed request N times [default: 4]
     #[arg(
         short = 'R',
         long,
@@ -227,7 +227,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub retries: Option<u32>,
-    /// The pause before the first retry; it doubles each time [default: 500ms]
+    /// Wait TIME before the first retry; the wait doubles each time [default: 500ms]
     #[arg(
         long,
         value_name = "TIME",
@@ -235,7 +235,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub retry_wait: Option<HumanDuration>,
-    /// How long a connection may take to open [default: 10s]
+    /// Give up connecting after TIME [default: 10s]
     #[arg(
         long,
         value_name = "TIME",
@@ -243,7 +243,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub connect_timeout: Option<HumanDuration>,
-    /// How long a server may send nothing [default: 30s]
+    /// Give up when a server sends nothing for TIME [default: 30s]
     #[arg(
         long,
         value_name = "TIME",
@@ -251,10 +251,10 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub stall_timeout: Option<HumanDuration>,
-    /// Give up on a transfer slower than this, in bytes a second over the stall time-out [default: 100]
+    /// Give up when a transfer stays below SIZE bytes per second for the stall timeout [default: 100]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MIN_SPEED", hide_env = true)]
     pub min_speed: Option<ByteSize>,
-    /// The least time between two requests to one host [default: 0]
+    /// Wait at least TIME between two requests to one host [default: 0]
     #[arg(
         short,
         long,
@@ -263,7 +263,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub wait: Option<HumanDuration>,
-    /// The most bytes a second that are read, all images together [default: no limit]
+    /// Limit the download rate of all images together to SIZE bytes per second [default: no limit]
     #[arg(
         short = 'r',
         long,
@@ -272,7 +272,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub limit_rate: Option<ByteSize>,
-    /// Whether robots.txt is obeyed [default: obey]
+    /// Obey or ignore robots.txt [default: obey]
     #[arg(
         long,
         value_name = "HOW",
@@ -280,8 +280,8 @@ pub struct NetworkArgs {
         env = "WALLHAUL_ROBOTS",
         hide_env = true
     )]
-    pub robots: Option<RobotsHow>,
-    /// Refuse listing pages of more bytes, unpacked [default: 16M]
+    pub robots: Option<RobotsMode>,
+    /// Refuse listing pages larger than SIZE when decompressed [default: 16M]
     #[arg(
         long,
         value_name = "SIZE",
@@ -289,7 +289,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub max_page_size: Option<ByteSize>,
-    /// Trust the certificates in this PEM file too
+    /// Also trust the certificates in this PEM file
     #[arg(
         long,
         value_name = "FILE",
@@ -297,13 +297,13 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub ca_certificate: Vec<PathBuf>,
-    /// Check no certificates at all
+    /// Do not verify TLS certificates
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_INSECURE", hide_env = true)]
     pub insecure: Option<bool>,
-    /// Let pages and images come over HTTP/2 where a server offers it
+    /// Use HTTP/2 where a server offers it
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_HTTP2", hide_env = true)]
     pub http2: Option<bool>,
-    /// What the program calls itself [default: wallhaul/VERSION (+homepage)]
+    /// Send TEXT as the User-Agent [default: wallhaul/VERSION (+homepage)]
     #[arg(
         long,
         value_name = "TEXT",
@@ -311,88 +311,88 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub user_agent: Option<String>,
-    /// A further header for the site's hosts, `Name: value`
+    /// Send this header, `Name: value`, to the site's hosts
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
     pub header: Vec<Header>,
-    /// The configuration file that holds headers, where others can read it: they may be secrets.
+    /// Set when the configuration file holds headers, which may be secrets, and every user can read it.
     #[arg(skip)]
     pub world_readable_config: Option<PathBuf>,
 }
 
 /// `--sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SyncWhen {
-    /// A group of images is on the disk before any of them gets its name.
+pub enum SyncMode {
+    /// Flush a group of images to disk before any of them gets its name
     Group,
-    /// Left to the system: quicker on slow disks, and a power cut may cost the newest images.
+    /// Leave it to the system: faster on slow disks, but a power cut may lose the newest images
     Off,
 }
 
 /// `--progress`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressHow {
-    /// Bars on a terminal; elsewhere trouble and a summary, and nothing when there is no news.
+pub enum ProgressMode {
+    /// Bars on a terminal; elsewhere only problems and a summary, and nothing when nothing is new
     Auto,
-    /// Bars, if there is a terminal that can show them.
+    /// Bars, if the terminal can show them
     Bars,
-    /// A line for each image, and a summary.
+    /// A line for each image, and a summary
     Plain,
-    /// Trouble and a summary.
+    /// Only problems and a summary
     None,
 }
 
 /// `--color`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorWhen {
-    /// On a terminal, unless `NO_COLOR` is set or it is a dumb one.
+pub enum ColorChoice {
+    /// On a terminal, unless `NO_COLOR` is set or the terminal is dumb
     Auto,
-    /// Always.
+    /// Always
     Always,
-    /// Never.
+    /// Never
     Never,
 }
 
 /// `--robots`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RobotsHow {
-    /// Ask for robots.txt once a host, and do as it says.
+pub enum RobotsMode {
+    /// Fetch robots.txt once per host and follow it
     Obey,
-    /// Do not ask.
+    /// Do not fetch it
     Ignore,
 }
 
 impl Options {
-    /// What holds when both were said: `said` wins over `below`, option by option.
-    pub fn over(said: Self, below: Self) -> Self {
+    /// Merges option by option; `chosen` wins over `defaults`.
+    pub fn merge(chosen: Self, defaults: Self) -> Self {
         let Self {
-            place,
-            claim,
-            keeping,
+            location,
+            lock,
+            storage,
             paging,
-            choice,
-            hooking,
-            telling,
+            selection,
+            hooks,
+            output,
             network,
-        } = said;
+        } = chosen;
         Self {
-            place: place.over(below.place),
-            claim: LockArgs {
-                lock: claim.lock.or(below.claim.lock),
+            location: location.merge(defaults.location),
+            lock: LockArgs {
+                lock: lock.lock.or(defaults.lock.lock),
             },
-            keeping: keeping.over(below.keeping),
+            storage: storage.merge(defaults.storage),
             paging: PagingArgs {
-                pages: paging.pages.or(below.paging.pages),
+                pages: paging.pages.or(defaults.paging.pages),
             },
-            choice: choice.over(below.choice),
-            hooking: hooking.over(below.hooking),
-            telling: telling.over(below.telling),
-            network: network.over(below.network),
+            selection: selection.merge(defaults.selection),
+            hooks: hooks.merge(defaults.hooks),
+            output: output.merge(defaults.output),
+            network: network.merge(defaults.network),
         }
     }
 }
 
 impl LocationArgs {
-    /// The folder of `site`'s collection; one of `several` has a folder of its own inside what the user said.
+    /// The folder of `site`'s collection. With `several` sites each has its own folder inside the user's.
     pub fn collection(&self, site: &str, several: bool) -> PathBuf {
         match &self.directory {
             Some(directory) if several => directory.join(site),
@@ -401,29 +401,29 @@ impl LocationArgs {
         }
     }
 
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self { directory } = self;
         Self {
-            directory: directory.or(below.directory),
+            directory: directory.or(defaults.directory),
         }
     }
 }
 
 impl StorageArgs {
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self {
             sync,
             min_free_space,
         } = self;
         Self {
-            sync: sync.or(below.sync),
-            min_free_space: min_free_space.or(below.min_free_space),
+            sync: sync.or(defaults.sync),
+            min_free_space: min_free_space.or(defaults.min_free_space),
         }
     }
 }
 
 impl SelectionArgs {
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self {
             input_file,
             jobs,
@@ -435,35 +435,35 @@ impl SelectionArgs {
             max_pixels,
         } = self;
         Self {
-            input_file: said_or(input_file, below.input_file),
-            jobs: jobs.or(below.jobs),
-            max_downloads: max_downloads.or(below.max_downloads),
-            quota: quota.or(below.quota),
-            max_time: max_time.or(below.max_time),
-            dry_run: dry_run.or(below.dry_run),
-            max_size: max_size.or(below.max_size),
-            max_pixels: max_pixels.or(below.max_pixels),
+            input_file: replace_if_empty(input_file, defaults.input_file),
+            jobs: jobs.or(defaults.jobs),
+            max_downloads: max_downloads.or(defaults.max_downloads),
+            quota: quota.or(defaults.quota),
+            max_time: max_time.or(defaults.max_time),
+            dry_run: dry_run.or(defaults.dry_run),
+            max_size: max_size.or(defaults.max_size),
+            max_pixels: max_pixels.or(defaults.max_pixels),
         }
     }
 }
 
 impl HookArgs {
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self {
             exec,
             exec_timeout,
             exec_env,
         } = self;
         Self {
-            exec: said_or(exec, below.exec),
-            exec_timeout: exec_timeout.or(below.exec_timeout),
-            exec_env: said_or(exec_env, below.exec_env),
+            exec: replace_if_empty(exec, defaults.exec),
+            exec_timeout: exec_timeout.or(defaults.exec_timeout),
+            exec_env: replace_if_empty(exec_env, defaults.exec_env),
         }
     }
 }
 
 impl OutputArgs {
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self {
             json,
             progress,
@@ -472,17 +472,21 @@ impl OutputArgs {
             verbose,
         } = self;
         Self {
-            json: json.or(below.json),
-            progress: progress.or(below.progress),
-            color: color.or(below.color),
-            quiet: quiet.or(below.quiet),
-            verbose: if verbose > 0 { verbose } else { below.verbose },
+            json: json.or(defaults.json),
+            progress: progress.or(defaults.progress),
+            color: color.or(defaults.color),
+            quiet: quiet.or(defaults.quiet),
+            verbose: if verbose > 0 {
+                verbose
+            } else {
+                defaults.verbose
+            },
         }
     }
 }
 
 impl NetworkArgs {
-    fn over(self, below: Self) -> Self {
+    fn merge(self, defaults: Self) -> Self {
         let Self {
             base_url,
             site_file,
@@ -503,28 +507,28 @@ impl NetworkArgs {
             world_readable_config,
         } = self;
         Self {
-            base_url: base_url.or(below.base_url),
-            site_file: site_file.or(below.site_file),
-            retries: retries.or(below.retries),
-            retry_wait: retry_wait.or(below.retry_wait),
-            connect_timeout: connect_timeout.or(below.connect_timeout),
-            stall_timeout: stall_timeout.or(below.stall_timeout),
-            min_speed: min_speed.or(below.min_speed),
-            wait: wait.or(below.wait),
-            limit_rate: limit_rate.or(below.limit_rate),
-            robots: robots.or(below.robots),
-            max_page_size: max_page_size.or(below.max_page_size),
-            ca_certificate: said_or(ca_certificate, below.ca_certificate),
-            insecure: insecure.or(below.insecure),
-            http2: http2.or(below.http2),
-            user_agent: user_agent.or(below.user_agent),
-            header: said_or(header, below.header),
-            world_readable_config: world_readable_config.or(below.world_readable_config),
+            base_url: base_url.or(defaults.base_url),
+            site_file: site_file.or(defaults.site_file),
+            retries: retries.or(defaults.retries),
+            retry_wait: retry_wait.or(defaults.retry_wait),
+            connect_timeout: connect_timeout.or(defaults.connect_timeout),
+            stall_timeout: stall_timeout.or(defaults.stall_timeout),
+            min_speed: min_speed.or(defaults.min_speed),
+            wait: wait.or(defaults.wait),
+            limit_rate: limit_rate.or(defaults.limit_rate),
+            robots: robots.or(defaults.robots),
+            max_page_size: max_page_size.or(defaults.max_page_size),
+            ca_certificate: replace_if_empty(ca_certificate, defaults.ca_certificate),
+            insecure: insecure.or(defaults.insecure),
+            http2: http2.or(defaults.http2),
+            user_agent: user_agent.or(defaults.user_agent),
+            header: replace_if_empty(header, defaults.header),
+            world_readable_config: world_readable_config.or(defaults.world_readable_config),
         }
     }
 }
 
-/// A list that was said replaces the one below it; it does not grow it.
-fn said_or<T>(said: Vec<T>, below: Vec<T>) -> Vec<T> {
-    if said.is_empty() { below } else { said }
+/// A list from a stronger source replaces the weaker one; lists are not joined.
+fn replace_if_empty<T>(chosen: Vec<T>, defaults: Vec<T>) -> Vec<T> {
+    if chosen.is_empty() { defaults } else { chosen }
 }

@@ -1,4 +1,4 @@
-//! What holds: every option answered, by what was said or by its default.
+//! Settings: every option resolved, to the user's value or the default.
 
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::options::{
-    ColorWhen, HookArgs, LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs, ProgressHow,
-    RobotsHow, SelectionArgs, StorageArgs, SyncWhen,
+    ColorChoice, HookArgs, LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs,
+    ProgressMode, RobotsMode, SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
 use crate::fetch::{FetchSettings, Robots};
@@ -18,48 +18,48 @@ use crate::report::{self, ColorMode, Progress, Stderr};
 use crate::sink::{Durability, MinFree};
 use crate::verify::Limits;
 
-/// What a run goes by. No setting is absent but where absence means something.
+/// The settings of a run. `None` always means something (no limit, no mirror), never "not given".
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where collections lie.
+    /// Where collections are stored.
     pub place: LocationArgs,
-    /// What to do when another run holds one.
+    /// What to do when another run holds the collection.
     pub lock: OnLocked,
-    /// Whether what is placed is made durable.
+    /// Whether placed images are flushed to disk.
     pub durability: Durability,
-    /// What stays free on the collection's disk.
+    /// Free space to leave on the collection's disk.
     pub min_free: MinFree,
-    /// Images at a time.
+    /// How many images are fetched at a time.
     pub jobs: NonZeroUsize,
-    /// Which listing pages; all, where none are said.
+    /// Which listing pages; all by default.
     pub pages: PageRange,
-    /// Lists of addresses.
+    /// Files with URLs, one a line; `-` is standard input.
     pub input_files: Vec<PathBuf>,
-    /// After how many new images to stop.
+    /// Stop after this many new images.
     pub max_downloads: Option<u64>,
-    /// After how many saved bytes to begin no new image.
+    /// Start no new image once this many bytes were saved.
     pub quota: Option<u64>,
-    /// After what time to begin no new image.
+    /// Start no new image after this time.
     pub max_time: Option<Duration>,
-    /// Whether to only say what would be fetched.
+    /// Only report what would be fetched.
     pub dry_run: bool,
-    /// What an image may declare.
+    /// Limits on what an image may declare.
     pub limits: Limits,
     /// The user's commands.
     pub hooks: HookSettings,
-    /// How the run is told.
+    /// How results and progress are shown.
     pub telling: report::OutputSettings,
-    /// A mirror of the site.
+    /// Fetch from this mirror of the site.
     pub base_url: Option<Url>,
-    /// A site definition of the user's own.
+    /// The user's own site definition.
     pub site_file: Option<PathBuf>,
-    /// A configuration file with headers in it that others can read.
+    /// A configuration file that holds headers and is readable by every user.
     pub world_readable_config: Option<PathBuf>,
-    /// How servers are asked.
+    /// How requests are made.
     pub fetch: FetchSettings,
 }
 
-/// What the program calls itself where the user says nothing else.
+/// The default User-Agent.
 const USER_AGENT: &str = concat!(
     "wallhaul/",
     env!("CARGO_PKG_VERSION"),
@@ -71,16 +71,16 @@ const USER_AGENT: &str = concat!(
 const JOBS: u16 = 8;
 
 impl Settings {
-    /// Answers every option that was not said. `stderr` and `clock` are the world's.
+    /// Resolves every option. `stderr` and `clock` come from the environment.
     pub fn new(options: Options, stderr: Stderr, clock: fn() -> Timestamp) -> Self {
         let Options {
-            place,
-            claim: LockArgs { lock },
-            keeping,
+            location,
+            lock: LockArgs { lock },
+            storage,
             paging: PagingArgs { pages },
-            choice,
-            hooking,
-            telling,
+            selection,
+            hooks,
+            output,
             network,
         } = options;
         let SelectionArgs {
@@ -92,20 +92,20 @@ impl Settings {
             dry_run,
             max_size,
             max_pixels,
-        } = choice;
+        } = selection;
         let StorageArgs {
             sync,
             min_free_space,
-        } = keeping;
+        } = storage;
         let jobs = NonZeroUsize::from(
             std::num::NonZeroU16::new(jobs.unwrap_or(JOBS)).unwrap_or(std::num::NonZeroU16::MIN),
         );
         Self {
-            place,
+            place: location,
             lock: lock.unwrap_or(OnLocked::Fail),
-            durability: match sync.unwrap_or(SyncWhen::Group) {
-                SyncWhen::Group => Durability::Group,
-                SyncWhen::Off => Durability::Off,
+            durability: match sync.unwrap_or(SyncMode::Group) {
+                SyncMode::Group => Durability::Group,
+                SyncMode::Off => Durability::Off,
             },
             min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
             jobs,
@@ -121,22 +121,22 @@ impl Settings {
             limits: Limits {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
             },
-            hooks: hooked(hooking),
-            telling: told(telling, stderr, clock),
+            hooks: hook_settings(hooks),
+            telling: output_settings(output, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
             world_readable_config: network.world_readable_config.clone(),
-            fetch: asked(network, jobs, max_size),
+            fetch: fetch_settings(network, jobs, max_size),
         }
     }
 }
 
-fn hooked(hooking: HookArgs) -> HookSettings {
+fn hook_settings(args: HookArgs) -> HookSettings {
     let HookArgs {
         exec,
         exec_timeout,
         exec_env,
-    } = hooking;
+    } = args;
     let limit = exec_timeout.map_or(Duration::from_secs(60), |HumanDuration(limit)| limit);
     let limit = if limit.is_zero() {
         Duration::MAX
@@ -150,35 +150,39 @@ fn hooked(hooking: HookArgs) -> HookSettings {
     }
 }
 
-fn told(telling: OutputArgs, stderr: Stderr, clock: fn() -> Timestamp) -> report::OutputSettings {
+fn output_settings(
+    args: OutputArgs,
+    stderr: Stderr,
+    clock: fn() -> Timestamp,
+) -> report::OutputSettings {
     let OutputArgs {
         json,
         progress,
         color,
         quiet,
         verbose,
-    } = telling;
+    } = args;
     report::OutputSettings {
-        progress: match progress.unwrap_or(ProgressHow::Auto) {
-            ProgressHow::Auto => Progress::Auto,
-            ProgressHow::Bars => Progress::Bars,
-            ProgressHow::Plain => Progress::Plain,
-            ProgressHow::None => Progress::None,
+        progress: match progress.unwrap_or(ProgressMode::Auto) {
+            ProgressMode::Auto => Progress::Auto,
+            ProgressMode::Bars => Progress::Bars,
+            ProgressMode::Plain => Progress::Plain,
+            ProgressMode::None => Progress::None,
         },
         json: json.unwrap_or(false),
         quiet: quiet.unwrap_or(false),
         verbose,
-        color: match color.unwrap_or(ColorWhen::Auto) {
-            ColorWhen::Auto => ColorMode::Auto,
-            ColorWhen::Always => ColorMode::Always,
-            ColorWhen::Never => ColorMode::Never,
+        color: match color.unwrap_or(ColorChoice::Auto) {
+            ColorChoice::Auto => ColorMode::Auto,
+            ColorChoice::Always => ColorMode::Always,
+            ColorChoice::Never => ColorMode::Never,
         },
         stderr,
         clock,
     }
 }
 
-fn asked(
+fn fetch_settings(
     network: NetworkArgs,
     connections: NonZeroUsize,
     max_size: Option<ByteSize>,
@@ -218,9 +222,9 @@ fn asked(
         ca_certificates: ca_certificate,
         insecure: insecure.unwrap_or(false),
         http2: http2.unwrap_or(false),
-        robots: match robots.unwrap_or(RobotsHow::Obey) {
-            RobotsHow::Obey => Robots::Obey,
-            RobotsHow::Ignore => Robots::Ignore,
+        robots: match robots.unwrap_or(RobotsMode::Obey) {
+            RobotsMode::Obey => Robots::Obey,
+            RobotsMode::Ignore => Robots::Ignore,
         },
         connections: connections.get(),
         headers: header

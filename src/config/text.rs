@@ -1,4 +1,4 @@
-//! Text files that people write: read whole, bounded, and in the one encoding that is taken.
+//! Reads text files that users write (configuration, site definitions): bounded in size, UTF-8 only.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -6,26 +6,26 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// The longest file that is read: a hundred times what anybody writes by hand.
-const LONGEST: u64 = 1 << 20;
+/// The largest file accepted, in bytes: a hundred times what anybody writes by hand.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Why a text file cannot be read.
 #[derive(Debug, Error)]
 pub enum TextError {
-    /// What the system said.
+    /// An error of the system.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It is no text that somebody wrote.
-    #[error("it is longer than {LONGEST} bytes")]
+    /// Too large for a text file written by hand.
+    #[error("the file is larger than {MAX_BYTES} bytes")]
     TooLong,
-    /// It is in an encoding that is known.
-    #[error("it is {encoding}: save it as UTF-8")]
+    /// Another encoding, which was recognised.
+    #[error("the file is {encoding}; save it as UTF-8")]
     Encoded {
-        /// The encoding.
+        /// Its name, such as `UTF-16`.
         encoding: &'static str,
     },
-    /// It is in one that is not.
-    #[error("line {line}, column {column}: what stands there is not UTF-8: save the file as UTF-8")]
+    /// Another encoding, which was not recognised.
+    #[error("line {line}, column {column}: invalid UTF-8; save the file as UTF-8")]
     NotText {
         /// The line, from 1.
         line: usize,
@@ -38,20 +38,20 @@ pub enum TextError {
 ///
 /// # Errors
 ///
-/// When it cannot be read, is absurdly long, or is not UTF-8: the encoding is named, or the place.
+/// When it cannot be read, is larger than 1 MiB, or is not UTF-8 (with the encoding's name, or the place).
 pub fn read(path: &Path) -> Result<String, TextError> {
     let mut bytes = Vec::new();
     File::open(path)?
-        .take(LONGEST + 1)
+        .take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LONGEST {
+    if bytes.len() as u64 > MAX_BYTES {
         return Err(TextError::TooLong);
     }
-    decoded(bytes)
+    decode(bytes)
 }
 
-fn decoded(bytes: Vec<u8>) -> Result<String, TextError> {
-    if let Some(encoding) = wide(&bytes) {
+fn decode(bytes: Vec<u8>) -> Result<String, TextError> {
+    if let Some(encoding) = detect_wide_encoding(&bytes) {
         return Err(TextError::Encoded { encoding });
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -64,8 +64,8 @@ fn decoded(bytes: Vec<u8>) -> Result<String, TextError> {
     })
 }
 
-/// Encodings whose characters are wider than a byte, by their mark or by the zeros that a first letter leaves.
-fn wide(bytes: &[u8]) -> Option<&'static str> {
+/// Detects UTF-16 and UTF-32 by their byte order mark, or by the zero bytes around an ASCII first letter.
+fn detect_wide_encoding(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, 1..=255, ..] | [1..=255, 0, ..] => Some("UTF-16"),
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoding_that_is_not_taken_is_named_or_its_place_is() {
+    fn config_in_utf16_is_named_and_invalid_utf8_is_located() {
         let utf16 = |endian: fn(u16) -> [u8; 2], mark: &str| {
             format!("{mark}jobs = 4\n")
                 .encode_utf16()
@@ -88,12 +88,12 @@ mod tests {
         let cases = [
             (
                 utf16(u16::to_le_bytes, "\u{feff}"),
-                "it is UTF-16: save it as UTF-8",
+                "the file is UTF-16; save it as UTF-8",
             ),
-            (utf16(u16::to_be_bytes, "\u{feff}"), "it is UTF-16"),
-            (utf16(u16::to_le_bytes, ""), "it is UTF-16"),
-            (utf16(u16::to_be_bytes, ""), "it is UTF-16"),
-            (b"\xff\xfe\0\0j\0\0\0".to_vec(), "it is UTF-32"),
+            (utf16(u16::to_be_bytes, "\u{feff}"), "the file is UTF-16"),
+            (utf16(u16::to_le_bytes, ""), "the file is UTF-16"),
+            (utf16(u16::to_be_bytes, ""), "the file is UTF-16"),
+            (b"\xff\xfe\0\0j\0\0\0".to_vec(), "the file is UTF-32"),
             (
                 "jobs = 4\n# \u{e9}\u{e9}\n# "
                     .bytes()
@@ -102,19 +102,19 @@ mod tests {
                 "line 3, column 6: ",
             ),
         ];
-        for (bytes, words) in cases {
-            let told = decoded(bytes).unwrap_err().to_string();
-            assert!(told.starts_with(words), "{told}");
+        for (bytes, expected) in cases {
+            let message = decode(bytes).unwrap_err().to_string();
+            assert!(message.starts_with(expected), "{message}");
         }
         assert_eq!(
-            decoded(b"\xef\xbb\xbfjobs = 4\r\n".to_vec()).unwrap(),
+            decode(b"\xef\xbb\xbfjobs = 4\r\n".to_vec()).unwrap(),
             "\u{feff}jobs = 4\r\n"
         );
-        assert_eq!(decoded(Vec::new()).unwrap(), "");
+        assert_eq!(decode(Vec::new()).unwrap(), "");
     }
 
     #[test]
-    fn a_file_without_end_is_not_read_to_it() {
+    fn config_file_that_never_ends_is_refused() {
         assert!(matches!(
             read(Path::new("/dev/zero")),
             Err(TextError::TooLong)

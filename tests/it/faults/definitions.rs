@@ -276,27 +276,27 @@ fn a_file_in_another_encoding_is_named_with_the_encoding_or_the_place() {
             (
                 "UTF-16 with a mark",
                 utf16(&marked(text), u16::to_le_bytes),
-                "it is UTF-16: save it as UTF-8",
+                "the file is UTF-16; save it as UTF-8",
             ),
             (
                 "UTF-16, the other way round",
                 utf16(&marked(text), u16::to_be_bytes),
-                "it is UTF-16: save it as UTF-8",
+                "the file is UTF-16; save it as UTF-8",
             ),
             (
                 "UTF-16 without a mark",
                 utf16(text, u16::to_le_bytes),
-                "it is UTF-16: save it as UTF-8",
+                "the file is UTF-16; save it as UTF-8",
             ),
             (
                 "Latin-1",
                 [b"# caf\xe9\n", text.as_bytes()].concat(),
-                "line 1, column 6: what stands there is not UTF-8",
+                "line 1, column 6: invalid UTF-8",
             ),
             (
                 "no text at all",
                 vec![b'#'; 2_000_000],
-                "it is longer than 1048576 bytes",
+                "the file is larger than 1048576 bytes",
             ),
         ];
         for (what, bytes, words) in cases {
@@ -570,7 +570,7 @@ fn a_wrong_configuration_is_told_with_file_line_column_and_the_nearest_key() {
         (
             "a date",
             "wait = 1979-05-27\n",
-            &["line 1, column 8", "`wait` takes no such value"],
+            &["line 1, column 8", "`wait` does not take a date or a table"],
         ),
         (
             "a number out of range",
