@@ -4,11 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use wallhaul::config::Options;
 use wallhaul::config::file::ConfigSource;
-use wallhaul::config::options::{
-    LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs, StorageArgs,
-};
+use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
+use wallhaul::config::{NetworkArgs, Options};
 use wallhaul::ledger::RowState;
 
 /// Downloads wallpapers: reads a gallery's listing pages, finds the original of each thumbnail, and builds a

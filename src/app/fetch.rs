@@ -17,7 +17,7 @@ use super::addresses::{Target, What, targets};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
 use super::visit::{Collection, SiteSession};
-use super::{Environment, tell};
+use super::{Environment, print_error};
 use crate::config::{Options, Settings};
 use crate::engine::{self, GivenLine, Haul, Quota, Shutdown, Source};
 use crate::event::{Event, Events};
@@ -82,7 +82,7 @@ pub async fn fetch(
             &shutdown,
         )
         .await;
-        exit = exit.max_severity(ended.unwrap_or_else(|error| tell(&error)));
+        exit = exit.max_severity(ended.unwrap_or_else(|error| print_error(&error)));
     }
     Ok(exit)
 }

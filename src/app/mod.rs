@@ -1,32 +1,35 @@
 //! Builds the parts, starts the line, and says how it ended: one file a command.
 
 mod addresses;
+mod environment;
 mod fetch;
 mod folder;
 mod hold;
 mod ledger;
 mod many;
 mod rebuild;
+mod runtime;
+mod signals;
 mod sites;
 mod urls;
 mod verify;
 mod visit;
-mod world;
 
 use std::io::Write as _;
 
+pub use environment::Environment;
 pub use fetch::fetch;
 pub use ledger::{count_ledger, list_ledger, show_ledger};
 pub use rebuild::rebuild_ledger;
+pub use runtime::block_on;
 pub use sites::{list_sites, show_site};
 pub use urls::urls;
-pub use verify::{Inspection, verify};
-pub use world::Environment;
+pub use verify::{VerifyOptions, verify};
 
 use crate::exit::{Exit, OutputError, RenderedError};
 use crate::report::escape;
 
-/// Prints what is a command's whole work.
+/// Prints the output of a command that does nothing else.
 ///
 /// # Errors
 ///
@@ -40,7 +43,7 @@ pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Does work that blocks without holding up those who wait for signals and servers; its panic is ours.
+/// Runs blocking work on a thread of its own, so that signals and servers are still served. Passes its panic on.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let working = tokio::task::spawn_blocking(work);
     working
@@ -48,16 +51,16 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
         .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
-/// Tells of an error on stderr, and says what it comes to. That nobody reads our output is not worth a word.
-pub fn tell(error: &anyhow::Error) -> Exit {
+/// Prints an error to stderr and returns its exit code. A closed output pipe is not reported: nobody is reading.
+pub fn print_error(error: &anyhow::Error) -> Exit {
     let exit = Exit::of_error(error);
-    let told = match error.downcast_ref() {
-        Some(RenderedError(text)) => text.trim_end().to_owned(),
+    let text = match error.downcast_ref() {
+        Some(RenderedError(rendered)) => rendered.trim_end().to_owned(),
         None => format!("error: {}", escape(&format!("{error:#}"))),
     };
     if exit != Exit::Closed {
-        // Where nobody listens nothing can be said.
-        let _ = writeln!(std::io::stderr(), "{told}");
+        // If stderr is closed there is nowhere left to report to.
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
     exit
 }

@@ -1,11 +1,13 @@
 //! Options as the user gave them, and the settings they resolve to.
 
 pub mod file;
+pub mod network;
 pub mod options;
 pub mod settings;
 pub mod text;
 mod value;
 
+pub use network::NetworkArgs;
 pub use options::Options;
 pub use settings::Settings;
 pub use value::{ByteSize, Header, HumanDuration, OnLocked, PageRange};

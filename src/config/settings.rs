@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use url::Url;
 
+use super::network::{NetworkArgs, RobotsMode};
 use super::options::{
-    ColorChoice, HookArgs, LocationArgs, LockArgs, NetworkArgs, OutputArgs, PagingArgs,
-    ProgressMode, RobotsMode, SelectionArgs, StorageArgs, SyncMode,
+    ColorChoice, HookArgs, LocationArgs, LockArgs, OutputArgs, PagingArgs, ProgressMode,
+    SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
 use crate::fetch::{FetchSettings, Robots};

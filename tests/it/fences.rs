@@ -18,15 +18,16 @@ const LEVELS: [&[&str]; 7] = [
     ],
     &["engine"],
     &["app", "config", "exit"],
-    &["main", "cli", "allocator"],
+    &["main", "cli", "dispatch", "allocator"],
 ];
 
 /// Who may, for all that, name a module beside it.
-const BESIDE: [(&str, &[&str]); 4] = [
+const BESIDE: [(&str, &[&str]); 5] = [
     ("outcome", &["job"]),
     ("event", &["job", "outcome"]),
     ("app", &["config", "exit"]),
-    ("main", &["cli"]),
+    ("main", &["cli", "dispatch"]),
+    ("dispatch", &["cli"]),
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
@@ -35,7 +36,7 @@ const CRATES: [(&[&str], &[&str]); 8] = [
     (&["scraper"], &["site"]),
     (
         &["clap", "clap_complete", "clap_mangen"],
-        &["cli", "config", "main", "app"],
+        &["cli", "config", "main", "dispatch"],
     ),
     (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
@@ -43,7 +44,7 @@ const CRATES: [(&[&str], &[&str]); 8] = [
         &["hyper", "hyper_util", "hyper_rustls", "http_body_util"],
         &["demo", "fetch"],
     ),
-    (&["anyhow"], &["app", "config", "exit", "main", "cli"]),
+    (&["anyhow"], &["app", "config", "exit", "dispatch"]),
     (&["tikv_jemallocator"], &["allocator"]),
 ];
 

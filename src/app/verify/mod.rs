@@ -28,7 +28,7 @@ use crate::verify::Decoder;
 
 /// How deep to look, and what to do then.
 #[derive(Debug, Clone, Default)]
-pub struct Inspection {
+pub struct VerifyOptions {
     /// Fetch again what is damaged or missing.
     pub repair: bool,
     /// Look at every pixel.
@@ -46,7 +46,7 @@ pub struct Inspection {
 /// When there is no collection, its ledger or its folder cannot be used, or standard output cannot be written to.
 pub async fn verify(
     site: Option<String>,
-    wanted: Inspection,
+    wanted: VerifyOptions,
     options: Options,
     world: &Environment,
     shutdown: Shutdown,
@@ -121,10 +121,10 @@ impl Verifier {
     fn new(
         directory: PathBuf,
         settings: &Settings,
-        wanted: &Inspection,
+        wanted: &VerifyOptions,
         shutdown: Shutdown,
     ) -> Self {
-        let Inspection {
+        let VerifyOptions {
             repair: _,
             decode,
             sums,

@@ -1,4 +1,5 @@
-//! The world as it is at the start: read here, handed to everything else.
+//! The surroundings at the start: terminal, variables, ignored signals, clock. Read here and handed to everything
+//! else, so that no other module depends on global state.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,26 +11,27 @@ use jiff::Timestamp;
 
 use crate::report::{Size, Stderr};
 
-/// What the surroundings say.
+/// What the program knows about its surroundings.
 #[derive(Debug, Clone)]
 pub struct Environment {
-    /// Where people read.
+    /// What kind of stream stderr is.
     pub stderr: Stderr,
-    /// Where the configuration file would lie; nowhere without a home.
+    /// The default path of the configuration file; `None` without a home folder.
     pub config_file: Option<PathBuf>,
-    /// Tells one start of the system from another; empty where the system does not say.
+    /// An id of this boot of the system, empty where the system has none: parts from before a power cut are
+    /// recognised by it.
     pub boot: String,
-    /// The signals that were ignored when the program started, a bit each from the lowest number on: under
-    /// `nohup`, or in the background of a script, they are not to end it.
+    /// The signals that were ignored when the program started, bit 0 for signal 1: under `nohup`, or in the
+    /// background of a script, they must stay ignored.
     pub ignored_signals: u64,
-    /// The variables it was started with.
+    /// The environment variables.
     pub environment: Vec<(OsString, OsString)>,
-    /// What time it is.
+    /// The current time.
     pub clock: fn() -> Timestamp,
 }
 
 impl Environment {
-    /// Looks around.
+    /// Reads the surroundings of this process.
     pub fn read() -> Self {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
@@ -53,8 +55,8 @@ impl Environment {
         }
     }
 
-    /// Whether the signal of this number is to be heeded.
-    pub fn heeds(&self, signal: i32) -> bool {
+    /// Whether the signal of this number is to be handled.
+    pub fn handles(&self, signal: i32) -> bool {
         let bit = u32::try_from(signal - 1)
             .ok()
             .and_then(|place| 1_u64.checked_shl(place));
@@ -62,7 +64,7 @@ impl Environment {
     }
 }
 
-/// Reads the kernel's mask; `None` where there is none to read.
+/// The kernel's mask of ignored signals; `None` where there is no `/proc`.
 fn ignored_signals() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let mask = status

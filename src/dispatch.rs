@@ -1,0 +1,172 @@
+//! From a parsed command to the application: merges its options with the configuration file and starts it.
+
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use wallhaul::app::{self, Environment, VerifyOptions};
+use wallhaul::config::Options;
+use wallhaul::config::options::{LocationArgs, SelectionArgs};
+use wallhaul::exit::Exit;
+
+use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand};
+
+/// Runs `command`.
+///
+/// # Errors
+///
+/// When the options are wrong or the command fails; the error decides the exit code.
+pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
+    let config_file = env.config_file.as_deref();
+    match command {
+        Command::Fetch {
+            sites,
+            options,
+            config,
+        } => {
+            let options = config.with_file_defaults(*options, config_file)?;
+            app::block_on(env, |shutdown| app::fetch(sites, options, env, shutdown))
+        }
+        Command::Urls {
+            sites,
+            paging,
+            network,
+            config,
+        } => {
+            let given = Options {
+                paging,
+                network: *network,
+                ..Options::default()
+            };
+            let options = config.with_file_defaults(given, config_file)?;
+            app::block_on(env, |shutdown| app::urls(sites, options, env, shutdown))
+        }
+        Command::Verify {
+            site,
+            repair,
+            decode,
+            sha256sums,
+            jobs,
+            location,
+            lock,
+            storage,
+            output,
+            network,
+            config,
+        } => {
+            let selection = SelectionArgs {
+                jobs,
+                ..SelectionArgs::default()
+            };
+            let network = *network;
+            let given = Options {
+                location,
+                lock,
+                storage,
+                selection,
+                output,
+                network,
+                ..Options::default()
+            };
+            let options = config.with_file_defaults(given, config_file)?;
+            let wanted = VerifyOptions {
+                repair,
+                decode,
+                sums: sha256sums,
+                threads: jobs,
+            };
+            app::block_on(env, |shutdown| {
+                app::verify(site, wanted, options, env, shutdown)
+            })
+        }
+        Command::Sites {
+            command: None | Some(SitesCommand::List),
+        } => app::list_sites(),
+        Command::Sites {
+            command: Some(SitesCommand::Show { site }),
+        } => app::show_site(&site),
+        Command::Ledger { command } => ledger(command, env),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "wallhaul", &mut script);
+            app::print(&script)
+        }
+        Command::Man { command } => manual(&command),
+    }
+}
+
+fn ledger(command: LedgerCommand, env: &Environment) -> anyhow::Result<Exit> {
+    match command {
+        LedgerCommand::List { which, state, json } => {
+            let (site, location) = collection(which, env)?;
+            app::list_ledger(&site, &location, state.map(Into::into), json)
+        }
+        LedgerCommand::Show { text, which, json } => {
+            let (site, location) = collection(which, env)?;
+            app::show_ledger(&site, &location, text, json)
+        }
+        LedgerCommand::Rebuild {
+            which:
+                CollectionArgs {
+                    location,
+                    site,
+                    config,
+                },
+            lock,
+        } => {
+            let given = Options {
+                location,
+                lock,
+                ..Options::default()
+            };
+            let merged = config.with_file_defaults(given, env.config_file.as_deref())?;
+            let Options { location, lock, .. } = merged;
+            let options = Options {
+                location,
+                lock,
+                ..Options::default()
+            };
+            app::block_on(env, |shutdown| {
+                app::rebuild_ledger(&site, options, env, shutdown)
+            })
+        }
+        LedgerCommand::Stats { which, json } => {
+            let (site, location) = collection(which, env)?;
+            app::count_ledger(&site, &location, json)
+        }
+    }
+}
+
+/// The site and the place of the collection that `which` names.
+fn collection(which: CollectionArgs, env: &Environment) -> anyhow::Result<(String, LocationArgs)> {
+    let CollectionArgs {
+        location,
+        site,
+        config,
+    } = which;
+    let given = Options {
+        location,
+        ..Options::default()
+    };
+    let options = config.with_file_defaults(given, env.config_file.as_deref())?;
+    Ok((site, options.location))
+}
+
+/// Prints the manual page of the program, or of the command at the end of `path`.
+fn manual(path: &[String]) -> anyhow::Result<Exit> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let command = path
+        .iter()
+        .try_fold(&program, |command, name| command.find_subcommand(name));
+    let unknown = || {
+        format!(
+            "no such command: `{}`; see `wallhaul --help`",
+            path.join(" ")
+        )
+    };
+    let mut page = Vec::new();
+    let manual = clap_mangen::Man::new(command.with_context(unknown)?.clone());
+    manual
+        .render(&mut page)
+        .context("writing the manual page")?;
+    app::print(&page)
+}
