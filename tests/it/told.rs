@@ -255,7 +255,7 @@ fn each_command_has_a_manual_page_with_its_flags() {
         (refused.code, refused.stderr.as_str()),
         (
             Some(2),
-            "error: there is no command `fetsch`: see `wallhaul --help`\n"
+            "error: no such command: `fetsch`; see `wallhaul --help`\n"
         )
     );
 }
