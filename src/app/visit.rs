@@ -9,7 +9,7 @@ use url::Url;
 
 use super::Environment;
 use crate::config::{PageRange, Settings, text};
-use crate::demo::{self, Gallery, Served};
+use crate::demo::{self, DemoServer, Gallery};
 use crate::engine::{self, Given, GivenLine, Pages, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::RenderedError;
@@ -38,7 +38,7 @@ pub(super) struct SiteSession {
     /// The listing pages, where an address named them.
     pages: Option<PageRange>,
     /// The built-in site is served as long as this lives.
-    _served: Option<Served>,
+    _served: Option<DemoServer>,
 }
 
 /// A site that was named, before it is visited.

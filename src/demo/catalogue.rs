@@ -1,5 +1,4 @@
-//! The pictures of the demo gallery: many ordinary ones, and among them every kind of name that has
-//! broken a scraper.
+//! The pictures of the demo gallery: mostly ordinary names, plus every kind of name known to break scrapers.
 
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -21,13 +20,13 @@ const MOODS: [&str; 21] = [
 ];
 
 /// A name seen in the wild, or worse: where, what it is called, what it shows, what it really is.
-type Awkward = (&'static str, &'static str, Scene, Coding, (u32, u32));
+type AwkwardName = (&'static str, &'static str, Scene, Coding, (u32, u32));
 
 const USUAL: (u32, u32) = (2560, 1600);
 const LARGE: (u32, u32) = (2880, 1800);
 
 /// Names as they stand in an address, percent-escaped; titles as a reader would see them.
-const AWKWARD: [Awkward; 29] = [
+const AWKWARD: [AwkwardName; 29] = [
     // one base name, four days
     (
         "2019/06/14/bubbles.png",
@@ -118,14 +117,14 @@ const AWKWARD: [Awkward; 29] = [
     (
         "2010/02/14/paper-valley.gif",
         "paper <3 valley",
-        Scene::DrawState,
+        Scene::Paper,
         Coding::Gif,
         (1920, 1200),
     ),
     (
         "2012/02/08/Liquid-45",
         "Liquid 45",
-        Scene::DrawState,
+        Scene::Paper,
         Coding::Png,
         USUAL,
     ),
@@ -251,7 +250,7 @@ pub(super) fn pictures() -> Vec<Picture> {
     pictures
 }
 
-fn awkward((place, title, scene, coding, (width, height)): Awkward) -> Picture {
+fn awkward((place, title, scene, coding, (width, height)): AwkwardName) -> Picture {
     let plain = Picture::at(&format!("/uploads/desktops/{place}"));
     Picture {
         title: title.to_owned(),
@@ -296,7 +295,7 @@ fn subjects(scene: Scene) -> [&'static str; 5] {
         Scene::Hills => ["Hills", "Orchard", "Meadow", "Homestead", "Pasture"],
         Scene::Planet => ["Orbit", "Giant", "Satellite", "Voyager", "Sphere"],
         Scene::Bubbles => ["Lights", "Lanterns", "Glow", "Shimmer", "Haze"],
-        Scene::DrawState => ["Valley", "Canyon", "Layers", "Folds", "Ravine"],
+        Scene::Paper => ["Valley", "Canyon", "Layers", "Folds", "Ravine"],
         Scene::Lighthouse => ["Beacon", "Lighthouse", "Watch", "Headland", "Signal"],
         Scene::Facets => ["Facets", "Prism", "Quartz", "Shards", "Mosaic"],
         Scene::Tree => ["Oak", "Solitude", "Acacia", "Elder", "Shade"],
@@ -314,8 +313,8 @@ mod tests {
     #[test]
     fn the_demo_fills_five_pages_and_begins_a_sixth() {
         let gallery = Gallery::demo();
-        assert!((1..=5).all(|page| gallery.page(page).len() == Gallery::A_PAGE));
-        assert!((1..Gallery::A_PAGE).contains(&gallery.page(6).len()));
+        assert!((1..=5).all(|page| gallery.page(page).len() == Gallery::PER_PAGE));
+        assert!((1..Gallery::PER_PAGE).contains(&gallery.page(6).len()));
         assert!(
             gallery
                 .pictures()

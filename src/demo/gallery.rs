@@ -1,4 +1,4 @@
-//! What hangs in a gallery: its pictures, newest first, and how they fall into pages.
+//! The pictures of a gallery, newest first, and their division into pages.
 
 use std::io;
 
@@ -7,16 +7,16 @@ use jiff::civil::Date;
 use super::catalogue;
 use super::draw::{Coding, Scene};
 
-/// One picture. [`Picture::at`] gives all of it; a gallery of one's own changes what it cares about.
+/// One picture. [`Picture::at`] derives everything from a path; tests override the fields they care about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
-    /// Where its original lies: a path from `/`, percent-escaped as on the wire.
+    /// The absolute path of its original, percent-encoded as on the wire.
     pub path: String,
     /// Its title, as plain text.
     pub title: String,
     /// The path of its own page.
     pub detail: String,
-    /// How its bytes are written, whatever its name says.
+    /// How its bytes are encoded, whatever its extension is.
     pub coding: Coding,
     /// Pixels across.
     pub width: u32,
@@ -24,12 +24,12 @@ pub struct Picture {
     pub height: u32,
     /// What it shows.
     pub scene: Scene,
-    /// Which of all pictures of this scene it is.
+    /// The seed of the generator that varies the scene.
     pub seed: u64,
 }
 
 impl Picture {
-    /// The picture whose original lies at `path`: everything else follows from that.
+    /// The picture whose original is at `path`; everything else is derived from it.
     pub fn at(path: &str) -> Self {
         let (base, extension) = base_and_extension(path);
         let seed = seed_of(path);
@@ -57,7 +57,7 @@ impl Picture {
         day_in(&self.path).unwrap_or(Date::constant(2009, 9, 1))
     }
 
-    /// The bytes of its original: the same each time. Takes a while, so not for a thread that others wait for.
+    /// The bytes of its original, the same each time. CPU work of up to a second: not for an async thread.
     ///
     /// # Errors
     ///
@@ -73,7 +73,7 @@ impl Picture {
     }
 }
 
-/// Pictures, newest first, [`Gallery::A_PAGE`] to a page.
+/// Pictures, newest first, [`Gallery::PER_PAGE`] to a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gallery {
     pictures: Vec<Picture>,
@@ -81,7 +81,7 @@ pub struct Gallery {
 
 impl Gallery {
     /// How many pictures a full listing page shows.
-    pub const A_PAGE: usize = 28;
+    pub const PER_PAGE: usize = 28;
 
     /// A gallery of these pictures, in this order.
     pub fn new(pictures: Vec<Picture>) -> Self {
@@ -102,7 +102,7 @@ impl Gallery {
     pub fn page(&self, number: usize) -> &[Picture] {
         number
             .checked_sub(1)
-            .and_then(|at| self.pictures.chunks(Self::A_PAGE).nth(at))
+            .and_then(|at| self.pictures.chunks(Self::PER_PAGE).nth(at))
             .unwrap_or_default()
     }
 }
@@ -180,7 +180,7 @@ mod tests {
                 .map(|at| Picture::at(&format!("/{at}.png")))
                 .collect(),
         );
-        assert_eq!(gallery.page(1).len(), Gallery::A_PAGE);
+        assert_eq!(gallery.page(1).len(), Gallery::PER_PAGE);
         assert_eq!(gallery.page(2).len(), 2);
         assert!(
             gallery.page(0).is_empty()

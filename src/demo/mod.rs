@@ -1,15 +1,14 @@
-//! The built-in replica of a gallery, on a loopback port of its own: pages, thumbs and originals that are
-//! drawn when somebody asks for them.
+//! The built-in demo site: a gallery on a loopback port whose thumbs and originals are rendered on request.
 
-mod answer;
 mod catalogue;
 mod draw;
 mod gallery;
-mod house;
 mod page;
+mod response;
+mod router;
 mod server;
 
 pub use draw::{Coding, Scene};
 pub use gallery::{Gallery, Picture};
-pub use house::{Asked, What};
-pub use server::{Served, serve};
+pub use router::{LoggedRequest, Resource};
+pub use server::{DemoServer, serve};

@@ -96,7 +96,7 @@ pub(super) fn detail(picture: &Picture, number: usize, host: &str) -> String {
 }
 
 /// What is said of an address that leads nowhere; it shows no picture.
-pub(super) fn nowhere() -> String {
+pub(super) fn not_found() -> String {
     html(
         "Nothing here",
         "",
@@ -181,7 +181,7 @@ mod tests {
     fn a_page_past_the_last_is_none_and_says_so_without_a_picture() {
         assert!(listing(&two(), 2, "x").is_none());
         assert!(listing(&two(), 0, "x").is_none());
-        assert!(!nowhere().contains("img"));
+        assert!(!not_found().contains("img"));
     }
 
     #[test]

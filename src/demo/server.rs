@@ -1,4 +1,4 @@
-//! Serves a gallery on a loopback port: its doors, and the connections that come in by them.
+//! Serves a gallery over HTTP on a loopback port.
 
 use std::convert::Infallible;
 use std::io;
@@ -14,84 +14,88 @@ use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 
 use super::gallery::Gallery;
-use super::house::{Asked, House, What};
+use super::router::{LoggedRequest, Resource, Router};
 
-/// Serves `gallery` on a free port of this machine alone, until what is returned is dropped.
+/// Serves `gallery` on a free loopback port until the returned server is dropped.
 ///
 /// # Errors
 ///
-/// When no port can be had.
-pub async fn serve(gallery: Gallery) -> io::Result<Served> {
+/// When no port is free.
+pub async fn serve(gallery: Gallery) -> io::Result<DemoServer> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let url = Url::parse(&format!("http://{address}/")).map_err(io::Error::other)?;
-    let house = Arc::new(House::new(gallery, address));
-    let doors = tokio::spawn(open(listener, Arc::clone(&house)));
-    Ok(Served { url, house, doors })
+    let router = Arc::new(Router::new(gallery, address));
+    let accepting = tokio::spawn(open(listener, Arc::clone(&router)));
+    Ok(DemoServer {
+        url,
+        router,
+        accepting,
+    })
 }
 
-/// A gallery that is being served; dropping it closes every connection.
-pub struct Served {
+/// A running demo server; dropping it closes every connection.
+pub struct DemoServer {
     url: Url,
-    house: Arc<House>,
-    doors: JoinHandle<()>,
+    router: Arc<Router>,
+    accepting: JoinHandle<()>,
 }
 
-impl Served {
-    /// The address it is served at, as in `http://127.0.0.1:40123/`.
+impl DemoServer {
+    /// Its base URL, such as `http://127.0.0.1:40123/`.
     pub fn address(&self) -> &Url {
         &self.url
     }
 
-    /// The gallery.
+    /// The gallery it serves.
     pub fn gallery(&self) -> &Gallery {
-        &self.house.gallery
+        &self.router.gallery
     }
 
-    /// Every request there was, in the order they came.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.house.asked().clone()
+    /// Every request so far, in order.
+    pub fn requests(&self) -> Vec<LoggedRequest> {
+        self.router.log().clone()
     }
 
-    /// How often something of this kind was asked for.
-    pub fn times(&self, what: What) -> usize {
-        self.house
-            .asked()
+    /// How many requests asked for this kind of resource.
+    pub fn count_requests(&self, what: Resource) -> usize {
+        self.router
+            .log()
             .iter()
-            .filter(|asked| asked.what == what)
+            .filter(|asked| asked.resource == what)
             .count()
     }
 }
 
-impl Drop for Served {
+impl Drop for DemoServer {
     fn drop(&mut self) {
-        self.doors.abort();
+        self.accepting.abort();
     }
 }
 
-/// Lets visitors in until it is dropped, and then all of them out.
-async fn open(listener: TcpListener, house: Arc<House>) {
-    let mut visitors = JoinSet::new();
+/// Accepts connections until it is dropped, which closes them all (the `JoinSet` aborts its tasks).
+async fn open(listener: TcpListener, router: Arc<Router>) {
+    let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _visitor)) => {
-                    visitors.spawn(attend(stream, Arc::clone(&house)));
+                    connections.spawn(serve_connection(stream, Arc::clone(&router)));
                 }
-                // No descriptor left, most likely: somebody has to leave first.
+                // Most likely no file descriptor is left: wait for a connection to close.
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             },
-            Some(_left) = visitors.join_next() => {}
+            Some(_left) = connections.join_next() => {}
         }
     }
 }
 
-/// Answers one visitor's requests. A visitor who breaks off is no matter of ours.
-async fn attend(stream: TcpStream, house: Arc<House>) {
+/// Serves one connection. A client that hangs up is not an error.
+async fn serve_connection(stream: TcpStream, router: Arc<Router>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| {
-        let house = Arc::clone(&house);
-        async move { Ok::<_, Infallible>(house.answer(&request).await) }
+        let router = Arc::clone(&router);
+        async move { Ok::<_, Infallible>(router.answer(&request).await) }
     });
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
@@ -143,8 +147,8 @@ mod tests {
         }
     }
 
-    async fn ask(served: &Served, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
-        let mut stream = TcpStream::connect(served.house.address).await.unwrap();
+    async fn ask(served: &DemoServer, method: &str, path: &str, headers: &[(&str, &str)]) -> Reply {
+        let mut stream = TcpStream::connect(served.router.address).await.unwrap();
         let mut request =
             format!("{method} {path} HTTP/1.1\r\nHost: gallery.invalid\r\nConnection: close\r\n");
         for (name, value) in headers {
@@ -164,7 +168,7 @@ mod tests {
         }
     }
 
-    async fn get(served: &Served, path: &str) -> Reply {
+    async fn get(served: &DemoServer, path: &str) -> Reply {
         ask(served, "GET", path, &[]).await
     }
 
@@ -229,7 +233,7 @@ mod tests {
         ] {
             assert_eq!(get(&served, path).await.status(), "404", "{path}");
         }
-        assert_eq!(served.times(What::Original), 0);
+        assert_eq!(served.count_requests(Resource::Original), 0);
     }
 
     #[tokio::test]
@@ -296,7 +300,7 @@ mod tests {
         )
         .await;
         assert_eq!((other.status(), other.body.len()), ("200", length));
-        assert_eq!(served.asked()[1].range.as_deref(), Some("bytes=0-99"));
+        assert_eq!(served.requests()[1].range.as_deref(), Some("bytes=0-99"));
     }
 
     #[tokio::test]
@@ -402,25 +406,29 @@ mod tests {
         ] {
             get(&served, path).await;
         }
-        let kinds: Vec<What> = served.asked().iter().map(|asked| asked.what).collect();
+        let kinds: Vec<Resource> = served
+            .requests()
+            .iter()
+            .map(|asked| asked.resource)
+            .collect();
         assert_eq!(
             kinds,
             [
-                What::Robots,
-                What::Listing,
-                What::Redirect,
-                What::Original,
-                What::Nothing,
-                What::Detail
+                Resource::Robots,
+                Resource::Listing,
+                Resource::Redirect,
+                Resource::Original,
+                Resource::Missing,
+                Resource::Detail
             ]
         );
-        assert_eq!(served.times(What::Thumb), 0);
+        assert_eq!(served.count_requests(Resource::Thumb), 0);
     }
 
     #[tokio::test]
     async fn one_connection_serves_many_requests_until_the_gallery_closes() {
         let served = serve(small()).await.unwrap();
-        let address = served.house.address;
+        let address = served.router.address;
         let mut stream = TcpStream::connect(address).await.unwrap();
         for _ in 0..3 {
             stream

@@ -4,8 +4,8 @@
 
 use std::ops::Range;
 
-use super::dice::Dice;
-use super::ink::{Colour, Inks};
+use super::palette::{Palette, Rgb};
+use super::rng::Rng;
 use super::shape::Shape;
 
 /// How many units a canvas is high.
@@ -19,7 +19,7 @@ pub(super) struct Canvas {
     columns: usize,
     rows: usize,
     pixels: Vec<u8>,
-    inks: Inks,
+    palette: Palette,
     /// Pixels a unit.
     scale: f32,
     /// Noise from -0.5 to 0.5, and how much of it washes take.
@@ -28,8 +28,8 @@ pub(super) struct Canvas {
 }
 
 /// A colour that changes from row to row only, mixed for one canvas.
-pub(super) struct Wash {
-    inks: Vec<u8>,
+pub(super) struct Gradient {
+    palette: Vec<u8>,
     top: f32,
     rows_an_ink: f32,
 }
@@ -65,15 +65,15 @@ impl Edge {
 
 impl Canvas {
     /// An empty canvas of `width` by `height` pixels whose washes are as grainy as `coarseness`, in ink steps.
-    pub(super) fn new(width: u32, height: u32, coarseness: f32, dice: &mut Dice) -> Self {
+    pub(super) fn new(width: u32, height: u32, coarseness: f32, rng: &mut Rng) -> Self {
         let (columns, rows) = (width as usize, height as usize);
-        let grain = (0..GRAIN).map(|_| dice.share() - 0.5).collect();
+        let grain = (0..GRAIN).map(|_| rng.share() - 0.5).collect();
         let scale = rows as f32 / HEIGHT;
         Self {
             columns,
             rows,
             pixels: vec![0; columns * rows],
-            inks: Inks::new(),
+            palette: Palette::new(),
             scale,
             grain,
             coarseness,
@@ -87,25 +87,25 @@ impl Canvas {
 
     /// The pixels, row by row, each an ink; and the inks' colours.
     pub(super) fn finish(self) -> (Vec<u8>, Vec<[u8; 3]>) {
-        let palette = self.inks.palette();
+        let palette = self.palette.palette();
         (self.pixels, palette)
     }
 
     /// One colour all over.
-    pub(super) fn flat(&mut self, colour: Colour) -> Wash {
-        self.fade(0.0, colour, HEIGHT, colour)
+    pub(super) fn flat(&mut self, color: Rgb) -> Gradient {
+        self.fade(0.0, color, HEIGHT, color)
     }
 
     /// A wash from `high` at `top` units to `low` at `bottom`.
-    pub(super) fn fade(&mut self, top: f32, high: Colour, bottom: f32, low: Colour) -> Wash {
+    pub(super) fn fade(&mut self, top: f32, high: Rgb, bottom: f32, low: Rgb) -> Gradient {
         let steps = (high.distance(low) / 1.5).clamp(1.0, 64.0) as usize;
         let share = |step: usize| step as f32 / (steps.max(2) - 1) as f32;
-        let inks = (0..steps)
-            .map(|step| self.inks.ink(high.mix(low, share(step))))
+        let palette = (0..steps)
+            .map(|step| self.palette.ink(high.mix(low, share(step))))
             .collect();
         let rows = (bottom - top).max(1.0) * self.scale;
-        Wash {
-            inks,
+        Gradient {
+            palette,
             top: top * self.scale,
             rows_an_ink: rows / steps as f32,
         }
@@ -113,17 +113,17 @@ impl Canvas {
 
     /// Says that every wash of the drawing is mixed.
     pub(super) fn all_mixed(&mut self) {
-        self.inks.spend();
+        self.palette.spend();
     }
 
     /// Covers everything.
-    pub(super) fn cover(&mut self, wash: &Wash) {
-        self.between(|_| -1.0, |_| HEIGHT + 1.0, wash, Edge::SHARP);
+    pub(super) fn cover(&mut self, gradient: &Gradient) {
+        self.between(|_| -1.0, |_| HEIGHT + 1.0, gradient, Edge::SHARP);
     }
 
     /// Covers everything from the line `top` downwards.
-    pub(super) fn below(&mut self, top: impl Fn(f32) -> f32, wash: &Wash) {
-        self.between(top, |_| HEIGHT + 1.0, wash, Edge::SHARP);
+    pub(super) fn below(&mut self, top: impl Fn(f32) -> f32, gradient: &Gradient) {
+        self.between(top, |_| HEIGHT + 1.0, gradient, Edge::SHARP);
     }
 
     /// Covers what lies between two lines, given as heights over the width.
@@ -131,7 +131,7 @@ impl Canvas {
         &mut self,
         top: impl Fn(f32) -> f32,
         bottom: impl Fn(f32) -> f32,
-        wash: &Wash,
+        gradient: &Gradient,
         edge: Edge,
     ) {
         let top = Line::new(top, self.columns, self.scale, edge.upper);
@@ -142,7 +142,7 @@ impl Canvas {
         let soft = edge.upper.max(edge.lower) > 30.0;
         let mut paint = vec![0; self.columns];
         for row in first..last {
-            self.mix_row(wash, row, 0..self.columns, &mut paint);
+            self.mix_row(gradient, row, 0..self.columns, &mut paint);
             let middle = row as f32 + 0.5;
             let past_top = middle > top.lowest + 1.0 + edge.upper * self.scale;
             let before_bottom = middle < bottom.highest - 1.0 - edge.lower * self.scale;
@@ -162,7 +162,12 @@ impl Canvas {
                     } else {
                         0.0
                     };
-                    lay(&mut self.inks, pixel, *ink, coverage * edge.opacity + grain);
+                    lay(
+                        &mut self.palette,
+                        pixel,
+                        *ink,
+                        coverage * edge.opacity + grain,
+                    );
                 }
             }
         }
@@ -172,7 +177,7 @@ impl Canvas {
     pub(super) fn shape(
         &mut self,
         shape: &Shape<impl Fn(f32, f32) -> f32>,
-        wash: &Wash,
+        gradient: &Gradient,
         opacity: f32,
         soft: f32,
     ) {
@@ -187,7 +192,7 @@ impl Canvas {
         let right = self.column_at(right + half + 2.0).max(left);
         let mut paint = vec![0; self.columns];
         for row in first..last {
-            self.mix_row(wash, row, left..right, &mut paint);
+            self.mix_row(gradient, row, left..right, &mut paint);
             let y = (row as f32 + 0.5) / self.scale;
             let pixels = &mut self.pixels[row * self.columns..][..self.columns];
             let mut column = left;
@@ -200,7 +205,7 @@ impl Canvas {
                 if coverage > 0.0 {
                     for column in column..column + run {
                         lay(
-                            &mut self.inks,
+                            &mut self.palette,
                             &mut pixels[column],
                             paint[column],
                             coverage * opacity,
@@ -213,10 +218,10 @@ impl Canvas {
     }
 
     /// Mixes the inks of a part of one row of a wash.
-    fn mix_row(&self, wash: &Wash, row: usize, part: Range<usize>, paint: &mut [u8]) {
-        let place = (row as f32 - wash.top) / wash.rows_an_ink;
-        let last = wash.inks.len() - 1;
-        let ink = |place: f32| wash.inks[(place.max(0.0) as usize).min(last)];
+    fn mix_row(&self, gradient: &Gradient, row: usize, part: Range<usize>, paint: &mut [u8]) {
+        let place = (row as f32 - gradient.top) / gradient.rows_an_ink;
+        let last = gradient.palette.len() - 1;
+        let ink = |place: f32| gradient.palette[(place.max(0.0) as usize).min(last)];
         if self.coarseness <= 0.0 || last == 0 {
             return paint[part].fill(ink(place));
         }
@@ -241,12 +246,12 @@ fn grain_at(row: usize, column: usize) -> usize {
 
 /// Lays `ink` on a pixel, of which it covers a share.
 #[inline]
-fn lay(inks: &mut Inks, pixel: &mut u8, ink: u8, coverage: f32) {
-    let level = (coverage * Inks::LEVELS as f32 + 0.5) as usize;
-    if level >= Inks::LEVELS {
+fn lay(palette: &mut Palette, pixel: &mut u8, ink: u8, coverage: f32) {
+    let level = (coverage * Palette::LEVELS as f32 + 0.5) as usize;
+    if level >= Palette::LEVELS {
         *pixel = ink;
     } else if level > 0 {
-        *pixel = inks.over(*pixel, ink, level);
+        *pixel = palette.over(*pixel, ink, level);
     }
 }
 

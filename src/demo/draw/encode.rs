@@ -9,14 +9,14 @@ use image::{ExtendedColorType, ImageEncoder as _};
 use super::Coding;
 
 /// The pixels of a finished drawing.
-pub(super) struct Plate {
+pub(super) struct Raster {
     pub width: u32,
     pub height: u32,
     pub pixels: Vec<u8>,
     pub palette: Vec<[u8; 3]>,
 }
 
-impl Plate {
+impl Raster {
     /// The file's bytes.
     ///
     /// # Errors

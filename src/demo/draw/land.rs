@@ -1,43 +1,43 @@
 //! Scenes of land: mountains, dunes, hills, a lone tree.
 
 use super::canvas::{Canvas, Edge};
-use super::dice::Dice;
+use super::rng::Rng;
 use super::shape::{disc, polygon, stroke};
 use super::terrain::Outline;
 use super::things::{cloud, gulls, land, sky, sun, tree};
 use super::tones::{DAY, DUSK, Tones};
 
 /// Range behind range, misty at the foot, firs on the nearest.
-pub(super) fn mountains(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = light(dice);
+pub(super) fn mountains(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = light(rng);
     let width = canvas.width();
     sky(canvas, tones, 720.0);
-    let at = (width * dice.between(0.22, 0.78), dice.between(230.0, 400.0));
-    sun(canvas, tones, at, dice.between(55.0, 95.0));
-    if dice.chance(0.6) {
+    let at = (width * rng.between(0.22, 0.78), rng.between(230.0, 400.0));
+    sun(canvas, tones, at, rng.between(55.0, 95.0));
+    if rng.chance(0.6) {
         gulls(
             canvas,
             tones.land(0.5),
-            (width * dice.between(0.2, 0.8), at.1 + 110.0),
-            dice,
+            (width * rng.between(0.2, 0.8), at.1 + 110.0),
+            rng,
         );
     }
-    let ranges = dice.count(4, 6);
+    let ranges = rng.count(4, 6);
     for range in 0..ranges {
         let share = range as f32 / (ranges - 1) as f32;
         let middle = 500.0 + 390.0 * share;
         let swing = 150.0 - 95.0 * share;
-        let mut outline = Outline::range(width, middle, swing, 0.52, dice);
+        let mut outline = Outline::range(width, middle, swing, 0.52, rng);
         if share > 0.7 {
-            outline = outline.wooded(46.0 + 40.0 * share * share, 0.85, dice);
+            outline = outline.wooded(46.0 + 40.0 * share * share, 0.85, rng);
         }
-        let colour = tones.land(share.powf(0.85));
-        let foot = colour.mix(tones.haze, 0.45 * (1.0 - share));
+        let color = tones.land(share.powf(0.85));
+        let foot = color.mix(tones.haze, 0.45 * (1.0 - share));
         land(
             canvas,
             &outline,
             middle - swing,
-            colour,
+            color,
             middle + 170.0,
             foot,
         );
@@ -45,21 +45,21 @@ pub(super) fn mountains(canvas: &mut Canvas, dice: &mut Dice) {
 }
 
 /// Dunes with a lit and a shaded flank each.
-pub(super) fn dunes(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = dice.pick(&[&DUSK[0], &DUSK[2], &DUSK[5], &DAY[2], &DAY[5]]);
+pub(super) fn dunes(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = rng.pick(&[&DUSK[0], &DUSK[2], &DUSK[5], &DAY[2], &DAY[5]]);
     let width = canvas.width();
     sky(canvas, tones, 640.0);
     sun(
         canvas,
         tones,
-        (width * dice.between(0.2, 0.8), dice.between(240.0, 380.0)),
-        dice.between(50.0, 80.0),
+        (width * rng.between(0.2, 0.8), rng.between(240.0, 380.0)),
+        rng.between(50.0, 80.0),
     );
-    let dunes = dice.count(4, 5);
+    let dunes = rng.count(4, 5);
     for dune in 0..dunes {
         let share = dune as f32 / (dunes - 1) as f32;
         let (middle, swing) = (580.0 + 260.0 * share, 60.0 + 50.0 * share);
-        let outline = Outline::rolling(width, middle, swing, 900.0 + 500.0 * share, dice);
+        let outline = Outline::rolling(width, middle, swing, 900.0 + 500.0 * share, rng);
         let lit = tones.land(share * 0.62);
         land(
             canvas,
@@ -83,66 +83,66 @@ pub(super) fn dunes(canvas: &mut Canvas, dice: &mut Dice) {
 }
 
 /// Round hills with round trees and a house.
-pub(super) fn hills(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = dice.pick(&DAY);
+pub(super) fn hills(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = rng.pick(&DAY);
     let width = canvas.width();
     sky(canvas, tones, 760.0);
     sun(
         canvas,
         tones,
-        (width * dice.between(0.15, 0.85), dice.between(170.0, 290.0)),
+        (width * rng.between(0.15, 0.85), rng.between(170.0, 290.0)),
         62.0,
     );
-    for _ in 0..dice.count(2, 4) {
-        let at = (dice.between(0.05, 0.95) * width, dice.between(160.0, 420.0));
-        cloud(canvas, tones.light, 0.75, at, dice.between(130.0, 280.0));
+    for _ in 0..rng.count(2, 4) {
+        let at = (rng.between(0.05, 0.95) * width, rng.between(160.0, 420.0));
+        cloud(canvas, tones.light, 0.75, at, rng.between(130.0, 280.0));
     }
     let rows = 4;
     for row in 0..rows {
         let share = row as f32 / (rows - 1) as f32;
         let (middle, swing) = (600.0 + 250.0 * share, 75.0 - 15.0 * share);
-        let outline = Outline::rolling(width, middle, swing, 640.0 + 260.0 * share, dice);
-        let colour = tones.land(share * 0.85);
+        let outline = Outline::rolling(width, middle, swing, 640.0 + 260.0 * share, rng);
+        let color = tones.land(share * 0.85);
         let crown = tones.land((share * 0.85 + 0.32).min(1.0));
         let tall = 46.0 + 66.0 * share;
-        for _ in 0..dice.count(3, 7) {
-            let x = dice.between(0.02, 0.98) * width;
+        for _ in 0..rng.count(3, 7) {
+            let x = rng.between(0.02, 0.98) * width;
             tree(
                 canvas,
                 tones.near,
                 crown,
                 (x, outline.at(x) + 4.0),
-                tall * dice.between(0.7, 1.2),
+                tall * rng.between(0.7, 1.2),
             );
         }
         if row == 2 {
             let x = outline.summit();
-            house(canvas, tones, (x, outline.at(x) + 6.0), 54.0);
+            router(canvas, tones, (x, outline.at(x) + 6.0), 54.0);
         }
         land(
             canvas,
             &outline,
             middle - swing,
-            colour.mix(tones.haze, 0.12),
+            color.mix(tones.haze, 0.12),
             middle + 200.0,
-            colour,
+            color,
         );
     }
 }
 
 /// One tree before a low, large sun.
-pub(super) fn tree_alone(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = light(dice);
+pub(super) fn tree_alone(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = light(rng);
     let width = canvas.width();
     sky(canvas, tones, 800.0);
-    let x = width * *dice.pick(&[0.36, 0.5, 0.64]);
+    let x = width * *rng.pick(&[0.36, 0.5, 0.64]);
     sun(
         canvas,
         tones,
-        (x + dice.between(-40.0, 40.0), 560.0),
-        dice.between(190.0, 240.0),
+        (x + rng.between(-40.0, 40.0), 560.0),
+        rng.between(190.0, 240.0),
     );
-    let behind = Outline::rolling(width, 770.0, 36.0, 1300.0, dice);
+    let behind = Outline::rolling(width, 770.0, 36.0, 1300.0, rng);
     land(
         canvas,
         &behind,
@@ -151,31 +151,31 @@ pub(super) fn tree_alone(canvas: &mut Canvas, dice: &mut Dice) {
         900.0,
         tones.land(0.55),
     );
-    let phase = dice.between(0.0, 6.0);
+    let phase = rng.between(0.0, 6.0);
     let hill = Outline::new(width, |at| {
         815.0 - 80.0 * (-((at - x) / 420.0).powi(2)).exp() + 9.0 * (at * 0.006 + phase).sin()
     });
-    let (ground, size) = ((x, hill.at(x) + 8.0), dice.between(300.0, 360.0));
-    crooked(canvas, tones, ground, size, dice);
+    let (ground, size) = ((x, hill.at(x) + 8.0), rng.between(300.0, 360.0));
+    crooked(canvas, tones, ground, size, rng);
     land(canvas, &hill, 730.0, tones.near, 1000.0, tones.near);
     gulls(
         canvas,
         tones.near,
-        (x + *dice.pick(&[-260.0, 260.0]), 380.0),
-        dice,
+        (x + *rng.pick(&[-260.0, 260.0]), 380.0),
+        rng,
     );
 }
 
 /// Dusk as often as day.
-fn light(dice: &mut Dice) -> &'static Tones {
-    if dice.chance(0.6) {
-        dice.pick(&DUSK)
+fn light(rng: &mut Rng) -> &'static Tones {
+    if rng.chance(0.6) {
+        rng.pick(&DUSK)
     } else {
-        dice.pick(&DAY)
+        rng.pick(&DAY)
     }
 }
 
-fn house(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32) {
+fn router(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32) {
     let at = |across: f32, up: f32| (x + across * size, y - up * size);
     let (wall, roof, dark) = (
         canvas.flat(tones.light),
@@ -220,8 +220,8 @@ fn house(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32) {
 }
 
 /// A tree that grew in the wind: bent trunk, boughs, a crown of many discs.
-fn crooked(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32, dice: &mut Dice) {
-    let lean = dice.between(-0.08, 0.08) * size;
+fn crooked(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32, rng: &mut Rng) {
+    let lean = rng.between(-0.08, 0.08) * size;
     let dark = canvas.flat(tones.near);
     let knee = (x + lean * 0.3, y - size * 0.3);
     let fork = (x + lean, y - size * 0.48);
@@ -234,29 +234,25 @@ fn crooked(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), size: f32, di
     ];
     canvas.shape(&polygon(trunk), &dark, 1.0, 0.0);
     for bough in 0..5 {
-        let turn = (bough as f32 - 2.0) * 0.42 + dice.between(-0.1, 0.1);
+        let turn = (bough as f32 - 2.0) * 0.42 + rng.between(-0.1, 0.1);
         let from = if bough % 2 == 0 {
             fork
         } else {
             (f32::midpoint(knee.0, fork.0), f32::midpoint(knee.1, fork.1))
         };
-        let reach = size * dice.between(0.3, 0.38);
+        let reach = size * rng.between(0.3, 0.38);
         let tip = (
             from.0 + turn.sin() * reach,
             from.1 - turn.cos() * reach * 0.8,
         );
         canvas.shape(&stroke(from, tip, size * 0.018), &dark, 1.0, 0.0);
         for _ in 0..9 {
-            let (blocking, up) = (
-                dice.between(-0.13, 0.13) * size,
-                dice.between(-0.09, 0.07) * size,
+            let (offset, up) = (
+                rng.between(-0.13, 0.13) * size,
+                rng.between(-0.09, 0.07) * size,
             );
             canvas.shape(
-                &disc(
-                    tip.0 + blocking,
-                    tip.1 + up,
-                    size * dice.between(0.035, 0.085),
-                ),
+                &disc(tip.0 + offset, tip.1 + up, size * rng.between(0.035, 0.085)),
                 &dark,
                 1.0,
                 0.0,

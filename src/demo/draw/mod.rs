@@ -8,12 +8,12 @@
 )]
 
 mod canvas;
-mod dice;
 mod encode;
 mod heavens;
-mod ink;
 mod land;
+mod palette;
 mod pattern;
+mod rng;
 mod sea;
 mod shape;
 mod terrain;
@@ -24,8 +24,8 @@ use std::io;
 use std::ops::RangeInclusive;
 
 use canvas::Canvas;
-use dice::Dice;
-use encode::Plate;
+use encode::Raster;
+use rng::Rng;
 
 /// How a picture's bytes are written, whatever its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,7 +56,7 @@ pub enum Scene {
     /// Lights out of focus.
     Bubbles,
     /// A valley of cut paper.
-    DrawState,
+    Paper,
     /// A lighthouse on its rock.
     Lighthouse,
     /// Triangles.
@@ -78,7 +78,7 @@ impl Scene {
         Self::Planet,
         Self::Hills,
         Self::Night,
-        Self::DrawState,
+        Self::Paper,
         Self::Dunes,
         Self::Lighthouse,
         Self::Facets,
@@ -105,9 +105,9 @@ impl Scene {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sides));
         }
-        let mut dice = Dice::new(seed);
-        let coarseness = coarseness(&mut dice);
-        let mut canvas = Canvas::new(width, height, coarseness, &mut dice);
+        let mut rng = Rng::new(seed);
+        let coarseness = coarseness(&mut rng);
+        let mut canvas = Canvas::new(width, height, coarseness, &mut rng);
         let paint = match self {
             Self::Mountains => land::mountains,
             Self::Sea => sea::sea,
@@ -116,15 +116,15 @@ impl Scene {
             Self::Hills => land::hills,
             Self::Planet => heavens::planet,
             Self::Bubbles => pattern::bubbles,
-            Self::DrawState => pattern::paper,
+            Self::Paper => pattern::paper,
             Self::Lighthouse => sea::lighthouse,
             Self::Facets => pattern::facets,
             Self::Tree => land::tree_alone,
             Self::Balloons => heavens::balloons,
         };
-        paint(&mut canvas, &mut dice);
+        paint(&mut canvas, &mut rng);
         let (pixels, palette) = canvas.finish();
-        Plate {
+        Raster {
             width,
             height,
             pixels,
@@ -136,8 +136,8 @@ impl Scene {
 
 /// How grainy a picture is, in steps of its washes: most are clean, a few are like film. It is what
 /// spreads the files' sizes as widely as a real gallery's.
-fn coarseness(dice: &mut Dice) -> f32 {
-    match dice.count(0, 99) {
+fn coarseness(rng: &mut Rng) -> f32 {
+    match rng.count(0, 99) {
         0..86 => 0.0,
         86..92 => 0.3,
         92..96 => 0.8,

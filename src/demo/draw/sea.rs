@@ -1,62 +1,62 @@
 //! Scenes of water: open sea, and a lighthouse.
 
 use super::canvas::{Canvas, Edge, HEIGHT};
-use super::dice::Dice;
+use super::rng::Rng;
 use super::shape::{disc, polygon};
 use super::terrain::Outline;
 use super::things::{cloud, glitter, gulls, land, sailboat, sky, stars, sun};
 use super::tones::{DAY, DUSK, NIGHT, Tones};
 
 /// The sun over swell, and somebody under sail.
-pub(super) fn sea(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = if dice.chance(0.65) {
-        dice.pick(&DUSK)
+pub(super) fn sea(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = if rng.chance(0.65) {
+        rng.pick(&DUSK)
     } else {
-        dice.pick(&DAY)
+        rng.pick(&DAY)
     };
     let width = canvas.width();
-    let horizon = dice.between(540.0, 620.0);
+    let horizon = rng.between(540.0, 620.0);
     sky(canvas, tones, horizon);
-    for _ in 0..dice.count(1, 3) {
-        let at = (dice.between(0.05, 0.95) * width, dice.between(180.0, 380.0));
-        cloud(canvas, tones.light, 0.35, at, dice.between(180.0, 380.0));
+    for _ in 0..rng.count(1, 3) {
+        let at = (rng.between(0.05, 0.95) * width, rng.between(180.0, 380.0));
+        cloud(canvas, tones.light, 0.35, at, rng.between(180.0, 380.0));
     }
-    let x = width * dice.between(0.25, 0.75);
+    let x = width * rng.between(0.25, 0.75);
     sun(
         canvas,
         tones,
-        (x, horizon - dice.between(0.0, 60.0)),
-        dice.between(95.0, 150.0),
+        (x, horizon - rng.between(0.0, 60.0)),
+        rng.between(95.0, 150.0),
     );
     water(canvas, tones, horizon);
-    glitter(canvas, tones, x, horizon, 130.0, dice);
+    glitter(canvas, tones, x, horizon, 130.0, rng);
     let boat = (
-        x + *dice.pick(&[-1.0, 1.0]) * dice.between(200.0, 380.0),
-        horizon + dice.between(50.0, 90.0),
+        x + *rng.pick(&[-1.0, 1.0]) * rng.between(200.0, 380.0),
+        horizon + rng.between(50.0, 90.0),
     );
-    sailboat(canvas, tones, boat, dice.between(110.0, 190.0));
-    swell(canvas, tones, dice.between(800.0, 850.0), dice);
+    sailboat(canvas, tones, boat, rng.between(110.0, 190.0));
+    swell(canvas, tones, rng.between(800.0, 850.0), rng);
     gulls(
         canvas,
         tones.near,
-        (width * dice.between(0.15, 0.85), 300.0),
-        dice,
+        (width * rng.between(0.15, 0.85), 300.0),
+        rng,
     );
 }
 
 /// A lighthouse on its rock, lit.
-pub(super) fn lighthouse(canvas: &mut Canvas, dice: &mut Dice) {
-    let tones = if dice.chance(0.5) {
-        dice.pick(&NIGHT)
+pub(super) fn lighthouse(canvas: &mut Canvas, rng: &mut Rng) {
+    let tones = if rng.chance(0.5) {
+        rng.pick(&NIGHT)
     } else {
-        dice.pick(&DUSK)
+        rng.pick(&DUSK)
     };
     let width = canvas.width();
     let horizon = 690.0;
     sky(canvas, tones, horizon);
-    stars(canvas, tones, 520.0, 130, dice);
+    stars(canvas, tones, 520.0, 130, rng);
     water(canvas, tones, horizon);
-    let side = *dice.pick(&[-1.0, 1.0]);
+    let side = *rng.pick(&[-1.0, 1.0]);
     let x = width * (0.5 - side * 0.22);
     let (foot, tall) = (660.0, 330.0);
     let lamp = foot - tall - 18.0;
@@ -72,30 +72,30 @@ pub(super) fn lighthouse(canvas: &mut Canvas, dice: &mut Dice) {
         ]);
         canvas.shape(&ray, &beam, opacity, 10.0);
     }
-    glitter(canvas, tones, x, horizon + 70.0, 70.0, dice);
+    glitter(canvas, tones, x, horizon + 70.0, 70.0, rng);
     tower(canvas, tones, (x, foot), tall);
-    let rock = Outline::range(width, 0.0, 16.0, 0.6, dice);
+    let rock = Outline::range(width, 0.0, 16.0, 0.6, rng);
     let dark = canvas.flat(tones.near);
     let shore = |at: f32| rock.at(at) + 650.0 + (((at - x) / 330.0).powi(4) * 50.0).min(400.0);
     canvas.below(shore, &dark);
-    swell(canvas, tones, 860.0, dice);
+    swell(canvas, tones, 860.0, rng);
 }
 
 /// Still water from the horizon down.
 fn water(canvas: &mut Canvas, tones: &Tones, horizon: f32) {
     let (far, near) = (tones.haze.mix(tones.far, 0.6), tones.land(0.55));
-    let wash = canvas.fade(horizon, far, HEIGHT, near);
-    canvas.between(|_| horizon, |_| HEIGHT + 1.0, &wash, Edge::SHARP);
+    let gradient = canvas.fade(horizon, far, HEIGHT, near);
+    canvas.between(|_| horizon, |_| HEIGHT + 1.0, &gradient, Edge::SHARP);
 }
 
 /// Waves that come nearer, each with a thin crest of foam.
-fn swell(canvas: &mut Canvas, tones: &Tones, from: f32, dice: &mut Dice) {
+fn swell(canvas: &mut Canvas, tones: &Tones, from: f32, rng: &mut Rng) {
     let width = canvas.width();
     for wave in 0..3 {
         let share = wave as f32 / 2.0;
         let middle = from + 75.0 * wave as f32;
         let (length, swing) = (210.0 + 110.0 * share, 10.0 + 9.0 * share);
-        let outline = Outline::rolling(width, middle, swing * 1.4, length, dice);
+        let outline = Outline::rolling(width, middle, swing * 1.4, length, rng);
         let foam = canvas.flat(tones.light);
         let breaking = |x: f32| (x * 0.011 + middle).sin().max(0.0) * (4.0 + 4.0 * share);
         canvas.between(
@@ -104,14 +104,14 @@ fn swell(canvas: &mut Canvas, tones: &Tones, from: f32, dice: &mut Dice) {
             &foam,
             Edge::thin(0.45),
         );
-        let colour = tones.land(0.55 + 0.4 * share);
+        let color = tones.land(0.55 + 0.4 * share);
         land(
             canvas,
             &outline,
             middle - swing,
-            colour,
+            color,
             middle + 160.0,
-            colour.mix(tones.near, 0.35),
+            color.mix(tones.near, 0.35),
         );
     }
 }

@@ -1,6 +1,6 @@
 //! Lines of land and water: how high they stand along the width of a canvas.
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// The outline of a range, a hill or a forest: heights at even steps, straight in between.
 pub(super) struct Outline {
@@ -25,20 +25,20 @@ impl Outline {
         middle: f32,
         swing: f32,
         roughness: f32,
-        dice: &mut Dice,
+        rng: &mut Rng,
     ) -> Self {
         const BREAKS: usize = 256;
         let mut points = vec![0.0; BREAKS + 1];
         let mut stride = BREAKS / 4;
         for point in (0..=BREAKS).step_by(stride) {
-            points[point] = dice.between(-swing, swing);
+            points[point] = rng.between(-swing, swing);
         }
         let mut reach = swing * 0.55;
         while stride > 1 {
             let half = stride / 2;
             for point in (half..BREAKS).step_by(stride) {
                 points[point] = f32::midpoint(points[point - half], points[point + half])
-                    + dice.between(-reach, reach);
+                    + rng.between(-reach, reach);
             }
             reach *= roughness;
             stride = half;
@@ -48,17 +48,11 @@ impl Outline {
     }
 
     /// Long soft curves around `middle`, at most `swing` from it, about `length` units from crest to crest.
-    pub(super) fn rolling(
-        width: f32,
-        middle: f32,
-        swing: f32,
-        length: f32,
-        dice: &mut Dice,
-    ) -> Self {
+    pub(super) fn rolling(width: f32, middle: f32, swing: f32, length: f32, rng: &mut Rng) -> Self {
         let mut wave = |share: f32| {
             (
-                std::f32::consts::TAU / (length * share * dice.between(0.85, 1.2)),
-                dice.between(0.0, 6.3),
+                std::f32::consts::TAU / (length * share * rng.between(0.85, 1.2)),
+                rng.between(0.0, 6.3),
             )
         };
         let ((long, at), (middling, later), (short, last)) = (wave(1.0), wave(0.61), wave(0.37));
@@ -71,15 +65,15 @@ impl Outline {
     }
 
     /// The same outline with firs of about `tall` units standing on it, denser where `wooded` is nearer to 1.
-    pub(super) fn wooded(mut self, tall: f32, wooded: f32, dice: &mut Dice) -> Self {
+    pub(super) fn wooded(mut self, tall: f32, wooded: f32, rng: &mut Rng) -> Self {
         let ground = self.heights.clone();
         let mut at = 0.0;
         while (at as usize) < ground.len() {
-            let tree = tall * dice.between(0.55, 1.15);
-            if dice.chance(wooded) {
+            let tree = tall * rng.between(0.55, 1.15);
+            if rng.chance(wooded) {
                 self.plant(&ground, at as usize, tree);
             }
-            at += (tall * dice.between(0.14, 0.4) / STEP).max(1.0);
+            at += (tall * rng.between(0.14, 0.4) / STEP).max(1.0);
         }
         self
     }
@@ -90,10 +84,10 @@ impl Outline {
         let top = ground[at] - tall;
         let places = at.saturating_sub(reach)..(at + reach).min(ground.len());
         for (place, height) in places.clone().zip(&mut self.heights[places]) {
-            let blocking = place.abs_diff(at) as f32 / half;
+            let offset = place.abs_diff(at) as f32 / half;
             // Boughs: the flank falls in steps that overhang a little.
-            let bough = (blocking * 4.0).fract() * 0.09;
-            let flank = top + tall * (blocking - bough).max(0.0);
+            let bough = (offset * 4.0).fract() * 0.09;
+            let flank = top + tall * (offset - bough).max(0.0);
             *height = height.min(flank.min(ground[place]));
         }
     }

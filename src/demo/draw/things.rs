@@ -1,16 +1,16 @@
 //! What stands, hangs and sails in more than one scene.
 
 use super::canvas::{Canvas, Edge, HEIGHT};
-use super::dice::Dice;
-use super::ink::Colour;
+use super::palette::Rgb;
+use super::rng::Rng;
 use super::shape::{Shape, disc, ellipse, polygon, stroke};
 use super::terrain::Outline;
 use super::tones::Tones;
 
 /// The sky from top to the height `meets`.
 pub(super) fn sky(canvas: &mut Canvas, tones: &Tones, meets: f32) {
-    let wash = canvas.fade(0.0, tones.zenith, meets, tones.haze);
-    canvas.cover(&wash);
+    let gradient = canvas.fade(0.0, tones.zenith, meets, tones.haze);
+    canvas.cover(&gradient);
 }
 
 /// Sun or full moon, in two rings of its own light.
@@ -30,34 +30,27 @@ pub(super) fn crescent(canvas: &mut Canvas, tones: &Tones, (x, y): (f32, f32), r
 }
 
 /// Stars, few of them bright, down to the height `until`.
-pub(super) fn stars(canvas: &mut Canvas, tones: &Tones, until: f32, count: usize, dice: &mut Dice) {
+pub(super) fn stars(canvas: &mut Canvas, tones: &Tones, until: f32, count: usize, rng: &mut Rng) {
     let light = canvas.flat(tones.light);
     for _ in 0..count {
-        let (x, height) = (dice.between(0.0, canvas.width()), dice.share());
-        let bright = dice.share().powi(6);
+        let (x, height) = (rng.between(0.0, canvas.width()), rng.share());
+        let bright = rng.share().powi(6);
         let star = disc(x, height.powf(1.3) * until, 0.8 + bright * 2.2);
         canvas.shape(&star, &light, (0.25 + bright) * (1.1 - height), 0.0);
     }
 }
 
 /// A flat-bottomed cloud `size` units wide.
-pub(super) fn cloud(
-    canvas: &mut Canvas,
-    colour: Colour,
-    opacity: f32,
-    (x, y): (f32, f32),
-    size: f32,
-) {
-    let wash = canvas.flat(colour);
+pub(super) fn cloud(canvas: &mut Canvas, color: Rgb, opacity: f32, (x, y): (f32, f32), size: f32) {
+    let gradient = canvas.flat(color);
     let floor = polygon([
         (x - size, y - size),
         (x + size, y - size),
         (x + size, y),
         (x - size, y),
     ]);
-    let puff = |blocking: f32, radius: f32| {
-        disc(x + blocking * size, y - radius * size * 0.25, radius * size)
-    };
+    let puff =
+        |offset: f32, radius: f32| disc(x + offset * size, y - radius * size * 0.25, radius * size);
     // One shape of four discs, so that a see-through cloud shows no seams.
     let (one, two, three, four) = (
         puff(-0.3, 0.13),
@@ -82,22 +75,22 @@ pub(super) fn cloud(
             puffs.into_iter().fold((body.distance)(px, py), f32::min)
         },
     };
-    canvas.shape(&all.and(floor), &wash, opacity, 0.0);
+    canvas.shape(&all.and(floor), &gradient, opacity, 0.0);
 }
 
 /// A few gulls, far off.
-pub(super) fn gulls(canvas: &mut Canvas, colour: Colour, (x, y): (f32, f32), dice: &mut Dice) {
-    let wash = canvas.flat(colour);
-    for _ in 0..dice.count(3, 6) {
-        let (x, y) = (x + dice.between(-90.0, 90.0), y + dice.between(-45.0, 45.0));
-        let span = dice.between(7.0, 13.0);
+pub(super) fn gulls(canvas: &mut Canvas, color: Rgb, (x, y): (f32, f32), rng: &mut Rng) {
+    let gradient = canvas.flat(color);
+    for _ in 0..rng.count(3, 6) {
+        let (x, y) = (x + rng.between(-90.0, 90.0), y + rng.between(-45.0, 45.0));
+        let span = rng.between(7.0, 13.0);
         for side in [-1.0, 1.0] {
             let (elbow, tip) = (
                 (x + side * span * 0.5, y - span * 0.42),
                 (x + side * span, y - span * 0.12),
             );
-            canvas.shape(&stroke((x, y), elbow, 2.0), &wash, 1.0, 0.0);
-            canvas.shape(&stroke(elbow, tip, 1.6), &wash, 1.0, 0.0);
+            canvas.shape(&stroke((x, y), elbow, 2.0), &gradient, 1.0, 0.0);
+            canvas.shape(&stroke(elbow, tip, 1.6), &gradient, 1.0, 0.0);
         }
     }
 }
@@ -150,30 +143,24 @@ pub(super) fn glitter(
     x: f32,
     from: f32,
     width: f32,
-    dice: &mut Dice,
+    rng: &mut Rng,
 ) {
     let light = canvas.flat(tones.light);
     let mut y = from + 8.0;
     let mut gap = 9.0;
     while y < HEIGHT {
         let share = (y - from) / (HEIGHT - from);
-        let half = width * (0.35 + 0.75 * share) * dice.between(0.25, 1.0);
-        let middle = x + dice.between(-0.35, 0.35) * width * (0.3 + share);
+        let half = width * (0.35 + 0.75 * share) * rng.between(0.25, 1.0);
+        let middle = x + rng.between(-0.35, 0.35) * width * (0.3 + share);
         let streak = stroke((middle - half, y), (middle + half, y), gap * 0.36);
         canvas.shape(&streak, &light, 0.75 - 0.55 * share, 0.0);
-        y += gap * dice.between(0.75, 1.25);
+        y += gap * rng.between(0.75, 1.25);
         gap *= 1.09;
     }
 }
 
 /// A round tree on the ground at (`x`, `y`), `size` units high.
-pub(super) fn tree(
-    canvas: &mut Canvas,
-    trunk: Colour,
-    crown: Colour,
-    (x, y): (f32, f32),
-    size: f32,
-) {
+pub(super) fn tree(canvas: &mut Canvas, trunk: Rgb, crown: Rgb, (x, y): (f32, f32), size: f32) {
     let (wood, leaves) = (canvas.flat(trunk), canvas.flat(crown));
     canvas.shape(
         &stroke((x, y + size * 0.03), (x, y - size * 0.6), size * 0.055),
@@ -210,17 +197,17 @@ pub(super) fn land(
     canvas: &mut Canvas,
     outline: &Outline,
     top: f32,
-    crest: Colour,
+    crest: Rgb,
     bottom: f32,
-    foot: Colour,
+    foot: Rgb,
 ) {
-    let wash = canvas.fade(top, crest, bottom, foot);
-    canvas.below(|x| outline.at(x), &wash);
+    let gradient = canvas.fade(top, crest, bottom, foot);
+    canvas.below(|x| outline.at(x), &gradient);
 }
 
 /// A soft shadow along the upper rim of what lies below `outline`.
 pub(super) fn shadow(canvas: &mut Canvas, outline: &Outline, reach: f32) {
-    let dark = canvas.flat(Colour::hex(0x0010_1020));
+    let dark = canvas.flat(Rgb::hex(0x0010_1020));
     let edge = Edge {
         opacity: 0.3,
         upper: reach * 1.6,

@@ -1,37 +1,37 @@
 //! The colours that go together.
 
-use super::ink::Colour;
+use super::palette::Rgb;
 
 /// The colours of one scene.
 pub(super) struct Tones {
     /// The sky overhead.
-    pub zenith: Colour,
+    pub zenith: Rgb,
     /// The sky where it meets the land.
-    pub haze: Colour,
+    pub haze: Rgb,
     /// Sun, moon, sails, foam.
-    pub light: Colour,
+    pub light: Rgb,
     /// Land at its furthest.
-    pub far: Colour,
+    pub far: Rgb,
     /// Land at its nearest.
-    pub near: Colour,
+    pub near: Rgb,
     /// The one thing that stands out.
-    pub accent: Colour,
+    pub accent: Rgb,
 }
 
 impl Tones {
     const fn new([zenith, haze, light, far, near, accent]: [u32; 6]) -> Self {
         Self {
-            zenith: Colour::hex(zenith),
-            haze: Colour::hex(haze),
-            light: Colour::hex(light),
-            far: Colour::hex(far),
-            near: Colour::hex(near),
-            accent: Colour::hex(accent),
+            zenith: Rgb::hex(zenith),
+            haze: Rgb::hex(haze),
+            light: Rgb::hex(light),
+            far: Rgb::hex(far),
+            near: Rgb::hex(near),
+            accent: Rgb::hex(accent),
         }
     }
 
     /// The colour of land `share` of the way from far to near.
-    pub(super) fn land(&self, share: f32) -> Colour {
+    pub(super) fn land(&self, share: f32) -> Rgb {
         self.far.mix(self.near, share)
     }
 }

@@ -1,9 +1,9 @@
 //! Chance that repeats: the same seed rolls the same numbers (splitmix64).
 
 /// Rolls numbers from a seed.
-pub(super) struct Dice(u64);
+pub(super) struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub(super) fn new(seed: u64) -> Self {
         Self(seed)
     }

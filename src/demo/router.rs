@@ -1,5 +1,4 @@
-//! A gallery as a house to walk through: which path leads where, what is answered there, and the book in
-//! which every request is written.
+//! Routes of the demo gallery: which path answers with what, and the log of all requests.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,79 +12,79 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
-use super::answer::{self, Answer, File};
 use super::gallery::{Gallery, Picture};
 use super::page;
+use super::response::{self, HttpResponse, ServedFile};
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    /// What it was for.
-    pub what: What,
-    /// `GET`, most often.
+pub struct LoggedRequest {
+    /// What it asked for.
+    pub resource: Resource,
+    /// The method, mostly `GET`.
     pub method: Method,
-    /// The path, as it came.
+    /// The path as sent.
     pub path: String,
-    /// The `Range` it asked for, if any.
+    /// The `Range` header, if any.
     pub range: Option<String>,
 }
 
-/// What a request can be for.
+/// What a request can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum What {
-    /// The rules for robots.
+pub enum Resource {
+    /// robots.txt.
     Robots,
-    /// A page of the listing.
+    /// A listing page.
     Listing,
-    /// A picture's own page.
+    /// A picture's detail page.
     Detail,
-    /// A picture, small.
+    /// A thumbnail.
     Thumb,
-    /// A picture as it is.
+    /// An original.
     Original,
-    /// Something that lies elsewhere.
+    /// A path that redirects.
     Redirect,
-    /// Nothing that is there.
-    Nothing,
+    /// A path that does not exist.
+    Missing,
 }
 
-/// Where a path leads.
-enum Place {
+/// The handler of a path, with what it needs.
+enum Route {
     Robots,
     Listing(usize),
     Detail(usize),
     Thumb(usize, (u32, u32)),
     Original(usize),
-    Moved(StatusCode, String),
-    Nowhere,
+    Redirect(StatusCode, String),
+    NotFound,
 }
 
-impl Place {
-    fn what(&self) -> What {
+impl Route {
+    fn resource(&self) -> Resource {
         match self {
-            Self::Robots => What::Robots,
-            Self::Listing(_) => What::Listing,
-            Self::Detail(_) => What::Detail,
-            Self::Thumb(..) => What::Thumb,
-            Self::Original(_) => What::Original,
-            Self::Moved(..) => What::Redirect,
-            Self::Nowhere => What::Nothing,
+            Self::Robots => Resource::Robots,
+            Self::Listing(_) => Resource::Listing,
+            Self::Detail(_) => Resource::Detail,
+            Self::Thumb(..) => Resource::Thumb,
+            Self::Original(_) => Resource::Original,
+            Self::Redirect(..) => Resource::Redirect,
+            Self::NotFound => Resource::Missing,
         }
     }
 }
 
-/// The gallery, where it is served, and a plan of it.
-pub(super) struct House {
+/// The gallery with its routes by path.
+pub(super) struct Router {
     pub gallery: Gallery,
     pub address: SocketAddr,
     originals: HashMap<String, usize>,
     details: HashMap<String, usize>,
-    /// As many drawings at a time as there are processors: each holds some megabytes.
-    easels: Arc<Semaphore>,
-    asked: Mutex<Vec<Asked>>,
+    /// One permit per core: a rendering is CPU work and holds several megabytes, so more at a time only cost memory.
+    render_permits: Arc<Semaphore>,
+    log: Mutex<Vec<LoggedRequest>>,
 }
 
-impl House {
+impl Router {
     pub(super) fn new(gallery: Gallery, address: SocketAddr) -> Self {
         let plan = |path: fn(&Picture) -> &str| {
             let pictures = gallery.pictures().iter().enumerate();
@@ -97,7 +96,7 @@ impl House {
             plan(|picture| &picture.path),
             plan(|picture| &picture.detail),
         );
-        let easels = Arc::new(Semaphore::new(
+        let render_permits = Arc::new(Semaphore::new(
             available_parallelism().map_or(1, usize::from),
         ));
         Self {
@@ -105,130 +104,130 @@ impl House {
             address,
             originals,
             details,
-            easels,
-            asked: Mutex::default(),
+            render_permits,
+            log: Mutex::default(),
         }
     }
 
     /// Every request so far.
-    pub(super) fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
-        // A list that is only ever added to is whole whatever became of who held it.
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn log(&self) -> MutexGuard<'_, Vec<LoggedRequest>> {
+        // The list is only appended to, so it is valid even after a panic.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where `path` leads.
-    fn find(&self, path: &str, query: Option<&str>) -> Place {
+    /// Finds the route of `path`.
+    fn route(&self, path: &str, query: Option<&str>) -> Route {
         if let Some(number) = self.originals.get(path) {
-            return Place::Original(*number);
+            return Route::Original(*number);
         }
         if let Some(number) = self.details.get(path) {
-            return Place::Detail(*number);
+            return Route::Detail(*number);
         }
         let thumb = [page::SMALL, page::MIDDLING].into_iter().find_map(|size| {
             let original = path.strip_suffix(page::thumb(size, "").as_str())?;
-            Some(Place::Thumb(*self.originals.get(original)?, size))
+            Some(Route::Thumb(*self.originals.get(original)?, size))
         });
-        thumb.unwrap_or_else(|| self.find_page(path, query))
+        thumb.unwrap_or_else(|| self.route_page(path, query))
     }
 
-    fn find_page(&self, path: &str, query: Option<&str>) -> Place {
+    fn route_page(&self, path: &str, query: Option<&str>) -> Route {
         let is_page =
             |path: &str| listing_number(path).is_some() || self.details.contains_key(path);
         let slashed = format!("{path}/");
         match (path, listing_number(path)) {
-            (_, Some(number)) => Place::Listing(number),
-            ("/robots.txt", _) => Place::Robots,
-            ("/", _) => Place::Moved(StatusCode::FOUND, "/browse/".to_owned()),
-            ("/download/", _) => self.find_download(query.unwrap_or_default()),
-            _ if is_page(&slashed) => Place::Moved(StatusCode::MOVED_PERMANENTLY, slashed),
-            _ => Place::Nowhere,
+            (_, Some(number)) => Route::Listing(number),
+            ("/robots.txt", _) => Route::Robots,
+            ("/", _) => Route::Redirect(StatusCode::FOUND, "/browse/".to_owned()),
+            ("/download/", _) => self.route_download(query.unwrap_or_default()),
+            _ if is_page(&slashed) => Route::Redirect(StatusCode::MOVED_PERMANENTLY, slashed),
+            _ => Route::NotFound,
         }
     }
 
-    fn find_download(&self, query: &str) -> Place {
+    fn route_download(&self, query: &str) -> Route {
         let number = query
             .strip_prefix("desktop=")
             .and_then(|number| number.parse().ok());
         let picture = number.and_then(|number: usize| self.gallery.pictures().get(number));
-        picture.map_or(Place::Nowhere, |picture| {
-            Place::Moved(StatusCode::FOUND, picture.path.clone())
+        picture.map_or(Route::NotFound, |picture| {
+            Route::Redirect(StatusCode::FOUND, picture.path.clone())
         })
     }
 
     /// Answers one request.
-    pub(super) async fn answer(&self, request: &Request<Incoming>) -> Answer {
+    pub(super) async fn answer(&self, request: &Request<Incoming>) -> HttpResponse {
         let path = request.uri().path();
-        let place = self.find(path, request.uri().query());
-        self.write_down(request, place.what());
+        let route = self.route(path, request.uri().query());
+        self.record(request, route.resource());
         if ![Method::GET, Method::HEAD].contains(request.method()) {
-            return answer::refusal();
+            return response::refusal();
         }
         let host = request
             .headers()
             .get(HOST)
             .and_then(|host| host.to_str().ok());
         let host = host.map_or_else(|| self.address.to_string(), str::to_owned);
-        let nowhere = || answer::page(StatusCode::NOT_FOUND, page::nowhere());
-        match place {
-            Place::Robots => answer::text(StatusCode::OK, "User-agent: *\nDisallow:\n"),
-            Place::Listing(number) => page::listing(&self.gallery, number, &host)
-                .map_or_else(nowhere, |html| answer::page(StatusCode::OK, html)),
-            Place::Detail(number) => answer::page(
+        let not_found = || response::page(StatusCode::NOT_FOUND, page::not_found());
+        match route {
+            Route::Robots => response::text(StatusCode::OK, "User-agent: *\nDisallow:\n"),
+            Route::Listing(number) => page::listing(&self.gallery, number, &host)
+                .map_or_else(not_found, |html| response::page(StatusCode::OK, html)),
+            Route::Detail(number) => response::page(
                 StatusCode::OK,
                 page::detail(&self.gallery.pictures()[number], number, &host),
             ),
-            Place::Thumb(number, size) => {
-                self.hand_out(number, request, move |picture| picture.thumb(size))
+            Route::Thumb(number, size) => {
+                self.render(number, request, move |picture| picture.thumb(size))
                     .await
             }
-            Place::Original(number) => self.hand_out(number, request, Picture::original).await,
-            Place::Moved(status, path) => answer::redirect(status, &path),
-            Place::Nowhere => nowhere(),
+            Route::Original(number) => self.render(number, request, Picture::original).await,
+            Route::Redirect(status, path) => response::redirect(status, &path),
+            Route::NotFound => not_found(),
         }
     }
 
-    /// Answers with a drawing of picture `number`, made where it keeps nobody waiting.
-    async fn hand_out(
+    /// Responds with a rendering of picture `number`, made on a blocking thread.
+    async fn render(
         &self,
         number: usize,
         request: &Request<Incoming>,
         draw: impl FnOnce(&Picture) -> io::Result<Vec<u8>> + Send + 'static,
-    ) -> Answer {
+    ) -> HttpResponse {
         let picture = self.gallery.pictures()[number].clone();
-        let file = File::new(
+        let file = ServedFile::new(
             &picture,
             request.uri().path(),
             request.method(),
             request.headers(),
         );
-        if let Some(answer) = file.unchanged() {
+        if let Some(answer) = file.not_modified() {
             return answer;
         }
-        let easel = Arc::clone(&self.easels).acquire_owned().await;
+        let permit = Arc::clone(&self.render_permits).acquire_owned().await;
         let drawing = spawn_blocking(move || {
             let drawn = draw(&picture);
-            drop(easel);
+            drop(permit);
             drawn
         });
-        file.sent(
+        file.respond(
             drawing
                 .await
                 .unwrap_or_else(|error| Err(io::Error::other(error))),
         )
     }
 
-    fn write_down(&self, request: &Request<Incoming>, what: What) {
+    fn record(&self, request: &Request<Incoming>, resource: Resource) {
         let range = request
             .headers()
             .get(RANGE)
             .and_then(|range| range.to_str().ok());
-        let asked = Asked {
-            what,
+        let log = LoggedRequest {
+            resource,
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
             range: range.map(str::to_owned),
         };
-        self.asked().push(asked);
+        self.log().push(log);
     }
 }
 
@@ -263,18 +262,18 @@ mod tests {
             .iter()
             .map(|(_, original)| Picture::at(original))
             .collect();
-        let house = House::new(
+        let router = Router::new(
             Gallery::new(pictures),
             SocketAddr::from(([127, 0, 0, 1], 80)),
         );
         assert_eq!(pairs.len(), 1436);
         for (number, (thumb, original)) in pairs.iter().enumerate() {
             assert!(
-                matches!(house.find(thumb, None), Place::Thumb(found, page::SMALL) if found == number),
+                matches!(router.route(thumb, None), Route::Thumb(found, page::SMALL) if found == number),
                 "{thumb}"
             );
             assert!(
-                matches!(house.find(original, None), Place::Original(found) if found == number),
+                matches!(router.route(original, None), Route::Original(found) if found == number),
                 "{original}"
             );
             assert_eq!(page::thumb(page::SMALL, original), *thumb);

@@ -1,4 +1,4 @@
-//! What is sent back: pages and redirects as they are, files with validators and by the part.
+//! Responses: pages, redirects, and files with validators and byte ranges.
 
 use std::io;
 use std::ops::Range;
@@ -13,60 +13,60 @@ use hyper::{Method, Response, StatusCode};
 
 use super::gallery::{Picture, base_and_extension};
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type HttpResponse = Response<Full<Bytes>>;
 
-/// A page of the gallery.
-pub(super) fn page(status: StatusCode, html: String) -> Answer {
-    written(
+/// An HTML page.
+pub(super) fn page(status: StatusCode, html: String) -> HttpResponse {
+    build(
         status,
         &[(CONTENT_TYPE, "text/html; charset=utf-8")],
         html.into(),
     )
 }
 
-/// A few words.
-pub(super) fn text(status: StatusCode, words: &'static str) -> Answer {
-    written(
+/// Plain text.
+pub(super) fn text(status: StatusCode, body: &'static str) -> HttpResponse {
+    build(
         status,
         &[(CONTENT_TYPE, "text/plain; charset=utf-8")],
-        words.into(),
+        body.into(),
     )
 }
 
-/// Sends the visitor on to another path.
-pub(super) fn redirect(status: StatusCode, path: &str) -> Answer {
-    written(status, &[(LOCATION, path)], Bytes::new())
+/// A redirect to another path.
+pub(super) fn redirect(status: StatusCode, path: &str) -> HttpResponse {
+    build(status, &[(LOCATION, path)], Bytes::new())
 }
 
-/// Refuses everything but looking.
-pub(super) fn refusal() -> Answer {
+/// 405 for everything but GET and HEAD.
+pub(super) fn refusal() -> HttpResponse {
     let headers = [
         (ALLOW, "GET, HEAD"),
         (CONTENT_TYPE, "text/plain; charset=utf-8"),
     ];
-    written(
+    build(
         StatusCode::METHOD_NOT_ALLOWED,
         &headers,
         "only GET and HEAD are answered here\n".into(),
     )
 }
 
-/// One file as a visitor asks for it, with what tells its versions apart.
-pub(super) struct File<'a> {
+/// A requested file with its validators.
+pub(super) struct ServedFile<'a> {
     path: &'a str,
     etag: String,
     modified: String,
-    asked: &'a HeaderMap,
+    headers: &'a HeaderMap,
     method: &'a Method,
 }
 
-impl<'a> File<'a> {
-    /// The file at `path` that shows `picture`, asked for by `method` with the headers `asked`.
+impl<'a> ServedFile<'a> {
+    /// The file at `path` that shows `picture`, asked for by `method` with the headers `headers`.
     pub(super) fn new(
         picture: &Picture,
         path: &'a str,
         method: &'a Method,
-        asked: &'a HeaderMap,
+        headers: &'a HeaderMap,
     ) -> Self {
         let Picture {
             path: _,
@@ -91,26 +91,26 @@ impl<'a> File<'a> {
             path,
             etag,
             modified,
-            asked,
+            headers,
             method,
         }
     }
 
-    /// The answer to a visitor who has the file already; `None` where it must be sent.
-    pub(super) fn unchanged(&self) -> Option<Answer> {
-        let same = match self.asked(&IF_NONE_MATCH) {
+    /// 304 when the client's validators match; `None` when the file must be sent.
+    pub(super) fn not_modified(&self) -> Option<HttpResponse> {
+        let same = match self.headers(&IF_NONE_MATCH) {
             Some(tags) => tags.split(',').any(|tag| {
                 let tag = tag.trim();
                 tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == self.etag
             }),
-            None => self.asked(&IF_MODIFIED_SINCE) == Some(&self.modified),
+            None => self.headers(&IF_MODIFIED_SINCE) == Some(&self.modified),
         };
         let headers = [(ETAG, self.etag.as_str()), (LAST_MODIFIED, &self.modified)];
-        same.then(|| written(StatusCode::NOT_MODIFIED, &headers, Bytes::new()))
+        same.then(|| build(StatusCode::NOT_MODIFIED, &headers, Bytes::new()))
     }
 
-    /// The answer with the file's bytes, or with the part asked for.
-    pub(super) fn sent(&self, bytes: io::Result<Vec<u8>>) -> Answer {
+    /// The response with the whole file or the requested range.
+    pub(super) fn respond(&self, bytes: io::Result<Vec<u8>>) -> HttpResponse {
         let Ok(bytes) = bytes.map(Bytes::from) else {
             return text(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -118,13 +118,17 @@ impl<'a> File<'a> {
             );
         };
         let length = bytes.len();
-        let (status, range, body) = match self.part(length) {
-            Part::All => (StatusCode::OK, None, bytes),
-            Part::Some(part) => {
-                let range = format!("bytes {}-{}/{length}", part.start, part.end - 1);
-                (StatusCode::PARTIAL_CONTENT, Some(range), bytes.slice(part))
+        let (status, range, body) = match self.byte_range(length) {
+            ByteRange::All => (StatusCode::OK, None, bytes),
+            ByteRange::Some(byte_range) => {
+                let range = format!("bytes {}-{}/{length}", byte_range.start, byte_range.end - 1);
+                (
+                    StatusCode::PARTIAL_CONTENT,
+                    Some(range),
+                    bytes.slice(byte_range),
+                )
             }
-            Part::Beyond => (
+            ByteRange::Beyond => (
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 Some(format!("bytes */{length}")),
                 Bytes::new(),
@@ -141,40 +145,42 @@ impl<'a> File<'a> {
         if let Some(range) = &range {
             headers.push((CONTENT_RANGE, range));
         }
-        written(status, &headers, body)
+        build(status, &headers, body)
     }
 
-    /// Which part of `length` bytes is asked for.
-    fn part(&self, length: usize) -> Part {
-        let condition = self.asked(&IF_RANGE);
+    /// The requested range of `length` bytes.
+    fn byte_range(&self, length: usize) -> ByteRange {
+        let condition = self.headers(&IF_RANGE);
         let holds =
             condition.is_none_or(|condition| condition == self.etag || condition == self.modified);
-        match self.asked(&RANGE) {
-            Some(range) if holds && *self.method == Method::GET => part(range, length),
-            _ => Part::All,
+        match self.headers(&RANGE) {
+            Some(range) if holds && *self.method == Method::GET => byte_range(range, length),
+            _ => ByteRange::All,
         }
     }
 
-    fn asked(&self, header: &HeaderName) -> Option<&str> {
-        self.asked.get(header).and_then(|value| value.to_str().ok())
+    fn headers(&self, header: &HeaderName) -> Option<&str> {
+        self.headers
+            .get(header)
+            .and_then(|value| value.to_str().ok())
     }
 }
 
-/// A part of a file.
+/// A byte range of a file.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum ByteRange {
     All,
     Some(Range<usize>),
     Beyond,
 }
 
 /// Reads `bytes=A-B`, `bytes=A-` or `bytes=-N`; anything else, several parts among it, means the whole file.
-fn part(range: &str, length: usize) -> Part {
+fn byte_range(range: &str, length: usize) -> ByteRange {
     let Some((first, last)) = range
         .strip_prefix("bytes=")
-        .and_then(|part| part.split_once('-'))
+        .and_then(|byte_range| byte_range.split_once('-'))
     else {
-        return Part::All;
+        return ByteRange::All;
     };
     let number = |digits: &str| {
         digits
@@ -182,24 +188,24 @@ fn part(range: &str, length: usize) -> Part {
             .all(|byte| byte.is_ascii_digit())
             .then(|| digits.parse().unwrap_or(usize::MAX))
     };
-    let part = match (first, last) {
-        ("", "") => return Part::All,
+    let byte_range = match (first, last) {
+        ("", "") => return ByteRange::All,
         ("", last) => number(last).map(|count| length.saturating_sub(count)..length),
         (first, "") => number(first).map(|first| first..length),
         (first, last) => match (number(first), number(last)) {
-            (Some(first), Some(last)) if first > last => return Part::All,
+            (Some(first), Some(last)) if first > last => return ByteRange::All,
             (Some(first), Some(last)) => Some(first..last.saturating_add(1).min(length)),
             _ => None,
         },
     };
-    match part {
-        None => Part::All,
-        Some(part) if part.start >= part.end => Part::Beyond,
-        Some(part) => Part::Some(part),
+    match byte_range {
+        None => ByteRange::All,
+        Some(byte_range) if byte_range.start >= byte_range.end => ByteRange::Beyond,
+        Some(byte_range) => ByteRange::Some(byte_range),
     }
 }
 
-/// What a server that looks at names alone would call the file at `path`.
+/// The content type a server would derive from the name of the file at `path`.
 fn content_type(path: &str) -> &'static str {
     match base_and_extension(path).1.to_ascii_lowercase().as_str() {
         "png" => "image/png",
@@ -209,15 +215,15 @@ fn content_type(path: &str) -> &'static str {
     }
 }
 
-/// Puts an answer together.
-fn written(status: StatusCode, headers: &[(HeaderName, &str)], body: Bytes) -> Answer {
+/// Builds a response.
+fn build(status: StatusCode, headers: &[(HeaderName, &str)], body: Bytes) -> HttpResponse {
     let mut builder = Response::builder().status(status);
     for (name, value) in headers {
         builder = builder.header(name, *value);
     }
-    // What a gallery of one's own may hold need not fit into a header.
+    // A test's gallery may hold text that no header can carry.
     builder.body(Full::new(body)).unwrap_or_else(|_| {
-        let mut failed = Answer::default();
+        let mut failed = HttpResponse::default();
         *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         failed
     })
@@ -228,34 +234,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_is_read_as_the_standard_says() {
+    fn range_header_is_parsed_by_rfc_9110() {
         for (range, expected) in [
-            ("bytes=0-0", Part::Some(0..1)),
-            ("bytes=4-", Part::Some(4..10)),
-            ("bytes=4-99", Part::Some(4..10)),
-            ("bytes=-3", Part::Some(7..10)),
-            ("bytes=-99", Part::Some(0..10)),
-            ("bytes=10-", Part::Beyond),
-            ("bytes=-0", Part::Beyond),
-            ("bytes=99999999999999999999999-", Part::Beyond),
-            ("bytes=5-4", Part::All),
-            ("bytes=-", Part::All),
-            ("bytes=0-1,3-4", Part::All),
-            ("bytes=+1-2", Part::All),
-            ("lines=0-1", Part::All),
+            ("bytes=0-0", ByteRange::Some(0..1)),
+            ("bytes=4-", ByteRange::Some(4..10)),
+            ("bytes=4-99", ByteRange::Some(4..10)),
+            ("bytes=-3", ByteRange::Some(7..10)),
+            ("bytes=-99", ByteRange::Some(0..10)),
+            ("bytes=10-", ByteRange::Beyond),
+            ("bytes=-0", ByteRange::Beyond),
+            ("bytes=99999999999999999999999-", ByteRange::Beyond),
+            ("bytes=5-4", ByteRange::All),
+            ("bytes=-", ByteRange::All),
+            ("bytes=0-1,3-4", ByteRange::All),
+            ("bytes=+1-2", ByteRange::All),
+            ("lines=0-1", ByteRange::All),
         ] {
-            assert_eq!(part(range, 10), expected, "{range}");
+            assert_eq!(byte_range(range, 10), expected, "{range}");
         }
     }
 
     #[test]
-    fn no_range_of_an_empty_file_can_be_had() {
-        assert_eq!(part("bytes=0-", 0), Part::Beyond);
-        assert_eq!(part("bytes=-5", 0), Part::Beyond);
+    fn range_of_an_empty_file_is_not_satisfiable() {
+        assert_eq!(byte_range("bytes=0-", 0), ByteRange::Beyond);
+        assert_eq!(byte_range("bytes=-5", 0), ByteRange::Beyond);
     }
 
     #[test]
-    fn a_type_is_judged_by_the_name_alone() {
+    fn content_type_follows_the_file_name() {
         assert_eq!(content_type("/2010/08/31/.png"), "image/png");
         assert_eq!(content_type("/a/QUIET.PNG"), "image/png");
         assert_eq!(content_type("/08.03/Liquid-45"), "application/octet-stream");
