@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_it_already_is_told_so() {
+    async fn client_with_current_validators_gets_304() {
         let served = serve(small()).await.unwrap();
         let whole = get(&served, MOUNTAINS).await;
         let (tag, modified) = (

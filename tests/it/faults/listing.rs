@@ -11,7 +11,7 @@ use image::ImageFormat;
 use super::{DEFINITION, MOST_MEMORY, assert_kept, assert_plain, fetch, measured};
 use crate::support::gallery::picture;
 use crate::support::program::{Ended, Sandbox};
-use crate::support::rogue::{HttpResponse, Rogue};
+use crate::support::rogue::{Answer, Rogue};
 
 /// The first listing page.
 const FIRST: &str = "/browse/1/";
@@ -19,7 +19,7 @@ const FIRST: &str = "/browse/1/";
 const HTML: &str = "Content-Type: text/html";
 
 /// A rogue with the good images, whose first page is answered like this; there is no second one.
-fn gallery(answer: impl Fn() -> HttpResponse + Send + Sync + 'static) -> Rogue {
+fn gallery(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Rogue {
     let rogue = Rogue::start();
     for (index, path) in Rogue::GOOD.iter().enumerate() {
         rogue.show(path, picture(index, ImageFormat::Png));
@@ -29,9 +29,9 @@ fn gallery(answer: impl Fn() -> HttpResponse + Send + Sync + 'static) -> Rogue {
 }
 
 /// A page whose text is `body`.
-fn html(body: impl Into<Vec<u8>>) -> impl Fn() -> HttpResponse + Send + Sync + 'static {
+fn html(body: impl Into<Vec<u8>>) -> impl Fn() -> Answer + Send + Sync + 'static {
     let body: Arc<[u8]> = body.into().into();
-    move || HttpResponse::whole("200 OK", &[HTML], &*body)
+    move || Answer::whole("200 OK", &[HTML], &*body)
 }
 
 /// An item whose thumb is written so.
@@ -318,7 +318,7 @@ fn a_page_is_decoded_by_its_mark_then_its_header_then_its_own_word() {
     ];
     for (what, content_type, page) in cases {
         let header = format!("Content-Type: {content_type}");
-        let rogue = gallery(move || HttpResponse::whole("200 OK", &[&header], &*page));
+        let rogue = gallery(move || Answer::whole("200 OK", &[&header], &*page));
         rogue.show(ASKED, picture(9, ImageFormat::Png));
         let world = Sandbox::new();
         let ended = run(&world, &rogue, &[]);
@@ -336,7 +336,7 @@ fn a_page_is_decoded_by_its_mark_then_its_header_then_its_own_word() {
             .0
             .into_owned();
         let header = format!("Content-Type: text/html; charset={lie}");
-        let rogue = gallery(move || HttpResponse::whole("200 OK", &[&header], &*page));
+        let rogue = gallery(move || Answer::whole("200 OK", &[&header], &*page));
         let ended = assert_all_good("a header that lies", &rogue);
         assert!(ended.stderr.contains("1 of its items"), "{}", ended.stderr);
     }
@@ -355,7 +355,7 @@ fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
         items
     };
     let endless = |headers: &'static [&'static str]| {
-        move || HttpResponse::head("200 OK", headers).forever(good())
+        move || Answer::head("200 OK", headers).forever(good())
     };
     let too_large = "more than the 16000000 bytes allowed";
     let hundred = &[HTML, "Content-Length: 100000000"];
@@ -366,7 +366,7 @@ fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
     );
     assert_unlisted("no end", &gallery(endless(&[HTML])), too_large);
     let million = move || {
-        HttpResponse::head("200 OK", &[HTML])
+        Answer::head("200 OK", &[HTML])
             .bytes(many(1_000_000))
             .close()
     };
@@ -394,23 +394,23 @@ fn a_first_page_that_shows_nothing_is_an_error() {
     let misfits: String = (0..4)
         .map(|number| item(&format!("/thumbs/{number}.webp")))
         .collect();
-    let cases: [(&str, HttpResponse, &str); 10] = [
-        ("404", HttpResponse::status(404), "404"),
-        ("410", HttpResponse::status(410), "410"),
-        ("403", HttpResponse::status(403), "403"),
+    let cases: [(&str, Answer, &str); 10] = [
+        ("404", Answer::status(404), "404"),
+        ("410", Answer::status(410), "410"),
+        ("403", Answer::status(403), "403"),
         (
             "a picture",
-            HttpResponse::whole(
+            Answer::whole(
                 "200 OK",
                 &["Content-Type: image/png"],
                 picture(1, ImageFormat::Png),
             ),
             "no image",
         ),
-        ("nothing", HttpResponse::ok(""), "no image"),
+        ("nothing", Answer::ok(""), "no image"),
         (
             "JSON",
-            HttpResponse::whole(
+            Answer::whole(
                 "200 OK",
                 &["Content-Type: application/json"],
                 "{\"images\": []}",
@@ -419,24 +419,24 @@ fn a_first_page_that_shows_nothing_is_an_error() {
         ),
         (
             "a login",
-            HttpResponse::ok(
+            Answer::ok(
                 "<html><title>Log in</title><form><input name=password></form></html>",
             ),
             "no image",
         ),
         (
             "the frame of the end",
-            HttpResponse::ok("<div class=\"desktops archive\"></div>"),
+            Answer::ok("<div class=\"desktops archive\"></div>"),
             "no image",
         ),
         (
             "items without thumbs",
-            HttpResponse::ok("<div class=desktop><a>soon</a></div>"),
+            Answer::ok("<div class=desktop><a>soon</a></div>"),
             "no thumb in them",
         ),
         (
             "thumbs that no rule fits",
-            HttpResponse::ok(misfits),
+            Answer::ok(misfits),
             "not one of the 4 thumbs on it has an original",
         ),
     ];
@@ -448,28 +448,28 @@ fn a_first_page_that_shows_nothing_is_an_error() {
 #[test]
 fn what_stands_behind_the_last_page_decides_how_the_listing_ended() {
     let end = "<div class=\"desktops archive\"></div>";
-    let cases: [(&str, HttpResponse, i32, &str); 6] = [
-        ("404", HttpResponse::status(404), 0, "there is no page 2"),
-        ("an empty page", HttpResponse::ok(end), 0, "page 2 is empty"),
+    let cases: [(&str, Answer, i32, &str); 6] = [
+        ("404", Answer::status(404), 0, "there is no page 2"),
+        ("an empty page", Answer::ok(end), 0, "page 2 is empty"),
         (
             "410, which the definition does not name",
-            HttpResponse::status(410),
+            Answer::status(410),
             3,
             "410",
         ),
         (
             "a picture",
-            HttpResponse::ok(picture(1, ImageFormat::Png)),
+            Answer::ok(picture(1, ImageFormat::Png)),
             3,
             "nor what marks the end",
         ),
         (
             "a login",
-            HttpResponse::ok("<form><input name=password></form>"),
+            Answer::ok("<form><input name=password></form>"),
             3,
             "nor what marks the end",
         ),
-        ("nothing", HttpResponse::ok(""), 3, "nor what marks the end"),
+        ("nothing", Answer::ok(""), 3, "nor what marks the end"),
     ];
     for (what, answer, code, says) in cases {
         let (world, rogue) = (Sandbox::new(), gallery(html(good())));
@@ -533,7 +533,7 @@ fn images_that_move_while_the_listing_is_read_come_once_each() {
                 .and_then(|rest| rest.strip_suffix('/'))
             else {
                 return if asked.shown.is_empty() {
-                    HttpResponse::status(404)
+                    Answer::status(404)
                 } else {
                     asked.served()
                 };
@@ -545,14 +545,14 @@ fn images_that_move_while_the_listing_is_read_come_once_each() {
                 .take(ON_A_PAGE)
                 .collect();
             if shown.is_empty() {
-                return HttpResponse::status(404);
+                return Answer::status(404);
             }
             let items: String = shown
                 .iter()
                 .map(|number| item(&thumb(&path(*number))))
                 .collect();
             pages.insert(page, shown);
-            HttpResponse::ok(items)
+            Answer::ok(items)
         });
         let ended = run(&world, &rogue, &["-j", "1"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
