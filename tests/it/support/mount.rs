@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Something mounted.
-pub(crate) struct Mounted {
+pub(crate) struct Mount {
     at: PathBuf,
 }
 
-impl Mounted {
+impl Mount {
     /// Mounts at `at` what `mount` is told to with these arguments.
     pub(crate) fn new(at: &Path, how: &[&str]) -> Self {
         Self::with_stdin(at, Stdio::null(), how)
@@ -64,7 +64,7 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for Mount {
     fn drop(&mut self) {
         let undo = |how: &[&str]| {
             let undone = command("umount")
