@@ -1,4 +1,4 @@
-//! The main job, whole: the real catalogue from a real server, once and once more.
+//! The main job: the whole real catalogue from a real server, fetched once and once more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,5 @@
-//! Commands around the fetching, and who is listened to: flags, variables, the file, and what is wrong in them.
+//! Flags, environment variables and the configuration file: which one wins, and errors in them.
+//! Commands besides `fetch`.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};

@@ -1,5 +1,5 @@
-//! What a run costs, in counts that do not depend on the machine's load: requests, bytes, connections, system
-//! calls, threads, memory.
+//! What a run costs, in counts that do not depend on the machine's load: requests, bytes,
+//! connections, system calls, threads, memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};

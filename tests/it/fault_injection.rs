@@ -1,8 +1,10 @@
-//! Every call by which a run changes the disk fails once, or is the last thing the run does before it is killed: what
-//! is under a final name is right, the run says why it ended, and the next one completes.
+//! Each system call by which a run changes the disk fails once, or is the last one before the run
+//! is killed. Files under a final name must be right, the run must say why it ended, and the next
+//! run must complete.
 //!
-//! `strace` lets the n-th call of a thread fail. On one core there is one thread for each kind of call, so that is the
-//! n-th of the run. Of each kind the first, the last and some between are tried; `WALLHAUL_TEST_ALL=1` tries all.
+//! `strace` lets the n-th call of a thread fail. On one core there is one thread for each kind of
+//! call, so that is the n-th of the run. Of each kind the first, the last and some between are
+//! tried; `WALLHAUL_TEST_ALL=1` tries all.
 
 use std::collections::HashMap;
 use std::fs;
@@ -228,7 +230,7 @@ impl Bench {
             (Blow::Kill, None, Some(Signal::KILL)) => {}
             // It got round it, and may have left a note that means nothing.
             (Blow::Error(_) | Blow::Kill, Some(0), None) => {
-                assert_eq!(kept, self.mirror.originals(), "{what}")
+                assert_eq!(kept, self.mirror.originals(), "{what}");
             }
             (Blow::Error(_), Some(1 | 4 | 5), None) => {
                 assert!(!ended.stderr.is_empty(), "{what}: it says nothing");

@@ -1,5 +1,5 @@
-//! The dependency rules: reads the source tree and checks that every file names only modules of lower levels and
-//! the crates allowed there, and stays under the line limit.
+//! The dependency rules: reads the source tree and checks that every file names only modules of
+//! lower levels and the crates allowed there, and stays under the line limit.
 
 mod source;
 

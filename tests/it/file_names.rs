@@ -1,5 +1,5 @@
-//! What a hostile listing can make of file names: a million of them, none of which leaves its folder or meets
-//! another.
+//! File names from a hostile listing: a million of them, none of which leaves its folder or
+//! collides with another.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;

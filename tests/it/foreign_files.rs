@@ -1,5 +1,5 @@
-//! Links, pipes, devices and folders where files of ours should be: never followed, written to or overwritten, and
-//! nothing hangs on them.
+//! Symlinks, pipes, devices and folders in place of our files: never followed, written to or
+//! overwritten, and nothing hangs on them.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,5 @@
-//! Feeds every fuzz target below `tests/fuzz` its corpus and mutations of it, the same ones in every run.
+//! Feeds every fuzz target below `tests/fuzz` its corpus and mutations of it, the same ones in
+//! every run.
 
 #[expect(
     unreachable_pub,

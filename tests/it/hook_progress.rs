@@ -1,4 +1,4 @@
-//! What a run says while it waits for nothing but the user's commands.
+//! What a run says while it waits only for the user's commands.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! `--exec`: what the user's commands are given, how they may end, and that none is forgotten or left running.
+//! `--exec`: what the user's commands are given, how they may end, and that none is forgotten or
+//! left running.
 
 use std::fs;
 use std::path::PathBuf;

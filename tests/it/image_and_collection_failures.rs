@@ -1,4 +1,4 @@
-//! What goes wrong with single images and with the place they go to.
+//! Failures of single images, of the collection's folder and of its ledger.
 
 use std::fs;
 

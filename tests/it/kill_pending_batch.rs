@@ -1,4 +1,5 @@
-//! Killed while sound images pile up before a disk that takes its time: what is asked for again has its bound.
+//! Kills while verified images wait for a slow disk: the bytes that are downloaded again are
+//! bounded.
 
 use crate::support::large_png::large_png;
 use crate::support::mirror::{Mirror, assert_whole, noted, parts};

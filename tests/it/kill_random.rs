@@ -1,5 +1,5 @@
-//! Killed at random moments, again and again, over one collection: nothing is lost, nothing that has a name is asked
-//! for again, and what is thrown away has its bound.
+//! Kills at random moments, many times over one collection: nothing is lost, no finished image is
+//! requested again, and the bytes that are thrown away are bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Killed at an exact step of an image's life: what lies there then, and what the next run asks for.
+//! Kills at an exact step of an image's life: what is on disk then, and what the next run requests.
 
 use std::fs;
 use std::path::PathBuf;

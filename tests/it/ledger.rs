@@ -1,4 +1,4 @@
-//! What becomes of a collection whose ledger is damaged, old, new, or not to be written: no image is lost for it.
+//! A ledger that is damaged, old, new or read-only: no image is lost because of it.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Limits that the user sets: what ends a run, and how fast it may be.
+//! Limits that the user sets: what ends a run, and the bandwidth.
 
 use std::fs;
 

@@ -1,4 +1,5 @@
-//! Several runs over one collection: one works, the others do as they were told, and nothing is done twice.
+//! Several runs on one collection: one works, the others follow `--lock`, and nothing is done
+//! twice.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,5 +1,5 @@
-//! Tests from outside: the program in an empty sandbox against real servers, terminals and signals, and the
-//! rules of the source tree.
+//! Tests from outside: the program in an empty sandbox against real servers, terminals and signals,
+//! and the rules of the source tree.
 
 #![cfg(test)]
 

@@ -1,4 +1,4 @@
-//! What the program says of itself and of a run: help, JSON lines, and how much in words.
+//! What the program prints: help, JSON lines, and the messages at each verbosity.
 
 use std::collections::BTreeSet;
 use std::fs;

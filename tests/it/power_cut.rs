@@ -1,5 +1,5 @@
-//! The power goes in mid-run: whatever the disk had by then, what is under a final name is right, what was told as
-//! saved is there, and the next run fetches the rest.
+//! Power cuts during a run: whatever had reached the disk, files under a final name are right,
+//! images reported as saved are there, and the next run fetches the rest.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Signals: a run ends soon and well, and the next one goes on where it stopped.
+//! Signals: a run ends soon and cleanly, and the next one continues where it stopped.
 
 use std::time::{Duration, Instant};
 

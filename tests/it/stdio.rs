@@ -1,4 +1,5 @@
-//! What becomes of a run whose streams are closed, full, or not read: it never panics, and hardly ever stops.
+//! Runs whose stdin, stdout or stderr is closed, full or not read: they never panic and rarely
+//! stop.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Write as _};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! What a person sees at a real terminal.
+//! What a user sees on a real terminal: progress bars, colors, and what is left on the screen.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! `wallhaul verify` and `wallhaul ledger rebuild`: what is said of a collection that somebody damaged, and how it
-//! is made whole.
+//! `wallhaul verify` and `wallhaul ledger rebuild`: what they report of a damaged collection, and
+//! how they repair it.
 
 use std::fs;
 use std::os::unix::fs::symlink;

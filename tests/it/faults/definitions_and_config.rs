@@ -1,5 +1,5 @@
-//! What can be wrong with what the user wrote, or took from somebody who means ill: told with its place before
-//! anything is asked.
+//! Errors in site definitions and configuration files, also malicious ones: reported with their
+//! position before any request.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -63,6 +63,7 @@ fn assert_untouched(what: &str, world: &Sandbox, rogue: &FaultServer, ended: &Pr
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is one table of cases")]
 fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix() {
     let deep = |parentheses: &str| parentheses.repeat(2_000);
     let too_deep = "(".repeat(1_750) + "x";

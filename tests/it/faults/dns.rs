@@ -1,4 +1,4 @@
-//! What names lead to: nothing in time, or a public place and a private one at once.
+//! DNS: names that are not answered in time, and names with a public and a private address at once.
 
 use std::net::UdpSocket;
 use std::time::Instant;

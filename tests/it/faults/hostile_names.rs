@@ -1,4 +1,4 @@
-//! What a listing names its images, what comes to lie in the folder, and what is said of it on the way.
+//! Hostile image names in a listing: the file names they get, and how they are printed.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! Answers whose lengths, chunks, heads or codings are not what they should be.
+//! HTTP responses with wrong lengths, chunks, headers or encodings.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -490,7 +490,7 @@ fn cookies_are_ignored() {
                 requests
                     .iter()
                     .all(|asked| asked.header("cookie").is_none())
-            )
+            );
         })
     };
     hold(&[

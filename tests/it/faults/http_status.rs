@@ -1,4 +1,4 @@
-//! Status codes, and the pace that a host asks for.
+//! HTTP status codes, Retry-After, and how long a host is left alone.
 
 use std::time::{Duration, SystemTime};
 

@@ -1,4 +1,4 @@
-//! Bytes that came as they were sent, and are not what was wanted.
+//! Bodies that arrive as they were sent, and are not the image that was wanted.
 
 use image::ImageFormat;
 
@@ -17,7 +17,7 @@ fn sent(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Case {
 fn there(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Case {
     let bytes = bytes.into();
     Case::new(name, move |rogue| {
-        rogue.show(FaultServer::FAULTY, bytes.clone())
+        rogue.show(FaultServer::FAULTY, bytes.clone());
     })
 }
 

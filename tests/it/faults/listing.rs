@@ -1,4 +1,4 @@
-//! What can be wrong with a listing: pages, addresses on them, encodings, sizes, and where it ends.
+//! Faults of a listing: HTML, URLs, charsets, sizes, and where it ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

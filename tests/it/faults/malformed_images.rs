@@ -1,4 +1,4 @@
-//! Pictures that no library would make.
+//! Makes images that no library would write.
 
 use image::ImageFormat;
 

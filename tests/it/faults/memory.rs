@@ -1,4 +1,4 @@
-//! What many faulty images at a time may cost: neither memory nor descriptors.
+//! Many faulty images at a time: memory and file descriptors stay bounded.
 
 use image::ImageFormat;
 
@@ -28,7 +28,7 @@ type Large = (&'static str, fn(&Asked) -> Answer);
 
 #[test]
 fn memory_stays_bounded_with_16_oversized_responses() {
-    let larges: [Large; 9] = [
+    let oversized: [Large; 9] = [
         ("bodies without end", |asked| {
             Answer::head("200 OK", &[])
                 .bytes(asked.shown.to_vec())
@@ -69,7 +69,7 @@ fn memory_stays_bounded_with_16_oversized_responses() {
             )
         }),
     ];
-    for (name, script) in larges {
+    for (name, script) in oversized {
         let (world, rogue) = (Sandbox::new(), crowd(32, script));
         let said = ["--stall-timeout", "1s", "--max-size", "20M", "-R", "0"];
         let (ended, peak) = measured(&world, |program| fetch(program, &rogue).args(said));

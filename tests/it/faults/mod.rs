@@ -1,8 +1,8 @@
-//! What the network and what it brings can do to a run, as tables of cases.
+//! Faults of the network and of what it delivers, as tables of cases.
 //!
-//! Each case is one fault and what a run makes of it: its exit code, the files and the ledger, the requests it
-//! made, and what it says. Then the fault is taken away, and the same command once more brings what is missing
-//! and asks for nothing else.
+//! Each case is one fault and its expected result: the exit code, the files and the ledger, the
+//! requests, and the messages. Then the fault is removed, and the same command once more must fetch
+//! what is missing and request nothing else.
 
 mod definitions_and_config;
 mod dns;

@@ -1,4 +1,4 @@
-//! The way there: connections that do not come about, break, or hang; names, certificates, proxies.
+//! Connections that fail, break or stall; DNS, TLS certificates, proxies.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};

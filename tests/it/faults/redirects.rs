@@ -1,4 +1,4 @@
-//! Answers that send us elsewhere.
+//! Redirects.
 
 use super::*;
 use crate::support::fault_server::Certificate;

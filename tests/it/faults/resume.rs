@@ -1,4 +1,4 @@
-//! Images that are large enough to go on with, and what goes wrong between the parts.
+//! Images large enough to resume, and faults between the parts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! robots.txt: what a host wishes is heeded from the first request on, whatever leads there.
+//! robots.txt: obeyed from the first request on, also after redirects.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ fn asked(robots: usize, private: usize) -> impl Fn(&[Asked]) {
                 count(requests, "/private.png")
             ),
             (robots, private)
-        )
+        );
     }
 }
 

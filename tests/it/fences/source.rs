@@ -1,5 +1,5 @@
-//! Reads Rust source as far as the dependency rules need it: its tokens without comments and literals, and the paths
-//! it names, resolved to full paths.
+//! Reads Rust source as far as the dependency rules need it: its tokens without comments and
+//! literals, and the paths it names, resolved to full paths.
 
 /// Words that a path beginning with `::` may follow, and that are no part of it.
 const KEYWORDS: [&str; 12] = [

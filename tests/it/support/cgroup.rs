@@ -1,5 +1,5 @@
-//! A budget of memory for a program and all that the system keeps on its behalf: a control group. It takes root, and a
-//! system whose groups can be given a limit on memory.
+//! A memory limit for a program and all that the kernel keeps for it: a control group. Needs root,
+//! and a system whose groups can limit memory.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Lays the real catalogue out as a site in a folder: listing pages, thumbs, and small originals whose bytes
-//! nobody else has.
+//! Writes the real catalogue as a site into a folder: listing pages, thumbs, and small originals,
+//! each with unique bytes.
 
 use std::fmt::Write as _;
 use std::fs;

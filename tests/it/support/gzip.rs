@@ -1,4 +1,4 @@
-//! Packed bytes made by hand: gzip that unpacks to what went in, and to far more than that.
+//! Gzip written by hand: streams that unpack to their input, and to far more than that.
 
 /// `bytes` in gzip, stored as they are.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! Pictures as heavy as a test wants them, and quickly made.
+//! PNG files of a wanted size, quickly made.
 
 use std::io::Cursor;
 

@@ -1,6 +1,7 @@
-//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
-//! before it, the real catalogue laid out as a site, a mirror made of both, a server that misbehaves as told,
-//! networks of its own, budgets of memory, and file systems that can be full or lose their power.
+//! What the tests use: the program in a sandbox or in a real terminal, a real web server, a gate
+//! that holds its requests, the real catalogue written as a site, a mirror made of both, a server
+//! with scripted faults, network namespaces, memory limits, and file systems that can be full or
+//! lose their power.
 
 pub(crate) mod cgroup;
 pub(crate) mod fault_server;

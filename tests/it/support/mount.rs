@@ -1,4 +1,4 @@
-//! File systems of a test's own, undone when dropped, even by a panic. They need root.
+//! File systems that a test mounts; unmounted on drop, also after a panic. Needs root.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};

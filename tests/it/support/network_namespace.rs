@@ -1,5 +1,5 @@
-//! A network of a test's own that leads nowhere: its loopback has whichever addresses the test wants, and every port is
-//! free. It takes root to bring that about.
+//! A network namespace without a route out: its loopback has any addresses that a test wants, and
+//! every port is free. Needs root.
 
 use std::fs::File;
 use std::net::{TcpListener, UdpSocket};

@@ -1,4 +1,4 @@
-//! A real nginx on a loopback port that serves a folder and remembers what it was asked.
+//! A real nginx on a loopback port that serves a folder and logs its requests.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,5 @@
-//! Runs a program in an empty world: no environment but `PATH` and `HOME`, a home and a working folder of its
-//! own, nothing on stdin, no signal ignored, and a watchdog.
+//! Runs a program in a sandbox: an environment of `PATH` and `HOME` only, a home and a working
+//! folder of its own, an empty stdin, no ignored signals, and a watchdog.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,8 +1,9 @@
-//! A disk with a cache that a power cut empties: it remembers every write and every flush, so that what lay on it
-//! at any moment can be put together again.
+//! A disk that records every write and flush, so that its content after a power cut at any moment
+//! can be rebuilt.
 //!
-//! The kernel's loop device stands on a file that this program serves itself (FUSE): what arrives here is what a
-//! disk is sent, in its order, and nothing that still lies in the page cache above.
+//! The kernel's loop device is backed by a file that this program serves itself (FUSE): what
+//! arrives here is what a disk would receive, in the same order, without what is still in the page
+//! cache.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};

@@ -1,4 +1,4 @@
-//! A gate before a server's files: who asks for one is kept waiting until it is let in.
+//! A gate in front of a server's files: requests are held until a test admits them.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

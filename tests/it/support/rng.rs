@@ -1,4 +1,4 @@
-//! Chance that can be had again: the same dice always fall the same way.
+//! A seeded generator of random numbers: the same seed gives the same numbers.
 
 /// A generator of numbers; no two with different names fall alike.
 pub(crate) struct Rng(u64);

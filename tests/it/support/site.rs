@@ -1,4 +1,4 @@
-//! The catalogue's newest images on an nginx, with a gate before them.
+//! The newest images of the catalogue on an nginx, behind a request gate.
 
 use tempfile::TempDir;
 

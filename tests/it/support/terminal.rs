@@ -1,4 +1,5 @@
-//! Runs a program in a real terminal: a tmux server of its own, whose screen can be read and typed at.
+//! Runs a program in a real terminal: a tmux server of its own, whose screen can be read and typed
+//! at.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,4 +1,4 @@
-//! The connection under an answer: plain or in TLS, with papers that are in order or not.
+//! The connection that carries a response: plain or TLS, with a valid or an invalid certificate.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

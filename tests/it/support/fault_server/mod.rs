@@ -1,13 +1,13 @@
-//! A server that does what no polite one does, on plain threads and sockets: any bytes at any pace, an RST or a
-//! FIN anywhere, answers without end, and bad papers. It is healthy until told otherwise, and can be healed.
+//! A server that misbehaves as scripted, on plain threads and sockets: any bytes at any pace, an RST or a FIN
+//! anywhere, endless responses, and invalid certificates. Without a script it is healthy, and `heal` removes all scripts.
 //!
 //! ```text
-//! let rogue = FaultServer::gallery();                                    // a listing of good images around one
-//! rogue.on(FaultServer::FAULTY, |asked| match asked.nth {                // that will be faulty
+//! let server = FaultServer::gallery();                           // a listing of good images around one
+//! server.on(FaultServer::FAULTY, |asked| match asked.nth {       // that will be faulty
 //!     1 => Answer::head("200 OK", &["Content-Length: 900"]).bytes("x").reset(),
 //!     _ => asked.served(),
 //! });
-//! rogue.heal();
+//! server.heal();
 //! ```
 
 mod connection;

@@ -1,4 +1,4 @@
-//! What a rogue server was asked, and the right answer to it.
+//! A request that the fault server received, and the right response to it.
 
 use std::sync::Arc;
 use std::time::Instant;

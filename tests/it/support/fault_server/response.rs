@@ -1,4 +1,4 @@
-//! What a rogue server does to whoever asks, one act after another.
+//! Scripted responses: a sequence of actions on a connection.
 
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
