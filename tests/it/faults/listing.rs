@@ -358,9 +358,8 @@ fn oversized_html_page_is_refused_within_the_memory_budget() {
         }
         items
     };
-    let endless = |headers: &'static [&'static str]| {
-        move || Answer::head("200 OK", headers).forever(good())
-    };
+    let endless =
+        |headers: &'static [&'static str]| move || Answer::head("200 OK", headers).forever(good());
     let too_large = "more than the 16000000 bytes allowed";
     let hundred = &[HTML, "Content-Length: 100000000"];
     assert_unlisted(
@@ -423,9 +422,7 @@ fn first_html_page_without_items_is_a_listing_error() {
         ),
         (
             "a login",
-            Answer::ok(
-                "<html><title>Log in</title><form><input name=password></form></html>",
-            ),
+            Answer::ok("<html><title>Log in</title><form><input name=password></form></html>"),
             "no image",
         ),
         (
