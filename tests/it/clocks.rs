@@ -1,14 +1,14 @@
-//! Time that does odd things: clocks that jump, and a program that was stopped for a while.
+//! Clock jumps, wrong clocks, and a program that was stopped (SIGSTOP) for a while.
 
 use std::fs;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 
-use crate::support::gate::Gate;
-use crate::support::heavy::heavy;
+use crate::support::large_png::large_png;
 use crate::support::mirror::{Mirror, assert_whole, collection};
 use crate::support::program::{Program, Sandbox};
+use crate::support::request_gate::RequestGate;
 use crate::support::until;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -56,7 +56,7 @@ fn started(world: &Sandbox) -> String {
 }
 
 #[test]
-fn a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing() {
+fn clock_jump_during_a_run_changes_no_retry_or_timeout() {
     let busy = "location /uploads/ { if (-f $document_root/busy) { return 503; } }";
     for years in [-20, 40] {
         let (world, mirror) = (Sandbox::new(), Mirror::with(4, busy));
@@ -93,7 +93,7 @@ fn a_clock_that_jumps_in_the_middle_of_a_run_changes_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
+fn clock_years_off_causes_no_second_fetch() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(10));
     let gone = mirror.gallery.originals[3].path.clone();
     mirror.take(&gone);
@@ -124,14 +124,14 @@ fn a_clock_that_is_years_off_lets_nothing_be_fetched_again() {
 }
 
 #[test]
-fn a_run_that_was_stopped_for_a_while_tries_again_what_timed_out() {
-    let (gate, world) = (Gate::closed(), Sandbox::new());
+fn sigstop_for_a_while_retries_requests_that_hit_a_timeout() {
+    let (gate, world) = (RequestGate::closed(), Sandbox::new());
     let mirror = Mirror::with(
         3,
         &format!("send_timeout 300ms; {}", gate.before("/uploads/")),
     );
     let path = mirror.gallery.originals[1].path.clone();
-    let large = heavy(1, 24_000_000);
+    let large = large_png(1, 24_000_000);
     mirror.put(&path, &large);
     let running = mirror.fetch(&world).args(["-j", "3"]).start();
     until("three images that are waited for", || {

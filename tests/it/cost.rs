@@ -1,5 +1,5 @@
-//! What a run costs, in counts that no busy machine can change: requests, bytes, connections, system calls,
-//! threads, memory.
+//! What a run costs, in counts that do not depend on the machine's load: requests, bytes,
+//! connections, system calls, threads, memory.
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_asked_for_twice_and_nothing_but_the_listing_and_the_originals() {
+    fn requests_are_the_listing_and_the_originals_each_once() {
         let (site, jobs) = (Site::of(IMAGES), 16);
         site.fetch(&[], jobs);
         let requests = site.nginx.requests();
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_run_asks_for_the_listing_alone() {
+    fn requests_of_a_second_run_are_the_listing_alone() {
         let (site, jobs) = (Site::of(IMAGES), 16);
         site.fetch(&[], jobs);
         let first = site.nginx.requests().len();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_serves_one_request_after_another() {
+    fn connections_are_reused_for_many_requests() {
         let (site, jobs) = (Site::of(IMAGES), 16);
         let before = site.connections();
         site.fetch(&[], jobs);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_is_opened_written_closed_and_renamed_and_no_more() {
+    fn system_calls_on_disk_per_image_are_open_write_close_rename() {
         let at_rest =
             |call: &&Call| call.is_of_images() && !call.is_flush() && !call.is_look_for_room();
         let (few, many) = (
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_sent_at_once_and_a_group_is_flushed_as_one() {
+    fn system_calls_send_each_request_once_and_flush_a_group_once() {
         let site = Site::of(IMAGES);
         let calls = site.traced(16);
         let sent = calls
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn many_jobs_share_a_few_threads() {
+    fn threads_stay_few_with_64_jobs() {
         let calls = Site::of(IMAGES).traced(64);
         let begun = calls
             .iter()
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_holds_neither_the_images_nor_the_collection() {
+    fn memory_does_not_grow_with_image_size_or_collection() {
         let small = Site::of_length(IMAGES, 20_000).peak(16);
         assert!(small < 32_000, "{small} KB for small images");
         let large = Site::of_length(IMAGES / 10, 4_000_000).peak(16);

@@ -1,12 +1,12 @@
-//! Who may know whom: reads the source tree and holds every file to the levels, to the crates it may name, and
-//! to a size that can be read.
+//! The dependency rules: reads the source tree and checks that every file names only modules of
+//! lower levels and the crates allowed there, and stays under the line limit.
 
-mod reading;
+mod source;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use reading::{Token, paths, tokens};
+use source::{Token, paths, tokens};
 
 /// The modules, lowest first: a module names those of lower levels and itself.
 const LEVELS: [&[&str]; 7] = [
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_module_names_only_whom_it_may_know() {
+    fn modules_depend_only_on_lower_levels_and_allowed_crates() {
         let sources = sources();
         assert!(
             sources.iter().any(|(file, _)| file == "lib.rs"),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn no_file_is_longer_than_can_be_read_at_a_sitting() {
+    fn files_stay_under_the_line_limit() {
         let sources = sources();
         let tests: Vec<String> = sources
             .iter()
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_names_one_beside_or_above_it_is_found() {
+    fn dependency_on_the_same_or_a_higher_level_is_reported() {
         let above = rules("site/rewrite.rs", "//! x\nuse crate::{job::Job, engine};\n");
         assert_eq!(
             above,
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_may_name_itself_and_what_stands_below() {
+    fn dependency_on_itself_or_a_lower_level_is_allowed() {
         let source = "use super::Sink; use crate::sink::Placed; use crate::verify::Sound; use crate::part::Parts;";
         assert_eq!(rules("sink/dir.rs", source), Vec::<String>::new());
         assert_eq!(
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_is_not_on_the_map_is_found() {
+    fn module_without_a_level_is_reported() {
         assert_eq!(
             rules("helpers.rs", ""),
             ["src/helpers.rs:1: `helpers` stands on no level: put it on the map"]
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_outside_its_fence_is_found() {
+    fn crate_used_outside_its_module_is_reported() {
         let named = rules("engine/worker.rs", "\nfn f(_: &reqwest::Client) {}");
         assert_eq!(
             named,
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feature_asked_for_outside_a_socket_is_found() {
+    fn cfg_feature_outside_a_socket_is_reported() {
         let asked = "\n#[cfg(all(unix, feature = \"nats\"))]\nmod nats;";
         assert_eq!(
             rules("engine/mod.rs", asked),
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn tests_do_not_count_as_length() {
+    fn tests_do_not_count_towards_the_line_limit() {
         assert_eq!(length("a\nb\n\n#[cfg(test)]\nmod tests {\n    c\n}\n"), 3);
         assert_eq!(length("a\n#[cfg(test)]\nfn b() {}\n"), 3);
         let source = "mod memory;\n#[cfg(test)]\nmod contract;\n";

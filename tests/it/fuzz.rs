@@ -1,4 +1,5 @@
-//! Feeds every target below `tests/fuzz` what is kept there, as it is and bent a little: always in the same way.
+//! Feeds every fuzz target below `tests/fuzz` its corpus and mutations of it, the same ones in
+//! every run.
 
 #[expect(
     unreachable_pub,
@@ -12,7 +13,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::thread;
 
-use super::support::dice::Dice;
+use super::support::rng::Rng;
 
 /// How often each kept input is bent.
 const BENT: u32 = 60;
@@ -68,7 +69,7 @@ fn kept(target: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 /// `bytes` with one thing in them changed, or a few.
-fn bent(bytes: &[u8], others: &[(String, Vec<u8>)], dice: &mut Dice) -> Vec<u8> {
+fn bent(bytes: &[u8], others: &[(String, Vec<u8>)], dice: &mut Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for _ in 0..=dice.below(3) {
         let at = dice.below(bytes.len() + 1);
@@ -111,7 +112,7 @@ fn feed(target: &str, take: fn(&[u8]), times: u32) {
     let kept = kept(target);
     assert!(kept.len() > 3, "hardly anything is kept for `{target}`");
     for (name, bytes) in &kept {
-        let mut dice = Dice::new(target, name);
+        let mut dice = Rng::new(target, name);
         for time in 0..=times {
             let bytes = if time == 0 {
                 bytes.clone()
@@ -134,7 +135,7 @@ fn feed(target: &str, take: fn(&[u8]), times: u32) {
 }
 
 #[test]
-fn whatever_is_fed_to_a_target_holds_what_it_promises() {
+fn fuzz_targets_hold_on_the_corpus_and_its_mutations() {
     thread::scope(|scope| {
         for (target, take) in targets::ALL {
             // A file on disk and a page cost more than a line.
@@ -149,7 +150,7 @@ fn whatever_is_fed_to_a_target_holds_what_it_promises() {
 }
 
 #[test]
-fn every_target_has_a_program_for_its_long_runs() {
+fn fuzz_targets_each_have_a_libfuzzer_program() {
     let manifest = include_str!("../fuzz/Cargo.toml");
     for (target, _take) in targets::ALL {
         assert!(

@@ -1,4 +1,5 @@
-//! The user's commands: what they are given, how they may end, and that none is forgotten or left behind.
+//! `--exec`: what the user's commands are given, how they may end, and that none is forgotten or
+//! left running.
 
 use std::fs;
 use std::path::PathBuf;
@@ -6,9 +7,9 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::again::AS_PROMISED;
+use crate::interrupted_runs::AS_PROMISED;
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
-use crate::support::program::{Ended, Program, Sandbox, files};
+use crate::support::program::{Program, ProgramOutput, Sandbox, files};
 use crate::support::until;
 
 /// Leaves a script in the folder that the program starts in; what has to be said to `--exec` to have it run.
@@ -55,13 +56,13 @@ fn fetch(world: &Sandbox, mirror: &Mirror, commands: &[&str]) -> Program {
         .args(commands.iter().flat_map(|command| ["--exec", command]))
 }
 
-fn counts(ended: &Ended) -> [u64; 4] {
+fn counts(ended: &ProgramOutput) -> [u64; 4] {
     let sum = ended.sum();
     ["saved", "hooks_done", "hooks_failed", "hooks_left"].map(|count| sum[count].as_u64().unwrap())
 }
 
 #[test]
-fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read() {
+fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let see = script(
         &world,
@@ -141,7 +142,7 @@ fn a_command_gets_each_image_that_is_named_and_written_down_and_nothing_to_read(
 }
 
 #[test]
-fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
+fn exec_failure_keeps_the_image_and_is_reported_with_exit_status() {
     let last_words =
         "sh -c 'echo first; printf \"cannot \\033[31mopen\\033[0m\\nthe display\" >&2; exit 3'";
     let cases: [(&str, i32, &str); 9] = [
@@ -198,7 +199,7 @@ fn however_a_command_ends_its_image_stays_and_the_run_says_how() {
 }
 
 #[test]
-fn what_a_command_writes_is_told_on_request() {
+fn exec_output_is_shown_with_verbose() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let ended = fetch(&world, &mirror, &["sh -c 'echo all is well'"])
         .args(["-v", "--json"])
@@ -222,7 +223,7 @@ fn what_a_command_writes_is_told_on_request() {
 }
 
 #[test]
-fn names_and_titles_are_arguments_whatever_they_hold() {
+fn exec_passes_hostile_names_and_titles_as_plain_arguments_without_a_shell() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let bytes = mirror.bytes(&mirror.gallery.originals[1].path);
     let name = "a b;$(touch pwned)`touch pwned`&'x'.png";
@@ -265,7 +266,7 @@ fn names_and_titles_are_arguments_whatever_they_hold() {
 }
 
 #[test]
-fn secrets_stay_with_the_program_unless_they_are_asked_for() {
+fn exec_env_does_not_contain_secrets_unless_requested() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let secrets = |program: Program| {
         let program = program
@@ -296,7 +297,7 @@ const STUBBORN: &str =
     "trap '' TERM\nsh -c 'sleep 600' &\necho $$ >> ids; echo $! >> ids\nwhile :; do wait; done\n";
 
 #[test]
-fn a_command_that_hangs_is_ended_with_all_it_started() {
+fn exec_timeout_kills_the_command_and_its_children() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let hang = script(&world, "hang", STUBBORN);
     let ended = fetch(&world, &mirror, &[&hang])
@@ -323,7 +324,7 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
 }
 
 #[test]
-fn a_command_is_over_when_it_exits_whatever_it_leaves_running() {
+fn exec_ends_when_the_command_exits_even_with_background_children() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let fork = script(&world, "fork", "sleep 600 &\necho $! > ids\n");
     let ended = fetch(&world, &mirror, &[&fork]).args(["--json"]).run();
@@ -343,7 +344,7 @@ fn a_command_is_over_when_it_exits_whatever_it_leaves_running() {
 }
 
 #[test]
-fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
+fn exec_is_stopped_by_a_signal_and_runs_again_next_time() {
     let runs =
         [(Signal::INT, 130, false), (Signal::TERM, 143, true)].map(|(signal, code, twice)| {
             let (world, mirror) = (Sandbox::new(), Mirror::of(3));
@@ -410,7 +411,7 @@ fn a_signal_leaves_no_command_behind_and_what_it_cut_off_is_run_next_time() {
 }
 
 #[test]
-fn a_kill_forgets_no_command() {
+fn exec_pending_at_a_kill_runs_in_the_next_run() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(6));
     let wait = script(&world, "wait", "echo $$ >> ids; exec sleep 600");
     let running = fetch(&world, &mirror, &[&wait]).start();
@@ -446,7 +447,7 @@ fn a_kill_forgets_no_command() {
 }
 
 #[test]
-fn a_command_that_fails_is_tried_in_three_runs_and_holds_up_none() {
+fn exec_that_fails_is_retried_in_three_runs_and_delays_none() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let first = &mirror.gallery.originals[0].path;
     let stem = first.rsplit('/').next().unwrap().split('.').next().unwrap();
@@ -501,7 +502,7 @@ fn a_command_that_fails_is_tried_in_three_runs_and_holds_up_none() {
 }
 
 #[test]
-fn commands_that_all_fail_are_left_alone_after_a_few_and_the_images_come_home() {
+fn exec_is_disabled_after_repeated_failures_and_images_are_still_saved() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let ended = fetch(&world, &mirror, &["false", "end:touch ended"])
         .args(["--json"])
@@ -533,7 +534,7 @@ fn commands_that_all_fail_are_left_alone_after_a_few_and_the_images_come_home() 
 }
 
 #[test]
-fn at_the_end_of_a_run_that_saved_something_a_command_is_run_once() {
+fn exec_end_runs_once_after_a_run_that_saved_something() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let image = script(&world, "image", "echo image >> noted");
     let end = script(
@@ -559,7 +560,7 @@ fn at_the_end_of_a_run_that_saved_something_a_command_is_run_once() {
 }
 
 #[test]
-fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
+fn exec_command_not_found_or_invalid_is_reported_before_any_request() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     fs::write(world.work().join("plain"), "#!/bin/sh\n").unwrap();
     let config = world.work().join("config.toml");
@@ -599,7 +600,7 @@ fn a_command_that_cannot_be_run_is_found_before_anything_is_asked() {
 }
 
 #[test]
-fn only_the_user_starts_a_command() {
+fn exec_is_not_accepted_from_a_site_definition() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let shipped = world
         .wallhaul()

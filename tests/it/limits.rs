@@ -1,4 +1,4 @@
-//! Limits that the user sets: what ends a run, and how fast it may be.
+//! Limits that the user sets: what ends a run, and the bandwidth.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
 use crate::support::program::Sandbox;
 
 #[test]
-fn a_run_begins_no_image_once_its_bytes_are_saved_and_the_next_one_goes_on() {
+fn quota_ends_a_run_and_the_next_run_continues() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(300));
     let ended = mirror
         .fetch(&world)
@@ -38,7 +38,7 @@ fn a_run_begins_no_image_once_its_bytes_are_saved_and_the_next_one_goes_on() {
 }
 
 #[test]
-fn a_run_ends_at_its_time_and_finishes_what_is_in_hand() {
+fn max_time_ends_a_run_and_finishes_images_in_flight() {
     let slow = "location /uploads/ { if (-f $document_root/slow) { set $limit_rate 150; } }";
     let (world, mirror) = (Sandbox::new(), Mirror::with(60, slow));
     mirror.put("/slow", b"");
@@ -64,7 +64,7 @@ fn a_run_ends_at_its_time_and_finishes_what_is_in_hand() {
 }
 
 #[test]
-fn an_image_that_gets_no_name_does_not_count_as_a_download() {
+fn max_downloads_does_not_count_an_image_whose_names_are_taken() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(6));
     let first = &mirror.gallery.originals[0];
     let stem = "2021-03-18-Light_Em_Up_2880x1800";
@@ -90,7 +90,7 @@ fn an_image_that_gets_no_name_does_not_count_as_a_download() {
 }
 
 #[test]
-fn all_images_together_come_no_faster_than_is_allowed() {
+fn limit_rate_caps_the_bandwidth_of_all_images_together() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(4));
     for (original, side) in mirror.gallery.originals.iter().zip(350..) {
         mirror.put(&original.path, &noise(side));

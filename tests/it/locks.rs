@@ -1,4 +1,5 @@
-//! Several runs over one collection: one works, the others do as they were told, and nothing is done twice.
+//! Several runs on one collection: one works, the others follow `--lock`, and nothing is done
+//! twice.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use regex::Regex;
 use rustix::process::Signal;
 
-use crate::support::program::{Ended, Program, Running, Sandbox, WALLHAUL, files};
+use crate::support::program::{Program, ProgramOutput, Running, Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::terminal::Terminal;
 use crate::support::until;
@@ -46,7 +47,7 @@ fn assert_whole(world: &Sandbox, site: &Site) {
 }
 
 #[test]
-fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
+fn lock_lets_one_of_eight_runs_work_and_seven_exit_with_5() {
     let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
     let runs: [Running; 8] = std::array::from_fn(|_| site.fetch(&world).start());
     let refused = |running: &&Running| running.stderr().contains("is held by another run");
@@ -61,7 +62,7 @@ fn of_eight_runs_that_start_at_once_one_works_and_seven_leave_with_5() {
 }
 
 #[test]
-fn of_eight_runs_that_wait_for_each_other_all_end_well_and_nothing_is_done_twice() {
+fn lock_wait_runs_eight_runs_one_by_one_without_duplicate_work() {
     let (world, site) = (Sandbox::new(), Site::closed(IMAGES, Site::IMAGES));
     let runs: [Running; 8] =
         std::array::from_fn(|_| site.fetch(&world).args(["-v", "--lock", "wait"]).start());
@@ -83,23 +84,23 @@ fn of_eight_runs_that_wait_for_each_other_all_end_well_and_nothing_is_done_twice
 }
 
 /// Whether a run ended as it should.
-type Judge<'a> = &'a dyn Fn(&Ended) -> bool;
+type Judge<'a> = &'a dyn Fn(&ProgramOutput) -> bool;
 
 #[test]
-fn a_collection_in_use_is_dealt_with_as_was_said_whatever_command_wants_it() {
+fn lock_flag_decides_for_every_command_when_the_collection_is_in_use() {
     let (world, site, first) = holder();
     let since = Regex::new(
         r"^error: `\S+/lock` is held by another run \(pid (\d+), since (\S+)\): wait .*\n$",
     )
     .unwrap();
     let lock = fs::read_to_string(world.work().join(FOLDER).join(".wallhaul/lock")).unwrap();
-    let refused = |ended: &Ended| {
+    let refused = |ended: &ProgramOutput| {
         let told = since
             .captures(&ended.stderr)
             .map(|told| format!("{} {}\n", &told[1], &told[2]));
         ended.code == Some(5) && ended.stdout.is_empty() && told.as_ref() == Some(&lock)
     };
-    let skipped = |ended: &Ended| {
+    let skipped = |ended: &ProgramOutput| {
         (ended.code, ended.stdout.as_str(), ended.stderr.as_str()) == (Some(0), "", "")
     };
     let cases: [(&[&str], Judge); 5] = [
@@ -130,7 +131,7 @@ fn a_collection_in_use_is_dealt_with_as_was_said_whatever_command_wants_it() {
 }
 
 #[test]
-fn a_wait_for_another_run_ends_at_once_on_a_signal() {
+fn lock_wait_ends_at_once_on_a_signal() {
     let (world, site, _first) = holder();
     let runs = takers(&world, &site).map(|taker| taker.args(["--lock", "wait"]).start());
     for running in &runs {
@@ -167,7 +168,7 @@ fn listens(running: &Running) -> bool {
 }
 
 #[test]
-fn whoever_watches_is_told_why_nothing_happens() {
+fn lock_wait_and_skip_are_explained_on_a_terminal() {
     let (world, site, first) = holder();
     let origin = site.nginx.origin();
     let line = |how| [WALLHAUL, "fetch", "--base-url", &origin, "--lock", how];
@@ -194,7 +195,7 @@ fn whoever_watches_is_told_why_nothing_happens() {
 }
 
 #[test]
-fn a_lock_that_nobody_holds_is_taken_whatever_stands_in_it() {
+fn lock_file_left_by_a_crash_is_taken_over() {
     let (world, site, first) = holder();
     // As a crash leaves it; and as somebody's copy of the folder has it, with the id of a process that lives.
     drop(first);
@@ -216,7 +217,7 @@ fn a_lock_that_nobody_holds_is_taken_whatever_stands_in_it() {
 }
 
 #[test]
-fn a_collection_is_one_by_whatever_path_it_is_reached() {
+fn lock_is_the_same_through_symlinks_and_relative_paths() {
     let (world, site, _first) = holder();
     symlink(world.work().join(FOLDER), world.work().join("link")).unwrap();
     for path in ["link", "./wallpapers/../wallpapers/simpledesktops/"] {

@@ -1,35 +1,36 @@
-//! What can be seen from outside: the rules of the source tree, and the program in an empty world.
+//! Tests from outside: the program in an empty sandbox against real servers, terminals and signals,
+//! and the rules of the source tree.
 
 #![cfg(test)]
 
-mod again;
+mod catalogue;
 mod clocks;
+mod config_and_flags;
 mod cost;
+mod disk_full;
+mod fault_injection;
 mod faults;
 mod fences;
-mod full;
+mod file_names;
+mod foreign_files;
+mod free_space;
 mod fuzz;
-mod given;
+mod hook_progress;
 mod hooks;
-mod injected;
-mod killed;
-mod kills;
-mod ledgers;
+mod image_and_collection_failures;
+mod interrupted_runs;
+mod kill_pending_batch;
+mod kill_random;
+mod kill_steps;
+mod ledger;
 mod limits;
 mod locks;
-mod names;
-mod odd;
+mod output;
 mod paging;
-mod piled;
-mod power;
-mod room;
-mod screen;
+mod power_cut;
 mod signals;
-mod streams;
+mod stdio;
 mod support;
-mod told;
-mod trouble;
+mod terminal_screen;
+mod url_lists;
 mod verify;
-mod waiting;
-mod whole;
-mod words;

@@ -21,7 +21,7 @@ fn thumbs(originals: &[Original]) -> Vec<String> {
 }
 
 #[test]
-fn only_the_pages_that_were_named_are_read() {
+fn pages_flag_reads_only_the_named_pages() {
     let mirror = Mirror::of(112);
     let fetch = |pages: &str| {
         mirror.nginx.forget();
@@ -43,7 +43,7 @@ fn only_the_pages_that_were_named_are_read() {
 }
 
 #[test]
-fn a_page_past_the_end_is_the_end() {
+fn page_past_the_end_ends_the_listing_with_success() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     let ended = mirror.fetch(&world).args(["-p", "99"]).run();
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
@@ -57,7 +57,7 @@ fn a_page_past_the_end_is_the_end() {
 }
 
 #[test]
-fn a_site_without_a_first_page_is_no_site() {
+fn first_page_missing_is_a_listing_error() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(5));
     mirror.take("/browse/1/index.html");
     let ended = mirror.fetch(&world).run();
@@ -77,7 +77,7 @@ fn a_site_without_a_first_page_is_no_site() {
 }
 
 #[test]
-fn an_empty_page_in_the_gallerys_frame_is_the_end() {
+fn empty_page_with_the_marker_ends_the_listing() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     Gallery::hang(mirror.site(), 2, &[]);
     let ended = mirror.fetch(&world).args(["-v"]).run();
@@ -90,7 +90,7 @@ fn an_empty_page_in_the_gallerys_frame_is_the_end() {
 }
 
 #[test]
-fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
+fn page_without_the_marker_is_a_listing_error() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     mirror.put(
         "/browse/2/index.html",
@@ -120,7 +120,7 @@ fn a_page_that_no_longer_looks_like_the_site_breaks_the_listing_off() {
 }
 
 #[test]
-fn a_listing_that_breaks_keeps_what_was_found_before() {
+fn listing_error_keeps_the_images_found_before() {
     let (world, mirror) = (
         Sandbox::new(),
         Mirror::with(112, "location = /browse/3/ { return 500; }"),
@@ -151,7 +151,7 @@ fn a_listing_that_breaks_keeps_what_was_found_before() {
 }
 
 #[test]
-fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news() {
+fn duplicate_pages_end_the_listing_after_two_without_news() {
     let (world, mirror) = (
         Sandbox::new(),
         Mirror::with(
@@ -179,7 +179,7 @@ fn a_site_that_shows_the_same_page_for_ever_is_left_after_two_pages_without_news
 }
 
 #[test]
-fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
+fn duplicate_image_on_the_next_page_is_fetched_once() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(84));
     let originals = &mirror.gallery.originals;
     // Five newer ones came while the first page was read: its last five stand on the second again, and so on.
@@ -195,7 +195,7 @@ fn an_image_that_moves_to_the_next_page_meanwhile_is_fetched_once() {
 }
 
 #[test]
-fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
+fn listing_prefetch_stays_close_to_the_workers() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(Gallery::ALL));
     let ended = mirror
         .fetch(&world)
@@ -211,7 +211,7 @@ fn the_listing_is_read_no_further_ahead_than_the_workers_need() {
 }
 
 #[test]
-fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
+fn thumb_without_an_original_is_skipped_and_reported() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(28));
     let mut hung = thumbs(&mirror.gallery.originals[..20]);
     hung.insert(
@@ -287,7 +287,7 @@ fn a_thumb_that_leads_to_no_original_is_skipped_and_told() {
 }
 
 #[test]
-fn a_first_page_on_which_no_thumb_leads_to_an_original_is_not_the_site_any_more() {
+fn first_page_without_any_original_is_a_listing_error() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(28));
     let hung: Vec<String> = (0..28)
         .map(|number| format!("/thumbs/{number}.webp"))
@@ -310,7 +310,7 @@ fn text(event: &Value, field: &str) -> String {
 }
 
 #[test]
-fn a_dry_run_names_each_image_once_and_writes_nothing() {
+fn dry_run_prints_each_image_once_and_writes_nothing() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     let ended = mirror.fetch(&world).args(["-n"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

@@ -1,4 +1,4 @@
-//! Signals: a run ends soon and well, and the next one goes on where it stopped.
+//! Signals: a run ends soon and cleanly, and the next one continues where it stopped.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn kept(world: &Sandbox) -> usize {
 }
 
 #[test]
-fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alone() {
+fn signal_ends_a_run_with_a_hanging_server_and_the_next_run_fetches_only_the_rest() {
     let signals = [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)];
     let runs = signals.map(|(signal, code)| {
         let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
@@ -63,7 +63,7 @@ fn a_signal_ends_a_run_whose_server_hangs_and_the_next_run_asks_for_the_rest_alo
 }
 
 #[test]
-fn images_in_hand_finish_after_the_first_signal_when_the_server_lets_them() {
+fn signal_lets_images_in_flight_finish() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
     until("four images in hand", || {
@@ -81,7 +81,7 @@ fn images_in_hand_finish_after_the_first_signal_when_the_server_lets_them() {
 }
 
 #[test]
-fn a_second_signal_drops_what_is_in_hand_before_the_grace_is_over() {
+fn second_signal_drops_images_in_flight_before_the_grace_period_ends() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4", "--json"]).start();
     until("four images in hand", || {
@@ -105,7 +105,7 @@ fn a_second_signal_drops_what_is_in_hand_before_the_grace_is_over() {
 }
 
 #[test]
-fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
+fn signal_while_waiting_for_the_listing_ends_without_a_grace_period() {
     let commands: [(&str, &[&str], Signal, i32); 5] = [
         ("fetch", &[], Signal::INT, 130),
         ("fetch", &[], Signal::TERM, 143),
@@ -136,7 +136,7 @@ fn whoever_waits_for_the_listing_ends_at_the_first_signal_without_a_grace() {
 }
 
 #[test]
-fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
+fn signal_ignored_at_start_stays_ignored() {
     let (world, site) = (Sandbox::new(), Site::closed(3, Site::IMAGES));
     let line = "trap '' HUP; exec \"$0\" fetch --base-url \"$1\"";
     let running = world
@@ -152,7 +152,7 @@ fn a_signal_that_was_ignored_from_the_start_stays_ignored() {
 }
 
 #[test]
-fn off_a_terminal_nothing_is_said_of_the_images_in_hand_unless_somebody_wants_to_know() {
+fn signal_message_about_images_in_flight_needs_verbose_off_a_terminal() {
     let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, told)| {
         let (world, site) = (Sandbox::new(), Site::closed(5, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "2", flag]).start();

@@ -1,5 +1,5 @@
-//! `wallhaul verify` and `wallhaul ledger rebuild`: what is said of a collection that somebody damaged, and how it
-//! is made whole.
+//! `wallhaul verify` and `wallhaul ledger rebuild`: what they report of a damaged collection, and
+//! how they repair it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 
 use crate::support::gallery::Original;
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection, sqlite};
-use crate::support::program::{Ended, Program, Sandbox, files};
+use crate::support::program::{Program, ProgramOutput, Sandbox, files};
 use crate::support::terminal::Terminal;
 use crate::support::{program, until};
 
@@ -50,7 +50,7 @@ fn names(world: &Sandbox) -> Vec<String> {
 }
 
 /// What was found: what it is, the name, the reason.
-fn findings(ended: &Ended) -> Vec<[String; 3]> {
+fn findings(ended: &ProgramOutput) -> Vec<[String; 3]> {
     let finding = |line: &str| {
         line.split('\t')
             .map(str::to_owned)
@@ -65,7 +65,7 @@ fn findings(ended: &Ended) -> Vec<[String; 3]> {
 }
 
 /// The findings without their reasons.
-fn kinds(ended: &Ended) -> Vec<[String; 2]> {
+fn kinds(ended: &ProgramOutput) -> Vec<[String; 2]> {
     findings(ended)
         .into_iter()
         .map(|[kind, name, _reason]| [kind, name])
@@ -91,7 +91,7 @@ fn damage(world: &Sandbox) -> [String; 3] {
 }
 
 #[test]
-fn a_sound_collection_is_said_to_be_so() {
+fn verify_reports_an_intact_collection() {
     let (world, mirror) = fetched(60);
     for jobs in ["1", "5"] {
         let ended = verify(&world).args(["--decode", "-j", jobs]).run();
@@ -116,7 +116,7 @@ fn a_sound_collection_is_said_to_be_so() {
 }
 
 #[test]
-fn every_damage_is_told_by_its_name_and_nothing_is_changed() {
+fn verify_names_missing_changed_and_corrupt_files_and_changes_nothing() {
     let (world, _mirror) = fetched(40);
     let [changed, cut, deleted] = damage(&world);
     fs::write(folder(&world).join("mine.txt"), "a note").unwrap();
@@ -170,7 +170,7 @@ fn every_damage_is_told_by_its_name_and_nothing_is_changed() {
 }
 
 #[test]
-fn what_lies_in_the_place_of_an_image_is_neither_followed_nor_opened_nor_moved() {
+fn verify_does_not_follow_open_or_move_links_pipes_and_folders() {
     let (world, mirror) = fetched(40);
     let all = names(&world);
     let [link, pipe, inner] = [&all[1], &all[2], &all[3]].map(|name| folder(&world).join(name));
@@ -202,7 +202,7 @@ fn what_lies_in_the_place_of_an_image_is_neither_followed_nor_opened_nor_moved()
 }
 
 #[test]
-fn a_foreign_file_alone_is_told_and_is_no_fault() {
+fn verify_reports_a_foreign_file_without_failing() {
     let (world, _mirror) = fetched(3);
     fs::write(folder(&world).join("mine.txt"), "a note").unwrap();
     let ended = verify(&world).run();
@@ -213,7 +213,7 @@ fn a_foreign_file_alone_is_told_and_is_no_fault() {
 }
 
 #[test]
-fn a_repair_brings_back_what_is_damaged_and_what_was_deleted_and_nothing_else() {
+fn repair_restores_damaged_and_deleted_images_only() {
     let (world, mirror) = fetched(60);
     let whole = collection(&world);
     let [changed, cut, deleted] = damage(&world);
@@ -251,7 +251,7 @@ fn a_repair_brings_back_what_is_damaged_and_what_was_deleted_and_nothing_else() 
 }
 
 #[test]
-fn a_repair_fetches_no_image_that_was_not_there_before() {
+fn repair_fetches_no_new_image() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(60));
     assert_eq!(
         mirror
@@ -277,7 +277,7 @@ fn a_repair_fetches_no_image_that_was_not_there_before() {
 }
 
 #[test]
-fn what_the_site_does_not_have_any_more_stays_broken_and_is_kept_aside() {
+fn repair_keeps_a_damaged_image_that_the_site_no_longer_has() {
     let (world, mirror) = fetched(40);
     let [changed, cut, deleted] = damage(&world);
     for original in &mirror.gallery.originals {
@@ -302,7 +302,7 @@ fn what_the_site_does_not_have_any_more_stays_broken_and_is_kept_aside() {
 }
 
 #[test]
-fn a_repair_for_another_site_is_refused_before_anything_is_moved() {
+fn repair_for_another_site_is_refused_before_any_change() {
     let (world, _mirror) = fetched(30);
     damage(&world);
     let before = files(&folder(&world));
@@ -320,7 +320,7 @@ fn a_repair_for_another_site_is_refused_before_anything_is_moved() {
 }
 
 #[test]
-fn the_sums_are_those_that_sha256sum_checks() {
+fn sha256sums_are_accepted_by_sha256sum() {
     let (world, _mirror) = fetched(40);
     let [changed, cut, deleted] = damage(&world);
     let sums = world.work().join("sums");
@@ -348,7 +348,7 @@ fn the_sums_are_those_that_sha256sum_checks() {
 }
 
 #[test]
-fn sums_that_cannot_be_written_end_with_4() {
+fn sha256sums_write_error_exits_with_4() {
     let (world, _mirror) = fetched(3);
     let ended = verify(&world)
         .args(["--sha256sums", "no/such/folder"])
@@ -370,7 +370,7 @@ fn with_wrong_pixels(png: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn pixels_that_are_wrong_in_a_whole_structure_are_found_by_decoding() {
+fn verify_decode_finds_wrong_pixels_in_a_valid_structure() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let is_png = |original: &&Original| original.format == ImageFormat::Png;
     let bad = mirror.gallery.originals.iter().find(is_png).unwrap();
@@ -392,7 +392,7 @@ fn pixels_that_are_wrong_in_a_whole_structure_are_found_by_decoding() {
 }
 
 #[test]
-fn a_terminal_shows_how_far_it_is_and_then_the_summary() {
+fn verify_shows_progress_and_summary_on_a_terminal() {
     let (world, _mirror) = fetched(60);
     let [changed, ..] = damage(&world);
     let terminal = Terminal::open(&world, (100, 30), &[program::WALLHAUL, "verify", "-d", GOT]);
@@ -404,7 +404,7 @@ fn a_terminal_shows_how_far_it_is_and_then_the_summary() {
 }
 
 #[test]
-fn where_there_is_no_collection_none_is_made() {
+fn verify_without_a_collection_is_an_error_and_creates_none() {
     let world = Sandbox::new();
     for more in [&[][..], &["--repair"]] {
         let ended = world.wallhaul().args(["verify", "demo"]).args(more).run();
@@ -416,7 +416,7 @@ fn where_there_is_no_collection_none_is_made() {
 }
 
 #[test]
-fn a_collection_that_a_run_works_on_can_be_verified_and_not_repaired() {
+fn verify_works_during_a_run_and_repair_is_refused_by_the_lock() {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (Sandbox::new(), Mirror::with(60, stuck));
     assert_eq!(
@@ -447,7 +447,7 @@ fn a_collection_that_a_run_works_on_can_be_verified_and_not_repaired() {
 }
 
 #[test]
-fn a_ledger_that_is_lost_or_damaged_is_made_anew_and_no_image_is_fetched_again() {
+fn ledger_rebuild_after_loss_or_damage_fetches_no_image_again() {
     let damages: [fn(&Sandbox); 4] = [
         |world| fs::remove_file(ledger(world)).unwrap(),
         |world| fs::write(ledger(world), b"<!DOCTYPE html>".repeat(900)).unwrap(),
@@ -493,7 +493,7 @@ fn a_ledger_that_is_lost_or_damaged_is_made_anew_and_no_image_is_fetched_again()
 }
 
 #[test]
-fn a_fetch_takes_what_lies_there_into_a_new_ledger_when_the_old_one_is_gone() {
+fn ledger_missing_at_fetch_adopts_the_files_in_the_folder() {
     let (world, mirror) = fetched(40);
     for _ in 0..2 {
         fs::remove_file(ledger(&world)).unwrap();
@@ -512,8 +512,7 @@ fn a_fetch_takes_what_lies_there_into_a_new_ledger_when_the_old_one_is_gone() {
 }
 
 #[test]
-fn a_damaged_image_is_left_out_of_a_new_ledger_and_repaired_images_of_one_are_found_by_their_names()
-{
+fn ledger_rebuild_skips_damaged_images_and_finds_repaired_images_by_name() {
     let (world, mirror) = fetched(40);
     assert_eq!(rebuild(&world).run().code, Some(0));
     let whole = collection(&world);

@@ -1,4 +1,4 @@
-//! What can be wrong with a listing: pages, addresses on them, encodings, sizes, and where it ends.
+//! Faults of a listing: HTML, URLs, charsets, sizes, and where it ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,9 +9,9 @@ use encoding_rs::{Encoding, GBK, UTF_8, WINDOWS_1251};
 use image::ImageFormat;
 
 use super::{DEFINITION, MOST_MEMORY, assert_kept, assert_plain, fetch, measured};
+use crate::support::fault_server::{Answer, FaultServer};
 use crate::support::gallery::picture;
-use crate::support::program::{Ended, Sandbox};
-use crate::support::rogue::{Answer, Rogue};
+use crate::support::program::{ProgramOutput, Sandbox};
 
 /// The first listing page.
 const FIRST: &str = "/browse/1/";
@@ -19,9 +19,9 @@ const FIRST: &str = "/browse/1/";
 const HTML: &str = "Content-Type: text/html";
 
 /// A rogue with the good images, whose first page is answered like this; there is no second one.
-fn gallery(answer: impl Fn() -> Answer + Send + Sync + 'static) -> Rogue {
-    let rogue = Rogue::start();
-    for (index, path) in Rogue::GOOD.iter().enumerate() {
+fn gallery(answer: impl Fn() -> Answer + Send + Sync + 'static) -> FaultServer {
+    let rogue = FaultServer::start();
+    for (index, path) in FaultServer::GOOD.iter().enumerate() {
         rogue.show(path, picture(index, ImageFormat::Png));
     }
     rogue.on(FIRST, move |_| answer());
@@ -46,11 +46,14 @@ fn thumb(path: &str) -> String {
 
 /// The items of the good images.
 fn good() -> String {
-    Rogue::GOOD.iter().map(|path| item(&thumb(path))).collect()
+    FaultServer::GOOD
+        .iter()
+        .map(|path| item(&thumb(path)))
+        .collect()
 }
 
 /// A run over `rogue`, within the memory that any may take.
-fn run(world: &Sandbox, rogue: &Rogue, args: &[&str]) -> Ended {
+fn run(world: &Sandbox, rogue: &FaultServer, args: &[&str]) -> ProgramOutput {
     let (ended, peak) = measured(world, |program| fetch(program, rogue).args(args));
     assert_plain(&ended);
     assert!(peak < MOST_MEMORY, "{peak} KB resident: {}", ended.stderr);
@@ -58,22 +61,23 @@ fn run(world: &Sandbox, rogue: &Rogue, args: &[&str]) -> Ended {
 }
 
 /// A run that brings every good image and asks for nothing but pages and them.
-fn assert_all_good(what: &str, rogue: &Rogue) -> Ended {
+fn assert_all_good(what: &str, rogue: &FaultServer) -> ProgramOutput {
     let world = Sandbox::new();
     let ended = run(&world, rogue, &[]);
     assert_eq!(ended.code, Some(0), "{what}: {}", ended.stderr);
-    assert_kept(&world, rogue, &Rogue::GOOD, &ended);
+    assert_kept(&world, rogue, &FaultServer::GOOD, &ended);
     for asked in rogue.requests() {
         let path = asked.path.as_str();
-        let known =
-            path == "/robots.txt" || path.starts_with("/browse/") || Rogue::GOOD.contains(&path);
+        let known = path == "/robots.txt"
+            || path.starts_with("/browse/")
+            || FaultServer::GOOD.contains(&path);
         assert!(known, "{what}: {path} was asked for");
     }
     ended
 }
 
 /// A run that finds no listing: one line says why, and nothing is fetched.
-fn assert_unlisted(what: &str, rogue: &Rogue, says: &str) {
+fn assert_unlisted(what: &str, rogue: &FaultServer, says: &str) {
     let world = Sandbox::new();
     let ended = run(&world, rogue, &[]);
     assert_eq!(ended.code, Some(3), "{what}: {}", ended.stderr);
@@ -89,9 +93,9 @@ fn assert_unlisted(what: &str, rogue: &Rogue, says: &str) {
 }
 
 #[test]
-fn a_malformed_page_shows_the_images_that_are_on_it() {
-    let (good, half) = (good(), item(&thumb(Rogue::GOOD[0])));
-    let rest: String = Rogue::GOOD[1..]
+fn malformed_html_still_yields_its_images() {
+    let (good, half) = (good(), item(&thumb(FaultServer::GOOD[0])));
+    let rest: String = FaultServer::GOOD[1..]
         .iter()
         .map(|path| item(&thumb(path)))
         .collect();
@@ -148,9 +152,9 @@ fn a_malformed_page_shows_the_images_that_are_on_it() {
 }
 
 #[test]
-fn an_address_is_resolved_as_a_browser_does() {
+fn html_relative_urls_resolve_as_in_a_browser() {
     let thumbs = |before: &str| {
-        Rogue::GOOD
+        FaultServer::GOOD
             .iter()
             .map(|path| item(&format!("{before}{}", thumb(path))))
             .collect()
@@ -183,7 +187,7 @@ fn an_address_is_resolved_as_a_browser_does() {
 }
 
 #[test]
-fn what_cannot_be_asked_for_is_skipped_with_a_count_and_the_rest_comes() {
+fn unusable_urls_in_html_are_skipped_and_counted() {
     let long = format!("/{}", "a".repeat(100_000));
     let odd = [
         "javascript:alert(1)",
@@ -255,7 +259,7 @@ fn what_cannot_be_asked_for_is_skipped_with_a_count_and_the_rest_comes() {
 }
 
 #[test]
-fn a_page_is_decoded_by_its_mark_then_its_header_then_its_own_word() {
+fn html_charset_is_bom_then_header_then_meta() {
     const PATH: &str = "/uploads/desktops/2020/01/05/\u{63d2}\u{5934}.png";
     const ASKED: &str = "/uploads/desktops/2020/01/05/%E6%8F%92%E5%A4%B4.png";
     let wide = |endian: fn(u16) -> [u8; 2]| {
@@ -343,7 +347,7 @@ fn a_page_is_decoded_by_its_mark_then_its_header_then_its_own_word() {
 }
 
 #[test]
-fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
+fn oversized_html_page_is_refused_within_the_memory_budget() {
     let many = |count: usize| {
         let mut items = String::new();
         for number in 0..count {
@@ -354,9 +358,8 @@ fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
         }
         items
     };
-    let endless = |headers: &'static [&'static str]| {
-        move || Answer::head("200 OK", headers).forever(good())
-    };
+    let endless =
+        |headers: &'static [&'static str]| move || Answer::head("200 OK", headers).forever(good());
     let too_large = "more than the 16000000 bytes allowed";
     let hundred = &[HTML, "Content-Length: 100000000"];
     assert_unlisted(
@@ -390,7 +393,7 @@ fn a_page_without_measure_is_refused_at_the_limit_and_within_the_memory() {
 }
 
 #[test]
-fn a_first_page_that_shows_nothing_is_an_error() {
+fn first_html_page_without_items_is_a_listing_error() {
     let misfits: String = (0..4)
         .map(|number| item(&format!("/thumbs/{number}.webp")))
         .collect();
@@ -419,9 +422,7 @@ fn a_first_page_that_shows_nothing_is_an_error() {
         ),
         (
             "a login",
-            Answer::ok(
-                "<html><title>Log in</title><form><input name=password></form></html>",
-            ),
+            Answer::ok("<html><title>Log in</title><form><input name=password></form></html>"),
             "no image",
         ),
         (
@@ -446,7 +447,7 @@ fn a_first_page_that_shows_nothing_is_an_error() {
 }
 
 #[test]
-fn what_stands_behind_the_last_page_decides_how_the_listing_ended() {
+fn page_after_the_last_decides_how_the_listing_ends() {
     let end = "<div class=\"desktops archive\"></div>";
     let cases: [(&str, Answer, i32, &str); 6] = [
         ("404", Answer::status(404), 0, "there is no page 2"),
@@ -477,16 +478,22 @@ fn what_stands_behind_the_last_page_decides_how_the_listing_ended() {
         let ended = run(&world, &rogue, &["-v"]);
         assert_eq!(ended.code, Some(code), "{what}: {}", ended.stderr);
         assert!(ended.stderr.contains(says), "{what}: {}", ended.stderr);
-        assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
+        assert_kept(&world, &rogue, &FaultServer::GOOD, &ended);
     }
 }
 
 #[test]
-fn an_empty_page_in_the_middle_ends_the_listing_or_not_as_the_definition_says() {
+fn empty_page_in_the_middle_ends_the_listing_as_the_definition_says() {
     let shipped = include_str!("../../../src/site/shipped/simpledesktops.toml");
     let marker = "marker = \"div.desktops\" }";
     assert!(shipped.contains(marker));
-    let pages = [&Rogue::GOOD[..2], &[], &Rogue::GOOD[2..], &[], &[]];
+    let pages = [
+        &FaultServer::GOOD[..2],
+        &[],
+        &FaultServer::GOOD[2..],
+        &[],
+        &[],
+    ];
     for (after, kept, told) in [
         (1, 2, "page 2 is empty"),
         (2, 4, "page 5 is empty"),
@@ -509,18 +516,18 @@ fn an_empty_page_in_the_middle_ends_the_listing_or_not_as_the_definition_says() 
             ended.stderr.contains("read page 2 ") && ended.stderr.contains("/browse/2/): 0 images"),
             after > 1
         );
-        assert_kept(&world, &rogue, &Rogue::GOOD[..kept], &ended);
+        assert_kept(&world, &rogue, &FaultServer::GOOD[..kept], &ended);
     }
 }
 
 #[test]
-fn images_that_move_while_the_listing_is_read_come_once_each() {
+fn duplicate_images_from_a_shifting_listing_are_fetched_once() {
     const ON_A_PAGE: usize = 4;
     const IMAGES: usize = 40;
     let path = |number: usize| format!("/uploads/desktops/2020/01/01/{number}.png");
     // Now and then there are so many newer images before those there were: the older ones move on.
     for newer in [1, 2, 3] {
-        let (world, rogue) = (Sandbox::new(), Rogue::start());
+        let (world, rogue) = (Sandbox::new(), FaultServer::start());
         for number in 0..2 * IMAGES {
             rogue.show(&path(number), picture(number, ImageFormat::Png));
         }

@@ -1,15 +1,15 @@
-//! What many faulty images at a time may cost: neither memory nor descriptors.
+//! Many faulty images at a time: memory and file descriptors stay bounded.
 
 use image::ImageFormat;
 
 use super::*;
-use crate::support::budget::Budget;
+use crate::support::cgroup::MemoryCgroup;
 use crate::support::gallery::picture;
-use crate::support::packing::{bomb, gzip};
+use crate::support::gzip::{gzip, gzip_bomb};
 
 /// A site of so many images, all answered like this.
-fn crowd(number: usize, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Rogue {
-    let rogue = Rogue::start();
+fn crowd(number: usize, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> FaultServer {
+    let rogue = FaultServer::start();
     let paths: Vec<String> = (0..number)
         .map(|n| format!("/uploads/desktops/2020/01/01/{n}.png"))
         .collect();
@@ -27,8 +27,8 @@ fn crowd(number: usize, script: impl Fn(&Asked) -> Answer + Send + Sync + 'stati
 type Large = (&'static str, fn(&Asked) -> Answer);
 
 #[test]
-fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
-    let larges: [Large; 9] = [
+fn memory_stays_bounded_with_16_oversized_responses() {
+    let oversized: [Large; 9] = [
         ("bodies without end", |asked| {
             Answer::head("200 OK", &[])
                 .bytes(asked.shown.to_vec())
@@ -69,7 +69,7 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
             )
         }),
     ];
-    for (name, script) in larges {
+    for (name, script) in oversized {
         let (world, rogue) = (Sandbox::new(), crowd(32, script));
         let said = ["--stall-timeout", "1s", "--max-size", "20M", "-R", "0"];
         let (ended, peak) = measured(&world, |program| fetch(program, &rogue).args(said));
@@ -92,9 +92,9 @@ fn sixteen_at_a_time_that_want_to_be_large_stay_within_the_budget() {
 }
 
 #[test]
-fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
+fn memory_of_16_images_and_a_page_fits_a_cgroup_limit() {
     // What the system keeps for it counts here too: pages of files, buffers of sockets.
-    let (world, budget) = (Sandbox::new(), Budget::of(MOST_MEMORY * 1000));
+    let (world, budget) = (Sandbox::new(), MemoryCgroup::of(MOST_MEMORY * 1000));
     let rogue = crowd(64, |asked| {
         Answer::head("200 OK", &[])
             .bytes(asked.shown.to_vec())
@@ -104,7 +104,7 @@ fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
         Answer::whole(
             "200 OK",
             &["Content-Encoding: gzip"],
-            bomb(b'<', 300_000_000),
+            gzip_bomb(b'<', 300_000_000),
         )
     });
     let said = ["--stall-timeout", "5s", "--max-size", "3M", "-R", "0"];
@@ -133,14 +133,14 @@ fn sixteen_at_a_time_and_a_page_get_along_with_the_budget_of_a_group() {
 }
 
 #[test]
-fn pages_that_unpack_without_end_stay_within_the_budget() {
-    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+fn memory_stays_bounded_with_gzip_bomb_pages() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     for number in 1..=4 {
         rogue.on(&format!("/browse/{number}/"), |_| {
             Answer::whole(
                 "200 OK",
                 &["Content-Encoding: gzip"],
-                bomb(b'<', 300_000_000),
+                gzip_bomb(b'<', 300_000_000),
             )
         });
     }
@@ -151,7 +151,7 @@ fn pages_that_unpack_without_end_stay_within_the_budget() {
 }
 
 #[test]
-fn what_failed_leaves_no_descriptor_open() {
+fn failed_images_leak_no_file_descriptor() {
     let (world, rogue) = (
         Sandbox::new(),
         crowd(120, |asked| {

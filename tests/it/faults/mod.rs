@@ -1,22 +1,22 @@
-//! What the network and what it brings can do to a run, as tables of cases.
+//! Faults of the network and of what it delivers, as tables of cases.
 //!
-//! Each case is one fault and what a run makes of it: its exit code, the files and the ledger, the requests it
-//! made, and what it says. Then the fault is taken away, and the same command once more brings what is missing
-//! and asks for nothing else.
+//! Each case is one fault and its expected result: the exit code, the files and the ledger, the
+//! requests, and the messages. Then the fault is removed, and the same command once more must fetch
+//! what is missing and request nothing else.
 
-mod content;
-mod definitions;
-mod framing;
+mod definitions_and_config;
+mod dns;
+mod hostile_names;
+mod http_framing;
+mod http_status;
+mod image_content;
 mod listing;
-mod lookups;
+mod malformed_images;
 mod memory;
-mod names;
 mod network;
-mod pictures;
 mod redirects;
 mod resume;
 mod robots;
-mod status;
 
 use std::fs;
 use std::sync::Arc;
@@ -24,9 +24,9 @@ use std::thread;
 
 use blake3::Hash;
 
+use crate::support::fault_server::{Answer, Asked, FaultServer};
 use crate::support::mirror::{GOT, collection, parts, sqlite};
-use crate::support::program::{Ended, Program, Sandbox, WALLHAUL};
-use crate::support::rogue::{Answer, Asked, Rogue};
+use crate::support::program::{Program, ProgramOutput, Sandbox, WALLHAUL};
 
 /// The most that may be resident at sixteen jobs, in kilobytes.
 const MOST_MEMORY: u64 = 150_000;
@@ -46,7 +46,7 @@ const DEFINITION: &str = "definition.toml";
 /// One fault, and what a run makes of it.
 struct Case {
     name: String,
-    fault: Box<dyn Fn(&Rogue) + Send + Sync>,
+    fault: Box<dyn Fn(&FaultServer) + Send + Sync>,
     args: Vec<String>,
     /// Where the site's definition says that it lies, if that is not where the shipped one does.
     home: Option<String>,
@@ -55,7 +55,7 @@ struct Case {
     asked: usize,
     /// What the one line about it says.
     says: Vec<&'static str>,
-    seen: Option<PageVerdict>,
+    seen: Option<RequestCheck>,
     /// The name that it gets.
     name_kept: Option<String>,
     /// Whether a part stays for the next run to go on with.
@@ -63,7 +63,7 @@ struct Case {
 }
 
 /// A look at the requests of a run.
-type PageVerdict = Box<dyn Fn(&[Asked]) + Send + Sync>;
+type RequestCheck = Box<dyn Fn(&[Asked]) + Send + Sync>;
 
 /// How the run that meets the fault ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ enum End {
 
 impl Case {
     /// A fault that is brought about like this.
-    fn new(name: impl Into<String>, fault: impl Fn(&Rogue) + Send + Sync + 'static) -> Self {
+    fn new(name: impl Into<String>, fault: impl Fn(&FaultServer) + Send + Sync + 'static) -> Self {
         let (fault, name) = (Box::new(fault), name.into());
         Self {
             name,
@@ -104,7 +104,7 @@ impl Case {
         let script = Arc::new(script);
         Self::new(name, move |rogue| {
             let script = Arc::clone(&script);
-            rogue.on(Rogue::FAULTY, move |asked| script(asked));
+            rogue.on(FaultServer::FAULTY, move |asked| script(asked));
         })
     }
 
@@ -198,7 +198,7 @@ impl Case {
     }
 
     fn hold(&self) {
-        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
         (self.fault)(&rogue);
         if let Some(home) = &self.home {
             fs::write(world.work().join(DEFINITION), definition(home))
@@ -210,17 +210,22 @@ impl Case {
     }
 
     /// The run that meets the fault.
-    fn hold_met(&self, world: &Sandbox, rogue: &Rogue) {
+    fn hold_met(&self, world: &Sandbox, rogue: &FaultServer) {
         let (ended, peak) = measured(world, |program| self.fetch(program, rogue));
         let requests = rogue.requests();
         assert_plain(&ended);
         println!("{peak} KB: {}", self.name);
         assert!(peak < MOST_MEMORY, "{peak} KB resident");
         let (code, kept, state, failed) = match self.end {
-            End::Comes => (0, [&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(), "saved", 0),
-            End::Fails => (1, Rogue::GOOD.to_vec(), "failed", 1),
-            End::Gone => (1, Rogue::GOOD.to_vec(), "gone", 1),
-            End::Unlisted => (3, Rogue::GOOD[..2].to_vec(), "", 0),
+            End::Comes => (
+                0,
+                [&FaultServer::GOOD[..], &[FaultServer::FAULTY]].concat(),
+                "saved",
+                0,
+            ),
+            End::Fails => (1, FaultServer::GOOD.to_vec(), "failed", 1),
+            End::Gone => (1, FaultServer::GOOD.to_vec(), "gone", 1),
+            End::Unlisted => (3, FaultServer::GOOD[..2].to_vec(), "", 0),
         };
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         assert_kept(world, rogue, &kept, &ended);
@@ -234,7 +239,7 @@ impl Case {
         let faulty = if self.end == End::Unlisted {
             PAGE
         } else {
-            Rogue::FAULTY
+            FaultServer::FAULTY
         };
         assert_eq!(count(&requests, faulty), self.asked, "{}", ended.stderr);
         for good in kept.into_iter().filter(|path| *path != faulty) {
@@ -263,7 +268,7 @@ impl Case {
         );
         let row = format!(
             "select state from collection where address like '%{}'",
-            Rogue::FAULTY
+            FaultServer::FAULTY
         );
         assert_eq!(sqlite(world, &row).trim_end(), state);
         if let Some(seen) = &self.seen {
@@ -272,7 +277,7 @@ impl Case {
     }
 
     /// The run after it was taken away.
-    fn hold_healed(&self, world: &Sandbox, rogue: &Rogue) {
+    fn hold_healed(&self, world: &Sandbox, rogue: &FaultServer) {
         let ended = self.fetch(world.wallhaul(), rogue).run();
         assert_eq!(
             (ended.code, ended.stderr.contains("failed ")),
@@ -282,8 +287,12 @@ impl Case {
         );
         let missing: &[&str] = match self.end {
             End::Comes | End::Gone => &[],
-            End::Fails => &[Rogue::FAULTY],
-            End::Unlisted => &[Rogue::GOOD[2], Rogue::GOOD[3], Rogue::FAULTY],
+            End::Fails => &[FaultServer::FAULTY],
+            End::Unlisted => &[
+                FaultServer::GOOD[2],
+                FaultServer::GOOD[3],
+                FaultServer::FAULTY,
+            ],
         };
         let asked: Vec<_> = rogue.originals_asked().into_iter().collect();
         let due: Vec<_> = missing.iter().map(|path| ((*path).to_owned(), 1)).collect();
@@ -291,13 +300,13 @@ impl Case {
         let faulty = if self.end == End::Gone {
             &[][..]
         } else {
-            &[Rogue::FAULTY]
+            &[FaultServer::FAULTY]
         };
-        assert_kept(world, rogue, &[&Rogue::GOOD, faulty].concat(), &ended);
+        assert_kept(world, rogue, &[&FaultServer::GOOD, faulty].concat(), &ended);
         assert_eq!(parts(world).len(), 0, "healed");
     }
 
-    fn fetch(&self, program: Program, rogue: &Rogue) -> Program {
+    fn fetch(&self, program: Program, rogue: &FaultServer) -> Program {
         let site_file: &[&str] = if self.home.is_some() {
             &["--site-file", DEFINITION]
         } else {
@@ -307,13 +316,13 @@ impl Case {
     }
 
     /// One line is said of the faulty thing, or none where nothing is wrong in the end.
-    fn assert_said(&self, ended: &Ended) {
+    fn assert_said(&self, ended: &ProgramOutput) {
         let begins = match self.end {
             End::Comes => "failed ".to_owned(),
             End::Fails | End::Gone => format!(
                 "failed {}{}: ",
                 self.home.as_deref().unwrap_or(IMAGES),
-                Rogue::FAULTY
+                FaultServer::FAULTY
             ),
             End::Unlisted => "error: the listing broke off at ".to_owned(),
         };
@@ -370,7 +379,7 @@ fn hold(cases: &[Case]) {
 
 /// The program about to fetch the whole site. What is said twice on its command line is an error, so that what
 /// a case may want otherwise is said by the environment.
-fn fetch(program: Program, rogue: &Rogue) -> Program {
+fn fetch(program: Program, rogue: &FaultServer) -> Program {
     fetch_from(program, &rogue.origin())
 }
 
@@ -406,7 +415,7 @@ fn count(requests: &[Asked], path: &str) -> usize {
 }
 
 /// The collection holds what the server has at these paths, and nothing else.
-fn assert_kept(world: &Sandbox, rogue: &Rogue, paths: &[&str], ended: &Ended) {
+fn assert_kept(world: &Sandbox, rogue: &FaultServer, paths: &[&str], ended: &ProgramOutput) {
     let mut kept: Vec<Hash> = collection(world).into_values().collect();
     let mut due = rogue.hashes(paths);
     kept.sort_unstable_by_key(|hash| *hash.as_bytes());
@@ -415,7 +424,7 @@ fn assert_kept(world: &Sandbox, rogue: &Rogue, paths: &[&str], ended: &Ended) {
 }
 
 /// Whatever the server sent, what is said commands no terminal, and nothing panicked.
-fn assert_plain(ended: &Ended) {
+fn assert_plain(ended: &ProgramOutput) {
     assert!(
         !ended.stderr.contains(|c: char| c.is_control() && c != '\n'),
         "{:?}",
@@ -425,7 +434,7 @@ fn assert_plain(ended: &Ended) {
 }
 
 /// Runs the program; how it ended, and the most memory that was resident, in kilobytes.
-fn measured(world: &Sandbox, with: impl FnOnce(Program) -> Program) -> (Ended, u64) {
+fn measured(world: &Sandbox, with: impl FnOnce(Program) -> Program) -> (ProgramOutput, u64) {
     let script = "import os, sys\n\
                   child = os.posix_spawn(sys.argv[2], sys.argv[2:], os.environ)\n\
                   _, status, used = os.wait4(child, 0)\n\

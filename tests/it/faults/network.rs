@@ -1,13 +1,13 @@
-//! The way there: connections that do not come about, break, or hang; names, certificates, proxies.
+//! Connections that fail, break or stall; DNS, TLS certificates, proxies.
 
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
-use super::lookups::where_it_says;
+use super::dns::where_it_says;
 use super::*;
-use crate::support::rogue::Papers;
+use crate::support::fault_server::Certificate;
 
 /// The head of an answer that promises more than any image here has.
 fn promise() -> Answer {
@@ -54,7 +54,7 @@ const BREAKS: [Break; 6] = [
 ];
 
 #[test]
-fn a_connection_that_breaks_is_made_again() {
+fn connection_reset_is_retried() {
     let mut cases = Vec::new();
     for (name, script, says) in BREAKS {
         cases.push(Case::image(name, script).fails(3, &["127.0.0.1:", says, "(3 tries)"]));
@@ -69,7 +69,7 @@ fn a_connection_that_breaks_is_made_again() {
 }
 
 #[test]
-fn an_answer_that_hangs_is_waited_for_to_the_limit_and_asked_for_again() {
+fn stall_timeout_ends_a_hanging_response_and_retries() {
     const HEAD: &str =
         "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n";
     let every = Duration::from_millis(50);
@@ -114,7 +114,7 @@ fn an_answer_that_hangs_is_waited_for_to_the_limit_and_asked_for_again() {
 }
 
 #[test]
-fn an_image_that_comes_slowly_but_steadily_comes() {
+fn stall_timeout_does_not_end_a_slow_but_steady_image() {
     let slowly = |asked: &Asked| {
         let length = format!("Content-Length: {}", asked.shown.len());
         Answer::head("200 OK", &[&length]).drip(asked.shown.to_vec(), Duration::from_millis(20))
@@ -141,10 +141,10 @@ fn dead() -> String {
 }
 
 #[test]
-fn a_host_that_is_not_there_is_named() {
+fn connection_refused_or_dns_failure_of_an_image_names_the_host() {
     let there = format!("http://{}", dead());
     let refused = |name: &str, args: &[&str], asked| {
-        let elsewhere = format!("{there}{}", Rogue::FAULTY);
+        let elsewhere = format!("{there}{}", FaultServer::FAULTY);
         let case = Case::image(name, move |_| Answer::to(302, &elsewhere)).with(args);
         case.fails(asked, &["127.0.0.1:", "cannot be reached", "refused"])
             .at_home(&there)
@@ -164,7 +164,7 @@ fn a_host_that_is_not_there_is_named() {
 }
 
 #[test]
-fn a_listing_whose_host_is_not_there_is_told_with_its_name() {
+fn connection_refused_or_dns_failure_of_a_listing_names_the_host() {
     for (origin, says) in [
         (format!("http://{}", dead()), "cannot be reached"),
         ("http://nothing.invalid".to_owned(), "DNS"),
@@ -182,19 +182,22 @@ fn a_listing_whose_host_is_not_there_is_told_with_its_name() {
 }
 
 /// What is wrong with papers, and what is said of it.
-const BAD_PAPERS: [(Papers, &str); 3] = [
+const BAD_PAPERS: [(Certificate, &str); 3] = [
     (
-        Papers::SelfSigned,
+        Certificate::SelfSigned,
         "its certificate is signed by nobody we trust",
     ),
-    (Papers::ForAnother, "its certificate is for another name"),
-    (Papers::Expired, "its certificate has expired"),
+    (
+        Certificate::WrongName,
+        "its certificate is for another name",
+    ),
+    (Certificate::Expired, "its certificate has expired"),
 ];
 
 #[test]
-fn a_listing_behind_bad_papers_is_not_read_and_nothing_is_asked_in_the_clear() {
+fn tls_bad_certificate_of_a_listing_is_refused_without_plain_http() {
     for (papers, says) in BAD_PAPERS {
-        let (world, rogue) = (Sandbox::new(), Rogue::secure(papers).with_gallery());
+        let (world, rogue) = (Sandbox::new(), FaultServer::secure(papers).with_gallery());
         let authority = world.home().join("authority.pem");
         rogue.keep_authority(&authority);
         let run = || {
@@ -219,10 +222,10 @@ fn a_listing_behind_bad_papers_is_not_read_and_nothing_is_asked_in_the_clear() {
 }
 
 #[test]
-fn a_listing_behind_papers_in_order_is_read() {
+fn tls_valid_certificate_of_a_listing_is_accepted() {
     let (world, rogue) = (
         Sandbox::new(),
-        Rogue::secure(Papers::InOrder).with_gallery(),
+        FaultServer::secure(Certificate::Valid).with_gallery(),
     );
     let authority = world.home().join("authority.pem");
     rogue.keep_authority(&authority);
@@ -238,9 +241,9 @@ fn a_listing_behind_papers_in_order_is_read() {
 }
 
 #[test]
-fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
+fn proxy_env_variable_with_a_dead_or_407_proxy_is_named_and_never_bypassed() {
     let dead = dead();
-    let proxy = Rogue::start();
+    let proxy = FaultServer::start();
     proxy.everywhere(|_| {
         Answer::whole(
             "407 Who Are You",
@@ -250,8 +253,8 @@ fn a_proxy_that_is_dead_or_wants_a_password_is_named_and_never_passed_by() {
     });
     let [shut, locked] = [format!("http://{dead}"), proxy.origin()];
     let with_password = format!("http://me:secret@{dead}");
-    let plain = Rogue::gallery();
-    let secure = Rogue::secure(Papers::InOrder).with_gallery();
+    let plain = FaultServer::gallery();
+    let secure = FaultServer::secure(Certificate::Valid).with_gallery();
     for (rogue, name, proxy, says) in [
         (&plain, "HTTP_PROXY", &shut, "the proxy"),
         (&plain, "http_proxy", &shut, "proxy"),
@@ -294,7 +297,7 @@ fn in_a_world_of_names(world: &Sandbox, hosts: &str) -> Program {
 }
 
 #[test]
-fn a_name_that_leads_to_a_private_address_is_not_asked() {
+fn dns_name_with_a_private_address_is_not_contacted() {
     for address in [
         "127.0.0.1",
         "::1",
@@ -305,14 +308,14 @@ fn a_name_that_leads_to_a_private_address_is_not_asked() {
     ] {
         let names = format!("{address} simpledesktops.com static.simpledesktops.com\n");
         let says = format!("leads to a private address ({address})");
-        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
-        rogue.on(Rogue::FAULTY, |_| {
+        let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
+        rogue.on(FaultServer::FAULTY, |_| {
             Answer::to(302, "http://static.simpledesktops.com/a.png")
         });
         let ended = fetch(in_a_world_of_names(&world, &names), &rogue).run();
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert!(ended.stderr.contains(&says), "{}", ended.stderr);
-        assert_kept(&world, &rogue, &Rogue::GOOD, &ended);
+        assert_kept(&world, &rogue, &FaultServer::GOOD, &ended);
 
         let world = Sandbox::new();
         let ended = in_a_world_of_names(&world, &names)
@@ -342,8 +345,8 @@ fn silent(port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
 }
 
 #[test]
-fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
-    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+fn dns_ipv6_connect_timeout_falls_back_to_ipv4() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     let _dead = silent(rogue.port());
     let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
     let origin = format!("http://gallery.test:{}", rogue.port());
@@ -363,8 +366,8 @@ fn a_host_whose_ipv6_address_is_dead_is_asked_by_its_ipv4_address() {
 }
 
 #[test]
-fn a_host_whose_ipv6_address_refuses_is_asked_by_its_ipv4_address() {
-    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+fn dns_ipv6_connection_refused_falls_back_to_ipv4() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     let names = "::1 gallery.test\n127.0.0.1 gallery.test\n";
     let origin = format!("http://gallery.test:{}", rogue.port());
     let ended = fetch_from(in_a_world_of_names(&world, names), &origin)

@@ -1,10 +1,10 @@
-//! Answers that send us elsewhere.
+//! Redirects.
 
 use super::*;
-use crate::support::rogue::Papers;
+use crate::support::fault_server::Certificate;
 
 #[test]
-fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
+fn redirect_on_the_same_host_is_followed_and_the_file_name_stays() {
     let mut cases = Vec::new();
     for code in [301, 302, 303, 307, 308] {
         for there in [
@@ -13,9 +13,9 @@ fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
         ] {
             cases.push(
                 Case::new(format!("{code} to {there}"), move |rogue| {
-                    let bytes = rogue.shown(Rogue::FAULTY);
+                    let bytes = rogue.shown(FaultServer::FAULTY);
                     rogue.show("/elsewhere/other-name.jpg?a=b", bytes);
-                    rogue.on(Rogue::FAULTY, move |_| Answer::to(code, there));
+                    rogue.on(FaultServer::FAULTY, move |_| Answer::to(code, there));
                 })
                 .comes(1)
                 .seen(|requests| assert_eq!(count(requests, "/elsewhere/other-name.jpg?a=b"), 1))
@@ -39,10 +39,10 @@ fn one_hop_on_the_same_host_is_followed_and_the_name_stays() {
 }
 
 /// Sends whoever asks for the faulty image from `/hop/1` to `/hop/2` and on, to the image behind the last of so many.
-fn hops(rogue: &Rogue, number: usize) {
-    let bytes = rogue.shown(Rogue::FAULTY);
+fn hops(rogue: &FaultServer, number: usize) {
+    let bytes = rogue.shown(FaultServer::FAULTY);
     rogue.show(&format!("/hop/{number}"), bytes);
-    rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/hop/1"));
+    rogue.on(FaultServer::FAULTY, |_| Answer::to(302, "/hop/1"));
     for hop in 1..number {
         rogue.on(&format!("/hop/{hop}"), move |_| {
             Answer::to(302, &format!("/hop/{}", hop + 1))
@@ -51,7 +51,7 @@ fn hops(rogue: &Rogue, number: usize) {
 }
 
 #[test]
-fn a_way_without_end_is_left() {
+fn redirect_loop_is_ended() {
     let to =
         |name: &str, location: &'static str| Case::image(name, move |_| Answer::to(302, location));
     let asked = |path: &'static str, times| {
@@ -67,17 +67,17 @@ fn a_way_without_end_is_left() {
         Case::new("sixty hops", |rogue| hops(rogue, 60))
             .fails(1, &["more than 10 times"])
             .seen(asked("/hop/11", 0)),
-        to("to itself", Rogue::FAULTY).fails(1, &["redirects, but in a circle"]),
+        to("to itself", FaultServer::FAULTY).fails(1, &["redirects, but in a circle"]),
         to("to itself, in other words", "#there").fails(2, &["in a circle"]),
         Case::new("to and fro", |rogue| {
-            rogue.on(Rogue::FAULTY, |_| Answer::to(307, "/fro.png"));
-            rogue.on("/fro.png", |_| Answer::to(308, Rogue::FAULTY));
+            rogue.on(FaultServer::FAULTY, |_| Answer::to(307, "/fro.png"));
+            rogue.on("/fro.png", |_| Answer::to(308, FaultServer::FAULTY));
         })
         .fails(1, &["in a circle"])
         .seen(asked("/fro.png", 1)),
         Case::new("to something new each time", |rogue| {
             rogue.everywhere(|asked| match asked.path.as_str() {
-                path if path.starts_with("/new/") || path == Rogue::FAULTY => {
+                path if path.starts_with("/new/") || path == FaultServer::FAULTY => {
                     Answer::to(302, &format!("/new/{path}"))
                 }
                 _ if asked.shown.is_empty() => Answer::status(404),
@@ -100,7 +100,7 @@ fn a_way_without_end_is_left() {
 }
 
 #[test]
-fn a_scheme_that_is_none_of_the_web_is_refused() {
+fn redirect_to_another_scheme_is_refused() {
     let schemes = [
         "file:///etc/passwd",
         "data:image/png;base64,iVBORw0KGgo=",
@@ -119,7 +119,7 @@ fn a_scheme_that_is_none_of_the_web_is_refused() {
 }
 
 #[test]
-fn a_private_address_that_the_user_did_not_name_is_refused_unasked() {
+fn redirect_to_a_private_address_is_refused_without_a_request() {
     let private = [
         "http://127.0.0.1/a.png",
         "http://127.0.0.1:22/a.png",
@@ -152,7 +152,7 @@ fn a_private_address_that_the_user_did_not_name_is_refused_unasked() {
 }
 
 #[test]
-fn a_password_that_the_user_did_not_name_is_not_sent() {
+fn redirect_with_a_password_is_refused() {
     let to = |location: &'static str| Case::image(location, move |_| Answer::to(302, location));
     let says = ["holds a password that the user did not name", "(1 try)"];
     hold(
@@ -183,9 +183,14 @@ fn secrets(asked: &Asked) -> bool {
 }
 
 /// Fetches a site whose home is `there`, from the mirror `here`, whose faulty image redirects there.
-fn fetch_across(world: &Sandbox, here: &Rogue, there: &Rogue, args: &[&str]) -> Ended {
-    let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
-    here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
+fn fetch_across(
+    world: &Sandbox,
+    here: &FaultServer,
+    there: &FaultServer,
+    args: &[&str],
+) -> ProgramOutput {
+    let elsewhere = format!("{}{}", there.origin(), FaultServer::FAULTY);
+    here.on(FaultServer::FAULTY, move |_| Answer::to(302, &elsewhere));
     fs::write(world.work().join(DEFINITION), definition(&there.origin()))
         .expect("a file for the definition");
     fetch(world.wallhaul(), here)
@@ -196,31 +201,39 @@ fn fetch_across(world: &Sandbox, here: &Rogue, there: &Rogue, args: &[&str]) -> 
 }
 
 #[test]
-fn another_host_is_asked_if_the_definition_names_it_and_told_no_secrets() {
-    let (world, here, there) = (Sandbox::new(), Rogue::gallery(), Rogue::gallery());
+fn redirect_to_a_host_of_the_definition_is_followed_without_credentials() {
+    let (world, here, there) = (
+        Sandbox::new(),
+        FaultServer::gallery(),
+        FaultServer::gallery(),
+    );
     let ended = fetch_across(&world, &here, &there, &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_kept(
         &world,
         &here,
-        &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(),
+        &[&FaultServer::GOOD[..], &[FaultServer::FAULTY]].concat(),
         &ended,
     );
     assert!(
-        here.asked(Rogue::FAULTY).iter().all(secrets)
-            && here.asked(Rogue::GOOD[0]).iter().all(secrets)
+        here.asked(FaultServer::FAULTY).iter().all(secrets)
+            && here.asked(FaultServer::GOOD[0]).iter().all(secrets)
     );
     let asked = there.requests();
     let paths: Vec<&str> = asked.iter().map(|asked| &*asked.path).collect();
-    assert_eq!(paths, ["/robots.txt", Rogue::FAULTY]);
+    assert_eq!(paths, ["/robots.txt", FaultServer::FAULTY]);
     assert!(!asked.iter().any(secrets), "{asked:?}");
 }
 
 #[test]
-fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
-    let (world, here, there) = (Sandbox::new(), Rogue::gallery(), Rogue::gallery());
-    let elsewhere = format!("{}{}", there.origin(), Rogue::FAULTY);
-    here.on(Rogue::FAULTY, move |_| Answer::to(302, &elsewhere));
+fn redirect_to_an_unnamed_host_is_refused() {
+    let (world, here, there) = (
+        Sandbox::new(),
+        FaultServer::gallery(),
+        FaultServer::gallery(),
+    );
+    let elsewhere = format!("{}{}", there.origin(), FaultServer::FAULTY);
+    here.on(FaultServer::FAULTY, move |_| Answer::to(302, &elsewhere));
     let ended = fetch(world.wallhaul(), &here).args(SECRETS).run();
     assert_eq!(
         (ended.code, there.connections()),
@@ -228,7 +241,7 @@ fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
         "{}",
         ended.stderr
     );
-    assert_kept(&world, &here, &Rogue::GOOD, &ended);
+    assert_kept(&world, &here, &FaultServer::GOOD, &ended);
     here.heal();
     let again = fetch(world.wallhaul(), &here).args(SECRETS).run();
     assert_eq!(
@@ -240,21 +253,24 @@ fn another_host_is_not_asked_if_the_definition_does_not_name_it() {
 }
 
 #[test]
-fn from_http_to_https_the_certificate_is_checked() {
+fn redirect_from_http_to_tls_checks_the_certificate() {
     let cases = [
-        (Papers::InOrder, ""),
+        (Certificate::Valid, ""),
         (
-            Papers::SelfSigned,
+            Certificate::SelfSigned,
             "its certificate is signed by nobody we trust",
         ),
-        (Papers::ForAnother, "its certificate is for another name"),
-        (Papers::Expired, "its certificate has expired"),
+        (
+            Certificate::WrongName,
+            "its certificate is for another name",
+        ),
+        (Certificate::Expired, "its certificate has expired"),
     ];
     for (papers, says) in cases {
         let (world, here, there) = (
             Sandbox::new(),
-            Rogue::gallery(),
-            Rogue::secure(papers).with_gallery(),
+            FaultServer::gallery(),
+            FaultServer::secure(papers).with_gallery(),
         );
         let authority = world.home().join("authority.pem");
         there.keep_authority(&authority);
@@ -267,7 +283,7 @@ fn from_http_to_https_the_certificate_is_checked() {
         let ended = fetch_across(&world, &here, &there, &trusting);
         if says.is_empty() {
             assert_eq!(ended.code, Some(0), "{papers:?}: {}", ended.stderr);
-            assert!(!there.asked(Rogue::FAULTY).iter().any(secrets));
+            assert!(!there.asked(FaultServer::FAULTY).iter().any(secrets));
             continue;
         }
         assert_eq!(ended.code, Some(1), "{papers:?}: {}", ended.stderr);
@@ -279,21 +295,21 @@ fn from_http_to_https_the_certificate_is_checked() {
         assert_eq!(
             (
                 there.connections(),
-                here.asked(Rogue::FAULTY).len(),
+                here.asked(FaultServer::FAULTY).len(),
                 there.requests().len()
             ),
             (1, 1, 0)
         );
-        assert_kept(&world, &here, &Rogue::GOOD, &ended);
+        assert_kept(&world, &here, &FaultServer::GOOD, &ended);
     }
 }
 
 #[test]
-fn from_https_to_http_nothing_is_followed() {
+fn redirect_from_tls_to_plain_http_is_refused() {
     let (world, here, there) = (
         Sandbox::new(),
-        Rogue::secure(Papers::InOrder).with_gallery(),
-        Rogue::gallery(),
+        FaultServer::secure(Certificate::Valid).with_gallery(),
+        FaultServer::gallery(),
     );
     let authority = world.home().join("authority.pem");
     here.keep_authority(&authority);
@@ -313,17 +329,17 @@ fn from_https_to_http_nothing_is_followed() {
         "{}",
         ended.stderr
     );
-    assert_kept(&world, &here, &Rogue::GOOD, &ended);
+    assert_kept(&world, &here, &FaultServer::GOOD, &ended);
 }
 
 #[test]
-fn a_login_page_behind_a_redirect_is_no_image() {
+fn redirect_to_an_html_login_page_is_not_an_image() {
     let case = Case::new("login wall", |rogue| {
         rogue.show(
             "/login",
             b"<!doctype html><title>Please log in</title>".as_slice(),
         );
-        rogue.on(Rogue::FAULTY, |_| Answer::to(302, "/login"));
+        rogue.on(FaultServer::FAULTY, |_| Answer::to(302, "/login"));
     });
     hold(&[case
         .fails(1, &["an HTML page titled `Please log in`"])

@@ -1,12 +1,12 @@
-//! Images that are large enough to go on with, and what goes wrong between the parts.
+//! Images large enough to resume, and faults between the parts.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::pictures::large;
+use super::malformed_images::large;
 use super::*;
-use crate::support::rogue::etag;
+use crate::support::fault_server::etag;
 
 /// How much of a large image comes before its connection breaks.
 const CUT: usize = 1_200_000;
@@ -34,8 +34,8 @@ fn broken(
     let (first, then) = (Arc::new(first), Arc::new(then));
     Case::new(name, move |rogue| {
         let (first, then) = (Arc::clone(&first), Arc::clone(&then));
-        rogue.show(Rogue::FAULTY, large(2, LARGE));
-        rogue.on(Rogue::FAULTY, move |asked| {
+        rogue.show(FaultServer::FAULTY, large(2, LARGE));
+        rogue.on(FaultServer::FAULTY, move |asked| {
             if asked.nth == 1 {
                 first(asked)
             } else {
@@ -53,7 +53,7 @@ fn goes_on(due: &'static [bool]) -> impl Fn(&[Asked]) + Send + Sync {
     move |requests| {
         let faulty: Vec<&Asked> = requests
             .iter()
-            .filter(|asked| asked.path == Rogue::FAULTY)
+            .filter(|asked| asked.path == FaultServer::FAULTY)
             .collect();
         let goes_on: Vec<bool> = faulty.iter().map(|asked| asked.from().is_some()).collect();
         assert_eq!(goes_on, due);
@@ -68,7 +68,7 @@ fn goes_on(due: &'static [bool]) -> impl Fn(&[Asked]) + Send + Sync {
 }
 
 #[test]
-fn an_image_that_breaks_off_goes_on_where_it_can_and_else_from_zero() {
+fn resume_after_reset_or_timeout_uses_a_range_request_where_it_is_safe() {
     let healthy = |asked: &Asked| asked.served();
     let short = ["--stall-timeout", "700ms"];
     hold(&[
@@ -125,8 +125,8 @@ fn an_image_that_breaks_off_goes_on_where_it_can_and_else_from_zero() {
         .seen(goes_on(&[false, true])),
         Case::new("changed meanwhile", |rogue| {
             let (old, new) = (large(2, LARGE), large(3, LARGE + 99));
-            rogue.show(Rogue::FAULTY, new);
-            rogue.on(Rogue::FAULTY, move |asked| match asked.nth {
+            rogue.show(FaultServer::FAULTY, new);
+            rogue.on(FaultServer::FAULTY, move |asked| match asked.nth {
                 1 => cut_strong(&asked.if_it_were(&old)),
                 _ => asked.served(),
             });
@@ -216,7 +216,7 @@ fn misfits() -> Vec<Misfit> {
 }
 
 #[test]
-fn a_rest_that_does_not_fit_is_dropped_and_the_image_begun_anew() {
+fn resume_with_a_mismatched_range_response_restarts_the_image() {
     let mut cases = Vec::new();
     for (name, misfit) in misfits() {
         let then = move |asked: &Asked| {
@@ -264,7 +264,9 @@ fn a_rest_that_does_not_fit_is_dropped_and_the_image_begun_anew() {
         broken("206 with less than it says", cut_strong, short)
             .comes(3)
             .seen(|requests| {
-                let faulty = requests.iter().filter(|asked| asked.path == Rogue::FAULTY);
+                let faulty = requests
+                    .iter()
+                    .filter(|asked| asked.path == FaultServer::FAULTY);
                 assert_eq!(
                     faulty.map(Asked::from).next_back(),
                     Some(Some(LARGE - 100)),
@@ -383,12 +385,12 @@ const MEDDLINGS: [Meddling; 17] = [
 ];
 
 #[test]
-fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
+fn resume_of_an_earlier_runs_part_only_where_it_is_safe() {
     for (name, meddle, due) in MEDDLINGS {
-        let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+        let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
         let whole = large(2, LARGE);
-        rogue.show(Rogue::FAULTY, whole.clone());
-        rogue.on(Rogue::FAULTY, cut_strong);
+        rogue.show(FaultServer::FAULTY, whole.clone());
+        rogue.on(FaultServer::FAULTY, cut_strong);
         let ended = fetch(world.wallhaul(), &rogue).run();
         assert_eq!(
             (ended.code, parts(&world).len()),
@@ -419,7 +421,11 @@ fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
         rogue.heal();
         let again = fetch(world.wallhaul(), &rogue).run();
         assert_eq!(again.code, Some(0), "{name}: {}", again.stderr);
-        let asked: Vec<_> = rogue.asked(Rogue::FAULTY).iter().map(Asked::from).collect();
+        let asked: Vec<_> = rogue
+            .asked(FaultServer::FAULTY)
+            .iter()
+            .map(Asked::from)
+            .collect();
         let due: Vec<_> = due
             .iter()
             .map(|goes_on| goes_on.then_some(left.part.len()))
@@ -428,7 +434,7 @@ fn a_part_that_an_earlier_run_left_is_gone_on_with_only_where_it_is_safe() {
         assert_kept(
             &world,
             &rogue,
-            &[&Rogue::GOOD[..], &[Rogue::FAULTY]].concat(),
+            &[&FaultServer::GOOD[..], &[FaultServer::FAULTY]].concat(),
             &again,
         );
         assert_eq!(parts(&world).len(), 0, "{name}");

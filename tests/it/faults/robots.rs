@@ -1,4 +1,4 @@
-//! robots.txt: what a host wishes is heeded from the first request on, whatever leads there.
+//! robots.txt: obeyed from the first request on, also after redirects.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use super::*;
 /// A robots.txt that says this to everybody.
 fn wishing(case: Case, rule: &'static str) -> Case {
     let Case { fault, .. } = case;
-    let fault: Box<dyn Fn(&Rogue) + Send + Sync> = Box::new(move |rogue| {
+    let fault: Box<dyn Fn(&FaultServer) + Send + Sync> = Box::new(move |rogue| {
         fault(rogue);
         rogue.on("/robots.txt", move |_| {
             Answer::ok(format!("User-agent: *\n{rule}\n"))
@@ -25,12 +25,12 @@ fn asked(robots: usize, private: usize) -> impl Fn(&[Asked]) {
                 count(requests, "/private.png")
             ),
             (robots, private)
-        )
+        );
     }
 }
 
 #[test]
-fn what_it_forbids_is_not_asked_unless_the_user_says_so() {
+fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
     let image = || {
         wishing(
             Case::new("an image", |_| {}),
@@ -63,8 +63,8 @@ fn what_it_forbids_is_not_asked_unless_the_user_says_so() {
 }
 
 #[test]
-fn a_host_whose_wishes_cannot_be_read_is_asked_for_nothing_else() {
-    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+fn robots_txt_unreadable_stops_requests_to_its_host() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     rogue.on("/robots.txt", |_| Answer::status(503));
     let ended = fetch(world.wallhaul(), &rogue).run();
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
@@ -90,9 +90,9 @@ fn a_host_whose_wishes_cannot_be_read_is_asked_for_nothing_else() {
 }
 
 #[test]
-fn the_pause_that_it_wishes_for_is_kept_between_all_requests() {
+fn robots_txt_crawl_delay_holds_between_all_requests() {
     const PAUSE: Duration = Duration::from_millis(300);
-    let (world, rogue) = (Sandbox::new(), Rogue::gallery());
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     rogue.on("/robots.txt", |_| {
         Answer::ok("User-agent: wallhaul\nCrawl-delay: 0.3\n")
     });

@@ -1,5 +1,5 @@
-//! Lays the real catalogue out as a site in a folder: listing pages, thumbs, and small originals whose bytes
-//! nobody else has.
+//! Writes the real catalogue as a site into a folder: listing pages, thumbs, and small originals,
+//! each with unique bytes.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_whole_catalogue_is_laid_out_and_no_two_originals_are_alike() {
+    fn gallery_writes_the_whole_catalogue_with_unique_originals() {
         let folder = tempfile::tempdir().unwrap();
         let gallery = Gallery::lay(folder.path(), "", Gallery::ALL);
         assert_eq!((gallery.pages, gallery.originals.len()), (52, Gallery::ALL));
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_shows_the_listing_and_the_originals() {
+    fn gallery_is_served_with_listing_and_originals() {
         let folder = tempfile::tempdir().unwrap();
         let gallery = Gallery::lay(folder.path(), "http://static.example", 40);
         let nginx = Nginx::serve(folder.path(), "");

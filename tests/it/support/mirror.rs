@@ -1,4 +1,5 @@
-//! The catalogue behind a real server: what a run is pointed at with `--base-url`, and what came of it.
+//! The catalogue behind a real server: what `--base-url` points a run at, and the result of the
+//! run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,20 +1,21 @@
-//! What the tests stand on: the program in an empty world or in a real terminal, a real web server, a gate
-//! before it, the real catalogue laid out as a site, a mirror made of both, a server that misbehaves as told,
-//! networks of its own, budgets of memory, and file systems that can be full or lose their power.
+//! What the tests use: the program in a sandbox or in a real terminal, a real web server, a gate
+//! that holds its requests, the real catalogue written as a site, a mirror made of both, a server
+//! with scripted faults, network namespaces, memory limits, and file systems that can be full or
+//! lose their power.
 
-pub(crate) mod budget;
-pub(crate) mod dice;
-pub(crate) mod disk;
+pub(crate) mod cgroup;
+pub(crate) mod fault_server;
 pub(crate) mod gallery;
-pub(crate) mod gate;
-pub(crate) mod heavy;
-pub(crate) mod island;
+pub(crate) mod gzip;
+pub(crate) mod large_png;
 pub(crate) mod mirror;
 pub(crate) mod mount;
+pub(crate) mod network_namespace;
 pub(crate) mod nginx;
-pub(crate) mod packing;
 pub(crate) mod program;
-pub(crate) mod rogue;
+pub(crate) mod recorded_disk;
+pub(crate) mod request_gate;
+pub(crate) mod rng;
 pub(crate) mod site;
 pub(crate) mod terminal;
 

@@ -1,4 +1,4 @@
-//! File systems of a test's own, undone when dropped, even by a panic. They need root.
+//! File systems that a test mounts; unmounted on drop, also after a panic. Needs root.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Something mounted.
-pub(crate) struct Mounted {
+pub(crate) struct Mount {
     at: PathBuf,
 }
 
-impl Mounted {
+impl Mount {
     /// Mounts at `at` what `mount` is told to with these arguments.
     pub(crate) fn new(at: &Path, how: &[&str]) -> Self {
         Self::with_stdin(at, Stdio::null(), how)
@@ -64,7 +64,7 @@ impl Mounted {
     }
 }
 
-impl Drop for Mounted {
+impl Drop for Mount {
     fn drop(&mut self) {
         let undo = |how: &[&str]| {
             let undone = command("umount")

@@ -1,4 +1,4 @@
-//! A real nginx on a loopback port that serves a folder and remembers what it was asked.
+//! A real nginx on a loopback port that serves a folder and logs its requests.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nginx_serves_a_folder_and_remembers_what_was_asked() {
+    fn nginx_serves_a_folder_and_logs_requests() {
         let site = tempfile::tempdir().unwrap();
         fs::create_dir(site.path().join("1")).unwrap();
         fs::write(site.path().join("1/index.html"), "a page").unwrap();
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn nginx_serves_a_range_and_remembers_it() {
+    fn nginx_serves_a_range_and_logs_it() {
         let site = tempfile::tempdir().unwrap();
         fs::write(site.path().join("a.png"), "0123456789").unwrap();
         let nginx = Nginx::serve(site.path(), "");
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn nginx_stops_with_its_owner() {
+    fn nginx_stops_when_dropped() {
         let site = tempfile::tempdir().unwrap();
         let nginx = Nginx::serve(site.path(), "");
         let port = nginx.port;

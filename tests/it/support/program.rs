@@ -1,5 +1,5 @@
-//! Runs a program in an empty world: no environment but `PATH` and `HOME`, a home and a working folder of its
-//! own, nothing on stdin, no signal ignored, and a watchdog.
+//! Runs a program in a sandbox: an environment of `PATH` and `HOME` only, a home and a working
+//! folder of its own, an empty stdin, no ignored signals, and a watchdog.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -149,7 +149,7 @@ impl Program {
     }
 
     /// Starts it and waits for its end.
-    pub(crate) fn run(self) -> Ended {
+    pub(crate) fn run(self) -> ProgramOutput {
         self.start().wait()
     }
 
@@ -199,7 +199,7 @@ impl Running {
     }
 
     /// Sends it `signal` again and again, as somebody in a hurry does, until it ends.
-    pub(crate) fn insist(self, signal: Signal) -> Ended {
+    pub(crate) fn insist(self, signal: Signal) -> ProgramOutput {
         until("its end", || {
             kill_process(self.id, signal).is_err().then_some(())
         });
@@ -226,7 +226,7 @@ impl Running {
     /// # Panics
     ///
     /// When it has not ended by itself after a long time; it is ended then.
-    pub(crate) fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> ProgramOutput {
         let Ok(status) = self.end.recv_timeout(PATIENCE) else {
             panic!(
                 "{} did not end within {PATIENCE:?}; its stderr: {}",
@@ -236,7 +236,7 @@ impl Running {
         };
         self.over = true;
         let (stdout, stderr) = (self.stdout(), self.stderr());
-        Ended {
+        ProgramOutput {
             code: status.code(),
             signal: status.signal().and_then(Signal::from_named_raw),
             stdout,
@@ -256,7 +256,7 @@ impl Drop for Running {
 
 /// How a program ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct ProgramOutput {
     /// Its exit code, unless a signal ended it.
     pub(crate) code: Option<i32>,
     /// The signal that ended it.
@@ -265,7 +265,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-impl Ended {
+impl ProgramOutput {
     /// Its stdout read as one JSON object a line.
     pub(crate) fn objects(&self) -> Vec<Value> {
         let objects = self.stdout.lines().map(serde_json::from_str);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_starts_in_an_empty_world() {
+    fn program_starts_with_an_empty_env_and_folder() {
         let world = Sandbox::new();
         let ended = shell(&world, "env; pwd; cat; echo trouble >&2; exit 7")
             .env("EXTRA", "given")
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_ignores_no_signal_that_the_tests_ignore() {
+    fn program_does_not_inherit_ignored_signals() {
         let world = Sandbox::new();
         // Which signals are ignored, as bits; those behind the 31st are threads' own business.
         let said = "grep SigIgn: /proc/self/status";
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_can_have_less_than_that() {
+    fn program_can_run_without_home_env_in_another_folder() {
         let world = Sandbox::new();
         let ended = shell(&world, "pwd; echo ${HOME-homeless}")
             .without("HOME")
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_reads_what_it_is_given_and_leaves_files() {
+    fn program_reads_stdin_and_writes_files() {
         let world = Sandbox::new();
         let program = shell(
             &world,
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_program_is_heard_and_takes_signals() {
+    fn running_program_is_read_and_signalled() {
         let world = Sandbox::new();
         let running = shell(
             &world,
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_let_go_of_is_ended_with_its_children() {
+    fn dropped_program_is_killed_with_its_children() {
         let world = Sandbox::new();
         let running = shell(&world, "sleep 600 & echo $!; wait").start();
         let child = until("the child", || {
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn the_program_under_test_is_built() {
+    fn program_under_test_is_built() {
         assert!(Path::new(WALLHAUL).is_file());
         let ended = Sandbox::new().wallhaul().args(["--version"]).run();
         assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));

@@ -1,18 +1,18 @@
-//! The catalogue's newest images on an nginx, with a gate before them.
+//! The newest images of the catalogue on an nginx, behind a request gate.
 
 use tempfile::TempDir;
 
 use super::gallery::Gallery;
-use super::gate::Gate;
 use super::nginx::Nginx;
 use super::program::{Program, Sandbox};
+use super::request_gate::RequestGate;
 
 /// A site that is being served.
 pub(crate) struct Site {
     pub(crate) folder: TempDir,
     pub(crate) gallery: Gallery,
     pub(crate) nginx: Nginx,
-    pub(crate) gate: Gate,
+    pub(crate) gate: RequestGate,
 }
 
 impl Site {
@@ -32,7 +32,7 @@ impl Site {
     pub(crate) fn closed(count: usize, path: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let gallery = Gallery::lay(folder.path(), "", count);
-        let gate = Gate::closed();
+        let gate = RequestGate::closed();
         let nginx = Nginx::serve(folder.path(), &gate.before(path));
         Self {
             folder,

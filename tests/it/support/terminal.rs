@@ -1,4 +1,5 @@
-//! Runs a program in a real terminal: a tmux server of its own, whose screen can be read and typed at.
+//! Runs a program in a real terminal: a tmux server of its own, whose screen can be read and typed
+//! at.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_has_a_terminal_of_the_size_asked_for() {
+    fn terminal_has_the_requested_size() {
         let world = Sandbox::new();
         let terminal = shell(
             &world,
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_reach_the_program_and_a_signal_ends_it() {
+    fn terminal_sends_keys_and_signals() {
         let world = Sandbox::new();
         let terminal = shell(
             &world,
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_shows_what_was_left_there() {
+    fn terminal_shows_text_scrollback_and_color() {
         let world = Sandbox::new();
         let script =
             "for n in 1 2 3 4 5 6; do echo line $n; done; printf '\\033[31mred\\033[0m\\033[?25l'";
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_learns_of_another_size() {
+    fn terminal_resize_is_signalled() {
         let world = Sandbox::new();
         let terminal = shell(
             &world,

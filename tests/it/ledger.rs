@@ -1,0 +1,424 @@
+//! A ledger that is damaged, old, new or read-only: no image is lost because of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use blake3::Hash;
+use rustix::process::Signal;
+
+use crate::support::mirror::{GOT, Mirror, assert_whole, collection, sqlite};
+use crate::support::program::{Program, ProgramOutput, Sandbox, WALLHAUL, files};
+use crate::support::until;
+
+const IMAGES: usize = 30;
+
+/// A mirror, and a collection of all its images.
+fn fetched() -> (Sandbox, Mirror) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
+    assert_eq!(mirror.fetch(&world).run().code, Some(0));
+    mirror.nginx.forget();
+    (world, mirror)
+}
+
+/// A file beside the images of the collection.
+fn ours(world: &Sandbox, name: &str) -> PathBuf {
+    world.work().join(GOT).join(".wallhaul").join(name)
+}
+
+fn rebuild(world: &Sandbox) -> Program {
+    world.wallhaul().args(["ledger", "rebuild", "-d", GOT])
+}
+
+fn assert_calm(ended: &ProgramOutput) {
+    assert!(
+        ended.signal.is_none() && !ended.stderr.contains("panicked"),
+        "{ended:?}"
+    );
+}
+
+/// Offsets into a ledger of so many bytes: all of its header, and every so many-th behind it.
+fn offsets(length: usize) -> impl Iterator<Item = usize> {
+    (0..100).chain((100..length).step_by(997))
+}
+
+#[test]
+fn ledger_with_a_flipped_bit_anywhere_loses_no_image() {
+    let (world, mirror) = fetched();
+    let (whole, ledger) = (collection(&world), ours(&world, "ledger.db"));
+    let sound = fs::read(&ledger).unwrap();
+    let (mut refused, mut unseen): (BTreeMap<String, usize>, usize) = (BTreeMap::new(), 0);
+    for at in offsets(sound.len()) {
+        let mut spoilt = sound.clone();
+        spoilt[at] ^= 1 << (at % 8);
+        fs::write(&ledger, &spoilt).unwrap();
+        let ended = mirror.fetch(&world).run();
+        assert_calm(&ended);
+        assert!(collection(&world) == whole, "{at}: {ended:?}");
+        if ended.code == Some(0) {
+            unseen += 1;
+        } else {
+            assert_eq!(ended.code, Some(5), "{at}: {ended:?}");
+            assert!(ended.stderr.contains("ledger.db"), "{at}: {ended:?}");
+            // An entry that leads nowhere is met when a row is written, and not before.
+            let at_the_start = !ended.stderr.contains("left for the next run");
+            let as_it_was = fs::read(&ledger).unwrap() == spoilt;
+            assert!(
+                as_it_was || !at_the_start,
+                "{at}: what is refused is left as it is: {ended:?}"
+            );
+            let reason = ended
+                .stderr
+                .split(['(', ')'])
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned();
+            if !refused.contains_key(&reason) {
+                mend(&world, &mirror, &whole);
+            }
+            *refused.entry(reason).or_default() += 1;
+        }
+        for name in ["ledger.db-wal", "ledger.db-shm"] {
+            let _ = fs::remove_file(ours(&world, name));
+        }
+    }
+    println!("refused: {refused:#?}; unseen: {unseen}");
+    // What is wrong in a text is no damage to the structure; and half of the header means nothing.
+    assert!(
+        refused.values().sum::<usize>() > 20 && refused.len() > 5,
+        "{refused:?} {unseen}"
+    );
+}
+
+/// Does as the refusal says, and finds every image there.
+fn mend(world: &Sandbox, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
+    let rebuilt = rebuild(world).run();
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
+    mirror.nginx.forget();
+    let ended = mirror.fetch(world).run();
+    assert_eq!(
+        (ended.code, mirror.originals_asked()),
+        (Some(0), Vec::new()),
+        "{}",
+        ended.stderr
+    );
+    assert!(collection(world) == *whole);
+}
+
+/// A run that was killed when it had named some images, which only the ledger's log knows of.
+fn killed() -> (Sandbox, Mirror) {
+    let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
+    let (world, mirror) = (Sandbox::new(), Mirror::with(60, stuck));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["--max-downloads", "20"])
+            .run()
+            .code,
+        Some(0)
+    );
+    // Slowly enough that a busy machine kills it in time.
+    let running = mirror
+        .fetch(&world)
+        .args(["-j", "2", "--wait", "50ms"])
+        .start();
+    until("more images", || {
+        (collection(&world).len() > 25).then_some(())
+    });
+    running.signal(Signal::KILL);
+    running.wait();
+    assert!(ours(&world, "ledger.db-wal").exists());
+    mirror.nginx.forget();
+    (world, mirror)
+}
+
+/// What becomes of a file's bytes; nothing is left of some.
+type Damage = fn(&[u8]) -> Option<Vec<u8>>;
+
+#[test]
+fn ledger_with_a_damaged_wal_after_a_kill_loses_no_image() {
+    let damages: [(&str, Damage); 6] = [
+        ("ledger.db-wal", |_| None),
+        ("ledger.db-wal", |log| Some(vec![0; log.len()])),
+        ("ledger.db-wal", |log| Some(log[..log.len() / 2].to_vec())),
+        ("ledger.db-wal", |log| {
+            Some(b"<!DOCTYPE html>".repeat(log.len() / 15))
+        }),
+        ("ledger.db-shm", |index| {
+            Some(b"junk".repeat(index.len() / 4))
+        }),
+        ("ledger.db", |_| None),
+    ];
+    for (name, damage) in damages {
+        let (world, mirror) = killed();
+        let named = collection(&world);
+        let file = ours(&world, name);
+        match damage(&fs::read(&file).unwrap()) {
+            Some(bytes) => fs::write(&file, bytes).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        let mut ended = mirror.fetch(&world).run();
+        assert_calm(&ended);
+        if ended.code == Some(5) {
+            assert!(
+                ended.stderr.contains("wallhaul ledger rebuild"),
+                "{name}: {ended:?}"
+            );
+            assert_eq!(rebuild(&world).run().code, Some(0));
+            ended = mirror.fetch(&world).run();
+        }
+        assert_eq!(ended.code, Some(0), "{name}: {ended:?}");
+        assert_whole(&world, &mirror);
+        let now = collection(&world);
+        assert!(
+            named.iter().all(|(name, hash)| now.get(name) == Some(hash)),
+            "{name}"
+        );
+        let verified = world.wallhaul().args(["verify", "-d", GOT]).run();
+        assert_eq!(
+            (verified.code, verified.stdout.as_str()),
+            (Some(0), ""),
+            "{name}: {}",
+            verified.stderr
+        );
+    }
+}
+
+#[test]
+fn ledger_with_another_schema_is_refused_with_advice_and_not_modified() {
+    let (world, mirror) = fetched();
+    let ledger = ours(&world, "ledger.db");
+    let cases = [
+        ("pragma user_version = 99", "has schema 99"),
+        ("pragma user_version = 99", "use a newer wallhaul"),
+        ("pragma user_version = 0", "wallhaul ledger rebuild"),
+        ("pragma user_version = -1", "wallhaul ledger rebuild"),
+        ("pragma application_id = 7", "wallhaul ledger rebuild"),
+    ];
+    for (pragma, words) in cases {
+        sqlite(&world, pragma);
+        let before = fs::read(&ledger).unwrap();
+        for command in [
+            mirror.fetch(&world),
+            world.wallhaul().args(["ledger", "list", "-d", GOT]),
+        ] {
+            let ended = command.run();
+            assert_eq!(
+                (ended.code, ended.stdout.as_str()),
+                (Some(5), ""),
+                "{pragma}: {ended:?}"
+            );
+            assert!(
+                ended.stderr.contains("ledger.db") && ended.stderr.contains(words),
+                "{pragma}: {ended:?}"
+            );
+        }
+        assert!(fs::read(&ledger).unwrap() == before, "{pragma}");
+    }
+    assert_eq!(mirror.nginx.requests(), []);
+}
+
+/// The program, as somebody who may not do what root may.
+fn as_nobody(world: &Sandbox) -> Program {
+    if rustix::process::geteuid().is_root() {
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", WALLHAUL];
+        world.program("setpriv").args(nobody)
+    } else {
+        world.wallhaul()
+    }
+}
+
+fn allow(path: &std::path::Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn ledger_read_only_ends_a_run_before_any_request_and_is_still_readable() {
+    let (world, mirror) = fetched();
+    for folder in [
+        world.work(),
+        world.work().join(GOT),
+        ours(&world, ""),
+        ours(&world, "parts"),
+        world.home(),
+    ] {
+        allow(&folder, 0o777);
+    }
+    allow(world.work().parent().unwrap(), 0o755);
+    allow(&ours(&world, "lock"), 0o666);
+    allow(&ours(&world, "ledger.db"), 0o444);
+    let ended = as_nobody(&world)
+        .args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT])
+        .run();
+    assert_eq!(ended.code, Some(4), "{ended:?}");
+    assert!(
+        ended
+            .stderr
+            .contains("ledger.db` cannot be read or written"),
+        "{}",
+        ended.stderr
+    );
+    assert_eq!(mirror.nginx.requests(), []);
+    let listed = as_nobody(&world).args(["ledger", "list", "-d", GOT]).run();
+    assert_eq!(
+        (listed.code, listed.stdout.lines().count()),
+        (Some(0), IMAGES),
+        "{}",
+        listed.stderr
+    );
+    allow(&ours(&world, "ledger.db"), 0o666);
+    let ended = as_nobody(&world)
+        .args(["fetch", "--base-url", &mirror.nginx.origin(), "-d", GOT])
+        .run();
+    assert_eq!(
+        (ended.code, mirror.originals_asked()),
+        (Some(0), Vec::new()),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[test]
+fn ledger_restored_from_an_old_backup_creates_no_duplicate_files() {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
+    assert_eq!(
+        mirror
+            .fetch(&world)
+            .args(["-j", "1", "--max-downloads", "10"])
+            .run()
+            .code,
+        Some(0)
+    );
+    let old = fs::read(ours(&world, "ledger.db")).unwrap();
+    assert_eq!(mirror.fetch(&world).run().code, Some(0));
+    let before = files(&world.work().join(GOT));
+    fs::write(ours(&world, "ledger.db"), old).unwrap();
+    mirror.nginx.forget();
+    let ended = mirror.fetch(&world).run();
+    assert_eq!(
+        (ended.code, mirror.originals_asked().len()),
+        (Some(0), IMAGES - 10),
+        "{}",
+        ended.stderr
+    );
+    assert!(
+        files(&world.work().join(GOT)) == before,
+        "nothing is there twice, nothing was written over"
+    );
+    assert_eq!(
+        sqlite(
+            &world,
+            "select state, count(*) from collection group by state"
+        ),
+        "saved|30\n"
+    );
+    assert_whole(&world, &mirror);
+}
+
+/// Puts a ledger in the place of the collection's that says the same, as the first version of the program had it.
+fn make_old(world: &Sandbox) {
+    let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
+    let connection = rusqlite::Connection::open(&old).unwrap();
+    connection
+        .execute_batch(include_str!("../../src/ledger/sqlite/steps/schema-1.sql"))
+        .unwrap();
+    connection
+        .execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()])
+        .unwrap();
+    connection
+        .execute_batch(
+            "INSERT INTO files SELECT id, name, folded, substr(folded, 1, length(folded) - 4), bytes, blake3, format,
+                 width, height, 'saved' FROM new.files;
+             INSERT INTO images SELECT * FROM new.images;
+             PRAGMA application_id = 2002873452; PRAGMA user_version = 1; DETACH new; PRAGMA journal_mode = wal;",
+        )
+        .unwrap();
+    drop(connection);
+    fs::rename(old, ledger).unwrap();
+}
+
+#[test]
+fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
+    mirror.take(&mirror.gallery.originals[3].path);
+    assert_eq!(mirror.fetch(&world).run().code, Some(1));
+    let (whole, said) = (
+        collection(&world),
+        sqlite(&world, "select * from collection order by address"),
+    );
+    // At the copy's name, at the one transaction, and behind it.
+    for (call, file, when) in [
+        ("rename", "ledger.copying", 1),
+        ("fsync", "ledger.db-wal", 1),
+        ("fsync", "ledger.db-wal", 2),
+        ("none", "", 0),
+    ] {
+        make_old(&world);
+        let told = format!("{call} of {file} {when}");
+        let listed = world.wallhaul().args(["ledger", "list", "-d", GOT]).run();
+        assert!(
+            listed.code == Some(5) && listed.stderr.contains("`wallhaul fetch` brings it up"),
+            "{told}: {listed:?}"
+        );
+        if when > 0 {
+            let inject = format!("inject={call}:signal=KILL:when={when}");
+            let strace = world.program("strace").args([
+                "-f",
+                "-qq",
+                "-o",
+                "calls",
+                "-e",
+                &format!("trace={call}"),
+            ]);
+            let strace = strace
+                .args(["-e", &inject, "-P"])
+                .args([ours(&world, file)])
+                .args([WALLHAUL, "fetch", "-d"]);
+            let killed = strace
+                .args([world.work().join(GOT)])
+                .args(["--base-url", &mirror.nginx.origin()])
+                .run();
+            assert_eq!(killed.signal, Some(Signal::KILL), "{told}: {killed:?}");
+        }
+        mirror.nginx.forget();
+        let ended = mirror.fetch(&world).run();
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{told}");
+        assert_eq!(mirror.originals_asked(), [""; 0], "{told}");
+        assert_eq!(
+            sqlite(&world, "select * from collection order by address"),
+            said,
+            "{told}"
+        );
+        let names = files(&ours(&world, ""))
+            .into_keys()
+            .filter(|name| name.starts_with("ledger"));
+        let names: Vec<String> = names.collect();
+        let copies = names
+            .iter()
+            .filter(|name| name.starts_with("ledger-schema1"))
+            .count();
+        assert!(
+            (1..=2).contains(&copies) && names.len() == copies + 1,
+            "{told}: {names:?}"
+        );
+        for copy in names.iter().filter(|name| *name != "ledger.db") {
+            let copy = rusqlite::Connection::open(ours(&world, copy)).unwrap();
+            let found = "SELECT count(*) FROM images WHERE state <> 'gone'";
+            assert_eq!(
+                copy.query_row(found, [], |row| row.get::<_, u32>(0))
+                    .unwrap() as usize,
+                IMAGES - 1
+            );
+            assert_eq!(
+                copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
+                    .unwrap(),
+                1
+            );
+        }
+        for copy in names.iter().filter(|name| *name != "ledger.db") {
+            fs::remove_file(ours(&world, copy)).unwrap();
+        }
+    }
+    assert!(collection(&world) == whole);
+}
