@@ -46,7 +46,7 @@ fn inspect(bencher: Bencher<'_, '_>, format: ImageFormat, chunk: usize) {
             let mut inspector = Inspector::new(Limits::default());
             black_box(&image)
                 .chunks(chunk)
-                .for_each(|chunk| inspector.bytes(chunk));
+                .for_each(|chunk| inspector.update(chunk));
             assert_eq!(inspector.defect(), None);
             inspector
         });

@@ -72,43 +72,62 @@ pub struct Content {
     pub height: u32,
 }
 
-/// The image formats a collection takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
+/// Declares [`Format`], the list of its variants and their file extensions from one table. A list written by hand beside
+/// the enum could lack a variant and still compile; files of that format would then be neither recognized nor read back
+/// from the ledger.
+macro_rules! formats {
+    ($($(#[doc = $doc:literal])+ $format:ident: $extension:literal $(or $other:literal)*;)+) => {
+        /// The image formats a collection takes. What verification knows of each stands in `verify/formats/`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum Format {
+            $($(#[doc = $doc])+ #[serde(rename = $extension)] $format,)+
+        }
+
+        impl Format {
+            /// Every format, in the order in which their signatures are tried.
+            pub const ALL: &[Self] = &[$(Self::$format),+];
+
+            /// The extensions that files of this format have, in lower case; the first is the one that we give them.
+            const fn extensions(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$format => &[$extension $(, $other)*],)+
+                }
+            }
+        }
+    };
+}
+
+formats! {
     /// Portable Network Graphics.
-    Png,
+    Png: "png";
     /// JPEG, any process.
-    #[serde(rename = "jpg")]
-    Jpeg,
+    Jpeg: "jpg" or "jpeg";
     /// GIF 87a or 89a.
-    Gif,
-    /// WebP, lossy or lossless.
-    Webp,
+    Gif: "gif";
+    /// WebP, lossy, lossless or animated.
+    Webp: "webp";
     /// AV1 Image File Format.
-    Avif,
+    Avif: "avif";
 }
 
 impl Format {
-    /// Every format, in the order their signatures are tried.
-    pub const ALL: [Self; 5] = [Self::Png, Self::Jpeg, Self::Gif, Self::Webp, Self::Avif];
-
-    /// The extension a file of this format is given; also the format's name in the ledger.
+    /// The extension that a file of this format is given; also the format's name in the ledger and in JSON.
     pub const fn extension(self) -> &'static str {
-        match self {
-            Self::Png => "png",
-            Self::Jpeg => "jpg",
-            Self::Gif => "gif",
-            Self::Webp => "webp",
-            Self::Avif => "avif",
-        }
+        self.extensions()[0]
     }
 
-    /// The format that [`Format::extension`] names.
+    /// The format whose [`Format::extension`] this is.
     pub fn from_extension(extension: &str) -> Option<Self> {
+        let mut formats = Self::ALL.iter().copied();
+        formats.find(|format| format.extension() == extension)
+    }
+
+    /// Whether images have this extension, in any spelling (`jpeg`) and case. It proves nothing about the bytes.
+    pub fn is_extension(extension: &str) -> bool {
         Self::ALL
-            .into_iter()
-            .find(|format| format.extension() == extension)
+            .iter()
+            .flat_map(|format| format.extensions())
+            .any(|known| known.eq_ignore_ascii_case(extension))
     }
 }
 
@@ -147,4 +166,29 @@ pub enum Stage {
     Verify,
     /// Giving it its name.
     Place,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_and_ledger_call_a_format_by_its_extension() {
+        for &format in Format::ALL {
+            let json = serde_json::to_string(&format).unwrap();
+            assert_eq!(json, format!("\"{}\"", format.extension()));
+            assert_eq!(Format::from_extension(format.extension()), Some(format));
+        }
+        assert_eq!(Format::from_extension("jpeg"), None);
+    }
+
+    #[test]
+    fn image_extensions_are_known_in_any_spelling_and_case() {
+        for extension in ["png", "JPG", "jpeg", "Gif", "webp", "avif"] {
+            assert!(Format::is_extension(extension), "{extension}");
+        }
+        for extension in ["", "html", "jp"] {
+            assert!(!Format::is_extension(extension), "{extension}");
+        }
+    }
 }

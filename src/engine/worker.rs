@@ -249,7 +249,7 @@ impl Worker {
         address: &Url,
     ) -> Result<(VerifiedImage, ResumeInfo), AttemptErrorKind> {
         let (mut part, mut left) = self.begin(key, address)?;
-        if let Some(note) = left.take_if(|note| note.length == part.have()) {
+        if let Some(note) = left.take_if(|note| note.length == part.received()) {
             // A run was killed between the last byte and the name: nothing needs to be asked for.
             if let Ok(sound) = self.judge(part, Some(note.length)) {
                 return Ok((sound, note));
@@ -268,14 +268,14 @@ impl Worker {
                 return Err(AttemptErrorKind::Defect(defect));
             }
             if may_go_on {
-                part.note(&note)?;
+                part.save_resume_info(&note)?;
             }
             if hinted.elapsed() >= HINT_EVERY {
                 hinted = Instant::now();
-                self.progressed(key, part.have(), body.length());
+                self.progressed(key, part.received(), body.length());
             }
         }
-        self.progressed(key, part.have(), Some(part.have()));
+        self.progressed(key, part.received(), Some(part.received()));
         let mut sound = self.judge(part, body.length())?;
         note.length = sound.content().bytes;
         sound.mark_pending(&note);
@@ -334,13 +334,13 @@ impl Worker {
     ) -> Result<Body, AttemptErrorKind> {
         let fetcher = &self.haul.fetcher;
         let body = match fetcher
-            .image(address, left.map(|note| (note, part.have())))
+            .image(address, left.map(|note| (note, part.received())))
             .await
         {
             Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
             asked => asked?,
         };
-        if body.from() != part.have() {
+        if body.from() != part.received() {
             part.restart()?;
         }
         Ok(body)

@@ -46,7 +46,7 @@ impl Dir {
         let ours = directory.join(STATE_DIR);
         // A folder that the user named may be a link to one. What lies in it is ours, and no link is followed.
         fs::create_dir_all(directory).map_err(storage("making the folder", directory))?;
-        part::make_own(&ours).map_err(storage("making the folder", &ours))?;
+        part::ensure_dir(&ours).map_err(storage("making the folder", &ours))?;
         let lock = lock(&ours.join("lock"), now)?;
         let folder = ours.join("parts");
         let parts = Parts::open(&folder, boot).map_err(storage("making the folder", &folder))?;
@@ -199,7 +199,7 @@ impl LocalDir {
             };
             match rename_to_free(whole.path(), &self.path.join(name.as_str())) {
                 Ok(()) => {
-                    whole.moved();
+                    whole.mark_placed();
                     return Ok(Placed { name });
                 }
                 Err(error) if is_fatal(&error) => {
@@ -270,7 +270,7 @@ impl LocalDir {
     fn flush_data<'a>(&self, mut group: impl Iterator<Item = &'a VerifiedImage>) -> io::Result<()> {
         match self.durability {
             Durability::Group => {
-                group.try_for_each(|sound| File::open(sound.whole().path())?.sync_data())
+                group.try_for_each(|sound| File::open(sound.file().path())?.sync_data())
             }
             Durability::Off => Ok(()),
         }
@@ -332,7 +332,7 @@ pub(super) fn same(error: &io::Error) -> io::Error {
 }
 
 fn hash(path: &Path) -> io::Result<ContentHash> {
-    let mut file = part::open_plain(path, OpenOptions::new().read(true))?;
+    let mut file = part::open_regular(path, OpenOptions::new().read(true))?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; 256 * 1024];
     loop {
@@ -345,7 +345,7 @@ fn hash(path: &Path) -> io::Result<ContentHash> {
 
 /// Takes the collection for this process, leaving in the file who holds it since when.
 fn lock(path: &Path, now: Timestamp) -> Result<File, SinkError> {
-    let opening = part::open_plain(
+    let opening = part::open_regular(
         path,
         OpenOptions::new()
             .read(true)

@@ -21,9 +21,9 @@ pub(super) fn quarantine(directory: &Path, folder: &Path, name: &str, why: &str)
     if !fs::symlink_metadata(&file)?.is_file() {
         return Err(io::Error::other("it is no plain file"));
     }
-    part::make_own(folder)?;
+    part::ensure_dir(folder)?;
     let reason = folder.join(format!("{name}.{WHY}"));
-    part::remove(&reason)?;
+    part::remove_if_exists(&reason)?;
     OpenOptions::new()
         .write(true)
         .create_new(true)

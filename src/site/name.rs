@@ -5,9 +5,7 @@ use std::borrow::Cow;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::job::ImageName;
-
-/// The extensions that are cut from an address's last part; a file's own comes from its bytes.
-const IMAGE_EXTENSIONS: [&str; 6] = ["png", "jpg", "jpeg", "gif", "webp", "avif"];
+use crate::outcome::Format;
 
 /// Letters of the longest extension a file is given.
 const LONGEST_EXTENSION: usize = 4;
@@ -54,13 +52,8 @@ pub(super) fn part(path: &str) -> Cow<'_, str> {
 fn last(path: &str) -> &str {
     let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
     match last.rsplit_once('.') {
-        Some((stem, extension))
-            if IMAGE_EXTENSIONS
-                .iter()
-                .any(|known| extension.eq_ignore_ascii_case(known)) =>
-        {
-            stem
-        }
+        // A file's own extension comes from its bytes.
+        Some((stem, extension)) if Format::is_extension(extension) => stem,
         _ => last,
     }
 }
@@ -159,7 +152,6 @@ mod tests {
 
     use super::*;
     use crate::job::ContentHash;
-    use crate::outcome::Format;
 
     #[test]
     fn a_part_is_the_last_one_decoded_once_without_its_extension() {

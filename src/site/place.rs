@@ -90,13 +90,8 @@ impl Site {
 
 /// Whether the last part of the address is named as an image's file is.
 fn is_named_so(address: &Url) -> bool {
-    let extension = address
-        .path()
-        .rsplit_once('.')
-        .map(|(_, extension)| extension.to_ascii_lowercase());
-    extension.is_some_and(|extension| {
-        extension == "jpeg" || Format::from_extension(&extension).is_some()
-    })
+    let extension = address.path().rsplit_once('.');
+    extension.is_some_and(|(_, extension)| Format::is_extension(extension))
 }
 
 #[cfg(test)]

@@ -1,40 +1,40 @@
-//! What can be wrong with an image.
+//! Why an image is rejected.
 
 use thiserror::Error;
 
-/// Why the bytes of an image cannot be kept.
+/// Why the bytes of an image are not kept. A value, not an error: one bad image never ends a run.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Defect {
-    /// There are none.
+    /// There are no bytes.
     #[error("the answer is empty")]
     Empty,
-    /// A page for people: a login wall, an error told with status 200.
-    #[error("an HTML page{} in place of an image", titled(.title.as_deref()))]
+    /// A page for people: a login wall, an error page with status 200.
+    #[error("an HTML page{} instead of an image", titled(.title.as_deref()))]
     Html {
         /// Its title: untrusted text.
         title: Option<String>,
     },
-    /// Something else than an image of a known format.
-    #[error("{what} in place of an image")]
+    /// No image of a supported format.
+    #[error("not a supported image: {what}")]
     NotAnImage {
         /// What it looks like.
         what: String,
     },
     /// The bytes end before the image does.
-    #[error("cut: the bytes end before the image does")]
-    Cut,
-    /// The sender promised another length.
-    #[error("{got} bytes instead of the {want} that were announced")]
+    #[error("truncated: the image is cut off before its end")]
+    Truncated,
+    /// The server announced another length, or the ledger holds another.
+    #[error("{got} bytes instead of the announced {want}")]
     WrongLength {
-        /// The length promised.
+        /// The announced length.
         want: u64,
-        /// The length there is.
+        /// The length received.
         got: u64,
     },
-    /// Neither the image nor its sender says where it ends.
-    #[error("neither the image nor the server says how long it is, so it may be cut")]
+    /// Neither the image nor the server says where the image ends.
+    #[error("neither the image nor the server states its length, so it may be truncated")]
     EndUnknown,
-    /// A chunk's bytes are not those that were written.
+    /// A chunk does not match its own checksum.
     #[error("the checksum of chunk `{chunk}` is wrong")]
     BadChecksum {
         /// The chunk's name: four letters.
@@ -43,10 +43,10 @@ pub enum Defect {
     /// The format's rules are broken.
     #[error("broken image: {what}")]
     BadStructure {
-        /// Which rule.
+        /// The rule, as a noun phrase: `a GIF without an image`.
         what: &'static str,
     },
-    /// The image says that it has no pixels.
+    /// The image declares no pixels.
     #[error("broken image: {width} x {height} pixels")]
     NoPixels {
         /// Pixels across.
@@ -54,7 +54,7 @@ pub enum Defect {
         /// Pixels down.
         height: u32,
     },
-    /// The image says that it is larger than allowed.
+    /// The image declares more pixels than allowed.
     #[error(
         "{width} x {height} pixels are more than the {limit} allowed: raise the limit with --max-pixels"
     )]
@@ -68,7 +68,7 @@ pub enum Defect {
     },
     /// The image is smaller than the site's originals are.
     #[error(
-        "{width} x {height} pixels are fewer than the {min_width} x {min_height} of an original: a thumbnail in its place"
+        "{width} x {height} pixels are fewer than the {min_width} x {min_height} of an original: probably a thumbnail"
     )]
     TooSmall {
         /// Pixels across.
@@ -80,8 +80,8 @@ pub enum Defect {
         /// The fewest pixels down.
         min_height: u32,
     },
-    /// Its structure is whole, its pixels are not.
-    #[error("its pixels cannot be decoded: {reason}")]
+    /// Its structure is valid, its pixels are not.
+    #[error("the pixels cannot be decoded: {reason}")]
     Undecodable {
         /// What the decoder says.
         reason: String,
@@ -89,14 +89,14 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// True when the sender gave something else than the image: the next candidate is worth a try. The
-    /// others may have been the transfer, or are the image's own.
+    /// True when the server sent something else than the image, so that the next candidate is worth a try. Every other
+    /// defect may come from the transfer, or is in the image itself.
     pub fn is_not_an_image(&self) -> bool {
         match self {
             Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } | Self::TooSmall { .. } => {
                 true
             }
-            Self::Cut
+            Self::Truncated
             | Self::WrongLength { .. }
             | Self::EndUnknown
             | Self::BadChecksum { .. }

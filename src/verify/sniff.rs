@@ -1,30 +1,10 @@
-//! What bytes are by their beginning: the signatures of images, and names for what is none.
+//! Names what a file is that is no image of a supported format, by its first bytes: an HTML page, a program, text.
 
 use super::Defect;
-use crate::outcome::Format;
+use super::formats::{self, SignatureMatch, UNSUPPORTED};
 
-/// What a beginning says.
-pub(super) enum Signature {
-    /// An image of this format.
-    Is(Format),
-    /// It may become one with more bytes.
-    Perhaps,
-    /// No image of a known format begins like this.
-    No,
-}
-
-/// `?` stands for any byte.
-const SIGNATURES: [(Format, &[u8]); 6] = [
-    (Format::Png, b"\x89PNG\r\n\x1a\n"),
-    (Format::Jpeg, b"\xff\xd8\xff"),
-    (Format::Gif, b"GIF87a"),
-    (Format::Gif, b"GIF89a"),
-    (Format::Webp, b"RIFF????WEBP"),
-    (Format::Avif, b"\0\0??ftyp"),
-];
-
-/// What programs and documents begin with that are sent in place of images.
-const OTHERS: [(&[u8], &str); 15] = [
+/// The first bytes of programs and documents that servers send in place of images.
+const OTHERS: &[(&[u8], &str)] = &[
     (b"\x7fELF", "an ELF program"),
     (b"MZ", "a Windows program"),
     (b"#!", "a script"),
@@ -32,13 +12,6 @@ const OTHERS: [(&[u8], &str); 15] = [
     (b"%PDF-", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "gzip-packed data"),
-    (b"BM", "a BMP image, which is not taken,"),
-    (b"II*\0", "a TIFF image, which is not taken,"),
-    (b"MM\0*", "a TIFF image, which is not taken,"),
-    (b"\0\0\x01\0", "an icon"),
-    (b"8BPS", "a Photoshop document"),
-    (b"\xff\x0a", "a JPEG XL image, which is not taken,"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image, which is not taken,"),
     (b"\x1a\x45\xdf\xa3", "a video"),
 ];
 
@@ -54,36 +27,19 @@ const LONGEST_TITLE: usize = 80;
 /// How many bytes of something unknown are shown.
 const BYTES_SHOWN: usize = 8;
 
-/// Compares the beginning of a file with the signatures.
-pub(super) fn signature(head: &[u8]) -> Signature {
-    let agrees = |signature: &[u8]| {
-        signature
-            .iter()
-            .zip(head)
-            .all(|(&want, &byte)| want == b'?' || want == byte)
-    };
-    match SIGNATURES.iter().find(|(_, signature)| agrees(signature)) {
-        Some((format, signature)) if head.len() >= signature.len() => Signature::Is(*format),
-        Some(_) => Signature::Perhaps,
-        None => Signature::No,
-    }
-}
-
-/// The flaw of a file that ended before its signature did; `head` is all of it.
+/// The defect of a file that ended before its signature did; `head` is all of it.
 pub(super) fn too_short(head: &[u8]) -> Defect {
-    match signature(head) {
+    match formats::recognize(head) {
         _ if head.is_empty() => Defect::Empty,
-        Signature::Perhaps => Defect::Cut,
-        Signature::Is(_) | Signature::No => not_an_image(head),
+        SignatureMatch::Partial => Defect::Truncated,
+        SignatureMatch::Full(_) | SignatureMatch::None => not_an_image(head),
     }
 }
 
-/// Says what a file without an image's signature looks like.
+/// The defect of a file without an image's signature, which says what the file looks like.
 pub(super) fn not_an_image(head: &[u8]) -> Defect {
-    if let Some((_, what)) = OTHERS
-        .iter()
-        .find(|(beginning, _)| head.starts_with(beginning))
-    {
+    let mut known = OTHERS.iter().chain(UNSUPPORTED);
+    if let Some((_, what)) = known.find(|(beginning, _)| head.starts_with(beginning)) {
         return named(what);
     }
     if head.iter().all(|&byte| byte == 0) {
@@ -99,7 +55,7 @@ pub(super) fn not_an_image(head: &[u8]) -> Defect {
         };
     }
     if begins_svg(markup) {
-        return named("an SVG drawing, which is not taken,");
+        return named("an SVG drawing");
     }
     if markup.starts_with('<') || lower.starts_with("<?xml") {
         return named("an XML document");
@@ -177,11 +133,11 @@ fn title(text: &str, lower: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::judge;
+    use super::super::testing::inspect;
     use super::*;
 
     fn html(bytes: &[u8]) -> Option<String> {
-        match judge(bytes) {
+        match inspect(bytes) {
             Err(Defect::Html { title }) => Some(title.unwrap_or_default()),
             _ => None,
         }
@@ -222,11 +178,11 @@ mod tests {
             (b"#!/bin/sh\n", "a script"),
             (
                 b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-                "an SVG drawing, which is not taken,",
+                "an SVG drawing",
             ),
             (
                 b"<?xml version='1.0'?><!-- x --><!DOCTYPE svg><svg/>",
-                "an SVG drawing, which is not taken,",
+                "an SVG drawing",
             ),
             (
                 b"<?xml version='1.0'?><Error>denied</Error>",
@@ -238,7 +194,7 @@ mod tests {
                 "something unknown (its first bytes are 01 02 1b 5b 32 4a ff fe)",
             ),
         ] {
-            assert_eq!(judge(bytes), Err(named(what)));
+            assert_eq!(inspect(bytes), Err(named(what)));
         }
     }
 
@@ -251,10 +207,10 @@ mod tests {
             b"RIFF\x10\0\0\0WEB",
             b"\0\0\0\x20fty",
         ] {
-            assert_eq!(judge(cut), Err(Defect::Cut));
+            assert_eq!(inspect(cut), Err(Defect::Truncated));
         }
         assert_eq!(
-            judge(b"RIFF\x10\0\0\0WAVE").map_err(|defect| defect.is_not_an_image()),
+            inspect(b"RIFF\x10\0\0\0WAVE").map_err(|defect| defect.is_not_an_image()),
             Err(true)
         );
     }

@@ -1,7 +1,7 @@
 //! Judges one file of a collection: whether it is there, is what was fetched, and is a whole image.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
@@ -94,16 +94,14 @@ impl FileCheck {
             return Ok(FileVerdict::Sound { sum, unseen: None });
         };
         reading.rewind()?;
-        Ok(
-            match pixels.verify_file(BufReader::new(reading), &content) {
-                Ok(DecodeResult::All) => FileVerdict::Sound { sum, unseen: None },
-                Ok(DecodeResult::None(why)) => FileVerdict::Sound {
-                    sum,
-                    unseen: Some(why),
-                },
-                Err(flaw) => FileVerdict::Damaged(flaw.to_string()),
+        Ok(match pixels.decode(reading, &content) {
+            Ok(DecodeResult::Complete) => FileVerdict::Sound { sum, unseen: None },
+            Ok(DecodeResult::NotDecoded(why)) => FileVerdict::Sound {
+                sum,
+                unseen: Some(why),
             },
-        )
+            Err(flaw) => FileVerdict::Damaged(flaw.to_string()),
+        })
     }
 }
 

@@ -1,11 +1,23 @@
 //! AVIF: boxes in boxes, without an end mark: the walk ends well at a box's border, with all that is needed seen.
 
-use super::input::{ByteCursor, Checker, ParseStop, Size};
-use super::{Defect, Limits};
+use super::FormatRow;
+use crate::verify::checker::{Checker, ParseStop};
+use crate::verify::cursor::ByteCursor;
+use crate::verify::limits::Dimensions;
+use crate::verify::{Defect, Limits};
+
+pub(super) static ROW: FormatRow = FormatRow {
+    name: "AVIF",
+    signatures: &[b"\0\0??ftyp"],
+    checker: |limits| Box::new(AvifChecker::new(limits)),
+    decoder: None,
+    #[cfg(test)]
+    sample: tests::sample,
+};
 
 /// Checks an AVIF. What lies behind the last needed box must be boxes as well: without an end mark, junk
 /// cannot be told from a box that was cut.
-pub(super) struct Avif {
+struct AvifChecker {
     limits: Limits,
     state: State,
     branded: bool,
@@ -13,7 +25,7 @@ pub(super) struct Avif {
     depth: usize,
     /// What is left of each of these behind the box at hand; the first stands for the file.
     left: [u64; WAY.len()],
-    size: Option<Size>,
+    size: Option<Dimensions>,
     has_data: bool,
     open: bool,
 }
@@ -46,8 +58,8 @@ const WAY: [[u8; 4]; 4] = [*b"meta", *b"iprp", *b"ipco", *b"ispe"];
 const HEADER: u64 = 8;
 const LONG_HEADER: u64 = 16;
 
-impl Avif {
-    pub(super) fn new(limits: Limits) -> Self {
+impl AvifChecker {
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::FileType,
@@ -119,7 +131,7 @@ fn is_avif(brand: [u8; 4]) -> bool {
     matches!(&brand, b"avif" | b"avis")
 }
 
-impl Checker for Avif {
+impl Checker for AvifChecker {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::FileType => {
@@ -178,7 +190,7 @@ impl Checker for Avif {
         Ok(())
     }
 
-    fn end(&self) -> Option<Size> {
+    fn end(&self) -> Option<Dimensions> {
         let at_a_border = matches!(self.state, State::Header | State::ToTheEnd) && self.depth == 0;
         self.size.filter(|_| at_a_border && self.has_data)
     }
@@ -190,10 +202,39 @@ impl Checker for Avif {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{HEIGHT, WIDTH, avif, bmff, broken, find, ispe, judge, patched};
     use super::*;
     use crate::part::ByteObserver as _;
     use crate::verify::Inspector;
+    use crate::verify::testing::{HEIGHT, WIDTH, broken, find, inspect, length, patched};
+
+    /// A file of one tile each in `ftyp`, `meta` and `mdat`, with an `ispe` for the tiles before that of the image.
+    pub(super) fn sample() -> Vec<u8> {
+        let sizes = [ispe(8, 8), ispe(WIDTH, HEIGHT), ispe(4, 4)].concat();
+        let properties = bmff(
+            *b"iprp",
+            &[bmff(*b"ipco", &sizes), bmff(*b"ipma", b"\0\0\0\0")].concat(),
+        );
+        let meta = [b"\0\0\0\0".to_vec(), bmff(*b"hdlr", b"pict"), properties].concat();
+        let data = bmff(*b"mdat", b"compressed");
+        [
+            bmff(*b"ftyp", b"mif1\0\0\0\0miafavif"),
+            bmff(*b"meta", &meta),
+            data,
+        ]
+        .concat()
+    }
+
+    fn ispe(width: u32, height: u32) -> Vec<u8> {
+        bmff(
+            *b"ispe",
+            &[[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat(),
+        )
+    }
+
+    /// A box of an ISO media file.
+    fn bmff(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+        [&(length(content) + 8).to_be_bytes()[..], &kind, content].concat()
+    }
 
     fn file(boxes: &[Vec<u8>]) -> Vec<u8> {
         [bmff(*b"ftyp", b"avif\0\0\0\0"), boxes.concat()].concat()
@@ -216,30 +257,30 @@ mod tests {
 
     #[test]
     fn the_largest_size_is_the_images_own() {
-        let content = judge(&avif()).unwrap();
+        let content = inspect(&sample()).unwrap();
         assert_eq!((content.width, content.height), (WIDTH, HEIGHT));
     }
 
     #[test]
     fn boxes_may_come_in_any_order_and_with_long_lengths() {
-        assert!(judge(&file(&[data(), bmff(*b"free", b""), meta(&ispe(5, 5))])).is_ok());
+        assert!(inspect(&file(&[data(), bmff(*b"free", b""), meta(&ispe(5, 5))])).is_ok());
         let long = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x14data".to_vec();
         let bytes = file(&[meta(&ispe(5, 5)), long]);
-        assert!(judge(&bytes).is_ok());
-        assert_eq!(judge(&bytes[..bytes.len() - 1]), Err(Defect::Cut));
+        assert!(inspect(&bytes).is_ok());
+        assert_eq!(inspect(&bytes[..bytes.len() - 1]), Err(Defect::Truncated));
         let endless = patched(&bytes, bytes.len() - 12, &[0xff; 8]);
         assert_eq!(
-            judge(&endless),
+            inspect(&endless),
             broken("an AVIF box too short, or longer than the one it is in")
         );
     }
 
     #[test]
     fn all_that_is_needed_must_be_there() {
-        assert_eq!(judge(&file(&[meta(&ispe(5, 5))])), Err(Defect::Cut));
-        assert_eq!(judge(&file(&[data()])), Err(Defect::Cut));
+        assert_eq!(inspect(&file(&[meta(&ispe(5, 5))])), Err(Defect::Truncated));
+        assert_eq!(inspect(&file(&[data()])), Err(Defect::Truncated));
         assert_eq!(
-            judge(&file(&[data(), meta(b"")])),
+            inspect(&file(&[data(), meta(b"")])),
             broken("an AVIF whose `meta` box gives no size")
         );
     }
@@ -248,51 +289,58 @@ mod tests {
     fn a_box_that_is_not_all_there_is_a_cut_wherever_it_stands() {
         let bytes = file(&[data(), meta(&[ispe(5, 5), bmff(*b"pixi", b"\0")].concat())]);
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
+            assert_eq!(
+                inspect(&bytes[..end]),
+                Err(Defect::Truncated),
+                "cut at {end}"
+            );
         }
-        assert_eq!(judge(&[&bytes[..], b"\0\0\0"].concat()), Err(Defect::Cut));
+        assert_eq!(
+            inspect(&[&bytes[..], b"\0\0\0"].concat()),
+            Err(Defect::Truncated)
+        );
     }
 
     #[test]
     fn data_without_a_length_are_taken_when_the_sender_gave_one() {
         let bytes = file(&[meta(&ispe(5, 5)), b"\0\0\0\0mdatdata".to_vec()]);
-        assert!(judge(&bytes).is_ok());
+        assert!(inspect(&bytes).is_ok());
         let mut inspector = Inspector::new(Limits::default());
-        inspector.bytes(&bytes);
+        inspector.update(&bytes);
         assert_eq!(
-            inspector.verdict(bytes.len() as u64, None),
+            inspector.finish(bytes.len() as u64, None),
             Err(Defect::EndUnknown)
         );
     }
 
     #[test]
     fn a_box_must_fit_into_the_one_it_is_in() {
-        let bytes = avif();
+        let bytes = sample();
         let wrong = broken("an AVIF box too short, or longer than the one it is in");
         for kind in [b"hdlr", b"iprp", b"ipco", b"ispe", b"ipma", b"mdat"] {
             let length = find(&bytes, kind) - 4;
             assert_eq!(
-                judge(&patched(&bytes, length, &[0, 0, 0, 7])),
+                inspect(&patched(&bytes, length, &[0, 0, 0, 7])),
                 wrong,
                 "{kind:?} too short"
             );
             if kind != b"mdat" {
                 assert_eq!(
-                    judge(&patched(&bytes, length, &[0x7f])),
+                    inspect(&patched(&bytes, length, &[0x7f])),
                     wrong,
                     "{kind:?} too long"
                 );
             }
         }
         let junk_behind = [&bytes[..], b"\0\0\0\0junk"].concat();
-        assert_eq!(judge(&junk_behind), wrong);
+        assert_eq!(inspect(&junk_behind), wrong);
         assert_eq!(
-            judge(&file(&[bmff(*b"meta", b"\0")])),
+            inspect(&file(&[bmff(*b"meta", b"\0")])),
             broken("an AVIF `meta` box without a version")
         );
         let short = meta(&bmff(*b"ispe", &[0; 11]));
         assert_eq!(
-            judge(&file(&[short])),
+            inspect(&file(&[short])),
             broken("an AVIF `ispe` box too short for a size")
         );
     }
@@ -305,14 +353,14 @@ mod tests {
             data(),
         ]
         .concat();
-        let defect = judge(&video).unwrap_err();
+        let defect = inspect(&video).unwrap_err();
         assert!(defect.is_not_an_image());
         assert_eq!(
             defect.to_string(),
-            r"a media file of brand `mp4\x1b` in place of an image"
+            r"not a supported image: a media file of brand `mp4\x1b`"
         );
         assert_eq!(
-            judge(&bmff(*b"ftyp", b"avif\0\0\0\0mi")),
+            inspect(&bmff(*b"ftyp", b"avif\0\0\0\0mi")),
             broken("an AVIF `ftyp` box of an odd length")
         );
     }

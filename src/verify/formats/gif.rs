@@ -1,22 +1,41 @@
 //! GIF 87a and 89a: a screen, then images and extensions in sub-blocks, then a trailer.
 
-use super::Limits;
-use super::input::{ByteCursor, Checker, ParseStop, Size};
+use std::num::NonZeroU64;
+
+use super::FormatRow;
+use crate::outcome::Content;
+use crate::verify::Limits;
+use crate::verify::checker::{Checker, ParseStop};
+use crate::verify::cursor::ByteCursor;
+use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::limits::Dimensions;
+
+pub(super) static ROW: FormatRow = FormatRow {
+    name: "GIF",
+    signatures: &[b"GIF87a", b"GIF89a"],
+    checker: |limits| Box::new(GifChecker::new(limits)),
+    decoder: Some(FormatDecoder {
+        memory: |width, height| width.saturating_mul(height).saturating_mul(2),
+        decode,
+    }),
+    #[cfg(test)]
+    sample: || crate::verify::testing::drawn(image::ImageFormat::Gif),
+};
 
 /// Checks a GIF, moving or not.
-pub(super) struct Gif {
+struct GifChecker {
     limits: Limits,
     state: State,
-    size: Option<Size>,
+    size: Option<Dimensions>,
     has_image: bool,
 }
 
 #[derive(Clone, Copy)]
 enum State {
     Screen,
-    Colours {
+    ColorTable {
         left: u64,
-        then: Then,
+        then: AfterColorTable,
     },
     /// At the byte that says what comes.
     Block,
@@ -37,7 +56,7 @@ enum State {
 
 /// What follows a table of colours.
 #[derive(Clone, Copy)]
-enum Then {
+enum AfterColorTable {
     Block,
     CodeSize,
 }
@@ -45,8 +64,8 @@ enum Then {
 /// The largest first code size that a code of 12 bits leaves room for.
 const LARGEST_CODE_SIZE: u8 = 11;
 
-impl Gif {
-    pub(super) fn new(limits: Limits) -> Self {
+impl GifChecker {
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Screen,
@@ -69,16 +88,16 @@ impl Gif {
 }
 
 /// The table of colours that `flags` announce, if they do.
-fn colours(flags: u8, then: Then) -> State {
+fn color_table(flags: u8, then: AfterColorTable) -> State {
     let left = if flags & 0x80 == 0 {
         0
     } else {
         3 << ((flags & 0x07) + 1)
     };
-    State::Colours { left, then }
+    State::ColorTable { left, then }
 }
 
-impl Checker for Gif {
+impl Checker for GifChecker {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Screen => {
@@ -99,13 +118,13 @@ impl Checker for Gif {
                 ] = input.record::<13>()?;
                 let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
                 self.size = Some(self.limits.allow(width.into(), height.into())?);
-                colours(flags, Then::Block)
+                color_table(flags, AfterColorTable::Block)
             }
-            State::Colours { ref mut left, then } => {
+            State::ColorTable { ref mut left, then } => {
                 input.skip(left)?;
                 match then {
-                    Then::Block => State::Block,
-                    Then::CodeSize => State::CodeSize,
+                    AfterColorTable::Block => State::Block,
+                    AfterColorTable::CodeSize => State::CodeSize,
                 }
             }
             State::Block => {
@@ -123,7 +142,7 @@ impl Checker for Gif {
                     u16::from_le_bytes([w0, w1]).into(),
                     u16::from_le_bytes([h0, h1]).into(),
                 )?;
-                colours(flags, Then::CodeSize)
+                color_table(flags, AfterColorTable::CodeSize)
             }
             State::CodeSize => match input.record()? {
                 [1..=LARGEST_CODE_SIZE] => State::SubBlock { image: true },
@@ -153,15 +172,29 @@ impl Checker for Gif {
         Ok(())
     }
 
-    fn end(&self) -> Option<Size> {
+    fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
 }
 
+fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), String> {
+    let read = || {
+        let mut options = gif::DecodeOptions::new();
+        // A frame that is larger than the whole image is no valid frame.
+        options.set_memory_limit(
+            NonZeroU64::new(memory).map_or(gif::MemoryLimit::Unlimited, gif::MemoryLimit::Bytes),
+        );
+        let mut decoder = options.read_info(file)?;
+        while decoder.read_next_frame()?.is_some() {}
+        Ok(())
+    };
+    read().map_err(|error: gif::DecodingError| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{broken, judge, patched};
     use crate::verify::Defect;
+    use crate::verify::testing::{broken, inspect, patched};
 
     const SCREEN: &[u8] = b"GIF87a\x07\0\x05\0\x80\0\0rgbRGB";
     const IMAGE: &[u8] = b"\x2c\0\0\0\0\x07\0\x05\0\x81rgbRGBrgbRGB\x02\x03\x3b\x3b\x3b\x01!\0";
@@ -174,10 +207,14 @@ mod tests {
     #[test]
     fn a_moving_gif_ends_at_its_trailer_alone() {
         let bytes = gif(&[EXTENSION, IMAGE, b"\x21\xfe\x02;;\0", IMAGE, b";"]);
-        let content = judge(&bytes).unwrap();
+        let content = inspect(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
+            assert_eq!(
+                inspect(&bytes[..end]),
+                Err(Defect::Truncated),
+                "cut at {end}"
+            );
         }
     }
 
@@ -198,7 +235,7 @@ mod tests {
             ),
         ];
         for (pieces, what) in cases {
-            assert_eq!(judge(&gif(pieces)), broken(what));
+            assert_eq!(inspect(&gif(pieces)), broken(what));
         }
     }
 
@@ -210,10 +247,10 @@ mod tests {
             height: 65535,
             limit: 200_000_000,
         };
-        assert_eq!(judge(&gif(&[&huge, b";"])), Err(defect));
+        assert_eq!(inspect(&gif(&[&huge, b";"])), Err(defect));
         let blank = patched(&gif(&[IMAGE, b";"]), 6, &[0, 0]);
         assert_eq!(
-            judge(&blank),
+            inspect(&blank),
             Err(Defect::NoPixels {
                 width: 0,
                 height: 5

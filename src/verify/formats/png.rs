@@ -1,16 +1,35 @@
 //! PNG: a signature, then chunks with checksums, `IHDR` first and `IEND` last.
 
-use super::input::{ByteCursor, Checker, ParseStop, Size};
-use super::{Defect, Limits};
+use crate::verify::checker::{Checker, ParseStop};
+use crate::verify::cursor::ByteCursor;
+use crate::verify::decode::{FormatDecoder, ImageReader, MEMORY_LIMIT};
+use crate::verify::limits::Dimensions;
+use crate::verify::{Defect, Limits};
+
+use super::FormatRow;
+use crate::outcome::Content;
+
+pub(super) static ROW: FormatRow = FormatRow {
+    name: "PNG",
+    signatures: &[b"\x89PNG\r\n\x1a\n"],
+    checker: |limits| Box::new(PngChecker::new(limits)),
+    decoder: Some(FormatDecoder {
+        // It is decoded row by row, so the height does not count.
+        memory: |width, _| width * 64,
+        decode,
+    }),
+    #[cfg(test)]
+    sample: || crate::verify::testing::drawn(image::ImageFormat::Png),
+};
 
 /// Checks a PNG.
-pub(super) struct Png {
+struct PngChecker {
     limits: Limits,
     state: State,
     kind: [u8; 4],
     checksum: crc32fast::Hasher,
     fields: [u8; 13],
-    size: Option<Size>,
+    size: Option<Dimensions>,
     has_pixels: bool,
 }
 
@@ -26,8 +45,8 @@ enum State {
 /// The format's own limit on a chunk's length.
 const LONGEST_CHUNK: u32 = (1 << 31) - 1;
 
-impl Png {
-    pub(super) fn new(limits: Limits) -> Self {
+impl PngChecker {
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Signature,
@@ -80,7 +99,7 @@ impl Png {
         Ok(State::Header)
     }
 
-    fn declared(&self) -> Result<Size, ParseStop> {
+    fn declared(&self) -> Result<Dimensions, ParseStop> {
         let [
             w0,
             w1,
@@ -114,7 +133,7 @@ impl Png {
     }
 }
 
-impl Checker for Png {
+impl Checker for PngChecker {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Signature => {
@@ -131,7 +150,7 @@ impl Checker for Png {
                 State::Checksum
             }
             State::Data { ref mut left } => {
-                input.pass(left, |slice| self.checksum.update(slice))?;
+                input.take(left, |slice| self.checksum.update(slice))?;
                 State::Checksum
             }
             State::Checksum => {
@@ -147,15 +166,44 @@ impl Checker for Png {
         Ok(())
     }
 
-    fn end(&self) -> Option<Size> {
+    fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
 }
 
+fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
+    let mut options = png::DecodeOptions::default();
+    // Off by default. Without it, wrong pixels in a chunk whose checksum was computed from them pass as right.
+    options.set_ignore_adler32(false);
+    options.set_ignore_text_chunk(true);
+    options.set_ignore_iccp_chunk(true);
+    let read = || {
+        let mut decoder = png::Decoder::new_with_options(file, options);
+        decoder.set_limits(png::Limits {
+            bytes: usize::try_from(MEMORY_LIMIT).unwrap_or(usize::MAX),
+        });
+        let mut reader = decoder.read_info()?;
+        let info = reader.info();
+        let frames = info.animation_control.map_or(1, |animation| {
+            // A still image in front of the animation is one frame more.
+            animation
+                .num_frames
+                .saturating_add(u32::from(info.frame_control.is_none()))
+        });
+        while reader.next_row()?.is_some() {}
+        for _ in 1..frames {
+            reader.next_frame_info()?;
+            while reader.next_row()?.is_some() {}
+        }
+        reader.finish()
+    };
+    read().map_err(|error: png::DecodingError| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{broken, drawn, find, judge, patched};
     use super::*;
+    use crate::verify::testing::{broken, drawn, find, inspect, patched};
 
     fn drawn_png() -> Vec<u8> {
         drawn(image::ImageFormat::Png)
@@ -192,7 +240,7 @@ mod tests {
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let flipped = patched(&bytes, at, &[bytes[at] ^ 1 << bit]);
-                assert!(judge(&flipped).is_err(), "bit {bit} of byte {at}");
+                assert!(inspect(&flipped).is_err(), "bit {bit} of byte {at}");
             }
         }
     }
@@ -201,7 +249,7 @@ mod tests {
     fn a_wrong_checksum_names_its_chunk() {
         let bytes = drawn_png();
         let data = find(&bytes, b"IDAT") + 6;
-        let defect = judge(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
+        let defect = inspect(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
         assert_eq!(
             defect,
             Defect::BadChecksum {
@@ -223,10 +271,10 @@ mod tests {
             height: 65535,
             limit: 200_000_000,
         };
-        assert_eq!(judge(&huge), Err(defect));
+        assert_eq!(inspect(&huge), Err(defect));
         let endless = png(&[ihdr(u32::MAX, u32::MAX, PLAIN)]);
         assert!(matches!(
-            judge(&endless),
+            inspect(&endless),
             Err(Defect::TooManyPixels {
                 width: u32::MAX,
                 ..
@@ -234,7 +282,7 @@ mod tests {
         ));
         let empty = png(&[ihdr(0, 5, PLAIN)]);
         assert_eq!(
-            judge(&empty),
+            inspect(&empty),
             Err(Defect::NoPixels {
                 width: 0,
                 height: 5
@@ -255,7 +303,7 @@ mod tests {
             data.clone(),
             end.clone(),
         ]);
-        assert!(judge(&with_text).is_ok());
+        assert!(inspect(&with_text).is_ok());
         let cases = [
             (
                 png(&[data.clone(), end.clone()]),
@@ -288,14 +336,14 @@ mod tests {
             ),
         ];
         for (bytes, what) in cases {
-            assert_eq!(judge(&bytes), broken(what));
+            assert_eq!(inspect(&bytes), broken(what));
         }
     }
 
     #[test]
     fn fields_must_hold_what_the_format_knows() {
         let accepted = |fields| {
-            judge(&png(&[
+            inspect(&png(&[
                 ihdr(5, 5, fields),
                 chunk(*b"IDAT", b"x"),
                 chunk(*b"IEND", b""),

@@ -1,17 +1,37 @@
 //! WebP: chunks in a RIFF whose length is its end.
 
-use super::Limits;
-use super::input::{ByteCursor, Checker, ParseStop, Size};
+use image::codecs::webp::WebPDecoder;
+use image::{AnimationDecoder as _, ImageDecoder as _};
+
+use super::FormatRow;
+use crate::outcome::Content;
+use crate::verify::Limits;
+use crate::verify::checker::{Checker, ParseStop};
+use crate::verify::cursor::ByteCursor;
+use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::limits::Dimensions;
+
+pub(super) static ROW: FormatRow = FormatRow {
+    name: "WebP",
+    signatures: &[b"RIFF????WEBP"],
+    checker: |limits| Box::new(WebpChecker::new(limits)),
+    decoder: Some(FormatDecoder {
+        memory: |width, height| width.saturating_mul(height).saturating_mul(12),
+        decode,
+    }),
+    #[cfg(test)]
+    sample: tests::sample,
+};
 
 /// Checks a WebP, lossy, lossless or moving.
-pub(super) struct Webp {
+struct WebpChecker {
     limits: Limits,
     state: State,
     /// What is left of the RIFF behind the chunk at hand.
     left: u64,
     /// What is left of the chunk at hand, padding included, behind its fields.
     chunk: u64,
-    size: Option<Size>,
+    size: Option<Dimensions>,
     has_image: bool,
 }
 
@@ -31,8 +51,8 @@ enum State {
 
 const CHUNK_HEADER: u64 = 8;
 
-impl Webp {
-    pub(super) fn new(limits: Limits) -> Self {
+impl WebpChecker {
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Riff,
@@ -80,7 +100,7 @@ impl Webp {
     }
 }
 
-impl Checker for Webp {
+impl Checker for WebpChecker {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Riff => {
@@ -136,21 +156,62 @@ impl Checker for Webp {
         Ok(())
     }
 
-    fn end(&self) -> Option<Size> {
+    fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
 }
 
+fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
+    let read = || {
+        let decoder = WebPDecoder::new(file)?;
+        if decoder.has_animation() {
+            return decoder.into_frames().try_for_each(|frame| frame.map(drop));
+        }
+        let mut pixels = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
+        decoder.read_image(&mut pixels)
+    };
+    read().map_err(|error: image::ImageError| error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{HEIGHT, WIDTH, broken, judge, lossy_frame, patched, webp};
     use crate::verify::Defect;
+    use crate::verify::testing::{HEIGHT, WIDTH, broken, inspect, length, patched};
+
+    pub(super) fn sample() -> Vec<u8> {
+        webp(&[(b"VP8 ", &lossy_frame()), (b"EXIF", b"odd")])
+    }
+
+    /// A RIFF around chunks, padded and counted.
+    fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+        let mut body = b"WEBP".to_vec();
+        for (kind, data) in chunks {
+            body.extend_from_slice(*kind);
+            body.extend_from_slice(&length(data).to_le_bytes());
+            body.extend_from_slice(data);
+            body.resize(body.len().next_multiple_of(2), 0);
+        }
+        [b"RIFF", &length(&body).to_le_bytes()[..], &body].concat()
+    }
+
+    /// The header of a lossy key frame, and something for its data.
+    fn lossy_frame() -> Vec<u8> {
+        let [width, height] =
+            [WIDTH, HEIGHT].map(|side| u16::try_from(side).expect("it is small").to_le_bytes());
+        [
+            &[0x10, 0, 0, 0x9D, 0x01, 0x2A],
+            &width[..],
+            &height,
+            b"\xff\0compressed",
+        ]
+        .concat()
+    }
 
     /// A canvas of 300 x 200.
     const CANVAS: &[u8] = b"\x02\0\0\0\x2b\x01\0\xc7\0\0";
 
     fn size(bytes: &[u8]) -> Result<(u32, u32), Defect> {
-        judge(bytes).map(|content| (content.width, content.height))
+        inspect(bytes).map(|content| (content.width, content.height))
     }
 
     #[test]
@@ -192,12 +253,16 @@ mod tests {
             (b"XMP ", b"odd"),
         ]);
         for end in 1..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
+            assert_eq!(
+                inspect(&bytes[..end]),
+                Err(Defect::Truncated),
+                "cut at {end}"
+            );
         }
         let unpadded = patched(&bytes[..bytes.len() - 1], 4, &[bytes[4] - 1]);
-        assert!(judge(&unpadded).is_ok());
+        assert!(inspect(&unpadded).is_ok());
         let endless = patched(&bytes, 4, &[0xff; 4]);
-        assert_eq!(judge(&endless), Err(Defect::Cut));
+        assert_eq!(inspect(&endless), Err(Defect::Truncated));
     }
 
     #[test]
@@ -241,7 +306,7 @@ mod tests {
             ),
         ];
         for (bytes, what) in cases {
-            assert_eq!(judge(&bytes), broken(what));
+            assert_eq!(inspect(&bytes), broken(what));
         }
     }
 
@@ -254,12 +319,12 @@ mod tests {
             limit: 200_000_000,
         };
         assert_eq!(
-            judge(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])),
+            inspect(&webp(&[(b"VP8X", CANVAS), (b"VP8 ", &huge)])),
             Err(defect)
         );
         let vast = patched(CANVAS, 4, &[0xff; 6]);
         assert!(matches!(
-            judge(&webp(&[(b"VP8X", &vast)])),
+            inspect(&webp(&[(b"VP8X", &vast)])),
             Err(Defect::TooManyPixels {
                 width: 0x100_0000,
                 ..

@@ -1,14 +1,35 @@
 //! JPEG: marker segments, and scans of entropy-coded data in which only a marker begins with `FF`.
 
-use super::Limits;
-use super::input::{ByteCursor, Checker, ParseStop, Size};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::FormatRow;
+use crate::outcome::Content;
+use crate::verify::Limits;
+use crate::verify::checker::{Checker, ParseStop};
+use crate::verify::cursor::ByteCursor;
+use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::limits::Dimensions;
+
+pub(super) static ROW: FormatRow = FormatRow {
+    name: "JPEG",
+    signatures: &[b"\xff\xd8\xff"],
+    checker: |limits| Box::new(JpegChecker::new(limits)),
+    decoder: Some(FormatDecoder {
+        // A progressive one holds its coefficients beside its pixels.
+        memory: |width, height| width.saturating_mul(height).saturating_mul(12),
+        decode,
+    }),
+    #[cfg(test)]
+    sample: || crate::verify::testing::drawn(image::ImageFormat::Jpeg),
+};
 
 /// Checks a JPEG of any process. One whose height comes after its first scan (`DNL`) is refused: nothing
 /// in use writes it.
-pub(super) struct Jpeg {
+struct JpegChecker {
     limits: Limits,
     state: State,
-    size: Option<Size>,
+    size: Option<Dimensions>,
     scanned: bool,
 }
 
@@ -27,7 +48,7 @@ enum State {
     ScanHeader,
     Segment {
         left: u64,
-        then: Then,
+        then: AfterSegment,
     },
     Scan,
     /// Behind an `FF` among entropy-coded data.
@@ -37,13 +58,13 @@ enum State {
 
 /// What follows a segment.
 #[derive(Clone, Copy)]
-enum Then {
+enum AfterSegment {
     Marker,
     Scan,
 }
 
-impl Jpeg {
-    pub(super) fn new(limits: Limits) -> Self {
+impl JpegChecker {
+    fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Start,
@@ -83,7 +104,7 @@ impl Jpeg {
         self.size = Some(self.limits.allow(width.into(), height.into())?);
         Ok(State::Segment {
             left,
-            then: Then::Marker,
+            then: AfterSegment::Marker,
         })
     }
 
@@ -96,7 +117,7 @@ impl Jpeg {
         self.scanned = true;
         Ok(State::Segment {
             left,
-            then: Then::Scan,
+            then: AfterSegment::Scan,
         })
     }
 }
@@ -123,7 +144,7 @@ fn without_marker(data: &[u8]) -> usize {
     clear
 }
 
-impl Checker for Jpeg {
+impl Checker for JpegChecker {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Start => {
@@ -141,7 +162,7 @@ impl Checker for Jpeg {
             State::Length => match u64::from(u16::from_be_bytes(input.record()?)).checked_sub(2) {
                 Some(left) => State::Segment {
                     left,
-                    then: Then::Marker,
+                    then: AfterSegment::Marker,
                 },
                 None => {
                     return Err(ParseStop::broken(
@@ -160,8 +181,8 @@ impl Checker for Jpeg {
             State::Segment { ref mut left, then } => {
                 input.skip(left)?;
                 match then {
-                    Then::Marker => State::Marker,
-                    Then::Scan => State::Scan,
+                    AfterSegment::Marker => State::Marker,
+                    AfterSegment::Scan => State::Scan,
                 }
             }
             State::Scan => {
@@ -179,15 +200,27 @@ impl Checker for Jpeg {
         Ok(())
     }
 
-    fn end(&self) -> Option<Size> {
+    fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
 }
 
+fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), String> {
+    let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(side(content.width))
+        .set_max_height(side(content.height));
+    JpegDecoder::new_with_options(file, options)
+        .decode()
+        .map_err(|error| format!("{error:?}"))?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{HEIGHT, WIDTH, broken, drawn, find, judge, patched};
     use crate::verify::Defect;
+    use crate::verify::testing::{HEIGHT, WIDTH, broken, drawn, find, inspect, patched};
 
     const FRAME: &[u8] = b"\xff\xc2\0\x0b\x08\0\x05\0\x07\x01\x01\x11\0";
     const SCAN: &[u8] = b"\xff\xda\0\x08\x01\x01\0\0\x3f\0";
@@ -212,10 +245,14 @@ mod tests {
             b"\xff\0",
             END,
         ]);
-        let content = judge(&bytes).unwrap();
+        let content = inspect(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
         for end in 3..bytes.len() {
-            assert_eq!(judge(&bytes[..end]), Err(Defect::Cut), "cut at {end}");
+            assert_eq!(
+                inspect(&bytes[..end]),
+                Err(Defect::Truncated),
+                "cut at {end}"
+            );
         }
     }
 
@@ -225,17 +262,20 @@ mod tests {
         for at in 0..data.len() {
             let behind = [0; 600];
             assert!(
-                judge(&jpeg(&[FRAME, SCAN, &data[..at], END, &behind])).is_ok(),
+                inspect(&jpeg(&[FRAME, SCAN, &data[..at], END, &behind])).is_ok(),
                 "behind {at} bytes"
             );
             let wrong = jpeg(&[FRAME, SCAN, &data[..at], b"\xff\x02", &behind]);
             assert_eq!(
-                judge(&wrong),
+                inspect(&wrong),
                 broken("a JPEG marker out of place"),
                 "behind {at} bytes"
             );
         }
-        assert_eq!(judge(&jpeg(&[FRAME, SCAN, &data])), Err(Defect::Cut));
+        assert_eq!(
+            inspect(&jpeg(&[FRAME, SCAN, &data])),
+            Err(Defect::Truncated)
+        );
     }
 
     #[test]
@@ -249,10 +289,10 @@ mod tests {
         .concat();
         let bytes = [&real[..2], &segment, &real[2..]].concat();
         assert_eq!(
-            judge(&bytes).map(|content| (content.width, content.height)),
+            inspect(&bytes).map(|content| (content.width, content.height)),
             Ok((WIDTH, HEIGHT))
         );
-        assert_eq!(judge(&bytes[..bytes.len() - 2]), Err(Defect::Cut));
+        assert_eq!(inspect(&bytes[..bytes.len() - 2]), Err(Defect::Truncated));
     }
 
     #[test]
@@ -279,7 +319,7 @@ mod tests {
             ),
         ];
         for (pieces, what) in cases {
-            assert_eq!(judge(&jpeg(pieces)), broken(what));
+            assert_eq!(inspect(&jpeg(pieces)), broken(what));
         }
     }
 
@@ -287,12 +327,12 @@ mod tests {
     fn headers_must_be_as_long_as_their_components_make_them() {
         let longer_frame = patched(FRAME, 3, &[12]);
         assert_eq!(
-            judge(&jpeg(&[&longer_frame, SCAN])),
+            inspect(&jpeg(&[&longer_frame, SCAN])),
             broken("a JPEG frame header of the wrong length")
         );
         let longer_scan = patched(SCAN, 3, &[9]);
         assert_eq!(
-            judge(&jpeg(&[FRAME, &longer_scan])),
+            inspect(&jpeg(&[FRAME, &longer_scan])),
             broken("a JPEG scan header of the wrong length")
         );
     }
@@ -305,10 +345,10 @@ mod tests {
             width: WIDTH,
             height: 0,
         };
-        assert_eq!(judge(&patched(&real, height, &[0, 0])), Err(defect));
+        assert_eq!(inspect(&patched(&real, height, &[0, 0])), Err(defect));
         let huge = patched(&real, height, &[0xff; 4]);
         assert_eq!(
-            judge(&huge),
+            inspect(&huge),
             Err(Defect::TooManyPixels {
                 width: 65535,
                 height: 65535,
