@@ -1,4 +1,4 @@
-//! Judging bytes while they pass: hash and structure together, and what the hash is of that.
+//! Verifying bytes while they pass: hash and structure together, and the hash alone for comparison.
 
 use std::io::Cursor;
 use std::iter::successors;
@@ -12,13 +12,13 @@ use wallhaul::verify::{Inspector, Limits};
 
 use crate::sure;
 
-/// As bytes come: small reads of a slow link, and full ones.
+/// Chunk sizes in bytes: a small read of a slow connection, and a full one.
 const CHUNKS: [usize; 2] = [16 * 1024, 64 * 1024];
 
-/// How long a side is: some megabytes, more than a processor's nearer caches hold.
+/// Pixels along each side: some megabytes in all, more than the inner processor caches hold.
 const SIDE: u32 = 1024;
 
-/// Noise: no format shortens it, and a JPEG of it has as many stuffed bytes as can be.
+/// Noise: no format compresses it, and a JPEG of it has the most stuffed bytes.
 static NOISE: LazyLock<DynamicImage> = LazyLock::new(|| {
     let next = |seed: &u64| {
         Some(
@@ -37,7 +37,7 @@ fn drawn(format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Hash and checks of a whole image. WebP and AVIF are not here: their checkers step over the bytes in one go.
+/// Hash and checks of an image. WebP and AVIF are absent: their checkers skip the image data without looking at it.
 fn inspect(bencher: Bencher<'_, '_>, format: ImageFormat, chunk: usize) {
     let image = drawn(format);
     bencher

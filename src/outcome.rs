@@ -72,9 +72,9 @@ pub struct Content {
     pub height: u32,
 }
 
-/// Declares [`Format`], the list of its variants and their file extensions from one table. A list written by hand beside
-/// the enum could lack a variant and still compile; files of that format would then be neither recognized nor read back
-/// from the ledger.
+/// Declares [`Format`], the list of its variants and their file extensions from one table. A list
+/// written by hand beside the enum could lack a variant and still compile; files of that format
+/// would then be neither recognized nor read back from the ledger.
 macro_rules! formats {
     ($($(#[doc = $doc:literal])+ $format:ident: $extension:literal $(or $other:literal)*;)+) => {
         /// The image formats a collection takes. What verification knows of each stands in `verify/formats/`.

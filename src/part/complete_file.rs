@@ -10,9 +10,9 @@ use super::remove_if_exists;
 use super::resume_info::{self, ResumeInfo};
 use super::unsaved_bytes::UnsavedBytes;
 
-/// A file among the parts that waits to be verified, or for its name in the collection. Dropped before it was verified it
-/// is removed. Dropped afterwards, or when the program is killed, it stays if there is resume information: the next run
-/// then verifies it again without a request.
+/// A file among the parts that waits to be verified, or for its name in the collection. Dropped
+/// before it was verified it is removed. Dropped afterwards, or when the program is killed, it
+/// stays if there is resume information: the next run then verifies it again without a request.
 #[derive(Debug)]
 pub struct CompleteFile {
     id: PartId,
@@ -48,7 +48,8 @@ impl CompleteFile {
         &self.path
     }
 
-    /// Marks it as complete and not verified: it is of no use to a later run unless verification accepts it.
+    /// Marks it as complete and not verified: it is of no use to a later run unless verification
+    /// accepts it.
     pub(super) fn mark_unverified(&mut self) {
         self.remove_on_drop = true;
     }
@@ -60,8 +61,9 @@ impl CompleteFile {
         self
     }
 
-    /// Marks it as waiting for its name. `info` is written to disk before a kill could throw away too much; the next run
-    /// then verifies the file again. No validator is needed for that, because nothing is added to the file.
+    /// Marks it as waiting for its name. `info` is written to disk before a kill could throw away
+    /// too much; the next run then verifies the file again. No validator is needed for that,
+    /// because nothing is added to the file.
     pub fn mark_pending(&mut self, info: &ResumeInfo) {
         if !self.has_resume_info {
             let counted = std::mem::take(&mut self.counted);
@@ -78,7 +80,8 @@ impl CompleteFile {
     pub fn mark_placed(mut self) {
         self.unsaved.remove_pending(self.id, false);
         if self.has_resume_info {
-            // On failure it stays. Without its part it means nothing, and the next start removes it.
+            // On failure it stays. Without its part it means nothing, and the next start removes
+            // it.
             let _ = fs::remove_file(resume_info::own_path(&self.path));
         }
         self.path = PathBuf::new();
@@ -88,7 +91,8 @@ impl CompleteFile {
         self.has_resume_info
     }
 
-    /// Writes resume information to a file of its own; a kill throws away none of its bytes from then on.
+    /// Writes resume information to a file of its own; a kill throws away none of its bytes from
+    /// then on.
     pub(super) fn write_resume_info(&mut self, info: &ResumeInfo) -> io::Result<()> {
         info.write(&resume_info::own_path(&self.path), self.unsaved.boot())?;
         self.has_resume_info = true;
@@ -122,7 +126,8 @@ impl Drop for CompleteFile {
         if (self.has_resume_info || is_shared) && !self.remove_on_drop {
             return;
         }
-        // On failure it stays: its name is none of the collection's, and the next try of the image replaces it.
+        // On failure it stays: its name is none of the collection's, and the next try of the image
+        // replaces it.
         let _ = fs::remove_file(&self.path);
         if self.has_resume_info {
             let _ = fs::remove_file(resume_info::own_path(&self.path));

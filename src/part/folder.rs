@@ -15,7 +15,8 @@ use super::writer::Part;
 use super::{ByteObserver, ensure_dir, open_regular, remove_if_exists};
 use crate::job::ImageKey;
 
-/// The folder of the parts. It is on the file system of the collection, so that placing is a rename.
+/// The folder of the parts. It is on the file system of the collection, so that placing is a
+/// rename.
 #[derive(Debug, Clone)]
 pub struct Parts {
     folder: Arc<Path>,
@@ -27,8 +28,9 @@ pub struct Parts {
 const READ_BUFFER: usize = 64 * 1024;
 
 impl Parts {
-    /// Opens the folder of the parts, creates it where it is missing, and removes what no run can continue. `boot`
-    /// identifies the system's start. No other process may work in the folder: the sink's lock sees to that.
+    /// Opens the folder of the parts, creates it where it is missing, and removes what no run can
+    /// continue. `boot` identifies the system's start. No other process may work in the folder: the
+    /// sink's lock sees to that.
     ///
     /// # Errors
     ///
@@ -57,7 +59,8 @@ impl Parts {
         Ok(parts)
     }
 
-    /// Sets how many images are downloaded at a time. A kill may throw away about a megabyte for each.
+    /// Sets how many images are downloaded at a time. A kill may throw away about a megabyte for
+    /// each.
     pub fn set_concurrency(&self, jobs: NonZeroUsize) {
         self.unsaved.set_concurrency(jobs);
     }
@@ -67,8 +70,9 @@ impl Parts {
         &self.folder
     }
 
-    /// Begins the part of an image, or continues the one that an earlier try left. Then the resume information says what
-    /// must hold for that, and `observer` has seen the part's bytes, which are read once.
+    /// Begins the part of an image, or continues the one that an earlier try left. Then the resume
+    /// information says what must hold for that, and `observer` has seen the part's bytes, which
+    /// are read once.
     ///
     /// # Errors
     ///
@@ -82,7 +86,8 @@ impl Parts {
         let path = self.path(id);
         let mut create = OpenOptions::new();
         create.write(true).create_new(true);
-        // Created first and examined only on failure: nearly every part is new, and then this is the only system call.
+        // Created first and examined only on failure: nearly every part is new, and then this is
+        // the only system call.
         match create.open(&path) {
             Ok(file) => return Ok((Part::new(file, self.file(id, path, false), observer), None)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -108,7 +113,8 @@ impl Parts {
 
     /// What must hold for `part` to be continued; `None` when it cannot be.
     fn resume_info(&self, part: &Path) -> Option<ResumeInfo> {
-        // A part with a second name is an image of the collection already, and must not be changed through this one.
+        // A part with a second name is an image of the collection already, and must not be changed
+        // through this one.
         if !fs::symlink_metadata(part).is_ok_and(|found| found.is_file() && found.nlink() == 1) {
             return None;
         }
@@ -122,8 +128,8 @@ impl Parts {
 
 const EXTENSION: &str = "part";
 
-/// Identifies a part: half of the hash of the image's key. The whole hash would make the map of waiting images twice as
-/// large, and 128 bits do not collide by accident.
+/// Identifies a part: half of the BLAKE3 hash of the image's key. 128 bits do not collide by
+/// accident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct PartId(u128);
 
@@ -139,7 +145,8 @@ impl PartId {
     }
 }
 
-/// Shows the bytes of a part to `observer`; returns the file, positioned behind them, and its length.
+/// Shows the bytes of a part to `observer`; returns the file, positioned behind them, and its
+/// length.
 fn reread(path: &Path, observer: &mut impl ByteObserver) -> io::Result<(File, u64)> {
     let mut file = open_regular(path, OpenOptions::new().read(true).write(true))?;
     let mut buffer = vec![0; READ_BUFFER];

@@ -1,5 +1,5 @@
-//! Files of images that are being downloaded. Each has a part, invisible to the user, that a later run can continue after a
-//! kill where that is safe.
+//! Files of images that are being downloaded. Each has a part, invisible to the user, that a later
+//! run can continue after a kill where that is safe.
 //!
 //! ```text
 //! Parts::begin -> Part --write, save_resume_info--> FinishedPart --verify--> CompleteFile --rename--> collection
@@ -18,8 +18,8 @@ pub use self::regular_file::{ensure_dir, open_regular, remove_if_exists};
 pub use self::resume_info::ResumeInfo;
 pub use self::writer::{FinishedPart, Part};
 
-/// Sees the bytes of an image while they pass, to hash and check them. A type parameter of [`Part`] and no trait object:
-/// the worker asks its observer for more than this trait has.
+/// Sees the bytes of an image while they pass, to hash and check them. A type parameter of [`Part`]
+/// and no trait object: the worker asks its observer for more than this trait has.
 pub trait ByteObserver: Send {
     /// Sees the next bytes.
     fn update(&mut self, chunk: &[u8]);
@@ -185,7 +185,8 @@ mod tests {
     fn crash_before_placing_loses_at_most_the_limit() {
         let folder = tempfile::tempdir().unwrap();
         let parts = Parts::open(folder.path(), "boot").unwrap();
-        // The third exceeds the limit while it is still being downloaded, so that the two before it are saved.
+        // The third exceeds the limit while it is still being downloaded, so that the two before it
+        // are saved.
         let pending = ["a", "b", "c", "d"].map(|image| pending(&parts, image));
         assert_eq!(files(folder.path()), 5);
         // Killed: nothing is dropped. A next start that is killed as well may leave half a file.

@@ -1,5 +1,6 @@
-//! Regular files and directories of our own. Anything else under their names (a link, a pipe, a device) is never followed,
-//! waited for or written to: other programs and other users may write in the same folder.
+//! Regular files and directories of our own. Anything else under their names (a link, a pipe, a
+//! device) is never followed, waited for or written to: other programs and other users may write in
+//! the same folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -12,7 +13,8 @@ use rustix::fs::OFlags;
 ///
 /// # Errors
 ///
-/// When it cannot be created, or the name is taken by something else, such as a link to a directory.
+/// When it cannot be created, or the name is taken by something else, such as a link to a
+/// directory.
 pub fn ensure_dir(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -27,7 +29,8 @@ pub fn ensure_dir(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Opens a regular file as `options` say, without following a link and without blocking on a pipe or a device.
+/// Opens a regular file as `options` say, without following a link and without blocking on a pipe
+/// or a device.
 ///
 /// # Errors
 ///
@@ -38,7 +41,8 @@ pub fn open_regular(path: &Path, options: &mut OpenOptions) -> io::Result<File> 
         Ok(found) if !found.is_file() => return Err(irregular()),
         _ => {}
     }
-    // It may have been replaced since. The check above is not superfluous for that: opening a device can have effects.
+    // It may have been replaced since. The check above is not superfluous for that: opening a
+    // device can have effects.
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = options
         .custom_flags(flags.bits().cast_signed())

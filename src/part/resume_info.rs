@@ -1,4 +1,5 @@
-//! What must hold for a later run to continue a part: kept in a file beside the part, or in one file for several parts.
+//! What must hold for a later run to continue a part: kept in a file beside the part, or in one
+//! file for several parts.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};
@@ -15,21 +16,23 @@ use super::{open_regular, remove_if_exists};
 pub struct ResumeInfo {
     /// The address that the bytes came from.
     pub address: String,
-    /// The `ETag` of the bytes. Only a strong one lets a part be continued; a complete part needs none.
+    /// The `ETag` of the bytes. Only a strong one lets a part be continued; a complete part needs
+    /// none.
     pub etag: Option<String>,
     /// The `Last-Modified` that came with the bytes.
     pub last_modified: Option<String>,
-    /// The length of the whole image in bytes.
+    /// The length of the complete image in bytes.
     pub length: u64,
 }
 
-/// A [`ResumeInfo`] as it is stored: one JSON object, on a line of its own where several share a file.
+/// A [`ResumeInfo`] as it is stored: one JSON object, on a line of its own where several share a
+/// file.
 #[derive(Serialize, Deserialize)]
 struct StoredResumeInfo {
     /// Grows when the meaning of a field changes; a part with another version is dropped.
     version: u32,
-    /// Identifies the system's start. Parts are not flushed to disk, so that after another start (a crash of the system, a
-    /// power cut) a part may lack bytes that were written, and is dropped.
+    /// Identifies the system's start. Parts are not flushed to disk, so that after another start (a
+    /// crash of the system, a power cut) a part may lack bytes that were written, and is dropped.
     boot: String,
     /// In a shared file: the name of the part's file.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -40,7 +43,8 @@ struct StoredResumeInfo {
 
 const VERSION: u32 = 1;
 
-/// The extension of a part's own file. This one and the next name what earlier builds left behind, too.
+/// The extension of a part's own file. This one and the next name what earlier builds left behind,
+/// too.
 const OWN_EXTENSION: &str = "note";
 
 /// The extension of a file for several parts.
@@ -49,7 +53,8 @@ const SHARED_EXTENSION: &str = "notes";
 /// The most that is read of a part's own file: more than any address and validators need.
 const MAX_OWN_BYTES: u64 = 256 * 1024;
 
-/// The most that is read of a shared file: more than all images need that wait for their names at one moment.
+/// The most that is read of a shared file: more than all images need that wait for their names at
+/// one moment.
 const MAX_SHARED_BYTES: u64 = 16 << 20;
 
 /// Where the resume information of `part` alone is kept.
@@ -101,7 +106,8 @@ fn create(path: &Path, text: &[u8]) -> io::Result<()> {
         .write_all(text)
 }
 
-/// Writes the resume information of complete parts to the shared file number `number` in `folder`; returns its path.
+/// Writes the resume information of complete parts to the shared file number `number` in `folder`;
+/// returns its path.
 pub(super) fn write_shared(
     folder: &Path,
     number: u64,
@@ -120,8 +126,9 @@ pub(super) fn write_shared(
     Ok(path)
 }
 
-/// Gives each part that is named in a shared file among `files` its own file, and removes the shared files from the folder
-/// and from `files`. A part of another length than the stored one is skipped: it is not the part that was meant.
+/// Gives each part that is named in a shared file among `files` its own file, and removes the
+/// shared files from the folder and from `files`. A part of another length than the stored one is
+/// skipped: it is not the part that was meant.
 pub(super) fn split_shared(files: &mut HashSet<PathBuf>, boot: &str) -> io::Result<()> {
     let all_shared: Vec<PathBuf> = files
         .iter()
@@ -149,7 +156,8 @@ pub(super) fn split_shared(files: &mut HashSet<PathBuf>, boot: &str) -> io::Resu
                 files.insert(own);
             }
         }
-        // Last: a kill before this line leaves the shared file for the next start, which splits it again.
+        // Last: a kill before this line leaves the shared file for the next start, which splits it
+        // again.
         remove_if_exists(&shared)?;
         files.remove(&shared);
     }

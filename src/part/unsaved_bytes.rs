@@ -1,17 +1,21 @@
 //! Bounds what a kill can throw away: at most 1 MB a connection.
 //!
-//! A kill throws away the bytes of every part that has no resume information on disk. There are two kinds of them: parts
-//! that are being downloaded and are still short, and complete images that wait for the committer to give them a name.
+//! A kill throws away the bytes of every part that has no resume information on disk. There are two
+//! kinds of them: parts that are being downloaded and are still short, and complete images that
+//! wait for the committer to give them a name.
 //!
-//! - A part that is being downloaded gets a file of its own once it is [`RESUME_THRESHOLD`] long, and counts no longer.
-//! - A complete image counts with its whole length from the moment it waits for its name until it has it.
-//! - When the sum of both exceeds [`RESUME_THRESHOLD`] times the number of connections, the resume information of all
-//!   waiting images is written to one shared file, and they count no longer. What is left are the short parts, whose sum
-//!   is within the bound by itself. With the chunk that is being read that makes at most 1 MB a connection.
+//! - A part that is being downloaded gets a file of its own once it is [`RESUME_THRESHOLD`] long,
+//!   and counts no longer.
+//! - A complete image counts with its full length while it waits for its name.
+//! - When the sum of both exceeds [`RESUME_THRESHOLD`] times the number of connections, the resume
+//!   information of all waiting images is written to one shared file, and they count no longer.
+//!   What is left are the short parts, whose sum is within the bound by itself. With the chunk that
+//!   is being read that makes at most 1 MB a connection.
 //!
-//! A file for each waiting image was dropped: creating and removing it costs as much as a small image itself. Writing
-//! nothing was dropped too: a kill would throw away a whole group of the committer, which may be 64 MB. With a shared file
-//! most images need none: the group is usually placed before the sum reaches the bound, above all on a slow connection.
+//! A file for each waiting image was dropped: creating and removing it costs as much as a small
+//! image itself. Writing nothing was dropped too: a kill would throw away a group of the committer,
+//! which may be 64 MB. With a shared file most images need none: the group is usually placed before
+//! the sum reaches the bound, above all on a slow connection.
 
 use std::collections::HashMap;
 use std::fs;
@@ -25,8 +29,8 @@ use parking_lot::Mutex;
 use super::folder::PartId;
 use super::resume_info::{self, ResumeInfo};
 
-/// A part that is this long, in bytes, gets resume information of its own. Below 1 MB by the room that the chunk takes
-/// which is being read.
+/// A part that is this long, in bytes, gets resume information of its own. Below 1 MB by the room
+/// that the chunk takes which is being read.
 pub(super) const RESUME_THRESHOLD: u64 = 700_000;
 
 /// The bytes in a folder of parts that a kill would throw away.
@@ -34,14 +38,15 @@ pub(super) const RESUME_THRESHOLD: u64 = 700_000;
 pub(super) struct UnsavedBytes {
     folder: PathBuf,
     boot: String,
-    /// The sum. An atomic and not a field behind the lock, because it changes with every chunk of every part, and workers
-    /// on all threads would contend for the lock. `Relaxed`: nothing is read on the strength of its value, and the
-    /// decision to save is checked again under the lock.
+    /// The sum. An atomic and not a field behind the lock, because it changes with every chunk of
+    /// every part, and workers on all threads would contend for the lock. `Relaxed`: nothing is
+    /// read on the strength of its value, and the decision to save is checked again under the lock.
     bytes: AtomicU64,
     /// The sum at which the waiting images are saved.
     limit: AtomicU64,
-    /// Held while a shared file is written, so that two threads that exceed the limit at once do not write two. A worker
-    /// blocks for that long, on a write into the page cache of some kilobytes.
+    /// Held while a shared file is written, so that two threads that exceed the limit at once do
+    /// not write two. A worker blocks for that long, on a write into the page cache of some
+    /// kilobytes.
     pending: Mutex<PendingImages>,
 }
 
@@ -56,20 +61,21 @@ struct PendingImages {
     shared_files: u64,
 }
 
-/// A file with the resume information of several images. Each of these holds a reference, so that the last one to get its
-/// name removes the file, and nobody has to count.
+/// A file with the resume information of several images. Each of these holds a reference, so that
+/// the last one to get its name removes the file, and nobody has to count.
 #[derive(Debug)]
 struct SharedResumeInfo {
     path: PathBuf,
-    /// True when one of its images was abandoned and the next run needs the file. `Relaxed`: it is read when the last
-    /// reference is dropped, and that comes after every store.
+    /// True when one of its images was abandoned and the next run needs the file. `Relaxed`: it is
+    /// read when the last reference is dropped, and that comes after every store.
     keep: AtomicBool,
 }
 
 impl Drop for SharedResumeInfo {
     fn drop(&mut self) {
         if !self.keep.load(Ordering::Relaxed) {
-            // On failure it stays. Without its parts it means nothing, and the next start removes it.
+            // On failure it stays. Without its parts it means nothing, and the next start removes
+            // it.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -91,7 +97,8 @@ impl UnsavedBytes {
         &self.boot
     }
 
-    /// Sets how many images are downloaded at a time; the limit is so many times [`RESUME_THRESHOLD`].
+    /// Sets how many images are downloaded at a time; the limit is so many times
+    /// [`RESUME_THRESHOLD`].
     pub(super) fn set_concurrency(&self, jobs: NonZeroUsize) {
         self.limit.store(
             (jobs.get() as u64).saturating_mul(RESUME_THRESHOLD),
@@ -99,8 +106,8 @@ impl UnsavedBytes {
         );
     }
 
-    /// Counts a part with `now` bytes that counted with `before` until now. Saves the waiting images when the sum exceeds
-    /// the limit.
+    /// Counts a part with `now` bytes that counted with `before` until now. Saves the waiting
+    /// images when the sum exceeds the limit.
     pub(super) fn recount(&self, before: u64, now: u64) {
         if now <= before {
             self.bytes.fetch_sub(before - now, Ordering::Relaxed);
@@ -119,8 +126,8 @@ impl UnsavedBytes {
         self.recount(counted, info.length);
     }
 
-    /// Removes an image that waited, if this one did. Returns whether a shared file has its resume information; with `keep`
-    /// that file stays for the next run.
+    /// Removes an image that waited, if this one did. Returns whether a shared file has its resume
+    /// information; with `keep` that file stays for the next run.
     pub(super) fn remove_pending(&self, part: PartId, keep: bool) -> bool {
         let mut pending = self.pending.lock();
         if let Some(info) = pending.unsaved.remove(&part) {

@@ -8,15 +8,16 @@ use super::complete_file::CompleteFile;
 use super::resume_info::ResumeInfo;
 use super::unsaved_bytes::RESUME_THRESHOLD;
 
-/// Chunks below this many bytes are gathered before they are written: a system call a network packet costs more than the
-/// copy, and hashing piece by piece what is a packet long takes five times as long.
+/// Chunks below this many bytes are gathered before they are written: a system call a network
+/// packet costs more than the copy, and hashing piece by piece what is a packet long takes five
+/// times as long.
 const SMALL_CHUNK: usize = 8 * 1024;
 
 /// How many bytes of small chunks are gathered before they are written.
 const GATHERED: usize = 64 * 1024;
 
-/// An image that is being downloaded. Dropped unfinished its file is removed, unless resume information lets a later run
-/// continue it.
+/// An image that is being downloaded. Dropped unfinished its file is removed, unless resume
+/// information lets a later run continue it.
 pub struct Part<W> {
     file: File,
     /// Bytes written to the file.
@@ -70,8 +71,8 @@ impl<W: ByteObserver> Part<W> {
         self.file.rewind()
     }
 
-    /// Adds bytes. They are written from the calling thread, although that is a worker's: into the page cache this is
-    /// quicker than handing them to a thread for blocking calls.
+    /// Adds bytes. They are written from the calling thread, although that is a worker's: into the
+    /// page cache this is quicker than handing them to a thread for blocking calls.
     ///
     /// # Errors
     ///
@@ -91,7 +92,8 @@ impl<W: ByteObserver> Part<W> {
         Ok(())
     }
 
-    /// Lets a later run continue from here, once the part is long enough for that to pay. To be called with every chunk.
+    /// Lets a later run continue from here, once the part is long enough for that to pay. To be
+    /// called with every chunk.
     ///
     /// # Errors
     ///

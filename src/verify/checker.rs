@@ -1,14 +1,17 @@
-//! What a format's checker is: a state machine that follows the format's structure while the bytes arrive.
+//! What a format's checker is: a state machine that follows the format's structure while the bytes
+//! arrive.
 
 use super::Defect;
 use super::cursor::ByteCursor;
 use super::limits::Dimensions;
 
-/// Follows one format's structure. It is a state machine and no parser that reads, because bytes arrive in chunks of any
-/// size and are seen once: a parser would need the whole image in memory, or a thread for each to block in.
+/// Follows one format's structure. It is a state machine and no parser that reads, because bytes
+/// arrive in chunks of any size and are seen once: a parser would need the whole image in memory,
+/// or a thread for each to block in.
 pub(super) trait Checker: Send {
-    /// Does one step: asks `input` at most once, and keeps what it learned for the next step. A step that asks twice would
-    /// lose the first answer when the second one has to wait for more bytes.
+    /// Does one step: asks `input` at most once, and keeps what it learned for the next step. A
+    /// step that asks twice would lose the first answer when the second one has to wait for more
+    /// bytes.
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop>;
 
     /// The image's size, if the image may end after the bytes seen so far.
@@ -19,8 +22,8 @@ pub(super) trait Checker: Send {
         true
     }
 
-    /// Does as many steps as `input` has bytes for. It stands in the trait so that each checker has a copy in which `step`
-    /// is called directly: one virtual call a chunk, not one a step.
+    /// Does as many steps as `input` has bytes for. It stands in the trait so that each checker has
+    /// a copy in which `step` is called directly: one virtual call a chunk, not one a step.
     fn feed(&mut self, input: &mut ByteCursor<'_>) -> ParseStop {
         loop {
             if let Err(stop) = self.step(input) {

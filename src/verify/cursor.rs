@@ -1,12 +1,14 @@
-//! The bytes as a checker sees them: it asks for what comes next and need not care where a chunk ends.
+//! The bytes as a checker sees them: it asks for what comes next and need not care where a chunk
+//! ends.
 
 use super::checker::ParseStop;
 
 /// The longest record that a checker may ask for, in bytes.
 const LONGEST_RECORD: usize = 16;
 
-/// The beginning of a record whose end has not arrived yet. It is kept between chunks, so that only the few bytes of a
-/// record that two chunks share are ever copied; gathering chunks until a record fits would copy every byte.
+/// The beginning of a record whose end has not arrived yet. It is kept between chunks, so that only
+/// the few bytes of a record that two chunks share are ever copied; gathering chunks until a record
+/// fits would copy every byte.
 #[derive(Debug, Default)]
 pub(super) struct Carry {
     bytes: [u8; LONGEST_RECORD],
@@ -52,7 +54,8 @@ impl<'a> ByteCursor<'a> {
         Ok(record)
     }
 
-    /// Consumes `left` bytes, over as many chunks as that takes, and shows each chunk's share to `see`.
+    /// Consumes `left` bytes, over as many chunks as that takes, and shows each chunk's share to
+    /// `see`.
     pub(super) fn take(
         &mut self,
         left: &mut u64,

@@ -1,5 +1,6 @@
-//! Decodes every pixel of an image in the collection (`verify --decode`). The decoders are other people's: they are made
-//! strict, kept within an amount of memory that all threads share, and their panics are caught.
+//! Decodes every pixel of an image in the collection (`verify --decode`). The decoders are other
+//! people's: they are made strict, kept within an amount of memory that all threads share, and
+//! their panics are caught.
 
 use std::cell::Cell;
 use std::io::{BufReader, Read, Seek};
@@ -19,12 +20,14 @@ pub(super) const MEMORY_LIMIT: u64 = 512 << 20;
 pub(super) struct FormatDecoder {
     /// The most bytes that decoding an image of this width and height takes.
     pub(super) memory: fn(u64, u64) -> u64,
-    /// Decodes every pixel of an image; the number is what `memory` answered. The error is what the decoder says.
+    /// Decodes every pixel of an image; the number is what `memory` answered. The error is what the
+    /// decoder says.
     pub(super) decode: fn(ImageReader<'_>, &Content, u64) -> Result<(), String>,
 }
 
-/// The file that a decoder reads. The buffer is outermost, so that a decoder's many small reads are inlined, and only
-/// filling the buffer is a virtual call; a `dyn BufRead` would make each of them one.
+/// The file that a decoder reads. The buffer is outermost, so that a decoder's many small reads are
+/// inlined, and only filling the buffer is a virtual call; a `dyn BufRead` would make each of them
+/// one.
 pub(super) type ImageReader<'a> = BufReader<&'a mut dyn SeekableRead>;
 
 /// A trait object may name one trait only.
@@ -35,7 +38,8 @@ impl<T: Read + Seek> SeekableRead for T {}
 /// Decodes images, several threads at a time; a thread waits while the others use too much memory.
 pub struct Decoder {
     limits: Limits,
-    /// How many bytes of [`MEMORY_LIMIT`] are free. No tokio semaphore: threads wait here, not tasks.
+    /// How many bytes of [`MEMORY_LIMIT`] are free. No tokio semaphore: threads wait here, not
+    /// tasks.
     free: Mutex<u64>,
     freed: Condvar,
 }
@@ -119,7 +123,8 @@ struct MemoryPermit<'a> {
 impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
         *self.decoder.free.lock() += self.bytes;
-        // All of them: the one that `notify_one` picks may need more than is free now, while another would fit.
+        // All of them: the one that `notify_one` picks may need more than is free now, while
+        // another would fit.
         self.decoder.freed.notify_all();
     }
 }
@@ -128,9 +133,10 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a decoder on untrusted bytes. Its panic is a finding about the image: it becomes an error, and is not printed as a
-/// crash of this program would be. The hook is process-wide and is set once, because swapping it around each call would
-/// silence other threads too; the flag of the thread says whose panic it is.
+/// Runs a decoder on untrusted bytes. Its panic is a finding about the image: it becomes an error,
+/// and is not printed as a crash of this program would be. The hook is process-wide and is set
+/// once, because swapping it around each call would silence other threads too; the flag of the
+/// thread says whose panic it is.
 fn catch_panic<T>(decode: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -89,8 +89,8 @@ pub enum Defect {
 }
 
 impl Defect {
-    /// True when the server sent something else than the image, so that the next candidate is worth a try. Every other
-    /// defect may come from the transfer, or is in the image itself.
+    /// True when the server sent something else than the image, so that the next candidate is worth
+    /// a try. Every other defect may come from the transfer, or is in the image itself.
     pub fn is_not_an_image(&self) -> bool {
         match self {
             Self::Empty | Self::Html { .. } | Self::NotAnImage { .. } | Self::TooSmall { .. } => {

@@ -2,15 +2,16 @@
 
 use crate::job::ContentHash;
 
-/// Bytes are hashed from one multiple of this to the next, in bytes. BLAKE3 compresses 16 chunks of 1 KiB at once where it
-/// can; input that begins or ends anywhere else costs up to a quarter more.
+/// Bytes are hashed from one multiple of this to the next, in bytes. BLAKE3 compresses 16 chunks of
+/// 1 KiB at once where it can; input that begins or ends anywhere else costs up to a quarter more.
 const STRIDE: usize = 32 * 1024;
 
 /// Takes bytes in pieces of any size, and hands them to BLAKE3 in as few pieces as it can.
 pub(super) struct ContentHasher {
     /// Boxed: its 2 kB would be copied each time the inspector moves with its part.
     hasher: Box<blake3::Hasher>,
-    /// Bytes that wait until their stride is full. Empty while the current stride's bytes were hashed at once.
+    /// Bytes that wait until their stride is full. Empty while the current stride's bytes were
+    /// hashed at once.
     carry: Vec<u8>,
     /// How many bytes of the current stride have arrived, waiting or not.
     seen: usize,
@@ -28,7 +29,8 @@ impl ContentHasher {
     pub(super) fn update(&mut self, chunk: &[u8]) {
         let Some((to_the_stride, rest)) = chunk.split_at_checked(STRIDE - self.seen) else {
             self.seen += chunk.len();
-            // A small image arrives in one piece or two: hashing these at once costs less than copying them.
+            // A small image arrives in one piece or two: hashing these at once costs less than
+            // copying them.
             if self.carry.is_empty() {
                 self.hasher.update(chunk);
             } else {
@@ -62,7 +64,7 @@ mod tests {
     #[test]
     fn hash_does_not_depend_on_how_the_bytes_are_split() {
         let bytes: Vec<u8> = (0..200_000_u32).map(|at| (at % 251) as u8).collect();
-        let whole = ContentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
+        let at_once = ContentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
         let pieces: [&[usize]; 7] = [
             &[200_000],
             &[1],
@@ -82,7 +84,7 @@ mod tests {
                     break;
                 }
             }
-            assert_eq!(hash.finish(), whole, "{lengths:?}");
+            assert_eq!(hash.finish(), at_once, "{lengths:?}");
         }
     }
 }

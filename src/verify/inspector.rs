@@ -8,12 +8,13 @@ use super::{Defect, Limits, sniff};
 use crate::outcome::{Content, Format};
 use crate::part::ByteObserver;
 
-/// How many bytes without an image's signature are gathered before they are rejected: enough for an HTML page's title,
-/// which tells the user more than "not an image".
+/// How many bytes without an image's signature are gathered before they are rejected: enough for an
+/// HTML page's title, which tells the user more than "not an image".
 pub(super) const HEAD_BYTES: usize = 4096;
 
-/// Sees each chunk of an image once, as it is written to its part: hashes it, and follows the format's structure, so
-/// that no file is read again to verify it. [`verify`](super::verify) asks it for the result.
+/// Sees each chunk of an image once, as it is written to its part: hashes it, and follows the
+/// format's structure, so that no file is read again to verify it. [`verify`](super::verify) asks
+/// it for the result.
 pub struct Inspector {
     limits: Limits,
     hasher: ContentHasher,
@@ -51,7 +52,8 @@ impl Inspector {
         }
     }
 
-    /// Adds to the head until it tells what the file is; returns the bytes that are still to be checked.
+    /// Adds to the head until it tells what the file is; returns the bytes that are still to be
+    /// checked.
     fn gather<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
         let State::Head(head) = &mut self.state else {
             return chunk;
@@ -86,7 +88,8 @@ impl Inspector {
         }
     }
 
-    /// The result, now that all `bytes` bytes have arrived; `want` is the length that was announced, if any.
+    /// The result, now that all `bytes` bytes have arrived; `want` is the length that was
+    /// announced, if any.
     pub(super) fn finish(self, bytes: u64, want: Option<u64>) -> Result<Content, Defect> {
         let (format, checker, carry) = match self.state {
             State::Head(head) => return Err(sniff::too_short(&head)),

@@ -1,11 +1,12 @@
-//! Verifies an image by its bytes while they pass: signature, structure to the end mark, checksums, declared size.
+//! Verifies an image by its bytes while they pass: signature, structure to the end mark, checksums,
+//! declared size.
 //!
 //! ```text
 //! Part --bytes--> Inspector: hash, then head --signature--> Checker of the format --> Defect, or the image's size
 //! ```
 //!
-//! Bytes behind an image's end mark are kept as served: they count in hash and length and are no defect.
-//! AVIF has no end mark, so whatever follows its last required box must be boxes too.
+//! Bytes behind an image's end mark are kept as served: they count in hash and length and are no
+//! defect. AVIF has no end mark, so whatever follows its last required box must be boxes too.
 
 mod checker;
 mod cursor;
@@ -29,8 +30,8 @@ use std::io::{self, Read};
 use crate::outcome::Content;
 use crate::part::{ByteObserver as _, CompleteFile, FinishedPart, ResumeInfo};
 
-/// Verifies a finished part: the only maker of a [`VerifiedImage`]. `want` is the length in bytes that the server
-/// announced, if it did.
+/// Verifies a finished part: the only maker of a [`VerifiedImage`]. `want` is the length in bytes
+/// that the server announced, if it did.
 ///
 /// # Errors
 ///
@@ -57,8 +58,8 @@ pub fn verify(
 /// How much of an image on disk is read at a time, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
 
-/// Verifies an image that is in the collection already, by the same checks. `want` is the length in bytes that it should
-/// have.
+/// Verifies an image that is in the collection already, by the same checks. `want` is the length in
+/// bytes that it should have.
 ///
 /// # Errors
 ///
@@ -114,7 +115,8 @@ impl VerifiedImage {
     }
 }
 
-/// A file that failed verification: to be quarantined with its defect, or dropped, which removes it.
+/// A file that failed verification: to be quarantined with its defect, or dropped, which removes
+/// it.
 #[derive(Debug)]
 pub struct RejectedImage {
     /// The first check that failed.

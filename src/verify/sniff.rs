@@ -1,4 +1,5 @@
-//! Names what a file is that is no image of a supported format, by its first bytes: an HTML page, a program, text.
+//! Recognizes files that are no image of a supported format by their first bytes: HTML pages,
+//! programs, text.
 
 use super::Defect;
 use super::formats::{self, SignatureMatch, UNSUPPORTED};
@@ -24,7 +25,7 @@ const HTML_ELEMENTS: [&str; 20] = [
 /// The longest title that is quoted, in characters.
 const LONGEST_TITLE: usize = 80;
 
-/// How many bytes of something unknown are shown.
+/// How many bytes of an unknown file are shown.
 const BYTES_SHOWN: usize = 8;
 
 /// The defect of a file that ended before its signature did; `head` is all of it.
@@ -45,7 +46,8 @@ pub(super) fn not_an_image(head: &[u8]) -> Defect {
     if head.iter().all(|&byte| byte == 0) {
         return named("NUL bytes");
     }
-    // By its byte order mark, else as UTF-8; what is neither becomes unreadable, but not wrong.
+    // UTF-16 with a byte order mark, otherwise UTF-8. Text in another charset shows replacement
+    // characters in its title.
     let (text, ..) = encoding_rs::UTF_8.decode(head);
     let lower = text.to_ascii_lowercase();
     let markup = without_prolog(&lower);
@@ -78,7 +80,8 @@ fn named(what: &str) -> Defect {
     }
 }
 
-/// What stands behind leading blanks, comments and XML declarations. A comment that does not end stays.
+/// The text behind leading white space, comments and XML declarations. An unterminated comment is
+/// kept.
 fn without_prolog(mut text: &str) -> &str {
     loop {
         text = text.trim_start();
@@ -94,7 +97,8 @@ fn without_prolog(mut text: &str) -> &str {
     }
 }
 
-/// Whether what stands behind the first `<` makes it an HTML page; only HTML begins with a long comment.
+/// Whether `text`, which follows the first `<`, makes this an HTML page. An unterminated comment
+/// counts: only HTML pages begin with a comment longer than the head.
 fn begins_html(text: &str) -> bool {
     if text.starts_with("!--") {
         return true;
@@ -116,7 +120,8 @@ fn begins_svg(text: &str) -> bool {
             .is_some_and(|doctype| doctype.trim_start().starts_with("svg"))
 }
 
-/// The title of the page `text`; `lower` is the same in lower case, byte for byte.
+/// The title of the page `text`. `lower` is `text` in ASCII lower case, so that byte positions
+/// agree.
 fn title(text: &str, lower: &str) -> Option<String> {
     let element = lower.find("<title")?;
     let begin = element + lower[element..].find('>')? + 1;
@@ -144,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_known_whatever_stands_before_it() {
+    fn html_is_recognized_behind_comments_bom_and_white_space() {
         for page in [
             "<!DOCTYPE html><html><head><title>Log in</title>",
             "\u{feff}\r\n\t <HTML lang=en>\n<Title\nid=a>\n  Log\n in </TITLE>",
@@ -163,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_title_is_cut_between_characters() {
+    fn long_html_title_is_truncated_between_characters() {
         let page = format!("<title>{}</title>", "\u{e9}".repeat(500));
         assert_eq!(html(page.as_bytes()), Some("\u{e9}".repeat(80)));
     }
 
     #[test]
-    fn what_is_no_image_is_named() {
+    fn file_that_is_no_image_is_named_by_its_first_bytes() {
         for (bytes, what) in [
             (&b"\x7fELF\x02\x01\x01"[..], "an ELF program"),
             (&[0; 8], "NUL bytes"),
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_signature_is_a_cut_image() {
+    fn incomplete_signature_is_a_truncated_image() {
         for cut in [
             &b"\x89PNG"[..],
             b"\xff",

@@ -50,7 +50,7 @@ pub(super) fn sample(format: Format) -> Vec<u8> {
     (formats::row(format).sample)()
 }
 
-/// A real image, with all the colours that its few pixels allow.
+/// A real image, with as many colors as its few pixels allow.
 pub(super) fn drawn(format: ImageFormat) -> Vec<u8> {
     let pixel = |x: u32, y: u32| Rgb([x * 13, y * 23, x * y].map(|value| value.to_le_bytes()[0]));
     let picture = DynamicImage::ImageRgb8(RgbImage::from_fn(WIDTH, HEIGHT, pixel));

@@ -1,4 +1,5 @@
-//! AVIF: boxes in boxes, without an end mark: the walk ends well at a box's border, with all that is needed seen.
+//! AVIF: nested boxes without an end mark. A file may end at the border of any outermost box once
+//! all required boxes were seen.
 
 use super::FormatRow;
 use crate::verify::checker::{Checker, ParseStop};
@@ -15,19 +16,21 @@ pub(super) static ROW: FormatRow = FormatRow {
     sample: tests::sample,
 };
 
-/// Checks an AVIF. What lies behind the last needed box must be boxes as well: without an end mark, junk
-/// cannot be told from a box that was cut.
+/// Bytes behind the last required box must form boxes as well: without an end mark, other bytes
+/// cannot be distinguished from a truncated box.
 struct AvifChecker {
     limits: Limits,
     state: State,
-    branded: bool,
-    /// How many boxes of [`WAY`] the walk is in.
+    has_avif_brand: bool,
+    /// How many boxes of [`PATH`] are open.
     depth: usize,
-    /// What is left of each of these behind the box at hand; the first stands for the file.
-    left: [u64; WAY.len()],
+    /// Bytes left in each open box behind the current one; the first entry is the file, whose
+    /// length is unknown.
+    left: [u64; PATH.len()],
     size: Option<Dimensions>,
     has_data: bool,
-    open: bool,
+    /// Whether the last box has no length and ends with the file.
+    open_ended: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -48,12 +51,12 @@ enum State {
     Content {
         left: u64,
     },
-    /// In a box that goes on to the end of the file.
+    /// In a box that ends with the file.
     ToTheEnd,
 }
 
-/// The boxes on the way to an image's size, each in the one before.
-const WAY: [[u8; 4]; 4] = [*b"meta", *b"iprp", *b"ipco", *b"ispe"];
+/// The path to an image's size: each box is inside the one before.
+const PATH: [[u8; 4]; 4] = [*b"meta", *b"iprp", *b"ipco", *b"ispe"];
 
 const HEADER: u64 = 8;
 const LONG_HEADER: u64 = 16;
@@ -63,12 +66,12 @@ impl AvifChecker {
         Self {
             limits,
             state: State::FileType,
-            branded: false,
+            has_avif_brand: false,
             depth: 0,
-            left: [u64::MAX; WAY.len()],
+            left: [u64::MAX; PATH.len()],
             size: None,
             has_data: false,
-            open: false,
+            open_ended: false,
         }
     }
 
@@ -81,7 +84,7 @@ impl AvifChecker {
         };
         self.left[self.depth] = room;
         self.has_data |= self.depth == 0 && kind == *b"mdat";
-        if kind != WAY[self.depth] {
+        if kind != PATH[self.depth] {
             return Ok(State::Content { left });
         }
         if kind == *b"ispe" {
@@ -102,7 +105,7 @@ impl AvifChecker {
         self.box_ended()
     }
 
-    /// Leaves the boxes that end here.
+    /// Closes the boxes that end here.
     fn box_ended(&mut self) -> Result<State, ParseStop> {
         while self.depth > 0 && self.left[self.depth] == 0 {
             self.depth -= 1;
@@ -113,7 +116,8 @@ impl AvifChecker {
         Ok(State::Header)
     }
 
-    /// Takes a size. An image made of tiles has one for the tiles and one for itself: the largest is its own.
+    /// Checks a size. An image made of tiles has one for the tiles and one for the whole: the
+    /// largest is the image's.
     fn dimensions(&mut self, width: u32, height: u32) -> Result<(), Defect> {
         let size = self.limits.allow(width, height)?;
         if self
@@ -126,7 +130,7 @@ impl AvifChecker {
     }
 }
 
-/// Whether a brand promises still or moving AVIF.
+/// Whether this is the brand of still or animated AVIF.
 fn is_avif(brand: [u8; 4]) -> bool {
     matches!(&brand, b"avif" | b"avis")
 }
@@ -137,19 +141,19 @@ impl Checker for AvifChecker {
             State::FileType => {
                 let [l0, l1, l2, l3, _, _, _, _, m0, m1, m2, m3, ..] = input.record::<16>()?;
                 let (length, major) = (u32::from_be_bytes([l0, l1, l2, l3]), [m0, m1, m2, m3]);
-                self.branded = is_avif(major);
+                self.has_avif_brand = is_avif(major);
                 match u64::from(length).checked_sub(16) {
                     Some(left) if left % 4 == 0 => State::Brand { left, major },
-                    _ => return Err(ParseStop::broken("an AVIF `ftyp` box of an odd length")),
+                    _ => return Err(ParseStop::broken("an AVIF `ftyp` box of a wrong length")),
                 }
             }
-            State::Brand { left: 0, .. } if self.branded => State::Header,
+            State::Brand { left: 0, .. } if self.has_avif_brand => State::Header,
             State::Brand { left: 0, major } => {
                 let what = format!("a media file of brand `{}`", major.escape_ascii());
                 return Err(Defect::NotAnImage { what }.into());
             }
             State::Brand { left, major } => {
-                self.branded |= is_avif(input.record()?);
+                self.has_avif_brand |= is_avif(input.record()?);
                 State::Brand {
                     left: left - 4,
                     major,
@@ -159,7 +163,7 @@ impl Checker for AvifChecker {
                 let [l0, l1, l2, l3, kind @ ..] = input.record::<8>()?;
                 match u32::from_be_bytes([l0, l1, l2, l3]) {
                     0 if self.depth == 0 && kind == *b"mdat" => {
-                        (self.has_data, self.open) = (true, true);
+                        (self.has_data, self.open_ended) = (true, true);
                         State::ToTheEnd
                     }
                     1 => State::LongHeader { kind },
@@ -196,7 +200,7 @@ impl Checker for AvifChecker {
     }
 
     fn knows_its_end(&self) -> bool {
-        !self.open
+        !self.open_ended
     }
 }
 
@@ -207,7 +211,7 @@ mod tests {
     use crate::verify::Inspector;
     use crate::verify::testing::{HEIGHT, WIDTH, broken, find, inspect, length, patched};
 
-    /// A file of one tile each in `ftyp`, `meta` and `mdat`, with an `ispe` for the tiles before that of the image.
+    /// `ftyp`, `meta` and `mdat`, with the sizes of tiles around that of the image.
     pub(super) fn sample() -> Vec<u8> {
         let sizes = [ispe(8, 8), ispe(WIDTH, HEIGHT), ispe(4, 4)].concat();
         let properties = bmff(
@@ -256,13 +260,13 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_size_is_the_images_own() {
+    fn size_of_a_tiled_avif_is_the_largest() {
         let content = inspect(&sample()).unwrap();
         assert_eq!((content.width, content.height), (WIDTH, HEIGHT));
     }
 
     #[test]
-    fn boxes_may_come_in_any_order_and_with_long_lengths() {
+    fn avif_boxes_may_come_in_any_order_and_with_64_bit_lengths() {
         assert!(inspect(&file(&[data(), bmff(*b"free", b""), meta(&ispe(5, 5))])).is_ok());
         let long = b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x14data".to_vec();
         let bytes = file(&[meta(&ispe(5, 5)), long]);
@@ -276,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_needed_must_be_there() {
+    fn avif_without_a_required_box_is_rejected() {
         assert_eq!(inspect(&file(&[meta(&ispe(5, 5))])), Err(Defect::Truncated));
         assert_eq!(inspect(&file(&[data()])), Err(Defect::Truncated));
         assert_eq!(
@@ -286,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_is_not_all_there_is_a_cut_wherever_it_stands() {
+    fn avif_truncated_in_any_box_is_rejected() {
         let bytes = file(&[data(), meta(&[ispe(5, 5), bmff(*b"pixi", b"\0")].concat())]);
         for end in 1..bytes.len() {
             assert_eq!(
@@ -302,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn data_without_a_length_are_taken_when_the_sender_gave_one() {
+    fn avif_without_own_length_needs_a_content_length() {
         let bytes = file(&[meta(&ispe(5, 5)), b"\0\0\0\0mdatdata".to_vec()]);
         assert!(inspect(&bytes).is_ok());
         let mut inspector = Inspector::new(Limits::default());
@@ -314,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_must_fit_into_the_one_it_is_in() {
+    fn avif_box_longer_than_its_parent_is_rejected() {
         let bytes = sample();
         let wrong = broken("an AVIF box too short, or longer than the one it is in");
         for kind in [b"hdlr", b"iprp", b"ipco", b"ispe", b"ipma", b"mdat"] {
@@ -346,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn another_brand_is_not_an_image() {
+    fn video_in_the_avif_container_is_not_an_image() {
         let video = [
             bmff(*b"ftyp", b"mp4\x1b\0\0\0\0isommp41"),
             meta(&ispe(5, 5)),
@@ -361,7 +365,7 @@ mod tests {
         );
         assert_eq!(
             inspect(&bmff(*b"ftyp", b"avif\0\0\0\0mi")),
-            broken("an AVIF `ftyp` box of an odd length")
+            broken("an AVIF `ftyp` box of a wrong length")
         );
     }
 }

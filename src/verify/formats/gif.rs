@@ -22,7 +22,7 @@ pub(super) static ROW: FormatRow = FormatRow {
     sample: || crate::verify::testing::drawn(image::ImageFormat::Gif),
 };
 
-/// Checks a GIF, moving or not.
+/// Accepts still and animated images.
 struct GifChecker {
     limits: Limits,
     state: State,
@@ -37,13 +37,13 @@ enum State {
         left: u64,
         then: AfterColorTable,
     },
-    /// At the byte that says what comes.
+    /// Expects the byte that tells the kind of the next block.
     Block,
     ExtensionLabel,
     Descriptor,
-    /// At the byte with which an image's data begin.
+    /// Expects the first byte of an image's data.
     CodeSize,
-    /// At the length of a sub-block; `image` when it would be an image's data.
+    /// Expects the length of a sub-block, which holds an image's data if `image` is true.
     SubBlock {
         image: bool,
     },
@@ -54,14 +54,13 @@ enum State {
     Ended,
 }
 
-/// What follows a table of colours.
 #[derive(Clone, Copy)]
 enum AfterColorTable {
     Block,
     CodeSize,
 }
 
-/// The largest first code size that a code of 12 bits leaves room for.
+/// The largest initial code size: LZW codes have 12 bits at most, one more than this.
 const LARGEST_CODE_SIZE: u8 = 11;
 
 impl GifChecker {
@@ -80,14 +79,12 @@ impl GifChecker {
             0x2C => Ok(State::Descriptor),
             0x3B if self.has_image => Ok(State::Ended),
             0x3B => Err(ParseStop::broken("a GIF without an image")),
-            _ => Err(ParseStop::broken(
-                "a GIF block that the format does not know",
-            )),
+            _ => Err(ParseStop::broken("a GIF block of an unknown kind")),
         }
     }
 }
 
-/// The table of colours that `flags` announce, if they do.
+/// The color table that `flags` announce; an empty one if they announce none.
 fn color_table(flags: u8, then: AfterColorTable) -> State {
     let left = if flags & 0x80 == 0 {
         0
@@ -137,7 +134,7 @@ impl Checker for GifChecker {
             }
             State::Descriptor => {
                 let [_, _, _, _, w0, w1, h0, h1, flags] = input.record()?;
-                // An image may be larger than its screen, and a viewer makes room for it.
+                // A frame may be larger than the screen, and viewers then allocate that much.
                 self.limits.allow(
                     u16::from_le_bytes([w0, w1]).into(),
                     u16::from_le_bytes([h0, h1]).into(),
@@ -205,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moving_gif_ends_at_its_trailer_alone() {
+    fn animated_gif_ends_at_its_trailer_only() {
         let bytes = gif(&[EXTENSION, IMAGE, b"\x21\xfe\x02;;\0", IMAGE, b";"]);
         let content = inspect(&bytes).unwrap();
         assert_eq!((content.width, content.height), (7, 5));
@@ -219,16 +216,13 @@ mod tests {
     }
 
     #[test]
-    fn blocks_must_be_those_of_the_format() {
+    fn invalid_gif_blocks_are_rejected() {
         let without_data = [&IMAGE[..23], b"\0"].concat();
         let cases: [(&[&[u8]], _); 5] = [
             (&[b";"], "a GIF without an image"),
             (&[EXTENSION, b";"], "a GIF without an image"),
             (&[&without_data, b";"], "a GIF without an image"),
-            (
-                &[IMAGE, b"\0;"],
-                "a GIF block that the format does not know",
-            ),
+            (&[IMAGE, b"\0;"], "a GIF block of an unknown kind"),
             (
                 &[&patched(IMAGE, 22, &[12])],
                 "a GIF image with an impossible code size",
@@ -240,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_larger_than_its_screen_is_within_the_limits_too() {
+    fn gif_frame_larger_than_its_screen_is_checked_against_max_pixels() {
         let huge = patched(IMAGE, 5, &[0xff; 4]);
         let defect = Defect::TooManyPixels {
             width: 65535,

@@ -24,39 +24,38 @@ pub(super) static ROW: FormatRow = FormatRow {
     sample: || crate::verify::testing::drawn(image::ImageFormat::Jpeg),
 };
 
-/// Checks a JPEG of any process. One whose height comes after its first scan (`DNL`) is refused: nothing
-/// in use writes it.
+/// Accepts any process (baseline, progressive, lossless). A JPEG that states its height after its
+/// first scan (`DNL`) is rejected: no encoder in use writes one.
 struct JpegChecker {
     limits: Limits,
     state: State,
     size: Option<Dimensions>,
-    scanned: bool,
+    has_scan: bool,
 }
 
 #[derive(Clone, Copy)]
 enum State {
     Start,
-    /// Where a marker must stand.
+    /// Expects a marker.
     Marker,
-    /// Behind the `FF` of a marker.
+    /// Expects the code of a marker, behind its `FF`.
     Code,
-    /// At the length of a segment that tells nothing here.
+    /// Expects the length of a segment that is skipped.
     Length,
-    /// At the length of a frame's header.
+    /// Expects a frame's header, from its length on.
     Frame,
-    /// At the length of a scan's header.
+    /// Expects a scan's header, from its length on.
     ScanHeader,
     Segment {
         left: u64,
         then: AfterSegment,
     },
     Scan,
-    /// Behind an `FF` among entropy-coded data.
+    /// Expects the byte behind an `FF` in entropy-coded data.
     ScanCode,
     Ended,
 }
 
-/// What follows a segment.
 #[derive(Clone, Copy)]
 enum AfterSegment {
     Marker,
@@ -69,24 +68,24 @@ impl JpegChecker {
             limits,
             state: State::Start,
             size: None,
-            scanned: false,
+            has_scan: false,
         }
     }
 
     fn marker(&self, code: u8) -> Result<State, ParseStop> {
         match code {
-            // Tables stand among the frame headers' codes: DHT and DAC.
+            // DHT and DAC are tables, though their codes are in the range of the frame headers.
             0xC4 | 0xCC | 0xDB..=0xFE => Ok(State::Length),
             0xC8 => Err(ParseStop::broken("a JPEG marker that the format reserves")),
             0xC0..=0xCF if self.size.is_some() => Err(ParseStop::broken("a JPEG with two frames")),
             0xC0..=0xCF => Ok(State::Frame),
             0xDA if self.size.is_none() => Err(ParseStop::broken("a JPEG scan before its frame")),
             0xDA => Ok(State::ScanHeader),
-            0xD9 if !self.scanned => Err(ParseStop::broken("a JPEG without a scan")),
+            0xD9 if !self.has_scan => Err(ParseStop::broken("a JPEG without a scan")),
             0xD9 => Ok(State::Ended),
-            // Fill before a marker's code.
+            // A fill byte before a marker's code.
             0xFF => Ok(State::Code),
-            // TEM stands alone.
+            // TEM has no segment.
             0x01 => Ok(State::Marker),
             0x00 | 0x02..=0xBF | 0xD0..=0xD8 => {
                 Err(ParseStop::broken("a JPEG marker out of place"))
@@ -114,7 +113,7 @@ impl JpegChecker {
         if !(1..=4).contains(&components) || u64::from(u16::from_be_bytes([l0, l1])) != 3 + left {
             return Err(ParseStop::broken("a JPEG scan header of the wrong length"));
         }
-        self.scanned = true;
+        self.has_scan = true;
         Ok(State::Segment {
             left,
             then: AfterSegment::Scan,
@@ -122,13 +121,14 @@ impl JpegChecker {
     }
 }
 
-/// Whether the byte behind an `FF` says that the scan goes on: a stuffed `FF`, or a restart.
+/// Whether the scan continues when this byte follows an `FF`: a stuffed `FF`, or a restart marker.
 fn is_data(code: u8) -> bool {
     matches!(code, 0x00 | 0xD0..=0xD7)
 }
 
-/// How many of the first bytes of `data` hold no marker, in whole blocks. One byte in a few hundred is a
-/// stuffed `FF`: to stop at each costs three times as much as to look at all pairs without a branch.
+/// How many of the first bytes of `data` are free of markers, in whole blocks. Testing all pairs of
+/// bytes without a branch replaces a search for the next `FF`: one byte in a few hundred is a
+/// stuffed `FF`, and stopping at each costs three times as much.
 fn without_marker(data: &[u8]) -> usize {
     const BLOCK: usize = 256;
     let mut clear = 0;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn several_scans_with_restarts_stuffing_and_fill_are_one_image() {
+    fn progressive_jpeg_with_several_scans_is_accepted() {
         let tables: &[u8] = b"\xff\xff\xff\xc4\0\x04\xff\xd9";
         let app = b"\xff\xe1\0\x06\xff\xd8\xff\xd9";
         let bytes = jpeg(&[
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_marker_is_found_wherever_it_stands_in_a_long_scan() {
+    fn marker_is_found_anywhere_in_a_long_jpeg_scan() {
         let data = b"\xff\0\xff\xd3.".repeat(160);
         for at in 0..data.len() {
             let behind = [0; 600];
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thumbnail_within_the_metadata_does_not_end_the_image() {
+    fn exif_thumbnail_does_not_end_the_jpeg() {
         let real = drawn(image::ImageFormat::Jpeg);
         let segment = [
             b"\xff\xe1",
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_must_stand_where_the_format_wants_them() {
+    fn jpeg_segments_out_of_order_are_rejected() {
         let cases: [(&[&[u8]], _); 10] = [
             (&[END, FRAME], "a JPEG without a scan"),
             (&[FRAME, END, SCAN], "a JPEG without a scan"),
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_must_be_as_long_as_their_components_make_them() {
+    fn jpeg_headers_of_a_wrong_length_are_rejected() {
         let longer_frame = patched(FRAME, 3, &[12]);
         assert_eq!(
             inspect(&jpeg(&[&longer_frame, SCAN])),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_height_of_zero_is_refused() {
+    fn jpeg_of_height_zero_or_above_max_pixels_is_rejected() {
         let real = drawn(image::ImageFormat::Jpeg);
         let height = find(&real, b"\xff\xc0") + 5;
         let defect = Defect::NoPixels {

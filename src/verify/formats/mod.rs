@@ -1,7 +1,8 @@
 //! The image formats: one file for each, and the table that leads from a [`Format`] to its file.
 //!
-//! To add a format: its variant in `outcome::Format`, a file here with its `ROW`, and its `mod` and its arm in [`row`].
-//! A variant without an arm does not compile; the signature, the checker, the decoder and the shared tests follow the row.
+//! To add a format: its variant in `outcome::Format`, a file here with its `ROW`, and its `mod` and
+//! its arm in [`row`]. A variant without an arm does not compile; the signature, the checker, the
+//! decoder and the shared tests follow the row.
 
 mod avif;
 mod gif;
@@ -20,8 +21,8 @@ pub(super) struct FormatRow {
     pub(super) name: &'static str,
     /// What its files begin with, one of these; `?` stands for any byte.
     signatures: &'static [&'static [u8]],
-    /// Makes a checker of its structure. It is boxed: an enum of all checkers would save one allocation an image, and
-    /// would have to name every checker outside its own file.
+    /// Makes a checker of its structure. It is boxed: an enum of all checkers would save one
+    /// allocation an image, and would have to name every checker outside its own file.
     pub(super) checker: fn(Limits) -> Box<dyn Checker>,
     /// `None` when this program has no decoder for it.
     pub(super) decoder: Option<FormatDecoder>,
@@ -41,8 +42,8 @@ pub(super) fn row(format: Format) -> &'static FormatRow {
     }
 }
 
-/// Images in formats that are not supported, by their first bytes: named in the message instead of "unknown".
-/// An entry goes when its format gets a row.
+/// Images in formats that are not supported, by their first bytes: named in the message instead of
+/// "unknown". An entry goes when its format gets a row.
 pub(super) const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"BM", "a BMP image"),
     (b"II*\0", "a TIFF image"),

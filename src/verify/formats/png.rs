@@ -22,7 +22,6 @@ pub(super) static ROW: FormatRow = FormatRow {
     sample: || crate::verify::testing::drawn(image::ImageFormat::Png),
 };
 
-/// Checks a PNG.
 struct PngChecker {
     limits: Limits,
     state: State,
@@ -42,7 +41,7 @@ enum State {
     Ended,
 }
 
-/// The format's own limit on a chunk's length.
+/// The longest chunk that the specification allows, in bytes (PNG, section 5.3).
 const LONGEST_CHUNK: u32 = (1 << 31) - 1;
 
 impl PngChecker {
@@ -75,7 +74,7 @@ impl PngChecker {
         match (&kind, self.size) {
             (b"IHDR", None) if length == 13 => Ok(State::Fields),
             (b"IHDR", _) => Err(ParseStop::broken(
-                "a second PNG `IHDR`, or one of the wrong length",
+                "a second PNG `IHDR`, or one with a wrong length",
             )),
             (_, None) => Err(ParseStop::broken("a PNG that does not begin with `IHDR`")),
             (b"IEND", _) if length > 0 => Err(ParseStop::broken("a PNG `IEND` that is not empty")),
@@ -89,7 +88,7 @@ impl PngChecker {
         }
     }
 
-    /// What follows a chunk whose checksum is right.
+    /// The state after a chunk with a right checksum.
     fn chunk_ended(&mut self) -> Result<State, ParseStop> {
         match &self.kind {
             b"IHDR" => self.size = Some(self.declared()?),
@@ -110,12 +109,12 @@ impl PngChecker {
             h2,
             h3,
             depth,
-            colour,
+            color_type,
             compression,
             filter,
             interlace,
         ] = self.fields;
-        let depth_fits = match colour {
+        let depth_fits = match color_type {
             0 => matches!(depth, 1 | 2 | 4 | 8 | 16),
             2 | 4 | 6 => matches!(depth, 8 | 16),
             3 => matches!(depth, 1 | 2 | 4 | 8),
@@ -123,7 +122,7 @@ impl PngChecker {
         };
         if !depth_fits || compression != 0 || filter != 0 || interlace > 1 {
             return Err(ParseStop::broken(
-                "a PNG `IHDR` with values the format does not know",
+                "a PNG `IHDR` with values that the format does not allow",
             ));
         }
         Ok(self.limits.allow(
@@ -173,7 +172,8 @@ impl Checker for PngChecker {
 
 fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
     let mut options = png::DecodeOptions::default();
-    // Off by default. Without it, wrong pixels in a chunk whose checksum was computed from them pass as right.
+    // Off by default. Without it, wrong pixels in a chunk whose checksum was computed from them
+    // pass as right.
     options.set_ignore_adler32(false);
     options.set_ignore_text_chunk(true);
     options.set_ignore_iccp_chunk(true);
@@ -235,7 +235,7 @@ mod tests {
     const PLAIN: [u8; 5] = [8, 2, 0, 0, 0];
 
     #[test]
-    fn no_flipped_bit_is_accepted() {
+    fn png_with_any_flipped_bit_is_rejected() {
         let bytes = drawn_png();
         for at in 0..bytes.len() {
             for bit in 0..8 {
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_checksum_names_its_chunk() {
+    fn wrong_crc_names_its_chunk() {
         let bytes = drawn_png();
         let data = find(&bytes, b"IDAT") + 6;
         let defect = inspect(&patched(&bytes, data, &[!bytes[data]])).unwrap_err();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_refused_by_what_is_declared() {
+    fn declared_png_size_is_checked_against_max_pixels() {
         let huge = png(&[
             ihdr(65535, 65535, PLAIN),
             chunk(*b"IDAT", b"x"),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_must_stand_where_the_format_wants_them() {
+    fn png_chunks_out_of_order_are_rejected() {
         let (head, data, end) = (
             ihdr(5, 5, PLAIN),
             chunk(*b"IDAT", b"x"),
@@ -311,11 +311,11 @@ mod tests {
             ),
             (
                 png(&[head.clone(), head.clone()]),
-                "a second PNG `IHDR`, or one of the wrong length",
+                "a second PNG `IHDR`, or one with a wrong length",
             ),
             (
                 png(&[chunk(*b"IHDR", b"short")]),
-                "a second PNG `IHDR`, or one of the wrong length",
+                "a second PNG `IHDR`, or one with a wrong length",
             ),
             (png(&[head.clone(), end.clone()]), "a PNG without `IDAT`"),
             (
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_must_hold_what_the_format_knows() {
+    fn invalid_ihdr_fields_are_rejected() {
         let accepted = |fields| {
             inspect(&png(&[
                 ihdr(5, 5, fields),

@@ -1,4 +1,4 @@
-//! WebP: chunks in a RIFF whose length is its end.
+//! WebP: chunks in a RIFF container, which ends where its length says.
 
 use image::codecs::webp::WebPDecoder;
 use image::{AnimationDecoder as _, ImageDecoder as _};
@@ -23,13 +23,13 @@ pub(super) static ROW: FormatRow = FormatRow {
     sample: tests::sample,
 };
 
-/// Checks a WebP, lossy, lossless or moving.
+/// Accepts lossy, lossless and animated images.
 struct WebpChecker {
     limits: Limits,
     state: State,
-    /// What is left of the RIFF behind the chunk at hand.
+    /// Bytes of the RIFF behind the current chunk.
     left: u64,
-    /// What is left of the chunk at hand, padding included, behind its fields.
+    /// Bytes of the current chunk behind its fields, padding included.
     chunk: u64,
     size: Option<Dimensions>,
     has_image: bool,
@@ -39,11 +39,11 @@ struct WebpChecker {
 enum State {
     Riff,
     Header,
-    /// At the fields of `VP8X`: the canvas.
+    /// Expects the fields of `VP8X`: the canvas.
     Canvas,
-    /// At the fields of `VP8 `: a lossy frame.
+    /// Expects the fields of `VP8 `: a lossy frame.
     Lossy,
-    /// At the fields of `VP8L`: a lossless frame.
+    /// Expects the fields of `VP8L`: a lossless frame.
     Lossless,
     Chunk,
     Ended,
@@ -68,7 +68,7 @@ impl WebpChecker {
         let Some(room) = room.filter(|&room| length <= room) else {
             return Err(ParseStop::broken("a WebP chunk longer than its RIFF"));
         };
-        // A chunk is padded to an even length; some writers leave that out at the very end.
+        // A chunk is padded to an even length; some encoders omit the padding of the last one.
         let padded = (length + length % 2).min(room);
         self.left = room - padded;
         let (fields, state) = match (&kind, self.size) {
@@ -92,7 +92,7 @@ impl WebpChecker {
         Ok(state)
     }
 
-    /// Takes a frame's size; it is the image's where no canvas was given before it.
+    /// Checks a frame's size. It is the image's size unless a canvas came before.
     fn frame(&mut self, width: u32, height: u32) -> Result<State, ParseStop> {
         let frame = self.limits.allow(width, height)?;
         self.size.get_or_insert(frame);
@@ -106,10 +106,10 @@ impl Checker for WebpChecker {
             State::Riff => {
                 let [_, _, _, _, l0, l1, l2, l3, _, _, _, _] = input.record::<12>()?;
                 let length = u64::from(u32::from_le_bytes([l0, l1, l2, l3]));
-                // The length counts from behind itself: the four letters `WEBP` are in it.
+                // The length includes the four letters `WEBP` behind it.
                 self.left = length
                     .checked_sub(4)
-                    .ok_or(ParseStop::broken("a WebP whose RIFF has no room for it"))?;
+                    .ok_or(ParseStop::broken("a WebP whose RIFF is too short for it"))?;
                 State::Header
             }
             State::Header => {
@@ -121,12 +121,12 @@ impl Checker for WebpChecker {
             }
             State::Canvas => {
                 let [_flags, _, _, _, w0, w1, w2, h0, h1, h2] = input.record()?;
-                let less_one = |bytes| u32::from_le_bytes(bytes) + 1;
-                self.frame(less_one([w0, w1, w2, 0]), less_one([h0, h1, h2, 0]))?
+                let one_based = |bytes| u32::from_le_bytes(bytes) + 1;
+                self.frame(one_based([w0, w1, w2, 0]), one_based([h0, h1, h2, 0]))?
             }
             State::Lossy => match input.record()? {
                 [tag, _, _, 0x9D, 0x01, 0x2A, w0, w1, h0, h1] if tag & 1 == 0 => {
-                    // The upper two bits are a scale that only viewers care for.
+                    // The upper two bits are a scaling hint for viewers.
                     let pixels = |bytes| u32::from(u16::from_le_bytes(bytes) & 0x3FFF);
                     self.frame(pixels([w0, w1]), pixels([h0, h1]))?
                 }
@@ -135,7 +135,8 @@ impl Checker for WebpChecker {
             State::Lossless => {
                 let [signature, b0, b1, b2, b3] = input.record()?;
                 let bits = u32::from_le_bytes([b0, b1, b2, b3]);
-                // Width and height less one in 14 bits each, one bit for transparency, three for the version.
+                // Width - 1 and height - 1 in 14 bits each, one bit for transparency, three for the
+                // version.
                 if signature != 0x2F || bits >> 29 != 0 {
                     return Err(ParseStop::broken(
                         "a WebP `VP8L` chunk without its signature",
@@ -182,7 +183,7 @@ mod tests {
         webp(&[(b"VP8 ", &lossy_frame()), (b"EXIF", b"odd")])
     }
 
-    /// A RIFF around chunks, padded and counted.
+    /// Chunks in a RIFF, with padding and lengths.
     fn webp(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
         let mut body = b"WEBP".to_vec();
         for (kind, data) in chunks {
@@ -194,7 +195,7 @@ mod tests {
         [b"RIFF", &length(&body).to_le_bytes()[..], &body].concat()
     }
 
-    /// The header of a lossy key frame, and something for its data.
+    /// The header of a lossy key frame, with arbitrary data.
     fn lossy_frame() -> Vec<u8> {
         let [width, height] =
             [WIDTH, HEIGHT].map(|side| u16::try_from(side).expect("it is small").to_le_bytes());
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_image_tells_its_size() {
+    fn size_of_lossy_lossless_and_animated_webp_is_read() {
         let lossless = [
             &[0x2f][..],
             &(0x1000_0000_u32 + (199 << 14) + 299).to_le_bytes(),
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_of_the_riff_is_the_end() {
+    fn webp_ends_where_its_riff_length_says() {
         let bytes = webp(&[
             (b"VP8X", CANVAS),
             (b"VP8 ", &lossy_frame()),
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_must_stand_where_the_format_wants_them() {
+    fn webp_chunks_out_of_order_are_rejected() {
         let cases = [
             (
                 webp(&[(b"EXIF", b""), (b"VP8 ", &lossy_frame())]),
@@ -294,7 +295,7 @@ mod tests {
             ),
             (
                 b"RIFF\0\0\0\0WEBP".to_vec(),
-                "a WebP whose RIFF has no room for it",
+                "a WebP whose RIFF is too short for it",
             ),
             (
                 b"RIFF\x0b\0\0\0WEBPVP8 \0\0\0\0".to_vec(),
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_within_the_limits_like_its_canvas() {
+    fn webp_frame_and_canvas_are_checked_against_max_pixels() {
         let huge = patched(&lossy_frame(), 6, &[0xff; 4]);
         let defect = Defect::TooManyPixels {
             width: 0x3fff,
