@@ -32,7 +32,7 @@ pub enum Defect {
         got: u64,
     },
     /// Neither the image nor the server says where the image ends.
-    #[error("neither the image nor the server states its length, so it may be truncated")]
+    #[error("neither the image nor the server says how long it is, so it may be truncated")]
     EndUnknown,
     /// A chunk does not match its own checksum.
     #[error("the checksum of chunk `{chunk}` is wrong")]
