@@ -8,6 +8,7 @@ mod clocks;
 mod config_and_flags;
 mod cost;
 mod disk_full;
+mod documents;
 mod fault_injection;
 mod faults;
 mod fences;
