@@ -233,7 +233,7 @@ impl FetchError {
     }
 
     /// Whether it speaks against the host as a whole, and not against this one address.
-    pub(super) fn blames_host(&self) -> bool {
+    pub(crate) fn blames_host(&self) -> bool {
         let turned_away = matches!(self.status(), Some(401 | 403 | 407 | 500..));
         let broken = matches!(self, Self::Tls { .. } | Self::NotHttp { .. });
         turned_away || broken || (self.again() != Again::Never && !self.is_stale_part())

@@ -5,29 +5,14 @@
 //!                                                      ^------------- redirect -----------+
 //! ```
 
-mod answer;
-mod ask;
+mod access;
 mod body;
-mod cause;
-mod client;
-mod direct;
 mod error;
-mod host;
-mod mirror;
-mod pace;
-mod page;
-mod patience;
-mod policy;
-mod resolver;
-mod response;
-mod resume;
-mod retry;
-mod robots;
-mod roots;
+mod limits;
+mod request;
 #[cfg(test)]
 mod scripted;
-mod throttle;
-mod wire;
+mod transport;
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -37,28 +22,28 @@ use std::time::Duration;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use url::Url;
 
-use self::answer::Answer;
-use self::client::{Clients, Kind};
-use self::host::Hosts;
-use self::mirror::Mirror;
-use self::patience::StallTimer;
-use self::policy::Policy;
-use self::resume::Rest;
-use self::throttle::Throttle;
+use crate::fetch::access::mirror::Mirror;
+use crate::fetch::access::policy::Policy;
+use crate::fetch::body::ranges::Rest;
+use crate::fetch::limits::bandwidth::Throttle;
+use crate::fetch::limits::host::Hosts;
+use crate::fetch::limits::stall::StallTimer;
+use crate::fetch::transport::client::{Clients, Kind};
+use crate::fetch::transport::host_response::Answer;
 use crate::job::ImageRef;
 use crate::part::ResumeInfo;
 
-pub use self::body::Body;
-pub use self::error::{Again, FetchError};
-pub use self::policy::SiteOrigins;
-pub use self::retry::Retry;
+pub use crate::fetch::access::policy::SiteOrigins;
+pub use crate::fetch::body::stream::Body;
+pub use crate::fetch::error::{Again, FetchError};
+pub use crate::fetch::limits::retry::Retry;
 
 /// Readers of what servers say, for those who try them with anything at all; nobody else needs them from outside.
 #[doc(hidden)]
 pub mod doors {
-    pub use super::page::decode;
-    pub use super::resume::read as content_range;
-    pub use super::retry::wish as retry_after;
+    pub use crate::fetch::body::charset::decode;
+    pub use crate::fetch::body::ranges::read as content_range;
+    pub use crate::fetch::limits::retry::wish as retry_after;
 }
 
 /// How the network is used.
@@ -174,7 +159,7 @@ impl Fetcher {
             mirror: Mirror::new(premises, mirror),
             hosts: Hosts::new(settings.wait, retry),
             retry,
-            headers: client::headers(&settings.headers)?,
+            headers: transport::client::headers(&settings.headers)?,
             throttle: settings
                 .limit_rate
                 .map(|rate| Arc::new(Throttle::new(rate))),
@@ -265,7 +250,7 @@ impl Fetcher {
             .await?;
         Ok(Page {
             asked,
-            text: page::decode(&page, content_type.as_deref()),
+            text: body::charset::decode(&page, content_type.as_deref()),
         })
     }
 
@@ -273,7 +258,7 @@ impl Fetcher {
         let answer = self.ask(Kind::Robots, robots.clone(), None).await?;
         self.text(answer, u64::MAX)
             .await?
-            .all(robots::LONGEST)
+            .all(access::robots::LONGEST)
             .await
     }
 

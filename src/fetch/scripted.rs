@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
+use crate::fetch::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
 
 /// What is said to one request, and then.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pieces: Vec<Vec<u8>>,
     pause: Duration,
     then: Then,
@@ -28,7 +28,7 @@ enum Then {
 
 impl Reply {
     /// Bytes as they are, the connection kept open for the next request.
-    pub(super) fn raw(bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
         Self {
             pieces: vec![bytes.as_ref().to_vec()],
             pause: Duration::ZERO,
@@ -37,7 +37,7 @@ impl Reply {
     }
 
     /// A whole answer: status, further header lines, body.
-    pub(super) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let mut lines = format!(
             "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
@@ -48,17 +48,17 @@ impl Reply {
     }
 
     /// 200, with this body.
-    pub(super) fn ok(body: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
         Self::new(200, &[], body)
     }
 
     /// A redirect.
-    pub(super) fn to(location: &str) -> Self {
+    pub(crate) fn to(location: &str) -> Self {
         Self::new(302, &[&format!("Location: {location}")], "moved")
     }
 
     /// The same, but the connection is closed afterwards.
-    pub(super) fn and_close(self) -> Self {
+    pub(crate) fn and_close(self) -> Self {
         Self {
             then: Then::Close,
             ..self
@@ -66,7 +66,7 @@ impl Reply {
     }
 
     /// The same, but nothing is said ever after.
-    pub(super) fn and_hang(self) -> Self {
+    pub(crate) fn and_hang(self) -> Self {
         Self {
             then: Then::Hang,
             ..self
@@ -74,7 +74,7 @@ impl Reply {
     }
 
     /// The same, but a byte at a time with a pause after each.
-    pub(super) fn drop_by_drop(self, pause: Duration) -> Self {
+    pub(crate) fn drop_by_drop(self, pause: Duration) -> Self {
         let pieces = self
             .pieces
             .concat()
@@ -90,7 +90,7 @@ impl Reply {
 }
 
 /// A server on loopback that lives as long as its test.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     scheme: &'static str,
     seen: Arc<Mutex<Seen>>,
@@ -106,12 +106,12 @@ type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Server {
     /// A server that says to each request head what `script` makes of it.
-    pub(super) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::listen(Arc::new(script), None).await
     }
 
     /// The same behind TLS.
-    pub(super) async fn start_tls(
+    pub(crate) async fn start_tls(
         tls: TlsAcceptor,
         script: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -147,7 +147,7 @@ impl Server {
     }
 
     /// The address of `path` here.
-    pub(super) fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         Url::parse(&format!("{}://{}", self.scheme, self.address))
             .unwrap()
             .join(path)
@@ -155,12 +155,12 @@ impl Server {
     }
 
     /// The request heads so far.
-    pub(super) fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.lock().unwrap().heads.clone()
     }
 
     /// How often `path` was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    pub(crate) fn asked(&self, path: &str) -> usize {
         self.heads()
             .iter()
             .filter(|head| path_of(head) == path)
@@ -168,12 +168,12 @@ impl Server {
     }
 
     /// How many connections were made.
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.seen.lock().unwrap().connections
     }
 
     /// Someone who was told of this very origin, and asks it with these settings.
-    pub(super) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
+    pub(crate) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
         let here = self.url("/");
         let premises = SiteOrigins {
             pages: here.clone(),
@@ -185,7 +185,7 @@ impl Server {
     }
 
     /// The same with [`settings`].
-    pub(super) fn fetcher(&self) -> Fetcher {
+    pub(crate) fn fetcher(&self) -> Fetcher {
         self.fetcher_with(&settings())
     }
 }
@@ -219,12 +219,12 @@ async fn set_concurrency(
 }
 
 /// The path, and query, that a request head asks for.
-pub(super) fn path_of(head: &str) -> &str {
+pub(crate) fn path_of(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
 
 /// The value of a header line in a request head.
-pub(super) fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines
         .find(|(said, _)| said.eq_ignore_ascii_case(name))
@@ -232,7 +232,7 @@ pub(super) fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// Settings for tests: no robots.txt, no second try.
-pub(super) fn settings() -> FetchSettings {
+pub(crate) fn settings() -> FetchSettings {
     FetchSettings {
         user_agent: "wallhaul/test".to_owned(),
         connect_timeout: Duration::from_secs(10),
@@ -255,6 +255,6 @@ pub(super) fn settings() -> FetchSettings {
 }
 
 /// An image's bytes, all of them.
-pub(super) async fn image(fetcher: &Fetcher, address: &Url) -> Result<Vec<u8>, FetchError> {
+pub(crate) async fn image(fetcher: &Fetcher, address: &Url) -> Result<Vec<u8>, FetchError> {
     fetcher.image(address, None).await?.all(usize::MAX).await
 }

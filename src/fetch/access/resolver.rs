@@ -13,14 +13,14 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
-use super::policy::Given;
+use crate::fetch::access::policy::Given;
 
 /// How long what was found is believed: many connections are dialled at once, and few much later.
 const BELIEVED: Duration = Duration::from_secs(60);
 
 /// Looks up the names of a run.
 #[derive(Debug)]
-pub(super) struct Resolver {
+pub(crate) struct Resolver {
     guarded: Guarded,
     /// How long whoever dials waits for a name.
     limit: Duration,
@@ -46,16 +46,16 @@ type Looking = Shared<BoxFuture<'static, Result<Arc<[SocketAddr]>, Unknown>>>;
 /// What a [`Resolver`] says when nothing is left of an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("its name leads to a private address ({0}), and the user did not name it")]
-pub(super) struct PrivateOnly(IpAddr);
+pub(crate) struct PrivateOnly(IpAddr);
 
 /// What it says of a name that has no address, or none in time.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error(transparent)]
-pub(super) struct Unknown(Arc<io::Error>);
+pub(crate) struct Unknown(Arc<io::Error>);
 
 impl Resolver {
     /// Keeps private addresses of the names in `guarded` back; a name is waited for up to `limit`.
-    pub(super) fn new(guarded: HashSet<String>, limit: Duration) -> Self {
+    pub(crate) fn new(guarded: HashSet<String>, limit: Duration) -> Self {
         Self {
             guarded: Guarded::These(guarded),
             limit,
@@ -64,7 +64,7 @@ impl Resolver {
     }
 
     /// Keeps private addresses of all names back but of those the user has given.
-    pub(super) fn of_given(given: Arc<Given>, limit: Duration) -> Self {
+    pub(crate) fn of_given(given: Arc<Given>, limit: Duration) -> Self {
         Self {
             guarded: Guarded::AllBut(given),
             limit,
@@ -80,7 +80,7 @@ impl Resolver {
     }
 
     /// The addresses of `name` that may be connected to.
-    pub(super) fn look_up(
+    pub(crate) fn look_up(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<>
@@ -147,7 +147,7 @@ impl Resolve for Resolver {
 }
 
 /// Whether an address belongs to this machine, its link or its network, or to nobody, whichever way it is written.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
         IpAddr::V6(v6) => is_private_v6(v6),

@@ -20,23 +20,23 @@ use tokio::net::TcpStream;
 const READ_BUFFER: usize = 128 * 1024;
 
 /// What is asked with: a request without a body.
-pub(super) type Question = Request<Empty<Bytes>>;
+pub(crate) type Question = Request<Empty<Bytes>>;
 
 /// A connection, plain or secured.
-pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// A connection at work, or nothing once it has ended.
 type Going = Option<Pin<Box<Connection<Stream, Empty<Bytes>>>>>;
 
 /// A connection for one question after the other.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     asks: SendRequest<Empty<Bytes>>,
     connection: Going,
 }
 
 impl Wire {
     /// Makes ready for questions; nothing is sent yet.
-    pub(super) async fn over(stream: Stream) -> Result<Self, hyper::Error> {
+    pub(crate) async fn over(stream: Stream) -> Result<Self, hyper::Error> {
         let (asks, connection) = Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(stream)
@@ -48,7 +48,7 @@ impl Wire {
     }
 
     /// Whether it can be asked now, as far as is known here: a server that has hung up may not have been heard yet.
-    pub(super) fn is_free(&mut self) -> bool {
+    pub(crate) fn is_free(&mut self) -> bool {
         let mut unheard = Context::from_waker(Waker::noop());
         // Brings in what the server did meanwhile.
         turn_on(&mut self.connection, &mut unheard);
@@ -60,7 +60,7 @@ impl Wire {
     /// # Errors
     ///
     /// When it broke; with the request, if nothing of that was sent.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &mut self,
         question: Question,
     ) -> Result<Response<Incoming>, TrySendError<Question>> {
@@ -74,7 +74,7 @@ impl Wire {
     /// # Errors
     ///
     /// When the connection broke, or ended too early.
-    pub(super) async fn frame(
+    pub(crate) async fn frame(
         &mut self,
         body: &mut Incoming,
     ) -> Option<Result<Frame<Bytes>, hyper::Error>> {

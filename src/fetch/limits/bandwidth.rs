@@ -14,14 +14,14 @@ const OWED: Duration = Duration::from_millis(5);
 
 /// So many bytes a second, for all who share it.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
     rate: NonZeroU64,
     /// Everything read so far is paid for then.
     paid: Mutex<Instant>,
 }
 
 impl Throttle {
-    pub(super) fn new(rate: NonZeroU64) -> Self {
+    pub(crate) fn new(rate: NonZeroU64) -> Self {
         Self {
             rate,
             paid: Mutex::new(Instant::now()),
@@ -29,7 +29,7 @@ impl Throttle {
     }
 
     /// Waits until so many bytes more are paid for. Who no longer waits has paid all the same.
-    pub(super) async fn pay(&self, bytes: usize) {
+    pub(crate) async fn pay(&self, bytes: usize) {
         let now = Instant::now();
         let paid: Instant = {
             let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use url::Url;
 
-use super::policy::{SiteOrigins, same_origin};
+use crate::fetch::access::policy::{SiteOrigins, same_origin};
 use crate::job::ImageRef;
 
 /// A site's canonical addresses, and where they are asked for instead.
 #[derive(Debug)]
-pub(super) struct Mirror {
+pub(crate) struct Mirror {
     base: Option<Url>,
     pages: Url,
     images: Url,
@@ -18,7 +18,7 @@ pub(super) struct Mirror {
 
 impl Mirror {
     /// The site's own addresses, or the mirror at `base` in their place.
-    pub(super) fn new(premises: &SiteOrigins, base: Option<Url>) -> Self {
+    pub(crate) fn new(premises: &SiteOrigins, base: Option<Url>) -> Self {
         let further = premises
             .hosts
             .iter()
@@ -36,7 +36,7 @@ impl Mirror {
     }
 
     /// What is really asked for a canonical address.
-    pub(super) fn asked(&self, address: &Url) -> Url {
+    pub(crate) fn asked(&self, address: &Url) -> Url {
         let Some(base) = &self.base else {
             return address.clone();
         };
@@ -55,7 +55,7 @@ impl Mirror {
     }
 
     /// Brings the addresses of images that were found on one page of a mirror home to the site.
-    pub(super) fn home(&self, images: &mut [ImageRef]) {
+    pub(crate) fn home(&self, images: &mut [ImageRef]) {
         let home = images
             .first()
             .and_then(|first| self.canonical(&first.page, &self.pages));

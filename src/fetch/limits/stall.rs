@@ -12,9 +12,9 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The patience with one answer. Bytes that are there when asked for cost neither a timer nor a look at the clock.
 #[derive(Debug)]
-pub(super) struct StallTimer {
-    pub(super) stall: Duration,
-    pub(super) floor: u64,
+pub(crate) struct StallTimer {
+    pub(crate) stall: Duration,
+    pub(crate) floor: u64,
     timer: Option<Pin<Box<Sleep>>>,
     waited: Duration,
     brought: u64,
@@ -22,7 +22,7 @@ pub(super) struct StallTimer {
 
 /// How patience ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lost {
+pub(crate) enum Lost {
     /// Nothing came for the stall limit.
     Silent,
     /// Bytes came, but fewer than the floor over the stall limit.
@@ -31,7 +31,7 @@ pub(super) enum Lost {
 
 impl StallTimer {
     /// Waits up to `stall` for the next bytes, and for at least `floor` bytes a second over that time.
-    pub(super) fn new(stall: Duration, floor: u64) -> Self {
+    pub(crate) fn new(stall: Duration, floor: u64) -> Self {
         let stall = stall.clamp(Duration::from_millis(1), FOREVER);
         Self {
             stall,
@@ -43,7 +43,7 @@ impl StallTimer {
     }
 
     /// The same patience with what comes now: what was waited for so far does not count.
-    pub(super) fn renewed(self) -> Self {
+    pub(crate) fn renewed(self) -> Self {
         Self {
             waited: Duration::ZERO,
             brought: 0,
@@ -52,7 +52,7 @@ impl StallTimer {
     }
 
     /// Waits for `next`, unless the stall limit passes first.
-    pub(super) async fn wait<F: Future>(&mut self, next: F) -> Result<F::Output, Lost> {
+    pub(crate) async fn wait<F: Future>(&mut self, next: F) -> Result<F::Output, Lost> {
         let mut next = pin!(next);
         let mut began = None;
         let output = std::future::poll_fn(|context| {
@@ -79,7 +79,7 @@ impl StallTimer {
     }
 
     /// Weighs what came against the time it was waited for; time spent elsewhere does not count.
-    pub(super) fn weigh(&mut self, bytes: usize) -> Result<(), Lost> {
+    pub(crate) fn weigh(&mut self, bytes: usize) -> Result<(), Lost> {
         self.brought += bytes as u64;
         if self.waited < self.stall {
             return Ok(());

@@ -7,26 +7,26 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use super::error::FetchError;
-use super::pace::Pace;
-use super::policy::{host_of, origin_of};
-use super::retry::Retry;
-use super::robots::Rules;
+use crate::fetch::access::policy::{host_of, origin_of};
+use crate::fetch::access::robots::Rules;
+use crate::fetch::error::FetchError;
+use crate::fetch::limits::rate::Pace;
+use crate::fetch::limits::retry::Retry;
 
 /// One origin, and what holds for asking it.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     /// How errors name it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// How fast it may be asked.
-    pub(super) pace: Pace,
+    pub(crate) pace: Pace,
     /// What its robots.txt says, once that was read; or why it could not be.
-    pub(super) rules: OnceCell<Result<Rules, Arc<FetchError>>>,
+    pub(crate) rules: OnceCell<Result<Rules, Arc<FetchError>>>,
 }
 
 /// Every origin asked so far; no more than the policy lets through.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     interval: Duration,
     rests: Retry,
     known: Mutex<HashMap<String, Arc<Host>>>,
@@ -34,7 +34,7 @@ pub(super) struct Hosts {
 
 impl Hosts {
     /// Nobody was asked yet; see [`Pace::new`].
-    pub(super) fn new(interval: Duration, rests: Retry) -> Self {
+    pub(crate) fn new(interval: Duration, rests: Retry) -> Self {
         Self {
             interval,
             rests,
@@ -43,7 +43,7 @@ impl Hosts {
     }
 
     /// The host of an address.
-    pub(super) fn of(&self, address: &Url) -> Arc<Host> {
+    pub(crate) fn of(&self, address: &Url) -> Arc<Host> {
         let origin = origin_of(address);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = known.get(&*origin) {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use url::{Host, Origin, Position, Url};
 
-use super::error::FetchError;
-use super::resolver::{Resolver, is_private};
+use crate::fetch::access::resolver::{Resolver, is_private};
+use crate::fetch::error::FetchError;
 
 /// How many redirects are followed.
-pub(super) const MOST_HOPS: usize = 10;
+pub(crate) const MOST_HOPS: usize = 10;
 
 /// Where a site lies: what its definition names, and what of it the user named himself.
 #[derive(Debug, Clone)]
@@ -30,7 +30,7 @@ pub struct SiteOrigins {
 
 /// The origins that may be asked, and which of them may lie in a private network.
 #[derive(Debug)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     open: HashSet<Origin>,
     named: HashSet<Origin>,
     /// Where every address is the user's own: the origins he has named so far.
@@ -39,7 +39,7 @@ pub(super) struct Policy {
 
 /// Origins that the user names while the run goes on: he gives a list of addresses.
 #[derive(Debug, Default)]
-pub(super) struct Given(Mutex<(HashSet<Origin>, HashSet<String>)>);
+pub(crate) struct Given(Mutex<(HashSet<Origin>, HashSet<String>)>);
 
 impl Given {
     fn origins_and_hosts(&self) -> MutexGuard<'_, (HashSet<Origin>, HashSet<String>)> {
@@ -53,7 +53,7 @@ impl Given {
     }
 
     /// Whether the user named this host, by whichever scheme and port.
-    pub(super) fn names(&self, host: &str) -> bool {
+    pub(crate) fn names(&self, host: &str) -> bool {
         self.origins_and_hosts().1.contains(host)
     }
 
@@ -70,7 +70,7 @@ impl Given {
 
 impl Policy {
     /// The policy for a site and the mirror it is fetched from, if any.
-    pub(super) fn new(premises: &SiteOrigins, mirror: Option<&Url>) -> Result<Self, FetchError> {
+    pub(crate) fn new(premises: &SiteOrigins, mirror: Option<&Url>) -> Result<Self, FetchError> {
         let named: HashSet<Origin> = premises
             .named
             .iter()
@@ -99,7 +99,7 @@ impl Policy {
 
     /// The policy for addresses that the user gives himself, each of which names its origin: any may be asked, and
     /// redirect to any host that is public.
-    pub(super) fn anywhere() -> Self {
+    pub(crate) fn anywhere() -> Self {
         Self {
             open: HashSet::new(),
             named: HashSet::new(),
@@ -108,14 +108,14 @@ impl Policy {
     }
 
     /// Takes note of an address that the user gives, where he gives them himself.
-    pub(super) fn give(&self, address: &Url) {
+    pub(crate) fn give(&self, address: &Url) {
         if let Some(given) = &self.given {
             given.add(address.origin());
         }
     }
 
     /// Refuses an address that may not be asked, before anybody is.
-    pub(super) fn check(&self, address: &Url) -> Result<(), FetchError> {
+    pub(crate) fn check(&self, address: &Url) -> Result<(), FetchError> {
         match self.objection(address) {
             Some(reason) => Err(FetchError::Refused {
                 address: shown(address),
@@ -126,7 +126,7 @@ impl Policy {
     }
 
     /// Refuses a redirect that may not be followed.
-    pub(super) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
+    pub(crate) fn check_hop(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
         let downgrade = from.scheme() == "https" && to.scheme() == "http";
         let objection = if downgrade {
             Some("that would leave https for http")
@@ -185,7 +185,7 @@ impl Policy {
     /// [`Policy::check`]. Behind a proxy it is the proxy that looks the site's names up, so that only addresses
     /// written as numbers are checked then.
     /// A name is waited for up to `limit`.
-    pub(super) fn resolver(&self, limit: Duration) -> Resolver {
+    pub(crate) fn resolver(&self, limit: Duration) -> Resolver {
         let free: HashSet<String> = self.named.iter().filter_map(domain).collect();
         let guarded = || {
             self.open
@@ -202,14 +202,14 @@ impl Policy {
 }
 
 /// Whether two addresses for the web have one origin.
-pub(super) fn same_origin(one: &Url, other: &Url) -> bool {
+pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port() == other.port()
 }
 
 /// The origin of an address for the web as text: one text an origin, and no password in it.
-pub(super) fn origin_of(address: &Url) -> Cow<'_, str> {
+pub(crate) fn origin_of(address: &Url) -> Cow<'_, str> {
     if address.username().is_empty() && address.password().is_none() {
         return address[..Position::BeforePath].into();
     }
@@ -222,7 +222,7 @@ pub(super) fn origin_of(address: &Url) -> Cow<'_, str> {
 }
 
 /// The host of an address as errors name it, with its port where that is not the scheme's own.
-pub(super) fn host_of(address: &Url) -> String {
+pub(crate) fn host_of(address: &Url) -> String {
     let host = address.host_str().unwrap_or_default();
     match address.port() {
         Some(port) => format!("{host}:{port}"),
@@ -231,7 +231,7 @@ pub(super) fn host_of(address: &Url) -> String {
 }
 
 /// An address as errors show it: without a password.
-pub(super) fn shown(address: &Url) -> String {
+pub(crate) fn shown(address: &Url) -> String {
     let mut address = address.clone();
     // Where there can be no password there is none to be shown.
     let _ = address.set_password(None);

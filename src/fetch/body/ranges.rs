@@ -7,7 +7,7 @@ use crate::part::ResumeInfo;
 
 /// The rest of an image of which a part is there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rest<'a> {
+pub(crate) struct Rest<'a> {
     etag: &'a str,
     whole: u64,
     have: u64,
@@ -16,7 +16,7 @@ pub(super) struct Rest<'a> {
 impl<'a> Rest<'a> {
     /// The rest of the image at `address`; `None` when the part is of another one, holds nothing or everything,
     /// or cannot be told apart from a changed image.
-    pub(super) fn of(address: &Url, note: &'a ResumeInfo, have: u64) -> Option<Self> {
+    pub(crate) fn of(address: &Url, note: &'a ResumeInfo, have: u64) -> Option<Self> {
         let ResumeInfo {
             address: of,
             etag,
@@ -35,18 +35,18 @@ impl<'a> Rest<'a> {
     }
 
     /// Where it begins.
-    pub(super) fn from(&self) -> u64 {
+    pub(crate) fn from(&self) -> u64 {
         self.have
     }
 
     /// The length of the whole image.
-    pub(super) fn whole(&self) -> u64 {
+    pub(crate) fn whole(&self) -> u64 {
         self.whole
     }
 
     /// Adds to a request's headers what asks for this and nothing else: with a strong validator in `If-Range` alone
     /// is a changed image never glued to an old part.
-    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+    pub(crate) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(RANGE, self.range().parse().expect("digits in plain text"));
         headers.insert(
             IF_RANGE,
@@ -59,7 +59,7 @@ impl<'a> Rest<'a> {
     }
 
     /// Whether a 206 carries exactly this; what does not fit, otherwise.
-    pub(super) fn check(&self, answer: &HeaderMap) -> Result<(), String> {
+    pub(crate) fn check(&self, answer: &HeaderMap) -> Result<(), String> {
         let etag = answer.get(ETAG).and_then(|etag| etag.to_str().ok());
         if etag != Some(self.etag) {
             return Err("the image has another ETag by now".to_owned());
@@ -77,7 +77,7 @@ impl<'a> Rest<'a> {
 }
 
 /// Whether an `ETag` tells every byte apart.
-pub(super) fn is_strong(etag: &str) -> bool {
+pub(crate) fn is_strong(etag: &str) -> bool {
     etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
 
-use super::answer::Answer;
-use super::error::FetchError;
-use super::patience::{Lost, StallTimer};
-use super::resume::is_strong;
-use super::throttle::Throttle;
+use crate::fetch::body::ranges::is_strong;
+use crate::fetch::error::FetchError;
+use crate::fetch::limits::bandwidth::Throttle;
+use crate::fetch::limits::stall::{Lost, StallTimer};
+use crate::fetch::transport::host_response::Answer;
 
 /// An image's bytes, as the site sends them; also those of a page.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct Body {
 
 impl Body {
     /// A whole body of at most `limit` bytes.
-    pub(super) fn whole(answer: Answer, limit: u64) -> Result<Self, FetchError> {
+    pub(crate) fn whole(answer: Answer, limit: u64) -> Result<Self, FetchError> {
         let length = answer.content_length();
         Self {
             answer,
@@ -38,7 +38,7 @@ impl Body {
     }
 
     /// The rest from `from` of one that is `length` bytes long as a whole.
-    pub(super) fn rest(
+    pub(crate) fn rest(
         answer: Answer,
         limit: u64,
         from: u64,
@@ -56,7 +56,7 @@ impl Body {
     }
 
     /// The same body, read no faster than all bodies together may be.
-    pub(super) fn paced(self, throttle: Option<Arc<Throttle>>) -> Self {
+    pub(crate) fn paced(self, throttle: Option<Arc<Throttle>>) -> Self {
         Self { throttle, ..self }
     }
 
@@ -106,7 +106,7 @@ impl Body {
     }
 
     /// All that is left of it. More than `most` bytes are not read; the limit of the body holds as well.
-    pub(super) async fn all(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
+    pub(crate) async fn all(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
         let mut all = Vec::new();
         while all.len() < most {
             match self.chunk().await? {

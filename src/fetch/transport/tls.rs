@@ -14,12 +14,12 @@ use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use super::error::FetchError;
+use crate::fetch::error::FetchError;
 
 /// Judges servers by their certificates. The system's roots are read at the first handshake, not before:
 /// a run over plain http needs none.
 #[derive(Debug)]
-pub(super) struct Roots {
+pub(crate) struct Roots {
     provider: Arc<CryptoProvider>,
     further: Vec<CertificateDer<'static>>,
     judge: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
@@ -27,7 +27,7 @@ pub(super) struct Roots {
 
 impl Roots {
     /// The system's roots, and those of the PEM files in `further`; these are read now.
-    pub(super) fn new<P: AsRef<Path>>(
+    pub(crate) fn new<P: AsRef<Path>>(
         provider: Arc<CryptoProvider>,
         further: &[P],
     ) -> Result<Self, FetchError> {
@@ -135,7 +135,7 @@ impl ServerCertVerifier for Roots {
 }
 
 /// Whether a server was refused because its certificate is a root itself.
-pub(super) fn is_own_root(error: &Error) -> bool {
+pub(crate) fn is_own_root(error: &Error) -> bool {
     // The crate that says so is not one of ours to name.
     format!("{error:?}").contains("CaUsedAsEndEntity")
 }

@@ -11,11 +11,11 @@ use reqwest::header::{
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::error::FetchError;
-use super::host::Host;
-use super::patience::{Lost, StallTimer};
-use super::response::Response;
-use super::retry::wish;
+use crate::fetch::error::FetchError;
+use crate::fetch::limits::host::Host;
+use crate::fetch::limits::retry::wish;
+use crate::fetch::limits::stall::{Lost, StallTimer};
+use crate::fetch::transport::response::Response;
 
 /// A refused body up to this long is read to its end, so that its connection can be used again.
 const WORTH_READING: u64 = 64 * 1024;
@@ -25,19 +25,19 @@ const READING: Duration = Duration::from_secs(1);
 
 /// The headers of an answer, its body still to come.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     response: Response,
     host: Arc<Host>,
     begun: Instant,
     /// How long the body is waited for.
-    pub(super) patience: StallTimer,
+    pub(crate) patience: StallTimer,
     /// The address that answered: the one asked, or the last that a redirect led to.
-    pub(super) address: Url,
+    pub(crate) address: Url,
 }
 
 impl Answer {
     /// What `host` answered to a request begun at `begun`.
-    pub(super) fn new(
+    pub(crate) fn new(
         response: Response,
         host: Arc<Host>,
         begun: Instant,
@@ -54,27 +54,27 @@ impl Answer {
     }
 
     /// How errors name the host.
-    pub(super) fn host(&self) -> &str {
+    pub(crate) fn host(&self) -> &str {
         &self.host.name
     }
 
     /// The status code.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.response.status()
     }
 
     /// All headers.
-    pub(super) fn headers(&self) -> &HeaderMap {
+    pub(crate) fn headers(&self) -> &HeaderMap {
         self.response.headers()
     }
 
     /// A header's value, if it is plain text.
-    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers().get(name)?.to_str().ok()
     }
 
     /// How long the body will be; nobody knows where it comes in chunks, or packed.
-    pub(super) fn content_length(&self) -> Option<u64> {
+    pub(crate) fn content_length(&self) -> Option<u64> {
         if self.is_chunked() {
             return None;
         }
@@ -82,12 +82,12 @@ impl Answer {
     }
 
     /// Whether the body comes in chunks, the last of which says that it is the last.
-    pub(super) fn is_chunked(&self) -> bool {
+    pub(crate) fn is_chunked(&self) -> bool {
         self.headers().contains_key(TRANSFER_ENCODING)
     }
 
     /// Refuses a body that is still packed here; the coding we asked for was undone on the way.
-    pub(super) fn unpacked(self) -> Result<Self, FetchError> {
+    pub(crate) fn unpacked(self) -> Result<Self, FetchError> {
         let identity =
             |coding: &&str| !coding.eq_ignore_ascii_case("identity") && !coding.is_empty();
         let codings = self.headers().get_all(CONTENT_ENCODING).into_iter();
@@ -104,7 +104,7 @@ impl Answer {
     }
 
     /// Where a redirect leads; `None` for any other answer.
-    pub(super) fn leads_to(&self) -> Result<Option<Url>, FetchError> {
+    pub(crate) fn leads_to(&self) -> Result<Option<Url>, FetchError> {
         if !matches!(self.status(), 301 | 302 | 303 | 307 | 308) {
             return Ok(None);
         }
@@ -124,22 +124,22 @@ impl Answer {
     }
 
     /// The next bytes of the body, or what became of them, unless patience ends before.
-    pub(super) async fn chunk(&mut self) -> Result<Result<Option<Bytes>, String>, Lost> {
+    pub(crate) async fn chunk(&mut self) -> Result<Result<Option<Bytes>, String>, Lost> {
         self.patience.wait(self.response.chunk()).await
     }
 
     /// Notes in the host's favour that all went well.
-    pub(super) fn went_well(&self) {
+    pub(crate) fn went_well(&self) {
         self.host.pace.went_well();
     }
 
     /// Notes against the host what went wrong.
-    pub(super) fn went_wrong(&self, error: &FetchError) {
+    pub(crate) fn went_wrong(&self, error: &FetchError) {
         self.host.pace.went_wrong(self.begun, error);
     }
 
     /// Turns an answer with the wrong status into the error it is.
-    pub(super) async fn turned_down(self) -> FetchError {
+    pub(crate) async fn turned_down(self) -> FetchError {
         let retry_after = self
             .header(&RETRY_AFTER)
             .and_then(|text| wish(text, SystemTime::now()));
@@ -154,7 +154,7 @@ impl Answer {
     }
 
     /// Lets go of an answer whose body nobody wants, keeping its connection where that is cheap.
-    pub(super) async fn put_away(mut self) {
+    pub(crate) async fn put_away(mut self) {
         if self
             .content_length()
             .is_some_and(|length| length > WORTH_READING)

@@ -27,9 +27,9 @@ use tokio::time::{Instant, timeout};
 use tower_service::Service;
 use url::{Position, Url};
 
-use super::FetchSettings;
-use super::resolver::Resolver;
-use super::wire::{Question, Wire};
+use crate::fetch::FetchSettings;
+use crate::fetch::access::resolver::Resolver;
+use crate::fetch::transport::connection::{Question, Wire};
 
 /// A connection that nobody used for so long is not used any more,
 const IDLE: Duration = Duration::from_secs(90);
@@ -37,7 +37,7 @@ const IDLE: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Asks for images on connections that it keeps.
-pub(super) struct Direct {
+pub(crate) struct Direct {
     connector: Timely<HttpsConnector<HttpConnector<Names>>>,
     /// What every image is asked with.
     manners: HeaderMap,
@@ -53,7 +53,7 @@ struct Peers {
 }
 
 /// Whom images are asked of: one origin.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     address: Uri,
     /// What every image is asked with there.
     manners: HeaderMap,
@@ -62,7 +62,7 @@ pub(super) struct Peer {
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
-pub(super) enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// No connection came about.
     #[error("no connection")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
@@ -72,7 +72,7 @@ pub(super) enum NoAnswer {
 }
 
 /// An answer on its way.
-pub(super) struct Incomplete {
+pub(crate) struct Incomplete {
     response: Response<Incoming>,
     /// What it comes by; nothing once it is there.
     wire: Option<Wire>,
@@ -81,7 +81,7 @@ pub(super) struct Incomplete {
 
 impl Direct {
     /// Nothing is connected or looked up yet. `manners` go with every question.
-    pub(super) fn new(
+    pub(crate) fn new(
         settings: &FetchSettings,
         resolver: &Arc<Resolver>,
         mut tls: ClientConfig,
@@ -115,7 +115,7 @@ impl Direct {
 
     /// Whom to ask for `address`; nobody where no straight way leads to its origin. `is_straight` is asked for that once
     /// an origin.
-    pub(super) fn peer(
+    pub(crate) fn peer(
         &self,
         address: &Url,
         is_straight: impl FnOnce(&Uri) -> bool,
@@ -154,7 +154,7 @@ impl Direct {
     }
 
     /// Asks `peer` for what lies at `path` with `further` headers, and answers with the headers of what came back.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         peer: Arc<Peer>,
         path: PathAndQuery,
@@ -209,7 +209,7 @@ impl fmt::Debug for Direct {
 
 impl Incomplete {
     /// Its status and headers.
-    pub(super) fn head(&self) -> &Response<Incoming> {
+    pub(crate) fn head(&self) -> &Response<Incoming> {
         &self.response
     }
 
@@ -218,7 +218,7 @@ impl Incomplete {
     /// # Errors
     ///
     /// When the connection broke, or ended too early.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, hyper::Error> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, hyper::Error> {
         while let Some(wire) = &mut self.wire {
             match wire.frame(self.response.body_mut()).await {
                 // Trailers say nothing that we asked for.

@@ -16,17 +16,18 @@ use rustls::ClientConfig;
 use rustls::crypto::ring;
 use url::{Position, Url};
 
-use super::direct::{Direct, Peer};
-use super::error::FetchError;
-use super::policy::Policy;
-use super::resolver::Resolver;
-use super::response::Response;
-use super::roots::Roots;
-use super::{FetchSettings, cause};
+use crate::fetch::FetchSettings;
+use crate::fetch::access::policy::Policy;
+use crate::fetch::access::resolver::Resolver;
+use crate::fetch::error::FetchError;
+use crate::fetch::transport::classify as cause;
+use crate::fetch::transport::direct::{Direct, Peer};
+use crate::fetch::transport::response::Response;
+use crate::fetch::transport::tls::Roots;
 
 /// What is being asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A page of the site.
     Page,
     /// A host's robots.txt.
@@ -37,7 +38,7 @@ pub(super) enum Kind {
 
 /// Who asks. Each client keeps its connections to itself.
 #[derive(Debug)]
-pub(super) struct Clients {
+pub(crate) struct Clients {
     pages: Client,
     images: Client,
     direct: Option<Direct>,
@@ -46,7 +47,7 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Builds them; nothing is connected or looked up yet.
-    pub(super) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, FetchError> {
+    pub(crate) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, FetchError> {
         let provider = Arc::new(ring::default_provider());
         // Whoever came first installed the same one.
         let _ = ring::default_provider().install_default();
@@ -97,7 +98,7 @@ impl Clients {
     }
 
     /// Asks for what is at `address` with `further` headers, and answers with the headers of what came.
-    pub(super) async fn get(
+    pub(crate) async fn get(
         &self,
         kind: Kind,
         address: &Url,
@@ -122,7 +123,7 @@ impl Clients {
     }
 
     #[cfg(test)]
-    pub(super) fn direct(&self) -> &Direct {
+    pub(crate) fn direct(&self) -> &Direct {
         self.direct.as_ref().expect("a straight way")
     }
 
@@ -191,7 +192,7 @@ const OURS: [HeaderName; 6] = [
 ];
 
 /// Reads the headers that the user wants sent.
-pub(super) fn headers(said: &[(String, String)]) -> Result<HeaderMap, FetchError> {
+pub(crate) fn headers(said: &[(String, String)]) -> Result<HeaderMap, FetchError> {
     let mut headers = HeaderMap::new();
     for (name, value) in said {
         let bad = |reason: String| FetchError::Setting {

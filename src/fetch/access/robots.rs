@@ -10,31 +10,31 @@ use url::Url;
 const PRODUCT: &str = "wallhaul";
 
 /// How much of a robots.txt is read; what stands behind it is ignored.
-pub(super) const LONGEST: usize = 512 * 1024;
+pub(crate) const LONGEST: usize = 512 * 1024;
 
 /// What a host's robots.txt says to us.
-pub(super) struct Rules(Option<Robot>);
+pub(crate) struct Rules(Option<Robot>);
 
 impl Rules {
     /// No rule at all: a host without a robots.txt.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
     /// Reads a robots.txt; one that cannot be read forbids nothing.
-    pub(super) fn read(text: &[u8]) -> Self {
+    pub(crate) fn read(text: &[u8]) -> Self {
         Self(Robot::new(PRODUCT, whole_lines(text)).ok())
     }
 
     /// Whether `address` may be asked.
-    pub(super) fn allow(&self, address: &Url) -> bool {
+    pub(crate) fn allow(&self, address: &Url) -> bool {
         self.0
             .as_ref()
             .is_none_or(|robot| robot.allowed(address.as_str()))
     }
 
     /// The interval the host wishes for.
-    pub(super) fn interval(&self) -> Option<Duration> {
+    pub(crate) fn interval(&self) -> Option<Duration> {
         let delay = self.0.as_ref()?.delay?;
         Duration::try_from_secs_f32(delay).ok()
     }

@@ -8,14 +8,14 @@ use hyper_util::client::proxy::matcher::Matcher;
 use rustls::CertificateError;
 use url::Url;
 
-use super::direct::NoAnswer;
-use super::error::FetchError;
-use super::policy::{host_of, shown};
-use super::resolver::{PrivateOnly, Unknown};
-use super::roots::is_own_root;
+use crate::fetch::access::policy::{host_of, shown};
+use crate::fetch::access::resolver::{PrivateOnly, Unknown};
+use crate::fetch::error::FetchError;
+use crate::fetch::transport::direct::NoAnswer;
+use crate::fetch::transport::tls::is_own_root;
 
 /// Why a request to `address` brought no answer: the error of either client, and the proxies that it heeded.
-pub(super) fn of_request(
+pub(crate) fn of_request(
     error: &(dyn Error + 'static),
     address: &Url,
     proxies: Option<&Matcher>,
@@ -62,7 +62,7 @@ pub(super) fn of_request(
 }
 
 /// Why a body did not come to its end: the last words of the connection.
-pub(super) fn of_body(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn of_body(error: &(dyn Error + 'static)) -> String {
     deepest(error)
 }
 

@@ -4,12 +4,12 @@ use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use tokio::task::yield_now;
 
-use super::cause;
-use super::direct::Incomplete;
+use crate::fetch::transport::classify as cause;
+use crate::fetch::transport::direct::Incomplete;
 
 /// The headers of an answer, its body still to come.
 #[derive(Debug)]
-pub(super) enum Response {
+pub(crate) enum Response {
     /// Of the client that knows proxies, packed bodies and HTTP/2.
     Any(reqwest::Response),
     /// Of the straight way.
@@ -18,7 +18,7 @@ pub(super) enum Response {
 
 impl Response {
     /// The status code.
-    pub(super) fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self {
             Self::Any(response) => response.status().as_u16(),
             Self::Direct(response) => response.head().status().as_u16(),
@@ -26,7 +26,7 @@ impl Response {
     }
 
     /// All headers.
-    pub(super) fn headers(&self) -> &HeaderMap {
+    pub(crate) fn headers(&self) -> &HeaderMap {
         match self {
             Self::Any(response) => response.headers(),
             Self::Direct(response) => response.head().headers(),
@@ -34,7 +34,7 @@ impl Response {
     }
 
     /// How many bytes its headers have.
-    pub(super) fn head(&self) -> usize {
+    pub(crate) fn head(&self) -> usize {
         self.headers()
             .iter()
             .map(|(name, value)| name.as_str().len() + value.len())
@@ -46,7 +46,7 @@ impl Response {
     /// # Errors
     ///
     /// The last words of a connection that broke.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
         match self {
             Self::Any(response) => {
                 let chunk = response

@@ -7,22 +7,22 @@ use reqwest::header::HeaderMap;
 use tokio::time::sleep;
 use url::{Position, Url};
 
-use super::answer::Answer;
-use super::client::Kind;
-use super::error::FetchError;
-use super::host::Host;
-use super::patience::Lost;
-use super::policy::{MOST_HOPS, host_of, same_origin};
-use super::resume::Rest;
-use super::robots::Rules;
-use super::{Fetcher, Robots};
+use crate::fetch::access::policy::{MOST_HOPS, host_of, same_origin};
+use crate::fetch::access::robots::Rules;
+use crate::fetch::body::ranges::Rest;
+use crate::fetch::error::FetchError;
+use crate::fetch::limits::host::Host;
+use crate::fetch::limits::stall::Lost;
+use crate::fetch::transport::client::Kind;
+use crate::fetch::transport::host_response::Answer;
+use crate::fetch::{Fetcher, Robots};
 
 /// The longest headers of an answer, all of them together. The clients' buffers end what never ends.
 const LONGEST_HEAD: usize = 64 * 1024;
 
 impl Fetcher {
     /// Asks, again where that may help, until there is an answer or no hope.
-    pub(super) async fn persist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, FetchError>
+    pub(crate) async fn persist<T, F>(&self, ask: impl Fn() -> F) -> Result<T, FetchError>
     where
         F: Future<Output = Result<T, FetchError>>,
     {
@@ -41,7 +41,7 @@ impl Fetcher {
     }
 
     /// Asks for `address` and follows where it leads; every hop is judged like the first address.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         kind: Kind,
         address: Url,
@@ -151,7 +151,7 @@ impl Fetcher {
     }
 
     /// Refuses what the host's robots.txt forbids, reading it first if nobody did; whoever comes meanwhile waits.
-    pub(super) async fn heed(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
+    pub(crate) async fn heed(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
         if self.settings.robots == Robots::Ignore {
             return Ok(());
         }

@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
-use super::error::{Again, FetchError};
+use crate::fetch::error::{Again, FetchError};
 
 /// The longest that a host's own wish is waited for; past it the image fails and its error says when.
-pub(super) const LONGEST_WISH: Duration = Duration::from_secs(120);
+pub(crate) const LONGEST_WISH: Duration = Duration::from_secs(120);
 
 /// Where the doubling ends.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::error::FetchError;
-use super::retry::{LONGEST_WISH, Retry};
+use crate::fetch::error::FetchError;
+use crate::fetch::limits::retry::{LONGEST_WISH, Retry};
 
 /// After so many failures in a row the host gets a rest.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -16,7 +16,7 @@ const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
 
 /// One host's pace, shared by everybody who asks it.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     rests: Retry,
     state: Mutex<State>,
 }
@@ -35,7 +35,7 @@ struct State {
 
 impl Pace {
     /// A host that is asked every `interval` at most; `rests` says how often and how long it may rest.
-    pub(super) fn new(interval: Duration, rests: Retry) -> Self {
+    pub(crate) fn new(interval: Duration, rests: Retry) -> Self {
         Self {
             rests,
             state: Mutex::new(State {
@@ -46,7 +46,7 @@ impl Pace {
     }
 
     /// Waits until the host may be asked; answers with that moment, or with the failures it was given up after.
-    pub(super) async fn turn(&self) -> Result<Instant, u32> {
+    pub(crate) async fn turn(&self) -> Result<Instant, u32> {
         let mut turn = None;
         loop {
             let until = {
@@ -68,13 +68,13 @@ impl Pace {
     }
 
     /// Slows down to what the host's robots.txt wishes for.
-    pub(super) fn slow_down(&self, wish: Duration) {
+    pub(crate) fn slow_down(&self, wish: Duration) {
         let mut state = self.state();
         state.interval = state.interval.max(wish.min(LONGEST_INTERVAL));
     }
 
     /// Notes that the host answered as it should.
-    pub(super) fn went_well(&self) {
+    pub(crate) fn went_well(&self) {
         let mut state = self.state();
         state.failures = 0;
         state.rested = 0;
@@ -83,7 +83,7 @@ impl Pace {
     /// Notes that a request begun at `begun` failed.
     ///
     /// A host that fails many times in a row rests, longer each time, and is given up after the last rest.
-    pub(super) fn went_wrong(&self, begun: Instant, error: &FetchError) {
+    pub(crate) fn went_wrong(&self, begun: Instant, error: &FetchError) {
         if !error.blames_host() {
             if error.status().is_some() {
                 self.went_well();

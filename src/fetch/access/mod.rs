@@ -1,0 +1,4 @@
+pub(crate) mod mirror;
+pub(crate) mod policy;
+pub(crate) mod resolver;
+pub(crate) mod robots;

@@ -1,0 +1,3 @@
+pub(crate) mod charset;
+pub(crate) mod ranges;
+pub(crate) mod stream;
