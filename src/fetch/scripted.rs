@@ -256,5 +256,9 @@ pub(crate) fn settings() -> FetchSettings {
 
 /// An image's bytes, all of them.
 pub(crate) async fn image(fetcher: &Fetcher, address: &Url) -> Result<Vec<u8>, FetchError> {
-    fetcher.image(address, None).await?.all(usize::MAX).await
+    fetcher
+        .image(address, None)
+        .await?
+        .collect(usize::MAX)
+        .await
 }

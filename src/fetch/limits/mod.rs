@@ -1,5 +1,13 @@
-pub(crate) mod bandwidth;
-pub(crate) mod host;
-pub(crate) mod rate;
-pub(crate) mod retry;
-pub(crate) mod stall;
+//! How fast and how long a host is asked: its rate, pauses and retries, the stall time-out, and the bandwidth of
+//! the whole run.
+
+mod bandwidth;
+mod host;
+mod rate;
+mod retry;
+mod stall;
+
+pub(super) use self::bandwidth::Throttle;
+pub(super) use self::host::{Exchange, Host, Hosts};
+pub use self::retry::{Retry, parse_retry_after};
+pub(super) use self::stall::{StallError, StallTimer};

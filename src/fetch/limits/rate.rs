@@ -1,43 +1,47 @@
-//! How fast one host may be asked: its interval, the pauses it asks for, and when it is left alone.
+//! How fast one host may be asked: its interval, its pauses, and when it is given up.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use crate::fetch::error::FetchError;
-use crate::fetch::limits::retry::{LONGEST_WISH, Retry};
+use super::retry::{MAX_RETRY_AFTER, Retry};
+use crate::fetch::error::{FetchError, FetchErrorKind};
 
-/// After so many failures in a row the host gets a rest.
+/// After this many failures in a row the host gets a cooldown.
 const FAILURES_IN_A_ROW: u32 = 20;
 
-/// The longest interval a robots.txt may ask for.
-const LONGEST_INTERVAL: Duration = Duration::from_secs(10);
+/// The longest interval that a robots.txt may ask for.
+const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 
-/// One host's pace, shared by everybody who asks it.
+/// The rate of one host, shared by all requests to it.
+///
+/// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a channel with a
+/// task of its own would also serialise the requests, but could not be told to pause those that already wait.
 #[derive(Debug)]
-pub(crate) struct Pace {
-    rests: Retry,
+pub(crate) struct HostRate {
+    cooldowns: Retry,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     interval: Duration,
-    /// When the interval lets the next one ask.
+    /// The next request may be sent from here on.
     next: Option<Instant>,
-    /// When a pause that the host asked for, or needs, is over.
+    /// The end of a pause that the host asked for, or of a cooldown.
     paused: Option<Instant>,
     failures: u32,
-    rested: u32,
+    cooldowns: u32,
     given_up: bool,
 }
 
-impl Pace {
-    /// A host that is asked every `interval` at most; `rests` says how often and how long it may rest.
-    pub(crate) fn new(interval: Duration, rests: Retry) -> Self {
+impl HostRate {
+    /// At most one request each `interval`. `cooldowns` says how often, and how long, a failing host is left alone
+    /// before it is given up.
+    pub(crate) fn new(interval: Duration, cooldowns: Retry) -> Self {
         Self {
-            rests,
+            cooldowns,
             state: Mutex::new(State {
                 interval,
                 ..State::default()
@@ -45,79 +49,75 @@ impl Pace {
         }
     }
 
-    /// Waits until the host may be asked; answers with that moment, or with the failures it was given up after.
-    pub(crate) async fn turn(&self) -> Result<Instant, u32> {
-        let mut turn = None;
+    /// Waits until the host may be asked, and returns that moment; or the number of failures after which the host was
+    /// given up.
+    pub(crate) async fn acquire(&self) -> Result<Instant, u32> {
+        let mut slot = None;
         loop {
             let until = {
-                let mut state = self.state();
+                let mut state = self.state.lock();
                 if state.given_up {
                     return Err(state.failures);
                 }
                 let now = Instant::now();
-                let turn = *turn.get_or_insert_with(|| state.reserve(now));
-                let until = state.paused.map_or(turn, |paused| paused.max(turn));
+                let slot = *slot.get_or_insert_with(|| state.reserve(now));
+                let until = state.paused.map_or(slot, |paused| paused.max(slot));
                 if until <= now {
                     return Ok(now);
                 }
                 until
             };
-            // Looked at again afterwards: the host may have asked for a pause meanwhile.
+            // The state is checked again after the sleep: the host may have asked for a pause meanwhile.
             sleep_until(until).await;
         }
     }
 
-    /// Slows down to what the host's robots.txt wishes for.
-    pub(crate) fn slow_down(&self, wish: Duration) {
-        let mut state = self.state();
-        state.interval = state.interval.max(wish.min(LONGEST_INTERVAL));
+    /// Respects the `Crawl-delay` of the host's robots.txt.
+    pub(crate) fn apply_crawl_delay(&self, delay: Duration) {
+        let mut state = self.state.lock();
+        state.interval = state.interval.max(delay.min(MAX_CRAWL_DELAY));
     }
 
-    /// Notes that the host answered as it should.
-    pub(crate) fn went_well(&self) {
-        let mut state = self.state();
+    /// The host responded as it should.
+    pub(crate) fn record_success(&self) {
+        let mut state = self.state.lock();
         state.failures = 0;
-        state.rested = 0;
+        state.cooldowns = 0;
     }
 
-    /// Notes that a request begun at `begun` failed.
+    /// A request that was sent at `started` failed.
     ///
-    /// A host that fails many times in a row rests, longer each time, and is given up after the last rest.
-    pub(crate) fn went_wrong(&self, begun: Instant, error: &FetchError) {
+    /// A host that fails many times in a row gets a cooldown, a longer one each time, and is given up after the last.
+    pub(crate) fn record_failure(&self, started: Instant, error: &FetchError) {
         if !error.blames_host() {
             if error.status().is_some() {
-                self.went_well();
+                self.record_success();
             }
             return;
         }
         let now = Instant::now();
-        let mut state = self.state();
-        if let FetchError::Status {
+        let mut state = self.state.lock();
+        if let FetchErrorKind::Status {
             status: 429 | 503,
-            retry_after: Some(wish),
-            ..
-        } = error
-            && *wish <= LONGEST_WISH
+            retry_after: Some(pause),
+        } = error.kind()
+            && *pause <= MAX_RETRY_AFTER
         {
-            state.pause(now + *wish);
+            state.pause(now + *pause);
         }
         state.failures += 1;
-        // What was on its way when the rest began is no news.
-        if state.failures < FAILURES_IN_A_ROW || state.paused.is_some_and(|paused| begun < paused) {
+        // Requests that were under way when the cooldown began fail for the same reason: one wave, one cooldown.
+        if state.failures < FAILURES_IN_A_ROW || state.paused.is_some_and(|paused| started < paused)
+        {
             return;
         }
-        match self.rests.own(state.rested + 1) {
-            Some(rest) => {
-                state.rested += 1;
-                state.pause(now + rest);
+        match self.cooldowns.backoff(state.cooldowns + 1) {
+            Some(cooldown) => {
+                state.cooldowns += 1;
+                state.pause(now + cooldown);
             }
             None => state.given_up = true,
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing under this lock can panic half way.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,9 +126,9 @@ impl State {
         if self.interval.is_zero() {
             return now;
         }
-        let turn = self.next.map_or(now, |next| next.max(now));
-        self.next = turn.checked_add(self.interval);
-        turn
+        let slot = self.next.map_or(now, |next| next.max(now));
+        self.next = slot.checked_add(self.interval);
+        slot
     }
 
     fn pause(&mut self, until: Instant) {
@@ -143,98 +143,100 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn answered(status: u16, retry_after: Option<Duration>) -> FetchError {
-        FetchError::Status {
-            host: "gallery.test".to_owned(),
-            status,
-            retry_after,
-        }
+        FetchError::new(
+            "gallery.test",
+            FetchErrorKind::Status {
+                status,
+                retry_after,
+            },
+        )
     }
 
-    fn pace(interval: Duration, retries: u32) -> Pace {
-        Pace::new(interval, Retry::new(retries, SECOND))
+    fn rate(interval: Duration, retries: u32) -> HostRate {
+        HostRate::new(interval, Retry::new(retries, SECOND))
     }
 
-    async fn fail(pace: &Pace, times: u32) {
+    async fn fail(rate: &HostRate, times: u32) {
         for _ in 0..times {
-            let begun = pace.turn().await.unwrap();
-            pace.went_wrong(begun, &answered(500, None));
+            let begun = rate.acquire().await.unwrap();
+            rate.record_failure(begun, &answered(500, None));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_is_asked_once_in_its_interval() {
-        let pace = pace(SECOND, 0);
+    async fn a_host_is_asked_once_an_interval() {
+        let rate = rate(SECOND, 0);
         let start = Instant::now();
         for _ in 0..4 {
-            pace.turn().await.unwrap();
+            rate.acquire().await.unwrap();
         }
         assert_eq!(start.elapsed().as_secs(), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wish_of_robots_slows_down_and_only_so_far() {
-        let pace = pace(Duration::ZERO, 0);
-        pace.slow_down(1000 * SECOND);
+    async fn a_crawl_delay_slows_down_up_to_its_maximum() {
+        let rate = rate(Duration::ZERO, 0);
+        rate.apply_crawl_delay(1000 * SECOND);
         let start = Instant::now();
-        pace.turn().await.unwrap();
-        pace.turn().await.unwrap();
-        assert_eq!(start.elapsed().as_secs(), LONGEST_INTERVAL.as_secs());
+        rate.acquire().await.unwrap();
+        rate.acquire().await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), MAX_CRAWL_DELAY.as_secs());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_the_host_asks_for_holds_everybody() {
-        let pace = pace(Duration::ZERO, 4);
-        let start = pace.turn().await.unwrap();
-        pace.went_wrong(start, &answered(429, Some(7 * SECOND)));
-        pace.went_wrong(start, &answered(503, Some(3 * SECOND)));
-        let (one, other) = tokio::join!(pace.turn(), pace.turn());
+    async fn retry_after_pauses_all_requests_to_the_host() {
+        let rate = rate(Duration::ZERO, 4);
+        let start = rate.acquire().await.unwrap();
+        rate.record_failure(start, &answered(429, Some(7 * SECOND)));
+        rate.record_failure(start, &answered(503, Some(3 * SECOND)));
+        let (one, other) = tokio::join!(rate.acquire(), rate.acquire());
         assert!(one.unwrap() >= start + 7 * SECOND && other.unwrap() >= start + 7 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_that_is_too_long_holds_nobody_else() {
-        let pace = pace(Duration::ZERO, 4);
-        let start = pace.turn().await.unwrap();
-        pace.went_wrong(start, &answered(429, Some(Duration::MAX)));
-        assert_eq!(pace.turn().await.unwrap(), start);
+    async fn a_retry_after_that_is_too_long_pauses_no_other_request() {
+        let rate = rate(Duration::ZERO, 4);
+        let start = rate.acquire().await.unwrap();
+        rate.record_failure(start, &answered(429, Some(Duration::MAX)));
+        assert_eq!(rate.acquire().await.unwrap(), start);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_keeps_failing_rests_and_is_then_given_up() {
-        let pace = pace(Duration::ZERO, 2);
+    async fn a_host_that_keeps_failing_gets_cooldowns_and_is_then_given_up() {
+        let rate = rate(Duration::ZERO, 2);
         let start = Instant::now();
-        fail(&pace, FAILURES_IN_A_ROW + 2).await;
+        fail(&rate, FAILURES_IN_A_ROW + 2).await;
         assert!(start.elapsed() >= SECOND, "it rested twice");
-        assert_eq!(pace.turn().await, Err(FAILURES_IN_A_ROW + 2));
+        assert_eq!(rate.acquire().await, Err(FAILURES_IN_A_ROW + 2));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_good_answer_ends_the_row() {
-        let pace = pace(Duration::ZERO, 0);
-        fail(&pace, FAILURES_IN_A_ROW - 1).await;
-        pace.went_well();
-        fail(&pace, FAILURES_IN_A_ROW - 1).await;
-        assert!(pace.turn().await.is_ok());
+    async fn one_success_resets_the_count_of_failures() {
+        let rate = rate(Duration::ZERO, 0);
+        fail(&rate, FAILURES_IN_A_ROW - 1).await;
+        rate.record_success();
+        fail(&rate, FAILURES_IN_A_ROW - 1).await;
+        assert!(rate.acquire().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_on_its_way_when_the_rest_began_is_no_news() {
-        let pace = pace(Duration::ZERO, 1);
-        let begun = pace.turn().await.unwrap();
+    async fn failures_of_requests_sent_before_a_cooldown_do_not_count() {
+        let rate = rate(Duration::ZERO, 1);
+        let begun = rate.acquire().await.unwrap();
         for _ in 0..3 * FAILURES_IN_A_ROW {
-            pace.went_wrong(begun, &answered(500, None));
+            rate.record_failure(begun, &answered(500, None));
         }
-        assert!(pace.turn().await.is_ok(), "one wave, one rest");
+        assert!(rate.acquire().await.is_ok(), "one wave, one rest");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_missing_image_shows_that_the_host_works() {
-        let pace = pace(Duration::ZERO, 0);
+    async fn a_404_counts_as_success_of_the_host() {
+        let rate = rate(Duration::ZERO, 0);
         for _ in 0..3 {
-            fail(&pace, FAILURES_IN_A_ROW - 1).await;
-            let begun = pace.turn().await.unwrap();
-            pace.went_wrong(begun, &answered(404, None));
+            fail(&rate, FAILURES_IN_A_ROW - 1).await;
+            let begun = rate.acquire().await.unwrap();
+            rate.record_failure(begun, &answered(404, None));
         }
-        assert!(pace.turn().await.is_ok());
+        assert!(rate.acquire().await.is_ok());
     }
 }

@@ -1,150 +1,164 @@
-//! The clients: one for pages, which may come compressed, and two for images, which come as they are: the straight way
-//! where it can be gone, and one that knows proxies and HTTP/2.
+//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or over HTTP/2; the direct
+//! client for all other images.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, IF_RANGE, RANGE, TRANSFER_ENCODING,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
+    IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, redirect, retry};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use url::{Position, Url};
 
-use crate::fetch::FetchSettings;
-use crate::fetch::access::policy::Policy;
-use crate::fetch::access::resolver::Resolver;
-use crate::fetch::error::FetchError;
-use crate::fetch::transport::classify as cause;
-use crate::fetch::transport::direct::{Direct, Peer};
-use crate::fetch::transport::response::Response;
-use crate::fetch::transport::tls::Roots;
+use super::classify::request_error;
+use super::direct::DirectClient;
+use super::pool::OriginPool;
+use super::response::ClientResponse;
+use super::tls::CertificateVerifier;
+use crate::fetch::access::{Policy, Resolver};
+use crate::fetch::error::{FetchError, SettingError};
+use crate::fetch::settings::FetchSettings;
 
-/// What is being asked for.
+/// What is requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A page of the site.
+pub(crate) enum RequestKind {
     Page,
-    /// A host's robots.txt.
     Robots,
-    /// Bytes, as the site keeps them.
     Image,
 }
 
-/// Who asks. Each client keeps its connections to itself.
+/// The clients of a run, each with connections of its own.
 #[derive(Debug)]
 pub(crate) struct Clients {
     pages: Client,
     images: Client,
-    direct: Option<Direct>,
+    direct: Option<DirectClient>,
     proxies: Option<Matcher>,
+    connect_timeout: Duration,
 }
 
 impl Clients {
-    /// Builds them; nothing is connected or looked up yet.
-    pub(crate) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, FetchError> {
-        let provider = Arc::new(ring::default_provider());
-        // Whoever came first installed the same one.
-        let _ = ring::default_provider().install_default();
-        let roots = Arc::new(Roots::new(
-            Arc::clone(&provider),
-            &settings.ca_certificates,
-        )?);
-        let tls =
-            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut tls = tls
-            .map_err(unusable)?
-            .dangerous()
-            .with_custom_certificate_verifier(roots)
-            .with_no_client_auth();
-        let versions: &[&str] = if settings.http2 {
-            &["h2", "http/1.1"]
-        } else {
-            &["http/1.1"]
-        };
-        tls.alpn_protocols = versions
-            .iter()
-            .map(|version| version.as_bytes().to_vec())
-            .collect();
-
-        // Most of the time for dialling, and not all of it: whoever waits in vain is told that it was for the DNS.
-        let for_names = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
-        // One for all: what one looked up the others need not.
-        let resolver = Arc::new(policy.resolver(for_names));
-        let mut as_they_are = HeaderMap::new();
-        as_they_are.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    /// Builds the clients; nothing is connected or looked up yet.
+    pub(crate) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, SettingError> {
+        let tls = tls_config(settings)?;
+        // A name may take three quarters of the time for connecting. With all of it, the connector's own time-out would
+        // win, and the message would blame the host instead of the DNS.
+        let dns_timeout = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
+        // One resolver, and so one cache, for all clients.
+        let resolver = Arc::new(policy.resolver(dns_timeout));
+        let mut identity = HeaderMap::new();
+        identity.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         let images = builder(settings, &resolver, &tls)
             .no_gzip()
             .no_brotli()
             .no_deflate();
-        let images = images.default_headers(as_they_are.clone());
-        let mut manners = as_they_are;
-        manners.insert(ACCEPT, HeaderValue::from_static("*/*"));
-        manners.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
-        let is_plain = !settings.http2 && !settings.insecure;
+        let images = images.default_headers(identity.clone());
+        let mut default_headers = identity;
+        default_headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        default_headers.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
+        let is_direct = !settings.http2 && !settings.insecure;
         Ok(Self {
             pages: builder(settings, &resolver, &tls)
                 .build()
                 .map_err(unusable)?,
             images: images.build().map_err(unusable)?,
-            direct: is_plain.then(|| Direct::new(settings, &resolver, tls, manners)),
+            direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
             proxies: settings.proxies.then(Matcher::from_system),
+            connect_timeout: settings.connect_timeout,
         })
     }
 
-    /// Asks for what is at `address` with `further` headers, and answers with the headers of what came.
+    /// Requests `address` with further headers, and returns the headers of the response.
     pub(crate) async fn get(
         &self,
-        kind: Kind,
+        kind: RequestKind,
         address: &Url,
-        further: HeaderMap,
-    ) -> Result<Response, FetchError> {
+        headers: HeaderMap,
+    ) -> Result<ClientResponse, FetchError> {
         let client = match kind {
-            Kind::Page | Kind::Robots => &self.pages,
-            Kind::Image => match self.straight(address) {
-                Some((direct, peer, path)) => {
-                    let asked = direct.get(peer, path, further).await;
-                    return asked
-                        .map(Response::Direct)
-                        .map_err(|error| cause::of_request(&error, address, None));
+            RequestKind::Page | RequestKind::Robots => &self.pages,
+            RequestKind::Image => match self.direct_route(address) {
+                Some((direct, pool, path)) => {
+                    let response = direct.get(pool, path, headers).await;
+                    return response
+                        .map(ClientResponse::from)
+                        .map_err(|error| self.error(&error, address, None));
                 }
                 None => &self.images,
             },
         };
-        let asked = client.get(address.clone()).headers(further).send().await;
-        asked
-            .map(Response::Any)
-            .map_err(|error| cause::of_request(&error, address, self.proxies.as_ref()))
+        let response = client.get(address.clone()).headers(headers).send().await;
+        response
+            .map(ClientResponse::from)
+            .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
     }
 
-    #[cfg(test)]
-    pub(crate) fn direct(&self) -> &Direct {
-        self.direct.as_ref().expect("a straight way")
+    fn error(
+        &self,
+        error: &(dyn std::error::Error + 'static),
+        address: &Url,
+        proxies: Option<&Matcher>,
+    ) -> FetchError {
+        request_error(error, address, proxies, self.connect_timeout)
     }
 
-    /// The straight way to `address`, where one leads there: past no proxy, with no password, and by an address that
-    /// can be sent as it stands.
-    fn straight(&self, address: &Url) -> Option<(&Direct, Arc<Peer>, PathAndQuery)> {
+    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy, with a password (which
+    /// reqwest turns into a header), or where hyper does not accept the path as it is.
+    fn direct_route(
+        &self,
+        address: &Url,
+    ) -> Option<(&DirectClient, Arc<OriginPool>, PathAndQuery)> {
         let direct = self.direct.as_ref()?;
         if !address.username().is_empty() || address.password().is_some() {
             return None;
         }
-        let past_proxies = |origin: &Uri| {
-            self.proxies
-                .as_ref()
-                .is_none_or(|proxies| proxies.intercept(origin).is_none())
-        };
-        let peer = direct.peer(address, past_proxies)?;
+        let pool = direct.pool(address, |origin| self.bypasses_proxy(origin))?;
         let path = address[Position::BeforePath..Position::AfterQuery]
             .parse()
             .ok()?;
-        Some((direct, peer, path))
+        Some((direct, pool, path))
     }
+
+    fn bypasses_proxy(&self, origin: &Uri) -> bool {
+        self.proxies
+            .as_ref()
+            .is_none_or(|proxies| proxies.intercept(origin).is_none())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle_connections(&self) -> usize {
+        let direct = self.direct.as_ref().expect("no proxy and no HTTP/2");
+        direct.idle_connections()
+    }
+}
+
+fn tls_config(settings: &FetchSettings) -> Result<ClientConfig, SettingError> {
+    let provider = Arc::new(ring::default_provider());
+    // Fails if a default is there already, which is then the same one: another fetcher of this process installed it.
+    let _ = ring::default_provider().install_default();
+    let verifier = CertificateVerifier::new(Arc::clone(&provider), &settings.ca_certificates)?;
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let versions: &[&str] = if settings.http2 {
+        &["h2", "http/1.1"]
+    } else {
+        &["http/1.1"]
+    };
+    tls.alpn_protocols = versions
+        .iter()
+        .map(|version| version.as_bytes().to_vec())
+        .collect();
+    Ok(tls)
 }
 
 fn builder(
@@ -154,12 +168,12 @@ fn builder(
 ) -> ClientBuilder {
     let builder = Client::builder()
         .user_agent(&settings.user_agent)
-        // Redirects are followed by our own loop, tries are counted in one place.
+        // Each redirect passes the policy in our own loop, and tries are counted in one place.
         .redirect(redirect::Policy::none())
         .retry(retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout)
-        // An idle connection that is dropped is dialled again, with all its round trips.
+        // A connection that is closed for want of room is opened again, with all its round trips.
         .pool_max_idle_per_host(settings.connections.max(1))
         .tcp_nodelay(true)
         .dns_resolver(Arc::clone(resolver));
@@ -173,7 +187,7 @@ fn builder(
     } else {
         builder.no_proxy()
     };
-    // Framing and flow control cost more than streams save where bodies are large.
+    // HTTP/2 only on request: for large bodies its framing and flow control cost more than its streams save.
     if settings.http2 {
         builder.http2_adaptive_window(true)
     } else {
@@ -181,8 +195,8 @@ fn builder(
     }
 }
 
-/// Headers that would make an answer mean something else than what was asked.
-const OURS: [HeaderName; 6] = [
+/// Headers that the user cannot set: they would change what the response means.
+const RESERVED_HEADERS: [HeaderName; 6] = [
     ACCEPT_ENCODING,
     CONNECTION,
     CONTENT_LENGTH,
@@ -191,37 +205,37 @@ const OURS: [HeaderName; 6] = [
     TRANSFER_ENCODING,
 ];
 
-/// Reads the headers that the user wants sent.
-pub(crate) fn headers(said: &[(String, String)]) -> Result<HeaderMap, FetchError> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in said {
-        let bad = |reason: String| FetchError::Setting {
-            what: format!("header `{name}`"),
+/// Parses the headers that the user wants to be sent.
+pub(crate) fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, SettingError> {
+    let mut parsed = HeaderMap::new();
+    for (name, value) in headers {
+        let invalid = |reason: String| SettingError {
+            setting: format!("header `{name}`"),
             reason,
         };
-        let read_name = name
+        let parsed_name = name
             .trim()
             .parse::<HeaderName>()
-            .map_err(|error| bad(error.to_string()))?;
-        if OURS.contains(&read_name) {
-            return Err(bad("wallhaul sets it itself".to_owned()));
+            .map_err(|error| invalid(error.to_string()))?;
+        if RESERVED_HEADERS.contains(&parsed_name) {
+            return Err(invalid("wallhaul sets it itself".to_owned()));
         }
-        let mut read_value = value
+        let mut parsed_value = value
             .trim()
             .parse::<HeaderValue>()
-            .map_err(|error| bad(error.to_string()))?;
-        read_value.set_sensitive(true);
-        headers.append(read_name, read_value);
+            .map_err(|error| invalid(error.to_string()))?;
+        parsed_value.set_sensitive(true);
+        parsed.append(parsed_name, parsed_value);
     }
-    Ok(headers)
+    Ok(parsed)
 }
 
-fn unusable(error: impl std::error::Error) -> FetchError {
+fn unusable(error: impl std::error::Error) -> SettingError {
     let reason = error
         .source()
         .map_or_else(|| error.to_string(), ToString::to_string);
-    FetchError::Setting {
-        what: "the network client cannot be built".to_owned(),
+    SettingError {
+        setting: "cannot build the HTTP client".to_owned(),
         reason,
     }
 }
@@ -229,24 +243,24 @@ fn unusable(error: impl std::error::Error) -> FetchError {
 #[cfg(test)]
 mod tests {
     use crate::fetch::scripted::settings;
-    use crate::fetch::{FetchError, FetchSettings, Fetcher, SiteOrigins};
+    use crate::fetch::{FetchSettings, Fetcher, SettingError, SiteOrigins};
     use url::Url;
 
-    fn opened(settings: &FetchSettings) -> Result<Fetcher, FetchError> {
+    fn build(settings: &FetchSettings) -> Result<Fetcher, SettingError> {
         let here = Url::parse("https://gallery.test/").unwrap();
-        let premises = SiteOrigins {
+        let site = SiteOrigins {
             pages: here.clone(),
             images: here,
             hosts: Vec::new(),
             named: Vec::new(),
         };
-        Fetcher::new(settings, &premises, None)
+        Fetcher::new(settings, &site, None)
     }
 
     #[test]
-    fn every_way_to_set_it_up_can_be_built() {
+    fn clients_can_be_built_for_every_combination_of_settings() {
         for (insecure, http2) in [(false, false), (false, true), (true, false), (true, true)] {
-            opened(&FetchSettings {
+            build(&FetchSettings {
                 insecure,
                 http2,
                 connections: 0,
@@ -257,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_sent_is_named_at_the_start() {
+    fn an_invalid_or_reserved_header_is_named_at_the_start() {
         for (name, value) in [
             ("", "x"),
             ("a b", "x"),
@@ -266,7 +280,7 @@ mod tests {
             ("accept-encoding", "gzip"),
         ] {
             let headers = vec![(name.to_owned(), value.to_owned())];
-            let error = opened(&FetchSettings {
+            let error = build(&FetchSettings {
                 headers,
                 ..settings()
             })
@@ -279,9 +293,9 @@ mod tests {
     }
 
     #[test]
-    fn a_user_agent_that_cannot_be_sent_is_an_error() {
+    fn an_invalid_user_agent_is_an_error() {
         assert!(
-            opened(&FetchSettings {
+            build(&FetchSettings {
                 user_agent: "a\nb".to_owned(),
                 ..settings()
             })
@@ -290,10 +304,10 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_the_network_may_move_between_threads() {
+    fn the_futures_of_a_fetcher_are_send() {
         fn may_move<T: Send>(_: T) {}
         let (fetcher, address) = (
-            opened(&settings()).unwrap(),
+            build(&settings()).unwrap(),
             Url::parse("https://gallery.test/").unwrap(),
         );
         may_move(fetcher.page(&address));

@@ -1,5 +1,9 @@
-//! A connection of HTTP/1.1 that whoever waits for its answer keeps going: it has no task of its own, so nothing is
-//! handed from one task to another, and only the socket wakes anybody.
+//! One HTTP/1.1 connection that is driven by the task that waits for the response.
+//!
+//! hyper splits a connection into a sender of requests and a future that does the reading and writing. Usually that
+//! future is spawned as a task of its own. Each image then goes from the worker's task to the connection's and back, often on
+//! another thread, and each hop is a wake-up. Here the worker polls both halves itself: there is no second task, nothing is
+//! passed between threads, and only the socket wakes anybody.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -7,112 +11,135 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hyper::Response;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper::{Request, Response};
+use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// The most that is read of a connection at once. Headers without an end are left here; how long those with one may be is
-/// judged when they are there.
+/// The most that is read from a connection at once, so memory is jobs times this. It also ends headers that never end; those
+/// that do end are measured afterwards, against a smaller limit.
 const READ_BUFFER: usize = 128 * 1024;
 
-/// What is asked with: a request without a body.
-pub(crate) type Question = Request<Empty<Bytes>>;
+/// A request without a body.
+pub(super) type Request = hyper::Request<Empty<Bytes>>;
 
-/// A connection, plain or secured.
-pub(crate) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+/// A TCP stream, with TLS or without.
+pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// A connection at work, or nothing once it has ended.
-type Going = Option<Pin<Box<Connection<Stream, Empty<Bytes>>>>>;
+/// hyper's half that reads and writes; `None` once it has ended. Boxed because hyper wants it pinned, and a connection
+/// moves: from the worker to the idle ones and back.
+type Driver = Option<Pin<Box<http1::Connection<Stream, Empty<Bytes>>>>>;
 
-/// A connection for one question after the other.
-pub(crate) struct Wire {
-    asks: SendRequest<Empty<Bytes>>,
-    connection: Going,
+/// A connection that carries one request after the other.
+///
+/// While it is idle nobody polls it, so it notices that the server has hung up only in [`Connection::is_usable`]. A task for
+/// each idle connection would notice at once, and wake up for it.
+pub(super) struct Connection {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: Driver,
 }
 
-impl Wire {
-    /// Makes ready for questions; nothing is sent yet.
-    pub(crate) async fn over(stream: Stream) -> Result<Self, hyper::Error> {
-        let (asks, connection) = Builder::new()
+impl Connection {
+    /// Prepares a stream for requests; nothing is sent yet.
+    pub(super) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
+        let (sender, driver) = Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(stream)
             .await?;
         Ok(Self {
-            asks,
-            connection: Some(Box::pin(connection)),
+            sender,
+            driver: Some(Box::pin(driver)),
         })
     }
 
-    /// Whether it can be asked now, as far as is known here: a server that has hung up may not have been heard yet.
-    pub(crate) fn is_free(&mut self) -> bool {
-        let mut unheard = Context::from_waker(Waker::noop());
-        // Brings in what the server did meanwhile.
-        turn_on(&mut self.connection, &mut unheard);
-        self.connection.is_some() && self.asks.is_ready()
+    /// Whether the next request can be sent. The server may have hung up without us having read that yet; then the request
+    /// comes back unsent.
+    pub(super) fn is_usable(&mut self) -> bool {
+        // One poll reads what the server did since the last request. No waker is kept: whoever asks looks at the answer
+        // at once, and an idle connection must not wake a worker that is busy with another one.
+        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
     }
 
-    /// Sends a request and answers with the headers of what came back. Dropped before, the wire is of no use any more.
+    /// Sends a request and returns the headers of the response.
+    ///
+    /// Not cancel-safe: dropped half-way, the response is still to come, and the connection must be dropped as well.
     ///
     /// # Errors
     ///
-    /// When it broke; with the request, if nothing of that was sent.
-    pub(crate) async fn ask(
+    /// When the connection broke; with the request, if nothing of it was sent.
+    pub(super) async fn send(
         &mut self,
-        question: Question,
-    ) -> Result<Response<Incoming>, TrySendError<Question>> {
-        let Self { asks, connection } = self;
-        let mut answer = pin!(asks.try_send_request(question));
-        poll_fn(|context| turn(connection, context, |unheard| answer.as_mut().poll(unheard))).await
+        request: Request,
+    ) -> Result<Response<Incoming>, TrySendError<Request>> {
+        let Self { sender, driver } = self;
+        let mut response = pin!(sender.try_send_request(request));
+        poll_fn(|context| drive_until(driver, context, |context| response.as_mut().poll(context)))
+            .await
     }
 
-    /// The next piece of the answer that it brought last; nothing at its end. Cancel-safe.
+    /// The next frame of the body that belongs to the last response; `None` at its end. Cancel-safe: a frame leaves `body`
+    /// only in the poll that returns it.
     ///
     /// # Errors
     ///
-    /// When the connection broke, or ended too early.
-    pub(crate) async fn frame(
+    /// When the connection broke or ended too early.
+    pub(super) async fn frame(
         &mut self,
         body: &mut Incoming,
     ) -> Option<Result<Frame<Bytes>, hyper::Error>> {
         poll_fn(|context| {
-            turn(&mut self.connection, context, |unheard| {
-                Pin::new(&mut *body).poll_frame(unheard)
+            drive_until(&mut self.driver, context, |context| {
+                Pin::new(&mut *body).poll_frame(context)
             })
         })
         .await
     }
 }
 
-/// Keeps the connection going until `wanted` is there. The two are turned by one hand, so that neither has to be woken
-/// for the other: what they would wake is deaf. Only when nothing moves any more are both told whom to wake, the socket
-/// for what comes, and `wanted` because a task that had its share of the runtime is to come again.
-fn turn<T>(
-    connection: &mut Going,
+/// Polls both halves until `wanted` is ready or neither makes progress.
+///
+/// hyper's halves wake each other through channels: polled with the task's waker, each would wake this very task for what
+/// the next line does anyway, and every image would be polled once more for nothing. One task polls both, so we pass a no-op
+/// waker until neither makes progress:
+///
+/// 1. `wanted`, for what was read earlier: the usual case while a body streams;
+/// 2. the driver, which reads and writes what it can;
+/// 3. `wanted` again, for what the driver just read.
+///
+/// Only then do both get the real waker, because a task may sleep only if somebody will wake it. The driver registers it
+/// with the socket. `wanted` needs it too: a poll may also be pending because the task has used up tokio's cooperative budget,
+/// and then it is `wanted` that asks to be polled again.
+///
+/// So the driver is polled twice before a sleep. The second poll costs no system call unless the first one read something:
+/// tokio remembers that a socket would block.
+fn drive_until<T>(
+    driver: &mut Driver,
     context: &mut Context<'_>,
     mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    let mut unheard = Context::from_waker(Waker::noop());
-    if let Poll::Ready(wanted) = wanted(&mut unheard) {
-        return Poll::Ready(wanted);
+    let mut no_waker = Context::from_waker(Waker::noop());
+    if let Poll::Ready(output) = wanted(&mut no_waker) {
+        return Poll::Ready(output);
     }
-    turn_on(connection, &mut unheard);
-    if let Poll::Ready(wanted) = wanted(&mut unheard) {
-        return Poll::Ready(wanted);
+    drive(driver, &mut no_waker);
+    if let Poll::Ready(output) = wanted(&mut no_waker) {
+        return Poll::Ready(output);
     }
-    turn_on(connection, context);
+    drive(driver, context);
     wanted(context)
 }
 
-fn turn_on(connection: &mut Going, context: &mut Context<'_>) {
-    if let Some(going) = connection
-        && going.as_mut().poll(context).is_ready()
+fn drive(driver: &mut Driver, context: &mut Context<'_>) {
+    if let Some(running) = driver
+        && running.as_mut().poll(context).is_ready()
     {
-        // Why it ended is told by what was waited for.
-        *connection = None;
+        // Its error is dropped: hyper passes it on to the response or the body that was waited for. A future that has
+        // ended must not be polled again.
+        *driver = None;
     }
 }
 
@@ -130,13 +157,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waited_for_is_told_whom_to_wake_before_the_task_sleeps() {
+    fn the_last_poll_before_a_sleep_registers_the_real_waker() {
         let task = Waker::from(Arc::new(Task));
-        let mut told = Vec::new();
-        let turned = turn(&mut None, &mut Context::from_waker(&task), |context| {
-            told.push(context.waker().will_wake(&task));
+        let mut has_waker = Vec::new();
+        let polled = drive_until(&mut None, &mut Context::from_waker(&task), |context| {
+            has_waker.push(context.waker().will_wake(&task));
             Poll::<()>::Pending
         });
-        assert_eq!((turned, told), (Poll::Pending, vec![false, false, true]));
+        assert_eq!(
+            (polled, has_waker),
+            (Poll::Pending, vec![false, false, true])
+        );
     }
 }

@@ -1,68 +1,65 @@
-//! What a client answered, whichever client it was.
+//! The response of one of the clients, its body still to come.
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use tokio::task::yield_now;
 
-use crate::fetch::transport::classify as cause;
-use crate::fetch::transport::direct::Incomplete;
+use super::classify::body_error;
+use super::direct::DirectResponse;
+use crate::fetch::body::BodySource;
 
-/// The headers of an answer, its body still to come.
+/// The response of one of the clients.
 #[derive(Debug)]
-pub(crate) enum Response {
-    /// Of the client that knows proxies, packed bodies and HTTP/2.
-    Any(reqwest::Response),
-    /// Of the straight way.
-    Direct(Incomplete),
+pub struct ClientResponse(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    /// From the client that can do proxies, decompression and HTTP/2.
+    Reqwest(reqwest::Response),
+    Direct(DirectResponse),
 }
 
-impl Response {
-    /// The status code.
-    pub(crate) fn status(&self) -> u16 {
-        match self {
-            Self::Any(response) => response.status().as_u16(),
-            Self::Direct(response) => response.head().status().as_u16(),
+impl From<reqwest::Response> for ClientResponse {
+    fn from(response: reqwest::Response) -> Self {
+        Self(Inner::Reqwest(response))
+    }
+}
+
+impl From<DirectResponse> for ClientResponse {
+    fn from(response: DirectResponse) -> Self {
+        Self(Inner::Direct(response))
+    }
+}
+
+impl ClientResponse {
+    pub(super) fn status(&self) -> u16 {
+        match &self.0 {
+            Inner::Reqwest(response) => response.status().as_u16(),
+            Inner::Direct(response) => response.head().status().as_u16(),
+        }
+    }
+}
+
+impl BodySource for ClientResponse {
+    fn headers(&self) -> &HeaderMap {
+        match &self.0 {
+            Inner::Reqwest(response) => response.headers(),
+            Inner::Direct(response) => response.head().headers(),
         }
     }
 
-    /// All headers.
-    pub(crate) fn headers(&self) -> &HeaderMap {
-        match self {
-            Self::Any(response) => response.headers(),
-            Self::Direct(response) => response.head().headers(),
-        }
-    }
-
-    /// How many bytes its headers have.
-    pub(crate) fn head(&self) -> usize {
-        self.headers()
-            .iter()
-            .map(|(name, value)| name.as_str().len() + value.len())
-            .sum()
-    }
-
-    /// The next bytes of the body; `None` at its end. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// The last words of a connection that broke.
-    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
-        match self {
-            Self::Any(response) => {
-                let chunk = response
-                    .chunk()
-                    .await
-                    .map_err(|error| cause::of_body(&error))?;
+    async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+        match &mut self.0 {
+            Inner::Reqwest(response) => {
+                let chunk = response.chunk().await.map_err(|error| body_error(&error))?;
                 if chunk.is_none() {
-                    // Lets the connection go back to its pool before the next request looks there for one.
+                    // reqwest's connection is a task of its own, which puts itself back into the pool only when it
+                    // runs next. Without this yield the next request would come first and open another connection.
                     yield_now().await;
                 }
                 Ok(chunk)
             }
-            Self::Direct(response) => response
-                .chunk()
-                .await
-                .map_err(|error| cause::of_body(&error)),
+            Inner::Direct(response) => response.chunk().await.map_err(|error| body_error(&error)),
         }
     }
 }
