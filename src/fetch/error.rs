@@ -283,7 +283,7 @@ impl fmt::Display for FetchError {
                 write!(f, "bytes: {reason}")
             }
             Kind::TooLarge { limit } => {
-                write!(f, "`{host}` sent more than the allowed {limit} bytes")
+                write!(f, "`{host}` sent more than the {limit} bytes allowed")
             }
             Kind::Status {
                 status,

@@ -44,7 +44,7 @@ fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
     };
     let words = [
         "robots.txt of `127.0.0.1:",
-        "forbids",
+        "disallows",
         "`--robots ignore` asks all the same",
     ];
     hold(&[
