@@ -162,7 +162,8 @@ impl FetchError {
         }
     }
 
-    /// The host that was, or would have been, asked: `HOST`, with `:PORT` where that is not the scheme's own.
+    /// The host that was, or would have been, asked: `HOST`, with `:PORT` where that is not the
+    /// scheme's own.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -298,9 +299,10 @@ impl fmt::Display for FetchError {
                 }
             }
             Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
+            // The server's own text comes last: it may be so long that it is cut off when shown.
             Kind::ContentEncoding { coding } => write!(
                 f,
-                "`{host}` used the content encoding `{coding}`, which was not requested"
+                "`{host}` used a content encoding that was not requested: `{coding}`"
             ),
             Kind::StalePart { reason } => {
                 write!(f, "`{host}` cannot resume the download: {reason}")

@@ -1,4 +1,5 @@
-//! The only way to the network: pages as text, images as bytes, and no address that the policy does not allow.
+//! The only way to the network: pages as text, images as bytes, and no address that the policy does
+//! not allow.
 //!
 //! ```text
 //! page(), image() -> mirror (the address to request) -> [ policy -> robots.txt -> host rate -> request ] -> Body
@@ -33,7 +34,7 @@ pub use self::limits::Retry;
 pub use self::settings::{FetchSettings, Robots};
 
 /// The body of a response.
-pub type Body = body::Body<transport::ClientResponse>;
+pub type Body = body::BodyStream<transport::ClientResponse>;
 
 /// Parsers of what servers send, for the fuzz targets; not part of the interface.
 #[doc(hidden)]
@@ -67,8 +68,8 @@ impl Fetcher {
         })
     }
 
-    /// A fetcher for addresses that the user lists: each allows its own origin, and may redirect to any public host. The
-    /// origins of `site` are placeholders.
+    /// A fetcher for addresses that the user lists: each allows its own origin, and may redirect to
+    /// any public host. The origins of `site` are placeholders.
     ///
     /// # Errors
     ///
@@ -80,8 +81,9 @@ impl Fetcher {
         })
     }
 
-    /// Reads the robots.txt that holds for a canonical address, unless that happened already: later requests to the host
-    /// then need not wait for it. Whether it could be read is the result of those.
+    /// Reads the robots.txt that holds for a canonical address, unless that happened already: later
+    /// requests to the host then need not wait for it. Whether it could be read is the result of
+    /// those.
     pub async fn load_robots(&self, address: &Url) {
         self.requester.load_robots(&self.request_url(address)).await;
     }
@@ -95,13 +97,14 @@ impl Fetcher {
         self.requester.page(&self.request_url(address)).await
     }
 
-    /// Requests the image at a canonical address once; with `resume`, only the bytes after those that a part holds. If the
-    /// part cannot be resumed, [`Body::from`] is 0 and the part starts over.
+    /// Requests the image at a canonical address once; with `resume`, only the bytes after those
+    /// that a part holds. If the part cannot be resumed, [`Body::from`] is 0 and the part starts
+    /// over.
     ///
     /// # Errors
     ///
-    /// [`Retry::pause`] says whether and when to try again, and [`FetchError::is_stale_part`] that the part must be
-    /// dropped first.
+    /// [`Retry::pause`] says whether and when to try again, and [`FetchError::is_stale_part`] that
+    /// the part must be dropped first.
     pub async fn image(
         &self,
         address: &Url,
@@ -116,8 +119,9 @@ impl Fetcher {
         self.mirror.request_url(address)
     }
 
-    /// Makes the addresses of images that were found on one page of a mirror canonical: thumbs move to the site's image
-    /// host, page and links to the page host. Without a mirror, nothing changes.
+    /// Makes the addresses of images that were found on one page of a mirror canonical: thumbs move
+    /// to the site's image host, page and links to the page host. Without a mirror, nothing
+    /// changes.
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
     }

@@ -1,4 +1,5 @@
-//! One request, from the policy to the body: policy, robots.txt, the host's rate, the HTTP exchange, redirects, retries.
+//! One request, from the policy to the body: policy, robots.txt, the host's rate, the HTTP
+//! exchange, redirects, retries.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,17 +9,18 @@ use tokio::time::sleep;
 use url::{Position, Url};
 
 use super::access::{MAX_REDIRECTS, MAX_ROBOTS_BYTES, Policy, RobotRules, same_origin};
-use super::body::{Body, BodySource as _, Page, RangeRequest, decode, head_size};
+use super::body::{BodySource as _, BodyStream, Page, RangeRequest, decode, head_size};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
 use super::transport::{ClientResponse, Clients, HostResponse, RequestKind, parse_headers};
 
-/// The most bytes that the headers of a response may have together. Headers that never end are stopped by the read buffer
-/// of the client.
+/// The most bytes that the headers of a response may have together. Headers that never end are
+/// stopped by the read buffer of the client.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed already.
+/// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
+/// already.
 #[derive(Debug)]
 pub(super) struct Requester {
     clients: Clients,
@@ -50,7 +52,8 @@ impl Requester {
     /// Reads the robots.txt for `address`, unless that happened already.
     pub(super) async fn load_robots(&self, address: &Url) {
         if self.policy.check(address).is_ok() {
-            // Whatever it forbids, or why it could not be read, is the result of each later request to the host.
+            // Whatever it forbids, or why it could not be read, is the result of each later request
+            // to the host.
             let _ = self.check_robots(&self.hosts.of(address), address).await;
         }
     }
@@ -86,19 +89,20 @@ impl Requester {
         &self,
         response: HostResponse,
         limit: u64,
-    ) -> Result<Body<ClientResponse>, FetchError> {
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
         match response.status() {
             200 => response.into_body(limit, self.throttle.clone()),
             _ => Err(response.into_status_error().await),
         }
     }
 
-    /// Requests an image, or the rest of one, once. Whoever calls this puts the address on the user's list, where there is one.
+    /// Requests an image, or the rest of one, once. Whoever calls this puts the address on the
+    /// user's list, where there is one.
     pub(super) async fn image(
         &self,
         address: Url,
         range: Option<RangeRequest<'_>>,
-    ) -> Result<Body<ClientResponse>, FetchError> {
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
         self.policy.add_user_origin(&address);
         let response = self.request(RequestKind::Image, address, range).await?;
         let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
@@ -111,7 +115,8 @@ impl Requester {
                 response.drain().await;
                 Err(error)
             }
-            // Boxed: errors are rare, and unboxed every worker would hold the room for this all the time.
+            // Boxed: errors are rare, and unboxed every worker would hold the room for this all the
+            // time.
             _ => Err(Box::pin(response.into_status_error()).await),
         }
     }
@@ -206,10 +211,11 @@ impl Requester {
         if let Some(range) = range {
             range.add_headers(&mut headers);
         }
-        // One time-out from connecting to the last header: a byte of header a second does not extend it.
+        // One time-out from connecting to the last header: a byte of header a second does not
+        // extend it.
         let result = {
-            // Pinned here, the future stays where it is; passed by value it would be copied into `wait`, and each worker
-            // would hold room for it twice.
+            // Pinned here, the future stays where it is; passed by value it would be copied into
+            // `wait`, and each worker would hold room for it twice.
             let response = pin!(self.clients.get(kind, &address, headers));
             exchange.stall.wait(response).await
         };
@@ -229,15 +235,16 @@ impl Requester {
         Err(error)
     }
 
-    /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others wait for that.
+    /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others
+    /// wait for that.
     async fn check_robots(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
         if self.settings.robots == Robots::Ignore {
             return Ok(());
         }
         let rules = match host.rules.get() {
             Some(rules) => rules,
-            // Boxed: one request a host needs it, and a request for robots.txt is itself a request: unboxed, the future
-            // would contain itself.
+            // Boxed: one request a host needs it, and a request for robots.txt is itself a request:
+            // unboxed, the future would contain itself.
             None => Box::pin(host.rules.get_or_init(|| self.read_robots(host, address))).await,
         };
         let kind = match rules {
@@ -252,8 +259,9 @@ impl Requester {
         Err(FetchError::new(&*host.name, kind))
     }
 
-    /// Reads the robots.txt of the host of `address`. A missing one (4xx) and one behind a bad redirect disallow nothing, as
-    /// RFC 9309 (2.3.1) has it; one that cannot be read disallows everything.
+    /// Reads the robots.txt of the host of `address`. A missing one (4xx) and one behind a bad
+    /// redirect disallow nothing, as RFC 9309 (2.3.1) has it; one that cannot be read disallows
+    /// everything.
     async fn read_robots(&self, host: &Host, address: &Url) -> Result<RobotRules, Arc<FetchError>> {
         let mut url = address.clone();
         url.set_path("/robots.txt");
@@ -290,7 +298,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, image, line, path_of, settings};
+    use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
     use crate::fetch::{Fetcher, Retryability, SiteOrigins};
 
     fn with_retries() -> FetchSettings {
@@ -320,7 +328,7 @@ mod tests {
                 .await
                 .unwrap_err();
             assert_eq!(
-                (error.status(), server.asked("/browse/")),
+                (error.status(), server.request_count("/browse/")),
                 (Some(status), 1)
             );
         }
@@ -336,7 +344,7 @@ mod tests {
                 .await
                 .unwrap_err();
             assert_eq!(
-                (error.status(), server.asked("/browse/")),
+                (error.status(), server.request_count("/browse/")),
                 (Some(status), 3)
             );
         }
@@ -368,7 +376,7 @@ mod tests {
         image(&server.fetcher_with(&with_retries()), &server.url("/a.png"))
             .await
             .unwrap_err();
-        assert_eq!(server.asked("/a.png"), 1);
+        assert_eq!(server.request_count("/a.png"), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -404,7 +412,7 @@ mod tests {
                 .ends_with("retry after more than ten years"),
             "{error}"
         );
-        assert_eq!(server.asked("/"), 1);
+        assert_eq!(server.request_count("/"), 1);
     }
 
     #[tokio::test(start_paused = true)]
@@ -417,7 +425,7 @@ mod tests {
                 .page(&server.url("/"))
                 .await
                 .unwrap_err();
-            assert_eq!(server.asked("/"), 3, "{junk}");
+            assert_eq!(server.request_count("/"), 3, "{junk}");
         }
     }
 
@@ -579,14 +587,14 @@ mod tests {
         for path in ["/a.png", "/b.png"] {
             let heads = server.heads();
             let head = heads.iter().find(|head| path_of(head) == path).unwrap();
-            assert_eq!(line(head, "authorization"), Some("secret"));
+            assert_eq!(header(head, "authorization"), Some("secret"));
         }
         assert_eq!(other.heads().len(), 2, "robots.txt and the image");
         assert!(
             other
                 .heads()
                 .iter()
-                .all(|head| line(head, "authorization").is_none())
+                .all(|head| header(head, "authorization").is_none())
         );
     }
 }

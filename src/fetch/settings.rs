@@ -33,7 +33,8 @@ pub struct FetchSettings {
     pub robots: Robots,
     /// Idle connections kept for each host.
     pub connections: usize,
-    /// Further headers, sent to the origin of the first request and never to another one that it redirects to.
+    /// Further headers, sent to the origin of the first request and never to another one that it
+    /// redirects to.
     pub headers: Vec<(String, String)>,
     /// The least time between two requests to one host.
     pub wait: Duration,

@@ -1,5 +1,5 @@
-//! Mirrors (`--base-url`): canonical addresses are turned into the mirror's and back. No other module knows that
-//! there is a mirror.
+//! Mirrors (`--base-url`): canonical addresses are turned into the mirror's and back. No other
+//! module knows that there is a mirror.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,8 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// With `base`, the mirror there stands in for the site; without it, every address stays as it is.
+    /// With `base`, the mirror there stands in for the site; without it, every address stays as it
+    /// is.
     pub(crate) fn new(site: &SiteOrigins, base: Option<Url>) -> Self {
         let further = site
             .hosts
@@ -77,13 +78,15 @@ impl Mirror {
         }
     }
 
-    /// The address of the mirror `address`, moved to the origin of `site`; `None` if it is not the mirror's.
+    /// The address of the mirror `address`, moved to the origin of `site`; `None` if it is not the
+    /// mirror's.
     fn canonical(&self, address: &Url, site: &Url) -> Option<Url> {
         let base = self
             .base
             .as_ref()
             .filter(|base| same_origin(base, address))?;
-        // A page that was copied unchanged links to `/uploads/...` even where the mirror serves it below a prefix.
+        // A page that was copied unchanged links to `/uploads/...` even where the mirror serves it
+        // below a prefix.
         let path = address
             .path()
             .strip_prefix(prefix(base))
@@ -122,7 +125,7 @@ mod tests {
         Mirror::new(&site, base.map(url))
     }
 
-    fn found(page: &str, thumb: &str, link: &str) -> ImageRef {
+    fn image_with(page: &str, thumb: &str, link: &str) -> ImageRef {
         let site = SiteId::new("gallery").unwrap();
         ImageRef {
             site,
@@ -142,7 +145,7 @@ mod tests {
     #[test]
     fn without_a_mirror_every_address_stays_the_same() {
         let mirror = mirror(None);
-        let found = found(
+        let found = image_with(
             "https://gallery.test/browse/",
             "http://127.0.0.1/a.png",
             "https://gallery.test/a/",
@@ -154,23 +157,23 @@ mod tests {
     #[test]
     fn a_mirror_gets_path_and_query_of_every_host_of_the_site() {
         for base in ["http://127.0.0.1:8000/sd", "http://127.0.0.1:8000/sd/"] {
-            let asked = |address| mirror(Some(base)).request_url(&url(address)).to_string();
+            let requested = |address| mirror(Some(base)).request_url(&url(address)).to_string();
             assert_eq!(
-                asked("https://gallery.test/browse/2/?a=b"),
+                requested("https://gallery.test/browse/2/?a=b"),
                 "http://127.0.0.1:8000/sd/browse/2/?a=b"
             );
             assert_eq!(
-                asked("http://static.gallery.test/a%20b.png"),
+                requested("http://static.gallery.test/a%20b.png"),
                 "http://127.0.0.1:8000/sd/a%20b.png"
             );
             assert_eq!(
-                asked("http://cdn.test:8080/a"),
+                requested("http://cdn.test:8080/a"),
                 "http://127.0.0.1:8000/sd/a"
             );
-            assert_eq!(asked("https://other.test/a"), "https://other.test/a");
-            assert_eq!(asked("ftp://gallery.test/a"), "ftp://gallery.test/a");
+            assert_eq!(requested("https://other.test/a"), "https://other.test/a");
+            assert_eq!(requested("ftp://gallery.test/a"), "ftp://gallery.test/a");
             assert_eq!(
-                asked("http://127.0.0.1:8000/uploads/a"),
+                requested("http://127.0.0.1:8000/uploads/a"),
                 "http://127.0.0.1:8000/uploads/a"
             );
         }
@@ -179,67 +182,73 @@ mod tests {
     #[test]
     fn the_password_of_a_mirror_is_in_requests_and_not_in_canonical_addresses() {
         let mirror = mirror(Some("https://user:secret@mirror.test/"));
-        let asked = mirror.request_url(&url("https://gallery.test/browse/"));
-        assert_eq!(asked.as_str(), "https://user:secret@mirror.test/browse/");
-        let home = canonicalized(
-            &mirror,
-            found(asked.as_str(), asked.as_str(), asked.as_str()),
+        let requested = mirror.request_url(&url("https://gallery.test/browse/"));
+        assert_eq!(
+            requested.as_str(),
+            "https://user:secret@mirror.test/browse/"
         );
-        assert_eq!(home.page.as_str(), "https://gallery.test/browse/");
+        let canonical = canonicalized(
+            &mirror,
+            image_with(requested.as_str(), requested.as_str(), requested.as_str()),
+        );
+        assert_eq!(canonical.page.as_str(), "https://gallery.test/browse/");
     }
 
     #[test]
     fn thumbs_move_to_the_image_host_and_pages_and_links_to_the_page_host() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let base = "http://127.0.0.1:8000";
-        let found = found(
+        let found = image_with(
             &format!("{base}/sd/browse/2/"),
             &format!("{base}/sd/up/a.png?x"),
             &format!("{base}/sd/a/"),
         );
-        let home = canonicalized(&mirror, found);
-        assert_eq!(home.page.as_str(), "https://gallery.test/browse/2/");
+        let canonical = canonicalized(&mirror, found);
+        assert_eq!(canonical.page.as_str(), "https://gallery.test/browse/2/");
         assert_eq!(
-            home.thumb.as_str(),
+            canonical.thumb.as_str(),
             "https://static.gallery.test/up/a.png?x"
         );
-        assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/a/");
+        assert_eq!(canonical.link.unwrap().as_str(), "https://gallery.test/a/");
     }
 
     #[test]
     fn a_root_relative_thumb_of_a_copied_page_becomes_canonical_without_the_prefix() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let page = "http://127.0.0.1:8000/sd/browse/";
-        let home = canonicalized(
+        let canonical = canonicalized(
             &mirror,
-            found(
+            image_with(
                 page,
                 "http://127.0.0.1:8000/uploads/a.png",
                 "http://127.0.0.1:8000/sdx/a",
             ),
         );
         assert_eq!(
-            home.thumb.as_str(),
+            canonical.thumb.as_str(),
             "https://static.gallery.test/uploads/a.png"
         );
-        assert_eq!(home.link.unwrap().as_str(), "https://gallery.test/sdx/a");
+        assert_eq!(
+            canonical.link.unwrap().as_str(),
+            "https://gallery.test/sdx/a"
+        );
     }
 
     #[test]
     fn an_address_of_the_site_itself_on_a_mirrored_page_is_canonical_already() {
         let mirror = mirror(Some("http://127.0.0.1:8000/"));
         let thumb = "http://static.gallery.test/up/a.png";
-        let home = canonicalized(
+        let canonical = canonicalized(
             &mirror,
-            found(
+            image_with(
                 "http://127.0.0.1:8000/browse/",
                 thumb,
                 "https://gallery.test/a/",
             ),
         );
-        assert_eq!(home.thumb.as_str(), thumb);
+        assert_eq!(canonical.thumb.as_str(), thumb);
         assert_eq!(
-            mirror.request_url(&home.thumb).as_str(),
+            mirror.request_url(&canonical.thumb).as_str(),
             "http://127.0.0.1:8000/up/a.png"
         );
     }

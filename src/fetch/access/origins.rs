@@ -1,4 +1,5 @@
-//! Origins (scheme, host and port): those of a site, those that the user names, and the origin of one address.
+//! Origins (scheme, host and port): those of a site, those that the user names, and the origin of
+//! one address.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -15,8 +16,8 @@ pub struct SiteOrigins {
     pub images: Url,
     /// Further hosts of the definition, each `HOST` or `HOST:PORT`.
     pub hosts: Vec<String>,
-    /// Addresses whose origins the user named: by argument, in a list, or in a definition of their own. Only these
-    /// origins may be private.
+    /// Addresses whose origins the user named: by argument, in a list, or in a definition of their
+    /// own. Only these origins may be private.
     pub named: Vec<Url>,
 }
 
@@ -44,8 +45,8 @@ impl UserOrigins {
         self.0.lock().domains.contains(host)
     }
 
-    /// Whether the user named the origin of `address`, or its http counterpart: https for the same host at the
-    /// default port is only safer.
+    /// Whether the user named the origin of `address`, or its http counterpart: https for the same
+    /// host at the default port is only safer.
     pub(crate) fn allows(&self, address: &Url) -> bool {
         let mut plain = address.clone();
         let is_secure = address.scheme() == "https"
@@ -63,8 +64,9 @@ pub(crate) fn same_origin(one: &Url, other: &Url) -> bool {
         && one.port() == other.port()
 }
 
-/// The origin of an http or https address as text: equal for equal origins, and without a password. It borrows from
-/// the address unless that holds one, so that the usual look-up of a host allocates nothing.
+/// The origin of an http or https address as text: equal for equal origins, and without a password.
+/// It borrows from the address unless that holds one, so that the usual look-up of a host allocates
+/// nothing.
 pub(crate) fn origin_of(address: &Url) -> Cow<'_, str> {
     if address.username().is_empty() && address.password().is_none() {
         return address[..Position::BeforePath].into();

@@ -52,7 +52,8 @@ impl Policy {
         })
     }
 
-    /// The policy for a list of addresses: each names its own origin, and may redirect to any public host.
+    /// The policy for a list of addresses: each names its own origin, and may redirect to any
+    /// public host.
     pub(crate) fn anywhere() -> Self {
         Self {
             allowed: HashSet::new(),
@@ -61,7 +62,8 @@ impl Policy {
         }
     }
 
-    /// Allows the origin of an address from the user's list. Where the user gives no list, this does nothing.
+    /// Allows the origin of an address from the user's list. Where the user gives no list, this
+    /// does nothing.
     pub(crate) fn add_user_origin(&self, address: &Url) {
         if let Some(user) = &self.user {
             user.add(address.origin());
@@ -113,8 +115,8 @@ impl Policy {
             None if !self.allowed.contains(&origin) => {
                 return Some("the site's definition does not name its host");
             }
-            // The resolver lets a host that the user named be private, at every port; so only the named origins
-            // of that host are allowed.
+            // The resolver lets a host that the user named be private, at every port; so only the
+            // named origins of that host are allowed.
             Some(user) if domain(&origin).is_some_and(|name| user.contains_host(&name)) => {
                 return Some("the user named its host with another scheme or port");
             }
@@ -131,13 +133,13 @@ impl Policy {
         is_private(ip).then_some("it is a private address that the user did not name")
     }
 
-    /// A resolver that applies the same rule to the addresses behind a name. It is the resolver of the connector, so
-    /// the address that is checked is the address that is connected to: a check before connecting could be
-    /// answered differently the second time (DNS rebinding).
+    /// A resolver that applies the same rule to the addresses behind a name. It is the resolver of
+    /// the connector, so the address that is checked is the address that is connected to: a check
+    /// before connecting could be answered differently the second time (DNS rebinding).
     ///
-    /// A name that it does not guard is one that the user named, or the user's proxy: nothing else passes
-    /// [`Policy::check`]. Behind a proxy, the proxy resolves the site's names, so only literal IP addresses are
-    /// checked there. A look-up may take up to `limit`.
+    /// A name that it does not guard is one that the user named, or the user's proxy: nothing else
+    /// passes [`Policy::check`]. Behind a proxy, the proxy resolves the site's names, so only
+    /// literal IP addresses are checked there. A look-up may take up to `limit`.
     pub(crate) fn resolver(&self, limit: Duration) -> Resolver {
         let named: HashSet<String> = self.named.iter().filter_map(domain).collect();
         let guarded = || {

@@ -1,4 +1,5 @@
-//! Which addresses are private: those of this machine, its link or its network, and those that belong to nobody.
+//! Which addresses are private: those of this machine, its link or its network, and those that
+//! belong to nobody.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -25,7 +26,8 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 
 fn is_private_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // IPv4 in IPv6: compatible (`::` and `::1` among them) or mapped, behind a NAT64, and by 6to4.
+        // IPv4 in IPv6: compatible (`::` and `::1` among them) or mapped, behind a NAT64, and by
+        // 6to4.
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => embedded(high, low),

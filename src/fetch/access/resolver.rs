@@ -19,8 +19,8 @@ use super::origins::UserOrigins;
 use super::private::is_private;
 use crate::fetch::error::format_duration;
 
-/// How long an answer is cached. Many connections are opened within a moment and few much later; the system's
-/// resolver does not tell how long the answer is really valid.
+/// How long an answer is cached. Many connections are opened within a moment and few much later;
+/// the system's resolver does not tell how long the answer is really valid.
 const CACHED: Duration = Duration::from_secs(60);
 
 /// The resolver of one run.
@@ -46,8 +46,9 @@ struct CachedLookup {
     lookup: Lookup,
 }
 
-/// A look-up that everybody who waits for the name shares. `getaddrinfo` runs on a blocking thread and cannot be
-/// cancelled; if each retry started its own, a DNS server that hangs would use up the thread pool.
+/// A look-up that everybody who waits for the name shares. `getaddrinfo` runs on a blocking thread
+/// and cannot be cancelled; if each retry started its own, a DNS server that hangs would use up the
+/// thread pool.
 type Lookup = Shared<BoxFuture<'static, Result<Arc<[SocketAddr]>, LookupError>>>;
 
 /// All addresses of a name are private, and the user did not name it.
@@ -79,7 +80,8 @@ impl Resolver {
         Self::new(GuardedNames::These(guarded), limit)
     }
 
-    /// Withholds private addresses of all names but those the user named. A look-up may take up to `limit`.
+    /// Withholds private addresses of all names but those the user named. A look-up may take up to
+    /// `limit`.
     pub(crate) fn guarding_all_but(user: Arc<UserOrigins>, limit: Duration) -> Self {
         Self::new(GuardedNames::AllBut(user), limit)
     }
@@ -124,8 +126,8 @@ impl Resolver {
         }
     }
 
-    /// The look-up of `name` that is under way or recently succeeded, or else a new one. A failure is not cached: the
-    /// next try is to ask again.
+    /// The look-up of `name` that is under way or recently succeeded, or else a new one. A failure
+    /// is not cached: the next try is to ask again.
     fn cached_lookup(&self, name: &str) -> CachedLookup {
         let mut cache = self.cache.lock();
         match cache.get(name) {

@@ -9,7 +9,8 @@ use url::Url;
 /// Our product token (RFC 9309, 2.2.1): a name without a version, or no group would match it.
 const PRODUCT: &str = "wallhaul";
 
-/// The most of a robots.txt that is read; the rest is ignored. RFC 9309 (2.5) wants at least 500 KiB.
+/// The most of a robots.txt that is read; the rest is ignored. RFC 9309 (2.5) wants at least 500
+/// KiB.
 pub(crate) const MAX_ROBOTS_BYTES: usize = 512 * 1024;
 
 /// The rules of a host's robots.txt for us.
@@ -47,7 +48,8 @@ impl fmt::Debug for RobotRules {
     }
 }
 
-/// `text` without the line that the size limit cut in two: half a path forbids more than the whole path.
+/// `text` without the line that the size limit cut in two: half a path forbids more than the whole
+/// path.
 fn complete_lines(text: &[u8]) -> &[u8] {
     if text.len() < MAX_ROBOTS_BYTES {
         return text;
@@ -149,7 +151,10 @@ mod tests {
         let asking: FuturesUnordered<_> = (0..10).map(|_| image(&fetcher, &address)).collect();
         assert!(asking.all(async |image| image.is_ok()).await);
         assert_eq!(
-            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (
+                server.request_count("/robots.txt"),
+                server.request_count("/a.png")
+            ),
             (1, 10)
         );
     }
@@ -167,7 +172,7 @@ mod tests {
             matches!(error.kind(), FetchErrorKind::RobotsDisallowed { path } if path == "/uploads/a.png"),
             "{error}"
         );
-        assert_eq!(server.asked("/uploads/a.png"), 0);
+        assert_eq!(server.request_count("/uploads/a.png"), 0);
     }
 
     #[tokio::test]
@@ -176,7 +181,7 @@ mod tests {
         image(&server.fetcher(), &server.url("/uploads/a.png"))
             .await
             .unwrap();
-        assert_eq!(server.asked("/robots.txt"), 0);
+        assert_eq!(server.request_count("/robots.txt"), 0);
     }
 
     #[tokio::test]
@@ -223,7 +228,10 @@ mod tests {
             assert!(error.to_string().contains("answered 503"), "{error}");
         }
         assert_eq!(
-            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (
+                server.request_count("/robots.txt"),
+                server.request_count("/a.png")
+            ),
             (2, 0)
         );
     }

@@ -31,8 +31,8 @@ pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
 }
 
-/// The content encoding that is left. The client has already decoded, and dropped from the headers, what it asked for;
-/// so any encoding here was not requested.
+/// The content encoding that is left. The client has already decoded, and dropped from the headers,
+/// what it asked for; so any encoding here was not requested.
 pub(super) fn leftover_encoding(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(CONTENT_ENCODING)

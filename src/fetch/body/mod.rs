@@ -1,5 +1,5 @@
-//! Bodies: what a response's headers say about one, the rest of a partial file, the stream of bytes, and the text
-//! of a page. Where the bytes come from is behind [`BodySource`].
+//! Bodies: what a response's headers say about one, the rest of a partial file, the stream of
+//! bytes, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
 mod head;
 mod page;
@@ -10,4 +10,4 @@ pub(super) use self::head::{content_length, head_size, redirect_target, text_val
 pub use self::page::{Page, decode};
 pub(super) use self::ranges::RangeRequest;
 pub use self::ranges::parse_content_range;
-pub(super) use self::stream::{Body, BodySource};
+pub(super) use self::stream::{BodySource, BodyStream};

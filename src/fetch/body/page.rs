@@ -15,8 +15,8 @@ pub struct Page {
     pub text: String,
 }
 
-/// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own `meta`, else as
-/// UTF-8. Bytes that cannot be decoded are replaced, never refused.
+/// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own
+/// `meta`, else as UTF-8. Bytes that cannot be decoded are replaced, never refused.
 pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     let (encoding, text) = match Encoding::for_bom(page) {
         Some((encoding, mark)) => (encoding, &page[mark..]),
@@ -65,7 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, line, settings};
+    use crate::fetch::scripted::{Reply, Server, header, settings};
     use crate::fetch::{FetchErrorKind, FetchSettings};
 
     /// The word `page`, by gzip.
@@ -156,7 +156,7 @@ mod tests {
             "page"
         );
         let accepted = server.heads().remove(0);
-        let accepted = line(&accepted, "accept-encoding").unwrap();
+        let accepted = header(&accepted, "accept-encoding").unwrap();
         assert!(
             ["gzip", "br", "deflate"]
                 .iter()

@@ -1,5 +1,5 @@
-//! Resuming a partial file with a range request (RFC 9110, 14): when it is possible, what is sent, and what a valid 206
-//! must contain.
+//! Resuming a partial file with a range request (RFC 9110, 14): when it is possible, what is sent,
+//! and what a valid 206 must contain.
 
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
@@ -16,8 +16,9 @@ pub(crate) struct RangeRequest<'a> {
 }
 
 impl<'a> RangeRequest<'a> {
-    /// The rest of the image at `address`, of which `have` bytes are there. `None` if the part belongs to another image,
-    /// is empty or complete, or has no strong validator: the image could then have changed unnoticed.
+    /// The rest of the image at `address`, of which `have` bytes are there. `None` if the part
+    /// belongs to another image, is empty or complete, or has no strong validator: the image could
+    /// then have changed unnoticed.
     pub(crate) fn new(address: &Url, info: &'a ResumeInfo, have: u64) -> Option<Self> {
         let ResumeInfo {
             address: part_of,
@@ -46,8 +47,8 @@ impl<'a> RangeRequest<'a> {
         self.length
     }
 
-    /// Adds `Range` and `If-Range`. Only with a strong validator in `If-Range` does a changed image come back as a
-    /// whole, instead of its end being appended to the old beginning.
+    /// Adds `Range` and `If-Range`. Only with a strong validator in `If-Range` does a changed image
+    /// come back as a whole, instead of its end being appended to the old beginning.
     pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(RANGE, self.range().parse().expect("digits in plain text"));
         headers.insert(
@@ -99,7 +100,7 @@ pub fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, line};
+    use crate::fetch::scripted::{Reply, Server, header};
     use crate::fetch::{Body, FetchError, FetchErrorKind};
 
     fn info() -> ResumeInfo {
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(body.collect(usize::MAX).await.unwrap(), b"456789");
         let head = server.heads().remove(0);
         assert_eq!(
-            (line(&head, "range"), line(&head, "if-range")),
+            (header(&head, "range"), header(&head, "if-range")),
             (Some("bytes=4-"), Some("\"v1\""))
         );
     }
@@ -272,7 +273,10 @@ mod tests {
             .image(&address, Some((&note, 4)))
             .await
             .unwrap();
-        assert_eq!((body.from(), line(&server.heads()[0], "range")), (0, None));
+        assert_eq!(
+            (body.from(), header(&server.heads()[0], "range")),
+            (0, None)
+        );
     }
 
     #[tokio::test]

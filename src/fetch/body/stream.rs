@@ -1,4 +1,5 @@
-//! A body: passed on as it arrives, and checked against its limits and its announced length on the way.
+//! A body: passed on as it arrives, and checked against its limits and its announced length on the
+//! way.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use crate::fetch::limits::{Exchange, StallError, Throttle};
 
 /// Where the bytes of a body come from: a response, whichever client it belongs to.
 ///
-/// A type parameter and not a `dyn`: a boxed future for each chunk would be an allocation for each chunk.
+/// A type parameter and not a `dyn`: a boxed future for each chunk would be an allocation for each
+/// chunk.
 pub trait BodySource {
     /// The headers of the response.
     fn headers(&self) -> &HeaderMap;
@@ -27,7 +29,7 @@ pub trait BodySource {
 
 /// The bytes of an image or a page, as the server sends them.
 #[derive(Debug)]
-pub struct Body<S> {
+pub struct BodyStream<S> {
     source: S,
     exchange: Exchange,
     limit: u64,
@@ -37,7 +39,7 @@ pub struct Body<S> {
     throttle: Option<Arc<Throttle>>,
 }
 
-impl<S: BodySource> Body<S> {
+impl<S: BodySource> BodyStream<S> {
     /// A whole body of at most `limit` bytes, read no faster than `throttle` allows.
     ///
     /// # Errors
@@ -62,7 +64,7 @@ impl<S: BodySource> Body<S> {
         .checked()
     }
 
-    /// The rest of an image; otherwise as [`Body::whole`].
+    /// The rest of an image; otherwise as [`BodyStream::whole`].
     ///
     /// # Errors
     ///
@@ -102,13 +104,14 @@ impl<S: BodySource> Body<S> {
         Ok(self)
     }
 
-    /// The length of the whole image, if the server announced it; for a chunked body it is known after the last chunk.
+    /// The length of the whole image, if the server announced it; for a chunked body it is known
+    /// after the last chunk.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be appended to if this
-    /// equals its length; otherwise it starts over.
+    /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be
+    /// appended to if this equals its length; otherwise it starts over.
     pub fn from(&self) -> u64 {
         self.from
     }
@@ -170,7 +173,8 @@ impl<S: BodySource> Body<S> {
                 }
                 Some(_) => Ok(None),
                 None => {
-                    // A last chunk proves that the body is complete; a closed connection proves nothing.
+                    // A last chunk proves that the body is complete; a closed connection proves
+                    // nothing.
                     self.length =
                         is_chunked(self.source.headers()).then_some(self.from + self.received);
                     Ok(None)
@@ -222,7 +226,7 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, image, line, settings};
+    use crate::fetch::scripted::{Reply, Server, header, image, settings};
 
     #[tokio::test]
     async fn a_whole_image_is_passed_on_with_its_validators() {
@@ -246,11 +250,11 @@ mod tests {
         assert_eq!(body.chunk().await.unwrap(), None);
         assert_eq!(body.chunk().await.unwrap(), None);
         assert_eq!(
-            line(&server.heads()[0], "accept-encoding"),
+            header(&server.heads()[0], "accept-encoding"),
             Some("identity")
         );
         assert_eq!(
-            line(&server.heads()[0], "user-agent"),
+            header(&server.heads()[0], "user-agent"),
             Some("wallhaul/test")
         );
     }
@@ -328,7 +332,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_never_responds_or_drips_headers_ends_at_the_stall_timeout() {
-        let drip = Reply::ok("abc").drop_by_drop(Duration::from_secs(1));
+        let drip = Reply::ok("abc").dripping(Duration::from_secs(1));
         for slow in [Reply::raw("").and_hang(), drip] {
             let server = Server::start(move |_| slow.clone()).await;
             let start = Instant::now();
@@ -345,7 +349,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dripping_body_is_too_slow() {
-        let body = Reply::ok([b'x'; 500]).drop_by_drop(Duration::from_millis(200));
+        let body = Reply::ok([b'x'; 500]).dripping(Duration::from_millis(200));
         let server = Server::start(move |_| body.clone()).await;
         let error = image(&server.fetcher(), &server.url("/a.png"))
             .await
@@ -358,7 +362,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_but_steady_body_has_no_timeout() {
-        let body = Reply::ok(vec![b'x'; 10_000]).drop_by_drop(Duration::from_millis(9));
+        let body = Reply::ok(vec![b'x'; 10_000]).dripping(Duration::from_millis(9));
         let server = Server::start(move |_| body.clone()).await;
         let start = Instant::now();
         assert_eq!(
@@ -432,7 +436,10 @@ mod tests {
         for _ in 0..20 {
             image(&fetcher, &server.url("/a.png")).await.unwrap();
         }
-        assert_eq!((server.asked("/a.png"), server.connections()), (20, 1));
+        assert_eq!(
+            (server.request_count("/a.png"), server.connections()),
+            (20, 1)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -448,6 +455,6 @@ mod tests {
             matches!(error.kind(), FetchErrorKind::GivenUp { failures: 20, .. }),
             "{error}"
         );
-        assert_eq!(server.asked("/a.png"), 20);
+        assert_eq!(server.request_count("/a.png"), 20);
     }
 }

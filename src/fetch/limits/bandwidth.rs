@@ -6,12 +6,12 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// Burst allowance: unused bandwidth accumulates for at most 100 ms, so that a pause of the servers is not followed by
-/// a flood.
+/// Burst allowance: unused bandwidth accumulates for at most 100 ms, so that a pause of the servers
+/// is not followed by a flood.
 const BURST: Duration = Duration::from_millis(100);
 
-/// Shorter waits are not slept: tokio's timer counts in milliseconds, and a sleep for each chunk costs more than the
-/// precision is worth. The debt is kept and slept together with the next one's.
+/// Shorter waits are not slept: tokio's timer counts in milliseconds, and a sleep for each chunk
+/// costs more than the precision is worth. The debt is kept and slept together with the next one's.
 const MIN_SLEEP: Duration = Duration::from_millis(5);
 
 /// A bandwidth shared by all bodies that are read.
@@ -19,8 +19,8 @@ const MIN_SLEEP: Duration = Duration::from_millis(5);
 pub(crate) struct Throttle {
     /// Bytes a second.
     rate: NonZeroU64,
-    /// When everything read so far will be paid for. One instant behind a mutex instead of a token bucket with a
-    /// refill task: a reader adds its price, releases the lock and sleeps until then.
+    /// When everything read so far will be paid for. One instant behind a mutex instead of a token
+    /// bucket with a refill task: a reader adds its price, releases the lock and sleeps until then.
     paid: Mutex<Instant>,
 }
 
@@ -32,7 +32,8 @@ impl Throttle {
         }
     }
 
-    /// Waits until this many more bytes fit the rate. They count even if the caller stops waiting: they were read.
+    /// Waits until this many more bytes fit the rate. They count even if the caller stops waiting:
+    /// they were read.
     pub(crate) async fn acquire(&self, bytes: usize) {
         let now = Instant::now();
         let paid: Instant = {

@@ -21,8 +21,9 @@ pub(crate) struct Host {
     /// For messages.
     pub(crate) name: String,
     pub(crate) rate: HostRate,
-    /// The rules of its robots.txt, or why they could not be read. A cell that is initialised once: all who ask the
-    /// host first wait for the same request, and a failure is kept too, or each image would repeat it.
+    /// The rules of its robots.txt, or why they could not be read. A cell that is initialised once:
+    /// all who ask the host first wait for the same request, and a failure is kept too, or each
+    /// image would repeat it.
     pub(crate) rules: OnceCell<Result<RobotRules, Arc<FetchError>>>,
 }
 

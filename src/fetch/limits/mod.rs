@@ -1,5 +1,5 @@
-//! How fast and how long a host is asked: its rate, pauses and retries, the stall time-out, and the bandwidth of
-//! the whole run.
+//! How fast and how long a host is asked: its rate, pauses and retries, the stall time-out, and the
+//! bandwidth of the whole run.
 
 mod bandwidth;
 mod host;

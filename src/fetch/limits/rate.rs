@@ -16,8 +16,9 @@ const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 
 /// The rate of one host, shared by all requests to it.
 ///
-/// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a channel with a
-/// task of its own would also serialise the requests, but could not be told to pause those that already wait.
+/// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a
+/// channel with a task of its own would also serialise the requests, but could not be told to pause
+/// those that already wait.
 #[derive(Debug)]
 pub(crate) struct HostRate {
     cooldowns: Retry,
@@ -37,8 +38,8 @@ struct State {
 }
 
 impl HostRate {
-    /// At most one request each `interval`. `cooldowns` says how often, and how long, a failing host is left alone
-    /// before it is given up.
+    /// At most one request each `interval`. `cooldowns` says how often, and how long, a failing
+    /// host is left alone before it is given up.
     pub(crate) fn new(interval: Duration, cooldowns: Retry) -> Self {
         Self {
             cooldowns,
@@ -49,8 +50,8 @@ impl HostRate {
         }
     }
 
-    /// Waits until the host may be asked, and returns that moment; or the number of failures after which the host was
-    /// given up.
+    /// Waits until the host may be asked, and returns that moment; or the number of failures after
+    /// which the host was given up.
     pub(crate) async fn acquire(&self) -> Result<Instant, u32> {
         let mut slot = None;
         loop {
@@ -67,7 +68,8 @@ impl HostRate {
                 }
                 until
             };
-            // The state is checked again after the sleep: the host may have asked for a pause meanwhile.
+            // The state is checked again after the sleep: the host may have asked for a pause
+            // meanwhile.
             sleep_until(until).await;
         }
     }
@@ -87,7 +89,8 @@ impl HostRate {
 
     /// A request that was sent at `started` failed.
     ///
-    /// A host that fails many times in a row gets a cooldown, a longer one each time, and is given up after the last.
+    /// A host that fails many times in a row gets a cooldown, a longer one each time, and is given
+    /// up after the last.
     pub(crate) fn record_failure(&self, started: Instant, error: &FetchError) {
         if !error.blames_host() {
             if error.status().is_some() {
@@ -106,7 +109,8 @@ impl HostRate {
             state.pause(now + *pause);
         }
         state.failures += 1;
-        // Requests that were under way when the cooldown began fail for the same reason: one wave, one cooldown.
+        // Requests that were under way when the cooldown began fail for the same reason: one wave,
+        // one cooldown.
         if state.failures < FAILURES_IN_A_ROW || state.paused.is_some_and(|paused| started < paused)
         {
             return;

@@ -1,12 +1,13 @@
-//! When to try again. This module only decides; the caller waits: an image in its queue, a page on the spot.
+//! When to try again. This module only decides; the caller waits: an image in its queue, a page on
+//! the spot.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
 use crate::fetch::error::{FetchError, Retryability};
 
-/// The longest `Retry-After` that is waited for; beyond it the request fails, and its error says how long the host
-/// asked for.
+/// The longest `Retry-After` that is waited for; beyond it the request fails, and its error says
+/// how long the host asked for.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 /// Where the doubling ends.
@@ -25,7 +26,8 @@ impl Retry {
         Self { retries, wait }
     }
 
-    /// How long to wait after try number `attempt` (from 1) ended with `error`; `None` means to give up.
+    /// How long to wait after try number `attempt` (from 1) ended with `error`; `None` means to
+    /// give up.
     ///
     /// The pause is jittered, so that many images that failed together do not come back together.
     pub fn pause(&self, attempt: u32, error: &FetchError) -> Option<Duration> {
@@ -50,7 +52,8 @@ impl Retry {
     }
 }
 
-/// Parses a `Retry-After` header (RFC 9110, 10.2.3): seconds or a date; `None` for anything else and for the past.
+/// Parses a `Retry-After` header (RFC 9110, 10.2.3): seconds or a date; `None` for anything else
+/// and for the past.
 pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let text = value.trim();
     let pause = match text.parse::<f64>() {
@@ -67,8 +70,8 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     (!pause.is_zero()).then_some(pause)
 }
 
-/// A random factor from a half to one. The standard library seeds each `RandomState` differently, which is random
-/// enough to spread requests and needs no generator of our own.
+/// A random factor from a half to one. The standard library seeds each `RandomState` differently,
+/// which is random enough to spread requests and needs no generator of our own.
 fn jitter() -> f64 {
     let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or(u32::MAX);
     0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0

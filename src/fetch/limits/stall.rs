@@ -12,8 +12,9 @@ const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The stall time-out of one response.
 ///
-/// A wait whose bytes are there at once costs neither a timer nor a look at the clock. That is why this is not
-/// `tokio::time::timeout` around each read, which registers and removes a timer every time.
+/// A wait whose bytes are there at once costs neither a timer nor a look at the clock. That is why
+/// this is not `tokio::time::timeout` around each read, which registers and removes a timer every
+/// time.
 #[derive(Debug)]
 pub(crate) struct StallTimer {
     pub(crate) limit: Duration,
@@ -33,7 +34,8 @@ pub(crate) enum StallError {
 }
 
 impl StallTimer {
-    /// Waits up to `limit` for the next bytes, and for at least `floor` bytes a second over that time.
+    /// Waits up to `limit` for the next bytes, and for at least `floor` bytes a second over that
+    /// time.
     pub(crate) fn new(limit: Duration, floor: u64) -> Self {
         let limit = limit.clamp(Duration::from_millis(1), FOREVER);
         Self {
@@ -45,7 +47,8 @@ impl StallTimer {
         }
     }
 
-    /// Starts the measurement of speed over: the wait for the headers must not count against the body.
+    /// Starts the measurement of speed over: the wait for the headers must not count against the
+    /// body.
     pub(crate) fn reset(&mut self) {
         self.waited = Duration::ZERO;
         self.received = 0;
@@ -63,12 +66,14 @@ impl StallTimer {
             let timer = self
                 .timer
                 .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            // The timer keeps the deadline of an earlier wait and is moved only when it fires: once per limit at
-            // most, where moving it for each wait would lock tokio's timer wheel for each chunk.
+            // The timer keeps the deadline of an earlier wait and is moved only when it fires: once
+            // per limit at most, where moving it for each wait would lock tokio's timer wheel for
+            // each chunk.
             //
-            // It is polled `unconstrained`, outside of tokio's cooperative budget. `next` may have used the budget
-            // up, and a timer that is polled with an empty budget is always pending: a connection that is busy
-            // without ever producing a byte would then never time out.
+            // It is polled `unconstrained`, outside of tokio's cooperative budget. `next` may have
+            // used the budget up, and a timer that is polled with an empty budget is always
+            // pending: a connection that is busy without ever producing a byte would then never
+            // time out.
             while pin!(unconstrained(timer.as_mut())).poll(context).is_ready() {
                 if timer.deadline() >= deadline {
                     return Poll::Ready(Err(StallError::Idle));
@@ -82,8 +87,9 @@ impl StallTimer {
         Ok(output)
     }
 
-    /// Compares the bytes that arrived with the time spent in [`StallTimer::wait`], once the limit is over. Time spent
-    /// elsewhere does not count: a slow disk or `--limit-rate` is not the server's fault.
+    /// Compares the bytes that arrived with the time spent in [`StallTimer::wait`], once the limit
+    /// is over. Time spent elsewhere does not count: a slow disk or `--limit-rate` is not the
+    /// server's fault.
     pub(crate) fn check_rate(&mut self, bytes: usize) -> Result<(), StallError> {
         self.received += bytes as u64;
         if self.waited < self.limit {

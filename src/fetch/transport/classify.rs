@@ -1,5 +1,5 @@
-//! Turns the errors of the network crates into ours: DNS, TLS, proxy, or a broken connection. It looks at the types in
-//! the chain of causes, never at their text.
+//! Turns the errors of the network crates into ours: DNS, TLS, proxy, or a broken connection. It
+//! looks at the types in the chain of causes, never at their text.
 
 use std::error::Error;
 use std::io;
@@ -15,8 +15,8 @@ use super::tls::is_ca_used_as_server;
 use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
 use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure, format_duration};
 
-/// Why a request to `address` brought no response. `proxies` are those that the client used, and `connect_timeout` is its
-/// limit, for the message.
+/// Why a request to `address` brought no response. `proxies` are those that the client used, and
+/// `connect_timeout` is its limit, for the message.
 pub(super) fn request_error(
     error: &(dyn Error + 'static),
     address: &Url,

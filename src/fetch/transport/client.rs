@@ -1,5 +1,5 @@
-//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or over HTTP/2; the direct
-//! client for all other images.
+//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or
+//! over HTTP/2; the direct client for all other images.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,9 @@ impl Clients {
     /// Builds the clients; nothing is connected or looked up yet.
     pub(crate) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, SettingError> {
         let tls = tls_config(settings)?;
-        // A name may take three quarters of the time for connecting. With all of it, the connector's own time-out would
-        // win, and the message would blame the host instead of the DNS.
+        // A name may take three quarters of the time for connecting. With all of it, the
+        // connector's own time-out would win, and the message would blame the host instead of the
+        // DNS.
         let dns_timeout = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
         // One resolver, and so one cache, for all clients.
         let resolver = Arc::new(policy.resolver(dns_timeout));
@@ -108,8 +109,9 @@ impl Clients {
         request_error(error, address, proxies, self.connect_timeout)
     }
 
-    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy, with a password (which
-    /// reqwest turns into a header), or where hyper does not accept the path as it is.
+    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy,
+    /// with a password (which reqwest turns into a header), or where hyper does not accept the path
+    /// as it is.
     fn direct_route(
         &self,
         address: &Url,
@@ -140,7 +142,8 @@ impl Clients {
 
 fn tls_config(settings: &FetchSettings) -> Result<ClientConfig, SettingError> {
     let provider = Arc::new(ring::default_provider());
-    // Fails if a default is there already, which is then the same one: another fetcher of this process installed it.
+    // Fails if a default is there already, which is then the same one: another fetcher of this
+    // process installed it.
     let _ = ring::default_provider().install_default();
     let verifier = CertificateVerifier::new(Arc::clone(&provider), &settings.ca_certificates)?;
     let mut tls = ClientConfig::builder_with_provider(provider)
@@ -187,7 +190,8 @@ fn builder(
     } else {
         builder.no_proxy()
     };
-    // HTTP/2 only on request: for large bodies its framing and flow control cost more than its streams save.
+    // HTTP/2 only on request: for large bodies its framing and flow control cost more than its
+    // streams save.
     if settings.http2 {
         builder.http2_adaptive_window(true)
     } else {

@@ -43,8 +43,9 @@ pub(super) fn connector(
     }
 }
 
-/// Adds a time-out to a connector. The time-out of [`HttpConnector`] covers TCP alone, and divides itself among the addresses
-/// of a name; a server that accepts and then never answers the TLS handshake would hold a worker for ever.
+/// Adds a time-out to a connector. The time-out of [`HttpConnector`] covers TCP alone, and divides
+/// itself among the addresses of a name; a server that accepts and then never answers the TLS
+/// handshake would hold a worker for ever.
 #[derive(Debug, Clone)]
 pub(super) struct TimeoutConnector<C> {
     connector: C,

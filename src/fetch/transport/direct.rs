@@ -1,7 +1,7 @@
 //! The direct client: images over HTTP/1.1 and past no proxy, on connections of our own.
 //!
-//! Memory is jobs times read buffer, and `reqwest` lets each buffer grow to 400 KB: a run of 50 jobs over a fast link took
-//! 63 MB, and takes 37 with the bounded buffers of this client.
+//! Memory is jobs times read buffer, and `reqwest` lets each buffer grow to 400 KB: a run of 50
+//! jobs over a fast link took 63 MB, and takes 37 with the bounded buffers of this client.
 
 use std::error::Error;
 use std::fmt;
@@ -43,8 +43,8 @@ pub(super) enum DirectError {
 /// A response whose body is still to come.
 pub(super) struct DirectResponse {
     response: Response<Incoming>,
-    /// `None` once the body is complete: the connection is idle again. A response that is dropped before takes its
-    /// connection along, for what is left of the body is still on it.
+    /// `None` once the body is complete: the connection is idle again. A response that is dropped
+    /// before takes its connection along, for what is left of the body is still on it.
     connection: Option<Connection>,
     pool: Arc<OriginPool>,
 }
@@ -72,7 +72,8 @@ impl DirectClient {
         self.pools.pool(address, is_direct)
     }
 
-    /// Requests `path` from the origin of `pool`, with further headers, and returns the headers of the response.
+    /// Requests `path` from the origin of `pool`, with further headers, and returns the headers of
+    /// the response.
     ///
     /// Dropped half-way, it drops its connection; no half-used one goes back to the pool.
     pub(super) async fn get(
@@ -89,15 +90,17 @@ impl DirectClient {
             match connection.send(request).await {
                 Ok(response) => return Ok(DirectResponse::new(response, connection, pool)),
                 Err(mut unsent) => match unsent.take_message() {
-                    // The server closed the idle connection before any byte of the request was sent, so trying the next
-                    // one asks nothing twice. It is not a retry and does not count as one.
+                    // The server closed the idle connection before any byte of the request was
+                    // sent, so trying the next one asks nothing twice. It is not a retry and does
+                    // not count as one.
                     Some(unsent) => request = unsent,
                     None => return Err(unsent.into_error().into()),
                 },
             }
         }
-        // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room for it all the time
-        // (with the other boxes on the way of a request: 18 KB a worker became 6).
+        // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
+        // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
+        // 6).
         let mut connection = Box::pin(self.connect(&pool)).await?;
         let response = connection
             .send(request)
@@ -142,7 +145,8 @@ impl DirectResponse {
         &self.response
     }
 
-    /// The next bytes of the body; `None` at its end, where the connection becomes idle. Cancel-safe.
+    /// The next bytes of the body; `None` at its end, where the connection becomes idle.
+    /// Cancel-safe.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! A response whose body was not asked for yet: its status, where it redirects to, and how it is disposed of.
+//! A response whose body was not asked for yet: its status, where it redirects to, and how it is
+//! disposed of.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,13 +10,13 @@ use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
-    Body, BodySource as _, RangeRequest, content_length, redirect_target, text_value,
+    BodySource as _, BodyStream, RangeRequest, content_length, redirect_target, text_value,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
 
-/// An unwanted body up to this size is read to its end, because HTTP/1.1 can reuse the connection only then. Beyond it a
-/// new connection is cheaper.
+/// An unwanted body up to this size is read to its end, because HTTP/1.1 can reuse the connection
+/// only then. Beyond it a new connection is cheaper.
 const MAX_DRAINED: u64 = 64 * 1024;
 
 /// How long such a body may take.
@@ -61,23 +62,23 @@ impl HostResponse {
         })
     }
 
-    /// The whole body; see [`Body::whole`].
+    /// The whole body; see [`BodyStream::whole`].
     pub(crate) fn into_body(
         self,
         limit: u64,
         throttle: Option<Arc<Throttle>>,
-    ) -> Result<Body<ClientResponse>, FetchError> {
-        Body::whole(self.response, self.exchange, limit, throttle)
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        BodyStream::whole(self.response, self.exchange, limit, throttle)
     }
 
-    /// The rest of a part; see [`Body::rest`].
+    /// The rest of a part; see [`BodyStream::rest`].
     pub(crate) fn into_rest(
         self,
         range: RangeRequest<'_>,
         limit: u64,
         throttle: Option<Arc<Throttle>>,
-    ) -> Result<Body<ClientResponse>, FetchError> {
-        Body::rest(self.response, self.exchange, range, limit, throttle)
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        BodyStream::rest(self.response, self.exchange, range, limit, throttle)
     }
 
     pub(crate) fn record_success(&self) {
@@ -97,7 +98,8 @@ impl HostResponse {
         error
     }
 
-    /// Disposes of a response whose body nobody wants; a short body is read, so that its connection can be reused.
+    /// Disposes of a response whose body nobody wants; a short body is read, so that its connection
+    /// can be reused.
     pub(crate) async fn drain(mut self) {
         if content_length(self.response.headers()).is_some_and(|length| length > MAX_DRAINED) {
             return;

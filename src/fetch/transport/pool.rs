@@ -12,8 +12,8 @@ use url::{Position, Url};
 
 use super::connection::Connection;
 
-/// A connection that was idle for this long is not used any more: servers and middleboxes forget theirs as well, often
-/// without a word.
+/// A connection that was idle for this long is not used any more: servers and middleboxes forget
+/// theirs as well, often without a word.
 const MAX_IDLE: Duration = Duration::from_secs(90);
 
 /// How often the idle connections of all origins are looked through, for those to close.
@@ -56,8 +56,8 @@ impl OriginPools {
         }
     }
 
-    /// The pool for `address`; `None` where the direct client cannot be used for its origin. `is_direct` is asked for that
-    /// once an origin.
+    /// The pool for `address`; `None` where the direct client cannot be used for its origin.
+    /// `is_direct` is asked for that once an origin.
     pub(super) fn pool(
         &self,
         address: &Url,
@@ -67,8 +67,9 @@ impl OriginPools {
         let mut state = self.state.lock();
         let PoolState { pools, swept } = &mut *state;
         if swept.elapsed() >= SWEEP_EVERY {
-            // A list may name thousands of hosts, most of them once: their connections would stay open until the end of
-            // the run. The sweep rides on a request, where a task of its own would have to be stopped with the run.
+            // A list may name thousands of hosts, most of them once: their connections would stay
+            // open until the end of the run. The sweep rides on a request, where a task of its own
+            // would have to be stopped with the run.
             pools.values().flatten().for_each(|pool| pool.idle.sweep());
             *swept = Instant::now();
         }
@@ -107,10 +108,12 @@ impl OriginPools {
 
 /// The idle connections of one origin, each with the time since when, the one used last at the end.
 pub(super) struct IdleConnections {
-    /// One for each job: a connection that is closed for want of room is opened again, with all its round trips.
+    /// One for each job: a connection that is closed for want of room is opened again, with all its
+    /// round trips.
     max: usize,
-    /// A plain mutex: an image takes it twice, to take a connection and to put it back, and the critical section is a push
-    /// or a pop. Checking the connection happens outside where it can, because that may read from the socket.
+    /// A plain mutex: an image takes it twice, to take a connection and to put it back, and the
+    /// critical section is a push or a pop. Checking the connection happens outside where it can,
+    /// because that may read from the socket.
     connections: Mutex<VecDeque<(Connection, Instant)>>,
 }
 
@@ -122,8 +125,8 @@ impl IdleConnections {
         }
     }
 
-    /// The connection used last that is still open. Last in, first out: what is not needed ages and is closed, and the
-    /// congestion window of the one in use is the warmest.
+    /// The connection used last that is still open. Last in, first out: what is not needed ages and
+    /// is closed, and the congestion window of the one in use is the warmest.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
             let (mut connection, since) = self.connections.lock().pop_back()?;
@@ -169,7 +172,10 @@ mod tests {
             // Its end comes meanwhile.
             sleep(Duration::from_millis(20)).await;
         }
-        assert_eq!((server.asked("/a.png"), server.connections()), (2, 2));
+        assert_eq!(
+            (server.request_count("/a.png"), server.connections()),
+            (2, 2)
+        );
     }
 
     #[tokio::test]
@@ -219,8 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_idle_connections_are_kept_than_there_are_jobs() {
-        let server =
-            Server::start(|_| Reply::ok("image").drop_by_drop(Duration::from_millis(1))).await;
+        let server = Server::start(|_| Reply::ok("image").dripping(Duration::from_millis(1))).await;
         let fetcher = server.fetcher_with(&FetchSettings {
             connections: 1,
             ..settings()

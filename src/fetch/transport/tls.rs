@@ -1,5 +1,5 @@
-//! TLS: certificates are verified against the system's roots and the user's, or against built-in roots where the
-//! system has none.
+//! TLS: certificates are verified against the system's roots and the user's, or against built-in
+//! roots where the system has none.
 
 use std::fs;
 use std::path::Path;
@@ -22,12 +22,14 @@ use crate::fetch::error::SettingError;
 pub(crate) struct CertificateVerifier {
     provider: Arc<CryptoProvider>,
     user_roots: Vec<CertificateDer<'static>>,
-    /// Built at the first handshake: reading the system's roots takes a while, and a run over plain http needs none.
+    /// Built at the first handshake: reading the system's roots takes a while, and a run over plain
+    /// http needs none.
     verifier: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
 }
 
 impl CertificateVerifier {
-    /// Trusts the system's roots, and those of the PEM files in `ca_certificates`; these files are read now.
+    /// Trusts the system's roots, and those of the PEM files in `ca_certificates`; these files are
+    /// read now.
     pub(crate) fn new<P: AsRef<Path>>(
         provider: Arc<CryptoProvider>,
         ca_certificates: &[P],
@@ -95,9 +97,10 @@ impl ServerCertVerifier for CertificateVerifier {
             self.verifier()?
                 .verify_server_cert(certificate, intermediates, name, ocsp, now);
         match verified {
-            // A self-signed certificate that is marked as a CA, which is what many tools make, is refused as a server's
-            // own. If the user named that very certificate, it is trusted all the same. webpki checks the dates before
-            // it gives this error, and the name after; so the name is left to us.
+            // A self-signed certificate that is marked as a CA, which is what many tools make, is
+            // refused as a server's own. If the user named that very certificate, it is trusted all
+            // the same. webpki checks the dates before it gives this error, and the name after; so
+            // the name is left to us.
             Err(error) if is_ca_used_as_server(&error) && self.user_roots.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -141,9 +144,9 @@ impl ServerCertVerifier for CertificateVerifier {
     }
 }
 
-/// Whether a server's certificate was refused because it is marked as a CA. rustls has no variant for that and wraps
-/// webpki's error instead; should the two versions of webpki ever differ, the downcast finds nothing and the tests
-/// below fail.
+/// Whether a server's certificate was refused because it is marked as a CA. rustls has no variant
+/// for that and wraps webpki's error instead; should the two versions of webpki ever differ, the
+/// downcast finds nothing and the tests below fail.
 pub(super) fn is_ca_used_as_server(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(wrapped)) = error else {
         return false;

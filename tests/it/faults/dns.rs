@@ -264,7 +264,7 @@ fn dns_name_given_by_the_user_allows_only_its_own_port() {
     assert!(
         ended
             .stderr
-            .contains("the user named its host by another scheme or port"),
+            .contains("the user named its host with another scheme or port"),
         "{}",
         ended.stderr
     );

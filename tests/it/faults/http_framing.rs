@@ -404,7 +404,7 @@ fn unrequested_content_encoding_is_refused_and_never_saved() {
             gzip_bomb(b'x', 300_000_000),
         )
     };
-    let refused = "which was not requested";
+    let refused = "that was not requested";
     hold(&[
         Case::image("gzip", coded("gzip")).fails(1, &["`gzip`", refused]),
         Case::image("x-gzip", coded("x-gzip")).fails(1, &["`x-gzip`", refused]),
@@ -467,7 +467,7 @@ fn gzip_bomb_html_page_is_read_up_to_the_limit() {
                 page(asked),
             )
         })
-        .fails(1, &["gzip, gzip", "which was not requested"]),
+        .fails(1, &["gzip, gzip", "that was not requested"]),
     ]);
 }
 

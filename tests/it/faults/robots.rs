@@ -45,7 +45,7 @@ fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
     let words = [
         "robots.txt of `127.0.0.1:",
         "disallows",
-        "`--robots ignore` asks all the same",
+        "use `--robots ignore` to fetch it anyway",
     ];
     hold(&[
         image().fails(0, &words).seen(asked(1, 0)),
