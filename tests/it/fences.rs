@@ -177,7 +177,7 @@ fn room_breaches(file: &str, source: &str) -> Vec<Breach> {
     let inside = named
         .iter()
         .filter(|path| path.segments.starts_with(&["crate", module]));
-    let rule = |path: &reading::Path<'_>| match path.segments.get(2) {
+    let rule = |path: &source::Path<'_>| match path.segments.get(2) {
         Some(other) if other == own => None,
         Some(other) => match room_level(levels, other) {
             Some(theirs) if theirs < ours => None,
