@@ -82,7 +82,7 @@ impl JobSender for Printer {
         let Some(original) = candidates.first() else {
             return Ok(());
         };
-        let address = self.fetcher.asked(&original.address);
+        let address = self.fetcher.request_url(&original.address);
         // A reader that stopped reading makes this wait, and signals are served meanwhile.
         let written = tokio::task::spawn_blocking(move || print(&address)).await;
         written

@@ -84,7 +84,7 @@ async fn hand_on(
             GivenLine::Bad { text, cause } => bad.push((text, cause)),
             GivenLine::Image(image) => {
                 let mut image = *image;
-                given.fetcher.home(slice::from_mut(&mut image));
+                given.fetcher.canonicalize(slice::from_mut(&mut image));
                 let resolved = match given.site.resolve(&image) {
                     Ok(resolved) => resolved,
                     Err(why) => {

@@ -131,7 +131,7 @@ impl Producer {
         let address = site.page(number);
         let is_first = number == site.start();
         let failed = |cause: String| ListingEnd::Failed {
-            page: self.scan.fetcher.asked(&address),
+            page: self.scan.fetcher.request_url(&address),
             cause,
         };
         let page = match page {
@@ -144,7 +144,7 @@ impl Producer {
             Err(error) => return Err(failed(error.to_string())),
         };
         let listing = site
-            .read(&page.asked, &page.text)
+            .read(&page.url, &page.text)
             .map_err(|error| failed(error.to_string()))?;
         match listing.health.look(is_first) {
             PageVerdict::Items => Ok(Some((address, listing))),
@@ -202,7 +202,7 @@ impl Producer {
         }
         if let Some(cause) = misfit {
             return Ok(Err(ListingEnd::Failed {
-                page: self.scan.fetcher.asked(&page),
+                page: self.scan.fetcher.request_url(&page),
                 cause,
             }));
         }
@@ -227,7 +227,7 @@ impl Producer {
     /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
     fn sort(&mut self, mut images: Vec<ImageRef>) -> Sorted {
         let site = &self.scan.site;
-        self.scan.fetcher.home(&mut images);
+        self.scan.fetcher.canonicalize(&mut images);
         let mut sorted = Sorted::default();
         for image in images {
             let resolved = site.resolve(&image);
@@ -303,7 +303,7 @@ impl Prefetch {
             // Its connection is free again then, and the page that everybody waits for goes there first.
             self.scan
                 .fetcher
-                .read_rules(&self.scan.site.page(self.scan.pages.first))
+                .load_robots(&self.scan.site.page(self.scan.pages.first))
                 .await;
         }
         // One more than ahead: the one being waited for.

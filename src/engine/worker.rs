@@ -178,9 +178,9 @@ impl Worker {
             {
                 None
             }
-            AttemptErrorKind::Defect(_) => self.haul.retry.own(attempt),
+            AttemptErrorKind::Defect(_) => self.haul.retry.backoff(attempt),
             AttemptErrorKind::Write(error) if SinkError::passes(error) => {
-                self.haul.retry.own(attempt)
+                self.haul.retry.backoff(attempt)
             }
             AttemptErrorKind::Rewrite(_) | AttemptErrorKind::Write(_) => None,
         }

@@ -1,223 +1,211 @@
-//! Why something could not be had from the network, and whether asking again can help.
+//! Why a request failed, and whether another one can help.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Why a page or an image could not be had. Addresses and reasons may quote a server: untrusted text.
+/// A setting that cannot be used; nothing was requested yet.
 #[derive(Debug, Clone, Error)]
-pub enum FetchError {
-    /// The user's settings cannot be used; nothing was asked.
-    #[error("{what}: {reason}")]
-    Setting {
-        /// Which setting, and its value.
-        what: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The address may not be asked; nobody was.
-    #[error("{address} is not asked: {reason}")]
+#[error("{setting}: {reason}")]
+pub struct SettingError {
+    /// The setting with its value, such as "header `Range`".
+    pub setting: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// Why a page or an image could not be fetched. The message may quote a server: untrusted text.
+#[derive(Debug, Clone, Error)]
+pub struct FetchError {
+    host: String,
+    kind: FetchErrorKind,
+}
+
+/// What went wrong with one host.
+#[derive(Debug, Clone)]
+pub enum FetchErrorKind {
+    /// The policy does not allow the address, so no request was made.
     Refused {
-        /// The address.
+        /// Without its password.
         address: String,
-        /// Why not.
+        /// Which rule it breaks.
         reason: String,
     },
-    /// The host's robots.txt forbids the address.
-    #[error("robots.txt of `{host}` forbids {path}; `--robots ignore` asks all the same")]
-    Forbidden {
-        /// The host.
-        host: String,
-        /// The address, from its path on.
+    /// The host's robots.txt disallows the address.
+    RobotsDisallowed {
+        /// Path and query of the address.
         path: String,
     },
-    /// Whether the address may be asked cannot be known; every try was made.
-    #[error("{}", unread(.host, .cause))]
-    Robots {
-        /// The host.
-        host: String,
-        /// What went wrong at last.
+    /// The host's robots.txt could not be read, so nothing on the host is requested.
+    RobotsUnreadable {
+        /// The error of the last try.
         cause: Arc<FetchError>,
     },
     /// The host failed so often in a row that this run leaves it alone.
-    #[error("`{host}` is not asked again in this run: its last {failures} answers all failed")]
     GivenUp {
-        /// The host.
-        host: String,
-        /// How many failures made the row.
+        /// The length of that row.
         failures: u32,
     },
-    /// The host's name has no address.
-    #[error("`{host}` is not found in the DNS: {reason}")]
+    /// The host's name could not be resolved.
     Dns {
-        /// The host.
-        host: String,
-        /// What the resolver said.
+        /// The resolver's own words, or how long it was waited for.
         reason: String,
     },
-    /// No connection came about.
-    #[error("`{host}` cannot be reached: {reason}")]
+    /// No connection could be opened.
     Connect {
-        /// The host.
-        host: String,
-        /// What the system said.
+        /// The system's own words, or how long it was waited for.
         reason: String,
     },
-    /// The host is not who it says it is, or speaks no TLS that we do.
-    #[error("no safe connection to `{host}`: {reason}; `--ca-certificate` adds a root of trust")]
-    Tls {
-        /// The host.
-        host: String,
-        /// What failed in the handshake.
-        reason: String,
-    },
-    /// The proxy of the environment does not let us through.
-    #[error("the proxy `{proxy}` does not lead to `{host}`: {reason}")]
+    /// The TLS handshake failed.
+    Tls(TlsFailure),
+    /// The proxy from the environment did not open a connection to the host.
     Proxy {
-        /// The proxy.
+        /// Host and port of the proxy, without its password.
         proxy: String,
-        /// The host that should have been reached by it.
-        host: String,
-        /// What went wrong.
+        /// The proxy's or the system's own words.
         reason: String,
     },
-    /// The connection was lost before an answer.
-    #[error("`{host}` hung up before it answered: {reason}")]
-    HungUp {
-        /// The host.
-        host: String,
-        /// What the connection said.
+    /// The connection ended before the response began.
+    Disconnected {
+        /// The system's or the HTTP client's own words.
         reason: String,
     },
-    /// The answer is no HTTP.
-    #[error("`{host}` answered with something that is no HTTP: {reason}")]
-    NotHttp {
-        /// The host.
-        host: String,
-        /// What the parser said.
+    /// The response breaks the rules of HTTP.
+    InvalidHttp {
+        /// Which rule.
         reason: String,
     },
-    /// The answer did not begin, or went silent.
-    #[error("`{host}` kept us waiting for {}", spoken(*.limit))]
-    Stalled {
-        /// The host.
-        host: String,
-        /// How long it was waited for.
+    /// No response, or no further byte of it, arrived within the stall time-out.
+    Timeout {
+        /// The stall time-out.
         limit: Duration,
     },
-    /// The answer came too slowly to be worth waiting for.
-    #[error("`{host}` sent fewer than {floor} bytes a second for {}", spoken(*.over))]
+    /// Bytes arrived, but more slowly than the speed limit allows.
     TooSlow {
-        /// The host.
-        host: String,
-        /// The least that is waited for, in bytes a second.
+        /// The limit, in bytes a second.
         floor: u64,
-        /// Over how long.
+        /// The time over which the speed is measured.
         over: Duration,
     },
-    /// The answer ended before its end.
-    #[error("`{host}` broke off after {got} bytes{}: {reason}", .want.map(|want| format!(" of {want}")).unwrap_or_default())]
-    CutShort {
-        /// The host.
-        host: String,
-        /// How many bytes came.
+    /// The body ended too early.
+    Truncated {
+        /// How many bytes of the whole file are there, those of a resumed part included.
         got: u64,
-        /// How many were announced.
+        /// How many bytes the whole file has, where the server said so.
         want: Option<u64>,
-        /// What the connection said.
+        /// How it ended.
         reason: String,
     },
-    /// The answer is, or says it will be, larger than allowed.
-    #[error("`{host}` sends more than the {limit} bytes allowed")]
+    /// The body is longer than allowed, or its header says that it will be.
     TooLarge {
-        /// The host.
-        host: String,
-        /// The limit.
+        /// In bytes.
         limit: u64,
     },
-    /// The host answered, but not with what was asked for.
-    #[error("`{host}` answered {status}{}", told(*.status, *.retry_after))]
+    /// The status is not the one that was asked for.
     Status {
-        /// The host.
-        host: String,
         /// The status code.
         status: u16,
-        /// How long it asks us to stay away.
+        /// From `Retry-After`; unlimited, so that the message can quote it.
         retry_after: Option<Duration>,
     },
-    /// The host sent us somewhere we do not go.
-    #[error("`{host}` redirects, but {reason}")]
+    /// The redirect cannot be followed.
     Redirect {
-        /// The host.
-        host: String,
-        /// Why we do not follow.
+        /// Why not.
         reason: String,
     },
-    /// The answer is packed in a way nobody asked for.
-    #[error("`{host}` sent it encoded, which was not asked for, as `{coding}`")]
-    Encoded {
-        /// The host.
-        host: String,
-        /// The encoding it names.
+    /// The body has a content encoding that was not requested.
+    ContentEncoding {
+        /// As the header names it.
         coding: String,
     },
-    /// The image is no longer what the part is a part of: drop the part and begin anew.
-    #[error("`{host}` does not go on with the part: {reason}")]
+    /// The image is no longer the one that the part belongs to: drop the part and start over.
     StalePart {
-        /// The host.
-        host: String,
-        /// What does not fit.
+        /// What does not match.
         reason: String,
     },
 }
 
-/// Whether asking again can help.
+/// Why a TLS handshake failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TlsFailure {
+    /// No trusted authority signed the certificate.
+    UnknownIssuer,
+    /// The certificate is a root of its own that nobody named as trusted.
+    SelfSigned,
+    /// The certificate is too old.
+    Expired,
+    /// The certificate was issued for another host.
+    WrongName,
+    /// Anything else, in the TLS library's words.
+    Other(String),
+}
+
+/// Whether another try can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Again {
+pub enum Retryability {
     /// It would end the same way.
     Never,
-    /// It may, after a pause of one's own choice.
-    Later,
-    /// It may, and the host says when.
+    /// It may help, after a pause of our own choice.
+    AfterBackoff,
+    /// It may help, after the pause that the host asks for.
     After(Duration),
 }
 
 impl FetchError {
-    /// Whether asking again can help.
-    pub fn again(&self) -> Again {
-        match self {
-            Self::Status {
-                status: 408 | 429 | 500 | 502 | 503 | 504,
-                retry_after,
-                ..
-            } => retry_after.map_or(Again::Later, Again::After),
-            Self::Dns { .. }
-            | Self::Connect { .. }
-            | Self::Proxy { .. }
-            | Self::HungUp { .. }
-            | Self::Stalled { .. }
-            | Self::TooSlow { .. }
-            | Self::CutShort { .. }
-            | Self::StalePart { .. } => Again::Later,
-            Self::Setting { .. }
-            | Self::Refused { .. }
-            | Self::Forbidden { .. }
-            | Self::Robots { .. }
-            | Self::GivenUp { .. }
-            | Self::Tls { .. }
-            | Self::NotHttp { .. }
-            | Self::TooLarge { .. }
-            | Self::Status { .. }
-            | Self::Redirect { .. }
-            | Self::Encoded { .. } => Again::Never,
+    /// What went wrong with `host`, given as `HOST` or `HOST:PORT`.
+    pub fn new(host: impl Into<String>, kind: FetchErrorKind) -> Self {
+        Self {
+            host: host.into(),
+            kind,
         }
     }
 
-    /// The status code, when it is the status that was wrong.
+    /// The host that was, or would have been, asked: `HOST`, with `:PORT` where that is not the
+    /// scheme's own.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> &FetchErrorKind {
+        &self.kind
+    }
+
+    /// Whether another try can help.
+    pub fn retryability(&self) -> Retryability {
+        use FetchErrorKind as Kind;
+        match &self.kind {
+            Kind::Status {
+                status: 408 | 429 | 500 | 502 | 503 | 504,
+                retry_after,
+            } => retry_after.map_or(Retryability::AfterBackoff, Retryability::After),
+            Kind::Dns { .. }
+            | Kind::Connect { .. }
+            | Kind::Proxy { .. }
+            | Kind::Disconnected { .. }
+            | Kind::Timeout { .. }
+            | Kind::TooSlow { .. }
+            | Kind::Truncated { .. }
+            | Kind::StalePart { .. } => Retryability::AfterBackoff,
+            Kind::Refused { .. }
+            | Kind::RobotsDisallowed { .. }
+            | Kind::RobotsUnreadable { .. }
+            | Kind::GivenUp { .. }
+            | Kind::Tls(_)
+            | Kind::InvalidHttp { .. }
+            | Kind::TooLarge { .. }
+            | Kind::Status { .. }
+            | Kind::Redirect { .. }
+            | Kind::ContentEncoding { .. } => Retryability::Never,
+        }
+    }
+
+    /// The status code, if the status is what was wrong.
     pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Status { status, .. } => Some(*status),
+        match self.kind {
+            FetchErrorKind::Status { status, .. } => Some(status),
             _ => None,
         }
     }
@@ -227,41 +215,120 @@ impl FetchError {
         matches!(self.status(), Some(404 | 410))
     }
 
-    /// Whether the part that was to go on must be dropped first.
+    /// Whether the part must be dropped before the next try.
     pub fn is_stale_part(&self) -> bool {
-        matches!(self, Self::StalePart { .. })
+        matches!(self.kind, FetchErrorKind::StalePart { .. })
     }
 
-    /// Whether it speaks against the host as a whole, and not against this one address.
-    pub(super) fn blames_host(&self) -> bool {
-        let turned_away = matches!(self.status(), Some(401 | 403 | 407 | 500..));
-        let broken = matches!(self, Self::Tls { .. } | Self::NotHttp { .. });
-        turned_away || broken || (self.again() != Again::Never && !self.is_stale_part())
-    }
-}
-
-/// A host that is out of reach is no matter of its robots.txt.
-fn unread(host: &str, cause: &FetchError) -> String {
-    match cause.status() {
-        Some(_) => format!(
-            "robots.txt of `{host}` cannot be read: {cause}; `--robots ignore` does without"
-        ),
-        None => format!("{cause} (asked for its robots.txt)"),
+    /// Whether the error counts against the host as a whole, and not against this one address.
+    pub(crate) fn blames_host(&self) -> bool {
+        let refuses_us = matches!(self.status(), Some(401 | 403 | 407 | 500..));
+        let broken = matches!(
+            self.kind,
+            FetchErrorKind::Tls(_) | FetchErrorKind::InvalidHttp { .. }
+        );
+        let may_change = self.retryability() != Retryability::Never && !self.is_stale_part();
+        refuses_us || broken || may_change
     }
 }
 
-/// What the status does not say by itself.
-fn told(status: u16, retry_after: Option<Duration>) -> String {
-    match (status, retry_after) {
-        (_, Some(wait)) => format!(" and asks us to come back in {}", spoken(wait)),
-        (206, None) => " (a part), though the whole was asked for".to_owned(),
-        (407, None) => ": a proxy asks for a password".to_owned(),
-        (_, None) => String::new(),
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use FetchErrorKind as Kind;
+        let host = &self.host;
+        match &self.kind {
+            Kind::Refused { address, reason } => write!(f, "{address} is not allowed: {reason}"),
+            Kind::RobotsDisallowed { path } => write!(
+                f,
+                "robots.txt of `{host}` disallows {path}; use `--robots ignore` to fetch it anyway"
+            ),
+            Kind::RobotsUnreadable { cause } => match cause.status() {
+                Some(_) => write!(
+                    f,
+                    "cannot read robots.txt of `{host}`: {cause}; use `--robots ignore` to go without it"
+                ),
+                // A host that cannot be reached at all is not a matter of its robots.txt.
+                None => write!(f, "{cause} (while fetching robots.txt)"),
+            },
+            Kind::GivenUp { failures } => write!(
+                f,
+                "`{host}` is skipped for the rest of this run: its last {failures} responses all failed"
+            ),
+            Kind::Dns { reason } => write!(f, "DNS lookup of `{host}` failed: {reason}"),
+            Kind::Connect { reason } => write!(f, "cannot connect to `{host}`: {reason}"),
+            Kind::Tls(failure) => write!(f, "TLS handshake with `{host}` failed: {failure}"),
+            Kind::Proxy { proxy, reason } => {
+                write!(f, "proxy `{proxy}` cannot reach `{host}`: {reason}")
+            }
+            Kind::Disconnected { reason } => {
+                write!(f, "`{host}` disconnected before responding: {reason}")
+            }
+            Kind::InvalidHttp { reason } => {
+                write!(f, "`{host}` sent an invalid HTTP response: {reason}")
+            }
+            Kind::Timeout { limit } => write!(
+                f,
+                "timed out waiting {} for `{host}`",
+                format_duration(*limit)
+            ),
+            Kind::TooSlow { floor, over } => write!(
+                f,
+                "`{host}` sent fewer than {floor} bytes a second for {}",
+                format_duration(*over)
+            ),
+            Kind::Truncated { got, want, reason } => {
+                write!(f, "transfer from `{host}` broke off after {got} ")?;
+                if let Some(want) = want {
+                    write!(f, "of {want} ")?;
+                }
+                write!(f, "bytes: {reason}")
+            }
+            Kind::TooLarge { limit } => {
+                write!(f, "`{host}` sent more than the {limit} bytes allowed")
+            }
+            Kind::Status {
+                status,
+                retry_after,
+            } => {
+                write!(f, "`{host}` answered {status}")?;
+                match (status, retry_after) {
+                    (_, Some(wait)) => write!(f, ", retry after {}", format_duration(*wait)),
+                    (206, None) => f.write_str(" with a part, though the whole was requested"),
+                    (407, None) => f.write_str(": a proxy asks for a password"),
+                    (_, None) => Ok(()),
+                }
+            }
+            Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
+            // The server's own text comes last: it may be so long that it is cut off when shown.
+            Kind::ContentEncoding { coding } => write!(
+                f,
+                "`{host}` used a content encoding that was not requested: `{coding}`"
+            ),
+            Kind::StalePart { reason } => {
+                write!(f, "`{host}` cannot resume the download: {reason}")
+            }
+        }
     }
 }
 
-/// A duration as one would say it: the largest unit that keeps two figures, rounded down.
-fn spoken(duration: Duration) -> String {
+impl fmt::Display for TlsFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownIssuer => f.write_str(
+                "its certificate is not signed by a trusted authority; `--ca-certificate FILE` adds one",
+            ),
+            Self::SelfSigned => f.write_str(
+                "its certificate is self-signed; `--ca-certificate FILE` makes it trusted",
+            ),
+            Self::Expired => f.write_str("its certificate has expired"),
+            Self::WrongName => f.write_str("its certificate is for another name"),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// The largest unit that leaves at least two digits, rounded down.
+pub(crate) fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0 => format!("{} ms", duration.as_millis()),
@@ -278,61 +345,90 @@ mod tests {
     use super::*;
 
     fn status(status: u16, retry_after: Option<Duration>) -> FetchError {
-        FetchError::Status {
-            host: "gallery.test".to_owned(),
+        let kind = FetchErrorKind::Status {
             status,
             retry_after,
-        }
+        };
+        FetchError::new("gallery.test", kind)
     }
 
     #[test]
-    fn only_an_answer_that_may_change_is_asked_for_again() {
+    fn only_a_status_that_may_change_is_retryable() {
         for code in [408, 429, 500, 502, 503, 504] {
-            assert_eq!(status(code, None).again(), Again::Later, "{code}");
+            assert_eq!(
+                status(code, None).retryability(),
+                Retryability::AfterBackoff,
+                "{code}"
+            );
         }
         for code in [204, 206, 304, 400, 401, 403, 404, 410, 416, 451, 501, 999] {
-            assert_eq!(status(code, None).again(), Again::Never, "{code}");
+            assert_eq!(
+                status(code, None).retryability(),
+                Retryability::Never,
+                "{code}"
+            );
         }
         let wait = Duration::from_secs(7);
-        assert_eq!(status(503, Some(wait)).again(), Again::After(wait));
+        assert_eq!(
+            status(503, Some(wait)).retryability(),
+            Retryability::After(wait)
+        );
     }
 
     #[test]
-    fn a_missing_image_says_nothing_against_its_host() {
+    fn a_404_or_410_does_not_count_against_the_host() {
         assert!(!status(404, None).blames_host());
         assert!(status(404, None).is_gone() && status(410, None).is_gone());
         assert!(status(403, None).blames_host() && status(503, None).blames_host());
     }
 
     #[test]
-    fn a_host_that_asks_for_a_long_pause_is_quoted_in_words() {
-        let told = |seconds| status(429, Some(Duration::from_secs(seconds))).to_string();
+    fn a_long_retry_after_is_shown_in_a_large_unit() {
+        let message = |seconds| status(429, Some(Duration::from_secs(seconds))).to_string();
+        assert_eq!(message(90), "`gallery.test` answered 429, retry after 90 s");
         assert_eq!(
-            told(90),
-            "`gallery.test` answered 429 and asks us to come back in 90 s"
+            message(7200),
+            "`gallery.test` answered 429, retry after 120 minutes"
         );
         assert_eq!(
-            told(7200),
-            "`gallery.test` answered 429 and asks us to come back in 120 minutes"
-        );
-        assert_eq!(
-            told(u64::MAX),
-            "`gallery.test` answered 429 and asks us to come back in more than ten years"
+            message(u64::MAX),
+            "`gallery.test` answered 429, retry after more than ten years"
         );
     }
 
     #[test]
-    fn a_cut_answer_says_how_far_it_came() {
-        let cut = |want| FetchError::CutShort {
-            host: "h".to_owned(),
-            got: 5,
-            want,
-            reason: "gone".to_owned(),
+    fn a_truncated_body_says_how_many_bytes_arrived() {
+        let message = |want| {
+            let reason = "connection reset".to_owned();
+            let kind = FetchErrorKind::Truncated {
+                got: 5,
+                want,
+                reason,
+            };
+            FetchError::new("h", kind).to_string()
         };
         assert_eq!(
-            cut(Some(9)).to_string(),
-            "`h` broke off after 5 bytes of 9: gone"
+            message(Some(9)),
+            "transfer from `h` broke off after 5 of 9 bytes: connection reset"
         );
-        assert_eq!(cut(None).to_string(), "`h` broke off after 5 bytes: gone");
+        assert_eq!(
+            message(None),
+            "transfer from `h` broke off after 5 bytes: connection reset"
+        );
+    }
+
+    #[test]
+    fn an_unreachable_host_is_reported_as_such_and_not_as_a_robots_txt_problem() {
+        let message = |cause: FetchError| {
+            let cause = Arc::new(cause);
+            FetchError::new("h", FetchErrorKind::RobotsUnreadable { cause }).to_string()
+        };
+        let reason = "connection refused".to_owned();
+        let refused = FetchError::new("h", FetchErrorKind::Connect { reason });
+        assert_eq!(
+            message(refused),
+            "cannot connect to `h`: connection refused (while fetching robots.txt)"
+        );
+        assert!(message(status(503, None)).starts_with("cannot read robots.txt of `h`: "));
     }
 }

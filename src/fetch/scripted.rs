@@ -1,4 +1,4 @@
-//! A server for tests: it says what it is told to, byte by byte, and remembers what it was asked.
+//! A server for tests: it sends scripted bytes and records the requests it received.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,11 +9,11 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use super::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
+use crate::fetch::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
 
-/// What is said to one request, and then.
+/// The response to one request, and what happens to the connection afterwards.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct Reply {
     pieces: Vec<Vec<u8>>,
     pause: Duration,
     then: Then,
@@ -27,8 +27,8 @@ enum Then {
 }
 
 impl Reply {
-    /// Bytes as they are, the connection kept open for the next request.
-    pub(super) fn raw(bytes: impl AsRef<[u8]>) -> Self {
+    /// These bytes; the connection stays open for the next request.
+    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
         Self {
             pieces: vec![bytes.as_ref().to_vec()],
             pause: Duration::ZERO,
@@ -36,8 +36,8 @@ impl Reply {
         }
     }
 
-    /// A whole answer: status, further header lines, body.
-    pub(super) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
+    /// A complete response: status, further header lines, body.
+    pub(crate) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let mut lines = format!(
             "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
@@ -47,34 +47,34 @@ impl Reply {
         Self::raw([lines.as_bytes(), b"\r\n", body].concat())
     }
 
-    /// 200, with this body.
-    pub(super) fn ok(body: impl AsRef<[u8]>) -> Self {
+    /// 200 with this body.
+    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
         Self::new(200, &[], body)
     }
 
     /// A redirect.
-    pub(super) fn to(location: &str) -> Self {
+    pub(crate) fn to(location: &str) -> Self {
         Self::new(302, &[&format!("Location: {location}")], "moved")
     }
 
-    /// The same, but the connection is closed afterwards.
-    pub(super) fn and_close(self) -> Self {
+    /// The same, and then the connection is closed.
+    pub(crate) fn and_close(self) -> Self {
         Self {
             then: Then::Close,
             ..self
         }
     }
 
-    /// The same, but nothing is said ever after.
-    pub(super) fn and_hang(self) -> Self {
+    /// The same, and then silence.
+    pub(crate) fn and_hang(self) -> Self {
         Self {
             then: Then::Hang,
             ..self
         }
     }
 
-    /// The same, but a byte at a time with a pause after each.
-    pub(super) fn drop_by_drop(self, pause: Duration) -> Self {
+    /// The same, one byte at a time with a pause after each.
+    pub(crate) fn dripping(self, pause: Duration) -> Self {
         let pieces = self
             .pieces
             .concat()
@@ -90,14 +90,14 @@ impl Reply {
 }
 
 /// A server on loopback that lives as long as its test.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     scheme: &'static str,
-    seen: Arc<Mutex<Seen>>,
+    received: Arc<Mutex<Received>>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Received {
     heads: Vec<String>,
     connections: usize,
 }
@@ -105,13 +105,13 @@ struct Seen {
 type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
 
 impl Server {
-    /// A server that says to each request head what `script` makes of it.
-    pub(super) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
+    /// A server that replies to each request head with what `script` returns.
+    pub(crate) async fn start(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Self {
         Self::listen(Arc::new(script), None).await
     }
 
     /// The same behind TLS.
-    pub(super) async fn start_tls(
+    pub(crate) async fn start_tls(
         tls: TlsAcceptor,
         script: impl Fn(&str) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -122,21 +122,22 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let scheme = if tls.is_some() { "https" } else { "http" };
-        let seen = Arc::new(Mutex::new(Seen::default()));
+        let received = Arc::new(Mutex::new(Received::default()));
         let server = Self {
             address,
             scheme,
-            seen: Arc::clone(&seen),
+            received: Arc::clone(&received),
         };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                seen.lock().unwrap().connections += 1;
-                let (script, seen, tls) = (Arc::clone(&script), Arc::clone(&seen), tls.clone());
+                received.lock().unwrap().connections += 1;
+                let (script, received, tls) =
+                    (Arc::clone(&script), Arc::clone(&received), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => set_concurrency(stream, script, seen).await,
+                        None => serve(stream, script, received).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => set_concurrency(stream, script, seen).await,
+                            Ok(stream) => serve(stream, script, received).await,
                             Err(_) => None,
                         },
                     }
@@ -147,7 +148,7 @@ impl Server {
     }
 
     /// The address of `path` here.
-    pub(super) fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         Url::parse(&format!("{}://{}", self.scheme, self.address))
             .unwrap()
             .join(path)
@@ -155,12 +156,12 @@ impl Server {
     }
 
     /// The request heads so far.
-    pub(super) fn heads(&self) -> Vec<String> {
-        self.seen.lock().unwrap().heads.clone()
+    pub(crate) fn heads(&self) -> Vec<String> {
+        self.received.lock().unwrap().heads.clone()
     }
 
-    /// How often `path` was asked for.
-    pub(super) fn asked(&self, path: &str) -> usize {
+    /// How many requests there were for `path`.
+    pub(crate) fn request_count(&self, path: &str) -> usize {
         self.heads()
             .iter()
             .filter(|head| path_of(head) == path)
@@ -168,32 +169,32 @@ impl Server {
     }
 
     /// How many connections were made.
-    pub(super) fn connections(&self) -> usize {
-        self.seen.lock().unwrap().connections
+    pub(crate) fn connections(&self) -> usize {
+        self.received.lock().unwrap().connections
     }
 
-    /// Someone who was told of this very origin, and asks it with these settings.
-    pub(super) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
+    /// A fetcher that is allowed this origin, with these settings.
+    pub(crate) fn fetcher_with(&self, settings: &FetchSettings) -> Fetcher {
         let here = self.url("/");
-        let premises = SiteOrigins {
+        let site = SiteOrigins {
             pages: here.clone(),
             images: here.clone(),
             hosts: Vec::new(),
             named: vec![here],
         };
-        Fetcher::new(settings, &premises, None).unwrap()
+        Fetcher::new(settings, &site, None).unwrap()
     }
 
     /// The same with [`settings`].
-    pub(super) fn fetcher(&self) -> Fetcher {
+    pub(crate) fn fetcher(&self) -> Fetcher {
         self.fetcher_with(&settings())
     }
 }
 
-async fn set_concurrency(
+async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     script: Script,
-    seen: Arc<Mutex<Seen>>,
+    received: Arc<Mutex<Received>>,
 ) -> Option<()> {
     loop {
         let mut head = Vec::new();
@@ -202,7 +203,7 @@ async fn set_concurrency(
         }
         let head = String::from_utf8(head).unwrap();
         let reply = script(&head);
-        seen.lock().unwrap().heads.push(head);
+        received.lock().unwrap().heads.push(head);
         for piece in reply.pieces {
             stream.write_all(&piece).await.ok()?;
             stream.flush().await.ok()?;
@@ -218,21 +219,21 @@ async fn set_concurrency(
     }
 }
 
-/// The path, and query, that a request head asks for.
-pub(super) fn path_of(head: &str) -> &str {
+/// Path and query of a request head.
+pub(crate) fn path_of(head: &str) -> &str {
     head.split(' ').nth(1).unwrap_or_default()
 }
 
 /// The value of a header line in a request head.
-pub(super) fn line<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
     lines
         .find(|(said, _)| said.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
 }
 
-/// Settings for tests: no robots.txt, no second try.
-pub(super) fn settings() -> FetchSettings {
+/// Settings for tests: no robots.txt, no retries.
+pub(crate) fn settings() -> FetchSettings {
     FetchSettings {
         user_agent: "wallhaul/test".to_owned(),
         connect_timeout: Duration::from_secs(10),
@@ -254,7 +255,11 @@ pub(super) fn settings() -> FetchSettings {
     }
 }
 
-/// An image's bytes, all of them.
-pub(super) async fn image(fetcher: &Fetcher, address: &Url) -> Result<Vec<u8>, FetchError> {
-    fetcher.image(address, None).await?.all(usize::MAX).await
+/// Fetches an image and returns its bytes.
+pub(crate) async fn image(fetcher: &Fetcher, address: &Url) -> Result<Vec<u8>, FetchError> {
+    fetcher
+        .image(address, None)
+        .await?
+        .collect(usize::MAX)
+        .await
 }

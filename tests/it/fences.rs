@@ -30,8 +30,22 @@ const BESIDE: [(&str, &[&str]); 5] = [
     ("dispatch", &["cli"]),
 ];
 
+/// The rooms of the modules that have levels inside, lowest level first: a room names those of lower levels and itself,
+/// and never the module it is in. A room is a file or a folder; `mod.rs` stands above them all.
+const ROOMS: [(&str, &[&[&str]]); 1] = [(
+    "fetch",
+    &[
+        &["error", "settings"],
+        &["access"],
+        &["limits"],
+        &["body"],
+        &["transport"],
+        &["request"],
+    ],
+)];
+
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 8] = [
+const CRATES: [(&[&str], &[&str]); 9] = [
     (&["reqwest"], &["fetch"]),
     (&["scraper"], &["site"]),
     (
@@ -44,6 +58,7 @@ const CRATES: [(&[&str], &[&str]); 8] = [
         &["hyper", "hyper_util", "hyper_rustls", "http_body_util"],
         &["demo", "fetch"],
     ),
+    (&["webpki"], &["fetch/transport/tls"]),
     (&["anyhow"], &["app", "config", "exit", "dispatch"]),
     (&["tikv_jemallocator"], &["allocator"]),
 ];
@@ -136,6 +151,69 @@ fn module_rule(own: &str, other: &str) -> Option<String> {
     let allowed = own == other || theirs < ours || beside;
     (!allowed)
         .then(|| format!("`{own}` (level {ours}) may not name `crate::{other}` (level {theirs})"))
+}
+
+/// Every breach of the levels inside a module in `source`, which is the file `file` below `src`. Unit tests are left out:
+/// they may go through the whole module.
+fn room_breaches(file: &str, source: &str) -> Vec<Breach> {
+    let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    let home: Vec<&str> = path.split('/').collect();
+    let rooms = ROOMS.iter().find(|(module, _)| *module == home[0]);
+    let (Some((module, levels)), Some(own)) = (rooms, home.get(1)) else {
+        return Vec::new();
+    };
+    let breach = |line, rule| Breach {
+        file: file.to_owned(),
+        line,
+        rule,
+    };
+    let Some(ours) = room_level(levels, own) else {
+        let rule = format!("`{module}::{own}` stands on no level: put it into ROOMS");
+        return vec![breach(1, rule)];
+    };
+    let production: Vec<&str> = source.lines().take(length(source)).collect();
+    let production = production.join("\n");
+    let named = paths(&without_visibility(tokens(&production)), &home);
+    let inside = named
+        .iter()
+        .filter(|path| path.segments.starts_with(&["crate", module]));
+    let rule = |path: &source::Path<'_>| match path.segments.get(2) {
+        Some(other) if other == own => None,
+        Some(other) => match room_level(levels, other) {
+            Some(theirs) if theirs < ours => None,
+            Some(theirs) => Some(format!(
+                "`{module}::{own}` (level {ours}) may not name `{module}::{other}` (level {theirs})"
+            )),
+            None => Some(format!(
+                "`{module}::{own}` may not name `{module}::{other}`: name the room that holds it"
+            )),
+        },
+        None => Some(format!(
+            "`{module}::{own}` names the whole of `{module}`: name the room"
+        )),
+    };
+    inside
+        .filter_map(|path| rule(path).map(|rule| breach(path.line, rule)))
+        .collect()
+}
+
+fn room_level(levels: &[&[&str]], room: &str) -> Option<usize> {
+    levels.iter().position(|level| level.contains(&room))
+}
+
+/// `tokens` without the paths of `pub(in ...)`, which give access and take none.
+fn without_visibility(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+    let mut kept: Vec<Token<'_>> = Vec::with_capacity(tokens.len());
+    let mut inside = false;
+    for token in tokens {
+        let opens = token.text == "in"
+            && matches!(&kept[..], [.., before, paren] if before.text == "pub" && paren.text == "(");
+        inside = (inside || opens) && token.text != ")";
+        if !inside {
+            kept.push(token);
+        }
+    }
+    kept
 }
 
 /// Why the file at `path` may not name the crate `named`, if so.
@@ -260,6 +338,44 @@ mod tests {
     }
 
     #[test]
+    fn every_room_inside_a_module_names_only_lower_rooms() {
+        let sources = sources();
+        let tests: Vec<String> = sources
+            .iter()
+            .flat_map(|(file, source)| test_files(file, source))
+            .collect();
+        let found: Vec<String> = sources
+            .iter()
+            .filter(|(file, _)| !tests.contains(file))
+            .flat_map(|(file, source)| room_breaches(file, source))
+            .map(|breach| breach.to_string())
+            .collect();
+        assert!(
+            found.is_empty(),
+            "{} breaches:\n{}",
+            found.len(),
+            found.join("\n")
+        );
+    }
+
+    #[test]
+    fn every_room_on_the_map_is_there() {
+        let sources = sources();
+        for (module, levels) in ROOMS {
+            for room in levels.iter().copied().flatten() {
+                let places = [
+                    format!("{module}/{room}.rs"),
+                    format!("{module}/{room}/mod.rs"),
+                ];
+                assert!(
+                    sources.iter().any(|(file, _)| places.contains(file)),
+                    "{module}::{room}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn files_stay_under_the_line_limit() {
         let sources = sources();
         let tests: Vec<String> = sources
@@ -313,6 +429,67 @@ mod tests {
             rules("event.rs", "mod tests { use super::*; }"),
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn a_room_that_names_one_beside_or_above_it_is_found() {
+        let rules = |file: &str, source: &str| -> Vec<String> {
+            room_breaches(file, source)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        assert_eq!(
+            rules(
+                "fetch/access/policy.rs",
+                "//! x\nuse crate::fetch::limits::Retry;"
+            ),
+            [
+                "src/fetch/access/policy.rs:2: `fetch::access` (level 1) may not name `fetch::limits` (level 2)"
+            ]
+        );
+        let planted = [
+            ("fetch/error.rs", "use super::settings::FetchSettings;"),
+            (
+                "fetch/body/stream.rs",
+                "use super::super::transport::Clients;",
+            ),
+            ("fetch/body/mod.rs", "fn f() { super::request::f() }"),
+            ("fetch/limits/host.rs", "use crate::fetch::Fetcher;"),
+            ("fetch/limits/host.rs", "use crate::fetch;"),
+            ("fetch/limits.rs", "use super::*;"),
+            ("fetch/lounge.rs", ""),
+        ];
+        for (file, source) in planted {
+            assert_eq!(rules(file, source).len(), 1, "{file}: {source}");
+        }
+        let sound = [
+            (
+                "fetch/mod.rs",
+                "use self::request::Requester; use self::error::FetchError;",
+            ),
+            (
+                "fetch/request.rs",
+                "use super::{access, body::Body, error::FetchError};",
+            ),
+            (
+                "fetch/access/policy.rs",
+                "use super::origins::domain; use crate::part::ResumeInfo;",
+            ),
+            ("fetch/error.rs", "pub(in crate::fetch) fn f() {}"),
+            (
+                "fetch/error.rs",
+                "\n#[cfg(test)]\nmod tests {\n    use crate::fetch::Fetcher;\n}",
+            ),
+            ("sink/dir.rs", "use super::Sink;"),
+        ];
+        for (file, source) in sound {
+            assert_eq!(
+                rules(file, source),
+                Vec::<String>::new(),
+                "{file}: {source}"
+            );
+        }
     }
 
     #[test]

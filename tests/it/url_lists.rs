@@ -350,7 +350,7 @@ fn url_argument_allows_its_own_private_origin_and_no_other() {
     assert!(
         ended
             .stderr
-            .contains("it lies in a private network, and the user did not name it"),
+            .contains("it is a private address that the user did not name"),
         "{}",
         ended.stderr
     );

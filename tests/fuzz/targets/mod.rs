@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
-use wallhaul::fetch::doors;
+use wallhaul::fetch::fuzzing;
 use wallhaul::job::ImageRef;
 use wallhaul::ledger::{self, Selection};
 use wallhaul::outcome::Format;
@@ -45,7 +45,7 @@ pub const ALL: [(&str, Target); 9] = [
 /// A listing page: a `Content-Type` in the first line, the page behind it.
 pub fn listing(data: &[u8]) {
     let (content_type, body) = halves(data);
-    let body = doors::decode(body, Some(&String::from_utf8_lossy(content_type)));
+    let body = fuzzing::decode(body, Some(&String::from_utf8_lossy(content_type)));
     for site in &*SITES {
         let Ok(page) = site.read(&site.first(), &body) else {
             continue;
@@ -134,10 +134,10 @@ pub fn config(data: &[u8]) {
 /// A `Content-Range`.
 pub fn content_range(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
-    if let Some((first, last, length)) = doors::content_range(&text) {
+    if let Some((first, last, length)) = fuzzing::parse_content_range(&text) {
         let written = format!("bytes {first}-{last}/{length}");
         assert_eq!(
-            doors::content_range(&written),
+            fuzzing::parse_content_range(&written),
             Some((first, last, length)),
             "{text:?}"
         );
@@ -148,7 +148,8 @@ pub fn content_range(data: &[u8]) {
 pub fn retry_after(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for now in [0, 784_111_777, 4_000_000_000] {
-        let wish = doors::retry_after(&text, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
+        let wish =
+            fuzzing::parse_retry_after(&text, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
         assert!(wish.is_none_or(|wish| !wish.is_zero()), "{text:?}");
     }
 }

@@ -177,7 +177,7 @@ fn host_that_always_fails_is_given_up() {
         .count();
     assert_eq!((told, ended.sum()["failed"].as_u64()), (200, Some(200)));
     assert!(
-        ended.stderr.contains("is not asked again in this run"),
+        ended.stderr.contains("is skipped for the rest of this run"),
         "{}",
         ended.stderr
     );

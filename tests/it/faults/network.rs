@@ -24,32 +24,32 @@ const BREAKS: [Break; 6] = [
     (
         "RST before the answer",
         |_| Answer::default().reset(),
-        "hung up before it answered",
+        "disconnected before responding",
     ),
     (
         "FIN before the answer",
         |_| Answer::default().close(),
-        "hung up before it answered",
+        "disconnected before responding",
     ),
     (
         "RST in the head",
         |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").reset(),
-        "hung up before it answered",
+        "disconnected before responding",
     ),
     (
         "FIN in the head",
         |_| Answer::raw("HTTP/1.1 200 OK\r\nContent-").close(),
-        "hung up before it answered",
+        "disconnected before responding",
     ),
     (
         "RST in the body",
         |asked| promise().bytes(&asked.shown[..50]).reset(),
-        "broke off after 50 bytes of 100000",
+        "broke off after 50 of 100000 bytes",
     ),
     (
         "FIN in the body",
         |asked| promise().bytes(&asked.shown[..50]).close(),
-        "broke off after 50 bytes of 100000",
+        "broke off after 50 of 100000 bytes",
     ),
 ];
 
@@ -74,18 +74,22 @@ fn stall_timeout_ends_a_hanging_response_and_retries() {
         "HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100000\r\n\r\n";
     let every = Duration::from_millis(50);
     let hangs: [Break; 4] = [
-        ("no answer", |_| Answer::default().hang(), "kept us waiting"),
+        (
+            "no answer",
+            |_| Answer::default().hang(),
+            "timed out waiting",
+        ),
         (
             "half a head",
             |_| Answer::raw(&HEAD[..40]).hang(),
-            "kept us waiting",
+            "timed out waiting",
         ),
         (
             "half a body",
             |asked| promise().bytes(&asked.shown[..50]).hang(),
-            "kept us waiting",
+            "timed out waiting",
         ),
-        ("an empty body", |_| promise().hang(), "kept us waiting"),
+        ("an empty body", |_| promise().hang(), "timed out waiting"),
     ];
     let mut cases = Vec::new();
     for (name, script, says) in hangs {
@@ -146,7 +150,7 @@ fn connection_refused_or_dns_failure_of_an_image_names_the_host() {
     let refused = |name: &str, args: &[&str], asked| {
         let elsewhere = format!("{there}{}", FaultServer::FAULTY);
         let case = Case::image(name, move |_| Answer::to(302, &elsewhere)).with(args);
-        case.fails(asked, &["127.0.0.1:", "cannot be reached", "refused"])
+        case.fails(asked, &["127.0.0.1:", "cannot connect to", "refused"])
             .at_home(&there)
     };
     let unknown = Case::image("no name", |_| {
@@ -166,7 +170,7 @@ fn connection_refused_or_dns_failure_of_an_image_names_the_host() {
 #[test]
 fn connection_refused_or_dns_failure_of_a_listing_names_the_host() {
     for (origin, says) in [
-        (format!("http://{}", dead()), "cannot be reached"),
+        (format!("http://{}", dead()), "cannot connect to"),
         ("http://nothing.invalid".to_owned(), "DNS"),
     ] {
         let world = Sandbox::new();
@@ -185,7 +189,7 @@ fn connection_refused_or_dns_failure_of_a_listing_names_the_host() {
 const BAD_PAPERS: [(Certificate, &str); 3] = [
     (
         Certificate::SelfSigned,
-        "its certificate is signed by nobody we trust",
+        "its certificate is not signed by a trusted authority",
     ),
     (
         Certificate::WrongName,
@@ -256,7 +260,7 @@ fn proxy_env_variable_with_a_dead_or_407_proxy_is_named_and_never_bypassed() {
     let plain = FaultServer::gallery();
     let secure = FaultServer::secure(Certificate::Valid).with_gallery();
     for (rogue, name, proxy, says) in [
-        (&plain, "HTTP_PROXY", &shut, "the proxy"),
+        (&plain, "HTTP_PROXY", &shut, "proxy `"),
         (&plain, "http_proxy", &shut, "proxy"),
         (&plain, "ALL_PROXY", &shut, "proxy"),
         (&plain, "http_proxy", &with_password, "proxy"),
@@ -307,7 +311,7 @@ fn dns_name_with_a_private_address_is_not_contacted() {
         "fd00::1",
     ] {
         let names = format!("{address} simpledesktops.com static.simpledesktops.com\n");
-        let says = format!("leads to a private address ({address})");
+        let says = format!("resolves to a private address ({address})");
         let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
         rogue.on(FaultServer::FAULTY, |_| {
             Answer::to(302, "http://static.simpledesktops.com/a.png")

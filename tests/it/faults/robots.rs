@@ -44,8 +44,8 @@ fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
     };
     let words = [
         "robots.txt of `127.0.0.1:",
-        "forbids",
-        "`--robots ignore` asks all the same",
+        "disallows",
+        "use `--robots ignore` to fetch it anyway",
     ];
     hold(&[
         image().fails(0, &words).seen(asked(1, 0)),

@@ -1,49 +1,53 @@
-//! The run's bandwidth: what is read is paid for in time, by all bodies from one purse.
+//! The run's bandwidth (`--limit-rate`): all bodies together read no faster than the limit.
 
 use std::num::NonZeroU64;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-/// What was not read in time may be made good later, up to so much: a pause of the servers gives no right to a flood.
-const SAVED_UP: Duration = Duration::from_millis(100);
+/// Burst allowance: unused bandwidth accumulates for at most 100 ms, so that a pause of the servers
+/// is not followed by a flood.
+const BURST: Duration = Duration::from_millis(100);
 
-/// What is owed is not worth a pause: the clock goes by milliseconds.
-const OWED: Duration = Duration::from_millis(5);
+/// Shorter waits are not slept: tokio's timer counts in milliseconds, and a sleep for each chunk
+/// costs more than the precision is worth. The debt is kept and slept together with the next one's.
+const MIN_SLEEP: Duration = Duration::from_millis(5);
 
-/// So many bytes a second, for all who share it.
+/// A bandwidth shared by all bodies that are read.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(crate) struct Throttle {
+    /// Bytes a second.
     rate: NonZeroU64,
-    /// Everything read so far is paid for then.
+    /// When everything read so far will be paid for. One instant behind a mutex instead of a token
+    /// bucket with a refill task: a reader adds its price, releases the lock and sleeps until then.
     paid: Mutex<Instant>,
 }
 
 impl Throttle {
-    pub(super) fn new(rate: NonZeroU64) -> Self {
+    pub(crate) fn new(rate: NonZeroU64) -> Self {
         Self {
             rate,
             paid: Mutex::new(Instant::now()),
         }
     }
 
-    /// Waits until so many bytes more are paid for. Who no longer waits has paid all the same.
-    pub(super) async fn pay(&self, bytes: usize) {
+    /// Waits until this many more bytes fit the rate. They count even if the caller stops waiting:
+    /// they were read.
+    pub(crate) async fn acquire(&self, bytes: usize) {
         let now = Instant::now();
         let paid: Instant = {
-            let mut paid = self.paid.lock().unwrap_or_else(PoisonError::into_inner);
-            let price = Duration::from_nanos(u64::try_from(self.price(bytes)).unwrap_or(u64::MAX));
-            *paid = (*paid).max(now.checked_sub(SAVED_UP).unwrap_or(now)) + price;
+            let mut paid = self.paid.lock();
+            let price = Duration::from_nanos(u64::try_from(self.nanos(bytes)).unwrap_or(u64::MAX));
+            *paid = (*paid).max(now.checked_sub(BURST).unwrap_or(now)) + price;
             *paid
         };
-        if paid > now + OWED {
+        if paid > now + MIN_SLEEP {
             sleep_until(paid).await;
         }
     }
 
-    /// In nanoseconds.
-    fn price(&self, bytes: usize) -> u128 {
+    fn nanos(&self, bytes: usize) -> u128 {
         bytes as u128 * 1_000_000_000 / u128::from(self.rate.get())
     }
 }
@@ -57,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn all_together_read_at_the_rate_whatever_the_pieces_are() {
+    async fn limit_rate_holds_for_all_readers_together_at_any_chunk_size() {
         for (rate, pieces) in [
             (100_000, vec![1; 1_000]),
             (1_000_000, vec![64_000; 20]),
@@ -70,7 +74,7 @@ mod tests {
                 let (throttle, pieces) = (Arc::clone(&throttle), pieces.clone());
                 readers.spawn(async move {
                     for piece in pieces {
-                        throttle.pay(piece).await;
+                        throttle.acquire(piece).await;
                     }
                 });
             }
@@ -86,11 +90,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_long_pause_is_not_made_good() {
+    async fn bandwidth_unused_in_a_long_pause_is_lost() {
         let throttle = Throttle::new(NonZeroU64::new(1_000).unwrap());
         tokio::time::advance(Duration::from_secs(3_600)).await;
         let start = Instant::now();
-        throttle.pay(1_000).await;
+        throttle.acquire(1_000).await;
         assert!(
             start.elapsed() >= Duration::from_millis(900),
             "{:?}",

@@ -1,56 +1,59 @@
-//! Going on with a part: when it may be asked for, what is asked, and what the answer must say.
+//! Resuming a partial file with a range request (RFC 9110, 14): when it is possible, what is sent,
+//! and what a valid 206 must contain.
 
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use url::Url;
 
+use super::head::text_value;
 use crate::part::ResumeInfo;
 
-/// The rest of an image of which a part is there.
+/// A request for the rest of a partial image.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rest<'a> {
+pub(crate) struct RangeRequest<'a> {
     etag: &'a str,
-    whole: u64,
+    length: u64,
     have: u64,
 }
 
-impl<'a> Rest<'a> {
-    /// The rest of the image at `address`; `None` when the part is of another one, holds nothing or everything,
-    /// or cannot be told apart from a changed image.
-    pub(super) fn of(address: &Url, note: &'a ResumeInfo, have: u64) -> Option<Self> {
+impl<'a> RangeRequest<'a> {
+    /// The rest of the image at `address`, of which `have` bytes are there. `None` if the part
+    /// belongs to another image, is empty or complete, or has no strong validator: the image could
+    /// then have changed unnoticed.
+    pub(crate) fn new(address: &Url, info: &'a ResumeInfo, have: u64) -> Option<Self> {
         let ResumeInfo {
-            address: of,
+            address: part_of,
             etag,
             last_modified: _,
             length,
-        } = note;
+        } = info;
         let etag = etag
             .as_deref()
             .filter(|etag| is_strong(etag) && etag.parse::<HeaderValue>().is_ok())?;
-        let fits = of == address.as_str() && (1..*length).contains(&have);
+        let fits = part_of == address.as_str() && (1..*length).contains(&have);
         fits.then_some(Self {
             etag,
-            whole: *length,
+            length: *length,
             have,
         })
     }
 
-    /// Where it begins.
-    pub(super) fn from(&self) -> u64 {
+    /// Where the rest begins.
+    pub(crate) fn from(&self) -> u64 {
         self.have
     }
 
     /// The length of the whole image.
-    pub(super) fn whole(&self) -> u64 {
-        self.whole
+    pub(crate) fn length(&self) -> u64 {
+        self.length
     }
 
-    /// Adds to a request's headers what asks for this and nothing else: with a strong validator in `If-Range` alone
-    /// is a changed image never glued to an old part.
-    pub(super) fn ask(&self, headers: &mut HeaderMap) {
+    /// Adds `Range` and `If-Range`. Only with a strong validator in `If-Range` does a changed image
+    /// come back as a whole, instead of its end being appended to the old beginning.
+    pub(crate) fn add_headers(&self, headers: &mut HeaderMap) {
         headers.insert(RANGE, self.range().parse().expect("digits in plain text"));
         headers.insert(
             IF_RANGE,
-            self.etag.parse().expect("a validator that was judged"),
+            self.etag.parse().expect("checked when it was made"),
         );
     }
 
@@ -58,32 +61,32 @@ impl<'a> Rest<'a> {
         format!("bytes={}-", self.have)
     }
 
-    /// Whether a 206 carries exactly this; what does not fit, otherwise.
-    pub(super) fn check(&self, answer: &HeaderMap) -> Result<(), String> {
-        let etag = answer.get(ETAG).and_then(|etag| etag.to_str().ok());
-        if etag != Some(self.etag) {
-            return Err("the image has another ETag by now".to_owned());
+    /// Checks that a 206 with these headers is exactly the rest that was requested.
+    ///
+    /// # Errors
+    ///
+    /// When it is not: what does not match.
+    pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
+        if text_value(headers, &ETAG) != Some(self.etag) {
+            return Err("the image now has another ETag".to_owned());
         }
-        let range = answer
-            .get(CONTENT_RANGE)
-            .and_then(|range| range.to_str().ok());
-        let due = (self.have, self.whole - 1, self.whole);
-        match range {
-            Some(range) if read(range) == Some(due) => Ok(()),
-            Some(range) => Err(format!("`{}` was asked for, `{range}` came", self.range())),
-            None => Err("the answer does not say where it begins".to_owned()),
+        let due = (self.have, self.length - 1, self.length);
+        match text_value(headers, &CONTENT_RANGE) {
+            Some(range) if parse_content_range(range) == Some(due) => Ok(()),
+            Some(range) => Err(format!("requested `{}`, received `{range}`", self.range())),
+            None => Err("the response has no valid Content-Range".to_owned()),
         }
     }
 }
 
-/// Whether an `ETag` tells every byte apart.
+/// Whether an `ETag` is strong, so that equal tags mean equal bytes.
 pub(super) fn is_strong(etag: &str) -> bool {
     etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')
 }
 
-/// Reads `bytes FIRST-LAST/LENGTH`.
-pub fn read(range: &str) -> Option<(u64, u64, u64)> {
-    let (unit, rest) = range.trim().split_once(' ')?;
+/// Parses `bytes FIRST-LAST/LENGTH`; a `*` in place of a number is not accepted.
+pub fn parse_content_range(value: &str) -> Option<(u64, u64, u64)> {
+    let (unit, rest) = value.trim().split_once(' ')?;
     let (span, length) = rest.trim().split_once('/')?;
     let (first, last) = span.split_once('-')?;
     unit.eq_ignore_ascii_case("bytes").then_some(())?;
@@ -97,14 +100,14 @@ pub fn read(range: &str) -> Option<(u64, u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, line};
-    use crate::fetch::{Body, FetchError};
+    use crate::fetch::scripted::{Reply, Server, header};
+    use crate::fetch::{Body, FetchError, FetchErrorKind};
 
-    fn note() -> ResumeInfo {
-        noted("https://gallery.test/a.png", Some("\"v1\""), 100)
+    fn info() -> ResumeInfo {
+        info_with("https://gallery.test/a.png", Some("\"v1\""), 100)
     }
 
-    fn noted(address: &str, etag: Option<&str>, length: u64) -> ResumeInfo {
+    fn info_with(address: &str, etag: Option<&str>, length: u64) -> ResumeInfo {
         ResumeInfo {
             address: address.to_owned(),
             etag: etag.map(str::to_owned),
@@ -121,34 +124,37 @@ mod tests {
     }
 
     #[test]
-    fn a_part_goes_on_only_for_its_own_image_and_only_with_a_strong_validator() {
-        let address = Url::parse(&note().address).unwrap();
-        assert!(Rest::of(&address, &note(), 40).is_some());
+    fn a_part_is_resumed_only_for_its_own_image_and_with_a_strong_etag() {
+        let address = Url::parse(&info().address).unwrap();
+        assert!(RangeRequest::new(&address, &info(), 40).is_some());
         assert!(
-            Rest::of(
+            RangeRequest::new(
                 &Url::parse("https://gallery.test/b.png").unwrap(),
-                &note(),
+                &info(),
                 40
             )
             .is_none()
         );
         for etag in [Some("W/\"v1\""), Some(""), None] {
             assert!(
-                Rest::of(&address, &noted(address.as_str(), etag, 100), 40).is_none(),
+                RangeRequest::new(&address, &info_with(address.as_str(), etag, 100), 40).is_none(),
                 "{etag:?}"
             );
         }
         for have in [0, 100, 101] {
-            assert!(Rest::of(&address, &note(), have).is_none(), "{have}");
+            assert!(
+                RangeRequest::new(&address, &info(), have).is_none(),
+                "{have}"
+            );
         }
     }
 
     #[test]
-    fn only_the_very_rest_of_the_very_image_fits() {
-        let (address, note) = (Url::parse(&note().address).unwrap(), note());
-        let rest = Rest::of(&address, &note, 40).unwrap();
+    fn only_the_exact_content_range_and_etag_are_accepted() {
+        let (address, note) = (Url::parse(&info().address).unwrap(), info());
+        let rest = RangeRequest::new(&address, &note, 40).unwrap();
         let mut headers = HeaderMap::new();
-        rest.ask(&mut headers);
+        rest.add_headers(&mut headers);
         assert_eq!(
             (&headers[RANGE], &headers[IF_RANGE]),
             (&"bytes=40-".parse().unwrap(), &"\"v1\"".parse().unwrap())
@@ -178,7 +184,7 @@ mod tests {
     ) -> (Server, Result<Body, FetchError>) {
         let server = Server::start(script).await;
         let address = server.url("/a.png");
-        let note = noted(address.as_str(), Some("\"v1\""), 10);
+        let note = info_with(address.as_str(), Some("\"v1\""), 10);
         let body = server.fetcher().image(&address, Some((&note, 4))).await;
         (server, body)
     }
@@ -192,31 +198,31 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_part_goes_on_where_it_ends() {
+    async fn a_part_is_resumed_where_it_ends() {
         let (server, body) = resumed(|_| rest("\"v1\"", "bytes 4-9/10", &WHOLE[4..])).await;
         let body = body.unwrap();
         assert_eq!(
             (body.from(), body.length(), body.strong_etag()),
             (4, Some(10), Some("\"v1\""))
         );
-        assert_eq!(body.all(usize::MAX).await.unwrap(), b"456789");
+        assert_eq!(body.collect(usize::MAX).await.unwrap(), b"456789");
         let head = server.heads().remove(0);
         assert_eq!(
-            (line(&head, "range"), line(&head, "if-range")),
+            (header(&head, "range"), header(&head, "if-range")),
             (Some("bytes=4-"), Some("\"v1\""))
         );
     }
 
     #[tokio::test]
-    async fn a_changed_image_comes_whole_and_the_part_starts_over() {
+    async fn a_changed_image_is_sent_whole_and_the_part_starts_over() {
         let (_, body) = resumed(|_| Reply::new(200, &["ETag: \"v2\""], WHOLE)).await;
         let body = body.unwrap();
         assert_eq!((body.from(), body.length()), (0, Some(10)));
-        assert_eq!(body.all(usize::MAX).await.unwrap(), WHOLE.as_bytes());
+        assert_eq!(body.collect(usize::MAX).await.unwrap(), WHOLE.as_bytes());
     }
 
     #[tokio::test]
-    async fn a_rest_of_something_else_drops_the_part() {
+    async fn a_206_that_does_not_match_makes_the_part_stale() {
         for (etag, range) in [
             ("\"v2\"", "bytes 4-9/10"),
             ("\"v1\"", "bytes 3-9/10"),
@@ -229,19 +235,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_range_that_cannot_be_served_drops_the_part() {
+    async fn a_416_makes_the_part_stale() {
         let (_, body) = resumed(|_| Reply::new(416, &["Content-Range: bytes */3"], "")).await;
         assert!(body.unwrap_err().is_stale_part());
     }
 
     #[tokio::test]
-    async fn a_rest_that_is_shorter_or_longer_than_it_says_is_no_rest() {
+    async fn a_206_that_is_shorter_or_longer_than_announced_is_an_error() {
         let (_, body) = resumed(|_| rest("\"v1\"", "bytes 4-9/10", &WHOLE[5..])).await;
-        let error = body.unwrap().all(usize::MAX).await.unwrap_err();
+        let error = body.unwrap().collect(usize::MAX).await.unwrap_err();
         assert!(
             matches!(
-                error,
-                FetchError::CutShort {
+                error.kind(),
+                FetchErrorKind::Truncated {
                     got: 9,
                     want: Some(10),
                     ..
@@ -250,25 +256,31 @@ mod tests {
             "{error}"
         );
         let (_, body) = resumed(|_| rest("\"v1\"", "bytes 4-9/10", WHOLE)).await;
-        let error = body.unwrap().all(usize::MAX).await.unwrap_err();
-        assert!(matches!(error, FetchError::NotHttp { .. }), "{error}");
+        let error = body.unwrap().collect(usize::MAX).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), FetchErrorKind::InvalidHttp { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
-    async fn a_part_that_cannot_be_trusted_is_not_asked_to_go_on() {
+    async fn a_part_with_a_weak_etag_is_not_resumed() {
         let server = Server::start(|_| Reply::ok(WHOLE)).await;
         let address = server.url("/a.png");
-        let note = noted(address.as_str(), Some("W/\"v1\""), 10);
+        let note = info_with(address.as_str(), Some("W/\"v1\""), 10);
         let body = server
             .fetcher()
             .image(&address, Some((&note, 4)))
             .await
             .unwrap();
-        assert_eq!((body.from(), line(&server.heads()[0], "range")), (0, None));
+        assert_eq!(
+            (body.from(), header(&server.heads()[0], "range")),
+            (0, None)
+        );
     }
 
     #[tokio::test]
-    async fn a_part_nobody_asked_for_is_an_error() {
+    async fn a_206_that_was_not_requested_is_an_error() {
         let server = Server::start(|_| rest("\"v1\"", "bytes 4-9/10", &WHOLE[4..])).await;
         let error = server
             .fetcher()

@@ -1,4 +1,4 @@
-//! robots.txt: what a host wishes not to be asked for, and how slowly.
+//! robots.txt: what a host asks crawlers not to request, and how slowly it wants to be asked.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,54 +6,55 @@ use std::time::Duration;
 use texting_robots::Robot;
 use url::Url;
 
-/// The name we go by in a robots.txt; a version behind it would match nothing.
+/// Our product token (RFC 9309, 2.2.1): a name without a version, or no group would match it.
 const PRODUCT: &str = "wallhaul";
 
-/// How much of a robots.txt is read; what stands behind it is ignored.
-pub(super) const LONGEST: usize = 512 * 1024;
+/// The most of a robots.txt that is read; the rest is ignored. RFC 9309 (2.5) wants at least 500
+/// KiB.
+pub(crate) const MAX_ROBOTS_BYTES: usize = 512 * 1024;
 
-/// What a host's robots.txt says to us.
-pub(super) struct Rules(Option<Robot>);
+/// The rules of a host's robots.txt for us.
+pub(crate) struct RobotRules(Option<Robot>);
 
-impl Rules {
-    /// No rule at all: a host without a robots.txt.
-    pub(super) fn none() -> Self {
+impl RobotRules {
+    /// The rules of a host without a robots.txt: everything is allowed.
+    pub(crate) fn none() -> Self {
         Self(None)
     }
 
-    /// Reads a robots.txt; one that cannot be read forbids nothing.
-    pub(super) fn read(text: &[u8]) -> Self {
-        Self(Robot::new(PRODUCT, whole_lines(text)).ok())
+    /// Parses a robots.txt; one that is not valid forbids nothing.
+    pub(crate) fn parse(text: &[u8]) -> Self {
+        Self(Robot::new(PRODUCT, complete_lines(text)).ok())
     }
 
-    /// Whether `address` may be asked.
-    pub(super) fn allow(&self, address: &Url) -> bool {
+    pub(crate) fn allow(&self, address: &Url) -> bool {
         self.0
             .as_ref()
             .is_none_or(|robot| robot.allowed(address.as_str()))
     }
 
-    /// The interval the host wishes for.
-    pub(super) fn interval(&self) -> Option<Duration> {
+    /// The host's `Crawl-delay`.
+    pub(crate) fn crawl_delay(&self) -> Option<Duration> {
         let delay = self.0.as_ref()?.delay?;
         Duration::try_from_secs_f32(delay).ok()
     }
 }
 
-impl fmt::Debug for Rules {
+impl fmt::Debug for RobotRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rules")
+        f.debug_struct("RobotRules")
             .field("any", &self.0.is_some())
             .finish()
     }
 }
 
-/// What was cut off at the limit loses its last line: half a path forbids more than the whole.
-fn whole_lines(text: &[u8]) -> &[u8] {
-    if text.len() < LONGEST {
+/// `text` without the line that the size limit cut in two: half a path forbids more than the whole
+/// path.
+fn complete_lines(text: &[u8]) -> &[u8] {
+    if text.len() < MAX_ROBOTS_BYTES {
         return text;
     }
-    let end = text[..LONGEST]
+    let end = text[..MAX_ROBOTS_BYTES]
         .iter()
         .rposition(|byte| matches!(byte, b'\n' | b'\r'))
         .unwrap_or(0);
@@ -69,10 +70,10 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, image, path_of, settings};
-    use crate::fetch::{FetchError, FetchSettings, Robots};
+    use crate::fetch::{FetchErrorKind, FetchSettings, Robots};
 
     fn allows(text: &str, path: &str) -> bool {
-        Rules::read(text.as_bytes()).allow(
+        RobotRules::parse(text.as_bytes()).allow(
             &Url::parse("http://gallery.test")
                 .unwrap()
                 .join(path)
@@ -81,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn our_own_group_counts_before_the_one_for_everybody() {
+    fn robots_txt_group_for_wallhaul_wins_over_the_one_for_all() {
         let text = "User-agent: *\nDisallow: /\n\nUser-agent: Wallhaul\nDisallow: /private/\n";
         assert!(allows(text, "/browse/"));
         assert!(!allows(text, "/private/a.png"));
@@ -96,16 +97,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_or_empty_robots_forbids_nothing() {
-        assert!(Rules::none().allow(&Url::parse("http://gallery.test/").unwrap()));
+    fn a_missing_or_empty_robots_txt_forbids_nothing() {
+        assert!(RobotRules::none().allow(&Url::parse("http://gallery.test/").unwrap()));
         assert!(allows("", "/browse/"));
         assert!(allows("<html>no such page</html>", "/browse/"));
     }
 
     #[test]
-    fn a_delay_is_read_and_a_senseless_one_passed_over() {
+    fn a_crawl_delay_is_parsed_and_an_invalid_one_ignored() {
         let delay = |delay| {
-            Rules::read(format!("User-agent: *\nCrawl-delay: {delay}\n").as_bytes()).interval()
+            RobotRules::parse(format!("User-agent: *\nCrawl-delay: {delay}\n").as_bytes())
+                .crawl_delay()
         };
         assert_eq!(delay("2.5"), Some(Duration::from_millis(2500)));
         for senseless in ["-1", "nan", "1e39", "soon"] {
@@ -114,16 +116,19 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_at_the_limit_forbids_nothing() {
+    fn a_robots_txt_line_cut_at_the_size_limit_is_ignored() {
         let mut text = b"User-agent: *\n".to_vec();
-        text.resize(LONGEST - b"Disallow: /".len() - 1, b'#');
+        text.resize(MAX_ROBOTS_BYTES - b"Disallow: /".len() - 1, b'#');
         text.extend_from_slice(b"\nDisallow: /private/");
-        assert!(Rules::read(&text[..LONGEST]).allow(&Url::parse("http://gallery.test/a").unwrap()));
+        assert!(
+            RobotRules::parse(&text[..MAX_ROBOTS_BYTES])
+                .allow(&Url::parse("http://gallery.test/a").unwrap())
+        );
     }
 
     const FORBIDDING: &str = "User-agent: wallhaul\nDisallow: /uploads/\n";
 
-    fn obedient() -> FetchSettings {
+    fn obeying() -> FetchSettings {
         FetchSettings {
             robots: Robots::Obey,
             retries: 1,
@@ -140,57 +145,63 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_is_read_once_however_many_ask_at_once() {
+    async fn robots_txt_is_fetched_once_for_concurrent_requests() {
         let server = gallery(Reply::ok(FORBIDDING)).await;
-        let (fetcher, address) = (server.fetcher_with(&obedient()), server.url("/a.png"));
+        let (fetcher, address) = (server.fetcher_with(&obeying()), server.url("/a.png"));
         let asking: FuturesUnordered<_> = (0..10).map(|_| image(&fetcher, &address)).collect();
         assert!(asking.all(async |image| image.is_ok()).await);
         assert_eq!(
-            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (
+                server.request_count("/robots.txt"),
+                server.request_count("/a.png")
+            ),
             (1, 10)
         );
     }
 
     #[tokio::test]
-    async fn what_it_forbids_is_not_asked() {
+    async fn an_address_that_robots_txt_disallows_is_not_requested() {
         let server = gallery(Reply::ok(FORBIDDING)).await;
         let error = image(
-            &server.fetcher_with(&obedient()),
+            &server.fetcher_with(&obeying()),
             &server.url("/uploads/a.png"),
         )
         .await
         .unwrap_err();
         assert!(
-            matches!(&error, FetchError::Forbidden { path, .. } if path == "/uploads/a.png"),
+            matches!(error.kind(), FetchErrorKind::RobotsDisallowed { path } if path == "/uploads/a.png"),
             "{error}"
         );
-        assert_eq!(server.asked("/uploads/a.png"), 0);
+        assert_eq!(server.request_count("/uploads/a.png"), 0);
     }
 
     #[tokio::test]
-    async fn whoever_ignores_it_does_not_ask_for_it() {
+    async fn robots_txt_is_not_fetched_when_it_is_ignored() {
         let server = gallery(Reply::ok(FORBIDDING)).await;
         image(&server.fetcher(), &server.url("/uploads/a.png"))
             .await
             .unwrap();
-        assert_eq!(server.asked("/robots.txt"), 0);
+        assert_eq!(server.request_count("/robots.txt"), 0);
     }
 
     #[tokio::test]
-    async fn a_redirect_is_held_to_it_as_well() {
+    async fn a_redirect_to_an_address_that_robots_txt_disallows_is_refused() {
         let server = Server::start(|head| match path_of(head) {
             "/robots.txt" => Reply::ok(FORBIDDING),
             _ => Reply::to("/uploads/a.png"),
         });
         let server = server.await;
-        let error = image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+        let error = image(&server.fetcher_with(&obeying()), &server.url("/a.png"))
             .await
             .unwrap_err();
-        assert!(matches!(error, FetchError::Forbidden { .. }), "{error}");
+        assert!(
+            matches!(error.kind(), FetchErrorKind::RobotsDisallowed { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_is_not_there_or_leads_astray_forbids_nothing() {
+    async fn a_robots_txt_with_a_4xx_or_a_bad_redirect_forbids_nothing() {
         for none in [
             Reply::new(404, &[], ""),
             Reply::new(403, &[], ""),
@@ -198,31 +209,37 @@ mod tests {
             Reply::to("ftp://x/"),
         ] {
             let server = gallery(none).await;
-            image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+            image(&server.fetcher_with(&obeying()), &server.url("/a.png"))
                 .await
                 .unwrap();
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_cannot_be_read_forbids_everything_and_is_not_asked_for_again() {
+    async fn a_robots_txt_that_cannot_be_read_forbids_everything_and_is_not_fetched_again() {
         let server = gallery(Reply::new(503, &[], "")).await;
-        let fetcher = server.fetcher_with(&obedient());
+        let fetcher = server.fetcher_with(&obeying());
         for _ in 0..3 {
             let error = image(&fetcher, &server.url("/a.png")).await.unwrap_err();
-            assert!(matches!(error, FetchError::Robots { .. }), "{error}");
+            assert!(
+                matches!(error.kind(), FetchErrorKind::RobotsUnreadable { .. }),
+                "{error}"
+            );
             assert!(error.to_string().contains("answered 503"), "{error}");
         }
         assert_eq!(
-            (server.asked("/robots.txt"), server.asked("/a.png")),
+            (
+                server.request_count("/robots.txt"),
+                server.request_count("/a.png")
+            ),
             (2, 0)
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_delay_it_wishes_for_is_kept() {
+    async fn a_crawl_delay_slows_requests_down() {
         let server = gallery(Reply::ok("User-agent: *\nCrawl-delay: 3\n")).await;
-        let fetcher = server.fetcher_with(&obedient());
+        let fetcher = server.fetcher_with(&obeying());
         image(&fetcher, &server.url("/a.png")).await.unwrap();
         let start = Instant::now();
         image(&fetcher, &server.url("/b.png")).await.unwrap();
@@ -230,19 +247,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_without_end_is_read_to_its_limit() {
+    async fn an_endless_robots_txt_is_read_to_its_size_limit() {
         let endless = [
             b"HTTP/1.1 200 OK\r\n\r\n".as_slice(),
             FORBIDDING.as_bytes(),
-            &vec![b'\n'; LONGEST],
+            &vec![b'\n'; MAX_ROBOTS_BYTES],
         ]
         .concat();
         let server = gallery(Reply::raw(endless).and_hang()).await;
-        image(&server.fetcher_with(&obedient()), &server.url("/a.png"))
+        image(&server.fetcher_with(&obeying()), &server.url("/a.png"))
             .await
             .unwrap();
         image(
-            &server.fetcher_with(&obedient()),
+            &server.fetcher_with(&obeying()),
             &server.url("/uploads/a.png"),
         )
         .await
@@ -251,10 +268,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_robots_makes_a_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let rules = Rules::read(&text);
+        fn no_robots_txt_makes_the_parser_panic(text in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let rules = RobotRules::parse(&text);
             rules.allow(&Url::parse("http://gallery.test/a%20b?c").unwrap());
-            rules.interval();
+            rules.crawl_delay();
         }
     }
 }

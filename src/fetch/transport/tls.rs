@@ -1,4 +1,5 @@
-//! Roots of trust: the system's, those of the user, and those built in where a machine has none.
+//! TLS: certificates are verified against the system's roots and the user's, or against built-in
+//! roots where the system has none.
 
 use std::fs;
 use std::path::Path;
@@ -10,92 +11,101 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use rustls_platform_verifier::Verifier;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use super::error::FetchError;
+use crate::fetch::error::SettingError;
 
-/// Judges servers by their certificates. The system's roots are read at the first handshake, not before:
-/// a run over plain http needs none.
+/// Verifies the certificates of servers.
 #[derive(Debug)]
-pub(super) struct Roots {
+pub(crate) struct CertificateVerifier {
     provider: Arc<CryptoProvider>,
-    further: Vec<CertificateDer<'static>>,
-    judge: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
+    user_roots: Vec<CertificateDer<'static>>,
+    /// Built at the first handshake: reading the system's roots takes a while, and a run over plain
+    /// http needs none.
+    verifier: OnceLock<Result<Arc<dyn ServerCertVerifier>, Error>>,
 }
 
-impl Roots {
-    /// The system's roots, and those of the PEM files in `further`; these are read now.
-    pub(super) fn new<P: AsRef<Path>>(
+impl CertificateVerifier {
+    /// Trusts the system's roots, and those of the PEM files in `ca_certificates`; these files are
+    /// read now.
+    pub(crate) fn new<P: AsRef<Path>>(
         provider: Arc<CryptoProvider>,
-        further: &[P],
-    ) -> Result<Self, FetchError> {
-        let mut certificates = Vec::new();
-        for file in further {
+        ca_certificates: &[P],
+    ) -> Result<Self, SettingError> {
+        let mut user_roots = Vec::new();
+        for file in ca_certificates {
             let file = file.as_ref();
-            let of_file = read(file).map_err(|reason| {
-                let what = format!("certificate file `{}`", file.display());
-                FetchError::Setting { what, reason }
+            let certificates = read_pem(file).map_err(|reason| SettingError {
+                setting: format!("certificate file `{}`", file.display()),
+                reason,
             })?;
-            certificates.extend(of_file);
+            user_roots.extend(certificates);
         }
         Ok(Self {
             provider,
-            further: certificates,
-            judge: OnceLock::new(),
+            user_roots,
+            verifier: OnceLock::new(),
         })
     }
 
-    fn judge(&self) -> Result<&Arc<dyn ServerCertVerifier>, Error> {
-        self.judge
-            .get_or_init(|| self.of_the_system().or_else(|_none| self.built_in()))
+    fn verifier(&self) -> Result<&Arc<dyn ServerCertVerifier>, Error> {
+        self.verifier
+            .get_or_init(|| self.system().or_else(|_none| self.built_in()))
             .as_ref()
             .map_err(Clone::clone)
     }
 
-    /// Fails where the system has no roots at all.
-    fn of_the_system(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
-        let alone = Verifier::new(Arc::clone(&self.provider))?;
-        if self.further.is_empty() {
-            return Ok(Arc::new(alone));
+    /// Fails if the system has no roots at all.
+    fn system(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
+        let system = Verifier::new(Arc::clone(&self.provider))?;
+        if self.user_roots.is_empty() {
+            return Ok(Arc::new(system));
         }
         Ok(Arc::new(Verifier::new_with_extra_roots(
-            self.further.clone(),
+            self.user_roots.clone(),
             Arc::clone(&self.provider),
         )?))
     }
 
     fn built_in(&self) -> Result<Arc<dyn ServerCertVerifier>, Error> {
         let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(TLS_SERVER_ROOT_CERTS.iter().chain(&self.further).cloned());
-        let judge =
+        store.add_parsable_certificates(
+            TLS_SERVER_ROOT_CERTS
+                .iter()
+                .chain(&self.user_roots)
+                .cloned(),
+        );
+        let verifier =
             WebPkiServerVerifier::builder_with_provider(store.into(), Arc::clone(&self.provider))
                 .build();
-        Ok(judge.map_err(|error| Error::General(error.to_string()))?)
+        Ok(verifier.map_err(|error| Error::General(error.to_string()))?)
     }
 }
 
-impl ServerCertVerifier for Roots {
+impl ServerCertVerifier for CertificateVerifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
-        between: &[CertificateDer<'_>],
+        intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self
-            .judge()?
-            .verify_server_cert(certificate, between, name, ocsp, now)
-        {
-            // A self-signed certificate that says it is an authority: one that the user named stands for itself
-            // too. Its dates were looked at before this was said, its name was not.
-            Err(error) if is_own_root(&error) && self.further.contains(certificate) => {
+        let verified =
+            self.verifier()?
+                .verify_server_cert(certificate, intermediates, name, ocsp, now);
+        match verified {
+            // A self-signed certificate that is marked as a CA, which is what many tools make, is
+            // refused as a server's own. If the user named that very certificate, it is trusted all
+            // the same. webpki checks the dates before it gives this error, and the name after; so
+            // the name is left to us.
+            Err(error) if is_ca_used_as_server(&error) && self.user_roots.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            judged => judged,
+            verified => verified,
         }
     }
 
@@ -134,13 +144,20 @@ impl ServerCertVerifier for Roots {
     }
 }
 
-/// Whether a server was refused because its certificate is a root itself.
-pub(super) fn is_own_root(error: &Error) -> bool {
-    // The crate that says so is not one of ours to name.
-    format!("{error:?}").contains("CaUsedAsEndEntity")
+/// Whether a server's certificate was refused because it is marked as a CA. rustls has no variant
+/// for that and wraps webpki's error instead; should the two versions of webpki ever differ, the
+/// downcast finds nothing and the tests below fail.
+pub(super) fn is_ca_used_as_server(error: &Error) -> bool {
+    let Error::InvalidCertificate(CertificateError::Other(wrapped)) = error else {
+        return false;
+    };
+    matches!(
+        wrapped.0.downcast_ref(),
+        Some(webpki::Error::CaUsedAsEndEntity)
+    )
 }
 
-fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read_pem(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = fs::read(file).map_err(|error| error.to_string())?;
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -151,10 +168,7 @@ fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         certificates.push(certificate);
     }
     if certificates.is_empty() {
-        return Err(
-            "no certificate in it; it must be in PEM form (`-----BEGIN CERTIFICATE-----`)"
-                .to_owned(),
-        );
+        return Err("it has no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)".to_owned());
     }
     Ok(certificates)
 }
@@ -171,7 +185,9 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, image, settings};
-    use crate::fetch::{FetchSettings, Fetcher, SiteOrigins};
+    use crate::fetch::{
+        FetchError, FetchErrorKind, FetchSettings, Fetcher, SiteOrigins, TlsFailure,
+    };
 
     /// What a certificate is made for: names, and whether it is an authority.
     fn parameters(names: &[&str], is_ca: IsCa) -> CertificateParams {
@@ -183,7 +199,7 @@ mod tests {
 
     const AUTHORITY: IsCa = IsCa::Ca(BasicConstraints::Unconstrained);
 
-    async fn set_concurrency(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Server {
+    async fn tls_server(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> Server {
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(ring::default_provider().into());
         let config = config
@@ -198,7 +214,7 @@ mod tests {
         let key = KeyPair::generate().unwrap();
         let certificate = parameters.self_signed(&key).unwrap();
         (
-            set_concurrency(vec![certificate.der().clone()], &key).await,
+            tls_server(vec![certificate.der().clone()], &key).await,
             certificate.pem(),
         )
     }
@@ -215,29 +231,29 @@ mod tests {
         image(&server.fetcher_with(&settings), &server.url("/a.png")).await
     }
 
-    fn reason(error: FetchError) -> String {
-        let FetchError::Tls { reason, .. } = error else {
+    fn tls_failure(error: &FetchError) -> TlsFailure {
+        let FetchErrorKind::Tls(failure) = error.kind() else {
             panic!("{error}")
         };
-        reason
+        failure.clone()
     }
 
     #[tokio::test]
-    async fn a_self_signed_server_is_refused_and_the_reason_named() {
-        for (is_ca, said) in [
-            (AUTHORITY, "is self-signed"),
-            (IsCa::NoCa, "signed by nobody we trust"),
+    async fn tls_certificate_of_unknown_issuer_is_refused() {
+        for (is_ca, failure) in [
+            (AUTHORITY, TlsFailure::SelfSigned),
+            (IsCa::NoCa, TlsFailure::UnknownIssuer),
         ] {
             let (server, _) = self_signed(parameters(&["127.0.0.1"], is_ca)).await;
             let error = image(&server.fetcher(), &server.url("/a.png"))
                 .await
                 .unwrap_err();
-            assert!(reason(error).contains(said), "{said}");
+            assert_eq!(tls_failure(&error), failure);
         }
     }
 
     #[tokio::test]
-    async fn a_self_signed_server_is_trusted_when_the_user_names_its_certificate() {
+    async fn tls_self_signed_certificate_is_trusted_if_the_user_names_it() {
         for is_ca in [AUTHORITY, IsCa::NoCa] {
             let (server, pem) = self_signed(parameters(&["127.0.0.1"], is_ca)).await;
             assert_eq!(ask(&server, &pem).await.unwrap(), b"safe");
@@ -245,52 +261,52 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_is_trusted_when_the_user_names_its_authority() {
+    async fn tls_certificate_is_trusted_if_the_user_names_its_authority() {
         let key = KeyPair::generate().unwrap();
         let authority = CertifiedIssuer::self_signed(parameters(&[], AUTHORITY), key).unwrap();
         let key = KeyPair::generate().unwrap();
         let certificate = parameters(&["127.0.0.1"], IsCa::NoCa)
             .signed_by(&key, &authority)
             .unwrap();
-        let server = set_concurrency(vec![certificate.der().clone()], &key).await;
+        let server = tls_server(vec![certificate.der().clone()], &key).await;
         assert_eq!(ask(&server, &authority.pem()).await.unwrap(), b"safe");
     }
 
     #[tokio::test]
-    async fn a_certificate_for_another_name_or_another_time_is_refused_though_the_user_names_it() {
+    async fn tls_certificate_for_another_name_or_expired_is_refused_even_if_the_user_names_it() {
         for is_ca in [AUTHORITY, IsCa::NoCa] {
             let (server, pem) = self_signed(parameters(&["other.test"], is_ca)).await;
-            assert!(reason(ask(&server, &pem).await.unwrap_err()).contains("another name"));
+            let error = ask(&server, &pem).await.unwrap_err();
+            assert_eq!(tls_failure(&error), TlsFailure::WrongName);
 
             let mut past = parameters(&["127.0.0.1"], is_ca);
             past.not_after = rcgen::date_time_ymd(2001, 1, 1);
             let (server, pem) = self_signed(past).await;
-            assert!(reason(ask(&server, &pem).await.unwrap_err()).contains("expired"));
+            let error = ask(&server, &pem).await.unwrap_err();
+            assert_eq!(tls_failure(&error), TlsFailure::Expired);
         }
     }
 
     #[tokio::test]
-    async fn a_redirect_to_https_is_followed_and_the_certificate_checked() {
+    async fn tls_certificate_is_checked_after_a_redirect_to_https() {
         let (server, _) = self_signed(parameters(&["127.0.0.1"], IsCa::NoCa)).await;
         let there = server.url("/there.png");
         let plain = Server::start(move |_| Reply::to(there.as_str())).await;
         let named = vec![plain.url("/"), server.url("/")];
-        let premises = SiteOrigins {
+        let site = SiteOrigins {
             pages: plain.url("/"),
             images: plain.url("/"),
             hosts: Vec::new(),
             named,
         };
-        let checking = Fetcher::new(&settings(), &premises, None).unwrap();
-        assert!(
-            reason(image(&checking, &plain.url("/a.png")).await.unwrap_err())
-                .contains("nobody we trust")
-        );
+        let checking = Fetcher::new(&settings(), &site, None).unwrap();
+        let error = image(&checking, &plain.url("/a.png")).await.unwrap_err();
+        assert_eq!(tls_failure(&error), TlsFailure::UnknownIssuer);
         let trusting = FetchSettings {
             insecure: true,
             ..settings()
         };
-        let trusting = Fetcher::new(&trusting, &premises, None).unwrap();
+        let trusting = Fetcher::new(&trusting, &site, None).unwrap();
         assert_eq!(
             image(&trusting, &plain.url("/a.png")).await.unwrap(),
             b"safe"
@@ -298,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_wants_no_check_gets_none() {
+    async fn tls_certificate_is_not_checked_with_insecure() {
         let (server, _) = self_signed(parameters(&["other.test"], AUTHORITY)).await;
         let fetcher = server.fetcher_with(&FetchSettings {
             insecure: true,
@@ -311,13 +327,14 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_roots_are_enough_to_start_with() {
-        let roots = Roots::new::<PathBuf>(ring::default_provider().into(), &[]).unwrap();
+    fn tls_verifier_can_be_built_from_the_built_in_roots() {
+        let roots =
+            CertificateVerifier::new::<PathBuf>(ring::default_provider().into(), &[]).unwrap();
         assert!(roots.built_in().is_ok());
     }
 
     #[test]
-    fn a_certificate_file_that_is_none_is_named() {
+    fn an_invalid_ca_certificate_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         for (name, text) in [
@@ -329,11 +346,9 @@ mod tests {
             if let Some(text) = text {
                 fs::write(&file, text).unwrap();
             }
-            let error = Roots::new(ring::default_provider().into(), &[file]).unwrap_err();
-            assert!(
-                matches!(&error, FetchError::Setting { what, .. } if what.contains(name)),
-                "{error}"
-            );
+            let error =
+                CertificateVerifier::new(ring::default_provider().into(), &[file]).unwrap_err();
+            assert!(error.setting.contains(name), "{error}");
         }
     }
 }

@@ -1,72 +1,117 @@
-//! A body on its way: handed on as it comes, and measured while it does.
+//! A body: passed on as it arrives, and checked against its limits and its announced length on the
+//! way.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{ETAG, HeaderName, LAST_MODIFIED};
+use reqwest::header::{ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
-use super::answer::Answer;
-use super::error::FetchError;
-use super::patience::{Lost, StallTimer};
-use super::resume::is_strong;
-use super::throttle::Throttle;
+use super::head::{content_length, is_chunked, leftover_encoding, text_value};
+use super::ranges::{RangeRequest, is_strong};
+use crate::fetch::error::{FetchError, FetchErrorKind};
+use crate::fetch::limits::{Exchange, StallError, Throttle};
 
-/// An image's bytes, as the site sends them; also those of a page.
+/// Where the bytes of a body come from: a response, whichever client it belongs to.
+///
+/// A type parameter and not a `dyn`: a boxed future for each chunk would be an allocation for each
+/// chunk.
+pub trait BodySource {
+    /// The headers of the response.
+    fn headers(&self) -> &HeaderMap;
+
+    /// The next bytes; `None` at the end. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks or ends too early: why.
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
+}
+
+/// The bytes of an image or a page, as the server sends them.
 #[derive(Debug)]
-pub struct Body {
-    answer: Answer,
+pub struct BodyStream<S> {
+    source: S,
+    exchange: Exchange,
     limit: u64,
     from: u64,
     length: Option<u64>,
-    got: u64,
+    received: u64,
     throttle: Option<Arc<Throttle>>,
 }
 
-impl Body {
-    /// A whole body of at most `limit` bytes.
-    pub(super) fn whole(answer: Answer, limit: u64) -> Result<Self, FetchError> {
-        let length = answer.content_length();
+impl<S: BodySource> BodyStream<S> {
+    /// A whole body of at most `limit` bytes, read no faster than `throttle` allows.
+    ///
+    /// # Errors
+    ///
+    /// When the headers say that it is too large or encoded; no byte of it is read then.
+    pub(crate) fn whole(
+        source: S,
+        exchange: Exchange,
+        limit: u64,
+        throttle: Option<Arc<Throttle>>,
+    ) -> Result<Self, FetchError> {
+        let length = content_length(source.headers());
         Self {
-            answer,
+            source,
+            exchange,
             limit,
             from: 0,
             length,
-            got: 0,
-            throttle: None,
+            received: 0,
+            throttle,
         }
-        .within_limit()
+        .checked()
     }
 
-    /// The rest from `from` of one that is `length` bytes long as a whole.
-    pub(super) fn rest(
-        answer: Answer,
+    /// The rest of an image; otherwise as [`BodyStream::whole`].
+    ///
+    /// # Errors
+    ///
+    /// Also when the headers do not belong to that rest: the part is stale.
+    pub(crate) fn rest(
+        source: S,
+        exchange: Exchange,
+        range: RangeRequest<'_>,
         limit: u64,
-        from: u64,
-        length: u64,
+        throttle: Option<Arc<Throttle>>,
     ) -> Result<Self, FetchError> {
-        Self {
-            answer,
-            limit,
-            from,
-            length: Some(length),
-            got: 0,
-            throttle: None,
+        if let Err(reason) = range.check(source.headers()) {
+            return Err(exchange.error(FetchErrorKind::StalePart { reason }));
         }
-        .within_limit()
+        Self {
+            source,
+            exchange,
+            limit,
+            from: range.from(),
+            length: Some(range.length()),
+            received: 0,
+            throttle,
+        }
+        .checked()
     }
 
-    /// The same body, read no faster than all bodies together may be.
-    pub(super) fn paced(self, throttle: Option<Arc<Throttle>>) -> Self {
-        Self { throttle, ..self }
+    fn checked(self) -> Result<Self, FetchError> {
+        if let Some(coding) = leftover_encoding(self.source.headers()) {
+            let coding = coding.to_owned();
+            return Err(self
+                .exchange
+                .error(FetchErrorKind::ContentEncoding { coding }));
+        }
+        if self.length.is_some_and(|length| length > self.limit) {
+            return Err(self.too_large());
+        }
+        Ok(self)
     }
 
-    /// The length of the whole image, where the server said so: at once, or by a last chunk.
+    /// The length of the whole image, if the server announced it; for a chunked body it is known
+    /// after the last chunk.
     pub fn length(&self) -> Option<u64> {
         self.length
     }
 
-    /// Where its first byte belongs: 0, or where the part that is to go on ends. A part goes on only when this is
-    /// what it has; otherwise it starts over.
+    /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be
+    /// appended to if this equals its length; otherwise it starts over.
     pub fn from(&self) -> u64 {
         self.from
     }
@@ -76,7 +121,7 @@ impl Body {
         self.header(&ETAG)
     }
 
-    /// The server's `ETag`, if it tells every byte apart: what a part may go on with.
+    /// The server's `ETag` if it is a strong one: only then can a part be resumed.
     pub fn strong_etag(&self) -> Option<&str> {
         self.etag().filter(|etag| is_strong(etag))
     }
@@ -86,113 +131,91 @@ impl Body {
         self.header(&LAST_MODIFIED)
     }
 
-    /// The next bytes; `None` once all of them were there.
+    /// The next bytes; `None` after the last ones.
     ///
     /// # Errors
     ///
-    /// When the connection breaks or ends too early, goes silent or all but silent, or brings too much.
+    /// When the connection breaks, ends too early or stalls, or the body is too long.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         let next = self.next().await;
         match &next {
             Ok(Some(chunk)) => {
                 if let Some(throttle) = &self.throttle {
-                    throttle.pay(chunk.len()).await;
+                    throttle.acquire(chunk.len()).await;
                 }
             }
-            Ok(None) => self.answer.went_well(),
-            Err(error) => self.answer.went_wrong(error),
+            Ok(None) => self.exchange.record_success(),
+            Err(error) => self.exchange.record_failure(error),
         }
         next
     }
 
-    /// All that is left of it. More than `most` bytes are not read; the limit of the body holds as well.
-    pub(super) async fn all(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
-        let mut all = Vec::new();
-        while all.len() < most {
+    /// Reads the rest into memory, but at most `most` bytes; the limit of the body holds as well.
+    pub(crate) async fn collect(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
+        let mut collected = Vec::new();
+        while collected.len() < most {
             match self.chunk().await? {
-                Some(chunk) => all.extend_from_slice(&chunk),
+                Some(chunk) => collected.extend_from_slice(&chunk),
                 None => break,
             }
         }
-        all.truncate(most);
-        Ok(all)
+        collected.truncate(most);
+        Ok(collected)
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let next = self.answer.chunk().await.map_err(|lost| self.lost(lost))?;
-        let Some(chunk) = next.map_err(|reason| self.cut_short(reason))? else {
+        let next = self.exchange.stall.wait(self.source.chunk()).await;
+        let next = next.map_err(|error| self.stalled(error))?;
+        let Some(chunk) = next.map_err(|reason| self.truncated(reason))? else {
             return match self.length {
-                Some(length) if self.from + self.got < length => {
-                    Err(self.cut_short("that was all".to_owned()))
+                Some(length) if self.from + self.received < length => {
+                    Err(self.truncated("the connection was closed".to_owned()))
                 }
                 Some(_) => Ok(None),
                 None => {
-                    // The last chunk says how long it was; an end of the connection may be anything.
-                    self.length = self.answer.is_chunked().then_some(self.from + self.got);
+                    // A last chunk proves that the body is complete; a closed connection proves
+                    // nothing.
+                    self.length =
+                        is_chunked(self.source.headers()).then_some(self.from + self.received);
                     Ok(None)
                 }
             };
         };
-        self.got += chunk.len() as u64;
-        let end = self.from + self.got;
+        self.received += chunk.len() as u64;
+        let end = self.from + self.received;
         if end > self.limit {
             return Err(self.too_large());
         }
         if self.length.is_some_and(|length| end > length) {
-            let (host, reason) = (
-                self.answer.host().to_owned(),
-                "it sends more than it announced".to_owned(),
-            );
-            return Err(FetchError::NotHttp { host, reason });
+            let reason = "the body is longer than announced".to_owned();
+            return Err(self.exchange.error(FetchErrorKind::InvalidHttp { reason }));
         }
-        self.answer
-            .patience
-            .weigh(chunk.len())
-            .map_err(|lost| self.lost(lost))?;
+        self.exchange
+            .stall
+            .check_rate(chunk.len())
+            .map_err(|error| self.stalled(error))?;
         Ok(Some(chunk))
     }
 
-    /// Refuses before a byte is read what says itself that it is too large.
-    fn within_limit(self) -> Result<Self, FetchError> {
-        if self.length.is_some_and(|length| length > self.limit) {
-            Err(self.too_large())
-        } else {
-            Ok(self)
-        }
-    }
-
     fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.answer.header(name)
+        text_value(self.source.headers(), name)
     }
 
     fn too_large(&self) -> FetchError {
-        FetchError::TooLarge {
-            host: self.answer.host().to_owned(),
-            limit: self.limit,
-        }
+        let limit = self.limit;
+        self.exchange.error(FetchErrorKind::TooLarge { limit })
     }
 
-    fn cut_short(&self, reason: String) -> FetchError {
-        let (got, want) = (self.from + self.got, self.length);
-        FetchError::CutShort {
-            host: self.answer.host().to_owned(),
-            got,
-            want,
+    fn truncated(&self, reason: String) -> FetchError {
+        self.exchange.error(FetchErrorKind::Truncated {
+            got: self.from + self.received,
+            want: self.length,
             reason,
-        }
+        })
     }
 
-    fn lost(&self, lost: Lost) -> FetchError {
-        let host = self.answer.host().to_owned();
-        let StallTimer { stall, floor, .. } = self.answer.patience;
-        match lost {
-            Lost::Silent => FetchError::Stalled { host, limit: stall },
-            Lost::Slow => FetchError::TooSlow {
-                host,
-                floor,
-                over: stall,
-            },
-        }
+    fn stalled(&self, error: StallError) -> FetchError {
+        self.exchange.stall_error(error)
     }
 }
 
@@ -203,10 +226,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, image, line, settings};
+    use crate::fetch::scripted::{Reply, Server, header, image, settings};
 
     #[tokio::test]
-    async fn a_whole_image_comes_as_it_is_and_says_what_it_is() {
+    async fn a_whole_image_is_passed_on_with_its_validators() {
         let headers = [
             "ETag: \"v1\"",
             "Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT",
@@ -227,17 +250,17 @@ mod tests {
         assert_eq!(body.chunk().await.unwrap(), None);
         assert_eq!(body.chunk().await.unwrap(), None);
         assert_eq!(
-            line(&server.heads()[0], "accept-encoding"),
+            header(&server.heads()[0], "accept-encoding"),
             Some("identity")
         );
         assert_eq!(
-            line(&server.heads()[0], "user-agent"),
+            header(&server.heads()[0], "user-agent"),
             Some("wallhaul/test")
         );
     }
 
     #[tokio::test]
-    async fn a_weak_validator_is_no_validator() {
+    async fn a_weak_etag_is_not_used_for_resuming() {
         let server = Server::start(|_| Reply::new(200, &["ETag: W/\"v1\""], "x")).await;
         let body = server
             .fetcher()
@@ -248,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_image_without_a_length_is_whole_when_it_ends_as_it_should() {
+    async fn a_body_without_a_length_is_complete_at_its_last_chunk_or_close() {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
         let closed = "HTTP/1.1 200 OK\r\n\r\nabc";
         for whole in [Reply::raw(chunked), Reply::raw(closed).and_close()] {
@@ -263,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_image_that_ends_too_early_is_cut_short() {
+    async fn a_body_that_ends_too_early_is_truncated() {
         for (cut, want) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", Some(9)),
             (
@@ -280,55 +303,66 @@ mod tests {
                 .await
                 .unwrap_err();
             assert!(
-                matches!(error, FetchError::CutShort { got: 3, want: w, .. } if w == want),
+                matches!(error.kind(), FetchErrorKind::Truncated { got: 3, want: w, .. } if *w == want),
                 "{error}"
             );
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_goes_silent_is_left_at_the_stall_limit() {
+    async fn a_silent_body_ends_at_the_stall_timeout() {
         let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
         let server = Server::start(move |_| Reply::raw(head).and_hang()).await;
         let start = Instant::now();
         let error = image(&server.fetcher(), &server.url("/a.png"))
             .await
             .unwrap_err();
-        assert!(matches!(error, FetchError::Stalled { .. }), "{error}");
-        assert!(error.to_string().starts_with("`127.0.0.1:"), "{error}");
+        assert!(
+            matches!(error.kind(), FetchErrorKind::Timeout { .. }),
+            "{error}"
+        );
+        assert!(
+            error
+                .to_string()
+                .starts_with("timed out waiting 30 s for `127.0.0.1:"),
+            "{error}"
+        );
         assert_eq!(start.elapsed().as_secs(), 30);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_never_answers_or_drips_its_headers_is_left_at_the_stall_limit() {
-        let drip = Reply::ok("abc").drop_by_drop(Duration::from_secs(1));
+    async fn a_server_that_never_responds_or_drips_headers_ends_at_the_stall_timeout() {
+        let drip = Reply::ok("abc").dripping(Duration::from_secs(1));
         for slow in [Reply::raw("").and_hang(), drip] {
             let server = Server::start(move |_| slow.clone()).await;
             let start = Instant::now();
             let error = image(&server.fetcher(), &server.url("/a.png"))
                 .await
                 .unwrap_err();
-            assert!(matches!(error, FetchError::Stalled { .. }), "{error}");
+            assert!(
+                matches!(error.kind(), FetchErrorKind::Timeout { .. }),
+                "{error}"
+            );
             assert_eq!(start.elapsed().as_secs(), 30);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_drips_is_too_slow() {
-        let body = Reply::ok([b'x'; 500]).drop_by_drop(Duration::from_millis(200));
+    async fn a_dripping_body_is_too_slow() {
+        let body = Reply::ok([b'x'; 500]).dripping(Duration::from_millis(200));
         let server = Server::start(move |_| body.clone()).await;
         let error = image(&server.fetcher(), &server.url("/a.png"))
             .await
             .unwrap_err();
         assert!(
-            matches!(error, FetchError::TooSlow { floor: 100, .. }),
+            matches!(error.kind(), FetchErrorKind::TooSlow { floor: 100, .. }),
             "{error}"
         );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_is_slow_but_steady_succeeds_however_long_it_takes() {
-        let body = Reply::ok(vec![b'x'; 10_000]).drop_by_drop(Duration::from_millis(9));
+    async fn a_slow_but_steady_body_has_no_timeout() {
+        let body = Reply::ok(vec![b'x'; 10_000]).dripping(Duration::from_millis(9));
         let server = Server::start(move |_| body.clone()).await;
         let start = Instant::now();
         assert_eq!(
@@ -342,7 +376,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_image_that_says_it_is_too_large_is_refused_before_a_byte_is_read() {
+    async fn an_image_announced_as_too_large_is_refused_before_it_is_read() {
         let server = Server::start(|_| {
             Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9223372036854775807\r\n\r\n").and_hang()
         });
@@ -353,24 +387,27 @@ mod tests {
             .await
             .unwrap_err();
         assert!(
-            matches!(error, FetchError::TooLarge { limit: 65_536, .. }),
+            matches!(error.kind(), FetchErrorKind::TooLarge { limit: 65_536 }),
             "{error}"
         );
     }
 
     #[tokio::test]
-    async fn an_image_without_an_end_is_left_at_the_size_limit() {
+    async fn an_endless_image_ends_at_the_size_limit() {
         let head = b"HTTP/1.1 200 OK\r\n\r\n".as_slice();
         let endless = Reply::raw([head, &vec![0; 100_000]].concat()).and_hang();
         let server = Server::start(move |_| endless.clone()).await;
         let error = image(&server.fetcher(), &server.url("/a.png"))
             .await
             .unwrap_err();
-        assert!(matches!(error, FetchError::TooLarge { .. }), "{error}");
+        assert!(
+            matches!(error.kind(), FetchErrorKind::TooLarge { .. }),
+            "{error}"
+        );
     }
 
     #[tokio::test]
-    async fn an_encoded_image_is_refused() {
+    async fn an_image_with_a_content_encoding_is_refused() {
         for coding in ["gzip", "br", "gzip, gzip", "klingon"] {
             let header = format!("Content-Encoding: {coding}");
             let server = Server::start(move |_| Reply::new(200, &[&header], "packed")).await;
@@ -378,7 +415,7 @@ mod tests {
                 .await
                 .unwrap_err();
             assert!(
-                matches!(&error, FetchError::Encoded { coding: said, .. } if said == coding),
+                matches!(error.kind(), FetchErrorKind::ContentEncoding { coding: said, .. } if said == coding),
                 "{error}"
             );
         }
@@ -393,17 +430,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn images_that_follow_one_another_share_one_connection() {
+    async fn consecutive_images_share_one_connection() {
         let server = Server::start(|_| Reply::ok(vec![7; 40_000])).await;
         let fetcher = server.fetcher();
         for _ in 0..20 {
             image(&fetcher, &server.url("/a.png")).await.unwrap();
         }
-        assert_eq!((server.asked("/a.png"), server.connections()), (20, 1));
+        assert_eq!(
+            (server.request_count("/a.png"), server.connections()),
+            (20, 1)
+        );
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_whose_bodies_all_break_off_is_given_up() {
+    async fn a_host_whose_bodies_are_all_truncated_is_given_up() {
         let cut = Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").and_close();
         let server = Server::start(move |_| cut.clone()).await;
         let fetcher = server.fetcher_with(&settings());
@@ -412,9 +452,9 @@ mod tests {
         }
         let error = image(&fetcher, &server.url("/a.png")).await.unwrap_err();
         assert!(
-            matches!(error, FetchError::GivenUp { failures: 20, .. }),
+            matches!(error.kind(), FetchErrorKind::GivenUp { failures: 20, .. }),
             "{error}"
         );
-        assert_eq!(server.asked("/a.png"), 20);
+        assert_eq!(server.request_count("/a.png"), 20);
     }
 }

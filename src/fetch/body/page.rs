@@ -1,19 +1,29 @@
-//! Text out of a page's bytes: which encoding they are in, and what they say in it.
+//! Pages: text out of bytes, by the encoding that the header or the page itself declares.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use url::Url;
 
-/// How far into a page its own word on its encoding is looked for.
-const PRESCANNED: usize = 1024;
+/// How far into a page its own `meta` is looked for; browsers look as far.
+const PRESCAN_BYTES: usize = 1024;
 
-/// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own `meta`, else as
-/// UTF-8. What cannot be decoded is replaced, never refused.
+/// A page of a site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The address that answered after all redirects: the base of relative addresses on the page.
+    pub url: Url,
+    /// Decoded to UTF-8.
+    pub text: String,
+}
+
+/// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own
+/// `meta`, else as UTF-8. Bytes that cannot be decoded are replaced, never refused.
 pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     let (encoding, text) = match Encoding::for_bom(page) {
         Some((encoding, mark)) => (encoding, &page[mark..]),
         None => (
             content_type
-                .and_then(named)
-                .or_else(|| declared(page))
+                .and_then(charset)
+                .or_else(|| meta_charset(page))
                 .unwrap_or(UTF_8),
             page,
         ),
@@ -21,17 +31,15 @@ pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     encoding.decode_without_bom_handling(text).0.into_owned()
 }
 
-/// What a page's head says about its encoding.
-fn declared(page: &[u8]) -> Option<&'static Encoding> {
-    let head = String::from_utf8_lossy(&page[..page.len().min(PRESCANNED)]);
-    let said = head.split('<').filter(|tag| {
+/// The encoding that the page's `meta` declares.
+fn meta_charset(page: &[u8]) -> Option<&'static Encoding> {
+    let head = String::from_utf8_lossy(&page[..page.len().min(PRESCAN_BYTES)]);
+    let mut metas = head.split('<').filter(|tag| {
         tag.get(..4)
             .is_some_and(|name| name.eq_ignore_ascii_case("meta"))
     });
-    let encoding = said
-        .into_iter()
-        .find_map(|tag| named(tag.split('>').next().unwrap_or(tag)))?;
-    // Who could read this far did not read UTF-16.
+    let encoding = metas.find_map(|tag| charset(tag.split('>').next().unwrap_or(tag)))?;
+    // A page whose `meta` can be read byte by byte is not UTF-16.
     Some(if encoding == UTF_16LE || encoding == UTF_16BE {
         UTF_8
     } else {
@@ -39,8 +47,8 @@ fn declared(page: &[u8]) -> Option<&'static Encoding> {
     })
 }
 
-/// The encoding after the first `charset=` that names one.
-fn named(text: &str) -> Option<&'static Encoding> {
+/// The encoding after the first `charset=` that names a known one.
+fn charset(text: &str) -> Option<&'static Encoding> {
     let lower = text.to_ascii_lowercase();
     lower.split("charset").skip(1).find_map(|rest| {
         let label = rest.trim_start().strip_prefix('=')?.trim_start();
@@ -57,8 +65,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fetch::scripted::{Reply, Server, line, settings};
-    use crate::fetch::{FetchError, FetchSettings};
+    use crate::fetch::scripted::{Reply, Server, header, settings};
+    use crate::fetch::{FetchErrorKind, FetchSettings};
 
     /// The word `page`, by gzip.
     const PACKED: &[u8] = b"\
@@ -77,7 +85,7 @@ mod tests {
     const HTML: Option<&str> = Some("text/html");
 
     #[test]
-    fn a_mark_at_the_start_is_believed_first() {
+    fn a_byte_order_mark_decides_the_charset_first() {
         let utf16 = [0xff, 0xfe, b'h', 0, 0x63, 0x63];
         assert_eq!(decode(&utf16, Some("text/html; charset=gbk")), "h\u{6363}");
         assert_eq!(
@@ -87,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_is_believed_before_the_page() {
+    fn the_charset_of_the_header_wins_over_the_meta() {
         let (page, ..) = GBK.encode("<meta charset=utf-8>\u{63d2}\u{5934}");
         for header in [
             "text/html; charset=GBK",
@@ -101,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_may_say_itself_what_it_is_in() {
+    fn a_meta_charset_is_used_without_one_in_the_header() {
         for meta in [
             "<META charset='gbk'>",
             "<!doctype html><html><head>\n<meta http-equiv=\"Content-Type\" content=\"text/html; charset=gbk\" />",
@@ -118,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encoding_nobody_knows_is_passed_over() {
+    fn an_unknown_charset_is_ignored() {
         assert_eq!(
             decode(
                 "<meta charset=gbk>a".as_bytes(),
@@ -133,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_page_is_read_with_what_does_not_fit_replaced() {
+    fn bytes_that_do_not_fit_the_charset_are_replaced() {
         assert_eq!(
             decode(b"a\xffb", Some("text/html; charset=utf-8")),
             "a\u{fffd}b"
@@ -141,14 +149,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_packed_page_is_unpacked() {
+    async fn a_gzip_page_is_decompressed() {
         let server = Server::start(|_| Reply::new(200, GZIP, PACKED)).await;
         assert_eq!(
             server.fetcher().page(&server.url("/")).await.unwrap().text,
             "page"
         );
         let accepted = server.heads().remove(0);
-        let accepted = line(&accepted, "accept-encoding").unwrap();
+        let accepted = header(&accepted, "accept-encoding").unwrap();
         assert!(
             ["gzip", "br", "deflate"]
                 .iter()
@@ -158,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_page_is_measured_unpacked() {
+    async fn the_page_size_limit_holds_after_decompression() {
         let server = Server::start(|_| Reply::new(200, GZIP, ZEROS)).await;
         let roomy = server.fetcher_with(&FetchSettings {
             max_page_bytes: 70_000,
@@ -170,35 +178,38 @@ mod tests {
         );
         let error = server.fetcher().page(&server.url("/")).await.unwrap_err();
         assert!(
-            matches!(error, FetchError::TooLarge { limit: 65_536, .. }),
+            matches!(error.kind(), FetchErrorKind::TooLarge { limit: 65_536 }),
             "{error}"
         );
     }
 
     #[tokio::test]
-    async fn a_packed_page_that_is_cut_or_broken_is_cut_short() {
+    async fn a_truncated_or_corrupt_gzip_page_is_an_error() {
         for broken in [&PACKED[..PACKED.len() - 9], b"not packed at all"] {
             let server = Server::start(move |_| Reply::new(200, GZIP, broken)).await;
             let error = server.fetcher().page(&server.url("/")).await.unwrap_err();
             assert!(
-                matches!(error, FetchError::CutShort { want: None, .. }),
+                matches!(error.kind(), FetchErrorKind::Truncated { want: None, .. }),
                 "{error}"
             );
         }
     }
 
     #[tokio::test]
-    async fn a_page_packed_in_another_way_is_refused() {
+    async fn a_page_with_an_unrequested_content_encoding_is_refused() {
         for coding in ["klingon", "gzip, gzip, gzip"] {
             let header = format!("Content-Encoding: {coding}");
             let server = Server::start(move |_| Reply::new(200, &[&header], PACKED)).await;
             let error = server.fetcher().page(&server.url("/")).await.unwrap_err();
-            assert!(matches!(error, FetchError::Encoded { .. }), "{error}");
+            assert!(
+                matches!(error.kind(), FetchErrorKind::ContentEncoding { .. }),
+                "{error}"
+            );
         }
     }
 
     #[tokio::test]
-    async fn a_page_is_decoded_by_what_its_header_says() {
+    async fn a_fetched_page_is_decoded_by_the_charset_of_its_header() {
         let (page, ..) = GBK.encode("\u{63d2}\u{5934}");
         let page = page.into_owned();
         let server = Server::start(move |_| {
@@ -213,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_page_makes_a_panic(page in proptest::collection::vec(any::<u8>(), 0..200), header in "\\PC*") {
+        fn no_page_makes_the_decoder_panic(page in proptest::collection::vec(any::<u8>(), 0..200), header in "\\PC*") {
             let _ = decode(&page, Some(&header));
         }
     }

@@ -1,0 +1,356 @@
+//! Which addresses may be requested: one rule for pages, images, robots.txt and every redirect.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::{Host, Origin, Url};
+
+use super::origins::{
+    SiteOrigins, UserOrigins, domain, host_of, origins_of_host, without_password,
+};
+use super::private::is_private;
+use super::resolver::Resolver;
+use crate::fetch::error::{FetchError, FetchErrorKind, SettingError};
+
+/// The most redirects that are followed for one request.
+pub(crate) const MAX_REDIRECTS: usize = 10;
+
+/// The origins that may be requested, and which of them may be private.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    allowed: HashSet<Origin>,
+    named: HashSet<Origin>,
+    /// Where the user lists the addresses: the origins listed so far.
+    user: Option<Arc<UserOrigins>>,
+}
+
+impl Policy {
+    /// The policy for a site and for the mirror it is fetched from, if any.
+    pub(crate) fn new(site: &SiteOrigins, mirror: Option<&Url>) -> Result<Self, SettingError> {
+        let named: HashSet<Origin> = site.named.iter().chain(mirror).map(Url::origin).collect();
+        let mut allowed = named.clone();
+        for address in [&site.pages, &site.images] {
+            allowed.insert(address.origin());
+            allowed.extend(address.host_str().into_iter().flat_map(origins_of_host));
+        }
+        for host in &site.hosts {
+            let of_host: Vec<Origin> = origins_of_host(host).collect();
+            if of_host.is_empty() {
+                return Err(SettingError {
+                    setting: format!("host `{host}`"),
+                    reason: "not a host name".to_owned(),
+                });
+            }
+            allowed.extend(of_host);
+        }
+        Ok(Self {
+            allowed,
+            named,
+            user: None,
+        })
+    }
+
+    /// The policy for a list of addresses: each names its own origin, and may redirect to any
+    /// public host.
+    pub(crate) fn anywhere() -> Self {
+        Self {
+            allowed: HashSet::new(),
+            named: HashSet::new(),
+            user: Some(Arc::default()),
+        }
+    }
+
+    /// Allows the origin of an address from the user's list. Where the user gives no list, this
+    /// does nothing.
+    pub(crate) fn add_user_origin(&self, address: &Url) {
+        if let Some(user) = &self.user {
+            user.add(address.origin());
+        }
+    }
+
+    /// Refuses an address that may not be requested.
+    pub(crate) fn check(&self, address: &Url) -> Result<(), FetchError> {
+        match self.objection(address) {
+            Some(reason) => {
+                let kind = FetchErrorKind::Refused {
+                    address: without_password(address),
+                    reason: reason.to_owned(),
+                };
+                Err(FetchError::new(host_of(address), kind))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a redirect that may not be followed.
+    pub(crate) fn check_redirect(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
+        let downgrade = from.scheme() == "https" && to.scheme() == "http";
+        let objection = if downgrade {
+            Some("a redirect must not leave https for http")
+        } else {
+            self.objection(to)
+        };
+        match objection {
+            Some(reason) => {
+                let reason = format!("{} is not allowed: {reason}", without_password(to));
+                let kind = FetchErrorKind::Redirect { reason };
+                Err(FetchError::new(host_of(from), kind))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn objection(&self, address: &Url) -> Option<&'static str> {
+        if !matches!(address.scheme(), "http" | "https") {
+            return Some("its scheme is neither http nor https");
+        }
+        let origin = address.origin();
+        let user_allows = self.user.as_ref().is_some_and(|user| user.allows(address));
+        if self.named.contains(&origin) || user_allows {
+            return None;
+        }
+        match &self.user {
+            None if !self.allowed.contains(&origin) => {
+                return Some("the site's definition does not name its host");
+            }
+            // The resolver lets a host that the user named be private, at every port; so only the
+            // named origins of that host are allowed.
+            Some(user) if domain(&origin).is_some_and(|name| user.contains_host(&name)) => {
+                return Some("the user named its host with another scheme or port");
+            }
+            None | Some(_) => {}
+        }
+        if !address.username().is_empty() || address.password().is_some() {
+            return Some("it contains a password that the user did not give");
+        }
+        let ip = match address.host() {
+            Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
+            Some(Host::Ipv6(v6)) => IpAddr::V6(v6),
+            Some(Host::Domain(_)) | None => return None,
+        };
+        is_private(ip).then_some("it is a private address that the user did not name")
+    }
+
+    /// A resolver that applies the same rule to the addresses behind a name. It is the resolver of
+    /// the connector, so the address that is checked is the address that is connected to: a check
+    /// before connecting could be answered differently the second time (DNS rebinding).
+    ///
+    /// A name that it does not guard is one that the user named, or the user's proxy: nothing else
+    /// passes [`Policy::check`]. Behind a proxy, the proxy resolves the site's names, so only
+    /// literal IP addresses are checked there. A look-up may take up to `limit`.
+    pub(crate) fn resolver(&self, limit: Duration) -> Resolver {
+        let named: HashSet<String> = self.named.iter().filter_map(domain).collect();
+        let guarded = || {
+            self.allowed
+                .iter()
+                .filter_map(domain)
+                .filter(|name| !named.contains(name))
+                .collect()
+        };
+        match &self.user {
+            Some(user) => Resolver::guarding_all_but(Arc::clone(user), limit),
+            None => Resolver::guarding(guarded(), limit),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fetch::Fetcher;
+    use crate::fetch::scripted::{Reply, Server, image, settings};
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn gallery() -> SiteOrigins {
+        SiteOrigins {
+            pages: url("https://gallery.test/browse/"),
+            images: url("https://static.gallery.test/"),
+            hosts: vec!["cdn.test".to_owned(), "10.1.2.3".to_owned()],
+            named: Vec::new(),
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy::new(&gallery(), None).unwrap()
+    }
+
+    #[test]
+    fn the_hosts_of_a_definition_are_allowed_with_http_and_https_at_their_ports() {
+        for open in [
+            "https://gallery.test/",
+            "http://static.gallery.test/a.png",
+            "https://cdn.test/x?y",
+        ] {
+            assert!(policy().check(&url(open)).is_ok(), "{open}");
+        }
+        for shut in [
+            "https://gallery.test:8443/",
+            "https://other.test/",
+            "https://evil.gallery.test/",
+            "https://gallery.test./",
+        ] {
+            assert!(policy().check(&url(shut)).is_err(), "{shut}");
+        }
+    }
+
+    #[test]
+    fn schemes_other_than_http_and_https_are_refused() {
+        for shut in [
+            "file:///etc/passwd",
+            "ftp://gallery.test/",
+            "gopher://gallery.test/",
+            "data:,x",
+            "javascript:x",
+        ] {
+            assert!(
+                policy()
+                    .check(&url(shut))
+                    .is_err_and(|error| matches!(error.kind(), FetchErrorKind::Refused { .. })),
+                "{shut}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_private_ip_address_is_refused_unless_the_user_named_its_origin() {
+        let error = policy().check(&url("http://10.1.2.3/")).unwrap_err();
+        assert!(error.to_string().contains("private address"), "{error}");
+        let named = SiteOrigins {
+            named: vec![url("http://10.1.2.3/any")],
+            ..gallery()
+        };
+        let policy = Policy::new(&named, None).unwrap();
+        assert!(policy.check(&url("http://10.1.2.3/other")).is_ok());
+        assert!(policy.check(&url("https://10.1.2.3/other")).is_err());
+    }
+
+    #[test]
+    fn the_origin_of_a_mirror_counts_as_named() {
+        let policy = Policy::new(&gallery(), Some(&url("http://127.0.0.1:8000/sd/"))).unwrap();
+        assert!(policy.check(&url("http://127.0.0.1:8000/x")).is_ok());
+        assert!(policy.check(&url("http://127.0.0.1:22/x")).is_err());
+    }
+
+    #[test]
+    fn a_password_is_only_sent_to_an_origin_that_the_user_named() {
+        assert!(
+            policy()
+                .check(&url("https://user:secret@gallery.test/"))
+                .is_err()
+        );
+        let policy =
+            Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
+        assert!(
+            policy
+                .check(&url("https://user:secret@mirror.test/x"))
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_address_on_the_users_list_is_allowed_and_may_redirect_only_to_public_hosts() {
+        let policy = Policy::anywhere();
+        let given = [
+            "http://127.0.0.1:8000/a.png",
+            "http://gallery.test/a.png",
+            "http://nas.local:8080/a.png",
+        ]
+        .map(url);
+        for address in &given {
+            policy.add_user_origin(address);
+        }
+        for open in [
+            "http://127.0.0.1:8000/b",
+            "https://gallery.test/a",
+            "https://cdn.test/a",
+            "http://1.1.1.1/a",
+        ] {
+            assert!(
+                policy.check_redirect(&given[0], &url(open)).is_ok(),
+                "{open}"
+            );
+        }
+        let shut = [
+            "http://127.0.0.1:22/",
+            "http://10.0.0.1/",
+            "http://[::1]/",
+            "http://nas.local/",
+            "https://nas.local/",
+            "http://gallery.test:8080/",
+            "https://me:secret@cdn.test/",
+            "file:///etc/passwd",
+        ];
+        for shut in shut {
+            assert!(
+                policy.check_redirect(&given[0], &url(shut)).is_err(),
+                "{shut}"
+            );
+        }
+        let (resolver, free) = (policy.user.unwrap(), ["gallery.test", "nas.local"]);
+        assert!(
+            free.iter().all(|name| resolver.contains_host(name))
+                && !resolver.contains_host("cdn.test")
+        );
+    }
+
+    #[test]
+    fn a_redirect_is_checked_like_a_first_address_and_never_leaves_https() {
+        let from = url("https://gallery.test/");
+        let hop = |to| policy().check_redirect(&from, &url(to));
+        assert!(hop("https://static.gallery.test/a").is_ok());
+        for shut in [
+            "http://gallery.test/",
+            "file:///etc/passwd",
+            "https://other.test/",
+            "https://10.1.2.3/",
+        ] {
+            assert!(
+                hop(shut)
+                    .is_err_and(|error| matches!(error.kind(), FetchErrorKind::Redirect { .. })),
+                "{shut}"
+            );
+        }
+        assert!(
+            policy()
+                .check_redirect(&url("http://gallery.test/"), &from)
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn an_invalid_host_in_a_definition_is_refused_at_the_start() {
+        for bad in ["", "a b", "a/b", "user@"] {
+            let site = SiteOrigins {
+                hosts: vec![bad.to_owned()],
+                ..gallery()
+            };
+            assert!(Policy::new(&site, None).is_err(), "{bad:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dns_name_with_a_private_address_is_refused_before_connecting() {
+        let server = Server::start(|_| Reply::ok("secret")).await;
+        let mut here = server.url("/a.png");
+        here.set_host(Some("localhost")).unwrap();
+        let site = SiteOrigins {
+            pages: here.clone(),
+            images: here.clone(),
+            hosts: Vec::new(),
+            named: Vec::new(),
+        };
+        let fetcher = Fetcher::new(&settings(), &site, None).unwrap();
+        let error = image(&fetcher, &here).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), FetchErrorKind::Refused { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains("private address"), "{error}");
+        assert_eq!(server.connections(), 0);
+    }
+}

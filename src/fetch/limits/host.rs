@@ -1,0 +1,112 @@
+//! The hosts of a run: what is remembered about each while it is asked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use url::Url;
+
+use super::rate::HostRate;
+use super::retry::Retry;
+use super::stall::{StallError, StallTimer};
+use crate::fetch::access::{RobotRules, host_of, origin_of};
+use crate::fetch::error::{FetchError, FetchErrorKind};
+
+/// One origin.
+#[derive(Debug)]
+pub(crate) struct Host {
+    /// For messages.
+    pub(crate) name: String,
+    pub(crate) rate: HostRate,
+    /// The rules of its robots.txt, or why they could not be read. A cell that is initialised once:
+    /// all who ask the host first wait for the same request, and a failure is kept too, or each
+    /// image would repeat it.
+    pub(crate) rules: OnceCell<Result<RobotRules, Arc<FetchError>>>,
+}
+
+/// Every origin that was asked so far; the policy bounds how many there can be.
+#[derive(Debug)]
+pub(crate) struct Hosts {
+    interval: Duration,
+    cooldowns: Retry,
+    /// Locked for one look-up a request; the wait for a host's rate happens outside.
+    known: Mutex<HashMap<String, Arc<Host>>>,
+}
+
+impl Hosts {
+    /// Both arguments as in [`HostRate::new`].
+    pub(crate) fn new(interval: Duration, cooldowns: Retry) -> Self {
+        Self {
+            interval,
+            cooldowns,
+            known: Mutex::default(),
+        }
+    }
+
+    /// The host of an address.
+    pub(crate) fn of(&self, address: &Url) -> Arc<Host> {
+        let origin = origin_of(address);
+        let mut known = self.known.lock();
+        if let Some(host) = known.get(&*origin) {
+            return Arc::clone(host);
+        }
+        let host = Arc::new(Host {
+            name: host_of(address),
+            rate: HostRate::new(self.interval, self.cooldowns),
+            rules: OnceCell::new(),
+        });
+        known.insert(origin.into_owned(), Arc::clone(&host));
+        host
+    }
+}
+
+/// One request to a host, from the moment it may be sent to the last byte of the response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    host: Arc<Host>,
+    started: Instant,
+    pub(crate) stall: StallTimer,
+}
+
+impl Exchange {
+    /// Waits until the host may be asked.
+    pub(crate) async fn start(host: Arc<Host>, stall: StallTimer) -> Result<Self, FetchError> {
+        match host.rate.acquire().await {
+            Ok(started) => Ok(Self {
+                host,
+                started,
+                stall,
+            }),
+            Err(failures) => {
+                let kind = FetchErrorKind::GivenUp { failures };
+                Err(FetchError::new(&*host.name, kind))
+            }
+        }
+    }
+
+    /// What went wrong with this host; nothing is recorded yet.
+    pub(crate) fn error(&self, kind: FetchErrorKind) -> FetchError {
+        FetchError::new(&*self.host.name, kind)
+    }
+
+    pub(crate) fn stall_error(&self, error: StallError) -> FetchError {
+        let StallTimer { limit, floor, .. } = self.stall;
+        self.error(match error {
+            StallError::Idle => FetchErrorKind::Timeout { limit },
+            StallError::TooSlow => FetchErrorKind::TooSlow { floor, over: limit },
+        })
+    }
+
+    /// Counts for the host: its next failure is the first in a row again.
+    pub(crate) fn record_success(&self) {
+        self.host.rate.record_success();
+    }
+
+    /// Counts against the host, if the error is the host's fault.
+    pub(crate) fn record_failure(&self, error: &FetchError) {
+        self.host.rate.record_failure(self.started, error);
+    }
+}

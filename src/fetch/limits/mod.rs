@@ -1,0 +1,13 @@
+//! How fast and how long a host is asked: its rate, pauses and retries, the stall time-out, and the
+//! bandwidth of the whole run.
+
+mod bandwidth;
+mod host;
+mod rate;
+mod retry;
+mod stall;
+
+pub(super) use self::bandwidth::Throttle;
+pub(super) use self::host::{Exchange, Host, Hosts};
+pub use self::retry::{Retry, parse_retry_after};
+pub(super) use self::stall::{StallError, StallTimer};

@@ -1,0 +1,600 @@
+//! One request, from the policy to the body: policy, robots.txt, the host's rate, the HTTP
+//! exchange, redirects, retries.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use reqwest::header::HeaderMap;
+use tokio::time::sleep;
+use url::{Position, Url};
+
+use super::access::{MAX_REDIRECTS, MAX_ROBOTS_BYTES, Policy, RobotRules, same_origin};
+use super::body::{BodySource as _, BodyStream, Page, RangeRequest, decode, head_size};
+use super::error::{FetchError, FetchErrorKind, SettingError};
+use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
+use super::settings::{FetchSettings, Robots};
+use super::transport::{ClientResponse, Clients, HostResponse, RequestKind, parse_headers};
+
+/// The most bytes that the headers of a response may have together. Headers that never end are
+/// stopped by the read buffer of the client.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
+/// already.
+#[derive(Debug)]
+pub(super) struct Requester {
+    clients: Clients,
+    policy: Policy,
+    hosts: Hosts,
+    retry: Retry,
+    headers: HeaderMap,
+    throttle: Option<Arc<Throttle>>,
+    settings: FetchSettings,
+}
+
+impl Requester {
+    /// Nothing is requested yet.
+    pub(super) fn new(policy: Policy, settings: &FetchSettings) -> Result<Self, SettingError> {
+        let retry = Retry::new(settings.retries, settings.retry_wait);
+        Ok(Self {
+            clients: Clients::new(settings, &policy)?,
+            policy,
+            hosts: Hosts::new(settings.wait, retry),
+            retry,
+            headers: parse_headers(&settings.headers)?,
+            throttle: settings
+                .limit_rate
+                .map(|rate| Arc::new(Throttle::new(rate))),
+            settings: settings.clone(),
+        })
+    }
+
+    /// Reads the robots.txt for `address`, unless that happened already.
+    pub(super) async fn load_robots(&self, address: &Url) {
+        if self.policy.check(address).is_ok() {
+            // Whatever it forbids, or why it could not be read, is the result of each later request
+            // to the host.
+            let _ = self.check_robots(&self.hosts.of(address), address).await;
+        }
+    }
+
+    /// Reads a page, with retries.
+    pub(super) async fn page(&self, address: &Url) -> Result<Page, FetchError> {
+        self.retry(|| self.page_once(address)).await
+    }
+
+    async fn page_once(&self, address: &Url) -> Result<Page, FetchError> {
+        let response = self
+            .request(RequestKind::Page, address.clone(), None)
+            .await?;
+        let url = response.address.clone();
+        let content_type = response.content_type().map(str::to_owned);
+        let body = self
+            .text_body(response, self.settings.max_page_bytes)
+            .await?;
+        let bytes = body.collect(usize::MAX).await?;
+        let text = decode(&bytes, content_type.as_deref());
+        Ok(Page { url, text })
+    }
+
+    async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
+        let response = self
+            .request(RequestKind::Robots, address.clone(), None)
+            .await?;
+        let body = self.text_body(response, u64::MAX).await?;
+        body.collect(MAX_ROBOTS_BYTES).await
+    }
+
+    async fn text_body(
+        &self,
+        response: HostResponse,
+        limit: u64,
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        match response.status() {
+            200 => response.into_body(limit, self.throttle.clone()),
+            _ => Err(response.into_status_error().await),
+        }
+    }
+
+    /// Requests an image, or the rest of one, once. Whoever calls this puts the address on the
+    /// user's list, where there is one.
+    pub(super) async fn image(
+        &self,
+        address: Url,
+        range: Option<RangeRequest<'_>>,
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        self.policy.add_user_origin(&address);
+        let response = self.request(RequestKind::Image, address, range).await?;
+        let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
+        match (response.status(), range) {
+            (200, _) => response.into_body(limit, throttle),
+            (206, Some(range)) => response.into_rest(range, limit, throttle),
+            (416, Some(_)) => {
+                let reason = "the image is shorter now".to_owned();
+                let error = response.error(FetchErrorKind::StalePart { reason });
+                response.drain().await;
+                Err(error)
+            }
+            // Boxed: errors are rare, and unboxed every worker would hold the room for this all the
+            // time.
+            _ => Err(Box::pin(response.into_status_error()).await),
+        }
+    }
+
+    /// Repeats `request` until it succeeds or another try cannot help.
+    async fn retry<T, F>(&self, request: impl Fn() -> F) -> Result<T, FetchError>
+    where
+        F: Future<Output = Result<T, FetchError>>,
+    {
+        let mut attempt = 1;
+        loop {
+            let error = match request().await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
+            };
+            match self.retry.pause(attempt, &error) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(error),
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Requests `address` and follows redirects; each of them is checked like the first address.
+    async fn request(
+        &self,
+        kind: RequestKind,
+        address: Url,
+        range: Option<RangeRequest<'_>>,
+    ) -> Result<HostResponse, FetchError> {
+        self.policy.check(&address)?;
+        let mut address = address;
+        let mut visited = Vec::new();
+        loop {
+            let host = self.hosts.of(&address);
+            if kind != RequestKind::Robots {
+                self.check_robots(&host, &address).await?;
+            }
+            // The user's headers may be credentials, meant for the first origin alone.
+            let is_first_origin = visited
+                .first()
+                .is_none_or(|first| same_origin(first, &address));
+            let with_user_headers = is_first_origin && kind != RequestKind::Robots;
+            let response = self
+                .send(kind, host, address, range, with_user_headers)
+                .await?;
+            let Some(next) = response.redirect_target()? else {
+                return Ok(response);
+            };
+            // Boxed like all that hardly any image needs.
+            address = Box::pin(self.follow(response, next, &mut visited)).await?;
+        }
+    }
+
+    /// Checks a redirect and disposes of its response.
+    async fn follow(
+        &self,
+        response: HostResponse,
+        next: Url,
+        visited: &mut Vec<Url>,
+    ) -> Result<Url, FetchError> {
+        self.policy.check_redirect(&response.address, &next)?;
+        visited.push(response.address.clone());
+        let refused = |reason| response.error(FetchErrorKind::Redirect { reason });
+        if visited.contains(&next) {
+            return Err(refused("redirect loop".to_owned()));
+        }
+        if visited.len() > MAX_REDIRECTS {
+            return Err(refused(format!("more than {MAX_REDIRECTS} redirects")));
+        }
+        response.record_success();
+        response.drain().await;
+        Ok(next)
+    }
+
+    /// Sends one request as soon as the host's rate allows it.
+    async fn send(
+        &self,
+        kind: RequestKind,
+        host: Arc<Host>,
+        address: Url,
+        range: Option<RangeRequest<'_>>,
+        with_user_headers: bool,
+    ) -> Result<HostResponse, FetchError> {
+        let stall = StallTimer::new(self.settings.stall_timeout, self.settings.min_speed);
+        let mut exchange = Exchange::start(host, stall).await?;
+        let mut headers = if with_user_headers {
+            self.headers.clone()
+        } else {
+            HeaderMap::new()
+        };
+        if let Some(range) = range {
+            range.add_headers(&mut headers);
+        }
+        // One time-out from connecting to the last header: a byte of header a second does not
+        // extend it.
+        let result = {
+            // Pinned here, the future stays where it is; passed by value it would be copied into
+            // `wait`, and each worker would hold room for it twice.
+            let response = pin!(self.clients.get(kind, &address, headers));
+            exchange.stall.wait(response).await
+        };
+        let error = match result {
+            Ok(Ok(response)) if head_size(response.headers()) > MAX_HEAD_BYTES => {
+                let reason = format!("more than {} KB of headers", MAX_HEAD_BYTES / 1024);
+                exchange.error(FetchErrorKind::InvalidHttp { reason })
+            }
+            Ok(Ok(response)) => {
+                exchange.stall.reset();
+                return Ok(HostResponse::new(response, exchange, address));
+            }
+            Ok(Err(error)) => error,
+            Err(stalled) => exchange.stall_error(stalled),
+        };
+        exchange.record_failure(&error);
+        Err(error)
+    }
+
+    /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others
+    /// wait for that.
+    async fn check_robots(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
+        if self.settings.robots == Robots::Ignore {
+            return Ok(());
+        }
+        let rules = match host.rules.get() {
+            Some(rules) => rules,
+            // Boxed: one request a host needs it, and a request for robots.txt is itself a request:
+            // unboxed, the future would contain itself.
+            None => Box::pin(host.rules.get_or_init(|| self.read_robots(host, address))).await,
+        };
+        let kind = match rules {
+            Ok(rules) if rules.allow(address) => return Ok(()),
+            Ok(_) => FetchErrorKind::RobotsDisallowed {
+                path: address[Position::BeforePath..].to_owned(),
+            },
+            Err(cause) => FetchErrorKind::RobotsUnreadable {
+                cause: Arc::clone(cause),
+            },
+        };
+        Err(FetchError::new(&*host.name, kind))
+    }
+
+    /// Reads the robots.txt of the host of `address`. A missing one (4xx) and one behind a bad
+    /// redirect disallow nothing, as RFC 9309 (2.3.1) has it; one that cannot be read disallows
+    /// everything.
+    async fn read_robots(&self, host: &Host, address: &Url) -> Result<RobotRules, Arc<FetchError>> {
+        let mut url = address.clone();
+        url.set_path("/robots.txt");
+        url.set_query(None);
+        url.set_fragment(None);
+        let error = match self.retry(|| self.robots_txt(&url)).await {
+            Ok(text) => {
+                let rules = RobotRules::parse(&text);
+                if let Some(delay) = rules.crawl_delay() {
+                    host.rate.apply_crawl_delay(delay);
+                }
+                return Ok(rules);
+            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            FetchErrorKind::Status { status: ..500, .. } | FetchErrorKind::Redirect { .. } => {
+                Ok(RobotRules::none())
+            }
+            _ => Err(Arc::new(error)),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_connections(&self) -> usize {
+        self.clients.idle_connections()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
+    use crate::fetch::{Fetcher, Retryability, SiteOrigins};
+
+    fn with_retries() -> FetchSettings {
+        FetchSettings {
+            retries: 2,
+            ..settings()
+        }
+    }
+
+    async fn redirected(
+        script: impl Fn(&str) -> Reply + Send + Sync + 'static,
+    ) -> (Server, FetchError) {
+        let server = Server::start(script).await;
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
+        (server, error)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_page_is_not_retried() {
+        for status in [400, 401, 403, 404, 410, 416, 451, 204, 206, 304, 999] {
+            let server = Server::start(move |_| Reply::new(status, &[], "")).await;
+            let error = server
+                .fetcher_with(&with_retries())
+                .page(&server.url("/browse/"))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                (error.status(), server.request_count("/browse/")),
+                (Some(status), 1)
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_with_a_server_error_is_retried_and_then_given_up() {
+        for status in [500, 502, 503, 504, 429] {
+            let server = Server::start(move |_| Reply::new(status, &[], "later")).await;
+            let error = server
+                .fetcher_with(&with_retries())
+                .page(&server.url("/browse/"))
+                .await
+                .unwrap_err();
+            assert_eq!(
+                (error.status(), server.request_count("/browse/")),
+                (Some(status), 3)
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_arrives_at_the_last_retry_is_used() {
+        let tries = std::sync::atomic::AtomicUsize::new(0);
+        let script = move |_: &str| match tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => Reply::raw("").and_close(),
+            1 => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc").and_close(),
+            _ => Reply::ok("page"),
+        };
+        let server = Server::start(script).await;
+        let page = server
+            .fetcher_with(&with_retries())
+            .page(&server.url("/browse/"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (page.text.as_str(), page.url),
+            ("page", server.url("/browse/"))
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_image_is_not_retried_on_the_spot() {
+        let server = Server::start(|_| Reply::new(503, &[], "later")).await;
+        image(&server.fetcher_with(&with_retries()), &server.url("/a.png"))
+            .await
+            .unwrap_err();
+        assert_eq!(server.request_count("/a.png"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retry_after_pauses_the_whole_host() {
+        let script = |head: &str| match path_of(head) {
+            "/busy.png" => Reply::new(429, &["Retry-After: 7"], ""),
+            _ => Reply::ok("x"),
+        };
+        let server = Server::start(script).await;
+        let fetcher = server.fetcher_with(&with_retries());
+        let error = image(&fetcher, &server.url("/busy.png")).await.unwrap_err();
+        assert_eq!(
+            error.retryability(),
+            Retryability::After(Duration::from_secs(7))
+        );
+        let start = Instant::now();
+        image(&fetcher, &server.url("/other.png")).await.unwrap();
+        assert_eq!(start.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_retry_after_that_is_too_long_fails_at_once_and_is_quoted() {
+        let server =
+            Server::start(|_| Reply::new(503, &["Retry-After: 100000000000000000000"], "")).await;
+        let error = server
+            .fetcher_with(&with_retries())
+            .page(&server.url("/"))
+            .await
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("retry after more than ten years"),
+            "{error}"
+        );
+        assert_eq!(server.request_count("/"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invalid_or_past_retry_after_is_ignored() {
+        for junk in ["soon", "-1", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+            let header = format!("Retry-After: {junk}");
+            let server = Server::start(move |_| Reply::new(503, &[&header], "")).await;
+            server
+                .fetcher_with(&with_retries())
+                .page(&server.url("/"))
+                .await
+                .unwrap_err();
+            assert_eq!(server.request_count("/"), 3, "{junk}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_response_that_is_not_http_is_refused() {
+        for nonsense in [
+            "hello, I am an old server\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+            "HTTP/1.1 2000 OK\r\n\r\n",
+        ] {
+            let server = Server::start(move |_| Reply::raw(nonsense).and_close()).await;
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error.kind(), FetchErrorKind::InvalidHttp { .. }),
+                "{nonsense:?}: {error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_that_are_too_long_are_refused() {
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(50_000));
+        let huge = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(2_000_000));
+        for headers in [many, huge] {
+            let server = Server::start(move |_| Reply::raw(&headers).and_close()).await;
+            let error = image(&server.fetcher(), &server.url("/a.png"))
+                .await
+                .unwrap_err();
+            assert!(
+                matches!(error.kind(), FetchErrorKind::InvalidHttp { .. }),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_names_the_host_and_port() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = Server::start(|_| Reply::ok("")).await;
+        drop(listener);
+        let site = SiteOrigins {
+            pages: server.url("/"),
+            images: server.url("/"),
+            hosts: Vec::new(),
+            named: vec![Url::parse(&format!("http://{address}/")).unwrap()],
+        };
+        let fetcher = Fetcher::new(&settings(), &site, None).unwrap();
+        let error = image(&fetcher, &site.named[0]).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), FetchErrorKind::Connect { .. }),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+        assert!(error.to_string().contains("refused"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_is_followed_and_the_page_has_its_last_address() {
+        let script = |head: &str| match path_of(head) {
+            "/browse" => Reply::to("browse/"),
+            _ => Reply::ok("page"),
+        };
+        let server = Server::start(script).await;
+        let page = server.fetcher().page(&server.url("/browse")).await.unwrap();
+        assert_eq!(
+            (page.text.as_str(), page.url),
+            ("page", server.url("/browse/"))
+        );
+        assert_eq!(server.connections(), 1);
+    }
+
+    #[tokio::test]
+    async fn ten_redirects_are_followed_and_not_eleven() {
+        let script = |head: &str| match path_of(head)[1..].parse::<u32>() {
+            Ok(0) => Reply::ok("there"),
+            Ok(left) => Reply::to(&format!("/{}", left - 1)),
+            Err(_) => Reply::to("/11"),
+        };
+        let server = Server::start(script).await;
+        assert_eq!(
+            image(&server.fetcher(), &server.url("/10")).await.unwrap(),
+            b"there"
+        );
+        let error = image(&server.fetcher(), &server.url("/11"))
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().ends_with("more than 10 redirects"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_redirect_loop_is_refused() {
+        let (server, error) = redirected(|_| Reply::to("/a.png")).await;
+        assert!(error.to_string().ends_with("redirect loop"), "{error}");
+        assert_eq!(server.heads().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_without_a_valid_location_is_refused() {
+        let (_, error) = redirected(|_| Reply::new(302, &[], "")).await;
+        assert!(error.to_string().contains("no Location header"), "{error}");
+        let (_, error) = redirected(|_| Reply::to("http://[nowhere")).await;
+        assert!(error.to_string().contains("not a valid address"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_forbidden_address_is_refused() {
+        for to in [
+            "file:///etc/passwd",
+            "data:image/png;base64,AAAA",
+            "javascript:alert(1)",
+            "http://other.test/a.png",
+            "//127.0.0.1:1/a.png",
+            "http://10.0.0.1/a.png",
+            "http://localhost/a.png",
+        ] {
+            let (server, error) = redirected(move |_| Reply::to(to)).await;
+            assert!(
+                matches!(error.kind(), FetchErrorKind::Redirect { .. }),
+                "{to}: {error}"
+            );
+            assert_eq!(server.heads().len(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn user_headers_are_not_sent_to_another_origin() {
+        let other = Server::start(|_| Reply::ok("there")).await;
+        let there = other.url("/there.png");
+        let server = Server::start(move |head| match path_of(head) {
+            "/a.png" => Reply::to("/b.png"),
+            "/b.png" => Reply::to(there.as_str()),
+            _ => Reply::ok(""),
+        });
+        let server = server.await;
+        let site = SiteOrigins {
+            pages: server.url("/"),
+            images: other.url("/"),
+            hosts: Vec::new(),
+            named: vec![server.url("/"), other.url("/")],
+        };
+        let headers = vec![("Authorization".to_owned(), "secret".to_owned())];
+        let settings = FetchSettings {
+            headers,
+            robots: Robots::Obey,
+            ..settings()
+        };
+        let fetcher = Fetcher::new(&settings, &site, None).unwrap();
+        assert_eq!(
+            image(&fetcher, &server.url("/a.png")).await.unwrap(),
+            b"there"
+        );
+        for path in ["/a.png", "/b.png"] {
+            let heads = server.heads();
+            let head = heads.iter().find(|head| path_of(head) == path).unwrap();
+            assert_eq!(header(head, "authorization"), Some("secret"));
+        }
+        assert_eq!(other.heads().len(), 2, "robots.txt and the image");
+        assert!(
+            other
+                .heads()
+                .iter()
+                .all(|head| header(head, "authorization").is_none())
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or
+//! over HTTP/2; the direct client for all other images.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Uri;
+use hyper::http::uri::PathAndQuery;
+use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
+    IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
+};
+use reqwest::{Client, ClientBuilder, redirect, retry};
+use rustls::ClientConfig;
+use rustls::crypto::ring;
+use url::{Position, Url};
+
+use super::classify::request_error;
+use super::direct::DirectClient;
+use super::pool::OriginPool;
+use super::response::ClientResponse;
+use super::tls::CertificateVerifier;
+use crate::fetch::access::{Policy, Resolver};
+use crate::fetch::error::{FetchError, SettingError};
+use crate::fetch::settings::FetchSettings;
+
+/// What is requested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RequestKind {
+    Page,
+    Robots,
+    Image,
+}
+
+/// The clients of a run, each with connections of its own.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    pages: Client,
+    images: Client,
+    direct: Option<DirectClient>,
+    proxies: Option<Matcher>,
+    connect_timeout: Duration,
+}
+
+impl Clients {
+    /// Builds the clients; nothing is connected or looked up yet.
+    pub(crate) fn new(settings: &FetchSettings, policy: &Policy) -> Result<Self, SettingError> {
+        let tls = tls_config(settings)?;
+        // A name may take three quarters of the time for connecting. With all of it, the
+        // connector's own time-out would win, and the message would blame the host instead of the
+        // DNS.
+        let dns_timeout = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
+        // One resolver, and so one cache, for all clients.
+        let resolver = Arc::new(policy.resolver(dns_timeout));
+        let mut identity = HeaderMap::new();
+        identity.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let images = builder(settings, &resolver, &tls)
+            .no_gzip()
+            .no_brotli()
+            .no_deflate();
+        let images = images.default_headers(identity.clone());
+        let mut default_headers = identity;
+        default_headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        default_headers.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
+        let is_direct = !settings.http2 && !settings.insecure;
+        Ok(Self {
+            pages: builder(settings, &resolver, &tls)
+                .build()
+                .map_err(unusable)?,
+            images: images.build().map_err(unusable)?,
+            direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
+            proxies: settings.proxies.then(Matcher::from_system),
+            connect_timeout: settings.connect_timeout,
+        })
+    }
+
+    /// Requests `address` with further headers, and returns the headers of the response.
+    pub(crate) async fn get(
+        &self,
+        kind: RequestKind,
+        address: &Url,
+        headers: HeaderMap,
+    ) -> Result<ClientResponse, FetchError> {
+        let client = match kind {
+            RequestKind::Page | RequestKind::Robots => &self.pages,
+            RequestKind::Image => match self.direct_route(address) {
+                Some((direct, pool, path)) => {
+                    let response = direct.get(pool, path, headers).await;
+                    return response
+                        .map(ClientResponse::from)
+                        .map_err(|error| self.error(&error, address, None));
+                }
+                None => &self.images,
+            },
+        };
+        let response = client.get(address.clone()).headers(headers).send().await;
+        response
+            .map(ClientResponse::from)
+            .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
+    }
+
+    fn error(
+        &self,
+        error: &(dyn std::error::Error + 'static),
+        address: &Url,
+        proxies: Option<&Matcher>,
+    ) -> FetchError {
+        request_error(error, address, proxies, self.connect_timeout)
+    }
+
+    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy,
+    /// with a password (which reqwest turns into a header), or where hyper does not accept the path
+    /// as it is.
+    fn direct_route(
+        &self,
+        address: &Url,
+    ) -> Option<(&DirectClient, Arc<OriginPool>, PathAndQuery)> {
+        let direct = self.direct.as_ref()?;
+        if !address.username().is_empty() || address.password().is_some() {
+            return None;
+        }
+        let pool = direct.pool(address, |origin| self.bypasses_proxy(origin))?;
+        let path = address[Position::BeforePath..Position::AfterQuery]
+            .parse()
+            .ok()?;
+        Some((direct, pool, path))
+    }
+
+    fn bypasses_proxy(&self, origin: &Uri) -> bool {
+        self.proxies
+            .as_ref()
+            .is_none_or(|proxies| proxies.intercept(origin).is_none())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn idle_connections(&self) -> usize {
+        let direct = self.direct.as_ref().expect("no proxy and no HTTP/2");
+        direct.idle_connections()
+    }
+}
+
+fn tls_config(settings: &FetchSettings) -> Result<ClientConfig, SettingError> {
+    let provider = Arc::new(ring::default_provider());
+    // Fails if a default is there already, which is then the same one: another fetcher of this
+    // process installed it.
+    let _ = ring::default_provider().install_default();
+    let verifier = CertificateVerifier::new(Arc::clone(&provider), &settings.ca_certificates)?;
+    let mut tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    let versions: &[&str] = if settings.http2 {
+        &["h2", "http/1.1"]
+    } else {
+        &["http/1.1"]
+    };
+    tls.alpn_protocols = versions
+        .iter()
+        .map(|version| version.as_bytes().to_vec())
+        .collect();
+    Ok(tls)
+}
+
+fn builder(
+    settings: &FetchSettings,
+    resolver: &Arc<Resolver>,
+    tls: &ClientConfig,
+) -> ClientBuilder {
+    let builder = Client::builder()
+        .user_agent(&settings.user_agent)
+        // Each redirect passes the policy in our own loop, and tries are counted in one place.
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .connect_timeout(settings.connect_timeout)
+        // A connection that is closed for want of room is opened again, with all its round trips.
+        .pool_max_idle_per_host(settings.connections.max(1))
+        .tcp_nodelay(true)
+        .dns_resolver(Arc::clone(resolver));
+    let builder = if settings.insecure {
+        builder.tls_danger_accept_invalid_certs(true)
+    } else {
+        builder.tls_backend_preconfigured(tls.clone())
+    };
+    let builder = if settings.proxies {
+        builder
+    } else {
+        builder.no_proxy()
+    };
+    // HTTP/2 only on request: for large bodies its framing and flow control cost more than its
+    // streams save.
+    if settings.http2 {
+        builder.http2_adaptive_window(true)
+    } else {
+        builder.http1_only()
+    }
+}
+
+/// Headers that the user cannot set: they would change what the response means.
+const RESERVED_HEADERS: [HeaderName; 6] = [
+    ACCEPT_ENCODING,
+    CONNECTION,
+    CONTENT_LENGTH,
+    IF_RANGE,
+    RANGE,
+    TRANSFER_ENCODING,
+];
+
+/// Parses the headers that the user wants to be sent.
+pub(crate) fn parse_headers(headers: &[(String, String)]) -> Result<HeaderMap, SettingError> {
+    let mut parsed = HeaderMap::new();
+    for (name, value) in headers {
+        let invalid = |reason: String| SettingError {
+            setting: format!("header `{name}`"),
+            reason,
+        };
+        let parsed_name = name
+            .trim()
+            .parse::<HeaderName>()
+            .map_err(|error| invalid(error.to_string()))?;
+        if RESERVED_HEADERS.contains(&parsed_name) {
+            return Err(invalid("wallhaul sets it itself".to_owned()));
+        }
+        let mut parsed_value = value
+            .trim()
+            .parse::<HeaderValue>()
+            .map_err(|error| invalid(error.to_string()))?;
+        parsed_value.set_sensitive(true);
+        parsed.append(parsed_name, parsed_value);
+    }
+    Ok(parsed)
+}
+
+fn unusable(error: impl std::error::Error) -> SettingError {
+    let reason = error
+        .source()
+        .map_or_else(|| error.to_string(), ToString::to_string);
+    SettingError {
+        setting: "cannot build the HTTP client".to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fetch::scripted::settings;
+    use crate::fetch::{FetchSettings, Fetcher, SettingError, SiteOrigins};
+    use url::Url;
+
+    fn build(settings: &FetchSettings) -> Result<Fetcher, SettingError> {
+        let here = Url::parse("https://gallery.test/").unwrap();
+        let site = SiteOrigins {
+            pages: here.clone(),
+            images: here,
+            hosts: Vec::new(),
+            named: Vec::new(),
+        };
+        Fetcher::new(settings, &site, None)
+    }
+
+    #[test]
+    fn clients_can_be_built_for_every_combination_of_settings() {
+        for (insecure, http2) in [(false, false), (false, true), (true, false), (true, true)] {
+            build(&FetchSettings {
+                insecure,
+                http2,
+                connections: 0,
+                ..settings()
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn an_invalid_or_reserved_header_is_named_at_the_start() {
+        for (name, value) in [
+            ("", "x"),
+            ("a b", "x"),
+            ("x", "line\nbreak"),
+            ("Range", "bytes=0-"),
+            ("accept-encoding", "gzip"),
+        ] {
+            let headers = vec![(name.to_owned(), value.to_owned())];
+            let error = build(&FetchSettings {
+                headers,
+                ..settings()
+            })
+            .unwrap_err();
+            assert!(
+                error.to_string().starts_with(&format!("header `{name}`: ")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_invalid_user_agent_is_an_error() {
+        assert!(
+            build(&FetchSettings {
+                user_agent: "a\nb".to_owned(),
+                ..settings()
+            })
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn the_futures_of_a_fetcher_are_send() {
+        fn may_move<T: Send>(_: T) {}
+        let (fetcher, address) = (
+            build(&settings()).unwrap(),
+            Url::parse("https://gallery.test/").unwrap(),
+        );
+        may_move(fetcher.page(&address));
+        may_move(fetcher.image(&address, None));
+    }
+}

@@ -1,0 +1,141 @@
+//! A response whose body was not asked for yet: its status, where it redirects to, and how it is
+//! disposed of.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use tokio::time::timeout;
+use url::Url;
+
+use super::response::ClientResponse;
+use crate::fetch::body::{
+    BodySource as _, BodyStream, RangeRequest, content_length, redirect_target, text_value,
+};
+use crate::fetch::error::{FetchError, FetchErrorKind};
+use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
+
+/// An unwanted body up to this size is read to its end, because HTTP/1.1 can reuse the connection
+/// only then. Beyond it a new connection is cheaper.
+const MAX_DRAINED: u64 = 64 * 1024;
+
+/// How long such a body may take.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The response of a host, its body not read yet.
+#[derive(Debug)]
+pub(crate) struct HostResponse {
+    response: ClientResponse,
+    exchange: Exchange,
+    /// The address that was requested, after redirects the last one.
+    pub(crate) address: Url,
+}
+
+impl HostResponse {
+    pub(crate) fn new(response: ClientResponse, exchange: Exchange, address: Url) -> Self {
+        Self {
+            response,
+            exchange,
+            address,
+        }
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.response.status()
+    }
+
+    pub(crate) fn content_type(&self) -> Option<&str> {
+        text_value(self.response.headers(), &CONTENT_TYPE)
+    }
+
+    /// What went wrong with this host; nothing is recorded yet.
+    pub(crate) fn error(&self, kind: FetchErrorKind) -> FetchError {
+        self.exchange.error(kind)
+    }
+
+    /// Where a redirect leads; `None` for any other response.
+    pub(crate) fn redirect_target(&self) -> Result<Option<Url>, FetchError> {
+        redirect_target(self.status(), self.response.headers(), &self.address).map_err(|reason| {
+            self.error(FetchErrorKind::Redirect {
+                reason: reason.to_owned(),
+            })
+        })
+    }
+
+    /// The whole body; see [`BodyStream::whole`].
+    pub(crate) fn into_body(
+        self,
+        limit: u64,
+        throttle: Option<Arc<Throttle>>,
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        BodyStream::whole(self.response, self.exchange, limit, throttle)
+    }
+
+    /// The rest of a part; see [`BodyStream::rest`].
+    pub(crate) fn into_rest(
+        self,
+        range: RangeRequest<'_>,
+        limit: u64,
+        throttle: Option<Arc<Throttle>>,
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        BodyStream::rest(self.response, self.exchange, range, limit, throttle)
+    }
+
+    pub(crate) fn record_success(&self) {
+        self.exchange.record_success();
+    }
+
+    /// Turns a response with an unwanted status into the error that it is, and records it.
+    pub(crate) async fn into_status_error(self) -> FetchError {
+        let retry_after = text_value(self.response.headers(), &RETRY_AFTER)
+            .and_then(|text| parse_retry_after(text, SystemTime::now()));
+        let error = self.error(FetchErrorKind::Status {
+            status: self.status(),
+            retry_after,
+        });
+        self.exchange.record_failure(&error);
+        self.drain().await;
+        error
+    }
+
+    /// Disposes of a response whose body nobody wants; a short body is read, so that its connection
+    /// can be reused.
+    pub(crate) async fn drain(mut self) {
+        if content_length(self.response.headers()).is_some_and(|length| length > MAX_DRAINED) {
+            return;
+        }
+        let to_the_end = async {
+            let mut left = MAX_DRAINED;
+            while let Ok(Some(chunk)) = self.response.chunk().await {
+                let Some(less) = left.checked_sub(chunk.len() as u64) else {
+                    return;
+                };
+                left = less;
+            }
+        };
+        // A time-out, or an error above, costs the connection and nothing else.
+        let _ = timeout(DRAIN_TIMEOUT, to_the_end).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fetch::scripted::{Reply, Server, image, path_of};
+
+    #[tokio::test]
+    async fn a_short_error_body_is_drained_and_its_connection_reused() {
+        let script = |head: &str| match path_of(head) {
+            "/missing.png" => Reply::new(404, &[], vec![b'x'; 40_000]),
+            _ => Reply::ok("x"),
+        };
+        let server = Server::start(script).await;
+        let fetcher = server.fetcher();
+        for _ in 0..5 {
+            image(&fetcher, &server.url("/missing.png"))
+                .await
+                .unwrap_err();
+            image(&fetcher, &server.url("/a.png")).await.unwrap();
+        }
+        assert_eq!(server.connections(), 1);
+    }
+}

@@ -1,0 +1,15 @@
+//! Transport: the HTTP clients and their connections, TLS, and responses up to their headers.
+
+mod classify;
+mod client;
+mod connection;
+mod connector;
+mod direct;
+mod host_response;
+mod pool;
+mod response;
+mod tls;
+
+pub(super) use self::client::{Clients, RequestKind, parse_headers};
+pub(super) use self::host_response::HostResponse;
+pub(super) use self::response::ClientResponse;

@@ -1,0 +1,66 @@
+//! The response of one of the clients, its body still to come.
+
+use bytes::Bytes;
+use reqwest::header::HeaderMap;
+use tokio::task::yield_now;
+
+use super::classify::body_error;
+use super::direct::DirectResponse;
+use crate::fetch::body::BodySource;
+
+/// The response of one of the clients.
+#[derive(Debug)]
+pub struct ClientResponse(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    /// From the client that can do proxies, decompression and HTTP/2.
+    Reqwest(reqwest::Response),
+    Direct(DirectResponse),
+}
+
+impl From<reqwest::Response> for ClientResponse {
+    fn from(response: reqwest::Response) -> Self {
+        Self(Inner::Reqwest(response))
+    }
+}
+
+impl From<DirectResponse> for ClientResponse {
+    fn from(response: DirectResponse) -> Self {
+        Self(Inner::Direct(response))
+    }
+}
+
+impl ClientResponse {
+    pub(super) fn status(&self) -> u16 {
+        match &self.0 {
+            Inner::Reqwest(response) => response.status().as_u16(),
+            Inner::Direct(response) => response.head().status().as_u16(),
+        }
+    }
+}
+
+impl BodySource for ClientResponse {
+    fn headers(&self) -> &HeaderMap {
+        match &self.0 {
+            Inner::Reqwest(response) => response.headers(),
+            Inner::Direct(response) => response.head().headers(),
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+        match &mut self.0 {
+            Inner::Reqwest(response) => {
+                let chunk = response.chunk().await.map_err(|error| body_error(&error))?;
+                if chunk.is_none() {
+                    // reqwest's connection is a task of its own, which puts itself back into the
+                    // pool only when it runs next. Without this yield the next request would come
+                    // first and open another connection.
+                    yield_now().await;
+                }
+                Ok(chunk)
+            }
+            Inner::Direct(response) => response.chunk().await.map_err(|error| body_error(&error)),
+        }
+    }
+}
