@@ -13,24 +13,37 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::blocking;
-use super::visit::{SelectedSite, sites};
-use crate::config::{PageRange, Settings};
+use super::visit::{SelectedSite, SelectedSource, sites, wanted_pages};
+use crate::config::Settings;
 use crate::engine::GivenLine;
-use crate::job::ImageRef;
-use crate::site::{self, UrlKind};
+use crate::job::{ImageRef, SiteId};
+use crate::site::{self, DirectUrls, Pages, UrlKind};
 
-/// One collection to be worked on.
-pub(super) struct Target {
-    pub(super) site: SelectedSite,
-    pub(super) what: What,
+/// A collection to be worked on, and the images that are wanted for it.
+pub(super) enum Target {
+    /// New images on these pages of the site's listing.
+    Listing { site: SelectedSite, pages: Pages },
+    /// Images whose URLs are given.
+    Urls {
+        source: SelectedSource,
+        urls: GivenAddresses,
+    },
 }
 
-/// What is wanted for it.
-pub(super) enum What {
-    /// What is new in the listing, or on these pages of it.
-    Listing(Option<PageRange>),
-    /// What is given.
-    Given(GivenAddresses),
+impl Target {
+    pub(super) fn id(&self) -> &SiteId {
+        match self {
+            Self::Listing { site, pages: _ } => site.id(),
+            Self::Urls { source, urls: _ } => source.id(),
+        }
+    }
+
+    pub(super) fn source(&self) -> SelectedSource {
+        match self {
+            Self::Listing { site, pages: _ } => SelectedSource::Site(site.clone()),
+            Self::Urls { source, urls: _ } => source.clone(),
+        }
+    }
 }
 
 /// What the user names, site by site: names and listings in their order, then images by site.
@@ -45,43 +58,37 @@ pub(super) async fn targets(
 ) -> anyhow::Result<Vec<Target>> {
     let (addresses, names): (Vec<_>, Vec<_>) =
         said.into_iter().partition(|said| said.contains("://"));
+    let pages = wanted_pages(settings);
+    let listing = |site| Target::Listing { site, pages };
     if addresses.is_empty() && lists.is_empty() {
-        let listing = |site| Target {
-            site,
-            what: What::Listing(None),
-        };
         return Ok(sites(&names, settings)?.into_iter().map(listing).collect());
     }
-    let known = SelectedSite::all(settings)?;
+    let known = KnownSources::new(settings)?;
     let mut targets = Vec::new();
     for name in names {
-        let site = known[..known.len() - 1]
-            .iter()
-            .find(|site| site.id().as_str() == name);
-        // One that there is not is told with those there are.
+        let site = known.sites.iter().find(|site| site.id().as_str() == name);
+        // The error for an unknown name lists the known ones.
         let site = site
             .cloned()
             .map_or_else(|| SelectedSite::shipped(&name), Ok)?;
-        targets.push(Target {
-            site,
-            what: What::Listing(None),
-        });
+        targets.push(listing(site));
     }
     let mut images = String::new();
     for address in addresses {
-        match whose(&known, &address).map_err(|why| anyhow!("`{address}`: {why}"))? {
-            (site, UrlKind::Listing(page)) => {
-                let pages = page.map(|page| PageRange {
-                    first: Some(page),
-                    last: Some(page),
-                });
-                targets.push(Target {
-                    site: known[site].clone(),
-                    what: What::Listing(pages),
-                });
-            }
-            (_, UrlKind::Image(_)) => images.extend([address.as_str(), "\n"]),
-            (_, UrlKind::Unusable) => bail!("`{address}`: {UNUSABLE}"),
+        match known
+            .classify(&address)
+            .map_err(|why| anyhow!("`{address}`: {why}"))?
+        {
+            KnownUrl::Listing(site, named) => targets.push(Target::Listing {
+                site: known.sites[site].clone(),
+                // A URL of the whole listing names no pages: then the settings do.
+                pages: if named == Pages::default() {
+                    pages
+                } else {
+                    named
+                },
+            }),
+            KnownUrl::Image(..) => images.extend([address.as_str(), "\n"]),
         }
     }
     let paths = lists.to_vec();
@@ -92,55 +99,112 @@ pub(super) async fn targets(
     });
     let reading = Arc::clone(&given);
     targets.extend(
-        blocking(move || reading.about())
+        blocking(move || reading.owners())
             .await?
             .into_iter()
             .enumerate()
-            .map(|(at, site)| {
-                let what = What::Given(GivenAddresses {
+            .map(|(at, owner)| Target::Urls {
+                source: given.known.source(owner),
+                urls: GivenAddresses {
                     given: Arc::clone(&given),
-                    site,
+                    owner,
                     first: at == 0,
-                });
-                Target {
-                    site: given.known[site].clone(),
-                    what,
-                }
+                },
             }),
     );
-    let mirrored: BTreeSet<_> = targets
-        .iter()
-        .filter(|errand| !errand.site.is_direct())
-        .map(|errand| errand.site.id())
-        .collect();
+    let mirrored: BTreeSet<_> = targets.iter().filter_map(mirrored_site).collect();
     if settings.base_url.is_some() && mirrored.len() > 1 {
         bail!("--base-url is the mirror of one site: name one");
     }
     Ok(targets)
 }
 
-/// Why an address of a known site may be no use.
-const UNUSABLE: &str =
-    "it is on a known site, and neither a page of its listing nor a thumb or an original there";
+/// The site that `--base-url` would be the mirror of; URLs that belong to no site have none.
+fn mirrored_site(target: &Target) -> Option<&SiteId> {
+    match target {
+        Target::Listing { site, pages: _ }
+        | Target::Urls {
+            source: SelectedSource::Site(site),
+            urls: _,
+        } => Some(site.id()),
+        Target::Urls {
+            source: SelectedSource::Direct(_),
+            urls: _,
+        } => None,
+    }
+}
 
-/// Whose address it is among the sites that are known, and what it is there.
-fn whose(known: &[SelectedSite], text: &str) -> Result<(usize, UrlKind), String> {
-    let address = Url::parse(text).map_err(|error| {
-        format!("it is no whole address, as https://example.com/a.png ({error})")
-    })?;
-    let mut places = known
-        .iter()
-        .enumerate()
-        .filter_map(|(at, site)| Some((at, site.place(&address)?)));
-    places.next().ok_or_else(|| {
-        site::objection(&address).unwrap_or_else(|| "it cannot be asked for".to_owned())
-    })
+/// Every source that a URL may belong to.
+struct KnownSources {
+    sites: Vec<SelectedSite>,
+    direct: DirectUrls,
+}
+
+/// Whose URL it is: a site's, by its place among the known ones, or no site's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UrlOwner {
+    Site(usize),
+    Direct,
+}
+
+/// What a URL is to its owner.
+enum KnownUrl {
+    /// Pages of a known site's listing.
+    Listing(usize, Pages),
+    Image(UrlOwner, Box<ImageRef>),
+}
+
+impl KnownSources {
+    fn new(settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            sites: SelectedSite::all(settings)?,
+            direct: DirectUrls::new(),
+        })
+    }
+
+    fn source(&self, owner: UrlOwner) -> SelectedSource {
+        match owner {
+            UrlOwner::Site(at) => SelectedSource::Site(self.sites[at].clone()),
+            UrlOwner::Direct => SelectedSource::Direct(self.direct.clone()),
+        }
+    }
+
+    /// Finds the first known site that the URL is on, and what it is there; a URL on no site is an image of its own.
+    fn classify(&self, text: &str) -> Result<KnownUrl, String> {
+        let url = Url::parse(text).map_err(|error| {
+            format!("not an absolute URL, as https://example.com/a.png ({error})")
+        })?;
+        let mut kinds = self
+            .sites
+            .iter()
+            .map(|site| site.classify_url(&url))
+            .enumerate();
+        match kinds.find_map(|(at, kind)| Some((at, kind?))) {
+            Some((at, UrlKind::Listing(pages))) => Ok(KnownUrl::Listing(at, pages)),
+            Some((at, UrlKind::Image(image))) => Ok(KnownUrl::Image(UrlOwner::Site(at), image)),
+            Some((_, UrlKind::Unusable)) => Err(
+                "it is on a known site, but neither a listing page nor a thumb or an original"
+                    .to_owned(),
+            ),
+            None => match self.direct.image(&url) {
+                Some(image) => Ok(KnownUrl::Image(UrlOwner::Direct, Box::new(image))),
+                None => Err(site::objection(&url).unwrap_or_else(|| "it is unusable".to_owned())),
+            },
+        }
+    }
+
+    /// The image that a URL names.
+    fn image(&self, text: &str) -> Result<(UrlOwner, Box<ImageRef>), String> {
+        match self.classify(text)? {
+            KnownUrl::Image(owner, image) => Ok((owner, image)),
+            KnownUrl::Listing(..) => Err("it is a listing: give it as an argument".to_owned()),
+        }
+    }
 }
 
 /// Everything that is given.
 struct Given {
-    /// The sites that are known, the one of images on no other last.
-    known: Vec<SelectedSite>,
+    known: KnownSources,
     lists: Mutex<Vec<List>>,
 }
 
@@ -149,21 +213,19 @@ impl Given {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The sites whose images are given, in the order in which they are met.
-    fn about(&self) -> anyhow::Result<Vec<usize>> {
+    /// The owners of the given images, in the order of their first URLs.
+    fn owners(&self) -> anyhow::Result<Vec<UrlOwner>> {
         let (mut met, mut bad) = (Vec::new(), None);
         for list in self.lists().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
                 match text
                     .map_err(|(_, why)| why)
-                    .and_then(|text| image(&self.known, &text))
+                    .and_then(|text| self.known.image(&text))
                 {
-                    Ok((site, _)) if met.contains(&site) => {}
-                    Ok((site, _)) => met.push(site),
-                    Err(why) if bad.is_none() => {
-                        bad = Some(anyhow!("{name}, line {number}: {why}"))
-                    }
+                    Ok((owner, _)) if met.contains(&owner) => {}
+                    Ok((owner, _)) => met.push(owner),
+                    Err(why) if bad.is_none() => bad = Some(anyhow!("{name}:{number}: {why}")),
                     Err(_) => {}
                 }
                 ControlFlow::Continue(())
@@ -171,28 +233,17 @@ impl Given {
             read.with_context(|| format!("reading the list `{name}`"))?;
         }
         match bad {
-            Some(bad) if met.is_empty() => {
-                Err(bad.context("nothing that is given can be asked for"))
-            }
+            Some(bad) if met.is_empty() => Err(bad.context("no usable address in the input")),
             _ => Ok(met),
         }
-    }
-}
-
-/// The image that an address names.
-fn image(known: &[SelectedSite], text: &str) -> Result<(usize, Box<ImageRef>), String> {
-    match whose(known, text)? {
-        (site, UrlKind::Image(image)) => Ok((site, image)),
-        (_, UrlKind::Listing(_)) => Err("it is a listing: give it as an argument".to_owned()),
-        (_, UrlKind::Unusable) => Err(UNUSABLE.to_owned()),
     }
 }
 
 /// The images of one site among all that are given.
 pub(super) struct GivenAddresses {
     given: Arc<Given>,
-    site: usize,
-    /// Whether what is wrong is told with them.
+    owner: UrlOwner,
+    /// Whether the lines that are not usable are reported with them.
     first: bool,
 }
 
@@ -228,13 +279,13 @@ impl GivenAddresses {
         for list in self.given.lists().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
-                let found = text
-                    .and_then(|text| image(&self.given.known, &text).map_err(|why| (text, why)));
+                let found =
+                    text.and_then(|text| self.given.known.image(&text).map_err(|why| (text, why)));
                 match found {
-                    Ok((site, image)) if site == self.site => take(GivenLine::Image(image)),
+                    Ok((owner, image)) if owner == self.owner => take(GivenLine::Image(image)),
                     Err((text, why)) if self.first => take(GivenLine::Bad {
                         text,
-                        cause: format!("{name}, line {number}: {why}"),
+                        cause: format!("{name}:{number}: {why}"),
                     }),
                     Ok(_) | Err(_) => ControlFlow::Continue(()),
                 }
