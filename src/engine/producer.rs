@@ -76,8 +76,7 @@ impl Producer {
             let Some((request, page)) = next else {
                 return Ok(Stop::Ended(None, ListingEnd::LastPageRequested));
             };
-            // The address that was requested is shown, not the canonical one: with a mirror the site is not contacted.
-            let shown = self.scan.fetcher.asked(&request.url);
+            let shown = self.shown(&request.url);
             let status = page.as_ref().err().and_then(FetchError::status);
             let ended = status.and_then(|status| {
                 prefetch
@@ -106,6 +105,16 @@ impl Producer {
                 self.emit_page_read(&request, shown, [0; 3]).await;
             }
         }
+    }
+
+    /// The address that is requested for a canonical one, without the password that the user may have given for a
+    /// mirror. People and records get this one: with a mirror the site itself is never contacted.
+    fn shown(&self, address: &Url) -> Url {
+        let mut shown = self.scan.fetcher.asked(address);
+        // Both are refused only where there is no host, and hence no password.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        shown
     }
 
     /// Reads a page that arrived; `None` if it is empty like the one after the last.
