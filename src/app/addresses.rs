@@ -1,9 +1,7 @@
-//! Addresses that the user gives in place of a site's name: as arguments, or in lists of them. A list is read once to
-//! find out which sites it is about, and once more for each of them, so that its length costs no memory.
+//! URLs that the user gives in place of a site's name: as arguments, or in files. A file is read once to find out which
+//! sites its URLs are on, and once more for each of them, so that its length costs no memory.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Cursor, Read, Seek};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +11,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::blocking;
+use super::url_file::{self, UrlFile};
 use super::visit::{SelectedSite, SelectedSource, sites, wanted_pages};
 use crate::config::Settings;
 use crate::engine::GivenLine;
@@ -46,11 +45,11 @@ impl Target {
     }
 }
 
-/// What the user names, site by site: names and listings in their order, then images by site.
+/// The targets that the user names: names and listings in their order, then images by site.
 ///
 /// # Errors
 ///
-/// When a name, an argument or a definition is wrong, a list cannot be read, or nothing in it can be asked for.
+/// When a name, an argument or a definition is wrong, a file cannot be read, or has no usable address.
 pub(super) async fn targets(
     said: Vec<String>,
     lists: &[PathBuf],
@@ -92,7 +91,7 @@ pub(super) async fn targets(
         }
     }
     let paths = lists.to_vec();
-    let lists = blocking(move || open(images, &paths)).await?;
+    let lists = blocking(move || url_file::open(images, &paths)).await?;
     let given = Arc::new(Given {
         known,
         lists: Mutex::new(lists),
@@ -202,14 +201,14 @@ impl KnownSources {
     }
 }
 
-/// Everything that is given.
+/// All URLs that are given.
 struct Given {
     known: KnownSources,
-    lists: Mutex<Vec<List>>,
+    lists: Mutex<Vec<UrlFile>>,
 }
 
 impl Given {
-    fn lists(&self) -> MutexGuard<'_, Vec<List>> {
+    fn lists(&self) -> MutexGuard<'_, Vec<UrlFile>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -239,7 +238,7 @@ impl Given {
     }
 }
 
-/// The images of one site among all that are given.
+/// The images of one owner among all URLs that are given.
 pub(super) struct GivenAddresses {
     given: Arc<Given>,
     owner: UrlOwner,
@@ -247,24 +246,24 @@ pub(super) struct GivenAddresses {
     first: bool,
 }
 
-/// So many are handed on at once: enough that asking the ledger costs little.
-const AT_ONCE: usize = 64;
+/// URLs in a batch: enough that one query of the ledger for each batch costs little.
+const BATCH: usize = 64;
 
 impl GivenAddresses {
-    /// Reads them, some at a time and no faster than they are taken.
+    /// Reads them in batches, no faster than they are received.
     pub(super) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
         let (sender, lines) = mpsc::channel(1);
-        // Nobody waits for it: it ends when nobody takes any more.
+        // Not joined: it ends with the list, or when the receiver is dropped.
         tokio::task::spawn_blocking(move || {
-            let mut some = Vec::with_capacity(AT_ONCE);
+            let mut some = Vec::with_capacity(BATCH);
             self.each(|line| {
                 some.push(line);
-                let full = some.len() == AT_ONCE;
-                let gone = full
+                let full = some.len() == BATCH;
+                let is_closed = full
                     && sender
-                        .blocking_send(std::mem::replace(&mut some, Vec::with_capacity(AT_ONCE)))
+                        .blocking_send(std::mem::replace(&mut some, Vec::with_capacity(BATCH)))
                         .is_err();
-                if gone {
+                if is_closed {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
@@ -291,181 +290,12 @@ impl GivenAddresses {
                 }
             });
             if let Err(error) = read {
-                // It was read to its end once; now its disk is broken, and that is told as its last line.
+                // The file was read to its end once, so its disk has failed since: reported as a last line.
                 let _ = take(GivenLine::Bad {
                     text: name,
-                    cause: format!("it could not be read again: {error}"),
+                    cause: format!("cannot read it a second time: {error}"),
                 });
             }
         }
-    }
-}
-
-/// What can be read more than once.
-trait Again: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Again for T {}
-
-/// Addresses, one a line.
-struct List {
-    name: String,
-    text: Box<dyn Again>,
-}
-
-/// Opens the lists, `arguments` as the first of them. What cannot be read twice, as a pipe, is first copied to where
-/// the system keeps files that have no name.
-fn open(arguments: String, lists: &[PathBuf]) -> anyhow::Result<Vec<List>> {
-    let mut all = vec![List {
-        name: "arguments".to_owned(),
-        text: Box::new(Cursor::new(arguments)),
-    }];
-    for path in lists {
-        let stdin = path.as_os_str() == "-";
-        let name = if stdin {
-            "standard input".to_owned()
-        } else {
-            path.display().to_string()
-        };
-        let open = || -> io::Result<Box<dyn Again>> {
-            if !stdin {
-                let file = File::open(path)?;
-                if file.metadata()?.is_file() {
-                    return Ok(Box::new(file));
-                }
-                return copied(file);
-            }
-            copied(io::stdin().lock())
-        };
-        let text = open().with_context(|| format!("reading the list `{name}`"))?;
-        all.push(List { name, text });
-    }
-    Ok(all)
-}
-
-fn copied(mut from: impl Read) -> io::Result<Box<dyn Again>> {
-    let mut file = tempfile::tempfile()?;
-    io::copy(&mut from, &mut file)?;
-    Ok(Box::new(file))
-}
-
-/// The longest line that is looked at; what is longer is no address that any server takes.
-const LONGEST_LINE: usize = 16 * 1024;
-
-/// How much of a line is told that cannot be read.
-const TOLD: usize = 100;
-
-impl List {
-    /// Hands every address to `take` with the number of its line, or what stands there and why it is none, until it
-    /// breaks off. Empty lines, and those that begin with `#`, are passed over.
-    fn each(
-        &mut self,
-        mut take: impl FnMut(usize, Result<String, (String, String)>) -> ControlFlow<()>,
-    ) -> io::Result<()> {
-        self.text.rewind()?;
-        let mut text = BufReader::new(&mut self.text);
-        let mut line = Vec::new();
-        for number in 1.. {
-            line.clear();
-            if (&mut text)
-                .take(LONGEST_LINE as u64)
-                .read_until(b'\n', &mut line)?
-                == 0
-            {
-                break;
-            }
-            let cut = line.len() == LONGEST_LINE && line.last() != Some(&b'\n');
-            if cut {
-                text.skip_until(b'\n')?;
-            }
-            let bytes = if number == 1 {
-                line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line)
-            } else {
-                &line
-            };
-            let written = match std::str::from_utf8(bytes) {
-                Ok(written) if !cut => Ok(written.trim()),
-                Ok(_) => Err(format!("it is longer than {LONGEST_LINE} bytes")),
-                Err(_) if number == 1 && bytes.starts_with(b"\xff\xfe") => {
-                    Err("the list is not UTF-8".to_owned())
-                }
-                Err(_) => Err("it is not UTF-8".to_owned()),
-            };
-            let given = match written {
-                Ok("") => continue,
-                Ok(comment) if comment.starts_with('#') => continue,
-                Ok(written) => Ok(written.to_owned()),
-                Err(why) => Err((
-                    String::from_utf8_lossy(&bytes[..bytes.len().min(TOLD)])
-                        .trim()
-                        .to_owned(),
-                    why,
-                )),
-            };
-            if take(number, given).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &[u8]) -> Vec<(usize, Result<String, String>)> {
-        let mut list = List {
-            name: "list".to_owned(),
-            text: Box::new(Cursor::new(text.to_vec())),
-        };
-        let mut lines = Vec::new();
-        for _twice in 0..2 {
-            lines.clear();
-            let take = |number, line: Result<String, (String, String)>| {
-                lines.push((number, line.map_err(|(_, why)| why)));
-                ControlFlow::Continue(())
-            };
-            list.each(take).unwrap();
-        }
-        lines
-    }
-
-    #[test]
-    fn a_list_is_read_as_editors_of_every_system_write_it() {
-        let text = b"\xef\xbb\xbf# mine\r\nhttps://a.invalid/1.png\r\n\r\n  \thttps://a.invalid/2.png \n #x\nhttps://a.invalid/3.png";
-        let address = |number| Ok(format!("https://a.invalid/{number}.png"));
-        assert_eq!(
-            read(text),
-            [(2, address(1)), (4, address(2)), (6, address(3))]
-        );
-        assert_eq!(read(b""), []);
-        assert_eq!(read(b"\n\n# nothing\n"), []);
-    }
-
-    #[test]
-    fn a_line_that_cannot_be_read_is_told_and_does_not_hide_the_next() {
-        let long = [
-            b"https://a.invalid/".as_slice(),
-            &vec![b'a'; 3 * LONGEST_LINE],
-            b"\nnext\n",
-        ]
-        .concat();
-        assert_eq!(
-            read(&long),
-            [
-                (1, Err("it is longer than 16384 bytes".to_owned())),
-                (2, Ok("next".to_owned()))
-            ]
-        );
-        assert_eq!(
-            read(b"\xffx\nnext"),
-            [
-                (1, Err("it is not UTF-8".to_owned())),
-                (2, Ok("next".to_owned()))
-            ]
-        );
-        assert_eq!(
-            read(b"\xff\xfeh\0")[0],
-            (1, Err("the list is not UTF-8".to_owned()))
-        );
     }
 }

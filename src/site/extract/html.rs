@@ -143,22 +143,20 @@ enum FieldText {
 
 impl Extract for HtmlListing {
     fn extract(&self, body: &str) -> Result<RawPage, ListingFailure> {
-        let mut base = None;
-        let mut items = Vec::new();
-        let mut end_mark = matches!(self.end, EndMark::Empty);
+        let mut page = RawPage {
+            end_mark: matches!(self.end, EndMark::Empty),
+            ..RawPage::default()
+        };
         let trees = tree::each(body, |html| {
-            base = base.take().or_else(|| base_of(html));
-            items.extend(html.select(&self.item).map(|item| self.raw(item)));
+            page.base = page.base.take().or_else(|| base_of(html));
+            page.items
+                .extend(html.select(&self.item).map(|item| self.raw(item)));
             if let EndMark::Marker(marker) = &self.end {
-                end_mark |= html.select(marker).next().is_some();
+                page.end_mark |= html.select(marker).next().is_some();
             }
         })?;
-        Ok(RawPage {
-            base,
-            items,
-            split: trees > 1,
-            end_mark,
-        })
+        page.split = trees > 1;
+        Ok(page)
     }
 }
 

@@ -87,7 +87,8 @@ pub(super) trait Extract: fmt::Debug + Send + Sync {
     fn extract(&self, body: &str) -> Result<RawPage, ListingFailure>;
 }
 
-/// What a plug finds on a page.
+/// What a plug finds on a page; a plug starts from the default, so that a new field concerns only those who set it.
+#[derive(Default)]
 pub(super) struct RawPage {
     /// The URL that the page says its URLs are relative to, as written.
     base: Option<String>,
