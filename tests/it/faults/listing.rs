@@ -568,6 +568,7 @@ fn duplicate_images_from_a_shifting_listing_are_fetched_once() {
         let read = ended
             .objects()
             .into_iter()
+            .filter(|event| event["event"] == "page_read")
             .filter_map(|event| event["number"].as_u64());
         let mut shown = shown.lock().expect("nobody panics with it").clone();
         let seen: Vec<usize> = read
