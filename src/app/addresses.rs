@@ -78,13 +78,13 @@ pub(super) async fn targets(
             .classify(&address)
             .map_err(|why| anyhow!("`{address}`: {why}"))?
         {
-            KnownUrl::Listing(site, named) => targets.push(Target::Listing {
+            KnownUrl::Listing(site, at_url) => targets.push(Target::Listing {
                 site: known.sites[site].clone(),
                 // A URL of the whole listing names no pages: then the settings do.
-                pages: if named == Pages::default() {
+                pages: if at_url == Pages::default() {
                     pages
                 } else {
-                    named
+                    at_url
                 },
             }),
             KnownUrl::Image(..) => images.extend([address.as_str(), "\n"]),

@@ -151,7 +151,6 @@ impl Tally {
                 self.known += known;
                 self.repeated += repeated;
             }
-            Event::ItemsUnusable { .. } => self.warnings += 1,
             Event::ListingEnded { .. } => self.listed = true,
             Event::ListingFailed { page: _, reason } => {
                 self.listing_failed = Some(messages::listing_failure(reason));
@@ -164,7 +163,7 @@ impl Tally {
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_left = *number,
             Event::LimitReached { limit } => self.limit = Some(limit),
-            Event::Warned { message: _ } => self.warnings += 1,
+            Event::Warned { .. } | Event::ItemsUnusable { .. } => self.warnings += 1,
         }
     }
 
