@@ -39,7 +39,7 @@ fn page() -> String {
 #[divan::bench]
 fn read_a_page_of_28(bencher: Bencher<'_, '_>) {
     let (site, body) = (simpledesktops(), page());
-    let address = site.first();
+    let address = site.first_page();
     assert_eq!(sure(site.read(&address, &body)).images.len(), ON_A_PAGE);
     let bencher = bencher
         .counter(BytesCount::of_str(&body))

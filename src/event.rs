@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::job::{ImageKey, ImageName, SiteId};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, SkipReason};
 
 /// One thing that happened in a run over one site.
 ///
@@ -27,10 +27,11 @@ pub enum Event {
     },
     /// A listing page was read.
     PageRead {
-        /// Its canonical address.
+        /// The address that was requested.
         page: Url,
-        /// Its number.
-        number: u32,
+        /// Its number, where the site numbers its pages.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
         /// Images on it that this run had not seen yet.
         found: usize,
         /// Of these, how many the ledger knows already.
@@ -47,19 +48,33 @@ pub enum Event {
         /// Images that were given before; not among `found`.
         repeated: usize,
     },
-    /// The listing came to its end.
+    /// Items of a listing page were skipped, because they have no usable address.
+    ItemsUnusable {
+        /// The address that was requested.
+        page: Url,
+        /// Items in which no thumb was found.
+        without_thumb: usize,
+        /// Items whose thumb has an address that cannot be requested.
+        unusable: usize,
+    },
+    /// The listing was read to its end.
     ListingEnded {
         /// Pages with images that were read.
         pages: u32,
+        /// The page that ended it: the address that was requested.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        page: Option<Url>,
         /// Why it ended there.
-        because: String,
+        #[serde(flatten)]
+        reason: ListingEnd,
     },
     /// The listing could not be read to its end; what was found before is still fetched.
     ListingFailed {
-        /// The page, or the first page's address.
+        /// The page that was read last: the address that was requested.
         page: Url,
         /// What went wrong.
-        cause: String,
+        #[serde(flatten)]
+        reason: ListingFailure,
     },
     /// An original is being asked for.
     FetchStarted {
@@ -132,6 +147,78 @@ pub enum Event {
     Warned {
         /// One line: may quote a server, so untrusted text.
         message: String,
+    },
+}
+
+/// Why a listing ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum ListingEnd {
+    /// The last page that the user wanted was read.
+    LastPageRequested,
+    /// Enough consecutive pages looked like the one after the last.
+    EmptyPage {
+        /// The last of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+    },
+    /// The server says that there is no such page.
+    NoSuchPage {
+        /// The page that was requested.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+        /// The HTTP status of the response.
+        status: u16,
+    },
+    /// Consecutive pages showed only images that earlier pages had shown.
+    NothingNew {
+        /// The last of them.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+        /// How many pages in a row.
+        repeated_pages: u32,
+    },
+    /// Every URL that the user gave was read; there is no listing.
+    UrlListRead,
+}
+
+/// Why a listing could not be read to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum ListingFailure {
+    /// The page could not be fetched.
+    Fetch {
+        /// The HTTP status of the response, if there was one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+        /// The network's or the server's words: untrusted text.
+        cause: String,
+    },
+    /// Building the page's tree would take too much memory.
+    TooManyElements {
+        /// The most elements and texts that a page may have.
+        limit: usize,
+    },
+    /// A tag or comment is so long that reading it would take too much time.
+    TagTooLong {
+        /// The most attributes or words that it may have.
+        limit: usize,
+    },
+    /// Items were found, and no thumb in any of them.
+    NoThumbs,
+    /// No thumb has an address that can be requested.
+    NoUsableThumbs,
+    /// No item was found on the site's first page.
+    FirstPageEmpty,
+    /// A page without items does not show the mark of the page after the last.
+    NoEndMark,
+    /// The site's first page was read, and none of its thumbs leads to an original.
+    NoOriginals {
+        /// Images on the page.
+        images: usize,
+        /// Why the first of them was skipped.
+        #[serde(flatten)]
+        example: SkipReason,
     },
 }
 

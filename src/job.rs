@@ -154,11 +154,30 @@ pub struct Job {
     pub resolved: Option<Resolved>,
 }
 
+/// A way to an image's original.
+///
+/// A variant `Follow` has room here: a page to be read first, on which the original's address stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Candidate {
+    /// The original's own canonical address.
+    Direct(Url),
+}
+
+impl Candidate {
+    /// The canonical address to request first.
+    pub fn url(&self) -> &Url {
+        match self {
+            Self::Direct(url) => url,
+        }
+    }
+}
+
 /// What a site's definition makes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// Where the original may be found, in the order to be tried; never empty, never the thumb.
-    pub originals: Vec<Url>,
+    /// In the order to be tried; never empty, never the thumb.
+    pub candidates: Vec<Candidate>,
     /// The name of its file, without the extension.
     pub stem: String,
 }

@@ -37,8 +37,8 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRule => f.write_str("no rewrite rule of the definition matches it"),
-            Self::Address(reason) => write!(f, "its address may not be asked: {reason}"),
+            Self::NoRule => f.write_str("no rewrite rule matches"),
+            Self::Address(reason) => write!(f, "its address cannot be requested: {reason}"),
             Self::DryRun => f.write_str("dry run"),
         }
     }

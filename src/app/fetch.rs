@@ -13,10 +13,10 @@ use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::addresses::{Target, What, targets};
+use super::addresses::{Target, targets};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
-use super::visit::{Collection, SiteSession};
+use super::visit::{Collection, ListingPages, SiteSession};
 use super::{Environment, print_error};
 use crate::config::{Options, Settings};
 use crate::engine::{self, GivenLine, Haul, Quota, Shutdown, Source};
@@ -50,7 +50,7 @@ pub async fn fetch(
     let targets = targets(said, &settings.input_files, &settings).await?;
     let several = targets
         .iter()
-        .map(|errand| errand.site.id())
+        .map(Target::id)
         .collect::<BTreeSet<_>>()
         .len()
         > 1;
@@ -63,14 +63,17 @@ pub async fn fetch(
         }))
     });
     let mut exit = Exit::Done;
-    for Target { site, what } in targets {
+    for target in targets {
         if shutdown.is_stopping() || quota.is_spent() {
             break;
         }
-        let visit = SiteSession::open(site, &settings, several).await?;
-        let (visit, images) = match what {
-            What::Listing(pages) => (visit.at_pages(pages), Images::Listed(Box::new(|jobs| jobs))),
-            What::Given(addresses) => (visit, Images::Given(addresses.read())),
+        let visit = SiteSession::open(target.source(), &settings, several).await?;
+        let images = match target {
+            Target::Listing { site, pages } => {
+                let site = site.site;
+                Images::Listed(ListingPages { site, pages }, Box::new(|jobs| jobs))
+            }
+            Target::Urls { source: _, urls } => Images::Given(urls.read()),
         };
         let ended = fetch_one(
             &visit,
@@ -93,7 +96,7 @@ type Narrow = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send>;
 /// Which images are wanted.
 pub(super) enum Images {
     /// Those of the listing, as far as they are let into the queue.
-    Listed(Narrow),
+    Listed(ListingPages, Narrow),
     /// Those that are given, some at a time.
     Given(mpsc::Receiver<Vec<GivenLine>>),
 }
@@ -132,7 +135,7 @@ async fn fetch_one(
         if let Some(found) = hooks {
             let directory =
                 std::path::absolute(&visit.directory).context("finding the working folder")?;
-            collection.hooks = Some(Hooks::new(found, visit.site.id().clone(), directory));
+            collection.hooks = Some(Hooks::new(found, visit.source.id().clone(), directory));
         }
         if !left.is_empty() {
             let adopted = adopt(&*collection.ledger, left).await?;
@@ -203,9 +206,10 @@ pub(super) async fn bring(
     let mut queue = queue::open(&memory(), capacity(settings.jobs))?;
     events.emit(started(visit, settings)).await;
     let source = match images {
-        Images::Listed(narrow) => {
+        Images::Listed(listing, narrow) => {
             queue.sender = narrow(queue.sender);
             Source::Listing(visit.scan(
+                listing,
                 settings,
                 world,
                 Arc::clone(&ledger),
@@ -218,7 +222,7 @@ pub(super) async fn bring(
         }
     };
     let haul = Haul {
-        site: Arc::clone(&visit.site),
+        site: visit.source.clone(),
         fetcher: Arc::clone(&visit.fetcher),
         retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
         ledger,
@@ -248,7 +252,9 @@ async fn look(
     events.emit(started(visit, settings)).await;
     let jobs = Box::new(WouldFetch(events.clone()));
     let source = match images {
-        Images::Listed(_) => Source::Listing(visit.scan(settings, world, ledger, events, shutdown)),
+        Images::Listed(listing, _) => {
+            Source::Listing(visit.scan(listing, settings, world, ledger, events, shutdown))
+        }
         Images::Given(lines) => Source::Given(visit.given(lines, world, ledger, events, shutdown)),
     };
     engine::scan(source, jobs).await?;
@@ -274,7 +280,7 @@ impl JobSender for WouldFetch {
 fn started(visit: &SiteSession, settings: &Settings) -> Event {
     let shown = |path: &Path| path.display().to_string();
     Event::RunStarted {
-        site: visit.site.id().clone(),
+        site: visit.source.id().clone(),
         directory: shown(&visit.directory),
         jobs: settings.jobs.get(),
     }

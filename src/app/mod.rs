@@ -11,6 +11,7 @@ mod rebuild;
 mod runtime;
 mod signals;
 mod sites;
+mod url_file;
 mod urls;
 mod verify;
 mod visit;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use url::Url;
 
 use super::Environment;
-use super::visit::{SiteSession, sites};
+use super::visit::{ListingPages, SelectedSource, SiteSession, sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
@@ -17,7 +17,6 @@ use crate::job::Job;
 use crate::ledger;
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
-use crate::site::Site;
 
 /// Prints the address of every original on the sites of these names, one a line.
 ///
@@ -40,17 +39,21 @@ pub async fn urls(
     };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
-        let visit = SiteSession::open(site, &settings, false).await?;
+        let listing = ListingPages {
+            site: Arc::clone(&site.site),
+            pages: wanted_pages(&settings),
+        };
+        let visit = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, told) = Events::line(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
         let broken = Arc::new(Mutex::new(None));
         let jobs = Printer {
-            site: Arc::clone(&visit.site),
             fetcher: Arc::clone(&visit.fetcher),
             broken: Arc::clone(&broken),
         };
         let scan = visit.scan(
+            listing,
             &settings,
             world,
             Arc::from(ledger::in_memory()),
@@ -70,7 +73,6 @@ pub async fn urls(
 
 /// Takes jobs and prints where their images lie. Once that fails it takes no more.
 struct Printer {
-    site: Arc<Site>,
     fetcher: Arc<Fetcher>,
     broken: Arc<Mutex<Option<io::Error>>>,
 }
@@ -78,11 +80,11 @@ struct Printer {
 #[async_trait]
 impl JobSender for Printer {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
-        let candidates = self.site.candidates(&job.image).unwrap_or_default();
-        let Some(original) = candidates.first() else {
+        let candidates = job.resolved.map(|resolved| resolved.candidates);
+        let Some(original) = candidates.iter().flatten().next() else {
             return Ok(());
         };
-        let address = self.fetcher.request_url(&original.address);
+        let address = self.fetcher.request_url(original.url());
         // A reader that stopped reading makes this wait, and signals are served meanwhile.
         let written = tokio::task::spawn_blocking(move || print(&address)).await;
         written

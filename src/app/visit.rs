@@ -1,4 +1,4 @@
-//! A visit to a site: its definition, the door to it, the folder its collection lies in.
+//! The source that a command works on: its definition, the way to it over the network, and its collection's folder.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use url::Url;
 use super::Environment;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::engine::{self, Given, GivenLine, Pages, Scan, Shutdown};
+use crate::engine::{self, Given, GivenLine, Scan, Shutdown};
 use crate::event::Events;
 use crate::exit::RenderedError;
 use crate::fetch::{Fetcher, SiteOrigins};
@@ -19,37 +19,40 @@ use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::report::escape;
 use crate::sink::{self, Durability, Sink};
-use crate::site::{self, Site, SiteError, UrlKind};
+use crate::site::{self, DirectUrls, ImageSource, Pages, Site, SiteError, UrlKind};
 
-/// The site that is meant when none is named.
+/// The site where none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
-
-/// The site of images on no other.
-const DIRECT: &str = "direct";
 
 /// The site that the program serves itself.
 const DEMO: &str = "demo";
 
-/// A site, the door to it, and its folder.
+/// A source of images, the way to it over the network, and its folder.
 pub(super) struct SiteSession {
-    pub(super) site: Arc<Site>,
+    pub(super) source: ImageSource,
     pub(super) fetcher: Arc<Fetcher>,
     pub(super) directory: PathBuf,
-    /// The listing pages, where an address named them.
-    pages: Option<PageRange>,
     /// The built-in site is served as long as this lives.
     _served: Option<DemoServer>,
 }
 
-/// A site that was named, before it is visited.
+/// A site, or the user's own URLs, before anything is requested.
+#[derive(Clone)]
+pub(super) enum SelectedSource {
+    Site(SelectedSite),
+    /// URLs that belong to no site.
+    Direct(DirectUrls),
+}
+
+/// A site that was named, before anything is requested.
 #[derive(Clone)]
 pub(super) struct SelectedSite {
-    site: Arc<Site>,
+    pub(super) site: Arc<Site>,
     /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
     own: bool,
 }
 
-/// The sites that were named, every definition read before the first one is asked.
+/// The sites that were named; every definition is read before the first request.
 pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<SelectedSite>> {
     let mut own = settings
         .site_file
@@ -81,38 +84,44 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
     Ok(sites)
 }
 
-/// The site whose collection is meant: that of images on no other, too, which has no listing to be visited.
-pub(super) fn collected(name: Option<String>, settings: &Settings) -> anyhow::Result<SelectedSite> {
-    if settings.site_file.is_none() && name.as_deref() == Some(DIRECT) {
-        return Ok(SelectedSite::direct());
+/// The source whose collection is named: a site, or `direct`, which has no listing.
+pub(super) fn collected(
+    name: Option<String>,
+    settings: &Settings,
+) -> anyhow::Result<SelectedSource> {
+    if settings.site_file.is_none() && name.as_deref() == Some(DirectUrls::NAME) {
+        return Ok(SelectedSource::Direct(DirectUrls::new()));
     }
     let names: Vec<_> = name.into_iter().collect();
     sites(&names, settings)?
         .pop()
+        .map(SelectedSource::Site)
         .context("there is no site of that name")
 }
 
 impl SiteSession {
-    /// Opens the door to a site; the built-in one is served first.
+    /// Prepares requests to a source; the built-in site is started first.
     pub(super) async fn open(
-        named: SelectedSite,
+        selected: SelectedSource,
         settings: &Settings,
         several: bool,
     ) -> anyhow::Result<Self> {
-        let premises = named.premises()?;
+        let directory = settings.place.collection(selected.id().as_str(), several);
+        let named = match selected {
+            SelectedSource::Site(named) => named,
+            SelectedSource::Direct(direct) => {
+                let fetcher = Fetcher::anywhere(&settings.fetch, &direct_origins()?)?;
+                return Ok(Self {
+                    source: ImageSource::Direct(direct),
+                    fetcher: Arc::new(fetcher),
+                    directory,
+                    _served: None,
+                });
+            }
+        };
+        let origins = named.origins()?;
         let site = named.site;
-        let directory = settings.place.collection(site.id().as_str(), several);
-        if site.is_direct() {
-            let fetcher = Arc::new(Fetcher::anywhere(&settings.fetch, &premises)?);
-            return Ok(Self {
-                site,
-                fetcher,
-                directory,
-                pages: None,
-                _served: None,
-            });
-        }
-        let mut asking = settings.fetch.clone();
+        let mut fetch_settings = settings.fetch.clone();
         let mut mirror = settings.base_url.clone();
         let mut served = None;
         if mirror.is_none() && site.id().as_str() == DEMO {
@@ -120,23 +129,17 @@ impl SiteSession {
                 .await
                 .context("serving the demo site")?;
             mirror = Some(demo.address().clone());
-            // No proxy reaches the loopback of this machine.
-            asking.proxies = false;
+            // A proxy cannot reach the loopback interface of this machine.
+            fetch_settings.proxies = false;
             served = Some(demo);
         }
-        let fetcher = Arc::new(Fetcher::new(&asking, &premises, mirror)?);
+        let fetcher = Arc::new(Fetcher::new(&fetch_settings, &origins, mirror)?);
         Ok(Self {
-            site,
+            source: ImageSource::Site(site),
             fetcher,
             directory,
-            pages: None,
             _served: served,
         })
-    }
-
-    /// The same visit, to these listing pages if any are named.
-    pub(super) fn at_pages(self, pages: Option<PageRange>) -> Self {
-        Self { pages, ..self }
     }
 
     /// What it takes to find the images that are given by `lines`.
@@ -148,10 +151,9 @@ impl SiteSession {
         events: Events,
         shutdown: &Shutdown,
     ) -> Given {
-        let (site, fetcher) = (Arc::clone(&self.site), Arc::clone(&self.fetcher));
         Given {
-            site,
-            fetcher,
+            source: self.source.clone(),
+            fetcher: Arc::clone(&self.fetcher),
             ledger,
             lines,
             clock: world.clock,
@@ -160,30 +162,39 @@ impl SiteSession {
         }
     }
 
-    /// What it takes to find the site's images.
+    /// What it takes to find the images of a listing, whose site this session is for.
     pub(super) fn scan(
         &self,
+        ListingPages { site, pages }: ListingPages,
         settings: &Settings,
         world: &Environment,
         ledger: Arc<dyn Ledger>,
         events: Events,
         shutdown: &Shutdown,
     ) -> Scan {
-        let PageRange { first, last } = self.pages.unwrap_or(settings.pages);
         Scan {
-            site: Arc::clone(&self.site),
+            site,
             fetcher: Arc::clone(&self.fetcher),
             ledger,
-            pages: Pages {
-                first: first.unwrap_or_else(|| self.site.start()),
-                last,
-            },
+            pages,
             ahead: engine::pages_ahead(settings.jobs),
             clock: world.clock,
             events,
             shutdown: shutdown.clone(),
         }
     }
+}
+
+/// Pages of a site's listing.
+pub(super) struct ListingPages {
+    pub(super) site: Arc<Site>,
+    pub(super) pages: Pages,
+}
+
+/// The listing pages that the settings ask for.
+pub(super) fn wanted_pages(settings: &Settings) -> Pages {
+    let PageRange { first, last } = settings.pages;
+    Pages { first, last }
 }
 
 /// A collection that this run works on: its folder is locked, and its ledger can be written.
@@ -214,8 +225,17 @@ impl Collection {
     }
 }
 
+impl SelectedSource {
+    pub(super) fn id(&self) -> &SiteId {
+        match self {
+            Self::Site(named) => named.id(),
+            Self::Direct(direct) => direct.id(),
+        }
+    }
+}
+
 impl SelectedSite {
-    /// Every site there is, the one of images on no other last.
+    /// Every site there is: the user's own definition first, then those that ship.
     pub(super) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
         let mut sites: Vec<_> = settings
             .site_file
@@ -227,19 +247,9 @@ impl SelectedSite {
         for (name, _) in site::shipped() {
             sites.push(shipped(name)?);
         }
-        sites.push(Self::direct());
         Ok(sites)
     }
 
-    /// The site of images on no other.
-    fn direct() -> Self {
-        Self {
-            site: Arc::new(Site::direct()),
-            own: false,
-        }
-    }
-
-    /// The site's name.
     pub(super) fn id(&self) -> &SiteId {
         self.site.id()
     }
@@ -249,24 +259,19 @@ impl SelectedSite {
         shipped(name)
     }
 
-    /// Whether it is that of images on no other site.
-    pub(super) fn is_direct(&self) -> bool {
-        self.site.is_direct()
+    /// What a URL is to the site.
+    pub(super) fn classify_url(&self, url: &Url) -> Option<UrlKind> {
+        self.site.classify_url(url)
     }
 
-    /// What an address is to the site.
-    pub(super) fn place(&self, address: &Url) -> Option<UrlKind> {
-        self.site.place(address)
-    }
-
-    fn premises(&self) -> anyhow::Result<SiteOrigins> {
+    fn origins(&self) -> anyhow::Result<SiteOrigins> {
         let site = &self.site;
         let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
         let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
         let pages = site.base().clone();
-        // Only `base` can have a port, which is one of the images too where they lie on its host.
-        let at_home = pages.host_str() == Some(site.image_host());
-        let images = if at_home {
+        // Only `base` can have a port, which holds for the images too where they are on its host.
+        let same_host = pages.host_str() == Some(site.image_host());
+        let images = if same_host {
             pages.clone()
         } else {
             on(site.image_host())?
@@ -289,6 +294,17 @@ impl SelectedSite {
     }
 }
 
+/// The origins of no site: a host that cannot exist (RFC 2606), so that no URL of the user is taken for a site's own.
+fn direct_origins() -> anyhow::Result<SiteOrigins> {
+    let nowhere = Url::parse("https://direct.invalid")?;
+    Ok(SiteOrigins {
+        pages: nowhere.clone(),
+        images: nowhere,
+        hosts: Vec::new(),
+        named: Vec::new(),
+    })
+}
+
 fn shipped(name: &str) -> anyhow::Result<SelectedSite> {
     Ok(SelectedSite {
         site: Arc::new(Site::shipped(name)?),
@@ -299,10 +315,10 @@ fn shipped(name: &str) -> anyhow::Result<SelectedSite> {
 fn own(path: &Path, settings: &Settings) -> anyhow::Result<SelectedSite> {
     let file = path.display().to_string();
     let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
-    let told =
-        |error: SiteError| RenderedError(error.told(&escape(&file), settings.telling.coloured()));
+    let render =
+        |error: SiteError| RenderedError(error.render(&escape(&file), settings.telling.coloured()));
     Ok(SelectedSite {
-        site: Arc::new(Site::from_toml(&text).map_err(told)?),
+        site: Arc::new(Site::from_toml(&text).map_err(render)?),
         own: true,
     })
 }

@@ -18,14 +18,14 @@ use crate::ledger::{Intent, Ledger, Origin, Placement, Record};
 use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
-use crate::site::Site;
+use crate::site::ImageSource;
 use crate::verify::VerifiedImage;
 
 /// An image that is gone (404, 410) is left alone for this long.
 const GONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 pub(super) struct Committer {
-    site: Arc<Site>,
+    site: ImageSource,
     ledger: Arc<dyn Ledger>,
     sink: Arc<dyn Sink>,
     quota: Quota,
@@ -40,7 +40,7 @@ pub(super) struct Committer {
 impl Committer {
     pub(super) fn new(haul: &Haul, room: FreeSpaceGuard, hooks: Option<HookSender>) -> Self {
         Self {
-            site: Arc::clone(&haul.site),
+            site: haul.site.clone(),
             ledger: Arc::clone(&haul.ledger),
             sink: Arc::clone(&haul.sink),
             quota: haul.quota.clone(),

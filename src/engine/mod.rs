@@ -3,11 +3,13 @@
 mod batch;
 mod committer;
 mod free_space;
-mod given;
+
 mod hooks;
+mod prefetch;
 mod producer;
 mod quota;
 mod shutdown;
+mod url_list;
 mod worker;
 
 use std::num::NonZeroUsize;
@@ -17,8 +19,8 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tokio::task::JoinSet;
 
-pub use given::{Given, GivenLine};
-pub use producer::Pages;
+pub use url_list::{Given, GivenLine};
+
 pub use quota::Quota;
 pub use shutdown::Shutdown;
 
@@ -29,7 +31,7 @@ use crate::hooks::Hooks;
 use crate::ledger::{Ledger, LedgerError, Record};
 use crate::queue::{JobReceiver, JobSender, Queue, QueueError};
 use crate::sink::{Sink, SinkError};
-use crate::site::Site;
+use crate::site::{ImageSource, Pages, Site};
 use crate::verify::Limits;
 
 /// The left half of the line: what it takes to find a site's images.
@@ -73,8 +75,8 @@ impl Source {
 /// The right half of the line: what it takes to bring them home.
 #[derive(Clone)]
 pub struct Haul {
-    /// The site.
-    pub site: Arc<Site>,
+    /// The site, or the source of URLs that are on none.
+    pub site: ImageSource,
     /// The door to it.
     pub fetcher: Arc<Fetcher>,
     /// When to try again.
@@ -127,7 +129,7 @@ pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
 pub async fn scan(source: Source, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     match source {
         Source::Listing(scan) => producer::run(scan, jobs).await,
-        Source::Given(given) => given::run(given, jobs).await,
+        Source::Given(given) => url_list::run(given, jobs).await,
     }
 }
 

@@ -1,44 +1,32 @@
-//! The producer: walks a site's listing pages, a few ahead, and hands on what neither the ledger nor this run has seen.
+//! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
+//! run has seen.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-use tokio::task::yield_now;
-use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{EngineError, Scan, joined, warn};
-use crate::event::Event;
+use super::prefetch::Prefetch;
+use super::{EngineError, Scan};
+use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::outcome::{Outcome, SkipReason};
 use crate::queue::{JobSender, QueueError};
-use crate::site::{ListingPage, PageVerdict};
+use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict};
 
-/// Which listing pages are wanted, by number, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pages {
-    /// The first.
-    pub first: u32,
-    /// The last; without one, whatever the site has.
-    pub last: Option<u32>,
-}
-
-/// Why a listing was read no further.
-enum ListingEnd {
-    /// There is no more, or no more was wanted: the reason.
-    Reached(String),
+/// How reading a listing came to its end.
+enum Stop {
+    /// There are no more pages, or no more are wanted. The last page that was requested, if it decided that.
+    Ended(Option<Url>, ListingEnd),
     /// The page could not be read, or no longer looks like the site.
-    Failed { page: Url, cause: String },
-    /// The run ended first.
+    Failed(Url, ListingFailure),
+    /// The run stopped first.
     Stopped,
 }
 
-/// So many pages in a row that show only what earlier ones showed mean that the site repeats itself.
-const PAGES_WITHOUT_NEWS: u32 = 2;
-
-/// Walks the listing; how it ended is told as an event.
+/// Reads the listing to its end; how it ended is an event.
 pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     let events = scan.events.clone();
     let mut producer = Producer {
@@ -47,15 +35,19 @@ pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), Engi
         seen: Seen::default(),
         pages: 0,
     };
-    match producer.walk().await? {
-        ListingEnd::Reached(because) => {
+    match producer.read_listing().await? {
+        Stop::Ended(page, reason) => {
             let pages = producer.pages;
-            events.emit(Event::ListingEnded { pages, because }).await;
+            events
+                .emit(Event::ListingEnded {
+                    pages,
+                    page,
+                    reason,
+                })
+                .await;
         }
-        ListingEnd::Failed { page, cause } => {
-            events.emit(Event::ListingFailed { page, cause }).await
-        }
-        ListingEnd::Stopped => {}
+        Stop::Failed(page, reason) => events.emit(Event::ListingFailed { page, reason }).await,
+        Stop::Stopped => {}
     }
     Ok(())
 }
@@ -64,176 +56,179 @@ struct Producer {
     scan: Scan,
     jobs: Box<dyn JobSender>,
     seen: Seen,
+    /// Pages with images that were read.
     pages: u32,
 }
 
 impl Producer {
-    async fn walk(&mut self) -> Result<ListingEnd, EngineError> {
-        let mut ahead = Prefetch::new(&self.scan);
-        let mut without_news = 0;
-        let mut empty = 0;
+    async fn read_listing(&mut self) -> Result<Stop, EngineError> {
+        let mut prefetch = Prefetch::new(
+            Arc::clone(&self.scan.fetcher),
+            self.scan.site.pager(self.scan.pages),
+            self.scan.ahead,
+        );
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(ListingEnd::Stopped),
-                next = ahead.next() => next,
+                () = self.scan.shutdown.stopping() => return Ok(Stop::Stopped),
+                next = prefetch.next() => next,
             };
-            let Some((number, page)) = next else {
-                return Ok(ListingEnd::Reached(
-                    "the last page asked for was read".to_owned(),
-                ));
+            let Some((request, page)) = next else {
+                return Ok(Stop::Ended(None, ListingEnd::LastPageRequested));
             };
-            let read = match self.read(number, page) {
-                Ok(read) => read,
-                Err(ending) => return Ok(ending),
-            };
-            let Some((address, listing)) = read else {
-                empty += 1;
-                if empty == self.scan.site.ends_after() {
-                    return Ok(ListingEnd::Reached(format!("page {number} is empty")));
+            let shown = self.shown(&request.url);
+            let status = page.as_ref().err().and_then(FetchError::status);
+            let ended = status.and_then(|status| {
+                prefetch
+                    .pager()
+                    .answered(&request, PageAnswer::Status(status))
+            });
+            if let Some(end) = ended {
+                return Ok(Stop::Ended(Some(shown), end));
+            }
+            let answer = match self.read_page(&request, page) {
+                Ok(Some(listing)) => {
+                    prefetch.pager().follow(&listing);
+                    self.pages += 1;
+                    match self.enqueue_page(&request, &shown, listing).await? {
+                        Ok(new) => PageAnswer::Items { new },
+                        Err(stop) => return Ok(stop),
+                    }
                 }
-                let page = self.scan.site.page(number);
-                self.scan
-                    .events
-                    .emit(Event::PageRead {
-                        page,
-                        number,
-                        found: 0,
-                        known: 0,
-                        repeated: 0,
-                    })
-                    .await;
-                continue;
+                Ok(None) => PageAnswer::Empty,
+                Err(failure) => return Ok(Stop::Failed(shown, failure)),
             };
-            empty = 0;
-            self.pages += 1;
-            let news = match self.hand_on(number, address, listing).await? {
-                Ok(news) => news,
-                Err(ending) => return Ok(ending),
-            };
-            without_news = if news == 0 { without_news + 1 } else { 0 };
-            if without_news == PAGES_WITHOUT_NEWS {
-                return Ok(ListingEnd::Reached(format!(
-                    "page {number} and the one before it showed nothing new"
-                )));
+            if let Some(end) = prefetch.pager().answered(&request, answer) {
+                return Ok(Stop::Ended(Some(shown), end));
+            }
+            if answer == PageAnswer::Empty {
+                self.emit_page_read(&request, shown, [0; 3]).await;
             }
         }
     }
 
-    /// Reads a page that arrived: nothing when it is empty as one behind the last is. Or says why the listing ends
-    /// with it.
-    fn read(
+    /// The address that is requested for a canonical one, without the password that the user may have given for a
+    /// mirror. People and records get this one: with a mirror the site itself is never contacted.
+    fn shown(&self, address: &Url) -> Url {
+        let mut shown = self.scan.fetcher.request_url(address);
+        // Both are refused only where there is no host, and hence no password.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        shown
+    }
+
+    /// Reads a page that arrived; `None` if it is empty like the one after the last.
+    fn read_page(
         &self,
-        number: u32,
+        request: &PageRequest,
         page: Result<Page, FetchError>,
-    ) -> Result<Option<(Url, ListingPage)>, ListingEnd> {
-        let site = &self.scan.site;
-        let address = site.page(number);
-        let is_first = number == site.start();
-        let failed = |cause: String| ListingEnd::Failed {
-            page: self.scan.fetcher.request_url(&address),
-            cause,
-        };
-        let page = match page {
-            Ok(page) => page,
-            Err(error)
-                if !is_first && error.status().is_some_and(|status| site.ends_at(status)) =>
-            {
-                return Err(ListingEnd::Reached(format!("there is no page {number}")));
-            }
-            Err(error) => return Err(failed(error.to_string())),
-        };
-        let listing = site
-            .read(&page.url, &page.text)
-            .map_err(|error| failed(error.to_string()))?;
-        match listing.health.look(is_first) {
-            PageVerdict::Items => Ok(Some((address, listing))),
+    ) -> Result<Option<ListingPage>, ListingFailure> {
+        let page = page.map_err(|error| ListingFailure::Fetch {
+            status: error.status(),
+            cause: error.to_string(),
+        })?;
+        let listing = self.scan.site.read(&page.url, &page.text)?;
+        match listing.health.verdict(request.is_first) {
+            PageVerdict::Items => Ok(Some(listing)),
             PageVerdict::End => Ok(None),
-            PageVerdict::Unexpected(why) => Err(failed(why.to_owned())),
+            PageVerdict::Unexpected(failure) => Err(failure),
         }
     }
 
-    /// Hands on what is new on a page, and answers with how much this run had not seen before, or with why the
-    /// listing ends here.
-    async fn hand_on(
+    /// Enqueues what is new on a page. Returns how many of its images this run had not seen, or why the listing stops
+    /// here.
+    async fn enqueue_page(
         &mut self,
-        number: u32,
-        page: Url,
+        request: &PageRequest,
+        shown: &Url,
         listing: ListingPage,
-    ) -> Result<Result<usize, ListingEnd>, EngineError> {
-        let passed_over = listing.health.without_thumb + listing.health.unusable;
-        if passed_over > 0 {
-            let message =
-                format!("{page}: {passed_over} of its items have no address that can be asked for");
-            warn(&self.scan.events, message).await;
+    ) -> Result<Result<usize, Stop>, EngineError> {
+        let (without_thumb, unusable) = (listing.health.without_thumb, listing.health.unusable);
+        if without_thumb + unusable > 0 {
+            self.scan
+                .events
+                .emit(Event::ItemsUnusable {
+                    page: shown.clone(),
+                    without_thumb,
+                    unusable,
+                })
+                .await;
         }
-        let shown = listing.images.len();
-        let sorted = self.sort(listing.images);
-        let found = sorted.new.len() + sorted.unruly.len();
-        let asked = sorted
-            .new
+        let images = listing.images.len();
+        let Unseen { jobs, unresolved } = self.resolve_unseen(listing.images);
+        let found = jobs.len() + unresolved.len();
+        let asked = jobs
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
         let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
-        let (known_here, repeated) = (known.len(), shown - found);
-        let read = Event::PageRead {
-            page: page.clone(),
-            number,
-            found,
-            known: known_here,
-            repeated,
-        };
-        self.scan.events.emit(read).await;
-        // Judged by the first page alone: a rule that fits nothing there no longer fits the site.
-        let misfit = sorted
-            .unruly
+        self.emit_page_read(request, shown.clone(), [found, known.len(), images - found])
+            .await;
+        // Only the first page with images is judged: if no rule matches there, the rules no longer fit the site.
+        let failure = unresolved
             .first()
-            .filter(|_| self.pages == 1 && sorted.new.is_empty());
-        let misfit = misfit.map(|(_key, why)| {
-            format!("not one of the {found} thumbs on it has an original: {why}")
-        });
-        for (key, why) in sorted.unruly {
+            .filter(|_| self.pages == 1 && jobs.is_empty())
+            .map(|(_key, why)| ListingFailure::NoOriginals {
+                images: found,
+                example: why.clone(),
+            });
+        for (key, why) in unresolved {
             let outcome = Outcome::Skipped(why);
             self.scan
                 .events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
         }
-        if let Some(cause) = misfit {
-            return Ok(Err(ListingEnd::Failed {
-                page: self.scan.fetcher.request_url(&page),
-                cause,
-            }));
+        if let Some(failure) = failure {
+            return Ok(Err(Stop::Failed(shown.clone(), failure)));
         }
-        for (job, _stem) in sorted.new {
+        for (job, _stem) in jobs {
             if known.contains_key(&job.key) {
                 continue;
             }
-            let pushed = tokio::select! {
+            let sent = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(Err(ListingEnd::Stopped)),
-                pushed = self.jobs.send(job) => pushed,
+                () = self.scan.shutdown.stopping() => return Ok(Err(Stop::Stopped)),
+                sent = self.jobs.send(job) => sent,
             };
-            match pushed {
+            match sent {
                 Ok(()) => {}
-                Err(QueueError::Closed) => return Ok(Err(ListingEnd::Stopped)),
+                Err(QueueError::Closed) => return Ok(Err(Stop::Stopped)),
                 Err(broken) => return Err(broken.into()),
             }
         }
         Ok(Ok(found))
     }
 
-    /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
-    fn sort(&mut self, mut images: Vec<ImageRef>) -> Sorted {
+    async fn emit_page_read(
+        &self,
+        request: &PageRequest,
+        page: Url,
+        [found, known, repeated]: [usize; 3],
+    ) {
+        let number = request.number;
+        self.scan
+            .events
+            .emit(Event::PageRead {
+                page,
+                number,
+                found,
+                known,
+                repeated,
+            })
+            .await;
+    }
+
+    /// Drops the images that this run has seen, and makes jobs of those that have an original.
+    fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
         let site = &self.scan.site;
         self.scan.fetcher.canonicalize(&mut images);
-        let mut sorted = Sorted::default();
+        let mut unseen = Unseen::default();
         for image in images {
             let resolved = site.resolve(&image);
             let address = resolved
                 .as_ref()
-                .map_or(&image.thumb, |resolved| &resolved.originals[0]);
+                .map_or(&image.thumb, |resolved| resolved.candidates[0].url());
             let key = ImageKey::new(site.id(), address);
             if !self.seen.insert(&key) {
                 continue;
@@ -241,7 +236,7 @@ impl Producer {
             match resolved {
                 Ok(resolved) => {
                     let stem = Stem::new(&resolved.stem);
-                    sorted.new.push((
+                    unseen.jobs.push((
                         Job {
                             key,
                             image,
@@ -250,24 +245,24 @@ impl Producer {
                         stem,
                     ));
                 }
-                Err(why) => sorted.unruly.push((key, why)),
+                Err(why) => unseen.unresolved.push((key, why)),
             }
         }
-        sorted
+        unseen
     }
 }
 
 /// A page's images that this run had not seen.
 #[derive(Default)]
-struct Sorted {
-    new: Vec<(Job, Stem)>,
-    /// Those that have no original to ask for, by the thumb's address, and why.
-    unruly: Vec<(ImageKey, SkipReason)>,
+struct Unseen {
+    jobs: Vec<(Job, Stem)>,
+    /// Images without an original to request, by the thumb's address, and why.
+    unresolved: Vec<(ImageKey, SkipReason)>,
 }
 
-/// The keys this run has seen, eight bytes each: a million items must not cost a hundred megabytes.
+/// The keys that this run has seen, as hashes of eight bytes: the keys of a million items would take a hundred megabytes.
 ///
-/// Two keys of one run meet with a probability of one in 30 million for a million items.
+/// For a million items, two different keys have the same hash with a probability of one in 30 million.
 #[derive(Default)]
 pub(super) struct Seen {
     hashes: HashSet<u64>,
@@ -278,52 +273,5 @@ impl Seen {
     /// Whether `key` is new.
     pub(super) fn insert(&mut self, key: &ImageKey) -> bool {
         self.hashes.insert(self.hasher.hash_one(key))
-    }
-}
-
-/// The pages being asked for, in their order. Each has a task of its own, so that it goes on while the queue is full.
-struct Prefetch {
-    scan: Scan,
-    next: Option<u32>,
-    asked: VecDeque<(u32, AbortOnDropHandle<Result<Page, FetchError>>)>,
-}
-
-impl Prefetch {
-    fn new(scan: &Scan) -> Self {
-        Self {
-            scan: scan.clone(),
-            next: Some(scan.pages.first),
-            asked: VecDeque::new(),
-        }
-    }
-
-    /// The next page, or `None` after the last one wanted. Cancel-safe.
-    async fn next(&mut self) -> Option<(u32, Result<Page, FetchError>)> {
-        if self.next == Some(self.scan.pages.first) {
-            // Its connection is free again then, and the page that everybody waits for goes there first.
-            self.scan
-                .fetcher
-                .load_robots(&self.scan.site.page(self.scan.pages.first))
-                .await;
-        }
-        // One more than ahead: the one being waited for.
-        while self.asked.len() <= self.scan.ahead.get() {
-            let Some(number) = self.next else { break };
-            let wanted = self.scan.pages.last.is_none_or(|last| number <= last);
-            if !wanted {
-                break;
-            }
-            self.next = number.checked_add(1);
-            let fetcher = Arc::clone(&self.scan.fetcher);
-            let address = self.scan.site.page(number);
-            let page = tokio::spawn(async move { fetcher.page(&address).await });
-            self.asked.push_back((number, AbortOnDropHandle::new(page)));
-            // The task that was begun last would run first.
-            yield_now().await;
-        }
-        let (number, page) = self.asked.front_mut()?;
-        let (number, page) = (*number, joined(page.await));
-        self.asked.pop_front();
-        Some((number, page))
     }
 }

@@ -198,16 +198,17 @@ impl Worker {
             attempt: lease.attempt,
         });
         let anew;
-        let originals = if let Some(resolved) = resolved {
-            &resolved.originals
+        let candidates = if let Some(resolved) = resolved {
+            &resolved.candidates
         } else {
             let resolved = self.haul.site.resolve(image);
             anew = resolved
                 .map_err(|why| AttemptError::new(&image.thumb, AttemptErrorKind::Rewrite(why)))?;
-            &anew.originals
+            &anew.candidates
         };
         let mut missed = None;
-        for address in originals {
+        for candidate in candidates {
+            let address = candidate.url();
             match self.stream(key, address).await {
                 Ok((
                     sound,

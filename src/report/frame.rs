@@ -69,6 +69,7 @@ impl Frame {
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::AddressesRead { .. }
+            | Event::ItemsUnusable { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
             | Event::HookFinished { .. }
@@ -250,6 +251,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::ListingEnd;
     use crate::report::samples::{
         failed, page_read, progressed, retried, run_started, saved, started, tally_of,
     };
@@ -363,7 +365,8 @@ mod tests {
         assert!(!frame.overall(&tally, 200).contains("to go"));
         tally.add(&Event::ListingEnded {
             pages: 1,
-            because: "the next page is empty".to_owned(),
+            page: None,
+            reason: ListingEnd::EmptyPage { number: Some(2) },
         });
         assert!(
             frame.overall(&tally, 200).ends_with("45 s to go"),

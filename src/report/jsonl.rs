@@ -69,6 +69,7 @@ impl Reporter for JsonLines {
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::AddressesRead { .. }
+            | Event::ItemsUnusable { .. }
             | Event::ListingEnded { .. }
             | Event::ListingFailed { .. }
             | Event::FetchRetried { .. }

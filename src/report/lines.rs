@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::figures::{self, of, size, time};
+use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
 use crate::job::{ImageKey, ImageName};
@@ -39,7 +40,7 @@ pub(super) fn line(event: &Event, detail: Detail, coloured: bool) -> Option<Stri
 fn told_from(event: &Event) -> Option<Detail> {
     Some(match event {
         Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
-        Event::Warned { .. } => Detail::Trouble,
+        Event::Warned { .. } | Event::ItemsUnusable { .. } => Detail::Trouble,
         Event::HookFinished { cause: None, .. }
         | Event::LimitReached { .. }
         | Event::RunStarted { .. }
@@ -94,7 +95,7 @@ fn words(event: &Event) -> (Color, &'static str, String) {
             known,
             repeated,
         } => {
-            let page = format!("page {number} ({})", escape_truncated(page.as_str()));
+            let page = messages::page(*number, page);
             (Color::Plain, "read", read(&page, *found, *known, *repeated))
         }
         Event::AddressesRead {
@@ -106,7 +107,24 @@ fn words(event: &Event) -> (Color, &'static str, String) {
             "read",
             read("addresses", *found, *known, *repeated),
         ),
-        Event::ListingEnded { pages, because } => {
+        Event::ItemsUnusable {
+            page,
+            without_thumb,
+            unusable,
+        } => (
+            Color::Yellow,
+            "warning:",
+            format!(
+                "{}: {}",
+                escape_truncated(page.as_str()),
+                messages::items_unusable(*without_thumb, *unusable)
+            ),
+        ),
+        Event::ListingEnded {
+            pages,
+            page: _,
+            reason,
+        } => {
             let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
             (
                 Color::Plain,
@@ -114,17 +132,17 @@ fn words(event: &Event) -> (Color, &'static str, String) {
                 format!(
                     "{}: {}",
                     of(pages, "page", "pages"),
-                    escape_truncated(because)
+                    messages::listing_end(reason)
                 ),
             )
         }
-        Event::ListingFailed { page, cause } => (
+        Event::ListingFailed { page, reason } => (
             Color::Red,
             "error:",
             format!(
-                "the listing broke off at {}: {}",
+                "cannot read the listing at {}: {}",
                 escape_truncated(page.as_str()),
-                escape_truncated(cause)
+                escape_truncated(&messages::listing_failure(reason))
             ),
         ),
         Event::FetchStarted { key, attempt } => (

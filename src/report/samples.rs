@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
-use crate::event::Event;
+use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
 use crate::outcome::{Content, Failure, Format, Outcome, Saved, SkipReason, Stage};
 
@@ -70,7 +70,7 @@ pub(super) fn page_read(number: u32, found: usize, known: usize) -> Event {
     let page = Url::parse(&format!("https://demo.invalid/browse/{number}/")).unwrap();
     Event::PageRead {
         page,
-        number,
+        number: Some(number),
         found,
         known,
         repeated: 0,
@@ -192,7 +192,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
         failed("2018-03-30-Sea.png", "503 Service Unavailable", 5),
         Event::PageRead {
             page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
-            number: 2,
+            number: Some(2),
             found: 4,
             known: 0,
             repeated: 1,
@@ -211,7 +211,15 @@ pub(super) fn eventful_run() -> Vec<Event> {
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
-            cause: "connection reset".to_owned(),
+            reason: ListingFailure::Fetch {
+                status: None,
+                cause: "connection reset".to_owned(),
+            },
+        },
+        Event::ItemsUnusable {
+            page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
+            without_thumb: 1,
+            unusable: 2,
         },
         Event::AddressesRead {
             found: 3,
@@ -220,7 +228,11 @@ pub(super) fn eventful_run() -> Vec<Event> {
         },
         Event::ListingEnded {
             pages: 2,
-            because: "page 3 could not be read".to_owned(),
+            page: Some(Url::parse("https://demo.invalid/browse/3/").unwrap()),
+            reason: ListingEnd::NoSuchPage {
+                number: Some(3),
+                status: 404,
+            },
         },
         hook(Some("2018-03-29-Mountains.png"), None, false, "as wished\n"),
         hook(
@@ -237,11 +249,14 @@ pub(super) fn eventful_run() -> Vec<Event> {
 
 /// A run that finds what the last one saved.
 pub(super) fn second_run() -> Vec<Event> {
-    let because = "page 53 has no images".to_owned();
     vec![
         run_started(),
         page_read(1, 1_436, 1_436),
-        Event::ListingEnded { pages: 52, because },
+        Event::ListingEnded {
+            pages: 52,
+            page: None,
+            reason: ListingEnd::EmptyPage { number: Some(53) },
+        },
     ]
 }
 
@@ -279,11 +294,17 @@ pub(super) fn hostile_run() -> Vec<Event> {
         },
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/").unwrap(),
-            cause: HOSTILE.to_owned(),
+            reason: ListingFailure::Fetch {
+                status: None,
+                cause: HOSTILE.to_owned(),
+            },
         },
-        Event::ListingEnded {
-            pages: 1,
-            because: HOSTILE.to_owned(),
+        Event::ListingFailed {
+            page: Url::parse("https://demo.invalid/").unwrap(),
+            reason: ListingFailure::NoOriginals {
+                images: 1,
+                example: SkipReason::Address(HOSTILE.to_owned()),
+            },
         },
         hook(Some(HOSTILE), Some(HOSTILE), true, &HOSTILE.repeat(100)),
         started(HOSTILE),

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::Reporter;
 use super::figures::{count, of, size, time};
+use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
 use crate::job::SiteId;
@@ -150,11 +151,10 @@ impl Tally {
                 self.known += known;
                 self.repeated += repeated;
             }
-            Event::ListingEnded {
-                pages: _,
-                because: _,
-            } => self.listed = true,
-            Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
+            Event::ListingEnded { .. } => self.listed = true,
+            Event::ListingFailed { page: _, reason } => {
+                self.listing_failed = Some(messages::listing_failure(reason));
+            }
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::ImageRow { .. } => {
             }
             Event::FetchRetried { .. } => self.retries += 1,
@@ -163,7 +163,7 @@ impl Tally {
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_left = *number,
             Event::LimitReached { limit } => self.limit = Some(limit),
-            Event::Warned { message: _ } => self.warnings += 1,
+            Event::Warned { .. } | Event::ItemsUnusable { .. } => self.warnings += 1,
         }
     }
 
@@ -381,6 +381,7 @@ mod tests {
     use regex::Regex;
 
     use super::*;
+    use crate::event::ListingFailure;
     use crate::report::samples::{
         HOSTILE, TOOK, duplicate, eventful_run, failed, finished, page_read, run_started, saved,
         second_run, tally_of,
@@ -402,7 +403,10 @@ mod tests {
     fn a_run_that_broke_off_says_what_is_left() {
         let broken = Event::ListingFailed {
             page: "https://demo.invalid/2".parse().unwrap(),
-            cause: "reset".to_owned(),
+            reason: ListingFailure::Fetch {
+                status: None,
+                cause: "reset".to_owned(),
+            },
         };
         let events = [
             run_started(),

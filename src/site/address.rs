@@ -1,14 +1,14 @@
-//! Which addresses on a page can be an image's or a link's: resolved as a browser does, then judged.
+//! Addresses on a page: resolved as a browser does, then checked.
 
 use url::{Position, Url};
 
-/// The longest address that is looked at; servers take no more.
+/// The longest usable address in bytes; servers accept no longer ones.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// What `written` points at on a page whose addresses are relative to `base`; `None` when that is nothing
-/// that could be asked for: another scheme, credentials, the page itself, or no address at all.
+/// Resolves `written` on a page whose addresses are relative to `base`; `None` when the result cannot be requested:
+/// another scheme, credentials, the page itself, or not an address at all.
 pub(super) fn resolve(base: &Url, written: &str) -> Option<Url> {
-    // The page's reader has put this sign where there was a NUL or what is no character.
+    // The HTML parser writes this character in place of a NUL and of bytes that are not text.
     if written.len() > MAX_BYTES || written.contains('\u{fffd}') {
         return None;
     }
@@ -17,30 +17,30 @@ pub(super) fn resolve(base: &Url, written: &str) -> Option<Url> {
     (usable(&address).is_ok() && !same(&address, base)).then_some(address)
 }
 
-/// Takes the whole address `text` as an original's.
-pub(super) fn whole(text: &str) -> Result<Url, String> {
+/// Parses `text`, the result of a rewrite, as an absolute address.
+pub(super) fn absolute(text: &str) -> Result<Url, String> {
     let Ok(mut address) = Url::parse(text) else {
-        return Err("what the rewrite yields is no address".to_owned());
+        return Err("the result of the rewrite is not an address".to_owned());
     };
     address.set_fragment(None);
     usable(&address)?;
     Ok(address)
 }
 
-/// Says why an address is none to ask for.
+/// Checks that an address can be requested at all; the error says why not.
 pub(super) fn usable(address: &Url) -> Result<(), String> {
     match address.scheme() {
         "http" | "https" => {}
-        scheme => return Err(format!("`{scheme}:` is not asked for, only http and https")),
+        scheme => return Err(format!("`{scheme}:` is not supported, only http and https")),
     }
     if !address.username().is_empty() || address.password().is_some() {
-        return Err("it holds a user name or a password".to_owned());
+        return Err("it contains a user name or a password".to_owned());
     }
     if address.as_str().len() > MAX_BYTES {
         return Err(format!("it is longer than {MAX_BYTES} bytes"));
     }
     if address.path().contains("%00") {
-        return Err("it holds a NUL".to_owned());
+        return Err("it contains a NUL".to_owned());
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_asked_for_is_nothing() {
+    fn an_address_that_cannot_be_requested_is_refused() {
         let base = Url::parse("https://demo.invalid/browse/2/").unwrap();
         let long = format!("/{}.png", "a".repeat(100_000));
         let spread = format!("/{}.png", "\u{e9}".repeat(3_000));

@@ -1,56 +1,56 @@
-//! Compiles a definition: what can be wrong with it is found here, and a [`Site`] that comes out can be used.
+//! Compiles a definition: every error in it is found here, so that a [`Site`] can be used without further checks.
 
-use scraper::Selector;
 use toml::Spanned;
 use url::{Host, Url};
 
-use super::fault::{Diagnostic, LocatedDiagnostic, nearest_of};
-use super::listing::{Ending, Field, FieldSource, Listing};
-use super::naming::FileNameTemplate;
-use super::pattern::{Template, pattern, selector};
-use super::rewrite::{Rule, Step};
-use super::written::{
-    Kind, OneOrMore, Written, WrittenAddress, WrittenCapture, WrittenFile, WrittenFull,
-    WrittenItem, WrittenListing, WrittenSite, WrittenStep, WrittenStop, WrittenTitle,
+use super::diagnostic::{Diagnostic, LocatedDiagnostic};
+use super::extract::{EndMark, ItemTable};
+use super::file_name::FileNameTemplate;
+use super::paging::{EndRule, PageOrder};
+use super::pattern::{Template, pattern};
+use super::rewrite::{RewriteRule, RewriteStep};
+use super::schema::{
+    self, CaptureTable, FileTable, FullTable, ListingTable, OneOrMore, RewriteTable, SiteFile,
+    SiteTable, StopTable,
 };
-use super::{PAGE_IN_PATH, PAGE_IN_QUERY, Paging, Site, address};
+use super::{Site, address};
 
-/// Each step may have a pattern of the largest size, and no site needs a handful.
+/// Each step may have a pattern of the largest size; a site needs fewer than five.
 const MAX_STEPS: usize = 64;
 
-/// Whoever asks for more empty pages in a row asks for nothing.
+/// More consecutive empty pages would be more requests in vain than any gap in a listing is worth.
 const MAX_EMPTY_PAGES: u32 = 10;
 
 /// Compiles the definition in `text`.
 pub(super) fn compile(text: &str) -> Result<Site, LocatedDiagnostic> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let written = toml::from_str::<Written>(text).map_err(|error| Diagnostic::unreadable(&error));
-    written
-        .and_then(|written| site(written, text))
-        .map_err(|fault| fault.within(text))
+    let file = schema::listing_kind(text).and_then(|kind| kind.parse(text));
+    file.map_err(|error| Diagnostic::from_toml(&error))
+        .and_then(|file| site(file, text))
+        .map_err(|error| error.locate(text))
 }
 
-fn site(written: Written, text: &str) -> Result<Site, Diagnostic> {
-    let Written {
+fn site(file: SiteFile<Box<dyn ItemTable>>, text: &str) -> Result<Site, Diagnostic> {
+    let SiteFile {
         site,
         listing,
         item,
         full,
         file,
-    } = written;
-    let WrittenSite {
+    } = file;
+    let SiteTable {
         name,
         description,
         base,
         image_hosts,
     } = site;
-    let WrittenListing {
-        kind: Kind::Html,
+    let ListingTable {
+        _kind: _,
         url,
         start,
         stop,
     } = listing;
-    let WrittenStop {
+    let StopTable {
         status,
         marker,
         empty,
@@ -61,22 +61,22 @@ fn site(written: Written, text: &str) -> Result<Site, Diagnostic> {
         .iter()
         .map(host)
         .collect::<Result<Vec<_>, _>>()?;
+    let is_host =
+        |host: &str| base.host_str() == Some(host) || image_hosts.iter().any(|known| known == host);
     Ok(Site {
         id: name,
         description,
-        paging: Paging {
-            template: page_template(&base, &image_hosts, &url)?,
-            start,
+        page_order: PageOrder::compile(&base, &url, start, is_host)?,
+        end: EndRule {
+            statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
+            empty_pages: empty_pages(&after)?,
         },
-        end_statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
-        empty_pages: empty_pages(&after)?,
-        listing: listing_of(item, ending(marker, empty)?)?,
+        extract: item.compile(end_mark(marker, empty)?)?,
         rules: rules(&full, text)?,
         min_size: (file.min_width, file.min_height),
-        naming: naming(&file, text)?,
+        file_name: file_name(&file, text)?,
         base,
         image_hosts,
-        anywhere: false,
     })
 }
 
@@ -88,8 +88,8 @@ fn origin(written: &Spanned<String>) -> Result<Url, Diagnostic> {
     let base = Url::parse(written.get_ref()).map_err(|error| refuse(&error.to_string()))?;
     address::usable(&base).map_err(|reason| refuse(&reason))?;
     if base.path() != "/" || base.query().is_some() || base.fragment().is_some() {
-        return Err(refuse("there is something behind the host")
-            .help("the path of the pages belongs into `listing.url`"));
+        return Err(refuse("only scheme and host are expected")
+            .help("put the path of the pages into `listing.url`"));
     }
     Ok(base)
 }
@@ -102,50 +102,12 @@ fn host(written: &Spanned<String>) -> Result<String, Diagnostic> {
     Ok(host.to_string())
 }
 
-fn page_template(
-    base: &Url,
-    image_hosts: &[String],
-    written: &Spanned<String>,
-) -> Result<Url, Diagnostic> {
-    let refuse = |message: String| Diagnostic::at(written, message);
-    let template = base
-        .join(written.get_ref())
-        .map_err(|error| refuse(format!("not a page's address: {error}")))?;
-    address::usable(&template)
-        .map_err(|reason| refuse(format!("not a page's address: {reason}")))?;
-    let host = template.host_str().unwrap_or_default();
-    if base.host_str() != Some(host) && !image_hosts.iter().any(|known| known == host) {
-        return Err(refuse(format!(
-            "`{host}` is neither the host of `base` nor among `image_hosts`"
-        )));
-    }
-    let places = written
-        .get_ref()
-        .split('{')
-        .skip(1)
-        .map(|place| place.split('}').next().unwrap_or_default());
-    if let Some(unknown) = places.clone().find(|&place| place != "page") {
-        return Err(
-            refuse(format!("unknown place `{{{unknown}}}`")).help(nearest_of(unknown, &["page"]))
-        );
-    }
-    if template.path().contains(PAGE_IN_PATH)
-        || template
-            .query()
-            .is_some_and(|query| query.contains(PAGE_IN_QUERY))
-    {
-        return Ok(template);
-    }
-    Err(refuse("every page would have the same address".to_owned())
-        .help("write `{page}` where the page's number stands"))
-}
-
 fn end_status(written: &Spanned<u16>) -> Result<u16, Diagnostic> {
     match *written.get_ref() {
         status @ 300..=599 => Ok(status),
         other => Err(
             Diagnostic::at(written, format!("{other} cannot mark the end"))
-                .help("a status from 300 to 599, as 404"),
+                .help("use a status from 300 to 599, as 404"),
         ),
     }
 }
@@ -158,110 +120,53 @@ fn empty_pages(written: &Spanned<u32>) -> Result<u32, Diagnostic> {
             format!("{other} empty pages in a row cannot mark the end"),
         )
         .help(format!(
-            "a number from 1, where the first one ends it, to {MAX_EMPTY_PAGES}"
+            "use a number from 1 (the first empty page ends the listing) to {MAX_EMPTY_PAGES}"
         ))),
     }
 }
 
-fn ending(marker: Option<Spanned<String>>, empty: bool) -> Result<Ending, Diagnostic> {
+fn end_mark(
+    marker: Option<Spanned<String>>,
+    empty: bool,
+) -> Result<EndMark<Spanned<String>>, Diagnostic> {
     match marker {
         Some(marker) if empty => {
-            let help = "`empty` ends at any page without items, `marker` only at one that has such an element";
+            let help = "with `empty` any page without items ends the listing, with `marker` only one that has such an element";
             Err(
                 Diagnostic::at(&marker, "`marker` and `empty = true` exclude each other")
                     .help(help),
             )
         }
-        Some(marker) => Ok(Ending::Marker(selector(&marker)?)),
-        None if empty => Ok(Ending::Empty),
-        None => Ok(Ending::Never),
+        Some(marker) => Ok(EndMark::Marker(marker)),
+        None if empty => Ok(EndMark::Empty),
+        None => Ok(EndMark::Never),
     }
 }
 
-fn listing_of(item: WrittenItem, ending: Ending) -> Result<Listing, Diagnostic> {
-    let WrittenItem {
-        select,
-        thumb,
-        link,
-        title,
-    } = item;
-    Ok(Listing {
-        item: selector(&select)?,
-        thumb: address_field(thumb)?,
-        link: link.map(address_field).transpose()?,
-        title: title.map(title_field).transpose()?,
-        ending,
-    })
-}
-
-fn address_field(written: WrittenAddress) -> Result<Field, Diagnostic> {
-    let WrittenAddress { select, attr } = written;
-    Ok(Field {
-        select: inner(select.as_ref())?,
-        source: attributes(attr)?,
-    })
-}
-
-fn title_field(written: Spanned<WrittenTitle>) -> Result<Field, Diagnostic> {
-    let span = written.span();
-    let WrittenTitle { select, attr, text } = written.into_inner();
-    let source = match (attr, text) {
-        (Some(attr), false) => attributes(attr)?,
-        (None, true) => FieldSource::Text,
-        (Some(_), true) | (None, false) => {
-            let help = "`attr = \"title\"` is an attribute, `text = true` the text within";
-            return Err(
-                Diagnostic::new(span, "a title is either an attribute or a text").help(help),
-            );
-        }
-    };
-    Ok(Field {
-        select: inner(select.as_ref())?,
-        source,
-    })
-}
-
-fn inner(select: Option<&Spanned<String>>) -> Result<Option<Selector>, Diagnostic> {
-    select.map(selector).transpose()
-}
-
-fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldSource, Diagnostic> {
-    let span = written.span();
-    let OneOrMore(names) = written.into_inner();
-    if names.iter().all(|name| name.trim().is_empty()) {
-        return Err(
-            Diagnostic::new(span, "no attribute is named").help("write one, as `attr = \"src\"`")
-        );
-    }
-    Ok(FieldSource::Attributes(
-        names.iter().map(|name| name.to_ascii_lowercase()).collect(),
-    ))
-}
-
-fn rules(full: &Spanned<OneOrMore<WrittenFull>>, text: &str) -> Result<Vec<Rule>, Diagnostic> {
+fn rules(full: &Spanned<OneOrMore<FullTable>>, text: &str) -> Result<Vec<RewriteRule>, Diagnostic> {
     let OneOrMore(written) = full.get_ref();
     if written.is_empty() {
-        return Err(Diagnostic::at(full, "there is no way to any original")
+        return Err(Diagnostic::at(full, "no rule leads to an original")
             .help("add a `[[full]]` with a `rewrite`"));
     }
-    let steps = |WrittenFull { rewrite }: &WrittenFull| rewrite.get_ref().0.len();
+    let steps = |FullTable { rewrite }: &FullTable| rewrite.get_ref().0.len();
     if written.iter().map(steps).sum::<usize>() > MAX_STEPS {
         return Err(Diagnostic::at(
             full,
-            format!("more than {MAX_STEPS} steps to an original"),
+            format!("more than {MAX_STEPS} rewrite steps"),
         ));
     }
     written
         .iter()
-        .map(|WrittenFull { rewrite }| rule(rewrite, text))
+        .map(|FullTable { rewrite }| rule(rewrite, text))
         .collect()
 }
 
-fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, Diagnostic> {
+fn rule(rewrite: &Spanned<OneOrMore<RewriteTable>>, text: &str) -> Result<RewriteRule, Diagnostic> {
     let OneOrMore(written) = rewrite.get_ref();
     let mut from = None;
     let mut steps = Vec::new();
-    for WrittenStep {
+    for RewriteTable {
         from: written_from,
         regex,
         to,
@@ -273,26 +178,26 @@ fn rule(rewrite: &Spanned<OneOrMore<WrittenStep>>, text: &str) -> Result<Rule, D
             (Some(input), false) => {
                 return Err(Diagnostic::at(
                     input,
-                    "a later step begins with what the one before it yields",
+                    "a later step starts from the result of the one before it",
                 )
-                .help("leave `from` out"));
+                .help("remove `from`"));
             }
             (None, true) => {
-                let fault = Diagnostic::at(regex, "it is not said what this rewrites");
-                return Err(fault.help("add `from = \"thumb\"` or `from = \"link\"`"));
+                let error = Diagnostic::at(regex, "the first step of a rewrite needs `from`");
+                return Err(error.help("add `from = \"thumb\"` or `from = \"link\"`"));
             }
         }
         let pattern = pattern(regex, text)?;
         let to = Template::new(to, &pattern)?;
-        steps.push(Step { pattern, to });
+        steps.push(RewriteStep { pattern, to });
     }
     let from = from.ok_or_else(|| Diagnostic::at(rewrite, "a rewrite without a step"))?;
-    Ok(Rule { from, steps })
+    Ok(RewriteRule { from, steps })
 }
 
-fn naming(file: &WrittenFile, text: &str) -> Result<FileNameTemplate, Diagnostic> {
-    let WrittenFile {
-        capture: WrittenCapture { from, regex },
+fn file_name(file: &FileTable, text: &str) -> Result<FileNameTemplate, Diagnostic> {
+    let FileTable {
+        capture: CaptureTable { from, regex },
         name,
         min_width: _,
         min_height: _,
@@ -325,24 +230,28 @@ capture = { from = "full", regex = '/(?<name>[^/]+)$' }
 name = "{name}"
 "#;
 
-    /// Every case: what to replace, by what, and the line, the column and words of what is told.
-    fn hold(cases: &[(&str, &str, usize, usize, &str)]) {
+    /// Every case: what to replace, by what, and the line, the column and words of the error.
+    fn assert_errors(cases: &[(&str, &str, usize, usize, &str)]) {
         for (right, wrong, line, column, words) in cases {
             let text = GOOD.replacen(right, wrong, 1);
-            let fault = compile(&text).expect_err(wrong);
-            let told = fault.told("small.toml", false);
-            assert_eq!((fault.line(), fault.column()), (*line, *column), "{told}");
-            assert!(
-                told.contains(&format!("small.toml:{line}:{column}\n")),
-                "{told}"
+            let error = compile(&text).expect_err(wrong);
+            let rendered = error.render("small.toml", false);
+            assert_eq!(
+                (error.line(), error.column()),
+                (*line, *column),
+                "{rendered}"
             );
-            assert!(told.contains(words), "{told}");
+            assert!(
+                rendered.contains(&format!("small.toml:{line}:{column}\n")),
+                "{rendered}"
+            );
+            assert!(rendered.contains(words), "{rendered}");
         }
     }
 
     #[test]
     fn a_wrong_key_or_value_is_named_with_the_nearest_known_one() {
-        hold(&[
+        assert_errors(&[
             (
                 "select = \"li\"",
                 "selct = \"li\"",
@@ -387,8 +296,8 @@ name = "{name}"
     }
 
     #[test]
-    fn a_wrong_type_is_told_with_the_one_that_is_wanted() {
-        hold(&[
+    fn a_wrong_type_is_reported_with_the_expected_one() {
+        assert_errors(&[
             (
                 "\"/all/{page}\"",
                 "7",
@@ -401,7 +310,7 @@ name = "{name}"
                 "5",
                 12,
                 34,
-                "expected a text or a table, or a list of them",
+                "expected a string or a table, or a list of them",
             ),
             (
                 "[\"static.small.invalid\"]",
@@ -423,8 +332,8 @@ name = "{name}"
     }
 
     #[test]
-    fn a_name_or_host_that_cannot_be_one_is_refused() {
-        hold(&[
+    fn a_site_name_or_host_that_is_not_one_is_refused() {
+        assert_errors(&[
             ("\"small\"", "\"Small Site\"", 2, 8, "cannot name a site"),
             ("\"small\"", "\"../small\"", 2, 8, "cannot name a site"),
             (
@@ -453,7 +362,7 @@ name = "{name}"
                 "https://small.invalid/all",
                 3,
                 8,
-                "behind the host",
+                "only scheme and host",
             ),
             (
                 "static.small.invalid",
@@ -502,8 +411,8 @@ name = "{name}"
     }
 
     #[test]
-    fn a_bad_selector_is_found_at_the_start_with_the_parsers_reason() {
-        hold(&[
+    fn a_bad_css_selector_is_reported_with_the_parsers_reason() {
+        assert_errors(&[
             (
                 "\"li\"",
                 "\"li >\"",
@@ -519,7 +428,7 @@ name = "{name}"
                 "unsupported pseudo class or element",
             ),
             ("\"li\"", "\"\"", 11, 10, "empty selector"),
-            ("\"li\"", "\"li[\"", 11, 10, "it ends too early"),
+            ("\"li\"", "\"li[\"", 11, 10, "unexpected end"),
             ("\"img\"", "\"..\"", 12, 20, "not a selector"),
             (
                 "[item]",
@@ -537,8 +446,8 @@ name = "{name}"
     }
 
     #[test]
-    fn a_bad_pattern_is_marked_where_it_is_bad() {
-        hold(&[
+    fn a_bad_regex_is_marked_at_its_error() {
+        assert_errors(&[
             ("^(?<full>.+)", "^(?<full>.+", 15, 39, "unclosed group"),
             (
                 "^(?<full>.+)",
@@ -566,13 +475,13 @@ name = "{name}"
     }
 
     #[test]
-    fn a_capture_that_does_not_exist_is_named_with_those_that_do() {
-        hold(&[
+    fn an_unknown_regex_capture_is_reported_with_the_known_ones() {
+        assert_errors(&[
             ("<full>", "<fall>", 15, 70, "no capture `full`"),
             ("<full>", "<fall>", 15, 70, "did you mean `fall`?"),
             ("${full}", "$1$2", 15, 70, "no capture `2`"),
             ("{name}", "{nmae}", 19, 8, "did you mean `name`?"),
-            ("(?<name>[^/]+)", "[^/]+", 19, 8, "names no capture"),
+            ("(?<name>[^/]+)", "[^/]+", 19, 8, "has no named capture"),
             (
                 "{name}",
                 "{name}.{ext}",
@@ -584,8 +493,8 @@ name = "{name}"
     }
 
     #[test]
-    fn what_contradicts_itself_or_does_nothing_is_refused() {
-        hold(&[
+    fn contradictions_and_keys_without_effect_are_refused() {
+        assert_errors(&[
             (
                 "[item]",
                 "stop = { empty = true, marker = \"b\" }\n[item]",
@@ -623,7 +532,7 @@ name = "{name}"
             ),
             ("from = \"thumb\", ", "", 15, 21, "add `from = \"thumb\"`"),
             ("\"{name}\"", "\"wallpaper\"", 19, 8, "the same name"),
-            ("\"{name}\"", "\"all/{name}\"", 19, 8, "holds no `/`"),
+            ("\"{name}\"", "\"all/{name}\"", 19, 8, "cannot contain `/`"),
             ("\"{name}\"", "\"{name\"", 19, 8, "`{` without `}`"),
             (
                 "[[full]]\nrewrite = {",
@@ -636,48 +545,51 @@ name = "{name}"
     }
 
     #[test]
-    fn no_definition_makes_more_patterns_than_there_is_room_for() {
+    fn a_definition_has_at_most_64_regex_steps() {
         let rule = &GOOD[GOOD.find("[[full]]").unwrap()..GOOD.find("[file]").unwrap()];
         assert!(compile(&GOOD.replace(rule, &rule.repeat(64))).is_ok());
-        let fault = compile(&GOOD.replace(rule, &rule.repeat(65))).unwrap_err();
-        assert!(fault.to_string().contains("more than 64 steps"), "{fault}");
+        let error = compile(&GOOD.replace(rule, &rule.repeat(65))).unwrap_err();
+        assert!(
+            error.to_string().contains("more than 64 rewrite steps"),
+            "{error}"
+        );
     }
 
     #[test]
-    fn a_fault_is_shown_in_its_line() {
-        let fault = compile(&GOOD.replace("^(?<full>.+)", "^(?<full>.+")).unwrap_err();
-        insta::assert_snapshot!(fault.told("small.toml", false), @r#"
+    fn an_error_is_shown_in_its_line() {
+        let error = compile(&GOOD.replace("^(?<full>.+)", "^(?<full>.+")).unwrap_err();
+        insta::assert_snapshot!(error.render("small.toml", false), @r#"
         error: not a regular expression: unclosed group
           --> small.toml:15:39
            |
         15 | rewrite = { from = "thumb", regex = '^(?<full>.+-small\.png$', to = "${full}.png" }
            |                                       ^
         "#);
-        insta::assert_snapshot!(fault, @"line 15, column 39: not a regular expression: unclosed group");
-        assert!(fault.told("small.toml", true).contains("\u{1b}["));
+        insta::assert_snapshot!(error, @"line 15, column 39: not a regular expression: unclosed group");
+        assert!(error.render("small.toml", true).contains("\u{1b}["));
     }
 
     #[test]
-    fn a_byte_order_mark_and_line_ends_of_other_systems_are_fine() {
+    fn a_byte_order_mark_and_windows_line_ends_are_accepted() {
         let foreign = format!("\u{feff}{}", GOOD.replace('\n', "\r\n"));
         assert!(compile(&foreign).is_ok());
-        let fault = compile(&foreign.replace("select = \"li\"", "selct = \"li\"")).unwrap_err();
-        assert_eq!((fault.line(), fault.column()), (11, 1));
+        let error = compile(&foreign.replace("select = \"li\"", "selct = \"li\"")).unwrap_err();
+        assert_eq!((error.line(), error.column()), (11, 1));
         assert!(
-            fault
-                .told("small.toml", false)
+            error
+                .render("small.toml", false)
                 .contains("11 | selct = \"li\"")
         );
     }
 
     #[test]
-    fn nothing_that_is_no_definition_makes_a_panic() {
+    fn no_broken_definition_panics() {
         for cut in 0..GOOD.len() {
             assert!(compile(&GOOD[..cut]).is_err() || cut > GOOD.trim_end().len() - 1);
             let bent = format!("{}\u{1b}\u{202e}'{}", &GOOD[..cut], &GOOD[cut..]);
-            if let Err(fault) = compile(&bent) {
-                let told = fault.told("small.toml", false) + &fault.to_string();
-                assert!(!told.contains(['\u{1b}', '\u{202e}']));
+            if let Err(error) = compile(&bent) {
+                let rendered = error.render("small.toml", false) + &error.to_string();
+                assert!(!rendered.contains(['\u{1b}', '\u{202e}']));
             }
         }
         let deep = format!("[site]\nname = {}", "[".repeat(100_000));
@@ -685,7 +597,7 @@ name = "{name}"
     }
 
     #[test]
-    fn what_ships_compiles_and_carries_its_own_name() {
+    fn shipped_definitions_compile_and_have_their_own_name() {
         for (name, _) in super::super::shipped() {
             assert_eq!(Site::shipped(name).unwrap().id().as_str(), *name);
         }

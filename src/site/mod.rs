@@ -1,84 +1,77 @@
-//! What is known of a site, as values: text in, values out; no net, no clock, no disk.
+//! Sites as pure values: text in, values out; no network, no clock, no disk.
+//!
+//! `definition` compiles the TOML of `schema` into a [`Site`]. Of the rest each part is one step of an image's way:
+//! `paging` (which page is next), `extract` (page -> images), `rewrite` (thumb -> original), `name` (-> file name).
 
 mod address;
+mod classify;
 mod definition;
-mod fault;
-mod health;
-mod listing;
+mod diagnostic;
+mod direct;
+mod extract;
+mod file_name;
 mod name;
-mod naming;
+mod paging;
 mod pattern;
-mod place;
 mod rewrite;
-mod tree;
-mod written;
+mod schema;
+mod source;
 
 use thiserror::Error;
 use url::Url;
 
-use crate::job::{ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
+use crate::event::ListingFailure;
+use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
 use crate::outcome::{Format, SkipReason};
 
-pub use fault::LocatedDiagnostic;
-pub use health::{Health, PageVerdict};
-pub use listing::ListingPage;
-pub use place::{UrlKind, objection};
-pub use rewrite::Candidate;
+pub use classify::{UrlKind, objection};
+pub use diagnostic::LocatedDiagnostic;
+pub use direct::DirectUrls;
+pub use extract::{ListingPage, PageHealth, PageVerdict};
+pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
+pub use source::ImageSource;
 
-use listing::Listing;
-use naming::FileNameTemplate;
-use rewrite::Rule;
+use extract::Extract;
+use file_name::FileNameTemplate;
+use paging::{EndRule, PageOrder};
+use rewrite::RewriteRule;
 
-/// A site as its definition describes it, with everything compiled. Every address it takes and gives is
-/// canonical: on the site's own hosts, and by https where the site has that.
+/// A site as its definition describes it, with everything compiled. Every address that it takes and returns is
+/// canonical: on the site's own hosts, and with https where the site has that.
 #[derive(Debug)]
 pub struct Site {
     id: SiteId,
     description: String,
     base: Url,
     image_hosts: Vec<String>,
-    paging: Paging,
-    end_statuses: Vec<u16>,
-    empty_pages: u32,
-    listing: Listing,
-    rules: Vec<Rule>,
-    naming: FileNameTemplate,
-    /// Whether its images may lie on any host: their addresses are all given.
-    anywhere: bool,
+    page_order: PageOrder,
+    end: EndRule,
+    extract: Box<dyn Extract>,
+    rules: Vec<RewriteRule>,
+    file_name: FileNameTemplate,
     min_size: (u32, u32),
 }
 
-/// How listing pages are counted.
-#[derive(Debug)]
-struct Paging {
-    template: Url,
-    start: u32,
-}
-
-/// How the place of the page's number reads in the path of a parsed address, and in its query.
-const PAGE_IN_PATH: &str = "%7Bpage%7D";
-const PAGE_IN_QUERY: &str = "{page}";
-
 impl Site {
-    /// Reads a definition.
+    /// Parses and compiles a definition.
     ///
     /// # Errors
     ///
-    /// When anything in it is wrong; the error knows the place.
+    /// When anything in it is wrong; the error has the line and the column.
     pub fn from_toml(text: &str) -> Result<Self, SiteError> {
-        definition::compile(text).map_err(|fault| SiteError::Definition(Box::new(fault)))
+        definition::compile(text).map_err(|error| SiteError::Definition(Box::new(error)))
     }
 
     /// The site that ships under `name`.
     ///
     /// # Errors
     ///
-    /// When none does.
+    /// When there is none.
     pub fn shipped(name: &str) -> Result<Self, SiteError> {
         let found = shipped().iter().find(|(known, _)| *known == name);
         let (_, text) = found.ok_or_else(|| SiteError::Unknown {
             name: name.to_owned(),
-            help: fault::nearest_of(
+            help: diagnostic::nearest_of(
                 name,
                 &shipped()
                     .iter()
@@ -89,31 +82,12 @@ impl Site {
         Self::from_toml(text)
     }
 
-    /// The site of images that are on no site we know: all there is of them is the address that the user gives.
-    ///
-    /// # Panics
-    ///
-    /// Never: its definition is built in, and read by a test.
-    pub fn direct() -> Self {
-        let site =
-            Self::from_toml(include_str!("direct.toml")).expect("a definition that is built in");
-        Self {
-            anywhere: true,
-            ..site
-        }
-    }
-
-    /// Whether it is [`Site::direct`].
-    pub fn is_direct(&self) -> bool {
-        self.anywhere
-    }
-
-    /// Its name.
+    /// What the user types, its collection's default name, and the first half of its keys.
     pub fn id(&self) -> &SiteId {
         &self.id
     }
 
-    /// One line about it for people; may be empty.
+    /// One line for people; may be empty.
     pub fn description(&self) -> &str {
         &self.description
     }
@@ -123,36 +97,34 @@ impl Site {
         &self.base
     }
 
-    /// The host of its pages.
     fn base_host(&self) -> &str {
         self.base.host_str().unwrap_or_default()
     }
 
-    /// Where its images lie, if only one host is to be named: where what a mirror serves is brought back to.
+    /// The host of its images, where one must be chosen: thumbs that a mirror serves are mapped back to it.
     pub fn image_host(&self) -> &str {
         self.image_hosts
             .first()
             .map_or(self.base_host(), String::as_str)
     }
 
-    /// Every host the definition names, the pages' first: what may be asked, and nothing else.
+    /// Every host that the definition names, the pages' first: no other host is contacted.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
         let others = self.image_hosts.iter().map(String::as_str);
         std::iter::once(self.base_host()).chain(others.filter(|&host| host != self.base_host()))
     }
 
-    /// The scheme its addresses are asked by: an address on its hosts that is written with http is asked
-    /// with https where the pages are.
+    /// The scheme of its addresses: an http address on its hosts is requested with https where the pages are.
     pub fn scheme(&self) -> &str {
         self.base.scheme()
     }
 
-    /// The least width and height of its originals, in pixels: whatever has less is a thumbnail in their place.
+    /// The least width and height of its originals in pixels: a smaller image is a thumbnail in its place.
     pub fn min_size(&self) -> (u32, u32) {
         self.min_size
     }
 
-    /// `address` as this site's own addresses are kept: the one place that knows of two schemes.
+    /// The canonical form of `address`: the only code that knows of two schemes.
     pub fn canonical(&self, mut address: Url) -> Url {
         let ours = self.hosts().any(|host| address.host_str() == Some(host));
         if ours
@@ -160,78 +132,54 @@ impl Site {
             && address.scheme() == "http"
             && address.port().is_none()
         {
-            // From http to https nothing can refuse it.
+            // `set_scheme` cannot refuse to go from http to https.
             let _ = address.set_scheme("https");
         }
         address
     }
 
-    /// The number of its first listing page.
-    pub fn start(&self) -> u32 {
-        self.paging.start
+    /// The address of the first listing page.
+    pub fn first_page(&self) -> Url {
+        self.page_order.first_page()
     }
 
-    /// The first listing page's address.
-    pub fn first(&self) -> Url {
-        self.page(self.start())
+    /// Begins a walk over these pages of the listing.
+    pub fn pager(&self, pages: Pages) -> Pager {
+        Pager::new(&self.page_order, &self.end, pages)
     }
 
-    /// A listing page's address.
-    pub fn page(&self, number: u32) -> Url {
-        let number = number.to_string();
-        let mut page = self.paging.template.clone();
-        page.set_path(&self.paging.template.path().replace(PAGE_IN_PATH, &number));
-        if let Some(query) = self.paging.template.query() {
-            page.set_query(Some(&query.replace(PAGE_IN_QUERY, &number)));
-        }
-        page
-    }
-
-    /// Whether an answer of this status to a listing page behind the first means that the listing is over.
-    pub fn ends_at(&self, status: u16) -> bool {
-        self.end_statuses.contains(&status)
-    }
-
-    /// How many pages in a row that are empty, as one behind the last is, mean that the listing is over.
-    pub fn ends_after(&self) -> u32 {
-        self.empty_pages
-    }
-
-    /// Reads the text of a listing page that came from the address `page`: what is relative is resolved
-    /// against that. Whether it looks like the site at all is for [`Health::look`] to say.
+    /// Reads the text of a listing page that came from the address `page`, to which its relative addresses are
+    /// resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
     ///
     /// # Errors
     ///
-    /// When the page holds more than any gallery's does.
-    pub fn read(&self, page: &Url, body: &str) -> Result<ListingPage, SiteError> {
-        listing::read(self, page, body)
+    /// When reading the page would take too much memory or time.
+    pub fn read(&self, page: &Url, body: &str) -> Result<ListingPage, ListingFailure> {
+        extract::read(self, page, body)
     }
 
     /// Where the image's original may be found, in the order to be tried; never empty, never the thumb.
     ///
     /// # Errors
     ///
-    /// When no rule matches, or what the rules yield may not be asked: why this image is left out.
+    /// When no rule matches, or no result of a rule may be requested: why this image is skipped.
     pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
         rewrite::candidates(self, image)
     }
 
-    /// All that the definition makes of an image.
+    /// The candidates and the file stem of an image.
     ///
     /// # Errors
     ///
-    /// When it has no candidate: why it is left out.
+    /// When it has no candidate: why it is skipped.
     pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
-        let originals: Vec<Url> = self
-            .candidates(image)?
-            .into_iter()
-            .map(|candidate| candidate.address)
-            .collect();
-        let stem = self.file_stem(image, originals.first().ok_or(SkipReason::NoRule)?);
-        Ok(Resolved { originals, stem })
+        let candidates = self.candidates(image)?;
+        let first = candidates.first().ok_or(SkipReason::NoRule)?;
+        let stem = self.file_stem(image, first.url());
+        Ok(Resolved { candidates, stem })
     }
 
-    /// What the image is remembered by: its first candidate.
+    /// The identity of the image: made from its first candidate.
     ///
     /// # Errors
     ///
@@ -239,21 +187,21 @@ impl Site {
     pub fn key(&self, image: &ImageRef) -> Result<ImageKey, SkipReason> {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        Ok(ImageKey::new(&self.id, &first.address))
+        Ok(ImageKey::new(&self.id, first.url()))
     }
 
-    /// The name for the image's file; depends on nothing but the addresses and the format of its bytes.
+    /// The name of the image's file; depends only on the addresses and on the format of its bytes.
     pub fn name(&self, image: &ImageRef, original: &Url, format: Format) -> ImageName {
         ImageName::from_safe(&self.file_stem(image, original), format.extension())
     }
 
-    /// The stem of [`Site::name`], which needs no bytes.
+    /// The normalized stem of [`Site::name`], which needs no bytes.
     pub fn stem(&self, image: &ImageRef, original: &Url) -> Stem {
         Stem::new(&self.file_stem(image, original))
     }
 
     fn file_stem(&self, image: &ImageRef, original: &Url) -> String {
-        name::stem(&self.naming.text(image, original))
+        name::stem(&self.file_name.text(image, original))
     }
 }
 
@@ -268,7 +216,7 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
-/// Why a definition or a page cannot be used.
+/// Why there is no such site.
 #[derive(Debug, Error)]
 pub enum SiteError {
     /// Something in a definition is wrong.
@@ -277,25 +225,19 @@ pub enum SiteError {
     /// No site ships under this name.
     #[error("no site `{}` ships with wallhaul: {help}", .name.escape_debug())]
     Unknown {
-        /// The name asked for.
+        /// The name that was looked for.
         name: String,
-        /// The names there are.
+        /// The nearest known name, and all of them.
         help: String,
-    },
-    /// A page that would make too large a tree, or take too long to make one.
-    #[error("the page {page} is no gallery's: it holds too many elements, or one that is too long")]
-    TooLarge {
-        /// The page.
-        page: Url,
     },
 }
 
 impl SiteError {
-    /// Tells it to somebody who has the definition in `file`: with the place marked where there is one.
-    pub fn told(&self, file: &str, color: bool) -> String {
+    /// Renders the error for somebody who has the definition in `file`, with its place marked if it has one.
+    pub fn render(&self, file: &str, color: bool) -> String {
         match self {
-            Self::Definition(fault) => fault.told(file, color),
-            Self::Unknown { .. } | Self::TooLarge { .. } => format!("error: {self}"),
+            Self::Definition(error) => error.render(file, color),
+            Self::Unknown { .. } => format!("error: {self}"),
         }
     }
 }
@@ -322,7 +264,7 @@ mod tests {
         let thumb = Url::parse(thumb).unwrap();
         ImageRef {
             site: site.id().clone(),
-            page: site.first(),
+            page: site.first_page(),
             thumb,
             link: None,
             title: None,
@@ -339,15 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn every_thumb_of_the_catalogue_leads_to_its_original() {
+    fn every_thumb_of_the_catalogue_is_rewritten_to_its_original() {
         let site = simpledesktops();
         for (thumb, original) in catalog() {
             let candidates = site.candidates(&shown(&site, thumb)).unwrap();
-            let [Candidate { address }] = &candidates[..] else {
+            let [candidate] = &candidates[..] else {
                 panic!("{candidates:?}")
             };
             assert_eq!(
-                address.as_str(),
+                candidate.url().as_str(),
                 original.replacen("http://", "https://", 1)
             );
         }
@@ -355,15 +297,12 @@ mod tests {
     }
 
     #[test]
-    fn every_sized_thumb_ever_seen_is_cut_and_no_original_is() {
+    fn every_known_thumb_size_is_cut_and_no_original_is() {
         let site = simpledesktops();
         let sized = |address: &&str| address.contains("_q");
         for thumb in THUMBS.lines().filter(sized) {
-            let original = site
-                .candidates(&shown(&site, thumb))
-                .unwrap()
-                .remove(0)
-                .address;
+            let candidates = site.candidates(&shown(&site, thumb)).unwrap();
+            let original = candidates[0].url();
             let rest = site.canonical(Url::parse(thumb).unwrap());
             let rest = rest.as_str().strip_prefix(original.as_str()).unwrap();
             assert!(
@@ -384,15 +323,16 @@ mod tests {
     }
 
     #[test]
-    fn no_two_images_of_the_catalogue_have_the_same_name_or_key() {
+    fn the_catalogue_has_no_collision_of_file_names_or_keys() {
         let site = simpledesktops();
         let mut names = HashSet::new();
         let mut keys = HashSet::new();
         for (thumb, _) in catalog() {
             let image = shown(&site, thumb);
-            let original = site.candidates(&image).unwrap().remove(0).address;
-            let name = site.name(&image, &original, Format::Jpeg);
-            assert_eq!(site.stem(&image, &original), name.stem());
+            let candidates = site.candidates(&image).unwrap();
+            let original = candidates[0].url();
+            let name = site.name(&image, original, Format::Jpeg);
+            assert_eq!(site.stem(&image, original), name.stem());
             assert!(names.insert(name.normalized()), "{name}");
             assert!(keys.insert(site.key(&image).unwrap()), "{thumb}");
         }
@@ -400,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thumb_that_no_rule_fits_or_that_leads_astray_is_told_and_not_taken() {
+    fn a_thumb_without_a_matching_regex_or_with_another_host_is_skipped_with_its_reason() {
         let site = simpledesktops();
         let why = |thumb: &str| site.candidates(&shown(&site, thumb)).unwrap_err();
         assert_eq!(
@@ -440,14 +380,14 @@ mod tests {
         assert!(
             why("https://static.simpledesktops.com/a.png.295x184_q100.png").contains("as it is")
         );
-        assert!(why("a.png").contains("no address"));
-        assert!(why("file:///etc/passwd").contains("`file:` is not asked for"));
+        assert!(why("a.png").contains("not an address"));
+        assert!(why("file:///etc/passwd").contains("`file:` is not supported"));
         assert!(why("https://me@static.simpledesktops.com/a.png").contains("a user name"));
-        assert!(why("https://static.simpledesktops.com:99999/a.png").contains("no address"));
+        assert!(why("https://static.simpledesktops.com:99999/a.png").contains("not an address"));
     }
 
     #[test]
-    fn a_name_comes_from_the_picture_and_its_extension_from_the_bytes() {
+    fn a_file_name_comes_from_the_original_and_its_extension_from_the_bytes() {
         let site = simpledesktops();
         let name = |path: &str, format: Format| {
             let original = Url::parse(&format!("https://static.simpledesktops.com{path}")).unwrap();
@@ -485,22 +425,17 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_counted_and_hosts_are_named_by_the_definition() {
+    fn the_first_page_and_the_hosts_come_from_the_definition() {
         let site = simpledesktops();
         assert_eq!(
-            site.first().as_str(),
+            site.first_page().as_str(),
             "https://simpledesktops.com/browse/1/"
-        );
-        assert_eq!(
-            site.page(u32::MAX).as_str(),
-            "https://simpledesktops.com/browse/4294967295/"
         );
         assert_eq!(
             site.hosts().collect::<Vec<_>>(),
             ["simpledesktops.com", "static.simpledesktops.com"]
         );
         assert_eq!(site.image_host(), "static.simpledesktops.com");
-        assert!(site.ends_at(404) && !site.ends_at(200) && !site.ends_at(500));
     }
 
     #[test]
@@ -530,7 +465,7 @@ mod tests {
         name: Option<String>,
     }
 
-    fn hold(folder: &Path) {
+    fn assert_expected(folder: &Path) {
         let text = |file: &str| fs::read_to_string(folder.join(file)).unwrap();
         let site = match fs::read_to_string(folder.join("definition.toml")) {
             Ok(definition) => Site::from_toml(&definition).unwrap(),
@@ -543,9 +478,9 @@ mod tests {
             unusable,
             image,
         } = toml::from_str(&text("expected.toml")).unwrap();
-        assert_eq!(site.first(), address);
+        assert_eq!(site.first_page(), address);
         let page = site.read(&address, &text("page-1.html")).unwrap();
-        assert_eq!(page.health.look(true), PageVerdict::Items);
+        assert_eq!(page.health.verdict(true), PageVerdict::Items);
         assert_eq!(
             (
                 page.health.items,
@@ -575,7 +510,7 @@ mod tests {
             let ways = site.candidates(found).unwrap_or_default();
             assert_eq!(
                 ways.iter()
-                    .map(|way| way.address.clone())
+                    .map(|candidate| candidate.url().clone())
                     .collect::<Vec<_>>(),
                 candidates
             );
@@ -587,12 +522,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_of_each_sites_page_comes_of_it() {
+    fn html_fixture_pages_give_the_expected_images() {
         let sites = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sites");
         let folders = fs::read_dir(sites)
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .filter(|path| path.is_dir());
-        assert!(folders.inspect(|folder| hold(folder)).count() > 0);
+        assert!(folders.inspect(|folder| assert_expected(folder)).count() > 0);
     }
 }

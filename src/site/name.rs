@@ -1,31 +1,32 @@
-//! The one place that makes a file name of untrusted text: portable, printable, never hidden, never too long.
+//! The only code that makes a file name from untrusted text: portable, printable, never hidden, never too long.
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::job::ImageName;
 use crate::outcome::Format;
 
-/// Letters of the longest extension a file is given.
+/// Letters of the longest extension that a file is given.
 const LONGEST_EXTENSION: usize = 4;
 
-/// The longest stem: what is left of a name beside the extension and the suffix that may tell it apart.
+/// The longest stem in bytes: the rest of the name is for the extension and the suffix against a collision.
 const MAX_BYTES: usize = ImageName::MAX_BYTES - ImageName::SUFFIX_BYTES - 1 - LONGEST_EXTENSION;
 
-/// Digits of the hash that stands for what was cut from a long name.
+/// Digits of the hash that replaces the cut part of a long name.
 const HASH_DIGITS: usize = 16;
 
-/// A stem of any text whatever. The same text always yields the same stem; what was cut from a long one
-/// lives on as a hash of the whole.
+/// A safe stem of any text. The same text always gives the same stem; a long one is cut and ends in a hash of the
+/// whole text, so that two long texts with the same beginning do not collide.
 pub(super) fn stem(text: &str) -> String {
-    // Letters of ASCII have one form only.
-    let tamed: String = if text.is_ascii() {
-        text.chars().map(tame).collect()
+    // ASCII is in NFC already: normalizing it would only cost time.
+    let safe: String = if text.is_ascii() {
+        text.chars().map(safe_character).collect()
     } else {
-        text.nfc().map(tame).collect()
+        text.nfc().map(safe_character).collect()
     };
-    let shown = tamed
+    let shown = safe
         .trim_start_matches(['-', '.', ' '])
         .trim_end_matches(['.', ' ']);
     let named = match shown {
@@ -36,7 +37,7 @@ pub(super) fn stem(text: &str) -> String {
     if named.len() <= MAX_BYTES {
         return named;
     }
-    let kept = border(&named, MAX_BYTES - HASH_DIGITS - 1);
+    let kept = char_boundary_before(&named, MAX_BYTES - HASH_DIGITS - 1);
     let hash = blake3::hash(text.as_bytes()).to_hex();
     format!("{}-{}", &named[..kept], &hash[..HASH_DIGITS])
 }
@@ -58,45 +59,23 @@ fn last(path: &str) -> &str {
     }
 }
 
-/// `text` with its percent-escapes decoded once; what is no UTF-8 then is replaced.
+/// `text` percent-decoded once; bytes that are not UTF-8 then are replaced.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let escaped = (first == b'%')
-            .then(|| after.get(..2))
-            .flatten()
-            .and_then(hex);
-        bytes.push(escaped.unwrap_or(first));
-        rest = if escaped.is_some() {
-            &after[2..]
-        } else {
-            after
-        };
-    }
-    Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())
+    percent_decode_str(text).decode_utf8_lossy()
 }
 
-fn hex(digits: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(digits[at]).to_digit(16);
-    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
-}
-
-/// The last border between characters of `text` at or before the byte `at`.
-pub(super) fn border(text: &str, at: usize) -> usize {
+/// The last character boundary of `text` at or before the byte `at`.
+pub(super) fn char_boundary_before(text: &str, at: usize) -> usize {
     (0..=at.min(text.len()))
         .rev()
         .find(|&at| text.is_char_boundary(at))
         .unwrap_or(0)
 }
 
-/// The character itself, or what stands for it in a name.
-fn tame(c: char) -> char {
+/// The character itself, or its replacement in a name.
+fn safe_character(c: char) -> char {
     match c {
-        // Separators somewhere, or refused by Windows; `~` is what `ImageName::apart` writes.
+        // Separators somewhere, or refused by Windows; `~` is what `ImageName::with_hash_suffix` adds.
         '/' | '\\' | '<' | '>' | ':' | '"' | '?' | '*' | '|' | '~' => '_',
         c if c.is_whitespace() => ' ',
         c if is_visible(c) => c,
@@ -111,15 +90,15 @@ fn is_visible(c: char) -> bool {
     let unseen = matches!(c,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}'
         | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{fffd}' | '\u{e0100}'..='\u{e01ef}');
-    // A string shows characters as they are where they can be seen: no controls, no marks of direction,
-    // nothing private or unassigned. The letter before it lets combining marks pass.
+    // `escape_debug` leaves visible characters as they are, and escapes controls, direction marks, private and unassigned
+    // ones: the standard library's table saves us a crate. The letter before the character lets combining marks pass.
     let mut shown = [b'a', 0, 0, 0, 0];
     let length = 1 + c.encode_utf8(&mut shown[1..]).len();
     let shown = str::from_utf8(&shown[..length]).unwrap_or_default();
     !unseen && shown.escape_debug().count() == 2
 }
 
-/// Whether Windows takes a file of this name for a device, whatever its extension.
+/// Whether Windows takes a file of this name for a device, with any extension.
 fn is_device(stem: &str) -> bool {
     let name = stem
         .split('.')
@@ -154,7 +133,7 @@ mod tests {
     use crate::job::ContentHash;
 
     #[test]
-    fn a_part_is_the_last_one_decoded_once_without_its_extension() {
+    fn a_file_name_part_is_the_last_one_decoded_once_without_its_extension() {
         let cases = [
             ("Mountains.png", "Mountains"),
             (".png", ""),
@@ -182,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_becomes_a_name_that_is_good_everywhere() {
+    fn hostile_text_becomes_a_portable_file_name() {
         let cases = [
             ("", "image"),
             (".", "image"),
@@ -224,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_name_ends_in_a_hash_of_the_whole() {
+    fn a_cut_file_name_ends_in_a_hash_against_collision() {
         let long = |end: &str| stem(&format!("2018-03-29-{}{end}", "\u{e9}".repeat(300)));
         assert!(long("a").len() <= MAX_BYTES && long("a").len() > MAX_BYTES - 4);
         assert!(long("a").starts_with("2018-03-29-\u{e9}"));
@@ -233,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn no_format_has_a_longer_extension_than_room_is_kept_for() {
+    fn no_format_has_an_extension_longer_than_its_reserve() {
         assert!(
             Format::ALL
                 .iter()
@@ -278,7 +257,7 @@ mod tests {
         prop_oneof![any::<String>(), mixed.prop_map(|pieces| pieces.concat())]
     }
 
-    fn not_to_be_seen(c: char) -> bool {
+    fn is_invisible(c: char) -> bool {
         let direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         let no_width =
             matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
@@ -291,7 +270,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
         #[test]
-        fn any_text_makes_a_name_that_stays_in_its_folder(text in untrusted()) {
+        fn any_text_makes_a_file_name_that_stays_in_its_folder(text in untrusted()) {
             let stem = stem(&text);
             let name = ImageName::from_safe(&stem, "webp");
             let file = name.to_string();
@@ -299,14 +278,14 @@ mod tests {
             prop_assert!(matches!(inside[..], [Component::Normal(_)]));
             prop_assert!(!stem.starts_with(['-', '.', ' ']) && !stem.ends_with(['.', ' ']) && !stem.contains('~'));
             prop_assert!(!file.contains(['/', '\\', '<', '>', ':', '"', '?', '*', '|']) && !is_device(&stem));
-            prop_assert!(!file.contains(not_to_be_seen));
+            prop_assert!(!file.contains(is_invisible));
             let apart = name.with_hash_suffix(&ContentHash::from_bytes([7; 32])).to_string();
             prop_assert!(apart.len() <= ImageName::MAX_BYTES && apart.len() + ".part".len() <= 255);
             prop_assert_eq!(ImageName::from_stored(&file), name);
         }
 
         #[test]
-        fn a_name_made_of_a_name_is_the_same_name(text in untrusted()) {
+        fn a_file_name_made_from_a_file_name_is_the_same(text in untrusted()) {
             let once = stem(&text);
             prop_assert_eq!(stem(&once), once);
         }

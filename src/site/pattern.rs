@@ -1,13 +1,13 @@
-//! Patterns and selectors of a definition, compiled once: linear to match, bounded to build.
+//! Regular expressions and CSS selectors of a definition, compiled once: linear to match, bounded to build.
 
 use regex::{Captures, Regex, RegexBuilder};
 use scraper::Selector;
 use scraper::error::SelectorErrorKind;
 use toml::Spanned;
 
-use super::fault::{Diagnostic, nearest_of};
+use super::diagnostic::{Diagnostic, nearest_of};
 
-/// What one compiled pattern may take: a hundred times what a rule for an address needs.
+/// Limit of one compiled pattern: a hundred times what a rule for an address needs.
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// Compiles a selector.
@@ -17,11 +17,11 @@ pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Diagnostic
             SelectorErrorKind::UnexpectedSelectorParseError(reason) => {
                 in_words(&format!("{reason:?}"))
             }
-            SelectorErrorKind::EndOfLine => "it ends too early".to_owned(),
+            SelectorErrorKind::EndOfLine => "unexpected end".to_owned(),
             known => known.to_string().to_lowercase(),
         };
         Diagnostic::at(written, format!("not a selector: {reason}"))
-            .help("selectors are those of CSS, as `div.desktop > a`")
+            .help("write a CSS selector, as `div.desktop > a`")
     })
 }
 
@@ -50,50 +50,49 @@ pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Di
         regex::Error::CompiledTooBig(_) => {
             let message =
                 format!("the pattern takes more than {PATTERN_BYTES} bytes when compiled");
-            Diagnostic::at(written, message).help("write fewer or smaller repetitions")
+            Diagnostic::at(written, message).help("use fewer or smaller repetitions")
         }
-        error => unparsed(written, text, &error.to_string()),
+        error => syntax_error(written, text, &error),
     })
 }
 
-/// The fault of a pattern that `said` tells of; where the place can be told, it alone is marked.
-fn unparsed(written: &Spanned<String>, text: &str, said: &str) -> Diagnostic {
-    let reason = said
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("error: "))
-        .unwrap_or(said);
+/// A syntax error, marked at its place in the pattern where that can be found in the definition.
+fn syntax_error(written: &Spanned<String>, text: &str, error: &regex::Error) -> Diagnostic {
+    let pattern = written.get_ref();
+    // `regex` gives only a text: its parser is asked again for the kind and the place of the error.
+    let (reason, place) = match regex_syntax::Parser::new().parse(pattern) {
+        Err(regex_syntax::Error::Parse(error)) => (error.kind().to_string(), Some(*error.span())),
+        Err(regex_syntax::Error::Translate(error)) => {
+            (error.kind().to_string(), Some(*error.span()))
+        }
+        Ok(_) | Err(_) => (error.to_string(), None),
+    };
     let message = format!("not a regular expression: {reason}");
     let span = written.span();
-    let pattern = written.get_ref();
-    // The engine's message shows the pattern indented by four, and a caret below the place.
-    let caret = said
-        .lines()
-        .rev()
-        .find(|line| line.contains('^') && line.trim_matches([' ', '^']).is_empty());
-    let column = caret.and_then(|line| line.find('^')?.checked_sub(4));
-    let place = column.and_then(|column| pattern.char_indices().nth(column));
-    // Within quotes without escapes the pattern stands in the definition as it is.
-    let quoted = text
+    // Between quotes without escapes the pattern stands in the definition as it is.
+    let is_verbatim = text
         .get(span.clone())
         .is_some_and(|quoted| quoted.get(1..quoted.len() - 1) == Some(pattern));
     match place {
-        Some((at, character)) if quoted && !pattern.contains('\n') => {
-            let at = span.start + 1 + at;
-            Diagnostic::new(at..at + character.len_utf8(), message)
+        Some(place) if is_verbatim && !pattern.contains('\n') => {
+            let start = span.start + 1;
+            Diagnostic::new(
+                start + place.start.offset..start + place.end.offset,
+                message,
+            )
         }
-        _ => Diagnostic::at(written, message),
+        Some(_) | None => Diagnostic::at(written, message),
     }
 }
 
-/// A text with places that a pattern's captures fill, checked against the pattern: no place is unknown to it.
+/// A text with placeholders that a pattern's captures fill; each was checked to exist in the pattern.
 #[derive(Debug)]
 pub(super) struct Template(String);
 
 impl Template {
-    /// Takes `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
+    /// Parses `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
     pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Diagnostic> {
-        for name in places(written.get_ref()) {
+        for name in placeholders(written.get_ref()) {
             let numbered = name
                 .parse::<usize>()
                 .is_ok_and(|number| number < pattern.captures_len());
@@ -105,7 +104,7 @@ impl Template {
         Ok(Self(written.get_ref().clone()))
     }
 
-    /// The text with its places filled.
+    /// The text with its placeholders filled.
     pub(super) fn fill(&self, captures: &Captures<'_>) -> String {
         let mut filled = String::new();
         captures.expand(&self.0, &mut filled);
@@ -113,15 +112,15 @@ impl Template {
     }
 }
 
-/// The names that `to` asks for, read the way the engine will read them.
-fn places(to: &str) -> Vec<&str> {
+/// The captures that `to` names, parsed as `regex` will parse them.
+fn placeholders(to: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut rest = to;
     while let Some((_, after)) = rest.split_once('$') {
         let braced = after
             .strip_prefix('{')
             .and_then(|after| after.split_once('}'));
-        let (name, behind) = match braced {
+        let (name, following) = match braced {
             Some(parts) => parts,
             None => after.split_at(
                 after
@@ -132,19 +131,20 @@ fn places(to: &str) -> Vec<&str> {
         if !name.is_empty() {
             names.push(name);
         }
-        rest = behind
+        rest = following
             .strip_prefix('$')
             .filter(|_| name.is_empty())
-            .unwrap_or(behind);
+            .unwrap_or(following);
     }
     names
 }
 
-/// Names the captures of `pattern`, for somebody who wrote `unknown`.
+/// A hint for somebody who wrote `unknown`: the captures of `pattern`.
 pub(super) fn known_captures(unknown: &str, pattern: &Regex) -> String {
     let known = pattern.capture_names().flatten().collect::<Vec<_>>();
     if known.is_empty() {
-        return "the pattern names no capture: write `(?<name>…)` around what is wanted".to_owned();
+        return "the pattern has no named capture: write `(?<name>…)` around the wanted part"
+            .to_owned();
     }
     nearest_of(unknown, &known)
 }
@@ -154,9 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_read_as_the_engine_reads_them() {
-        assert_eq!(places("${full}/$1x$$2/$name-$"), ["full", "1x", "name"]);
-        assert_eq!(places("$$$a"), ["a"]);
-        assert!(places("https://a.invalid/{b}").is_empty());
+    fn regex_placeholders_are_parsed_as_the_regex_crate_does() {
+        assert_eq!(
+            placeholders("${full}/$1x$$2/$name-$"),
+            ["full", "1x", "name"]
+        );
+        assert_eq!(placeholders("$$$a"), ["a"]);
+        assert!(placeholders("https://a.invalid/{b}").is_empty());
     }
 }

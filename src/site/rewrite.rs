@@ -1,38 +1,31 @@
-//! From the thumb or the link to the original's address, by the definition's rules in their order.
+//! Rewrite rules: from a thumb's or link's address to the original's, in the definition's order.
 
 use regex::Regex;
 use serde::Deserialize;
 use url::Url;
 
 use super::pattern::Template;
-use super::{Site, address, place};
-use crate::job::ImageRef;
+use super::{Site, address, classify};
+use crate::job::{Candidate, ImageRef};
 use crate::outcome::SkipReason;
 
-/// An address the original may be found at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// The canonical address.
-    pub address: Url,
-}
-
-/// What a rule begins with.
+/// The address that a rule starts from.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Input {
+pub(super) enum RewriteInput {
     Thumb,
     Link,
 }
 
-/// One way to an original: steps, each rewriting what the one before it yields.
+/// One way to an original: steps, each rewriting the result of the one before it.
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) from: Input,
-    pub(super) steps: Vec<Step>,
+pub(super) struct RewriteRule {
+    pub(super) from: RewriteInput,
+    pub(super) steps: Vec<RewriteStep>,
 }
 
 #[derive(Debug)]
-pub(super) struct Step {
+pub(super) struct RewriteStep {
     pub(super) pattern: Regex,
     pub(super) to: Template,
 }
@@ -41,22 +34,22 @@ pub(super) struct Step {
 pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
     let thumb = site.canonical(image.thumb.clone());
     if image.is_original {
-        let address = place::given(site, thumb).map_err(SkipReason::Address)?;
-        return Ok(vec![Candidate { address }]);
+        let url = classify::on_site(site, thumb).map_err(SkipReason::Address)?;
+        return Ok(vec![Candidate::Direct(url)]);
     }
     let link = image.link.clone().map(|link| site.canonical(link));
     let mut candidates = Vec::new();
     let mut refused = None;
-    for Rule { from, steps } in &site.rules {
+    for RewriteRule { from, steps } in &site.rules {
         let input = match from {
-            Input::Thumb => Some(&thumb),
-            Input::Link => link.as_ref(),
+            RewriteInput::Thumb => Some(&thumb),
+            RewriteInput::Link => link.as_ref(),
         };
         let Some(text) = input.and_then(|input| rewrite(input, steps)) else {
             continue;
         };
         match original(site, &text, &thumb) {
-            Ok(address) => candidates.push(Candidate { address }),
+            Ok(url) => candidates.push(Candidate::Direct(url)),
             Err(reason) => refused = refused.or(Some(reason)),
         }
     }
@@ -66,24 +59,24 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
     Ok(candidates)
 }
 
-/// What the steps make of `input`; `None` when one of them does not match the whole of what it is given.
-fn rewrite(input: &Url, steps: &[Step]) -> Option<String> {
+/// The result of the steps; `None` when a pattern does not match the whole of its input.
+fn rewrite(input: &Url, steps: &[RewriteStep]) -> Option<String> {
     steps
         .iter()
-        .try_fold(input.to_string(), |text, Step { pattern, to }| {
+        .try_fold(input.to_string(), |text, RewriteStep { pattern, to }| {
             let captures = pattern.captures(&text)?;
             (captures[0].len() == text.len()).then(|| to.fill(&captures))
         })
 }
 
 fn original(site: &Site, text: &str, thumb: &Url) -> Result<Url, String> {
-    let address = site.canonical(address::whole(text)?);
-    if address == *thumb {
+    let original = site.canonical(address::absolute(text)?);
+    if original == *thumb {
         return Err("the rewrite leaves the thumb's address as it is".to_owned());
     }
-    let host = address.host_str().unwrap_or_default();
+    let host = original.host_str().unwrap_or_default();
     if !site.hosts().any(|known| known == host) {
-        return Err(format!("the definition does not name its host `{host}`"));
+        return Err(classify::unnamed_host(host));
     }
-    Ok(address)
+    Ok(original)
 }

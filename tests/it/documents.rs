@@ -155,9 +155,11 @@ fn source_files_named_in_the_documents_exist() {
             let named = &found[1];
             let is_ours = named.ends_with(".rs")
                 || named.ends_with(".sql")
-                || [".ci/", "tests/", "docs/", "site/", "queue/", "sink/", "verify/", "app/"]
-                    .iter()
-                    .any(|folder| named.starts_with(folder));
+                || [
+                    ".ci/", "tests/", "docs/", "site/", "queue/", "sink/", "verify/", "app/",
+                ]
+                .iter()
+                .any(|folder| named.starts_with(folder));
             if !is_ours {
                 continue;
             }

@@ -186,7 +186,7 @@ fn site(capture: &str) -> Site {
 fn intent(site: &Site, original: &Url, number: u64) -> Intent {
     let image = ImageRef {
         site: site.id().clone(),
-        page: site.first(),
+        page: site.first_page(),
         thumb: original.clone(),
         link: None,
         title: None,
@@ -206,7 +206,7 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
         height: 1,
     };
     let name = site.name(&image, original, format);
-    let page = site.first();
+    let page = site.first_page();
     let origin = Origin {
         page,
         address: original.clone(),

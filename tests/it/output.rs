@@ -410,10 +410,13 @@ fn verbose_run_names_pages_and_images() {
     let ended = site.fetch(&world).args(["-v"]).run();
     for said in [
         "started simpledesktops into wallpapers/simpledesktops, 8 images at a time\n",
-        "read page 1 (https://simpledesktops.com/browse/1/): 3 images\n",
+        &format!(
+            "read page 1 ({}/browse/1/): 3 images\n",
+            site.nginx.origin()
+        ),
         "saved 2021-03-18-Light_Em_Up_2880x1800.jpg (",
-        "skipped https://static.simpledesktops.com/uploads/odd: no rewrite rule of the definition matches it\n",
-        "listed 1 page: there is no page 2\n",
+        "skipped https://static.simpledesktops.com/uploads/odd: no rewrite rule matches\n",
+        "listed 1 page: there is no page 2 (status 404)\n",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
     }

@@ -99,7 +99,9 @@ fn page_without_the_marker_is_a_listing_error() {
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(3));
     assert!(
-        ended.stderr.contains("/browse/2/: there is no image on it"),
+        ended
+            .stderr
+            .contains("/browse/2/: it shows neither an image nor the mark of the end"),
         "{}",
         ended.stderr
     );
@@ -298,7 +300,7 @@ fn first_page_without_any_original_is_a_listing_error() {
     assert!(
         ended
             .stderr
-            .contains("not one of the 28 thumbs on it has an original"),
+            .contains("none of its 28 thumbs leads to an original: no rewrite rule"),
         "{}",
         ended.stderr
     );

@@ -174,12 +174,12 @@ fn url_list_is_read_from_a_file_or_stdin_and_bad_lines_are_skipped() {
         let name = if from == "-" { "standard input" } else { from };
         for told in [
             format!(
-                "failed nonsense: {name}, line 5: it is no whole address, as https://example.com/a.png ("
+                "failed nonsense: {name}:5: not an absolute URL, as https://example.com/a.png ("
             ),
             format!(
-                "failed ftp://example.com/a.png: {name}, line 7: `ftp:` is not asked for, only http and https ("
+                "failed ftp://example.com/a.png: {name}:7: `ftp:` is not supported, only http and https ("
             ),
-            format!("{name}, line 9: it holds a user name or a password"),
+            format!("{name}:9: it contains a user name or a password"),
         ] {
             assert!(
                 ended.stderr.contains(&told),
@@ -304,23 +304,23 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
     let cases: [(&[&str], &str); 8] = [
         (
             &[&good, "ftp://example.com/a.png"],
-            "`ftp://example.com/a.png`: `ftp:` is not asked for",
+            "`ftp://example.com/a.png`: `ftp:` is not supported",
         ),
         (
             &[&good, "http://me:secret@example.com/a.png"],
-            "it holds a user name or a password",
+            "it contains a user name or a password",
         ),
-        (&[&good, "http://[::1/"], "it is no whole address"),
+        (&[&good, "http://[::1/"], "not an absolute URL"),
         (
             &[&good, "https://simpledesktops.com/browse/desktops/2018/x/"],
-            "it is on a known site, and neither",
+            "it is on a known site, but neither",
         ),
         (&[&good, "-i", "missing"], "reading the list `missing`"),
         (
             &["-i", "bad"],
-            "nothing that is given can be asked for: bad, line 2: it is no whole address",
+            "no usable address in the input: bad:2: not an absolute URL",
         ),
-        (&["-i", "utf16"], "utf16, line 1: the list is not UTF-8"),
+        (&["-i", "utf16"], "utf16:1: the list is not UTF-8"),
         (&[&good, "nowhere"], "no site `nowhere` ships"),
     ];
     for (given, told) in cases {

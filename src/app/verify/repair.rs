@@ -15,25 +15,25 @@ use super::told::{Finding, Kind, Told};
 use super::{BadFile, Findings, State, Verifier};
 use crate::app::fetch::{Images, bring, telling};
 use crate::app::hold::{aloud, hold};
-use crate::app::visit::{Collection, SelectedSite, SiteSession};
+use crate::app::visit::{Collection, ListingPages, SelectedSource, SiteSession};
 use crate::app::{Environment, blocking};
-use crate::config::{PageRange, Settings};
+use crate::config::Settings;
 use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
 use crate::job::{ImageKey, ImageName, Job, Stem};
 use crate::ledger::{self, Ledger, Selection, StoredFile};
 use crate::queue::{JobSender, QueueError};
-use crate::site::{Site, UrlKind};
+use crate::site::{ImageSource, Pages};
 
 /// Looks at a collection and fetches again what is not there as it was.
 /// `None` when the collection is left to another run.
 pub(super) async fn repair(
     look: Verifier,
-    site: SelectedSite,
+    source: SelectedSource,
     settings: &Settings,
     world: &Environment,
 ) -> anyhow::Result<Option<Findings>> {
-    let visit = SiteSession::open(site, settings, false).await?;
+    let visit = SiteSession::open(source, settings, false).await?;
     let held = hold(
         &visit.directory,
         settings,
@@ -51,21 +51,17 @@ pub(super) async fn repair(
     if found.counts.stopped || found.repairable().next().is_none() {
         return Ok(Some(found));
     }
-    let wanted = Wanted::read(&found, &*collection.ledger, &visit.site)?;
+    let wanted = Wanted::read(&found, &*collection.ledger, &visit.source)?;
     if wanted.is_empty() {
         return Ok(Some(found));
     }
     forget(&found, &wanted, &collection, world).await?;
 
     let ledger = Arc::clone(&collection.ledger);
-    let images = wanted.images(&visit.site);
+    let images = wanted.images(&visit.source);
     let mut settings = settings.clone();
-    // Standard output is for the findings, and the images may lie on any page.
+    // Standard output is for the findings.
     settings.telling.json = false;
-    settings.pages = PageRange {
-        first: None,
-        last: None,
-    };
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
     let bringing = async |events| {
         bring(
@@ -166,7 +162,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(found: &Findings, ledger: &dyn Ledger, site: &Site) -> anyhow::Result<Self> {
+    fn read(found: &Findings, ledger: &dyn Ledger, source: &ImageSource) -> anyhow::Result<Self> {
         let mut unknown: HashSet<_> = found
             .repairable()
             .map(|broken| broken.name.to_string())
@@ -185,21 +181,20 @@ impl Wanted {
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(other) = keys.iter().find(|key| key.site() != site.id().as_str()) {
+        if let Some(other) = keys.iter().find(|key| key.site() != source.id().as_str()) {
             bail!(
                 "the collection holds images of `{}`: name that site in place of `{}`",
                 other.site(),
-                site.id()
+                source.id()
             );
         }
         let unknown = found
             .repairable()
             .filter(|broken| unknown.contains(&broken.name.to_string()));
         let unknown = unknown.map(|broken| broken.name.clone());
-        let (stems, lost) = if site.is_direct() {
-            (HashSet::new(), unknown.collect())
-        } else {
-            (unknown.map(|name| name.stem()).collect(), HashSet::new())
+        let (stems, lost) = match source {
+            ImageSource::Site(_) => (unknown.map(|name| name.stem()).collect(), HashSet::new()),
+            ImageSource::Direct(_) => (HashSet::new(), unknown.collect()),
         };
         Ok(Self {
             keys,
@@ -209,37 +204,42 @@ impl Wanted {
         })
     }
 
-    /// Where they come from: the listing, or, where there is none, their addresses.
-    fn images(self, site: &Arc<Site>) -> Images {
-        if !site.is_direct() {
-            let (site, wanted) = (Arc::clone(site), Mutex::new(self));
-            return Images::Listed(Box::new(|jobs| Box::new(Only { site, wanted, jobs })));
-        }
-        let image = |address: String| match Url::parse(&address)
-            .ok()
-            .and_then(|address| site.place(&address))
-        {
-            Some(UrlKind::Image(image)) => GivenLine::Image(image),
-            _ => GivenLine::Bad {
-                text: address,
-                cause: "it cannot be asked for any more".to_owned(),
-            },
+    /// Where they come from: the site's listing, on any page, or their addresses if there is none.
+    fn images(self, source: &ImageSource) -> Images {
+        let direct = match source {
+            ImageSource::Site(site) => {
+                let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
+                return Images::Listed(
+                    ListingPages { site, pages },
+                    Box::new(|jobs| Box::new(Only { wanted, jobs })),
+                );
+            }
+            ImageSource::Direct(direct) => direct,
         };
+        let image =
+            |address: String| match Url::parse(&address).ok().and_then(|url| direct.image(&url)) {
+                Some(image) => GivenLine::Image(Box::new(image)),
+                None => GivenLine::Bad {
+                    text: address,
+                    cause: "it cannot be requested any more".to_owned(),
+                },
+            };
         let (sender, lines) = mpsc::channel(1);
-        // There is room for one, and it is all there is.
+        // The channel has room for the one batch that there is.
         let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
         Images::Given(lines)
     }
 
-    /// Strikes the image off, if it is wanted.
-    fn take(&mut self, job: &Job, site: &Site) -> bool {
+    /// Removes the image from the wanted ones; false if it is not among them.
+    fn take(&mut self, job: &Job) -> bool {
         if self.keys.remove(&job.key) {
             return true;
         }
-        let candidates = site.candidates(&job.image).unwrap_or_default();
-        candidates
-            .first()
-            .is_some_and(|original| self.stems.remove(&site.stem(&job.image, &original.address)))
+        let stem = job
+            .resolved
+            .as_ref()
+            .map(|resolved| Stem::new(&resolved.stem));
+        stem.is_some_and(|stem| self.stems.remove(&stem))
     }
 
     fn is_empty(&self) -> bool {
@@ -249,7 +249,6 @@ impl Wanted {
 
 /// Hands on the jobs that are wanted; closed behind the last of them.
 struct Only {
-    site: Arc<Site>,
     wanted: Mutex<Wanted>,
     jobs: Box<dyn JobSender>,
 }
@@ -259,7 +258,7 @@ impl JobSender for Only {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
         let (taken, over) = {
             let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            (wanted.take(&job, &self.site), wanted.is_empty())
+            (wanted.take(&job), wanted.is_empty())
         };
         if taken {
             self.jobs.send(job).await?;

@@ -12,7 +12,7 @@ use wallhaul::fetch::fuzzing;
 use wallhaul::job::ImageRef;
 use wallhaul::ledger::{self, Selection};
 use wallhaul::outcome::Format;
-use wallhaul::site::{Site, SiteError};
+use wallhaul::site::{NextPage, Pages, Site, SiteError};
 use wallhaul::verify::{self, Limits};
 
 use url::Url;
@@ -47,7 +47,7 @@ pub fn listing(data: &[u8]) {
     let (content_type, body) = halves(data);
     let body = fuzzing::decode(body, Some(&String::from_utf8_lossy(content_type)));
     for site in &*SITES {
-        let Ok(page) = site.read(&site.first(), &body) else {
+        let Ok(page) = site.read(&site.first_page(), &body) else {
             continue;
         };
         let health = &page.health;
@@ -55,7 +55,7 @@ pub fn listing(data: &[u8]) {
             page.images.len() + health.without_thumb + health.unusable,
             health.items
         );
-        let _ = (health.look(true), health.look(false));
+        let _ = (health.verdict(true), health.verdict(false));
         page.images.iter().for_each(|image| hold_image(site, image));
     }
 }
@@ -64,7 +64,7 @@ pub fn listing(data: &[u8]) {
 pub fn name(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for site in &*SITES {
-        for base in [site.base().clone(), site.first()] {
+        for base in [site.base().clone(), site.first_page()] {
             let Ok(address) = base.join(&text) else {
                 continue;
             };
@@ -98,7 +98,7 @@ pub fn rewrite(data: &[u8]) {
                 .join(address)
                 .ok()
                 .filter(is_one_to_ask)
-                .unwrap_or_else(|| site.first());
+                .unwrap_or_else(|| site.first_page());
             hold_image(&site, &shown(&site, &thumb));
         }
     }
@@ -112,10 +112,15 @@ pub fn definition(data: &[u8]) {
             assert!(matches!(site.scheme(), "http" | "https"));
             assert!(
                 site.hosts()
-                    .any(|host| site.first().host_str() == Some(host))
+                    .any(|host| site.first_page().host_str() == Some(host))
             );
-            assert_ne!(site.page(1), site.page(2));
-            let thumb = site.page(3);
+            let mut pager = site.pager(Pages::default());
+            let [one, two] = [(); 2].map(|()| match pager.next_page() {
+                NextPage::Request(request) => request.url,
+                other => panic!("{other:?}"),
+            });
+            assert_ne!(one, two);
+            let thumb = two;
             hold_image(&site, &shown(&site, &thumb));
         }
     }
@@ -225,14 +230,14 @@ fn hold_image(site: &Site, image: &ImageRef) {
     };
     assert!(!candidates.is_empty());
     for candidate in candidates {
-        let address = candidate.address;
+        let address = candidate.url();
         assert!(
             site.hosts().any(|host| address.host_str() == Some(host)),
             "{address}"
         );
-        assert!(is_one_to_ask(&address), "{address}");
-        assert_ne!(address, site.canonical(thumb.clone()));
-        hold_name(site, image, &address);
+        assert!(is_one_to_ask(address), "{address}");
+        assert_ne!(*address, site.canonical(thumb.clone()));
+        hold_name(site, image, address);
     }
 }
 
@@ -249,7 +254,7 @@ fn hold_name(site: &Site, image: &ImageRef, original: &Url) {
 
 /// What is told of a definition holds nothing that a terminal would obey.
 fn hold_told(error: &SiteError) {
-    let told = format!("{error}{}", error.told("site.toml", false));
+    let told = format!("{error}{}", error.render("site.toml", false));
     assert!(
         !told.contains(|c: char| c.is_control() && c != '\n'),
         "{told:?}"
@@ -266,7 +271,7 @@ fn shown(site: &Site, thumb: &Url) -> ImageRef {
     let link = Some(thumb.clone());
     ImageRef {
         site: site.id().clone(),
-        page: site.first(),
+        page: site.first_page(),
         thumb: thumb.clone(),
         link,
         title: None,

@@ -216,7 +216,7 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
             "a folder for names",
             with("\"{y}-{m}", "\"../../{y}-{m}"),
             "\"../../",
-            &["a name holds no `/`"],
+            &["a file name cannot contain `/`"],
         ),
         (
             "a base on this disk",
@@ -437,7 +437,7 @@ fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
         (
             "no address",
             "nothing.png",
-            "what the rewrite yields is no address",
+            "the result of the rewrite is not an address",
         ),
         (
             "the thumb as it was",
@@ -454,16 +454,16 @@ fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
             "http://127.0.0.1:1/",
             "the definition does not name its host `127.0.0.1`",
         ),
-        ("a file", "file:///etc/passwd", "`file:` is not asked for"),
+        ("a file", "file:///etc/passwd", "`file:` is not supported"),
         (
             "a password",
             "https://me:swordfish@static.simpledesktops.com/",
-            "it holds a user name or a password",
+            "it contains a user name or a password",
         ),
         (
             "a NUL",
             "https://static.simpledesktops.com/%00",
-            "it holds a NUL",
+            "it contains a NUL",
         ),
     ];
     for (what, to, why) in cases {
@@ -495,7 +495,7 @@ fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
         let ended = visit(&world, &rogue, astray(to, true));
         assert_eq!(ended.code, Some(3), "{what}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains("has an original: ") && ended.stderr.contains(why),
+            ended.stderr.contains("leads to an original: ") && ended.stderr.contains(why),
             "{}",
             ended.stderr
         );

@@ -324,7 +324,7 @@ impl Case {
                 self.home.as_deref().unwrap_or(IMAGES),
                 FaultServer::FAULTY
             ),
-            End::Unlisted => "error: the listing broke off at ".to_owned(),
+            End::Unlisted => "error: cannot read the listing at ".to_owned(),
         };
         let told: Vec<&str> = ended
             .stderr

@@ -1,74 +1,77 @@
-//! Makes trees of a page's text, within bounds whatever somebody wrote into it.
+//! Parses HTML into trees within bounds of memory and time, for any input.
 
 use html5ever::ParseOpts;
 use html5ever::driver::parse_document;
 use html5ever::tendril::TendrilSink as _;
 use scraper::{Html, HtmlTreeSink, StrTendril};
 
-use super::name::border;
+use crate::event::ListingFailure;
+use crate::site::name::char_boundary_before;
 
-/// A gallery's page nests about ten deep. Past this, whatever is open is closed: building and searching a
-/// tree takes time by its depth.
+/// A gallery's page nests about ten deep. Past this depth every open element is closed: building and searching a
+/// tree takes time in proportion to its depth.
 const MAX_DEPTH: usize = 256;
 
-/// A page of a gallery has some hundreds.
+/// Elements and texts of a whole page; a gallery's page has some hundreds.
 const MAX_NODES: usize = 200_000;
 
-/// What may pass without a trace in the tree: a long comment or inline picture has fewer places where another
-/// attribute could begin, and the time that a tag takes grows with the square of them.
-const MAX_UNSEEN: usize = 50_000;
+/// Places where an attribute could begin, in text that has not reached the tree yet. A tag takes time by the square of
+/// its attributes, so an endless one must be refused; a long comment or inline image has fewer such places.
+const MAX_SEPARATORS: usize = 50_000;
 
-/// How much is read between two looks at the tree: a few hundred bytes can make few nodes.
+/// Bytes parsed between two checks of the tree: a few hundred bytes can make only a few nodes.
 const STEP_BYTES: usize = 512;
 
-/// How far the next tag is looked for, to end a step before it.
+/// Bytes within which the next tag is searched for, to end a step before it.
 const LONGEST_STEP: usize = 4 * 1024;
 
-/// The page makes more of a tree than any gallery does.
-pub(super) struct TooLarge;
-
-/// Reads `text`, hands on the tree of it, and says how many there were: a page that nests too deep comes
-/// as several, the rest of it as if nothing were open.
-pub(super) fn each(text: &str, mut take: impl FnMut(&Html)) -> Result<usize, TooLarge> {
+/// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
+/// gives several: the rest of it is parsed as if nothing were open.
+pub(super) fn each(text: &str, mut on_tree: impl FnMut(&Html)) -> Result<usize, ListingFailure> {
     let mut rest = text;
-    let mut room = MAX_NODES;
+    let mut nodes_left = MAX_NODES;
     let mut trees = 0;
     loop {
-        let (tree, behind) = one(rest, room)?;
-        room = room.saturating_sub(tree.tree.nodes().len());
-        take(&tree);
+        let (tree, after) = one(rest, nodes_left)?;
+        nodes_left = nodes_left.saturating_sub(tree.tree.nodes().len());
+        on_tree(&tree);
         trees += 1;
-        if behind.is_empty() {
+        if after.is_empty() {
             return Ok(trees);
         }
-        rest = behind;
+        rest = after;
     }
 }
 
-/// One tree of at most `room` nodes, and the text that is left behind it.
-fn one(text: &str, room: usize) -> Result<(Html, &str), TooLarge> {
+/// One tree of at most `max_nodes` nodes, and the text after it.
+fn one(text: &str, max_nodes: usize) -> Result<(Html, &str), ListingFailure> {
     let mut parser = parse_document(
         HtmlTreeSink::new(Html::new_document()),
         ParseOpts::default(),
     );
     let mut rest = text;
     let mut grown = (0, 0);
-    let mut unseen = 0;
+    let mut pending = 0;
     while !rest.is_empty() {
-        let (step, behind) = rest.split_at(step_end(rest));
+        let (step, after) = rest.split_at(step_end(rest));
         parser.process(StrTendril::from(step));
-        rest = behind;
+        rest = after;
 
         let html = parser.tokenizer.sink.sink.0.borrow();
         let before = std::mem::replace(&mut grown, size(&html));
-        unseen = if grown == before {
-            unseen + separators(step)
+        pending = if grown == before {
+            pending + separators(step)
         } else {
             0
         };
         let (nodes, _) = grown;
-        if nodes > room || unseen > MAX_UNSEEN {
-            return Err(TooLarge);
+        if nodes > max_nodes {
+            return Err(ListingFailure::TooManyElements { limit: MAX_NODES });
+        }
+        if pending > MAX_SEPARATORS {
+            return Err(ListingFailure::TagTooLong {
+                limit: MAX_SEPARATORS,
+            });
         }
         let mut new = html.tree.nodes().rev().take(nodes - before.0);
         if new.any(|node| node.ancestors().nth(MAX_DEPTH).is_some()) {
@@ -78,7 +81,7 @@ fn one(text: &str, room: usize) -> Result<(Html, &str), TooLarge> {
     Ok((parser.finish(), rest))
 }
 
-/// What grows when something of the text arrives in the tree: its nodes, or the text at its end.
+/// Changes when any of the text reaches the tree: the number of nodes, and the length of the last text.
 fn size(html: &Html) -> (usize, usize) {
     let mut nodes = html.tree.nodes();
     let text = nodes
@@ -95,14 +98,14 @@ fn separators(step: &str) -> usize {
         .count()
 }
 
-/// Where the next step ends: before a tag where there is one near, so that hardly any is cut in two.
+/// Where the next step ends: before a nearby tag if there is one, so that few tags are cut in two.
 fn step_end(text: &str) -> usize {
-    let longest = border(text, LONGEST_STEP);
+    let longest = char_boundary_before(text, LONGEST_STEP);
     let tag = text.as_bytes()[..longest]
         .iter()
         .skip(STEP_BYTES)
         .position(|&byte| byte == b'<');
-    tag.map_or(longest, |behind| STEP_BYTES + behind)
+    tag.map_or(longest, |after| STEP_BYTES + after)
 }
 
 #[cfg(test)]
@@ -123,7 +126,7 @@ mod tests {
     const GOOD: &str = "<p class=good><a><img></a></p>";
 
     #[test]
-    fn a_page_comes_as_one_tree() {
+    fn an_html_page_gives_one_tree() {
         let text = format!("<div class=more>{}</div>", GOOD.repeat(1_000));
         assert_eq!(
             (each(&text, |_| ()).ok(), good(&text)),
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_nested_tags_hide_no_image_and_fill_no_stack() {
+    fn a_hundred_thousand_nested_html_tags_hide_no_image_and_overflow_no_stack() {
         let tags = [
             "<div>",
             "<b>",
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_more_elements_than_any_gallery_has_is_refused() {
+    fn an_html_page_with_too_many_elements_is_refused() {
         assert_eq!(good(&"<i></i>".repeat(300_000)), None);
         assert_eq!(good(&format!("<body>{}", "</p>".repeat(300_000))), None);
         assert_eq!(good(&"<p><b></p>".repeat(300_000)), None);
@@ -169,13 +172,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_no_large_tree() {
+    fn a_long_html_text_is_not_a_large_tree() {
         let text = "\0 a&amp;".repeat(500_000);
         assert_eq!(good(&format!("{GOOD}{text}{GOOD}")), Some(2));
     }
 
     #[test]
-    fn a_tag_that_never_ends_is_refused_and_a_long_one_is_not() {
+    fn an_endless_html_tag_is_refused_and_a_long_one_is_not() {
         let attributes = (0..60_000)
             .map(|number| format!("a{number}"))
             .collect::<Vec<_>>();

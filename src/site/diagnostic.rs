@@ -1,4 +1,4 @@
-//! What is wrong with a definition, and where: said in one line, or shown in the marked text.
+//! Errors in a definition, with their place: in one line, or rendered with the marked line of text.
 
 use std::fmt;
 use std::ops::Range;
@@ -7,19 +7,19 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet, normalize_untr
 use thiserror::Error;
 use toml::Spanned;
 
-use super::name::border;
+use super::name::char_boundary_before;
 
-/// Something wrong in a definition, found while reading it.
+/// An error found while a definition is read.
 pub(super) struct Diagnostic {
-    place: Range<usize>,
+    span: Range<usize>,
     message: String,
     help: Option<String>,
 }
 
 impl Diagnostic {
-    pub(super) fn new(place: Range<usize>, message: impl Into<String>) -> Self {
+    pub(super) fn new(span: Range<usize>, message: impl Into<String>) -> Self {
         Self {
-            place,
+            span,
             message: message.into(),
             help: None,
         }
@@ -34,15 +34,15 @@ impl Diagnostic {
         self
     }
 
-    /// A fault the TOML reader found; of a key or word it does not know, the nearest one it does is named.
-    pub(super) fn unreadable(error: &toml::de::Error) -> Self {
+    /// An error of the TOML parser; for an unknown key or value the nearest known one is named.
+    pub(super) fn from_toml(error: &toml::de::Error) -> Self {
         let message = error.message().trim_end();
-        let place = error.span().unwrap_or(0..0);
+        let span = error.span().unwrap_or(0..0);
         if !message.starts_with("unknown ") {
             let message = message
                 .replace('\n', "; ")
                 .replace("missing field", "missing key");
-            return Self::new(place, message);
+            return Self::new(span, message);
         }
         // "unknown field `a`, expected one of `b`, `c`"
         let mut words = message.split('`').skip(1).step_by(2);
@@ -53,40 +53,40 @@ impl Diagnostic {
         } else {
             "value"
         };
-        Self::new(place, format!("unknown {kind} `{unknown}`")).help(nearest_of(unknown, &known))
+        Self::new(span, format!("unknown {kind} `{unknown}`")).help(nearest_of(unknown, &known))
     }
 
-    /// The fault together with the text it is in, for keeping.
-    pub(super) fn within(self, text: &str) -> LocatedDiagnostic {
+    /// The error with the text it is in, so that it can be rendered later.
+    pub(super) fn locate(self, text: &str) -> LocatedDiagnostic {
         let Self {
-            place,
+            span,
             message,
             help,
         } = self;
-        // One line is marked, however far the thing extends that is at fault.
-        let from = border(text, place.start);
+        // Only the first line is marked, however far the wrong value extends.
+        let from = char_boundary_before(text, span.start);
         let line_end = text[from..]
             .find(['\r', '\n'])
             .map_or(text.len(), |length| from + length);
-        let to = border(text, place.end).clamp(from, line_end);
+        let to = char_boundary_before(text, span.end).clamp(from, line_end);
         let before = &text[..from];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         LocatedDiagnostic {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
             text: text.to_owned(),
-            place: from..to,
+            span: from..to,
             message: normalize_untrusted_str(&message),
             help: help.as_deref().map(normalize_untrusted_str),
         }
     }
 }
 
-/// A fault in a definition, with the text it is in.
+/// An error in a definition, with the text it is in.
 #[derive(Debug, Error)]
 pub struct LocatedDiagnostic {
     text: String,
-    place: Range<usize>,
+    span: Range<usize>,
     line: usize,
     column: usize,
     message: String,
@@ -94,19 +94,19 @@ pub struct LocatedDiagnostic {
 }
 
 impl LocatedDiagnostic {
-    /// The line it is in, from 1.
+    /// From 1.
     pub fn line(&self) -> usize {
         self.line
     }
 
-    /// The character of that line it begins at, from 1.
+    /// In characters, from 1.
     pub fn column(&self) -> usize {
         self.column
     }
 
-    /// Shows the fault in its text: `file:line:column`, the line itself, and the place marked.
-    pub fn told(&self, file: &str, color: bool) -> String {
-        let mark = AnnotationKind::Primary.span(self.place.clone());
+    /// Renders the error in its text: `file:line:column`, the line itself, and the place marked.
+    pub fn render(&self, file: &str, color: bool) -> String {
+        let mark = AnnotationKind::Primary.span(self.span.clone());
         let source = Snippet::source(&self.text).path(file).annotation(mark);
         let help = self.help.iter().map(|help| Level::HELP.message(help));
         let report = Level::ERROR
@@ -133,10 +133,10 @@ impl fmt::Display for LocatedDiagnostic {
     }
 }
 
-/// What to write instead of `unknown`: the nearest of `known`, and all of them.
+/// A hint for somebody who wrote `unknown`: the nearest of `known`, and all of them.
 pub(super) fn nearest_of(unknown: &str, known: &[&str]) -> String {
     if known.is_empty() {
-        return "there is none to choose from".to_owned();
+        return "none are known here".to_owned();
     }
     let listed = known
         .iter()
@@ -150,7 +150,7 @@ pub(super) fn nearest_of(unknown: &str, known: &[&str]) -> String {
     }
 }
 
-/// The one of `known` that `unknown` was most likely meant to be.
+/// The one of `known` that `unknown` most likely stands for; `None` if all differ too much.
 fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(&unknown.to_lowercase(), name);
     let name = known.iter().copied().min_by_key(|name| distance(name))?;

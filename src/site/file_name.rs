@@ -1,19 +1,19 @@
-//! The text an image's file is named after: a template over captures of an address.
+//! The template of a file name: captures of an address, filled into a text.
 
 use regex::{Captures, Regex};
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use super::fault::Diagnostic;
+use super::diagnostic::Diagnostic;
 use super::name;
 use super::pattern::known_captures;
 use crate::job::ImageRef;
 
-/// What the captures are taken of.
+/// The address that the captures are taken from.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Source {
+pub(super) enum NameInput {
     Full,
     Thumb,
     Link,
@@ -22,36 +22,36 @@ pub(super) enum Source {
 /// How a site's images are named.
 #[derive(Debug)]
 pub(super) struct FileNameTemplate {
-    from: Source,
+    from: NameInput,
     pattern: Regex,
-    pieces: Vec<Piece>,
-    behind: String,
+    fields: Vec<NameField>,
+    after_last: String,
 }
 
-/// A field, and the text that stands before it where the field is not empty.
+/// A field, and the text before it, which is left out with an empty field.
 #[derive(Debug)]
-struct Piece {
+struct NameField {
     before: String,
     /// The capture's number.
-    field: usize,
+    capture: usize,
 }
 
 impl FileNameTemplate {
     /// Reads `template`, whose fields `{name}` are captures of `pattern`.
     pub(super) fn new(
-        from: Source,
+        from: NameInput,
         pattern: Regex,
         template: &Spanned<String>,
     ) -> Result<Self, Diagnostic> {
         let refuse = |message: String| Diagnostic::at(template, message);
-        let mut pieces = Vec::new();
+        let mut fields = Vec::new();
         let mut rest = template.get_ref().as_str();
         if rest.contains(['/', '\\']) {
-            return Err(refuse("a name holds no `/`".to_owned())
+            return Err(refuse("a file name cannot contain `/`".to_owned())
                 .help("a collection is one folder: join with `-`"));
         }
         while let Some((before, after)) = rest.split_once('{') {
-            let Some((field, behind)) = after.split_once('}') else {
+            let Some((field, following)) = after.split_once('}') else {
                 return Err(refuse("`{` without `}`".to_owned()));
             };
             let Some(number) = pattern
@@ -66,43 +66,43 @@ impl FileNameTemplate {
                 };
                 return Err(refuse(format!("`capture` has no capture `{field}`")).help(help));
             };
-            pieces.push(Piece {
+            fields.push(NameField {
                 before: before.to_owned(),
-                field: number,
+                capture: number,
             });
-            rest = behind;
+            rest = following;
         }
-        if pieces.is_empty() {
+        if fields.is_empty() {
             let refused = refuse("every image would have the same name".to_owned());
             return Err(refused.help("write a capture's name in braces, as `{name}`"));
         }
         Ok(Self {
             from,
             pattern,
-            pieces,
-            behind: rest.to_owned(),
+            fields,
+            after_last: rest.to_owned(),
         })
     }
 
-    /// The text to name an image by: the template filled or, where the capture does not match, the last
-    /// part of the original's address.
+    /// The text that names an image: the filled template or, where the pattern does not match, the last part of the
+    /// original's address.
     pub(super) fn text(&self, image: &ImageRef, original: &Url) -> String {
         let source = match self.from {
-            Source::Full => Some(original),
-            Source::Thumb => Some(&image.thumb),
-            Source::Link => image.link.as_ref(),
+            NameInput::Full => Some(original),
+            NameInput::Thumb => Some(&image.thumb),
+            NameInput::Link => image.link.as_ref(),
         };
         let captures = source.and_then(|address| self.pattern.captures(address.as_str()));
         captures
             .and_then(|captures| self.filled(&captures))
-            .unwrap_or_else(|| plain(original))
+            .unwrap_or_else(|| last_part_and_query(original))
     }
 
     fn filled(&self, captures: &Captures<'_>) -> Option<String> {
         let mut text = String::with_capacity(captures.get_match().len());
-        for Piece { before, field } in &self.pieces {
+        for NameField { before, capture } in &self.fields {
             let value = captures
-                .get(*field)
+                .get(*capture)
                 .map(|value| name::part(value.as_str()))
                 .unwrap_or_default();
             if !value.is_empty() {
@@ -110,12 +110,12 @@ impl FileNameTemplate {
                 text.push_str(&value);
             }
         }
-        (!text.is_empty()).then(|| text + &self.behind)
+        (!text.is_empty()).then(|| text + &self.after_last)
     }
 }
 
-/// The last part of the path, and the query where there is one: `download?desktop=7` is no other's name then.
-fn plain(address: &Url) -> String {
+/// The last part of the path, and the query where there is one: it tells `download?desktop=7` from `download?desktop=8`.
+pub(super) fn last_part_and_query(address: &Url) -> String {
     let part = name::part(address.path());
     match address.query() {
         Some(query) => format!("{part}-{}", name::decoded(query)),

@@ -1,5 +1,4 @@
-//! The producer in place of a listing: hands on the images whose addresses the user gives, as far as neither the
-//! ledger nor this run has seen them.
+//! The producer of a URL list: enqueues the images whose URLs the user gives, in place of a site's listing.
 
 use std::slice;
 use std::sync::Arc;
@@ -9,47 +8,47 @@ use tokio::sync::mpsc;
 
 use super::producer::Seen;
 use super::{EngineError, Shutdown};
-use crate::event::{Event, Events};
+use crate::event::{Event, Events, ListingEnd};
 use crate::fetch::Fetcher;
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::Ledger;
 use crate::outcome::{Failure, Outcome, Stage};
 use crate::queue::{JobSender, QueueError};
-use crate::site::Site;
+use crate::site::ImageSource;
 
-/// What it takes to find the images that the user gives.
+/// All that is needed to find the images of a URL list.
 pub struct Given {
-    /// The site that they are on.
-    pub site: Arc<Site>,
-    /// The door to it.
+    /// The site that they are on, or the source of those that are on none.
+    pub source: ImageSource,
+    /// The way to the network.
     pub fetcher: Arc<Fetcher>,
-    /// What is known already.
+    /// Which images are known already.
     pub ledger: Arc<dyn Ledger>,
-    /// The addresses, some at a time.
+    /// The URLs, in batches.
     pub lines: mpsc::Receiver<Vec<GivenLine>>,
-    /// What time it is.
+    /// The current time.
     pub clock: fn() -> Timestamp,
-    /// Where what happens is told.
+    /// Where events go.
     pub events: Events,
     /// When to stop.
     pub shutdown: Shutdown,
 }
 
-/// One address that the user gives.
+/// One URL that the user gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenLine {
     /// An image.
     Image(Box<ImageRef>),
-    /// Nothing that can be asked for.
+    /// Not a URL that can be requested.
     Bad {
-        /// What was written, cut where it is long.
+        /// The text of the line, cut if it is long.
         text: String,
-        /// Where, and what is wrong with it.
+        /// Where it stands, and what is wrong with it.
         cause: String,
     },
 }
 
-/// Hands on what is given, to its end.
+/// Reads the list to its end and enqueues its images.
 pub(super) async fn run(mut given: Given, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
     let mut seen = Seen::default();
     loop {
@@ -59,20 +58,23 @@ pub(super) async fn run(mut given: Given, jobs: Box<dyn JobSender>) -> Result<()
             lines = given.lines.recv() => lines,
         };
         let Some(lines) = lines else { break };
-        if !hand_on(&given, &mut seen, &*jobs, lines).await? {
+        if !enqueue(&given, &mut seen, &*jobs, lines).await? {
             return Ok(());
         }
     }
-    let because = "the last address given was read".to_owned();
     given
         .events
-        .emit(Event::ListingEnded { pages: 0, because })
+        .emit(Event::ListingEnded {
+            pages: 0,
+            page: None,
+            reason: ListingEnd::UrlListRead,
+        })
         .await;
     Ok(())
 }
 
-/// Hands on what is new among these; false when nothing more may begin.
-async fn hand_on(
+/// Enqueues what is new among these; false when the run stops.
+async fn enqueue(
     given: &Given,
     seen: &mut Seen,
     jobs: &dyn JobSender,
@@ -85,14 +87,14 @@ async fn hand_on(
             GivenLine::Image(image) => {
                 let mut image = *image;
                 given.fetcher.canonicalize(slice::from_mut(&mut image));
-                let resolved = match given.site.resolve(&image) {
+                let resolved = match given.source.resolve(&image) {
                     Ok(resolved) => resolved,
                     Err(why) => {
                         bad.push((image.thumb.into(), why.to_string()));
                         continue;
                     }
                 };
-                let key = ImageKey::new(given.site.id(), &resolved.originals[0]);
+                let key = ImageKey::new(given.source.id(), resolved.candidates[0].url());
                 if seen.insert(&key) {
                     let stem = Stem::new(&resolved.stem);
                     new.push((
@@ -121,7 +123,7 @@ async fn hand_on(
     };
     given.events.emit(read).await;
     for (text, cause) in bad {
-        let key = ImageKey::from_stored(format!("{} {text}", given.site.id()));
+        let key = ImageKey::from_stored(format!("{} {text}", given.source.id()));
         let failure = Failure {
             stage: Stage::Rewrite,
             address: text,
@@ -141,12 +143,12 @@ async fn hand_on(
         if known.contains_key(&job.key) {
             continue;
         }
-        let pushed = tokio::select! {
+        let sent = tokio::select! {
             biased;
             () = given.shutdown.stopping() => return Ok(false),
-            pushed = jobs.send(job) => pushed,
+            sent = jobs.send(job) => sent,
         };
-        match pushed {
+        match sent {
             Ok(()) => {}
             Err(QueueError::Closed) => return Ok(false),
             Err(broken) => return Err(broken.into()),

@@ -1,143 +1,189 @@
-//! A definition and a page's text -> the images on it.
+//! HTML listings: items, thumbs, links and titles by CSS selectors.
 
 use scraper::{ElementRef, Html, Selector};
-use url::Url;
+use serde::Deserialize;
+use toml::Spanned;
 
-use super::health::Health;
-use super::name::border;
-use super::{Site, SiteError, address, tree};
-use crate::job::ImageRef;
+use super::{EndMark, Extract, ItemTable, RawItem, RawPage, tree};
+use crate::event::ListingFailure;
+use crate::site::address;
+use crate::site::diagnostic::Diagnostic;
+use crate::site::name::char_boundary_before;
+use crate::site::pattern::selector;
+use crate::site::schema::OneOrMore;
 
-/// How much of one text is kept until it is judged: more than any address has, so that what was cut is refused.
+/// Bytes of one text that are kept until it is judged: more than a usable address has, so that a cut one is refused.
 const TEXT_BYTES: usize = 2 * address::MAX_BYTES;
 
 /// Titles are kept up to this many characters.
 const TITLE_CHARACTERS: usize = 300;
 
-/// What a listing page shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListingPage {
-    /// The images whose thumb has a usable address, in the page's order.
-    pub images: Vec<ImageRef>,
-    /// What was counted, to judge the page by.
-    pub health: Health,
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with `select` and `thumb`")]
+pub(super) struct HtmlItemTable {
+    select: Spanned<String>,
+    thumb: AttributeTable,
+    link: Option<AttributeTable>,
+    title: Option<Spanned<TitleTable>>,
 }
 
-/// How a site's listing pages are read.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `attr`, and `select` where it is not the item's own"
+)]
+struct AttributeTable {
+    select: Option<Spanned<String>>,
+    attr: Spanned<OneOrMore<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `attr` or `text`, and `select` where it is not the item's own"
+)]
+struct TitleTable {
+    select: Option<Spanned<String>>,
+    attr: Option<Spanned<OneOrMore<String>>>,
+    #[serde(default)]
+    text: bool,
+}
+
+impl ItemTable for HtmlItemTable {
+    fn compile(
+        self: Box<Self>,
+        end: EndMark<Spanned<String>>,
+    ) -> Result<Box<dyn Extract>, Diagnostic> {
+        let Self {
+            select,
+            thumb,
+            link,
+            title,
+        } = *self;
+        Ok(Box::new(HtmlListing {
+            item: selector(&select)?,
+            thumb: attribute_field(thumb)?,
+            link: link.map(attribute_field).transpose()?,
+            title: title.map(title_field).transpose()?,
+            end: match end {
+                EndMark::Never => EndMark::Never,
+                EndMark::Empty => EndMark::Empty,
+                EndMark::Marker(marker) => EndMark::Marker(selector(&marker)?),
+            },
+        }))
+    }
+}
+
+fn attribute_field(
+    AttributeTable { select, attr }: AttributeTable,
+) -> Result<ItemField, Diagnostic> {
+    Ok(ItemField {
+        select: select.as_ref().map(selector).transpose()?,
+        text: attributes(attr)?,
+    })
+}
+
+fn title_field(written: Spanned<TitleTable>) -> Result<ItemField, Diagnostic> {
+    let span = written.span();
+    let TitleTable { select, attr, text } = written.into_inner();
+    let text = match (attr, text) {
+        (Some(attr), false) => attributes(attr)?,
+        (None, true) => FieldText::Inner,
+        (Some(_), true) | (None, false) => {
+            let help = "`attr = \"title\"` takes an attribute, `text = true` the text inside";
+            return Err(
+                Diagnostic::new(span, "a title is either an attribute or a text").help(help),
+            );
+        }
+    };
+    Ok(ItemField {
+        select: select.as_ref().map(selector).transpose()?,
+        text,
+    })
+}
+
+fn attributes(written: Spanned<OneOrMore<String>>) -> Result<FieldText, Diagnostic> {
+    let span = written.span();
+    let OneOrMore(names) = written.into_inner();
+    if names.iter().all(|name| name.trim().is_empty()) {
+        return Err(
+            Diagnostic::new(span, "no attribute is named").help("write one, as `attr = \"src\"`")
+        );
+    }
+    Ok(FieldText::Attributes(
+        names.iter().map(|name| name.to_ascii_lowercase()).collect(),
+    ))
+}
+
+/// How the pages of one HTML listing are read.
 #[derive(Debug)]
-pub(super) struct Listing {
-    pub(super) item: Selector,
-    pub(super) thumb: Field,
-    pub(super) link: Option<Field>,
-    pub(super) title: Option<Field>,
-    pub(super) ending: Ending,
+struct HtmlListing {
+    item: Selector,
+    thumb: ItemField,
+    link: Option<ItemField>,
+    title: Option<ItemField>,
+    end: EndMark<Selector>,
 }
 
 /// Where in an item a text stands.
 #[derive(Debug)]
-pub(super) struct Field {
+struct ItemField {
     /// The element within the item; the item itself without one.
-    pub(super) select: Option<Selector>,
-    pub(super) source: FieldSource,
+    select: Option<Selector>,
+    text: FieldText,
 }
 
 #[derive(Debug)]
-pub(super) enum FieldSource {
-    /// The first of these attributes that serves.
+enum FieldText {
+    /// The values of these attributes, the preferred one first.
     Attributes(Vec<String>),
-    /// The text within.
-    Text,
+    /// The text inside the element.
+    Inner,
 }
 
-/// What a 200 page without items must look like to be behind the last.
-#[derive(Debug)]
-pub(super) enum Ending {
-    /// There is no such page.
-    Never,
-    /// Any page without items is.
-    Empty,
-    /// It has such an element.
-    Marker(Selector),
-}
-
-/// Texts of one item, as written.
-struct Written {
-    thumb: Vec<String>,
-    link: Vec<String>,
-    title: Option<String>,
-}
-
-/// Reads the page that came from `page`.
-pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, SiteError> {
-    let listing = &site.listing;
-    let mut base_written = None;
-    let mut items = Vec::new();
-    let mut ending = matches!(listing.ending, Ending::Empty);
-    let trees = tree::each(body, |html| {
-        base_written = base_written.take().or_else(|| base_of(html));
-        items.extend(html.select(&listing.item).map(|item| listing.written(item)));
-        if let Ending::Marker(marker) = &listing.ending {
-            ending |= html.select(marker).next().is_some();
-        }
-    });
-    let trees = trees.map_err(|tree::TooLarge| SiteError::TooLarge { page: page.clone() })?;
-
-    let base = base_written.and_then(|written| page.join(&written).ok());
-    let base = base
-        .filter(|base| matches!(base.scheme(), "http" | "https"))
-        .unwrap_or_else(|| page.clone());
-    let mut health = Health {
-        items: items.len(),
-        without_thumb: 0,
-        unusable: 0,
-        torn: trees > 1,
-        ending,
-    };
-    let mut images = Vec::new();
-    for Written { thumb, link, title } in items {
-        let first =
-            |texts: Vec<String>| texts.iter().find_map(|text| address::resolve(&base, text));
-        let has_none = thumb.is_empty();
-        match first(thumb) {
-            Some(thumb) => images.push(ImageRef {
-                site: site.id.clone(),
-                page: page.clone(),
-                thumb: site.canonical(thumb),
-                link: first(link).map(|link| site.canonical(link)),
-                title,
-                is_original: false,
-            }),
-            None if has_none => health.without_thumb += 1,
-            None => health.unusable += 1,
-        }
+impl Extract for HtmlListing {
+    fn extract(&self, body: &str) -> Result<RawPage, ListingFailure> {
+        let mut page = RawPage {
+            end_mark: matches!(self.end, EndMark::Empty),
+            ..RawPage::default()
+        };
+        let trees = tree::each(body, |html| {
+            page.base = page.base.take().or_else(|| base_of(html));
+            page.items
+                .extend(html.select(&self.item).map(|item| self.raw(item)));
+            if let EndMark::Marker(marker) = &self.end {
+                page.end_mark |= html.select(marker).next().is_some();
+            }
+        })?;
+        page.split = trees > 1;
+        Ok(page)
     }
-    Ok(ListingPage { images, health })
 }
 
-/// What the first `<base>` that points anywhere says.
+/// The `href` of the first `<base>` that has one.
 fn base_of(html: &Html) -> Option<String> {
     let elements = html.tree.nodes().filter_map(ElementRef::wrap);
     let mut bases = elements.filter(|element| element.value().name() == "base");
     bases.find_map(|base| base.attr("href")).map(str::to_owned)
 }
 
-impl Listing {
-    fn written(&self, item: ElementRef<'_>) -> Written {
-        let texts = |field: &Field| field.texts(item);
+impl HtmlListing {
+    fn raw(&self, item: ElementRef<'_>) -> RawItem {
+        let texts = |field: &ItemField| field.texts(item);
         let titles = self.title.as_ref().map(texts).unwrap_or_default();
-        Written {
+        RawItem {
             thumb: texts(&self.thumb),
             link: self.link.as_ref().map(texts).unwrap_or_default(),
             title: titles
                 .iter()
-                .map(|title| plain(title))
+                .map(|title| one_line(title))
                 .find(|title| !title.is_empty()),
         }
     }
 }
 
-impl Field {
-    /// What stands there, the preferred text first; nothing when the item lacks it.
+impl ItemField {
+    /// The texts there, the preferred one first; none when the item lacks the element.
     fn texts(&self, item: ElementRef<'_>) -> Vec<String> {
         let element = match &self.select {
             Some(select) => item.select(select).next(),
@@ -146,14 +192,14 @@ impl Field {
         let Some(element) = element else {
             return Vec::new();
         };
-        match &self.source {
-            FieldSource::Attributes(names) => {
+        match &self.text {
+            FieldText::Attributes(names) => {
                 let values = names.iter().filter_map(|name| element.attr(name));
                 values
-                    .map(|value| value[..border(value, TEXT_BYTES)].to_owned())
+                    .map(|value| value[..char_boundary_before(value, TEXT_BYTES)].to_owned())
                     .collect()
             }
-            FieldSource::Text => vec![
+            FieldText::Inner => vec![
                 element
                     .text()
                     .flat_map(str::chars)
@@ -164,8 +210,8 @@ impl Field {
     }
 }
 
-/// A title on one line, without the page's indentation.
-fn plain(title: &str) -> String {
+/// The title on one line, without the page's indentation.
+fn one_line(title: &str) -> String {
     let words = title.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(TITLE_CHARACTERS).collect()
 }
@@ -174,18 +220,17 @@ fn plain(title: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
-    use crate::site::PageVerdict;
+    use crate::site::{ListingPage, PageVerdict, Site};
 
     const ITEM: &str = r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
 
     fn read(body: &str) -> ListingPage {
         let site = Site::shipped("simpledesktops").unwrap();
-        site.read(&site.first(), body).unwrap()
+        site.read(&site.first_page(), body).unwrap()
     }
 
     #[test]
-    fn malformed_pages_give_the_images_that_are_there() {
+    fn malformed_html_gives_the_images_that_are_there() {
         let pages = [
             format!("{ITEM}<!-- never closed {ITEM}"),
             format!("\0\0<\0>{ITEM}\0</html>\0"),
@@ -205,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_counts_when_it_points_to_something_that_can_be_asked() {
+    fn an_html_base_counts_when_it_is_a_usable_url() {
         let thumb = |base: &str| {
             read(&format!("{base}{}", ITEM.replace("/u/", "u/"))).images[0]
                 .thumb
@@ -235,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_addresses_are_counted_and_the_rest_is_found() {
+    fn unusable_addresses_are_counted_and_the_rest_is_found() {
         let unusable = [
             "javascript:alert(1)",
             "data:,x",
@@ -260,10 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn a_page_without_items_is_the_end_where_the_marker_stands() {
+    fn a_page_without_items_is_the_end_if_it_shows_the_marker() {
         let empty = read("<div class='desktops archive'></div>").health;
-        assert_eq!(empty.look(false), PageVerdict::End);
-        assert!(matches!(empty.look(true), PageVerdict::Unexpected(_)));
+        assert_eq!(empty.verdict(false), PageVerdict::End);
+        assert!(matches!(empty.verdict(true), PageVerdict::Unexpected(_)));
         for other in [
             "",
             "<h1>Please log in</h1>",
@@ -271,7 +316,10 @@ mod tests {
             "<!-- <div class=desktops> -->",
         ] {
             assert!(
-                matches!(read(other).health.look(false), PageVerdict::Unexpected(_)),
+                matches!(
+                    read(other).health.verdict(false),
+                    PageVerdict::Unexpected(_)
+                ),
                 "{other}"
             );
         }
@@ -281,7 +329,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn any_soup_of_tags_is_read_and_gives_only_what_can_be_asked_for(soup in soup()) {
+        fn any_html_tag_soup_gives_only_usable_addresses(soup in soup()) {
             let page = read(&soup);
             prop_assert_eq!(page.images.len() + page.health.without_thumb + page.health.unusable, page.health.items);
             for image in page.images {

@@ -1,0 +1,82 @@
+//! Listing pages that are requested ahead of the one being processed.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::task::yield_now;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::joined;
+use crate::fetch::{FetchError, Fetcher, Page};
+use crate::site::{NextPage, PageRequest, Pager};
+
+/// The page requests in flight, in the listing's order.
+///
+/// Each has a task of its own, so that it goes on while the producer waits for room in the queue. The tasks are few
+/// (see [`super::pages_ahead`]), and end when this is dropped.
+pub(super) struct Prefetch {
+    fetcher: Arc<Fetcher>,
+    pager: Pager,
+    /// Pages to have in flight beside the one that is waited for.
+    ahead: NonZeroUsize,
+    /// The request that is made next, if the pager was asked already.
+    next: Option<PageRequest>,
+    robots_read: bool,
+    in_flight: VecDeque<(PageRequest, AbortOnDropHandle<Result<Page, FetchError>>)>,
+}
+
+impl Prefetch {
+    pub(super) fn new(fetcher: Arc<Fetcher>, pager: Pager, ahead: NonZeroUsize) -> Self {
+        Self {
+            fetcher,
+            pager,
+            ahead,
+            next: None,
+            robots_read: false,
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// The pager, to be told what the pages answered.
+    pub(super) fn pager(&mut self) -> &mut Pager {
+        &mut self.pager
+    }
+
+    /// Waits for the next page in the listing's order; `None` after the last one that is wanted. Cancel-safe: a request
+    /// that was taken from the pager is kept in `next` until its task is spawned.
+    pub(super) async fn next(&mut self) -> Option<(PageRequest, Result<Page, FetchError>)> {
+        if !self.robots_read {
+            self.next = self.next.take().or_else(|| next_request(&mut self.pager));
+            // Read before any page is requested: robots.txt leaves its connection free for the first page, which all
+            // workers wait for. With several pages at once, each would wait for it and the order would be lost.
+            if let Some(first) = &self.next {
+                self.fetcher.load_robots(&first.url).await;
+            }
+            self.robots_read = true;
+        }
+        while self.in_flight.len() <= self.ahead.get() {
+            let Some(request) = self.next.take().or_else(|| next_request(&mut self.pager)) else {
+                break;
+            };
+            let (fetcher, url) = (Arc::clone(&self.fetcher), request.url.clone());
+            let page = tokio::spawn(async move { fetcher.page(&url).await });
+            self.in_flight
+                .push_back((request, AbortOnDropHandle::new(page)));
+            // Tokio runs the task spawned last first: without this the pages would be requested in reverse order.
+            yield_now().await;
+        }
+        let (_, page) = self.in_flight.front_mut()?;
+        let page = joined(page.await);
+        let (request, _) = self.in_flight.pop_front()?;
+        Some((request, page))
+    }
+}
+
+/// The request that may be made now. A pager that waits for an answer is asked again when that has arrived.
+fn next_request(pager: &mut Pager) -> Option<PageRequest> {
+    match pager.next_page() {
+        NextPage::Request(request) => Some(request),
+        NextPage::AfterAnswer | NextPage::NoMore => None,
+    }
+}

@@ -1,0 +1,115 @@
+//! Sentences for the typed facts of events: the only place where they are put into words.
+
+use url::Url;
+
+use super::figures::{count, of};
+use super::terminal::escape_truncated;
+use crate::event::{ListingEnd, ListingFailure};
+
+/// Why a listing ended, after "listed 3 pages: ".
+pub(super) fn listing_end(reason: &ListingEnd) -> String {
+    match reason {
+        ListingEnd::LastPageRequested => "the last page requested was read".to_owned(),
+        ListingEnd::EmptyPage { number } => format!("{} is empty", numbered(*number)),
+        ListingEnd::NoSuchPage { number, status } => match number {
+            Some(number) => format!("there is no page {number} (status {status})"),
+            None => format!("there is no next page (status {status})"),
+        },
+        ListingEnd::NothingNew {
+            number,
+            repeated_pages,
+        } => {
+            let before = usize::try_from(repeated_pages.saturating_sub(1)).unwrap_or(usize::MAX);
+            let before = if before == 1 {
+                "the one before it".to_owned()
+            } else {
+                format!("the {before} before it")
+            };
+            format!("{} and {before} showed nothing new", numbered(*number))
+        }
+        ListingEnd::UrlListRead => "every URL given was read".to_owned(),
+    }
+}
+
+fn numbered(number: Option<u32>) -> String {
+    number.map_or_else(
+        || "the last page".to_owned(),
+        |number| format!("page {number}"),
+    )
+}
+
+/// A listing page by its address and, where it has one, its number. Safe to print.
+pub(super) fn page(number: Option<u32>, url: &Url) -> String {
+    let url = escape_truncated(url.as_str());
+    number.map_or_else(
+        || format!("page {url}"),
+        |number| format!("page {number} ({url})"),
+    )
+}
+
+/// Why a listing could not be read, after its address. It may quote a server, so it is untrusted text.
+pub(super) fn listing_failure(reason: &ListingFailure) -> String {
+    match reason {
+        ListingFailure::Fetch { status: _, cause } => cause.clone(),
+        ListingFailure::TooManyElements { limit } => {
+            format!("page too complex: more than {} elements", count(*limit))
+        }
+        ListingFailure::TagTooLong { limit } => format!(
+            "page too complex: a tag or comment with more than {} words",
+            count(*limit)
+        ),
+        ListingFailure::NoThumbs => {
+            "items without a thumb: compare the page with `thumb` in the site's definition"
+                .to_owned()
+        }
+        ListingFailure::NoUsableThumbs => "no thumb on it has a usable address".to_owned(),
+        ListingFailure::FirstPageEmpty => {
+            "the first page shows no image: compare it with `select` in the site's definition"
+                .to_owned()
+        }
+        ListingFailure::NoEndMark => "it shows neither an image nor the mark of the end: the site \
+             may have changed, or another server answered"
+            .to_owned(),
+        ListingFailure::NoOriginals { images, example } => format!(
+            "none of its {} leads to an original: {example}",
+            of(*images, "thumb", "thumbs")
+        ),
+    }
+}
+
+/// How many items of a page were skipped because they have no usable address.
+pub(super) fn items_unusable(without_thumb: usize, unusable: usize) -> String {
+    let items = of(without_thumb + unusable, "item", "items");
+    format!("{items} without a usable address")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_listing_is_said_with_and_without_a_page_number() {
+        let end = |number| listing_end(&ListingEnd::EmptyPage { number });
+        assert_eq!(end(Some(2)), "page 2 is empty");
+        assert_eq!(end(None), "the last page is empty");
+        let repeated = ListingEnd::NothingNew {
+            number: Some(3),
+            repeated_pages: 2,
+        };
+        assert_eq!(
+            listing_end(&repeated),
+            "page 3 and the one before it showed nothing new"
+        );
+    }
+
+    #[test]
+    fn limits_and_counts_read_as_english() {
+        let limit = 200_000;
+        assert_eq!(
+            listing_failure(&ListingFailure::TooManyElements { limit }),
+            "page too complex: more than 200,000 elements"
+        );
+        assert_eq!(items_unusable(1, 0), "1 item without a usable address");
+        assert_eq!(items_unusable(1, 2), "3 items without a usable address");
+    }
+}

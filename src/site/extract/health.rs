@@ -1,0 +1,97 @@
+//! Judges a listing page by the counts of its items: a healthy page, the end, or not the site any more.
+
+use crate::event::ListingFailure;
+
+/// The counts that a listing page is judged by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageHealth {
+    /// Everything that the definition selects as an item.
+    pub items: usize,
+    /// Items in which no thumb was found.
+    pub without_thumb: usize,
+    /// Items whose thumb has no usable address.
+    pub unusable: usize,
+    /// Whether the page nested so deep that it was read in pieces: an item may have been split.
+    pub split: bool,
+    /// Whether a page without items that looks like this one is the one after the last.
+    pub end_mark: bool,
+}
+
+/// The verdict on a listing page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageVerdict {
+    /// A page of the gallery, with at least one image.
+    Items,
+    /// The page after the last one.
+    End,
+    /// A page that no longer looks like the site.
+    Unexpected(ListingFailure),
+}
+
+impl PageHealth {
+    /// Judges the page. The site's first page (`is_first`) cannot be the one after the last.
+    pub fn verdict(&self, is_first: bool) -> PageVerdict {
+        let shown = self
+            .items
+            .saturating_sub(self.without_thumb + self.unusable);
+        if shown > 0 {
+            PageVerdict::Items
+        } else if self.without_thumb > 0 {
+            PageVerdict::Unexpected(ListingFailure::NoThumbs)
+        } else if self.unusable > 0 {
+            PageVerdict::Unexpected(ListingFailure::NoUsableThumbs)
+        } else if is_first {
+            PageVerdict::Unexpected(ListingFailure::FirstPageEmpty)
+        } else if self.end_mark {
+            PageVerdict::End
+        } else {
+            PageVerdict::Unexpected(ListingFailure::NoEndMark)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health(items: usize, without_thumb: usize, unusable: usize, end_mark: bool) -> PageHealth {
+        PageHealth {
+            items,
+            without_thumb,
+            unusable,
+            split: false,
+            end_mark,
+        }
+    }
+
+    #[test]
+    fn one_good_image_makes_a_gallery() {
+        assert_eq!(health(3, 1, 1, false).verdict(true), PageVerdict::Items);
+        assert_eq!(health(1, 0, 0, true).verdict(false), PageVerdict::Items);
+    }
+
+    #[test]
+    fn an_empty_page_is_the_end_only_with_the_mark_and_after_another() {
+        assert_eq!(health(0, 0, 0, true).verdict(false), PageVerdict::End);
+        assert!(matches!(
+            health(0, 0, 0, true).verdict(true),
+            PageVerdict::Unexpected(_)
+        ));
+        assert!(matches!(
+            health(0, 0, 0, false).verdict(false),
+            PageVerdict::Unexpected(_)
+        ));
+    }
+
+    #[test]
+    fn items_without_any_good_thumb_are_never_the_end() {
+        assert!(matches!(
+            health(2, 2, 0, true).verdict(false),
+            PageVerdict::Unexpected(_)
+        ));
+        assert!(matches!(
+            health(2, 0, 2, true).verdict(false),
+            PageVerdict::Unexpected(_)
+        ));
+    }
+}

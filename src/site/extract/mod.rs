@@ -1,0 +1,156 @@
+//! Reads listing pages: the body of a response -> its images. One plug a kind of listing.
+//!
+//! To add a kind: one file with its `[item]` table ([`ItemTable`]) and what reads its pages ([`Extract`]), and a row in
+//! [`ListingKind`]. A kind whose pages do not have numbers adds its order of pages to `paging` as well.
+
+mod health;
+mod html;
+mod tree;
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use url::Url;
+
+pub use health::{PageHealth, PageVerdict};
+
+use super::diagnostic::Diagnostic;
+use super::schema::SiteFile;
+use super::{Site, address};
+use crate::event::ListingFailure;
+use crate::job::ImageRef;
+
+/// The kind of a listing: `listing.kind` in a definition. One row a plug.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ListingKind {
+    Html,
+}
+
+impl ListingKind {
+    /// Parses a whole definition whose listing is of this kind.
+    pub(super) fn parse(self, text: &str) -> Result<SiteFile<Box<dyn ItemTable>>, toml::de::Error> {
+        match self {
+            Self::Html => parse::<html::HtmlItemTable>(text),
+        }
+    }
+}
+
+fn parse<I: ItemTable + DeserializeOwned + 'static>(
+    text: &str,
+) -> Result<SiteFile<Box<dyn ItemTable>>, toml::de::Error> {
+    let SiteFile {
+        site,
+        listing,
+        item,
+        full,
+        file,
+    } = toml::from_str::<SiteFile<I>>(text)?;
+    Ok(SiteFile {
+        site,
+        listing,
+        item: Box::new(item),
+        full,
+        file,
+    })
+}
+
+/// The `[item]` table of a kind of listing, before it is compiled.
+pub(super) trait ItemTable {
+    /// Compiles the table, and `listing.stop`'s end mark, into what reads the pages.
+    fn compile(
+        self: Box<Self>,
+        end: EndMark<Spanned<String>>,
+    ) -> Result<Box<dyn Extract>, Diagnostic>;
+}
+
+/// What a page without items, answered with 200, must look like to be the one after the last.
+#[derive(Debug)]
+pub(super) enum EndMark<M> {
+    /// Such a page never ends the listing.
+    Never,
+    /// Any page without items does.
+    Empty,
+    /// A page that shows this mark does: in the language of the listing's kind, as a CSS selector.
+    Marker(M),
+}
+
+/// Reads the pages of one kind of listing.
+pub(super) trait Extract: fmt::Debug + Send + Sync {
+    /// The items in `body`, as written there.
+    ///
+    /// # Errors
+    ///
+    /// When reading the page would take too much memory or time.
+    fn extract(&self, body: &str) -> Result<RawPage, ListingFailure>;
+}
+
+/// What a plug finds on a page; a plug starts from the default, so that a new field concerns only those who set it.
+#[derive(Default)]
+pub(super) struct RawPage {
+    /// The URL that the page says its URLs are relative to, as written.
+    base: Option<String>,
+    items: Vec<RawItem>,
+    /// Whether the page had to be read in pieces, so that an item may have been split.
+    split: bool,
+    /// Whether the page shows the mark of the page after the last.
+    end_mark: bool,
+}
+
+/// The texts of one item, as written. Of several URLs the first usable one counts.
+struct RawItem {
+    thumb: Vec<String>,
+    link: Vec<String>,
+    title: Option<String>,
+}
+
+/// What a listing page shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListingPage {
+    /// The images whose thumb has a usable address, in the page's order.
+    pub images: Vec<ImageRef>,
+    /// The counts that the page is judged by.
+    pub health: PageHealth,
+}
+
+/// Reads the page that came from `page`.
+pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, ListingFailure> {
+    let RawPage {
+        base,
+        items,
+        split,
+        end_mark,
+    } = site.extract.extract(body)?;
+    let base = base
+        .and_then(|written| page.join(&written).ok())
+        .filter(|base| matches!(base.scheme(), "http" | "https"))
+        .unwrap_or_else(|| page.clone());
+    let mut health = PageHealth {
+        items: items.len(),
+        without_thumb: 0,
+        unusable: 0,
+        split,
+        end_mark,
+    };
+    let mut images = Vec::new();
+    for RawItem { thumb, link, title } in items {
+        let first =
+            |texts: Vec<String>| texts.iter().find_map(|text| address::resolve(&base, text));
+        let has_none = thumb.is_empty();
+        match first(thumb) {
+            Some(thumb) => images.push(ImageRef {
+                site: site.id.clone(),
+                page: page.clone(),
+                thumb: site.canonical(thumb),
+                link: first(link).map(|link| site.canonical(link)),
+                title,
+                is_original: false,
+            }),
+            None if has_none => health.without_thumb += 1,
+            None => health.unusable += 1,
+        }
+    }
+    Ok(ListingPage { images, health })
+}
