@@ -53,7 +53,7 @@ pub async fn urls(
         let scan = visit.scan(
             &settings,
             world,
-            Arc::from(ledger::in_memory()),
+            Arc::from(ledger::empty()),
             events,
             &shutdown,
         );

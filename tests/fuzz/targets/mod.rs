@@ -185,7 +185,7 @@ pub fn ledger(data: &[u8]) {
             let _ = (
                 ledger.stats(),
                 ledger.files(),
-                runtime.block_on(ledger.unfinished()),
+                runtime.block_on(ledger.pending()),
             );
             let _ = ledger.each(&Selection::default(), &mut |_row| {
                 std::ops::ControlFlow::Continue(())
