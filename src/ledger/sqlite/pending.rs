@@ -65,12 +65,15 @@ impl PendingPlacements {
         if !connection.prepare("SELECT 1 FROM pending")?.exists([])? {
             return Ok(());
         }
-        connection.execute(
+        let deleted = connection.execute(
             "DELETE FROM images WHERE key IS NULL
                  AND id IN (SELECT images.id FROM pending JOIN images ON images.id BETWEEN first AND last)
                  AND NOT EXISTS (SELECT 1 FROM images AS duplicate WHERE duplicate.owner = images.id)",
             [],
         )?;
+        if deleted == 0 {
+            return Ok(());
+        }
         // The ids are free now and may be given to other rows, so no range may cover them.
         let mut left = Self::read(connection)?;
         left.changed = true;
