@@ -140,8 +140,10 @@ impl Exit {
             | LedgerError::Damaged { .. }
             | LedgerError::Newer { .. }
             | LedgerError::Older { .. }
+            | LedgerError::TooOld { .. }
             | LedgerError::Locked { .. }
-            | LedgerError::Closed { .. } => Self::Busy,
+            | LedgerError::Closed { .. }
+            | LedgerError::Empty => Self::Busy,
         }
     }
 

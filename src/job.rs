@@ -297,6 +297,11 @@ impl ContentHash {
         Self(bytes)
     }
 
+    /// The 32 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// The 64 hexadecimal digits that it is shown as, without a string of their own.
     pub(crate) fn to_hex(self) -> impl Deref<Target = str> {
         blake3::Hash::from_bytes(self.0).to_hex()

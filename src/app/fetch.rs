@@ -248,7 +248,7 @@ async fn look(
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let ledger = ledger::open_to_read(&sink::ours(&visit.directory))?;
-    let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::in_memory));
+    let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::empty));
     events.emit(started(visit, settings)).await;
     let jobs = Box::new(WouldFetch(events.clone()));
     let source = match images {

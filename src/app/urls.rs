@@ -56,7 +56,7 @@ pub async fn urls(
             listing,
             &settings,
             world,
-            Arc::from(ledger::in_memory()),
+            Arc::from(ledger::empty()),
             events,
             &shutdown,
         );

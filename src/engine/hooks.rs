@@ -16,7 +16,7 @@ use super::{EngineError, Haul, Shutdown, joined, warn};
 use crate::event::{Event, Events};
 use crate::hooks::{End, HookImage, HookResult, Hooks, Trigger};
 use crate::job::{ImageKey, ImageName};
-use crate::ledger::{HooksWaiting, ImageWaiting, Ledger, Record};
+use crate::ledger::{Ledger, PendingHooks, PendingImageHooks, Record};
 use crate::report::figures::{of, time};
 
 /// Images that may wait for their commands in memory; past that the keeper waits, and with it everybody.
@@ -88,7 +88,7 @@ pub(super) struct HookRunner {
     pictures: mpsc::Receiver<HookImage>,
     /// Cancelled when no more can come.
     all_named: CancellationToken,
-    waiting: HooksWaiting,
+    waiting: PendingHooks,
     left: Backlog,
     saved: u64,
     /// Failures since the last success.
@@ -98,7 +98,7 @@ pub(super) struct HookRunner {
 
 /// What an earlier run left, read a few at a time, the newest first.
 struct Backlog {
-    read: VecDeque<ImageWaiting>,
+    read: VecDeque<PendingImageHooks>,
     /// What is not read yet has lower numbers.
     below: i64,
     over: bool,
@@ -111,7 +111,7 @@ impl HookRunner {
     /// The station and the keeper's end of the line to it. What an earlier run left is read now: what this run adds
     /// comes by the line alone.
     pub(super) async fn open(haul: &Haul, hooks: Hooks) -> Result<(Self, HookSender), EngineError> {
-        let waiting = haul.ledger.hooks_waiting().await?;
+        let waiting = haul.ledger.pending_hooks().await?;
         let (sender, pictures) = mpsc::channel(PICTURES_WAITING);
         let all_named = CancellationToken::new();
         let wanted = HookSender {
@@ -218,7 +218,7 @@ impl HookRunner {
         while self.left.read.is_empty() && !self.left.over {
             self.read_on().await?;
         }
-        if let Some(ImageWaiting {
+        if let Some(PendingImageHooks {
             number: _,
             failed,
             image,
@@ -249,7 +249,7 @@ impl HookRunner {
         }
         let read = self
             .ledger
-            .images_waiting(self.left.below, READ_AT_ONCE)
+            .pending_image_hooks(self.left.below, READ_AT_ONCE)
             .await?;
         self.left.over = read.len() < READ_AT_ONCE;
         self.left.below = read.last().map_or(self.left.below, |last| last.number);
@@ -366,7 +366,7 @@ impl HookRunner {
             let record = self.told(None, failed, ran).await;
             self.ledger.record(record.into_iter().collect()).await?;
         }
-        let HooksWaiting { images, end } = self.ledger.hooks_waiting().await?;
+        let PendingHooks { images, end } = self.ledger.pending_hooks().await?;
         let of = |when, number| if self.hooks.any(when) { number } else { 0 };
         let number = of(Trigger::Image, images) + of(Trigger::End, u64::from(end.is_some()));
         if number > 0 {

@@ -223,7 +223,7 @@ fn tell_of_hands(events: &Events, in_hand: usize) {
 async fn recover(haul: &Haul) -> Result<(), EngineError> {
     let Haul { ledger, sink, .. } = haul;
     let mut records = Vec::new();
-    for unfinished in ledger.unfinished().await? {
+    for unfinished in ledger.pending().await? {
         let key = unfinished.key;
         records.push(
             match sink.holds(&unfinished.name, &unfinished.content).await {
@@ -240,8 +240,6 @@ async fn recover(haul: &Haul) -> Result<(), EngineError> {
     // A name that was seen may not be on the disk yet: the run that gave it was killed before it could see to that.
     sink.flush().await?;
     if let Some(hooks) = &haul.hooks {
-        // Their table may have to be made first.
-        ledger.hooks_waiting().await?;
         let saved = records.iter().filter_map(|record| match record {
             Record::Saved { key, name: _ } => Some(key),
             Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,

@@ -1,68 +1,79 @@
-//! Why a ledger does not work, and what to do about it.
+//! Why a ledger cannot be used, and what to do about it.
 
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// Why a ledger does not work.
+/// Why a ledger cannot be used.
 #[derive(Debug, Error)]
 pub enum LedgerError {
-    /// Something else has the ledger's name.
+    /// The file is not a ledger.
     #[error("`{}` is not a ledger ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
     Foreign {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
         /// What it is instead.
         reason: String,
     },
-    /// What was written down cannot be read any more.
+    /// Rows cannot be read any more.
     #[error("the ledger `{}` is damaged ({reason}): `wallhaul ledger rebuild` makes one from the images", path.display())]
     Damaged {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
-        /// What was found.
+        /// The first damage that was found.
         reason: String,
     },
     /// A later version of the program wrote it.
     #[error("the ledger `{}` has schema {found}, this build knows {known}: use a newer wallhaul", path.display())]
     Newer {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
         /// Its schema.
         found: i32,
         /// The newest schema of this build.
         known: i32,
     },
-    /// An earlier version of the program wrote it, and it cannot be read before it is brought up to date.
+    /// It was opened to be read, and has to be migrated first.
     #[error("the ledger `{}` has schema {found} of an earlier version: `wallhaul fetch` brings it up to date", path.display())]
     Older {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
         /// Its schema.
         found: i32,
     },
-    /// Another program holds it.
+    /// Its schema is older than the oldest one that can be migrated.
+    #[error("the ledger `{}` has schema {found}, which this build cannot read: `wallhaul ledger rebuild` makes a new one from the images", path.display())]
+    TooOld {
+        /// The ledger's path.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+    },
+    /// Another program has it locked.
     #[error("the ledger `{}` is held by another program: end it or wait for it, and run again", path.display())]
     Locked {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
     },
-    /// The disk or the file system does not let it be read or written.
+    /// The disk or the file system refused to read or write it.
     #[error(
         "the ledger `{}` cannot be read or written ({reason}): make room, give permission, \
          or keep the collection on another disk",
         path.display()
     )]
     Storage {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
-    /// Its thread ended before its work did.
+    /// The ledger's thread ended before it answered.
     #[error("the ledger `{}` closed before its time: run again", path.display())]
     Closed {
-        /// Its path.
+        /// The ledger's path.
         path: PathBuf,
     },
+    /// The run has no collection, so there is nothing to write to.
+    #[error("this run has no ledger to write to")]
+    Empty,
 }

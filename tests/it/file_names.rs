@@ -266,7 +266,7 @@ async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
         let berths = ledger
             .placing(std::mem::take(&mut group))
             .await
-            .expect("a ledger in memory");
+            .expect("a ledger that can be written");
         for (berth, (wanted, content)) in berths.into_iter().zip(wanted) {
             let Placement::New(name) = berth else {
                 panic!("{wanted} has the bytes of no other: {berth:?}")
@@ -307,7 +307,9 @@ fn file_names_of_a_million_hostile_urls_stay_in_the_folder_without_collision() {
                         (number * share..(number + 1) * share).step_by(IN_A_COLLECTION);
                     let filled = collections.zip(sites.iter().cycle()).map(|(first, site)| {
                         let numbers = first..first + IN_A_COLLECTION as u64;
-                        runtime.block_on(fill(&*ledger::in_memory(), site, numbers))
+                        let folder = tempfile::tempdir().expect("a temporary folder");
+                        let ledger = ledger::open(folder.path(), false).expect("a new ledger");
+                        runtime.block_on(fill(&*ledger, site, numbers))
                     });
                     filled.sum::<usize>()
                 })

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use crate::interrupted_runs::AS_PROMISED;
+use crate::interrupted_runs::AS_PENDING;
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
 use crate::support::program::{Program, ProgramOutput, Sandbox, files};
 use crate::support::until;
@@ -135,7 +135,7 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
         read.len() == 5 && read.iter().all(|(_, bytes)| bytes.is_empty()),
         "{read:?}"
     );
-    assert_eq!(sqlite(&world, "select count(*) from hooks"), "0\n");
+    assert_eq!(sqlite(&world, "select count(*) from pending_hooks"), "0\n");
 
     let again = fetch(&world, &mirror, &["false"]).run();
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
@@ -431,7 +431,7 @@ fn exec_pending_at_a_kill_runs_in_the_next_run() {
         );
     }
     // As a kill leaves it between the names and the rows that say so.
-    sqlite(&world, &format!("{AS_PROMISED}; delete from hooks"));
+    sqlite(&world, &format!("{AS_PENDING}; delete from pending_hooks"));
     let note = script(&world, "note", "echo \"$1\" >> noted");
     let next = fetch(&world, &mirror, &[&note]).args(["--json"]).run();
     assert_eq!(
@@ -635,12 +635,9 @@ fn exec_is_not_accepted_from_a_site_definition() {
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(!world.work().join("planted").exists());
-    let tables = sqlite(
-        &world,
-        "select count(*) from sqlite_schema where name like '%hooks%'",
-    );
+    let rows = sqlite(&world, "select count(*) from pending_hooks");
     assert_eq!(
-        tables, "0\n",
+        rows, "0\n",
         "without a command nothing is written about commands"
     );
 }

@@ -22,7 +22,7 @@ fn fetched() -> (Sandbox, Mirror) {
     (world, mirror)
 }
 
-/// A file beside the images of the collection.
+/// A path in the folder that the program keeps in the collection.
 fn ours(world: &Sandbox, name: &str) -> PathBuf {
     world.work().join(GOT).join(".wallhaul").join(name)
 }
@@ -31,14 +31,14 @@ fn rebuild(world: &Sandbox) -> Program {
     world.wallhaul().args(["ledger", "rebuild", "-d", GOT])
 }
 
-fn assert_calm(ended: &ProgramOutput) {
+fn assert_no_panic(ended: &ProgramOutput) {
     assert!(
         ended.signal.is_none() && !ended.stderr.contains("panicked"),
         "{ended:?}"
     );
 }
 
-/// Offsets into a ledger of so many bytes: all of its header, and every so many-th behind it.
+/// Offsets into a ledger of `length` bytes: all of its header, and every 997th after it.
 fn offsets(length: usize) -> impl Iterator<Item = usize> {
     (0..100).chain((100..length).step_by(997))
 }
@@ -47,26 +47,26 @@ fn offsets(length: usize) -> impl Iterator<Item = usize> {
 fn ledger_with_a_flipped_bit_anywhere_loses_no_image() {
     let (world, mirror) = fetched();
     let (whole, ledger) = (collection(&world), ours(&world, "ledger.db"));
-    let sound = fs::read(&ledger).unwrap();
+    let intact = fs::read(&ledger).unwrap();
     let (mut refused, mut unseen): (BTreeMap<String, usize>, usize) = (BTreeMap::new(), 0);
-    for at in offsets(sound.len()) {
-        let mut spoilt = sound.clone();
-        spoilt[at] ^= 1 << (at % 8);
-        fs::write(&ledger, &spoilt).unwrap();
+    for at in offsets(intact.len()) {
+        let mut corrupt = intact.clone();
+        corrupt[at] ^= 1 << (at % 8);
+        fs::write(&ledger, &corrupt).unwrap();
         let ended = mirror.fetch(&world).run();
-        assert_calm(&ended);
+        assert_no_panic(&ended);
         assert!(collection(&world) == whole, "{at}: {ended:?}");
         if ended.code == Some(0) {
             unseen += 1;
         } else {
             assert_eq!(ended.code, Some(5), "{at}: {ended:?}");
             assert!(ended.stderr.contains("ledger.db"), "{at}: {ended:?}");
-            // An entry that leads nowhere is met when a row is written, and not before.
+            // An index entry without a row is met when it is used, which may be in mid-run.
             let at_the_start = !ended.stderr.contains("left for the next run");
-            let as_it_was = fs::read(&ledger).unwrap() == spoilt;
+            let as_it_was = fs::read(&ledger).unwrap() == corrupt;
             assert!(
                 as_it_was || !at_the_start,
-                "{at}: what is refused is left as it is: {ended:?}"
+                "{at}: a refused ledger must stay as it was: {ended:?}"
             );
             let reason = ended
                 .stderr
@@ -75,7 +75,7 @@ fn ledger_with_a_flipped_bit_anywhere_loses_no_image() {
                 .unwrap_or_default()
                 .to_owned();
             if !refused.contains_key(&reason) {
-                mend(&world, &mirror, &whole);
+                rebuild_and_fetch(&world, &mirror, &whole);
             }
             *refused.entry(reason).or_default() += 1;
         }
@@ -84,15 +84,15 @@ fn ledger_with_a_flipped_bit_anywhere_loses_no_image() {
         }
     }
     println!("refused: {refused:#?}; unseen: {unseen}");
-    // What is wrong in a text is no damage to the structure; and half of the header means nothing.
+    // A wrong character in a text is no damage to the structure, and half of the header has no meaning.
     assert!(
         refused.values().sum::<usize>() > 20 && refused.len() > 5,
         "{refused:?} {unseen}"
     );
 }
 
-/// Does as the refusal says, and finds every image there.
-fn mend(world: &Sandbox, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
+/// Does what the message says, and asserts that no image is fetched again.
+fn rebuild_and_fetch(world: &Sandbox, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
     let rebuilt = rebuild(world).run();
     assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.stderr);
     mirror.nginx.forget();
@@ -106,7 +106,7 @@ fn mend(world: &Sandbox, mirror: &Mirror, whole: &BTreeMap<String, Hash>) {
     assert!(collection(world) == *whole);
 }
 
-/// A run that was killed when it had named some images, which only the ledger's log knows of.
+/// A run that was killed after it placed some images, which only the ledger's log knows of.
 fn killed() -> (Sandbox, Mirror) {
     let stuck = "location /uploads/ { if (-f $document_root/stuck) { set $limit_rate 1; } }";
     let (world, mirror) = (Sandbox::new(), Mirror::with(60, stuck));
@@ -133,7 +133,7 @@ fn killed() -> (Sandbox, Mirror) {
     (world, mirror)
 }
 
-/// What becomes of a file's bytes; nothing is left of some.
+/// Damages a file's bytes; `None` removes the file.
 type Damage = fn(&[u8]) -> Option<Vec<u8>>;
 
 #[test]
@@ -159,7 +159,7 @@ fn ledger_with_a_damaged_wal_after_a_kill_loses_no_image() {
             None => fs::remove_file(&file).unwrap(),
         }
         let mut ended = mirror.fetch(&world).run();
-        assert_calm(&ended);
+        assert_no_panic(&ended);
         if ended.code == Some(5) {
             assert!(
                 ended.stderr.contains("wallhaul ledger rebuild"),
@@ -190,6 +190,8 @@ fn ledger_with_another_schema_is_refused_with_advice_and_not_modified() {
     let (world, mirror) = fetched();
     let ledger = ours(&world, "ledger.db");
     let cases = [
+        ("pragma user_version = 1", "has schema 1"),
+        ("pragma user_version = 1", "wallhaul ledger rebuild"),
         ("pragma user_version = 99", "has schema 99"),
         ("pragma user_version = 99", "use a newer wallhaul"),
         ("pragma user_version = 0", "wallhaul ledger rebuild"),
@@ -219,7 +221,7 @@ fn ledger_with_another_schema_is_refused_with_advice_and_not_modified() {
     assert_eq!(mirror.nginx.requests(), []);
 }
 
-/// The program, as somebody who may not do what root may.
+/// The program, run by a user without root's permissions.
 fn as_nobody(world: &Sandbox) -> Program {
     if rustix::process::geteuid().is_root() {
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", WALLHAUL];
@@ -304,7 +306,7 @@ fn ledger_restored_from_an_old_backup_creates_no_duplicate_files() {
     );
     assert!(
         files(&world.work().join(GOT)) == before,
-        "nothing is there twice, nothing was written over"
+        "no file was written twice or replaced"
     );
     assert_eq!(
         sqlite(
@@ -316,22 +318,28 @@ fn ledger_restored_from_an_old_backup_creates_no_duplicate_files() {
     assert_whole(&world, &mirror);
 }
 
-/// Puts a ledger in the place of the collection's that says the same, as the first version of the program had it.
-fn make_old(world: &Sandbox) {
+/// Replaces the ledger of the collection by one of schema 2 that says the same.
+fn replace_by_schema_2(world: &Sandbox) {
     let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
     let connection = rusqlite::Connection::open(&old).unwrap();
     connection
-        .execute_batch(include_str!("../../src/ledger/sqlite/steps/schema-1.sql"))
+        .execute_batch(include_str!("../fixtures/ledgers/schema-2.sql"))
         .unwrap();
     connection
         .execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()])
         .unwrap();
     connection
         .execute_batch(
-            "INSERT INTO files SELECT id, name, folded, substr(folded, 1, length(folded) - 4), bytes, blake3, format,
-                 width, height, 'saved' FROM new.files;
-             INSERT INTO images SELECT * FROM new.images;
-             PRAGMA application_id = 2002873452; PRAGMA user_version = 1; DETACH new; PRAGMA journal_mode = wal;",
+            "INSERT INTO files SELECT id, name, lower(name), NULL, bytes, lower(hex(blake3)), format, width, height
+                 FROM new.images WHERE name IS NOT NULL;
+             INSERT INTO images SELECT key, substr(key, 1, instr(key, ' ') - 1),
+                 CASE state WHEN 1 THEN 'saved' WHEN 3 THEN 'failed' ELSE 'gone' END,
+                 CASE state WHEN 1 THEN coalesce(owner, id) END, page,
+                 coalesce(address, substr(key, instr(key, ' ') + 1)), title, etag, last_modified,
+                 strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), cause, attempts,
+                 strftime('%Y-%m-%dT%H:%M:%SZ', until, 'unixepoch')
+                 FROM new.images WHERE key IS NOT NULL ORDER BY id;
+             PRAGMA application_id = 2002873452; PRAGMA user_version = 2; DETACH new; PRAGMA journal_mode = wal;",
         )
         .unwrap();
     drop(connection);
@@ -343,23 +351,23 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(IMAGES));
     mirror.take(&mirror.gallery.originals[3].path);
     assert_eq!(mirror.fetch(&world).run().code, Some(1));
-    let (whole, said) = (
+    let (whole, expected) = (
         collection(&world),
         sqlite(&world, "select * from collection order by address"),
     );
-    // At the copy's name, at the one transaction, and behind it.
+    // When the copy gets its name, in the transaction, and after it.
     for (call, file, when) in [
         ("rename", "ledger.copying", 1),
         ("fsync", "ledger.db-wal", 1),
         ("fsync", "ledger.db-wal", 2),
         ("none", "", 0),
     ] {
-        make_old(&world);
-        let told = format!("{call} of {file} {when}");
+        replace_by_schema_2(&world);
+        let case = format!("{call} of {file} {when}");
         let listed = world.wallhaul().args(["ledger", "list", "-d", GOT]).run();
         assert!(
             listed.code == Some(5) && listed.stderr.contains("`wallhaul fetch` brings it up"),
-            "{told}: {listed:?}"
+            "{case}: {listed:?}"
         );
         if when > 0 {
             let inject = format!("inject={call}:signal=KILL:when={when}");
@@ -379,16 +387,16 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
                 .args([world.work().join(GOT)])
                 .args(["--base-url", &mirror.nginx.origin()])
                 .run();
-            assert_eq!(killed.signal, Some(Signal::KILL), "{told}: {killed:?}");
+            assert_eq!(killed.signal, Some(Signal::KILL), "{case}: {killed:?}");
         }
         mirror.nginx.forget();
         let ended = mirror.fetch(&world).run();
-        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{told}");
-        assert_eq!(mirror.originals_asked(), [""; 0], "{told}");
+        assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{case}");
+        assert_eq!(mirror.originals_asked(), [""; 0], "{case}");
         assert_eq!(
             sqlite(&world, "select * from collection order by address"),
-            said,
-            "{told}"
+            expected,
+            "{case}"
         );
         let names = files(&ours(&world, ""))
             .into_keys()
@@ -396,11 +404,11 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
         let names: Vec<String> = names.collect();
         let copies = names
             .iter()
-            .filter(|name| name.starts_with("ledger-schema1"))
+            .filter(|name| name.starts_with("ledger-schema2"))
             .count();
         assert!(
             (1..=2).contains(&copies) && names.len() == copies + 1,
-            "{told}: {names:?}"
+            "{case}: {names:?}"
         );
         for copy in names.iter().filter(|name| *name != "ledger.db") {
             let copy = rusqlite::Connection::open(ours(&world, copy)).unwrap();
@@ -413,7 +421,7 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
             assert_eq!(
                 copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
                     .unwrap(),
-                1
+                2
             );
         }
         for copy in names.iter().filter(|name| *name != "ledger.db") {

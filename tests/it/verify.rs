@@ -234,7 +234,10 @@ fn repair_restores_damaged_and_deleted_images_only() {
     assert!(rejected[&cut] == broken);
     assert!(String::from_utf8_lossy(&rejected[&format!("{cut}.why")]).contains("bytes instead of"));
     assert_eq!(
-        sqlite(&world, "select count(*) from images where state = 'saved'"),
+        sqlite(
+            &world,
+            "select count(*) from collection where state = 'saved'"
+        ),
         "60\n"
     );
 
@@ -294,7 +297,10 @@ fn repair_keeps_a_damaged_image_that_the_site_no_longer_has() {
         ]
     );
     assert_eq!(
-        sqlite(&world, "select count(*) from images where state = 'gone'"),
+        sqlite(
+            &world,
+            "select count(*) from collection where state = 'gone'"
+        ),
         "3\n"
     );
     let rejected = files(&folder(&world).join(".wallhaul/rejected"));

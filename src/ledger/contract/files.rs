@@ -1,4 +1,4 @@
-//! What the ledger tells of the files, and what becomes of those it lets go of.
+//! The files of a collection: listing them, and forgetting damaged and missing ones.
 
 use super::*;
 
@@ -11,10 +11,13 @@ fn listed(ledger: &dyn Ledger) -> Vec<(String, Content, bool)> {
 }
 
 #[tokio::test]
-async fn every_file_is_listed_once_whoever_lies_in_it() {
+async fn every_file_is_listed_once_however_many_duplicates_share_it() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "b.png", "b.png", 2).await;
-        assert_eq!(keep(&*ledger, "twin.png", "b.png", 2).await, twin("b.png"));
+        assert_eq!(
+            keep(&*ledger, "duplicate.png", "b.png", 2).await,
+            duplicate("b.png")
+        );
         ledger
             .adopt(vec![(name("a.png"), content(1))])
             .await
@@ -31,18 +34,21 @@ async fn every_file_is_listed_once_whoever_lies_in_it() {
 }
 
 #[tokio::test]
-async fn what_lay_in_a_file_let_go_of_is_asked_for_again_and_gets_its_name() {
+async fn images_of_a_forgotten_file_are_fetched_again_under_its_name() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "a.png", "a.png", 1).await;
-        keep(&*ledger, "twin.png", "a.png", 1).await;
+        keep(&*ledger, "duplicate.png", "a.png", 1).await;
         keep(&*ledger, "b.png", "b.png", 2).await;
         ledger
             .forget(vec![(name("a.png"), "damaged: cut".to_owned())], noon())
             .await
             .unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, None);
-        assert_eq!(past(&*ledger, "twin.png", "a").await, None);
-        assert_eq!(past(&*ledger, "b.png", "b").await, Some(KnownState::Saved));
+        assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
+        assert_eq!(known_state(&*ledger, "duplicate.png", "a").await, None);
+        assert_eq!(
+            known_state(&*ledger, "b.png", "b").await,
+            Some(KnownState::Saved)
+        );
         let row = rows(&*ledger, &Selection::default()).remove(0);
         assert_eq!(
             (row.state, row.name, row.cause.as_deref()),
@@ -52,12 +58,12 @@ async fn what_lay_in_a_file_let_go_of_is_asked_for_again_and_gets_its_name() {
             row.page.is_some() && row.title.is_some(),
             "where it came from is not forgotten"
         );
-        assert_eq!(keep(&*ledger, "a.png", "a.png", 3).await, free("a.png"));
+        assert_eq!(keep(&*ledger, "a.png", "a.png", 3).await, new("a.png"));
     }
 }
 
 #[tokio::test]
-async fn an_adopted_file_let_go_of_is_not_adopted_any_more() {
+async fn a_forgotten_file_is_no_longer_adopted() {
     for (_home, ledger) in plugs() {
         ledger
             .adopt(vec![(name("a.png"), content(1))])
@@ -67,13 +73,13 @@ async fn an_adopted_file_let_go_of_is_not_adopted_any_more() {
             .forget(vec![(name("a.png"), "missing".to_owned())], noon())
             .await
             .unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, None);
+        assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
         assert_eq!(listed(&*ledger), []);
     }
 }
 
 #[tokio::test]
-async fn a_file_that_is_being_placed_or_that_nobody_knows_is_not_let_go_of() {
+async fn a_pending_or_unknown_file_is_not_forgotten() {
     for (_home, ledger) in plugs() {
         ledger
             .placing(vec![intent("a.png", "a.png", 1)])
@@ -84,6 +90,6 @@ async fn a_file_that_is_being_placed_or_that_nobody_knows_is_not_let_go_of() {
             (name("b.png"), "missing".to_owned()),
         ];
         ledger.forget(files, noon()).await.unwrap();
-        assert_eq!(ledger.unfinished().await.unwrap().len(), 1);
+        assert_eq!(ledger.pending().await.unwrap().len(), 1);
     }
 }

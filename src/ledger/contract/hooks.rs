@@ -1,4 +1,4 @@
-//! What waits for the user's commands.
+//! Hooks that are still to run.
 
 use super::*;
 
@@ -13,18 +13,18 @@ const fn end(failed: Option<u32>) -> Record {
     Record::Hooks { of: None, failed }
 }
 
-async fn waiting(ledger: &dyn Ledger, below: i64, limit: usize) -> Vec<(String, u32, i64)> {
+async fn pending(ledger: &dyn Ledger, below: i64, limit: usize) -> Vec<(String, u32, i64)> {
     let images = ledger
-        .images_waiting(below, limit)
+        .pending_image_hooks(below, limit)
         .await
         .unwrap()
         .into_iter();
     images
-        .map(|waiting| (waiting.image.name.unwrap(), waiting.failed, waiting.number))
+        .map(|hook| (hook.image.name.unwrap(), hook.failed, hook.number))
         .collect()
 }
 
-fn told(images: &[(String, u32, i64)]) -> Vec<(&str, u32)> {
+fn names_and_failures(images: &[(String, u32, i64)]) -> Vec<(&str, u32)> {
     images
         .iter()
         .map(|(name, failed, _)| (name.as_str(), *failed))
@@ -32,12 +32,12 @@ fn told(images: &[(String, u32, i64)]) -> Vec<(&str, u32)> {
 }
 
 #[tokio::test]
-async fn hooks_wait_from_the_moment_that_their_image_is_saved_until_they_are_done_with() {
+async fn hooks_are_pending_from_saving_an_image_until_they_are_done() {
     for (_home, ledger) in plugs() {
         let ledger = &*ledger;
         assert_eq!(
-            ledger.hooks_waiting().await.unwrap(),
-            HooksWaiting::default()
+            ledger.pending_hooks().await.unwrap(),
+            PendingHooks::default()
         );
         for (number, image) in (1..).zip(["1.png", "2.png", "3.png"]) {
             ledger
@@ -54,8 +54,8 @@ async fn hooks_wait_from_the_moment_that_their_image_is_saved_until_they_are_don
                 .unwrap();
         }
         assert_eq!(
-            ledger.hooks_waiting().await.unwrap(),
-            HooksWaiting {
+            ledger.pending_hooks().await.unwrap(),
+            PendingHooks {
                 images: 3,
                 end: Some(0)
             }
@@ -69,12 +69,12 @@ async fn hooks_wait_from_the_moment_that_their_image_is_saved_until_they_are_don
             .await
             .unwrap();
         assert_eq!(
-            told(&waiting(ledger, i64::MAX, 9).await),
+            names_and_failures(&pending(ledger, i64::MAX, 9).await),
             [("3.png", 0), ("1.png", 1)]
         );
         assert_eq!(
-            ledger.hooks_waiting().await.unwrap(),
-            HooksWaiting {
+            ledger.pending_hooks().await.unwrap(),
+            PendingHooks {
                 images: 2,
                 end: Some(2)
             }
@@ -84,25 +84,25 @@ async fn hooks_wait_from_the_moment_that_their_image_is_saved_until_they_are_don
             .await
             .unwrap();
         assert_eq!(
-            ledger.hooks_waiting().await.unwrap(),
-            HooksWaiting::default()
+            ledger.pending_hooks().await.unwrap(),
+            PendingHooks::default()
         );
-        let rows = ledger.images_waiting(i64::MAX, 9).await.unwrap();
+        let rows = ledger.pending_image_hooks(i64::MAX, 9).await.unwrap();
         assert_eq!(rows, []);
     }
 }
 
 #[tokio::test]
-async fn who_counts_down_meets_each_once_and_nothing_that_came_meanwhile() {
+async fn reading_pending_hooks_downwards_meets_each_once_and_no_new_ones() {
     for (_home, ledger) in plugs() {
         let ledger = &*ledger;
-        ledger.hooks_waiting().await.unwrap();
+        ledger.pending_hooks().await.unwrap();
         for (number, image) in (1..).zip(["1.png", "2.png", "3.png"]) {
             keep(ledger, image, image, number).await;
             ledger.record(vec![hooks(image, Some(0))]).await.unwrap();
         }
-        let first = waiting(ledger, i64::MAX, 2).await;
-        assert_eq!(told(&first), [("3.png", 0), ("2.png", 0)]);
+        let first = pending(ledger, i64::MAX, 2).await;
+        assert_eq!(names_and_failures(&first), [("3.png", 0), ("2.png", 0)]);
         ledger
             .record(vec![hooks("3.png", None), hooks("2.png", None)])
             .await
@@ -112,14 +112,17 @@ async fn who_counts_down_meets_each_once_and_nothing_that_came_meanwhile() {
             .record(vec![hooks("4.png", Some(0)), hooks("1.png", Some(1))])
             .await
             .unwrap();
-        assert_eq!(told(&waiting(ledger, first[1].2, 2).await), [("1.png", 1)]);
+        assert_eq!(
+            names_and_failures(&pending(ledger, first[1].2, 2).await),
+            [("1.png", 1)]
+        );
     }
 }
 
 #[tokio::test]
-async fn nothing_waits_for_an_image_that_is_no_more_in_the_collection() {
+async fn an_image_that_left_the_collection_has_no_pending_hooks() {
     for (_home, ledger) in plugs() {
-        ledger.hooks_waiting().await.unwrap();
+        ledger.pending_hooks().await.unwrap();
         keep(&*ledger, "1.png", "1.png", 1).await;
         ledger
             .record(vec![
@@ -133,10 +136,13 @@ async fn nothing_waits_for_an_image_that_is_no_more_in_the_collection() {
             .forget(vec![(name("1.png"), "it was missing".to_owned())], noon())
             .await
             .unwrap();
-        assert_eq!(told(&waiting(&*ledger, i64::MAX, 9).await), []);
         assert_eq!(
-            ledger.hooks_waiting().await.unwrap(),
-            HooksWaiting {
+            names_and_failures(&pending(&*ledger, i64::MAX, 9).await),
+            []
+        );
+        assert_eq!(
+            ledger.pending_hooks().await.unwrap(),
+            PendingHooks {
                 images: 0,
                 end: Some(0)
             }

@@ -1,29 +1,32 @@
-//! What a listing is told of its images.
+//! Which images of a listing need not be fetched.
 
 use jiff::SignedDuration;
 
 use super::*;
 
 #[tokio::test]
-async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_promised() {
+async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_pending() {
     for (_home, ledger) in plugs() {
-        assert_eq!(past(&*ledger, "a.png", "a").await, None);
+        assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
         assert_eq!(
             ledger
                 .placing(vec![intent("a.png", "a.png", 1)])
                 .await
                 .unwrap(),
-            [free("a.png")]
+            [new("a.png")]
         );
-        assert_eq!(past(&*ledger, "a.png", "a").await, None);
+        assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
         ledger.record(vec![saved("a.png", "a.png")]).await.unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, Some(KnownState::Saved));
-        assert_eq!(past(&*ledger, "b.png", "a").await, None);
+        assert_eq!(
+            known_state(&*ledger, "a.png", "a").await,
+            Some(KnownState::Saved)
+        );
+        assert_eq!(known_state(&*ledger, "b.png", "a").await, None);
     }
 }
 
 #[tokio::test]
-async fn a_failed_image_is_asked_for_again_and_a_gone_one_when_its_time_is_over() {
+async fn a_failed_image_is_fetched_again_at_once_and_a_gone_one_after_its_time() {
     for (_home, ledger) in plugs() {
         let later = noon() + SignedDuration::from_hours(1);
         ledger
@@ -34,17 +37,17 @@ async fn a_failed_image_is_asked_for_again_and_a_gone_one_when_its_time_is_over(
             .record(vec![failed("c.png", Some(noon()))])
             .await
             .unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, None);
+        assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
         assert_eq!(
-            past(&*ledger, "b.png", "b").await,
+            known_state(&*ledger, "b.png", "b").await,
             Some(KnownState::Gone { until: later })
         );
-        assert_eq!(past(&*ledger, "c.png", "c").await, None);
+        assert_eq!(known_state(&*ledger, "c.png", "c").await, None);
     }
 }
 
 #[tokio::test]
-async fn a_failed_image_that_is_had_later_is_saved() {
+async fn a_failed_image_that_is_fetched_later_is_saved() {
     for (_home, ledger) in plugs() {
         ledger
             .record(vec![failed("a.png", Some(noon()))])
@@ -60,19 +63,22 @@ async fn a_failed_image_that_is_had_later_is_saved() {
 }
 
 #[tokio::test]
-async fn a_failure_never_takes_an_image_out_of_the_collection() {
+async fn a_failure_never_removes_an_image_from_the_collection() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "a.png", "a.png", 1).await;
         ledger
             .record(vec![failed("a.png", None), unplaced("a.png")])
             .await
             .unwrap();
-        assert_eq!(past(&*ledger, "a.png", "a").await, Some(KnownState::Saved));
+        assert_eq!(
+            known_state(&*ledger, "a.png", "a").await,
+            Some(KnownState::Saved)
+        );
     }
 }
 
 #[tokio::test]
-async fn a_file_without_an_address_is_adopted_by_its_stem_whatever_its_case_and_unicode_form() {
+async fn an_adopted_file_is_known_by_its_stem_in_any_case_and_unicode_form() {
     for (_home, ledger) in plugs() {
         let files = vec![
             (name("2010-01-01-\u{c9}t\u{e9}.png"), content(1)),
@@ -81,12 +87,12 @@ async fn a_file_without_an_address_is_adopted_by_its_stem_whatever_its_case_and_
         assert_eq!(ledger.adopt(files.clone()).await.unwrap(), 2);
         assert_eq!(ledger.adopt(files).await.unwrap(), 0);
         assert_eq!(
-            past(&*ledger, "a.png", "2010-01-01-e\u{301}te\u{301}").await,
+            known_state(&*ledger, "a.png", "2010-01-01-e\u{301}te\u{301}").await,
             Some(KnownState::Adopted)
         );
         ledger.record(vec![failed("b.png", None)]).await.unwrap();
         assert_eq!(
-            past(&*ledger, "b.png", "b").await,
+            known_state(&*ledger, "b.png", "b").await,
             Some(KnownState::Adopted),
             "it is there, though it failed once"
         );
@@ -94,19 +100,22 @@ async fn a_file_without_an_address_is_adopted_by_its_stem_whatever_its_case_and_
 }
 
 #[tokio::test]
-async fn a_file_that_an_image_lies_in_is_adopted_by_no_other() {
+async fn an_adopted_file_with_a_duplicate_is_adopted_by_no_other_image() {
     for (_home, ledger) in plugs() {
         ledger
             .adopt(vec![(name("a.png"), content(1))])
             .await
             .unwrap();
-        assert_eq!(keep(&*ledger, "a.png", "a.png", 1).await, twin("a.png"));
-        assert_eq!(past(&*ledger, "b.png", "a").await, None);
+        assert_eq!(
+            keep(&*ledger, "a.png", "a.png", 1).await,
+            duplicate("a.png")
+        );
+        assert_eq!(known_state(&*ledger, "b.png", "a").await, None);
     }
 }
 
 #[tokio::test]
-async fn an_end_for_what_was_never_promised_changes_nothing() {
+async fn recording_an_image_without_a_placement_changes_nothing() {
     for (_home, ledger) in plugs() {
         ledger
             .record(vec![saved("1.png", "a.png"), unplaced("2.png")])
@@ -117,7 +126,7 @@ async fn an_end_for_what_was_never_promised_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_image_fetched_again_in_vain_is_asked_for_again_and_may_be_the_file_it_was() {
+async fn an_unplaced_image_is_fetched_again_and_may_be_a_duplicate_of_its_old_file() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
         ledger
@@ -125,7 +134,10 @@ async fn an_image_fetched_again_in_vain_is_asked_for_again_and_may_be_the_file_i
             .await
             .unwrap();
         ledger.record(vec![unplaced("1.png")]).await.unwrap();
-        assert_eq!(past(&*ledger, "1.png", "a").await, None);
-        assert_eq!(keep(&*ledger, "1.png", "a.png", 1).await, twin("a.png"));
+        assert_eq!(known_state(&*ledger, "1.png", "a").await, None);
+        assert_eq!(
+            keep(&*ledger, "1.png", "a.png", 1).await,
+            duplicate("a.png")
+        );
     }
 }

@@ -1,11 +1,11 @@
-//! What people and scripts read.
+//! Listings and figures, as people and scripts read them.
 
 use jiff::SignedDuration;
 
 use super::*;
 
 #[tokio::test]
-async fn a_row_gives_back_what_was_written_down() {
+async fn a_row_reads_back_as_it_was_written() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
         let later = noon() + SignedDuration::from_hours(1);
@@ -53,7 +53,7 @@ async fn a_row_gives_back_what_was_written_down() {
 }
 
 #[tokio::test]
-async fn rows_come_oldest_first_and_only_those_asked_for() {
+async fn rows_are_listed_oldest_first_and_filtered_by_text_and_state() {
     for (_home, ledger) in plugs() {
         for (image, wanted, hours) in [
             ("b.png", "Late.png", 2),
@@ -94,7 +94,7 @@ async fn rows_come_oldest_first_and_only_those_asked_for() {
 }
 
 #[tokio::test]
-async fn a_listing_stops_where_its_reader_breaks_off() {
+async fn a_listing_stops_where_its_reader_breaks() {
     for (_home, ledger) in plugs() {
         ledger
             .placing(vec![
@@ -103,18 +103,18 @@ async fn a_listing_stops_where_its_reader_breaks_off() {
             ])
             .await
             .unwrap();
-        let mut told = 0;
+        let mut rows = 0;
         let row = &mut |_| {
-            told += 1;
+            rows += 1;
             ControlFlow::Break(())
         };
         ledger.each(&Selection::default(), row).unwrap();
-        assert_eq!(told, 1);
+        assert_eq!(rows, 1);
     }
 }
 
 #[tokio::test]
-async fn figures_count_images_by_state_and_files_by_format() {
+async fn stats_count_images_by_state_and_files_by_format() {
     for (_home, ledger) in plugs() {
         assert_eq!(ledger.stats().unwrap(), Stats::default());
         keep(&*ledger, "1.png", "a.png", 1).await;

@@ -1,11 +1,12 @@
-//! What every ledger keeps, whichever plug it is: each rule is told to all of them.
+//! The contract that every plug keeps: each test runs against all of them.
 
-mod berths;
 mod files;
 mod hooks;
 mod known;
 mod listing;
+mod placements;
 mod sequences;
+mod skips;
 
 use std::ops::ControlFlow;
 
@@ -14,15 +15,14 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::job::ContentHash;
-use crate::outcome::{Format, Stage};
+use crate::job::{ContentHash, SiteId};
+use crate::outcome::{Failure, Format, Stage};
 
-/// Every plug, opened empty, with the folder it may lie in.
-fn plugs() -> [(TempDir, Box<dyn Ledger>); 2] {
-    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let on_disk = open(homes[1].path(), false).unwrap();
-    let [nowhere, home] = homes;
-    [(nowhere, in_memory()), (home, on_disk)]
+/// Every plug, opened empty, with the folder it keeps its file in.
+fn plugs() -> [(TempDir, Box<dyn Ledger>); 1] {
+    let home = tempfile::tempdir().unwrap();
+    let ledger = open(home.path(), false).unwrap();
+    [(home, ledger)]
 }
 
 fn site() -> SiteId {
@@ -52,7 +52,7 @@ fn noon() -> Timestamp {
     "2026-03-01T12:00:00Z".parse().unwrap()
 }
 
-/// Bytes that differ from picture to picture; pictures from 200 up share the first digits of their hash.
+/// Content that differs from picture to picture. Pictures from 200 on share the first digits of their hashes.
 pub(super) fn content(picture: u8) -> Content {
     let mut hash = [0xa7; 32];
     hash[31] = picture;
@@ -96,7 +96,7 @@ fn unplaced(image: &str) -> Record {
     Record::Unplaced { key: key(image) }
 }
 
-fn failed(image: &str, until: Option<Timestamp>) -> Record {
+pub(super) fn failed(image: &str, until: Option<Timestamp>) -> Record {
     let cause = "404 Not Found".to_owned();
     let address = address(image).into();
     let failure = Failure {
@@ -115,15 +115,15 @@ fn failed(image: &str, until: Option<Timestamp>) -> Record {
     }
 }
 
-fn free(written: &str) -> Placement {
+fn new(written: &str) -> Placement {
     Placement::New(name(written))
 }
 
-fn twin(written: &str) -> Placement {
+fn duplicate(written: &str) -> Placement {
     Placement::Duplicate(name(written))
 }
 
-async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
+async fn known_state(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
     ledger
         .known(vec![(key(image), stem(of))], noon())
         .await
@@ -132,12 +132,12 @@ async fn past(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> 
 }
 
 async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Placement {
-    let berth = ledger
+    let placement = ledger
         .placing(vec![intent(image, wanted, picture)])
         .await
         .unwrap()
         .remove(0);
-    let (Placement::New(given) | Placement::Duplicate(given)) = berth.clone();
+    let (Placement::New(given) | Placement::Duplicate(given)) = placement.clone();
     ledger
         .record(vec![Record::Saved {
             key: key(image),
@@ -145,7 +145,7 @@ async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Pl
         }])
         .await
         .unwrap();
-    berth
+    placement
 }
 
 fn rows(ledger: &dyn Ledger, selection: &Selection) -> Vec<LedgerRow> {

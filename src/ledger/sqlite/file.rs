@@ -1,4 +1,4 @@
-//! Opening the ledger's file: whose it is, which schema, and what to say when it cannot be used.
+//! Opens the ledger's file: finds out whose it is and which schema it has, and turns `SQLite`'s errors into ours.
 
 use std::fs;
 use std::io;
@@ -9,50 +9,57 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 use url::Url;
 
+use super::cache::Cache;
 use super::migrate::migrate;
-use super::promises::PendingPlacements;
+use super::pending::PendingPlacements;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What tells a ledger from other `SQLite` files: "wall".
+/// `application_id`, which tells a ledger from other `SQLite` files: "wall".
 const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
-/// The version of `schema.sql`.
-pub(super) const SCHEMA: i32 = 2;
+/// `user_version`: the version of `schema.sql`.
+pub(super) const SCHEMA: i32 = 3;
 
-/// A file up to this size is read through for damage when it is opened, in a fraction of a second.
-const READ_THROUGH: u64 = 32 << 20;
+/// The one older schema that can be migrated.
+pub(super) const MIGRATED_SCHEMA: i32 = 2;
 
-/// Opens the ledger at `path` to write, making it where there is none.
+/// A file up to this size is checked for damage when it is opened, in a fraction of a second.
+const CHECKED_BYTES: u64 = 32 << 20;
+
+/// Prepared statements to keep: all that a run uses, so that none is compiled twice.
+const STATEMENTS: usize = 32;
+
+/// Opens the ledger at `path` to write, or creates it.
 pub(super) fn open(
     path: &Path,
     durable: bool,
-    patience: Duration,
+    lock_timeout: Duration,
 ) -> Result<Connection, LedgerError> {
-    let path = &whole(path)?;
-    let told = |error| trouble(path, &error);
+    let path = &plain_path(path)?;
+    let failed = |error| ledger_error(path, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
-    let mut connection = connect(path, flags, patience).map_err(told)?;
-    // What may not be written is opened to be read, and says so at the first image.
-    if connection.is_readonly(MAIN_DB).map_err(told)? {
+    let mut connection = connect(path, flags, lock_timeout).map_err(failed)?;
+    // SQLite opens a file that may not be written for reading, and would report it only at the first image.
+    if connection.is_readonly(MAIN_DB).map_err(failed)? {
         return Err(LedgerError::Storage {
             path: path.clone(),
             reason: "it is read-only".to_owned(),
         });
     }
-    let age = judge(&connection, path)?;
+    let age = identify(&connection, path)?;
     if !matches!(age, Age::New) {
-        read_through(&connection, path)?;
+        check(&connection, path)?;
     }
     match age {
         Age::New => {}
-        // What cannot be read is found while nothing was changed yet.
-        Age::Ours => drop(PendingPlacements::read(&connection).map_err(told)?),
-        Age::Older(found) => migrate(&mut connection, path, found)?,
+        // Damage in the rows that are read first is found while nothing was changed yet.
+        Age::Current => drop(Cache::read(&connection).map_err(failed)?),
+        Age::Older(_) => migrate(&mut connection, path)?,
     }
-    if !settle_in(&mut connection, &age, durable).map_err(told)? {
+    if !prepare(&mut connection, &age, durable).map_err(failed)? {
         let reason = "its file system cannot share a log between programs".to_owned();
         return Err(LedgerError::Storage {
             path: path.clone(),
@@ -64,34 +71,34 @@ pub(super) fn open(
 
 /// Opens the ledger at `path` to read; `None` where there is none.
 pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerError> {
-    let path = &whole(path)?;
+    let path = &plain_path(path)?;
     if !path.exists() {
         return Ok(None);
     }
-    // Opened as if to write where that is allowed: the last reader of a file that a killed run left can then put it
-    // in order and leave no log behind.
+    // Opened as if to write where that is allowed: the last reader of a file that a killed run left can then fold its
+    // log into it. A read-only connection would leave the log, and need it for ever.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
-    let opened = connect(path, flags, PATIENCE).map_err(|error| trouble(path, &error));
-    let judged = opened.and_then(|connection| {
-        // Beside a file that may not be written, `SQLite` would leave a log that may not be written either.
+    let opened = connect(path, flags, LOCK_TIMEOUT).map_err(|error| ledger_error(path, &error));
+    let identified = opened.and_then(|connection| {
+        // Beside a file that may not be written, SQLite would leave a log that may not be written either.
         if connection
             .is_readonly(MAIN_DB)
-            .map_err(|error| trouble(path, &error))?
+            .map_err(|error| ledger_error(path, &error))?
             && !has_log(path)
         {
-            return unchanging(path);
+            return connect_immutable(path);
         }
-        judge(&connection, path).map(|age| (connection, age))
+        identify(&connection, path).map(|age| (connection, age))
     });
-    let (connection, age) = match judged {
-        // What a log holds would be left out, so this is only for a file without one.
-        Err(LedgerError::Storage { .. }) if !has_log(path) => unchanging(path)?,
-        judged => judged?,
+    let (connection, age) = match identified {
+        // An immutable file is read without its log, so this is only for a file that has none.
+        Err(LedgerError::Storage { .. }) if !has_log(path) => connect_immutable(path)?,
+        identified => identified?,
     };
-    only_read(&connection).map_err(|error| trouble(path, &error))?;
+    forbid_writes(&connection).map_err(|error| ledger_error(path, &error))?;
     match age {
         Age::New => Ok(None),
-        Age::Ours => Ok(Some(connection)),
+        Age::Current => Ok(Some(connection)),
         Age::Older(found) => Err(LedgerError::Older {
             path: path.clone(),
             found,
@@ -99,13 +106,19 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     }
 }
 
-fn only_read(connection: &Connection) -> rusqlite::Result<()> {
+fn forbid_writes(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     connection.pragma_update(None, "query_only", true)
 }
 
-/// Opens a file that nobody can write, on a file system where `SQLite` cannot make the files it talks over.
-fn unchanging(path: &Path) -> Result<(Connection, Age), LedgerError> {
+/// Whether the connection was opened by [`open_to_read`].
+pub(super) fn only_reads(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.pragma_query_value(None, "query_only", |row| row.get(0))
+}
+
+/// Opens a file on a file system where `SQLite` cannot create the files by which connections coordinate. It is read as
+/// one that nobody changes.
+fn connect_immutable(path: &Path) -> Result<(Connection, Age), LedgerError> {
     let refused = || LedgerError::Storage {
         path: path.to_owned(),
         reason: "its path has no address".to_owned(),
@@ -113,53 +126,55 @@ fn unchanging(path: &Path) -> Result<(Connection, Age), LedgerError> {
     let mut address = Url::from_file_path(path).map_err(|()| refused())?;
     address.set_query(Some("immutable=1"));
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = connect(Path::new(address.as_str()), flags, PATIENCE)
-        .map_err(|error| trouble(path, &error))?;
-    let age = judge(&connection, path)?;
+    let connection = connect(Path::new(address.as_str()), flags, LOCK_TIMEOUT)
+        .map_err(|error| ledger_error(path, &error))?;
+    let age = identify(&connection, path)?;
     Ok((connection, age))
 }
 
-fn connect(path: &Path, flags: OpenFlags, patience: Duration) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, flags: OpenFlags, lock_timeout: Duration) -> rusqlite::Result<Connection> {
+    // A connection stays on one thread at a time, so SQLite's own mutex would only cost time.
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    // Until it is judged, nothing may change in the file, not even by closing it.
+    // Until it is identified nothing may change in the file, not even by closing it, which would fold the log into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.busy_timeout(patience)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    connection.busy_timeout(lock_timeout)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
-/// Whose file it is.
+/// How old a ledger file is.
 #[derive(Debug)]
 enum Age {
-    /// Nobody's: it is empty.
+    /// It is empty.
     New,
-    /// A ledger of this schema.
-    Ours,
-    /// A ledger of an older schema: that one.
+    /// It has this build's schema.
+    Current,
+    /// It has this schema, which can be migrated.
     Older(i32),
 }
 
-fn judge(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
-    let (application, schema, things) = marks(connection).map_err(|error| trouble(path, &error))?;
-    match (application, schema, things) {
+fn identify(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
+    let path = path.to_owned();
+    let (application, schema, objects) =
+        marks(connection).map_err(|error| ledger_error(&path, &error))?;
+    match (application, schema, objects) {
         (0, 0, 0) => Ok(Age::New),
-        (APPLICATION, SCHEMA, _) => Ok(Age::Ours),
-        (APPLICATION, found @ 1..SCHEMA, _) => Ok(Age::Older(found)),
+        (APPLICATION, SCHEMA, _) => Ok(Age::Current),
+        (APPLICATION, MIGRATED_SCHEMA, _) => Ok(Age::Older(schema)),
+        (APPLICATION, found @ 1..MIGRATED_SCHEMA, _) => Err(LedgerError::TooOld { path, found }),
         (APPLICATION, found, _) if found > SCHEMA => Err(LedgerError::Newer {
-            path: path.to_owned(),
+            path,
             found,
             known: SCHEMA,
         }),
-        _ => {
-            let reason = "it is another program's SQLite file".to_owned();
-            Err(LedgerError::Foreign {
-                path: path.to_owned(),
-                reason,
-            })
-        }
+        _ => Err(LedgerError::Foreign {
+            path,
+            reason: "it is another program's SQLite file".to_owned(),
+        }),
     }
 }
 
+/// What says whose file it is: `application_id`, `user_version`, and how many tables and other objects it has.
 fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32, u32)> {
     Ok((
         connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
@@ -168,38 +183,50 @@ fn marks(connection: &Connection) -> rusqlite::Result<(i32, i32, u32)> {
     ))
 }
 
-/// Makes the tables where there are none, and finds out now rather than later whether the file can be written;
-/// false where readers would have to wait for writers.
-fn settle_in(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::Result<bool> {
+/// Sets the connection up and creates the tables where there are none. False where the file system has no write-ahead
+/// log, without which readers would wait for writers.
+fn prepare(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::Result<bool> {
+    // It is identified now: from here on closing may fold the log into the file.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Ok(false);
     }
+    // `full` flushes the log at each commit. `normal` flushes only before the log is folded into the file: a power
+    // cut may take the last groups, but never the file's consistency.
     connection.pragma_update(None, "synchronous", if durable { "full" } else { "normal" })?;
-    // Names and keys fall all over their indices: 4 MB of them in memory, twice what a group touches, and 16 MB in the log
-    // before it is folded back, so that a page is read and written once for many rows.
+    // Hashes fall all over their indices. 4 MB of pages in memory are twice what a group touches; and with 16 MB in the
+    // log before it is folded into the file, a page is written there once for many rows.
     connection.pragma_update(None, "cache_size", -4_000)?;
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
+    // A transaction even where nothing has to be created: a file that cannot be written is found now and not later.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another start may have made them since the file was judged.
+    // Another process may have created the tables since the file was identified.
     if matches!(age, Age::New) && marks(&transaction)? == (0, 0, 0) {
-        transaction.execute_batch(include_str!("schema.sql"))?;
-        transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", SCHEMA)?;
+        create_tables(&transaction)?;
     }
+    PendingPlacements::discard_unclaimed(&transaction)?;
     transaction.commit()?;
     Ok(true)
 }
 
-fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    if fs::metadata(path).is_ok_and(|file| file.len() > READ_THROUGH) {
+/// Creates the tables of this build's schema.
+pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("schema.sql"))?;
+    connection.pragma_update(None, "application_id", APPLICATION)?;
+    connection.pragma_update(None, "user_version", SCHEMA)
+}
+
+/// Looks for damage in the file's structure. `quick_check` and not `integrity_check`: comparing the indices with the
+/// rows takes as long as opening a small collection takes altogether, and a lookup notices such damage by itself.
+fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_BYTES) {
         return Ok(());
     }
     let verdict: String = connection
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-        .map_err(|error| trouble(path, &error))?;
+        .map_err(|error| ledger_error(path, &error))?;
     if verdict == "ok" {
         Ok(())
     } else {
@@ -210,14 +237,15 @@ fn read_through(connection: &Connection, path: &Path) -> Result<(), LedgerError>
     }
 }
 
-/// The path from the root, so that no directory's name reads as an address; refuses what would hang when opened.
-fn whole(path: &Path) -> Result<PathBuf, LedgerError> {
+/// The absolute path, so that no folder's name is read as a `file:` address. Refuses anything but a plain file: opening
+/// a pipe would hang.
+fn plain_path(path: &Path) -> Result<PathBuf, LedgerError> {
     let failed = |error: io::Error| LedgerError::Storage {
         path: path.to_owned(),
         reason: error.to_string(),
     };
     let path = std::path::absolute(path).map_err(failed)?;
-    // A link is not followed: what it leads to may be anything, or be made of nothing.
+    // A link is not followed: its target may be a pipe, or may be created by opening it.
     match fs::symlink_metadata(&path) {
         Ok(found) if !found.is_file() => Err(LedgerError::Foreign {
             path,
@@ -232,14 +260,15 @@ fn has_log(path: &Path) -> bool {
     fs::metadata(log(path)).is_ok_and(|log| log.len() > 0)
 }
 
+/// The path of the write-ahead log.
 fn log(path: &Path) -> PathBuf {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     log.into()
 }
 
-/// Says what `SQLite`'s error means for the ledger at `path`.
-pub(super) fn trouble(path: &Path, error: &rusqlite::Error) -> LedgerError {
+/// What `SQLite`'s error means for the ledger at `path`.
+pub(super) fn ledger_error(path: &Path, error: &rusqlite::Error) -> LedgerError {
     let (path, reason) = (path.to_owned(), error.to_string());
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => LedgerError::Foreign { path, reason },
@@ -264,15 +293,15 @@ mod tests {
 
     fn refused(path: &Path) -> [LedgerError; 2] {
         [
-            open(path, true, PATIENCE).unwrap_err(),
+            open(path, true, LOCK_TIMEOUT).unwrap_err(),
             open_to_read(path).unwrap_err(),
         ]
     }
 
     #[test]
-    fn a_newer_schema_is_refused_and_neither_it_nor_its_log_is_touched() {
+    fn a_newer_schema_is_refused_and_its_file_and_log_stay_as_they_were() {
         let home = tempfile::tempdir().unwrap();
-        let newer = open(&home.path().join("newer.db"), true, PATIENCE).unwrap();
+        let newer = open(&home.path().join("newer.db"), true, LOCK_TIMEOUT).unwrap();
         newer
             .execute_batch("PRAGMA user_version = 7; CREATE TABLE moods (name TEXT)")
             .unwrap();
@@ -281,20 +310,43 @@ mod tests {
         fs::copy(home.path().join("newer.db-wal"), log(&path)).unwrap();
         let before = (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap());
         for error in refused(&path) {
-            let told = error.to_string();
+            let message = error.to_string();
             assert!(
-                told.contains("ledger.db") && told.contains("schema 7") && told.contains("knows 2"),
-                "{told}"
+                message.contains("ledger.db")
+                    && message.contains("schema 7")
+                    && message.contains("knows 3"),
+                "{message}"
             );
         }
         assert!(before == (fs::read(&path).unwrap(), fs::read(log(&path)).unwrap()));
     }
 
     #[test]
-    fn another_programs_file_is_refused_and_not_touched() {
+    fn a_schema_too_old_to_migrate_is_refused_with_what_to_do_and_stays_as_it_was() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(
+            "PRAGMA application_id = 2002873452; PRAGMA user_version = 1; CREATE TABLE images (key TEXT)",
+        )
+        .unwrap();
+        drop(old);
+        let before = fs::read(&path).unwrap();
+        for error in refused(&path) {
+            let message = error.to_string();
+            assert!(
+                message.contains("schema 1") && message.contains("`wallhaul ledger rebuild`"),
+                "{message}"
+            );
+        }
+        assert!(before == fs::read(&path).unwrap());
+    }
+
+    #[test]
+    fn a_foreign_sqlite_file_is_refused_and_stays_as_it_was() {
         for marks in [
             "",
-            "PRAGMA user_version = 2;",
+            "PRAGMA user_version = 3;",
             "PRAGMA application_id = 42;",
         ] {
             let home = tempfile::tempdir().unwrap();
@@ -313,28 +365,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_whole_ledger_is_refused_by_its_path_and_not_touched() {
+    fn a_truncated_or_corrupt_ledger_is_refused_with_its_path_and_stays_as_it_was() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
-        drop(open(&path, true, PATIENCE).unwrap());
+        drop(open(&path, true, LOCK_TIMEOUT).unwrap());
         let whole = fs::read(&path).unwrap();
         let junk = b"<!DOCTYPE html>".repeat(400);
         let half = whole[..whole.len() / 2].to_vec();
         for bytes in [junk, vec![0; 8192], half, b"wall".to_vec()] {
             fs::write(&path, &bytes).unwrap();
             for error in refused(&path) {
-                let told = error.to_string();
+                let message = error.to_string();
                 assert!(
                     matches!(
                         error,
                         LedgerError::Foreign { .. } | LedgerError::Damaged { .. }
                     ),
-                    "{told}"
+                    "{message}"
                 );
                 assert!(
-                    told.contains(path.to_str().unwrap())
-                        && told.contains("wallhaul ledger rebuild"),
-                    "{told}"
+                    message.contains(path.to_str().unwrap())
+                        && message.contains("wallhaul ledger rebuild"),
+                    "{message}"
                 );
             }
             assert!(fs::read(&path).unwrap() == bytes);
@@ -342,20 +394,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_with_wrong_bits_is_found_at_the_start() {
+    fn a_corrupt_page_is_found_when_the_ledger_is_opened() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
-        drop(open(&path, true, PATIENCE).unwrap());
+        drop(open(&path, true, LOCK_TIMEOUT).unwrap());
         let mut bytes = fs::read(&path).unwrap();
         bytes[4096..4104].fill(0xff);
         fs::write(&path, &bytes).unwrap();
-        let error = open(&path, true, PATIENCE).unwrap_err();
+        let error = open(&path, true, LOCK_TIMEOUT).unwrap_err();
         assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
         assert!(fs::read(&path).unwrap() == bytes);
     }
 
     #[test]
-    fn a_folder_of_that_name_is_refused() {
+    fn a_folder_in_place_of_the_ledger_is_refused() {
         let home = tempfile::tempdir().unwrap();
         for error in refused(home.path()) {
             assert!(matches!(error, LedgerError::Foreign { .. }), "{error}");
@@ -368,12 +420,12 @@ mod tests {
         let path = home.path().join("ledger.db");
         fs::write(&path, "").unwrap();
         assert!(open_to_read(&path).unwrap().is_none());
-        drop(open(&path, true, PATIENCE).unwrap());
+        drop(open(&path, true, LOCK_TIMEOUT).unwrap());
         assert!(open_to_read(&path).unwrap().is_some());
     }
 
     #[test]
-    fn where_there_is_no_ledger_a_reader_makes_none() {
+    fn a_reader_creates_no_ledger() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
         assert!(open_to_read(&path).unwrap().is_none());
@@ -381,10 +433,10 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_held_by_another_program_is_said_to_be() {
+    fn a_locked_ledger_is_reported_after_the_timeout() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.db");
-        let mut holder = open(&path, true, PATIENCE).unwrap();
+        let mut holder = open(&path, true, LOCK_TIMEOUT).unwrap();
         let held = holder
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .unwrap();
@@ -395,10 +447,10 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_missing_is_named() {
+    fn an_error_names_a_folder_that_does_not_exist() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("missing/ledger.db");
-        let error = open(&path, true, PATIENCE).unwrap_err();
+        let error = open(&path, true, LOCK_TIMEOUT).unwrap_err();
         assert!(matches!(error, LedgerError::Storage { .. }), "{error}");
         assert!(error.to_string().contains("missing/ledger.db"));
     }

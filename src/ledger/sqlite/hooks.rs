@@ -1,59 +1,59 @@
-//! What waits for the user's commands: a table that is made when there is the first command, and holds a row only
-//! while something waits.
+//! Hooks that are still to run: a row while they are pending, and none before and after.
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::read::{COLUMNS, row};
-use crate::ledger::{HooksWaiting, ImageWaiting};
+use super::column::length;
+use super::pending::IS_PENDING;
+use super::read::{COLUMNS, WITH_FILE, row};
+use crate::ledger::{PendingHooks, PendingImageHooks};
 
-/// The end of a run has an empty key. A number is never given twice, so that who counts down meets nothing new.
-const TABLE: &str = "CREATE TABLE IF NOT EXISTS hooks (
-    number  INTEGER PRIMARY KEY AUTOINCREMENT,
-    key     TEXT NOT NULL UNIQUE,
-    failed  INTEGER NOT NULL
-)";
-
-/// Does the work of `Ledger::hooks_waiting`. What is no more in the collection waits for nothing.
-pub(super) fn waiting(connection: &mut Connection) -> rusqlite::Result<HooksWaiting> {
+/// `Ledger::pending_hooks`. An image that left the collection has no hooks to run.
+pub(super) fn pending(connection: &mut Connection) -> rusqlite::Result<PendingHooks> {
+    // Immediate: a transaction that only reads at first cannot wait for another writer when it comes to write.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    transaction.execute(TABLE, [])?;
     transaction.execute(
-        "DELETE FROM hooks WHERE key <> ''
-             AND NOT EXISTS (SELECT 1 FROM images WHERE images.key = hooks.key AND images.state = 'saved')",
+        &format!(
+            "DELETE FROM pending_hooks WHERE key <> '' AND NOT EXISTS (
+                 SELECT 1 FROM images
+                 WHERE images.key_hash = pending_hooks.key_hash AND images.key = pending_hooks.key
+                   AND images.state = 1 AND NOT {IS_PENDING})"
+        ),
         [],
     )?;
-    let waiting = transaction.query_row(
-        "SELECT count(*) FILTER (WHERE key <> ''), max(failed) FILTER (WHERE key = '') FROM hooks",
+    let pending = transaction.query_row(
+        "SELECT count(*) FILTER (WHERE key <> ''), max(attempts) FILTER (WHERE key = '') FROM pending_hooks",
         [],
         |row| {
-            Ok(HooksWaiting {
-                images: super::write::length(row, 0)?,
+            Ok(PendingHooks {
+                images: length(row, 0)?,
                 end: row.get(1)?,
             })
         },
     )?;
     transaction.commit()?;
-    Ok(waiting)
+    Ok(pending)
 }
 
-/// Does the work of `Ledger::images_waiting`.
+/// `Ledger::pending_image_hooks`.
 pub(super) fn images(
     connection: &Connection,
     below: i64,
     limit: usize,
-) -> rusqlite::Result<Vec<ImageWaiting>> {
+) -> rusqlite::Result<Vec<PendingImageHooks>> {
     let mut statement = connection.prepare(&format!(
-        "SELECT {COLUMNS}, number, failed
-         FROM hooks JOIN images ON images.key = hooks.key JOIN files ON files.id = images.file
-         WHERE number < ?1 AND images.state = 'saved'
+        "SELECT {COLUMNS}, pending_hooks.number, pending_hooks.attempts
+         FROM pending_hooks
+             JOIN images ON images.key_hash = pending_hooks.key_hash AND images.key = pending_hooks.key
+             {WITH_FILE}
+         WHERE number < ?1 AND images.state = 1 AND NOT {IS_PENDING}
          ORDER BY number DESC LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let images = statement.query_map(params![below, limit], |found| {
-        Ok(ImageWaiting {
+        Ok(PendingImageHooks {
             image: row(found)?,
             number: found.get("number")?,
-            failed: found.get("failed")?,
+            failed: found.get("attempts")?,
         })
     })?;
     images.collect()

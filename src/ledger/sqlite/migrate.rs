@@ -1,396 +1,547 @@
-//! Brings a ledger of an older schema up to this build's, a step a version, and keeps the old one beside it.
+//! Brings a ledger of schema 2 up to this build's schema, and keeps a copy of the old one beside it.
+//!
+//! Schema 2 had a table for files and one for addresses, times and hashes as text, and pending placements as JSON in one
+//! cell. The hashes of the new columns cannot be computed in SQL, so the rows are read and inserted one by one.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
+use std::str::FromStr as _;
 
-use rusqlite::{Connection, TransactionBehavior, params};
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+use serde::Deserialize;
 
-use super::file::{SCHEMA, trouble};
+use super::cache::Cache;
+use super::column::{StoredState, hash64, length};
+use super::file::{MIGRATED_SCHEMA, create_tables, ledger_error};
 use super::replace::free_name;
-use crate::job::ImageName;
+use super::tables::{NewFile, NewImageRow, RowId, Tables};
+use crate::job::{ContentHash, ImageKey, ImageName};
 use crate::ledger::LedgerError;
-use crate::ledger::rules::FileId;
+use crate::outcome::{Content, Format};
 
-/// What leads from one schema to the next: statements, and then what they cannot say.
-struct Step {
-    statements: &'static str,
-    then: fn(&Connection) -> rusqlite::Result<()>,
+/// Migrates the ledger at `path` in one transaction, after a copy of it was written as `ledger-schema2.db`. A kill
+/// leaves the old ledger or the new one.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    keep_copy(connection, path)?;
+    convert(connection).map_err(|error| ledger_error(path, &error))
 }
 
-/// From schema 1 to 2, from 2 to 3, and so on. A step never changes again, whatever `schema.sql` becomes.
-const STEPS: [Step; 1] = [Step {
-    statements: include_str!("steps/1-to-2.sql"),
-    then: fold_anew,
-}];
-
-/// Brings the ledger at `path` from the schema `found` to this build's, in one transaction; before it a copy is kept
-/// as `ledger-schema1.db`. A kill leaves the old ledger or the new one.
-pub(super) fn migrate(
-    connection: &mut Connection,
-    path: &Path,
-    found: i32,
-) -> Result<(), LedgerError> {
-    keep_copy(connection, path, found)?;
-    take_steps(connection, found).map_err(|error| trouble(path, &error))
-}
-
-fn keep_copy(connection: &Connection, path: &Path, schema: i32) -> Result<(), LedgerError> {
+fn keep_copy(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     let storage = |error: io::Error| LedgerError::Storage {
         path: path.to_owned(),
         reason: error.to_string(),
     };
-    // A copy has its name when it is whole: a killed one is begun anew.
-    let unfinished = path.with_file_name("ledger.copying");
-    let written = unfinished
+    // The copy gets its name once it is complete, so a killed copy is never taken for one.
+    let incomplete = path.with_file_name("ledger.copying");
+    let text = incomplete
         .to_str()
-        .ok_or_else(|| storage(io::Error::other("its folder's name is no text")))?;
-    match fs::remove_file(&unfinished) {
+        .ok_or_else(|| storage(io::Error::other("its folder's name is not UTF-8")))?;
+    match fs::remove_file(&incomplete) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
         _ => {}
     }
+    // `VACUUM INTO` copies what is in the log as well, which a copy of the file would miss.
     connection
-        .execute("VACUUM INTO ?1", [written])
-        .map_err(|error| trouble(path, &error))?;
-    let name = || {
-        File::open(&unfinished)?.sync_all()?;
-        fs::rename(&unfinished, free_name(path, &format!("schema{schema}"))?)?;
+        .execute("VACUUM INTO ?1", [text])
+        .map_err(|error| ledger_error(path, &error))?;
+    let rename = || {
+        File::open(&incomplete)?.sync_all()?;
+        let name = free_name(path, &format!("schema{MIGRATED_SCHEMA}"))?;
+        fs::rename(&incomplete, name)?;
         File::open(path.parent().unwrap_or(path))?.sync_all()
     };
-    name().map_err(storage)
+    rename().map_err(storage)
 }
 
-fn take_steps(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
-    // Tables are made anew and take the names of the old ones, which those that point at them must not notice.
-    connection.pragma_update(None, "foreign_keys", false)?;
+fn convert(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another start may have taken some of them since the file was judged.
-    let now: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for step in STEPS
-        .iter()
-        .skip(usize::try_from(now.max(found) - 1).unwrap_or_default())
-    {
-        transaction.execute_batch(step.statements)?;
-        (step.then)(&transaction)?;
+    let schema: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if schema != MIGRATED_SCHEMA {
+        // Another process has migrated it since the file was identified.
+        return Ok(());
     }
-    transaction.pragma_update(None, "user_version", SCHEMA)?;
-    transaction.commit()?;
-    connection.pragma_update(None, "foreign_keys", true)
+    transaction.execute_batch(
+        "DROP VIEW collection;
+         ALTER TABLE images RENAME TO old_images;
+         ALTER TABLE files RENAME TO old_files;
+         ALTER TABLE promises RENAME TO old_promises;
+         CREATE TABLE IF NOT EXISTS hooks (number INTEGER, key TEXT, failed INTEGER);
+         ALTER TABLE hooks RENAME TO old_hooks;",
+    )?;
+    create_tables(&transaction)?;
+    {
+        let mut cache = Cache::read(&transaction)?;
+        let mut tables = Tables::new(&transaction, &mut cache)?;
+        let mut files = HashMap::new();
+        convert_images(&transaction, &mut tables, &mut files)?;
+        convert_files(&transaction, &mut tables, &mut files)?;
+        convert_promises(&transaction, &mut tables, &mut files)?;
+        convert_hooks(&transaction, &mut tables)?;
+        drop(tables);
+        cache.pending.write(&transaction)?;
+    }
+    // Images before files, which they reference.
+    transaction.execute_batch(
+        "DROP TABLE old_images; DROP TABLE old_files; DROP TABLE old_promises; DROP TABLE old_hooks;",
+    )?;
+    transaction.commit()
 }
 
-/// Folds every name anew: schema 1 took `ß` and `ss` for two letters. A file whose name is another's by now is forgotten:
-/// its image is asked for once more and named apart, and the file stays where it is. So is what was promised but not kept.
-fn fold_anew(connection: &Connection) -> rusqlite::Result<()> {
-    let mut files = connection.prepare("SELECT id, name, folded FROM files ORDER BY id")?;
-    let files = files.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-    let files = files.collect::<Result<Vec<(FileId, String, String)>, _>>()?;
-    for (id, name, folded) in files {
-        let name = ImageName::from_stored(&name);
-        if name.normalized() == folded {
-            continue;
+/// Images with their files, in the order they were written. Of several images of one file, the first one gets the row
+/// with the file, and the others are its duplicates. `files` maps the old ids of files to the new rows.
+fn convert_images(
+    connection: &Connection,
+    tables: &mut Tables<'_>,
+    files: &mut HashMap<i64, RowId>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT name, bytes, blake3, format, old_files.width, height, file, key, state, at, until, tries, address, page,
+                title, etag, last_modified, cause
+         FROM old_images LEFT JOIN old_files ON old_files.id = file ORDER BY old_images.rowid",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = ImageKey::from_stored(row.get(7)?);
+        let state = parsed(row, 8, |state| match state {
+            "saved" => Some(StoredState::Saved),
+            "failed" => Some(StoredState::Failed),
+            "gone" => Some(StoredState::Gone),
+            _ => None,
+        })?;
+        let old_file: Option<i64> = row.get(6)?;
+        let owner = old_file.and_then(|file| files.get(&file).copied());
+        let file = match (old_file, owner) {
+            (Some(_), None) => Some(old_content(row)?),
+            (Some(_), Some(_)) | (None, _) => None,
+        };
+        let id = tables.insert(
+            state,
+            &NewImageRow {
+                key: Some((&key, hash64(key.as_str()))),
+                file: file.as_ref().map(new_file),
+                owner,
+                at: time(row, 9)?,
+                until: time(row, 10)?,
+                attempts: row.get(11)?,
+                address: text(row, 12)?,
+                page: text(row, 13)?,
+                title: text(row, 14)?,
+                etag: text(row, 15)?,
+                last_modified: text(row, 16)?,
+                cause: text(row, 17)?,
+                stem: None,
+            },
+        )?;
+        if let Some(old_file) = old_file {
+            files.entry(old_file).or_insert(id);
         }
-        let fold = "UPDATE OR IGNORE files SET folded = ?2, stem = iif(stem IS NULL, NULL, ?3) WHERE id = ?1";
-        if connection.execute(fold, params![id, name.normalized(), name.stem().as_str()])? == 0 {
-            connection.execute("DELETE FROM images WHERE file = ?1", [id])?;
-            connection.execute("DELETE FROM files WHERE id = ?1", [id])?;
-        }
-        connection.execute("DELETE FROM promises", [])?;
     }
     Ok(())
+}
+
+/// Files without an image. Those that were adopted have a stem.
+fn convert_files(
+    connection: &Connection,
+    tables: &mut Tables<'_>,
+    files: &mut HashMap<i64, RowId>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "SELECT name, bytes, blake3, format, width, height, id, stem IS NOT NULL FROM old_files ORDER BY id",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let old_id: i64 = row.get(6)?;
+        if files.contains_key(&old_id) {
+            continue;
+        }
+        let file = old_content(row)?;
+        let is_adopted: bool = row.get(7)?;
+        let new = NewImageRow {
+            stem: is_adopted.then(|| file.0.stem()),
+            file: Some(new_file(&file)),
+            ..NewImageRow::default()
+        };
+        files.insert(old_id, tables.insert(StoredState::File, &new)?);
+    }
+    Ok(())
+}
+
+/// Pending placements. Their files have numbers below zero, or are files that were there.
+fn convert_promises(
+    connection: &Connection,
+    tables: &mut Tables<'_>,
+    files: &mut HashMap<i64, RowId>,
+) -> rusqlite::Result<()> {
+    let json: Option<String> = connection
+        .query_row("SELECT told FROM old_promises", [], |row| row.get(0))
+        .optional()?;
+    let Some(json) = json else {
+        return Ok(());
+    };
+    let promises: OldPromises =
+        serde_json::from_str(&json).map_err(|error| unusable(0, error.to_string()))?;
+    let mut new = HashMap::with_capacity(promises.files.len());
+    for file in promises.files {
+        new.insert(file.id, file.content()?);
+    }
+    for image in promises.images {
+        let key = ImageKey::from_stored(image.key);
+        let owner = files.get(&image.file).copied();
+        let file = if owner.is_none() {
+            new.get(&image.file)
+        } else {
+            None
+        };
+        if owner.is_none() && file.is_none() {
+            return Err(unusable(0, format!("there is no file {}", image.file)));
+        }
+        // A promise took the place of the image's row when it was made, so there is none. A damaged file may have one.
+        if let Some(row) = tables.image(&key, hash64(key.as_str()))? {
+            tables.clear_image(row.id)?;
+        }
+        let row = NewImageRow {
+            key: Some((&key, hash64(key.as_str()))),
+            file: file.map(new_file),
+            owner,
+            at: Some(image.at),
+            address: image.address.as_deref(),
+            page: image.page.as_deref(),
+            title: image.title.as_deref(),
+            etag: image.etag.as_deref(),
+            last_modified: image.last_modified.as_deref(),
+            ..NewImageRow::default()
+        };
+        let id = tables.insert(StoredState::Saved, &row)?;
+        tables.cache.pending.insert(id);
+        files.entry(image.file).or_insert(id);
+    }
+    Ok(())
+}
+
+fn convert_hooks(connection: &Connection, tables: &mut Tables<'_>) -> rusqlite::Result<()> {
+    let mut statement =
+        connection.prepare("SELECT number, key, failed FROM old_hooks ORDER BY number")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let key: String = row.get(1)?;
+        let key_hash = (!key.is_empty()).then(|| hash64(&key));
+        let (number, failed): (i64, u32) = (row.get(0)?, row.get(2)?);
+        tables.run(
+            "INSERT INTO pending_hooks (number, key, key_hash, attempts) VALUES (?1, ?2, ?3, ?4)",
+            rusqlite::params![number, key, key_hash, failed],
+        )?;
+    }
+    Ok(())
+}
+
+/// The old JSON.
+#[derive(Deserialize)]
+struct OldPromises {
+    images: Vec<OldPromise>,
+    files: Vec<OldFile>,
+}
+
+#[derive(Deserialize)]
+struct OldPromise {
+    key: String,
+    file: i64,
+    page: Option<String>,
+    /// Where it is not the key's.
+    address: Option<String>,
+    title: Option<String>,
+    etag: Option<String>,
+    last_modified: Option<String>,
+    at: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct OldFile {
+    id: i64,
+    name: String,
+    bytes: u64,
+    blake3: String,
+    format: String,
+    width: u32,
+    height: u32,
+}
+
+impl OldFile {
+    fn content(self) -> rusqlite::Result<(ImageName, Content)> {
+        let Self {
+            id: _,
+            name,
+            bytes,
+            blake3,
+            format,
+            width,
+            height,
+        } = self;
+        let hash = ContentHash::from_hex(&blake3).zip(Format::from_extension(&format));
+        let (hash, format) =
+            hash.ok_or_else(|| unusable(0, format!("`{blake3}` or `{format}` is unusable")))?;
+        let content = Content {
+            bytes,
+            hash,
+            format,
+            width,
+            height,
+        };
+        Ok((ImageName::from_stored(&name), content))
+    }
+}
+
+fn new_file((name, content): &(ImageName, Content)) -> NewFile<'_> {
+    NewFile {
+        name,
+        name_hash: hash64(&name.normalized()),
+        content,
+    }
+}
+
+/// Reads the first six columns: name, bytes, blake3, format, width, height.
+fn old_content(row: &Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
+    let content = Content {
+        bytes: length(row, 1)?,
+        hash: parsed(row, 2, ContentHash::from_hex)?,
+        format: parsed(row, 3, Format::from_extension)?,
+        width: row.get(4)?,
+        height: row.get(5)?,
+    };
+    Ok((ImageName::from_stored(row.get_ref(0)?.as_str()?), content))
+}
+
+fn text<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<Option<&'a str>> {
+    Ok(row.get_ref(column)?.as_str_or_null()?)
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
+    match text(row, column)? {
+        Some(_) => parsed(row, column, |text| Timestamp::from_str(text).ok()).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn parsed<T>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    parse(text).ok_or_else(|| unusable(column, format!("unusable: `{}`", text.escape_debug())))
+}
+
+fn unusable(column: usize, reason: String) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.into())
 }
 
 #[cfg(test)]
 mod tests {
     use std::ops::ControlFlow;
-    use std::path::PathBuf;
 
     use super::*;
-    use crate::ledger::contract::{content, key, name};
-    use crate::ledger::{KnownState, Ledger, Record, Selection, open, open_to_read};
+    use crate::ledger::contract::{content, key, name, saved};
+    use crate::ledger::{
+        KnownState, Ledger, LedgerRow, PendingPlacement, RowState, Selection, open, open_to_read,
+    };
 
-    /// The ledger of a killed run, as schema 1 had it: an image of each state, one adopted file, and a group of three
-    /// about to be named, of which one is a twin of what is there and one of what is not there yet.
-    fn old_ledger(directory: &Path) -> PathBuf {
-        let files = [
-            (1, "a.png", "saved"),
-            (2, "found.png", "saved"),
-            (3, "b.png", "placing"),
-        ];
-        let images = [
-            ("1.png", "saved", Some(1), None),
-            ("2.png", "failed", None, None),
-            ("3.png", "gone", None, Some("2026-06-01T00:00:00Z")),
-            ("4.png", "placing", Some(3), None),
-            ("5.png", "placing", Some(1), None),
-            ("6.png", "placing", Some(3), None),
-        ];
-        old_ledger_of(directory, &files, &images)
+    /// A ledger that the program of schema 2 wrote: images 1, 2 (a duplicate), 3 with a name that is not ASCII, 5 (a
+    /// duplicate of an adopted file), 6 that was fetched twice, 8 failed, 9 gone; two adopted files, the left file of 6;
+    /// hooks of 1, 3 and the end; and a group of 10, 11 and 12 that was never settled, the second a duplicate in the
+    /// group and the third one of image 1.
+    const SCHEMA_2: &[u8] = include_bytes!("../../../tests/fixtures/ledgers/schema-2.db");
+
+    fn old_ledger() -> tempfile::TempDir {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("ledger.db"), SCHEMA_2).unwrap();
+        home
     }
 
-    /// An image's name, its state, its file's number, and until when it is gone.
-    type OldImage<'a> = (&'a str, &'a str, Option<i64>, Option<&'a str>);
-
-    /// The same with these files and these images.
-    fn old_ledger_of(
-        directory: &Path,
-        files: &[(i64, &str, &str)],
-        images: &[OldImage<'_>],
-    ) -> PathBuf {
-        let path = directory.join("ledger.db");
-        let old = Connection::open(&path).unwrap();
-        old.execute_batch("PRAGMA journal_mode = wal; PRAGMA application_id = 2002873452; PRAGMA user_version = 1;")
-            .unwrap();
-        old.execute_batch(include_str!("steps/schema-1.sql"))
-            .unwrap();
-        // As names were folded then.
-        let folded = |text: &str| text.to_lowercase();
-        for (id, file, state) in files {
-            let content = content(u8::try_from(*id).unwrap());
-            old.execute(
-                "INSERT INTO files VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                rusqlite::params![
-                    id,
-                    file,
-                    folded(file),
-                    folded(file.rsplit_once('.').unwrap().0),
-                    i64::try_from(content.bytes).unwrap(),
-                    content.hash.to_string(),
-                    content.format.extension(),
-                    content.width,
-                    content.height,
-                    state
-                ],
-            )
-            .unwrap();
-        }
-        for (image, state, file, until) in images {
-            let key = key(image);
-            old.execute(
-                "INSERT INTO images (key, site, state, file, address, title, at, until)
-                 VALUES (?1, ?2, ?3, ?4, ?5, 'A \"title\"', '2026-03-01T12:00:00Z', ?6)",
-                rusqlite::params![key.as_str(), key.site(), state, file, key.address(), until],
-            )
-            .unwrap();
-        }
-        path
-    }
-
-    fn rows(ledger: &dyn Ledger) -> Vec<(String, String, Option<String>)> {
+    fn rows(ledger: &dyn Ledger) -> Vec<LedgerRow> {
         let mut rows = Vec::new();
-        let row = &mut |row: crate::ledger::LedgerRow| {
-            assert_eq!(row.title.as_deref(), Some("A \"title\""));
-            rows.push((
-                row.key.address().to_owned(),
-                row.state.as_str().to_owned(),
-                row.name,
-            ));
+        let row = &mut |row| {
+            rows.push(row);
             ControlFlow::Continue(())
         };
         ledger.each(&Selection::default(), row).unwrap();
-        rows.sort();
         rows
     }
 
-    #[test]
-    fn there_is_a_step_to_each_schema_but_the_first() {
-        assert_eq!(STEPS.len(), usize::try_from(SCHEMA - 1).unwrap());
+    #[tokio::test]
+    async fn every_row_of_a_schema_2_ledger_is_migrated() {
+        let home = old_ledger();
+        let ledger = open(home.path(), true).unwrap();
+        let all = rows(&*ledger);
+        let short: Vec<_> = all
+            .iter()
+            .map(|row| {
+                let image = row.key.address().rsplit('/').next().unwrap();
+                (image, row.state, row.name.as_deref())
+            })
+            .collect();
+        let (saved_state, placing) = (RowState::Saved, RowState::Placing);
+        assert_eq!(
+            short,
+            [
+                ("1.png", saved_state, Some("a.png")),
+                ("2.png", saved_state, Some("a.png")),
+                ("3.png", saved_state, Some("Stra\u{df}e \u{c9}t\u{e9}.png")),
+                ("6.png", saved_state, Some("left~07a7a7a7.png")),
+                ("5.png", saved_state, Some("2010-01-01-\u{c9}t\u{e9}.png")),
+                ("8.png", RowState::Failed, None),
+                ("9.png", RowState::Gone, None),
+                ("10.png", placing, Some("p.png")),
+                ("11.png", placing, Some("p.png")),
+                ("12.png", placing, Some("a.png")),
+            ]
+        );
+        let intent = crate::ledger::contract::intent("3.png", "x.png", 3);
+        let third = LedgerRow {
+            key: intent.key,
+            state: saved_state,
+            at: intent.at,
+            name: Some("Stra\u{df}e \u{c9}t\u{e9}.png".to_owned()),
+            content: Some(intent.content),
+            page: Some(intent.origin.page.into()),
+            address: intent.origin.address.into(),
+            title: intent.origin.title,
+            etag: intent.origin.etag,
+            last_modified: intent.origin.last_modified,
+            cause: None,
+            until: None,
+        };
+        assert_eq!(all[2], third);
+        assert_eq!(
+            (all[6].cause.as_deref(), all[6].until),
+            (
+                Some("404 Not Found"),
+                Some("2026-06-01T00:00:00Z".parse().unwrap())
+            )
+        );
+        let stats = ledger.stats().unwrap();
+        assert_eq!(
+            (
+                stats.saved,
+                stats.files,
+                stats.bytes,
+                stats.failed,
+                stats.gone
+            ),
+            (5, 6, 6000, 1, 1)
+        );
     }
 
     #[tokio::test]
-    async fn an_older_ledger_is_what_it_was_after_all_steps_and_a_copy_is_kept() {
-        let home = tempfile::tempdir().unwrap();
-        old_ledger(home.path());
+    async fn pending_placements_hooks_and_adopted_files_survive_the_migration() {
+        let home = old_ledger();
         let ledger = open(home.path(), true).unwrap();
-        let address = |image: &str| key(image).address().to_owned();
-        let due = [
-            ("1.png", "saved", Some("a.png")),
-            ("2.png", "failed", None),
-            ("3.png", "gone", None),
-            ("4.png", "placing", Some("b.png")),
-            ("5.png", "placing", Some("a.png")),
-            ("6.png", "placing", Some("b.png")),
-        ];
-        let due = due.map(|(image, state, name)| {
-            (address(image), state.to_owned(), name.map(str::to_owned))
-        });
-        assert_eq!(rows(&*ledger), due);
-        let promised: Vec<_> = ledger
-            .unfinished()
-            .await
-            .unwrap()
-            .into_iter()
-            .map(|one| (one.key, one.name))
-            .collect();
-        assert_eq!(
-            promised,
-            [("4.png", "b.png"), ("5.png", "a.png"), ("6.png", "b.png")]
-                .map(|(image, file)| (key(image), name(file)))
-        );
-        let asked = ["1.png", "found.png", "new.png"].map(|image| (key(image), name(image).stem()));
-        let known = ledger
-            .known(asked.to_vec(), "2026-04-01T00:00:00Z".parse().unwrap())
-            .await
-            .unwrap();
-        assert_eq!(
-            (
-                known.get(&key("1.png")),
-                known.get(&key("found.png")),
-                known.len()
-            ),
-            (Some(&KnownState::Saved), Some(&KnownState::Adopted), 2)
-        );
-        let saved = |image, file| Record::Saved {
+        let placement = |image, file, picture| PendingPlacement {
             key: key(image),
             name: name(file),
+            content: content(picture),
         };
-        ledger
-            .record(vec![
-                saved("4.png", "b.png"),
-                saved("5.png", "a.png"),
-                saved("6.png", "b.png"),
-            ])
-            .await
-            .unwrap();
-        let stats = ledger.stats().unwrap();
         assert_eq!(
-            (stats.saved, stats.files, stats.failed, stats.gone),
-            (4, 3, 1, 1)
+            ledger.pending().await.unwrap(),
+            [
+                placement("10.png", "p.png", 10),
+                placement("11.png", "p.png", 10),
+                placement("12.png", "a.png", 1)
+            ]
         );
-        drop(ledger);
+        let records = ["10.png", "11.png"].map(|image| saved(image, "p.png"));
+        ledger.record(records.to_vec()).await.unwrap();
+        ledger.record(vec![saved("12.png", "a.png")]).await.unwrap();
+        assert_eq!(ledger.pending().await.unwrap(), []);
+        assert_eq!(ledger.stats().unwrap().saved, 8);
 
-        let copy = Connection::open(home.path().join("ledger-schema1.db")).unwrap();
-        assert_eq!(
-            copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
-                .unwrap(),
-            1
-        );
-        let placing = "SELECT count(*) FROM images WHERE state = 'placing'";
-        assert_eq!(
-            copy.query_row(placing, [], |row| row.get::<_, i32>(0))
-                .unwrap(),
-            3
-        );
-        drop(copy);
+        let hooks = ledger.pending_hooks().await.unwrap();
+        assert_eq!((hooks.images, hooks.end), (2, Some(1)));
+        let hooks = ledger.pending_image_hooks(i64::MAX, 9).await.unwrap();
+        let hooks: Vec<_> = hooks
+            .into_iter()
+            .map(|hook| (hook.number, hook.failed, hook.image.key))
+            .collect();
+        assert_eq!(hooks, [(2, 2, key("3.png")), (1, 0, key("1.png"))]);
+
+        let stems = [
+            ("found", Some(KnownState::Adopted)),
+            ("2010-01-01-\u{e9}t\u{e9}", None),
+            ("left", None),
+        ];
+        for (stem, state) in stems {
+            let asked = vec![(key("new.png"), crate::job::Stem::new(stem))];
+            let known = ledger.known(asked, Timestamp::UNIX_EPOCH).await.unwrap();
+            assert_eq!(known.get(&key("new.png")), state.as_ref(), "{stem}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_the_old_ledger_is_kept_and_it_is_migrated_once() {
+        let home = old_ledger();
+        drop(open(home.path(), true).unwrap());
         drop(open(home.path(), true).unwrap());
         let mut names: Vec<_> = fs::read_dir(home.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name())
             .collect();
         names.sort();
-        assert_eq!(
-            names,
-            ["ledger-schema1.db", "ledger.db"],
-            "it is migrated once"
-        );
+        assert_eq!(names, ["ledger-schema2.db", "ledger.db"]);
+        let copy = Connection::open(home.path().join("ledger-schema2.db")).unwrap();
+        let rows =
+            "SELECT (SELECT count(*) FROM images) || (SELECT length(told) > 0 FROM promises)";
+        let rows: String = copy.query_row(rows, [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, "71");
     }
 
     #[test]
-    fn a_migrated_ledger_is_made_like_a_new_one() {
-        let (old, new) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        old_ledger(old.path());
-        let made = [old, new].map(|home| {
+    fn a_migrated_ledger_has_the_schema_of_a_new_one() {
+        let new = tempfile::tempdir().unwrap();
+        let schemas = [old_ledger(), new].map(|home| {
             drop(open(home.path(), true).unwrap());
             let ledger = Connection::open(home.path().join("ledger.db")).unwrap();
-            let mut made = ledger
-                .prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")
+            let mut schema = ledger
+                .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
                 .unwrap();
-            let text = |sql: Option<String>| sql.unwrap_or_default().replace(['"', ' ', '\n'], "");
-            let made = made.query_map([], |row| Ok((row.get(0)?, row.get(1)?, text(row.get(2)?))));
-            made.unwrap()
-                .collect::<rusqlite::Result<Vec<(String, String, String)>>>()
+            let schema = schema.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+            schema
+                .unwrap()
+                .collect::<rusqlite::Result<Vec<(String, Option<String>)>>>()
                 .unwrap()
         });
-        assert_eq!(made[0], made[1]);
-    }
-
-    #[tokio::test]
-    async fn names_are_folded_anew_and_of_two_that_are_alike_by_now_one_stays() {
-        let home = tempfile::tempdir().unwrap();
-        let files = [
-            (1, "Stra\u{df}e.png", "saved"),
-            (2, "strasse.png", "saved"),
-            (3, "Fu\u{df}.png", "saved"),
-            (4, "\u{3c2}.png", "saved"),
-            (5, "\u{3a3}.png", "saved"),
-            (6, "mass.png", "placing"),
-        ];
-        let images = [
-            (1, "saved"),
-            (2, "saved"),
-            (4, "saved"),
-            (5, "saved"),
-            (6, "placing"),
-        ];
-        let written =
-            images.map(|(number, state)| (format!("{number}.png"), state, Some(number), None));
-        let images: Vec<OldImage<'_>> = written
-            .iter()
-            .map(|(image, state, file, until)| (image.as_str(), *state, *file, *until))
-            .collect();
-        old_ledger_of(home.path(), &files, &images);
-        let ledger = open(home.path(), true).unwrap();
-        let mut names: Vec<_> = ledger
-            .files()
-            .unwrap()
-            .into_iter()
-            .map(|filed| filed.name.to_string())
-            .collect();
-        names.sort();
-        assert_eq!(names, ["Fu\u{df}.png", "strasse.png", "\u{3a3}.png"]);
-        assert_eq!(ledger.unfinished().await.unwrap(), []);
-        let asked =
-            [1, 2, 4, 5, 6].map(|number| (key(&format!("{number}.png")), name("x.png").stem()));
-        let found = [(key("new.png"), name("FUSS.png").stem())];
-        let known = ledger.known(
-            asked.into_iter().chain(found).collect(),
-            "2026-04-01T00:00:00Z".parse().unwrap(),
-        );
-        let expected = [
-            ("2.png", KnownState::Saved),
-            ("5.png", KnownState::Saved),
-            ("new.png", KnownState::Adopted),
-        ];
-        assert_eq!(
-            known.await.unwrap(),
-            expected
-                .into_iter()
-                .map(|(image, past)| (key(image), past))
-                .collect()
-        );
+        assert_eq!(schemas[0], schemas[1]);
     }
 
     #[test]
-    fn a_step_that_fails_leaves_the_old_ledger_as_it_was() {
-        let home = tempfile::tempdir().unwrap();
-        let path = old_ledger(home.path());
+    fn a_migration_that_fails_leaves_the_old_ledger_as_it_was() {
+        let home = old_ledger();
+        let path = home.path().join("ledger.db");
         let mut old = Connection::open(&path).unwrap();
-        old.execute_batch("CREATE TABLE images_2 (name TEXT)")
+        old.execute("UPDATE promises SET told = '{}'", []).unwrap();
+        assert!(migrate(&mut old, &path).is_err());
+        let schema: i32 = old
+            .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
-        let before: i64 = old
-            .pragma_query_value(None, "schema_version", |row| row.get(0))
+        let images: i32 = old
+            .query_row(
+                "SELECT count(*) FROM images WHERE tries IS NULL OR 1",
+                [],
+                |row| row.get(0),
+            )
             .unwrap();
-        assert!(migrate(&mut old, &path, 1).is_err());
-        let after: i64 = old
-            .pragma_query_value(None, "schema_version", |row| row.get(0))
-            .unwrap();
-        assert_eq!(before, after);
-        assert_eq!(
-            old.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
-                .unwrap(),
-            1
-        );
+        assert_eq!((schema, images), (2, 7));
     }
 
     #[test]
-    fn a_reader_of_an_older_ledger_is_told_who_brings_it_up_to_date() {
-        let home = tempfile::tempdir().unwrap();
-        let path = old_ledger(home.path());
-        let before = fs::read(&path).unwrap();
-        let told = open_to_read(home.path()).err().unwrap().to_string();
+    fn a_reader_of_an_older_ledger_is_told_how_to_migrate_it() {
+        let home = old_ledger();
+        let message = open_to_read(home.path()).err().unwrap().to_string();
         assert!(
-            told.contains("schema 1") && told.contains("wallhaul fetch"),
-            "{told}"
+            message.contains("schema 2") && message.contains("`wallhaul fetch`"),
+            "{message}"
         );
-        assert!(fs::read(&path).unwrap() == before);
+        assert!(fs::read(home.path().join("ledger.db")).unwrap() == SCHEMA_2);
     }
 }

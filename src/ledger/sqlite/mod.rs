@@ -1,12 +1,16 @@
-//! The ledger in an `SQLite` file: all writes, and what a run asks, on one thread of its own.
+//! The ledger in an `SQLite` file. One thread has the connection for everything that a run asks and writes.
 
+mod cache;
+mod column;
 mod file;
 mod hooks;
+mod lookups;
 mod migrate;
-mod promises;
+mod pending;
+mod placing;
 mod read;
 pub(super) mod replace;
-mod write;
+mod tables;
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -18,37 +22,38 @@ use jiff::Timestamp;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use self::file::trouble;
-use self::promises::PendingPlacements;
-use self::write::Rows;
+use self::cache::Cache;
+use self::file::ledger_error;
+use self::tables::Tables;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{
-    HooksWaiting, ImageWaiting, Intent, KnownState, Ledger, LedgerError, LedgerRow, Placement,
-    Record, Selection, Stats, StoredFile, Unfinished, rules,
+    Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
+    PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
 use crate::outcome::Content;
 
-/// The file's name in the directory it is opened in.
+/// The file's name in its directory.
 pub(super) const NAME: &str = "ledger.db";
 
-/// One group being written and a page of each site's producer; who asks more waits.
-const ASKS: usize = 16;
+/// Requests that wait for the thread: a group that is written and a page of each site. Past that, the sender waits.
+const REQUESTS: usize = 16;
 
-/// A piece of work for the thread that has the connection.
-type Ask = Box<dyn FnOnce(&mut Connection, &mut PendingPlacements) + Send>;
+/// Work for the thread that has the connection.
+type Request = Box<dyn FnOnce(&mut Connection, &mut Cache) + Send>;
 
 /// An open ledger file.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     path: PathBuf,
-    asks: Option<mpsc::Sender<Ask>>,
+    /// `None` once it closes: dropping the sender ends the thread.
+    requests: Option<mpsc::Sender<Request>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Sqlite {
     pub(super) fn open(directory: &Path, durable: bool) -> Result<Self, LedgerError> {
         let path = directory.join(NAME);
-        let connection = file::open(&path, durable, file::PATIENCE)?;
+        let connection = file::open(&path, durable, file::LOCK_TIMEOUT)?;
         Self::start(path, connection)
     }
 
@@ -60,19 +65,20 @@ impl Sqlite {
         }
     }
 
+    /// Starts the thread. A thread of its own and not `spawn_blocking`, so that statements stay prepared on one
+    /// connection and groups are written in the order in which they were sent.
     fn start(path: PathBuf, mut connection: Connection) -> Result<Self, LedgerError> {
-        let mut promises =
-            PendingPlacements::read(&connection).map_err(|error| trouble(&path, &error))?;
-        let (asks, mut asked) = mpsc::channel::<Ask>(ASKS);
+        let mut cache = Cache::read(&connection).map_err(|error| ledger_error(&path, &error))?;
+        let (requests, mut received) = mpsc::channel::<Request>(REQUESTS);
         let work = move || {
-            while let Some(ask) = asked.blocking_recv() {
-                ask(&mut connection, &mut promises);
+            while let Some(request) = received.blocking_recv() {
+                request(&mut connection, &mut cache);
             }
         };
         match thread::Builder::new().name("ledger".to_owned()).spawn(work) {
             Ok(thread) => Ok(Self {
                 path,
-                asks: Some(asks),
+                requests: Some(requests),
                 thread: Some(thread),
             }),
             Err(error) => Err(LedgerError::Storage {
@@ -82,63 +88,64 @@ impl Sqlite {
         }
     }
 
-    /// Has `work` done on the thread. Once it was asked for it is done, whether or not anybody waits for it.
-    async fn ask<T: Send + 'static>(
+    /// Runs `work` on the thread. Once it was sent it is done, even if the caller stops waiting.
+    async fn request<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Connection, &mut PendingPlacements) -> rusqlite::Result<T>
-        + Send
-        + 'static,
+        work: impl FnOnce(&mut Connection, &mut Cache) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let (answer, answered) = oneshot::channel();
-        let ask = Box::new(
-            move |connection: &mut Connection, promises: &mut PendingPlacements| {
-                // Who asked may have gone since.
-                let _ = answer.send(work(connection, promises));
-            },
-        );
-        if let Some(asks) = &self.asks {
-            // A thread that is gone drops the answer's line as well, which is told below.
-            let _ = asks.send(ask).await;
+        let request = Box::new(move |connection: &mut Connection, cache: &mut Cache| {
+            // An error means that the caller no longer waits; the work is done all the same.
+            let _ = answer.send(work(connection, cache));
+        });
+        if let Some(requests) = &self.requests {
+            // If the thread is gone, `answer` is dropped with the request, and the next line returns an error.
+            let _ = requests.send(request).await;
         }
         match answered.await {
-            Ok(done) => done.map_err(|error| trouble(&self.path, &error)),
+            Ok(done) => done.map_err(|error| ledger_error(&self.path, &error)),
             Err(_) => Err(LedgerError::Closed {
                 path: self.path.clone(),
             }),
         }
     }
 
-    /// Has `work` done in one transaction that can write.
+    /// Runs `work` on the thread in one transaction that writes.
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<T> + Send + 'static,
+        work: impl FnOnce(&mut Tables<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        self.ask(move |connection, promises| {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let done = {
-                let mut rows = Rows::new(&transaction, promises);
-                work(&mut rows)
-            };
-            let done = done
-                .and_then(|done| promises.write(&transaction).map(|()| done))
-                .and_then(|done| transaction.commit().map(|()| done));
-            if done.is_err() {
-                // Nothing of it was written down, so nothing of it was promised.
-                *promises = PendingPlacements::read(connection).unwrap_or_default();
-            }
-            done
-        })
-        .await
+        self.request(move |connection, cache| write(connection, cache, work))
+            .await
     }
 
-    /// A connection of its own for what is read at length, so that a run is not held up.
+    /// A second connection for long reads, so that the run's own questions do not wait for them.
     fn reader(&self) -> Result<Connection, LedgerError> {
         file::open_to_read(&self.path)?.ok_or_else(|| LedgerError::Storage {
             path: self.path.clone(),
             reason: "it was removed while it was open".to_owned(),
         })
     }
+}
+
+/// Runs `work` in one transaction. Rows and the ranges of the pending ones are committed together, or none of them.
+fn write<T>(
+    connection: &mut Connection,
+    cache: &mut Cache,
+    work: impl FnOnce(&mut Tables<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let commit = || {
+        // Immediate: a transaction that only reads at first cannot wait for another writer when it comes to write.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let done = work(&mut Tables::new(&transaction, cache)?)?;
+        cache.pending.write(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    };
+    commit().inspect_err(|_| {
+        // The file is as it was before, and the cache is not.
+        cache.invalidate();
+    })
 }
 
 #[async_trait]
@@ -148,27 +155,30 @@ impl Ledger for Sqlite {
         images: Vec<(ImageKey, Stem)>,
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
-        self.ask(move |connection, promises| {
+        self.request(move |connection, cache| {
             let transaction = connection.transaction()?;
-            rules::known(&mut Rows::new(&transaction, promises), images, now)
+            lookups::known(&mut Tables::new(&transaction, cache)?, images, now)
         })
         .await
     }
 
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
-        self.write(move |rows| rules::placing(rows, group)).await
+        self.write(move |tables| placing::placing(tables, group))
+            .await
     }
 
     async fn record(&self, group: Vec<Record>) -> Result<(), LedgerError> {
-        self.write(move |rows| rules::record(rows, group)).await
+        self.write(move |tables| placing::record(tables, group))
+            .await
     }
 
     async fn adopt(&self, files: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
-        self.write(move |rows| rules::adopt(rows, files)).await
+        self.write(move |tables| lookups::adopt(tables, files))
+            .await
     }
 
-    async fn unfinished(&self) -> Result<Vec<Unfinished>, LedgerError> {
-        self.ask(|connection, _promises| read::unfinished(connection))
+    async fn pending(&self) -> Result<Vec<PendingPlacement>, LedgerError> {
+        self.request(|connection, _cache| read::pending(connection))
             .await
     }
 
@@ -177,11 +187,12 @@ impl Ledger for Sqlite {
         selection: &Selection,
         row: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
     ) -> Result<(), LedgerError> {
-        read::each(&self.reader()?, selection, row).map_err(|error| trouble(&self.path, &error))
+        read::each(&self.reader()?, selection, row)
+            .map_err(|error| ledger_error(&self.path, &error))
     }
 
     fn files(&self) -> Result<Vec<StoredFile>, LedgerError> {
-        read::files(&self.reader()?).map_err(|error| trouble(&self.path, &error))
+        read::files(&self.reader()?).map_err(|error| ledger_error(&self.path, &error))
     }
 
     async fn forget(
@@ -189,32 +200,51 @@ impl Ledger for Sqlite {
         files: Vec<(ImageName, String)>,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.write(move |rows| rules::forget(rows, files, at)).await
-    }
-
-    async fn hooks_waiting(&self) -> Result<HooksWaiting, LedgerError> {
-        self.ask(|connection, _promises| hooks::waiting(connection))
+        self.write(move |tables| lookups::forget(tables, files, at))
             .await
     }
 
-    async fn images_waiting(
+    async fn note_skips(
+        &self,
+        skips: Vec<(ImageKey, String)>,
+        at: Timestamp,
+    ) -> Result<Vec<bool>, LedgerError> {
+        self.request(move |connection, cache| {
+            if file::only_reads(connection)? {
+                let transaction = connection.transaction()?;
+                let tables = &mut Tables::new(&transaction, cache)?;
+                return lookups::note_skips(tables, skips, at, false);
+            }
+            write(connection, cache, |tables| {
+                lookups::note_skips(tables, skips, at, true)
+            })
+        })
+        .await
+    }
+
+    async fn pending_hooks(&self) -> Result<PendingHooks, LedgerError> {
+        self.request(|connection, _cache| hooks::pending(connection))
+            .await
+    }
+
+    async fn pending_image_hooks(
         &self,
         below: i64,
         limit: usize,
-    ) -> Result<Vec<ImageWaiting>, LedgerError> {
-        self.ask(move |connection, _promises| hooks::images(connection, below, limit))
+    ) -> Result<Vec<PendingImageHooks>, LedgerError> {
+        self.request(move |connection, _cache| hooks::images(connection, below, limit))
             .await
     }
 
     fn stats(&self) -> Result<Stats, LedgerError> {
-        read::stats(&mut self.reader()?).map_err(|error| trouble(&self.path, &error))
+        read::stats(&mut self.reader()?).map_err(|error| ledger_error(&self.path, &error))
     }
 }
 
-/// Closes the file after the last write: `SQLite` then folds its log back into it.
+/// Closes the file after the last request: `SQLite` then folds the write-ahead log into it.
 impl Drop for Sqlite {
     fn drop(&mut self) {
-        self.asks = None;
+        self.requests = None;
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has nothing left to write.
             let _ = thread.join();
@@ -228,7 +258,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::ledger::contract::{content, intent, key, name, saved};
+    use crate::ledger::contract::{content, failed, intent, key, name, saved};
     use crate::ledger::{LedgerRow, RowState, open, open_to_read};
 
     fn files(directory: &Path) -> Vec<String> {
@@ -240,8 +270,8 @@ mod tests {
         names
     }
 
-    /// Sees to it that nobody can make a file of this name, as on a file system that is read-only.
-    fn cannot_be_made(path: &Path) {
+    /// Has every attempt to create a file of this name fail, as on a read-only file system.
+    fn forbid_creating(path: &Path) {
         std::os::unix::fs::symlink("/nowhere/at/all", path).unwrap();
     }
 
@@ -254,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ledger_outlives_its_run_as_one_file() {
+    async fn a_closed_ledger_is_one_file_and_reads_back() {
         let home = tempfile::tempdir().unwrap();
         for durable in [true, false] {
             let ledger = open(home.path(), durable).unwrap();
@@ -275,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_was_asked_for_is_done_before_the_ledger_closes() {
+    async fn a_request_that_was_sent_is_done_before_the_ledger_closes() {
         let home = tempfile::tempdir().unwrap();
         let ledger = open(home.path(), false).unwrap();
         let mut placing = Box::pin(ledger.placing(vec![intent("1.png", "a.png", 1)]));
@@ -283,11 +313,11 @@ mod tests {
         drop(placing);
         drop(ledger);
         let ledger = open(home.path(), false).unwrap();
-        assert_eq!(ledger.unfinished().await.unwrap().len(), 1);
+        assert_eq!(ledger.pending().await.unwrap().len(), 1);
     }
 
     #[tokio::test]
-    async fn what_a_killed_run_promised_is_unfinished_for_the_next() {
+    async fn placements_of_a_crashed_run_are_pending_for_the_next_one() {
         let home = tempfile::tempdir().unwrap();
         let ledger = open(home.path(), true).unwrap();
         keep(&*ledger, "1.png", "a.png", 1).await;
@@ -298,27 +328,30 @@ mod tests {
             ])
             .await
             .unwrap();
-        // What lies on the disk at this moment is what a kill leaves.
+        // A copy of the files at this moment is what a kill leaves.
         let left = tempfile::tempdir().unwrap();
         for file in files(home.path()) {
             fs::copy(home.path().join(&file), left.path().join(&file)).unwrap();
         }
         let ledger = open(left.path(), true).unwrap();
-        let promise = |image, written, picture| Unfinished {
+        let placement = |image, written, picture| PendingPlacement {
             key: key(image),
             name: name(written),
             content: content(picture),
         };
         assert_eq!(
-            ledger.unfinished().await.unwrap(),
-            [promise("2.png", "b.png", 2), promise("3.png", "a.png", 1)]
+            ledger.pending().await.unwrap(),
+            [
+                placement("2.png", "b.png", 2),
+                placement("3.png", "a.png", 1)
+            ]
         );
         let ends = vec![
             Record::Unplaced { key: key("2.png") },
             saved("3.png", "a.png"),
         ];
         ledger.record(ends).await.unwrap();
-        assert_eq!(ledger.unfinished().await.unwrap(), []);
+        assert_eq!(ledger.pending().await.unwrap(), []);
         assert_eq!(ledger.stats().unwrap().saved, 2);
     }
 
@@ -327,8 +360,18 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let ledger = open(home.path(), false).unwrap();
         keep(&*ledger, "1.png", "2018-03-29-Mountains.png", 1).await;
+        keep(&*ledger, "2.png", "2018-03-29-Mountains.png", 1).await;
         ledger
             .adopt(vec![(name("found.jpg"), content(2))])
+            .await
+            .unwrap();
+        let later = "2026-06-01T00:00:00Z".parse().unwrap();
+        ledger
+            .record(vec![failed("8.png", None), failed("9.png", Some(later))])
+            .await
+            .unwrap();
+        ledger
+            .placing(vec![intent("5.png", "new.png", 5)])
             .await
             .unwrap();
         drop(ledger);
@@ -339,10 +382,14 @@ mod tests {
             )
             .output()
             .expect("the sqlite3 shell is installed");
-        let told = "ok\n\
+        let expected = "ok\n\
             saved|2026-03-01T12:00:00Z|2018-03-29-Mountains.png|1000|01a7a7|https://demo.invalid/originals/1.png\n\
-            adopted||found.jpg|1000|02a7a7|\n";
-        assert_eq!(String::from_utf8(shell.stdout).unwrap(), told);
+            duplicate|2026-03-01T12:00:00Z|2018-03-29-Mountains.png|1000|01a7a7|https://demo.invalid/originals/2.png\n\
+            adopted||found.jpg|1000|02a7a7|\n\
+            failed|2026-03-01T12:00:00Z||||https://demo.invalid/originals/8.png\n\
+            gone|2026-03-01T12:00:00Z||||https://demo.invalid/originals/9.png\n\
+            placing|2026-03-01T12:00:00Z|new.png|1000|05a7a7|https://demo.invalid/originals/5.png\n";
+        assert_eq!(String::from_utf8(shell.stdout).unwrap(), expected);
     }
 
     #[tokio::test]
@@ -355,7 +402,7 @@ mod tests {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .unwrap();
         transaction
-            .execute("UPDATE images SET state = 'saved', title = 'changed'", [])
+            .execute("UPDATE images SET title = 'changed'", [])
             .unwrap();
         let reader = open_to_read(home.path()).unwrap().unwrap();
         assert_eq!(reader.stats().unwrap().saved, 1);
@@ -395,17 +442,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_ledger_is_read_where_nothing_can_be_written_whatever_its_folder_is_called() {
+    async fn a_ledger_is_read_on_a_read_only_file_system_whatever_its_folder_is_called() {
         let home = tempfile::tempdir().unwrap();
         let odd = home.path().join("file:a?mode=rw#%41");
         fs::create_dir(&odd).unwrap();
         let ledger = open(&odd, false).unwrap();
         keep(&*ledger, "1.png", "a.png", 1).await;
         drop(ledger);
-        cannot_be_made(&odd.join("ledger.db-wal"));
+        forbid_creating(&odd.join("ledger.db-wal"));
         let reader = open_to_read(&odd).unwrap().unwrap();
         assert_eq!(reader.stats().unwrap().saved, 1);
-        assert_eq!(reader.unfinished().await.unwrap(), []);
+        assert_eq!(reader.pending().await.unwrap(), []);
         let refused = open(&odd, false).err();
         assert!(
             matches!(refused, Some(LedgerError::Storage { .. })),
@@ -422,7 +469,7 @@ mod tests {
         for file in [NAME, "ledger.db-wal"] {
             fs::copy(home.path().join(file), left.path().join(file)).unwrap();
         }
-        cannot_be_made(&left.path().join("ledger.db-shm"));
+        forbid_creating(&left.path().join("ledger.db-shm"));
         let refused = open_to_read(left.path()).err();
         assert!(
             matches!(refused, Some(LedgerError::Storage { .. })),
@@ -431,10 +478,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_group_that_the_disk_has_no_room_for_is_not_written_in_part() {
+    async fn a_group_is_not_written_in_part_when_the_disk_is_full() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join(NAME);
-        let connection = file::open(&path, false, file::PATIENCE).unwrap();
+        let connection = file::open(&path, false, file::LOCK_TIMEOUT).unwrap();
         connection
             .pragma_update(None, "max_page_count", 20)
             .unwrap();
@@ -450,8 +497,100 @@ mod tests {
             matches!(refused, Err(LedgerError::Storage { .. })),
             "{refused:?}"
         );
-        assert_eq!(ledger.unfinished().await.unwrap().len(), 3);
+        assert_eq!(ledger.pending().await.unwrap().len(), 3);
         ledger.record(vec![saved("1.png", "1.png")]).await.unwrap();
         assert_eq!(ledger.stats().unwrap().saved, 1);
+    }
+    /// Runs SQL over a closed ledger.
+    fn edit(home: &Path, sql: &str) {
+        let connection = Connection::open(home.join(NAME)).unwrap();
+        connection.execute_batch(sql).unwrap();
+    }
+
+    async fn known(ledger: &dyn Ledger, image: &str) -> Option<KnownState> {
+        let asked = vec![(key(image), name("no such stem.png").stem())];
+        let known = ledger.known(asked, Timestamp::UNIX_EPOCH).await.unwrap();
+        known.get(&key(image)).copied()
+    }
+
+    #[tokio::test]
+    async fn a_collision_of_64_bit_hashes_is_resolved_by_the_text() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = open(home.path(), false).unwrap();
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        drop(ledger);
+        // Image 1 and its name get the hashes of image 2 and its name.
+        let hashes = [key("2.png").as_str(), "b.png"].map(column::hash64);
+        let sql = format!(
+            "UPDATE images SET key_hash = {}, name_hash = {}",
+            hashes[0], hashes[1]
+        );
+        edit(home.path(), &sql);
+        let ledger = open(home.path(), false).unwrap();
+        assert_eq!(known(&*ledger, "2.png").await, None);
+        keep(&*ledger, "2.png", "b.png", 2).await;
+        assert_eq!(known(&*ledger, "2.png").await, Some(KnownState::Saved));
+        let names: Vec<_> = ledger
+            .files()
+            .unwrap()
+            .into_iter()
+            .map(|file| file.name)
+            .collect();
+        assert_eq!(names, [name("a.png"), name("b.png")]);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_another_process_wrote_is_found_though_it_was_absent_before() {
+        let home = tempfile::tempdir().unwrap();
+        let (ledger, other) = (
+            open(home.path(), false).unwrap(),
+            open(home.path(), false).unwrap(),
+        );
+        assert_eq!(known(&*ledger, "1.png").await, None);
+        keep(&*other, "1.png", "a.png", 1).await;
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        assert_eq!(ledger.stats().unwrap().saved, 1, "it has one row");
+    }
+
+    #[tokio::test]
+    async fn a_pending_file_without_an_image_is_discarded_by_the_next_start() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = open(home.path(), false).unwrap();
+        let twice = vec![intent("1.png", "a.png", 1), intent("1.png", "a.png", 2)];
+        ledger.placing(twice).await.unwrap();
+        ledger
+            .record(vec![Record::Unplaced { key: key("1.png") }])
+            .await
+            .unwrap();
+        assert_eq!(ledger.files().unwrap().len(), 1);
+        drop(ledger);
+        let ledger = open(home.path(), false).unwrap();
+        assert_eq!(ledger.files().unwrap(), []);
+        ledger
+            .adopt(vec![(name("b.png"), content(2))])
+            .await
+            .unwrap();
+        let saved: Vec<_> = ledger
+            .files()
+            .unwrap()
+            .iter()
+            .map(|file| file.saved)
+            .collect();
+        assert_eq!(saved, [true], "no range of pending ids is left");
+    }
+
+    #[tokio::test]
+    async fn a_reader_tells_new_skips_from_reported_ones_and_writes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let (now, old, new) = (Timestamp::UNIX_EPOCH, key("1.png"), key("2.png"));
+        let skips = |key: &ImageKey| (key.clone(), "no rule".to_owned());
+        let ledger = open(home.path(), false).unwrap();
+        ledger.note_skips(vec![skips(&old)], now).await.unwrap();
+        drop(ledger);
+        let reader = open_to_read(home.path()).unwrap().unwrap();
+        for _ in 0..2 {
+            let noted = reader.note_skips(vec![skips(&old), skips(&new)], now).await;
+            assert_eq!(noted.unwrap(), [false, true]);
+        }
     }
 }

@@ -1,152 +1,113 @@
-//! What is read at length: listings, figures, and the promises of a killed run.
+//! Long reads: listings, figures, and the placements of a killed run.
 
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, Row};
 
-use super::promises::PendingPlacements;
-use super::write::{format, hash, length, state, time};
+use super::column::{StoredState, content, length, time};
+use super::pending::IS_PENDING;
 use crate::job::{ImageKey, ImageName};
-use crate::ledger::rules::chosen;
-use crate::ledger::{LedgerRow, Selection, Stats, StoredFile, Unfinished};
-use crate::outcome::Content;
+use crate::ledger::{LedgerRow, PendingPlacement, Selection, Stats, StoredFile};
 
-/// Does the work of `Ledger::each`, a row in memory at a time.
-pub(super) fn each(
-    connection: &Connection,
-    selection: &Selection,
-    tell: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
-) -> rusqlite::Result<()> {
-    let chosen = chosen(selection);
-    let mut tell = |row: LedgerRow| {
-        if chosen(&row) {
-            tell(row)
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
-    let mut promised = promised(connection)?;
-    promised.sort_by_key(|(row, ..)| row.at);
-    let mut promised = promised.into_iter().map(|(row, ..)| row).peekable();
-    let mut statement = connection.prepare(&format!(
-        "SELECT {COLUMNS} FROM images LEFT JOIN files ON files.id = images.file ORDER BY at, images.rowid"
-    ))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let row = self::row(row)?;
-        while let Some(older) = promised.next_if(|promised| promised.at < row.at) {
-            if tell(older).is_break() {
-                return Ok(());
-            }
-        }
-        if tell(row).is_break() {
-            return Ok(());
-        }
-    }
-    let _ = promised.try_for_each(tell);
-    Ok(())
-}
+/// Joins each of the `images` with the row that has its file: itself, or a duplicate's owner.
+pub(super) const WITH_FILE: &str =
+    "LEFT JOIN images AS file ON file.id = coalesce(images.owner, images.id)";
 
-/// The promises as rows, with what they promise.
-fn promised(connection: &Connection) -> rusqlite::Result<Vec<(LedgerRow, ImageName, Content)>> {
-    PendingPlacements::read(connection)?.rows(|file| {
-        let query = "SELECT bytes, blake3, format, width, height, name FROM files WHERE id = ?1";
-        connection
-            .prepare_cached(query)?
-            .query_row([file], named)
-            .optional()
-    })
-}
-
-/// Reads the first five columns, and the name behind them.
-fn named(row: &rusqlite::Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
-    let name: String = row.get(5)?;
-    Ok((ImageName::from_stored(&name), content(row)?))
-}
-
-/// What [`row`] reads, of images beside their files.
-pub(super) const COLUMNS: &str =
-    "bytes, blake3, format, width, height, images.key, images.state, at, name, page, address, title, etag,
-     last_modified, cause, until";
+/// The columns that [`row`] reads, from `images` [`WITH_FILE`].
+pub(super) const COLUMNS: &str = "file.bytes, file.blake3, file.format, file.width, file.height,
+    images.key, images.state, images.at, file.name, images.page, images.address, images.title, images.etag,
+    images.last_modified, images.cause, images.until,
+    EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last)";
 
 /// Reads the [`COLUMNS`].
-pub(super) fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<LedgerRow> {
+pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
+    let key = ImageKey::from_stored(row.get(5)?);
     let name: Option<String> = row.get(8)?;
+    let address: Option<String> = row.get(10)?;
     Ok(LedgerRow {
-        content: name.is_some().then(|| content(row)).transpose()?,
-        key: ImageKey::from_stored(row.get(5)?),
-        state: state(row, 6)?,
+        content: name.is_some().then(|| content(row, 0)).transpose()?,
+        state: StoredState::read(row, 6)?.of_image(row.get(16)?),
         at: time(row, 7)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
         page: row.get(9)?,
-        address: row.get(10)?,
+        address: address.unwrap_or_else(|| key.address().to_owned()),
         title: row.get(11)?,
         etag: row.get(12)?,
         last_modified: row.get(13)?,
         cause: row.get(14)?,
         until: time(row, 15)?,
+        key,
     })
 }
 
-/// Reads the first five columns.
-fn content(row: &rusqlite::Row<'_>) -> rusqlite::Result<Content> {
-    Ok(Content {
-        bytes: length(row, 0)?,
-        hash: hash(row, 1)?,
-        format: format(row, 2)?,
-        width: row.get(3)?,
-        height: row.get(4)?,
-    })
-}
-
-/// Does the work of `Ledger::unfinished`.
-pub(super) fn unfinished(connection: &Connection) -> rusqlite::Result<Vec<Unfinished>> {
-    let promised = promised(connection)?.into_iter();
-    Ok(promised
-        .map(|(row, name, content)| Unfinished {
-            key: row.key,
-            name,
-            content,
-        })
-        .collect())
-}
-
-/// Does the work of `Ledger::files`.
-pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<StoredFile>> {
-    let mut statement =
-        connection.prepare("SELECT bytes, blake3, format, width, height, name FROM files")?;
-    let there = statement.query_map([], named)?;
-    let told = |saved| {
-        move |(name, content)| StoredFile {
-            name,
-            content,
-            saved,
+/// `Ledger::each`, with one row in memory at a time.
+pub(super) fn each(
+    connection: &Connection,
+    selection: &Selection,
+    receive: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
+    let is_selected = selection.filter();
+    let mut statement = connection.prepare(&format!(
+        "SELECT {COLUMNS} FROM images {WITH_FILE} WHERE images.key IS NOT NULL ORDER BY images.at, images.id"
+    ))?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        let row = self::row(row)?;
+        if is_selected(&row) && receive(row).is_break() {
+            break;
         }
-    };
-    let mut files: Vec<StoredFile> = there
-        .map(|file| file.map(told(true)))
-        .collect::<rusqlite::Result<_>>()?;
-    files.extend(
-        PendingPlacements::read(connection)?
-            .files()
-            .cloned()
-            .map(told(false)),
-    );
-    files.sort_by_cached_key(|file| file.name.to_string());
-    Ok(files)
+    }
+    Ok(())
 }
 
-/// Does the work of `Ledger::stats`, all of it at one moment of the ledger.
+/// `Ledger::pending`. A row whose file has no row any more is left out: there is nothing to look for.
+pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<PendingPlacement>> {
+    let mut statement = connection.prepare(&format!(
+        "SELECT file.bytes, file.blake3, file.format, file.width, file.height, images.key, file.name FROM images {WITH_FILE}
+         WHERE images.key IS NOT NULL AND images.state = 1 AND file.name IS NOT NULL AND {IS_PENDING}
+         ORDER BY images.id"
+    ))?;
+    let pending = statement.query_map([], |row| {
+        Ok(PendingPlacement {
+            key: ImageKey::from_stored(row.get(5)?),
+            name: ImageName::from_stored(row.get_ref(6)?.as_str()?),
+            content: content(row, 0)?,
+        })
+    })?;
+    pending.collect()
+}
+
+/// `Ledger::files`.
+pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<StoredFile>> {
+    // Sorted by bytes, as the index by hashes has no order that anybody wants.
+    let mut statement = connection.prepare(&format!(
+        "SELECT bytes, blake3, format, width, height, name, NOT {IS_PENDING} FROM images
+         WHERE name IS NOT NULL ORDER BY name"
+    ))?;
+    let files = statement.query_map([], |row| {
+        Ok(StoredFile {
+            name: ImageName::from_stored(row.get_ref(5)?.as_str()?),
+            content: content(row, 0)?,
+            saved: row.get(6)?,
+        })
+    })?;
+    files.collect()
+}
+
+/// `Ledger::stats`, in one transaction, so that all figures are of one moment.
 pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
-    let moment = connection.transaction()?;
-    let images = moment.query_row(
-        "SELECT count(*) FILTER (WHERE state = 'saved'),
-                count(*) FILTER (WHERE state = 'failed'),
-                count(*) FILTER (WHERE state = 'gone'),
-                min(at) FILTER (WHERE state = 'saved'),
-                max(at) FILTER (WHERE state = 'saved')
-         FROM images",
+    let transaction = connection.transaction()?;
+    let counts = transaction.query_row(
+        &format!(
+            "SELECT count(*) FILTER (WHERE is_saved), count(*) FILTER (WHERE state = 3),
+                    count(*) FILTER (WHERE state = 4), min(at) FILTER (WHERE is_saved), max(at) FILTER (WHERE is_saved),
+                    count(*) FILTER (WHERE is_file), coalesce(sum(bytes) FILTER (WHERE is_file), 0)
+             FROM (SELECT state, at, bytes,
+                          key IS NOT NULL AND state = 1 AND NOT is_pending AS is_saved,
+                          name IS NOT NULL AND NOT is_pending AS is_file
+                   FROM (SELECT *, {IS_PENDING} AS is_pending FROM images))"
+        ),
         [],
         |row| {
             Ok(Stats {
@@ -155,28 +116,19 @@ pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
                 gone: length(row, 2)?,
                 first: time(row, 3)?,
                 last: time(row, 4)?,
-                ..Stats::default()
+                files: length(row, 5)?,
+                bytes: length(row, 6)?,
+                formats: Vec::new(),
             })
         },
     )?;
-    let files = moment.query_row(
-        "SELECT count(*), coalesce(sum(bytes), 0) FROM files",
-        [],
-        |row| {
-            Ok(Stats {
-                files: length(row, 0)?,
-                bytes: length(row, 1)?,
-                ..images
-            })
-        },
-    )?;
-    let mut statement = moment.prepare(
-        "SELECT format, count(*) AS files FROM files
-         GROUP BY format ORDER BY files DESC, format",
-    )?;
+    let mut statement = transaction.prepare(&format!(
+        "SELECT format, count(*) AS files FROM images WHERE name IS NOT NULL AND NOT {IS_PENDING}
+         GROUP BY format ORDER BY files DESC, format"
+    ))?;
     let formats = statement.query_map([], |row| Ok((row.get(0)?, length(row, 1)?)))?;
     Ok(Stats {
         formats: formats.collect::<rusqlite::Result<_>>()?,
-        ..files
+        ..counts
     })
 }

@@ -1,4 +1,4 @@
-//! Puts a new ledger in the place of an old one, which is kept under a dated name.
+//! Replaces a ledger by a new one, and keeps the old one under a dated name.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,18 +9,19 @@ use jiff::Timestamp;
 use super::NAME;
 use crate::ledger::LedgerError;
 
-/// What belongs to a ledger's file beside it. The log goes first: a new file must never meet an old log.
-const BESIDE: [&str; 2] = ["-wal", "-shm"];
+/// The files that `SQLite` keeps beside the ledger. The log is moved first: `SQLite` would apply an old log to a new file.
+const SIDE_FILES: [&str; 2] = ["-wal", "-shm"];
 
-/// Does the work of [`crate::ledger::replace`].
+/// `ledger::replace`.
 pub(in crate::ledger) fn replace(
     directory: &Path,
     with: &Path,
     at: Timestamp,
 ) -> Result<Option<PathBuf>, LedgerError> {
     let path = directory.join(NAME);
-    let replaced = put_aside(&path, at).and_then(|old| {
+    let replaced = keep_old(&path, at).and_then(|old| {
         fs::rename(with.join(NAME), &path)?;
+        // A rename is on the disk only once its folder was flushed.
         File::open(directory)?.sync_all()?;
         Ok(old)
     });
@@ -30,19 +31,19 @@ pub(in crate::ledger) fn replace(
     })
 }
 
-fn put_aside(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {
-    let blocking = free_name(path, &at.strftime("%Y%m%dT%H%M%SZ").to_string())?;
-    for beside in BESIDE {
-        move_if_there(&with_end(path, beside), &with_end(&blocking, beside))?;
+fn keep_old(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {
+    let kept = free_name(path, &at.strftime("%Y%m%dT%H%M%SZ").to_string())?;
+    for suffix in SIDE_FILES {
+        move_if_there(&with_suffix(path, suffix), &with_suffix(&kept, suffix))?;
     }
-    Ok(move_if_there(path, &blocking)?.then_some(blocking))
+    Ok(move_if_there(path, &kept)?.then_some(kept))
 }
 
-/// `ledger-20261123T120000Z.db`, or the next number behind the label that nothing has.
+/// The first free path of `ledger-LABEL.db`, `ledger-LABEL-2.db` and so on.
 pub(super) fn free_name(path: &Path, label: &str) -> io::Result<PathBuf> {
     let mut name = path.with_file_name(format!("ledger-{label}.db"));
     let mut number = 1;
-    while is_there(&name)? || is_there(&with_end(&name, BESIDE[0]))? {
+    while is_there(&name)? || is_there(&with_suffix(&name, SIDE_FILES[0]))? {
         number += 1;
         name.set_file_name(format!("ledger-{label}-{number}.db"));
     }
@@ -65,9 +66,9 @@ fn move_if_there(from: &Path, to: &Path) -> io::Result<bool> {
     }
 }
 
-fn with_end(path: &Path, end: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut path = path.as_os_str().to_owned();
-    path.push(end);
+    path.push(suffix);
     path.into()
 }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_old_ledger_is_kept_with_its_log_and_the_new_one_takes_its_place() {
+    async fn the_old_ledger_and_its_log_are_kept_when_a_new_one_replaces_it() {
         let (home, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         fs::write(home.path().join(NAME), "junk").unwrap();
         fs::write(home.path().join("ledger.db-wal"), "its log").unwrap();
@@ -114,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_ledger_nothing_is_kept() {
+    fn replacing_no_ledger_keeps_nothing() {
         let (home, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         assert!(is_blank(home.path()));
         drop(open(fresh.path(), true).unwrap());

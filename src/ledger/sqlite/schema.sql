@@ -1,50 +1,94 @@
--- One row a file of the collection. `folded` is the name as a file system without case or Unicode forms sees it; `stem`
--- stands only where the file was found in the folder and the address of its image is not known.
-CREATE TABLE files (
-    id      INTEGER PRIMARY KEY,
-    name    TEXT    NOT NULL,
-    folded  TEXT    NOT NULL UNIQUE,
-    stem    TEXT,
-    bytes   INTEGER NOT NULL,
-    blake3  TEXT    NOT NULL,
-    format  TEXT    NOT NULL,
-    width   INTEGER NOT NULL,
-    height  INTEGER NOT NULL
-);
-CREATE INDEX files_by_stem ON files (stem) WHERE stem IS NOT NULL;
-
--- One row an address. Times are RFC 3339 in UTC, whole seconds, so that they sort as text. (`state IN (...)` would
--- make a table of its three words for every row that is written.)
+-- One row an image, and one row a file whose address is not known. Times are Unix seconds in UTC.
 CREATE TABLE images (
-    key            TEXT PRIMARY KEY NOT NULL,
-    site           TEXT NOT NULL,
-    state          TEXT NOT NULL CHECK (state = 'saved' OR state = 'failed' OR state = 'gone'),
-    file           INTEGER REFERENCES files (id),
-    page           TEXT,
-    address        TEXT NOT NULL,
-    title          TEXT,
-    etag           TEXT,
-    last_modified  TEXT,
-    at             TEXT NOT NULL,
-    cause          TEXT,
-    tries          INTEGER,
-    until          TEXT,
-    CHECK ((state = 'saved') = (file IS NOT NULL))
+    id                INTEGER PRIMARY KEY,  -- grows in the order of writing
+    -- 1 saved; 2 a file without an address (found by `ledger rebuild`, or left by an image that was
+    -- fetched again); 3 failed; 4 gone from its site, left alone until `until`
+    state             INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),
+    -- The first 8 bytes of the BLAKE3 hash of `key`, and of `name` in NFC and lower case, as little-endian
+    -- integers. An index of integers is a tenth of the size of one of texts. Two texts may share a
+    -- hash: whoever looks up compares the text as well.
+    key_hash          INTEGER,
+    name_hash         INTEGER,
+    owner             INTEGER,  -- a duplicate: the `id` of the row that has the file, with the same bytes
+    bytes             INTEGER,  -- the file's length
+    blake3            BLOB,     -- the file's hash, 32 bytes
+    format            TEXT,     -- png, jpg, gif, webp, avif
+    width             INTEGER,  -- pixels as stored in the file
+    height            INTEGER,
+    at                INTEGER,  -- when the image was fetched or failed
+    until             INTEGER,  -- gone: when it is asked for again
+    attempts          INTEGER,  -- failed, gone: requests that were made for it
+    key               TEXT,     -- site and canonical address, with a space between
+    name              TEXT,     -- the file's name; none for a duplicate, which shares its owner's file
+    address           TEXT,     -- the address that was asked, where it is not the key's
+    page              TEXT,     -- the listing page that showed the image
+    title             TEXT,
+    etag              TEXT,
+    last_modified     TEXT,
+    cause             TEXT,     -- failed, gone: why
+    stem              TEXT,     -- adopted: `name` without its extension, in NFC and lower case
+    -- Room for what is written down later.
+    item              TEXT,     -- the site's own key of the item
+    second_address    TEXT,     -- where else the image can be had
+    capture           TEXT,     -- the web archive's capture that the image came from
+    displayed_width   INTEGER,  -- pixels as shown, where the file says to turn it
+    displayed_height  INTEGER,
+    warnings          TEXT,     -- what was odd about the file that was saved all the same
+    CHECK ((key IS NULL) = (key_hash IS NULL)),
+    CHECK ((name IS NULL) = (name_hash IS NULL))
 );
-CREATE INDEX images_by_file ON images (file) WHERE file IS NOT NULL;
+-- Not UNIQUE, as two texts may share a hash. Partial, so that a row is in an index only where it can be found by it.
+CREATE INDEX images_by_key ON images (key_hash) WHERE key_hash IS NOT NULL;
+CREATE INDEX images_by_name ON images (name_hash) WHERE name_hash IS NOT NULL;
+CREATE INDEX images_by_owner ON images (owner) WHERE owner IS NOT NULL;
+CREATE INDEX images_by_stem ON images (stem) WHERE stem IS NOT NULL;
 
--- The names that a group of images is about to get, as JSON in one row; none while nothing is being named.
-CREATE TABLE promises (
-    id    INTEGER PRIMARY KEY CHECK (id = 1),
-    told  TEXT NOT NULL
+-- Rows of `images`, by ranges of ids, whose files are about to get their names. Empty while nothing is placed. A
+-- group is written as one range and settled by deleting it, so that no row is written a second time.
+CREATE TABLE pending (
+    first  INTEGER NOT NULL,
+    last   INTEGER NOT NULL
 );
 
--- What a person wants to read: every address with its file, then files whose address is not known.
+-- Images whose hooks are still to run; an empty key stands for the end of a run. Numbers are never given twice.
+CREATE TABLE pending_hooks (
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    key       TEXT NOT NULL UNIQUE,
+    key_hash  INTEGER,          -- as in `images`, to find the image by
+    attempts  INTEGER NOT NULL  -- runs in which they failed
+);
+
+-- Skipped images that were reported once, and are not reported again for the same reason.
+CREATE TABLE reported_skips (
+    key     TEXT NOT NULL,
+    reason  TEXT NOT NULL,
+    at      INTEGER NOT NULL,
+    PRIMARY KEY (key, reason)
+) WITHOUT ROWID;
+
+-- Stretches of a listing that were seen from end to end: page numbers, dates or cursors, as the listing counts.
+CREATE TABLE seen_ranges (
+    listing  TEXT NOT NULL,  -- site and address of the listing, with a space between
+    first    TEXT NOT NULL,
+    last     TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    PRIMARY KEY (listing, first)
+) WITHOUT ROWID;
+
+-- The ledger as a person reads it: every address with its file, then the files whose address is not known.
 CREATE VIEW collection AS
-SELECT images.at, images.site, images.state, files.name, files.format, files.width, files.height, files.bytes,
-       files.blake3, images.title, images.address, images.page, images.cause, images.until
-FROM images LEFT JOIN files ON files.id = images.file
-UNION ALL
-SELECT NULL, NULL, 'adopted', files.name, files.format, files.width, files.height, files.bytes,
-       files.blake3, NULL, NULL, NULL, NULL, NULL
-FROM files WHERE NOT EXISTS (SELECT 1 FROM images WHERE images.file = files.id);
+SELECT strftime('%Y-%m-%dT%H:%M:%SZ', images.at, 'unixepoch') AS at,
+       substr(images.key, 1, instr(images.key, ' ') - 1) AS site,
+       CASE WHEN EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last) THEN 'placing'
+            WHEN images.state = 1 AND file.id <> images.id AND file.key IS NOT NULL THEN 'duplicate'
+            WHEN images.state = 1 THEN 'saved'
+            WHEN images.state = 2 THEN 'adopted'
+            WHEN images.state = 3 THEN 'failed'
+            ELSE 'gone' END AS state,
+       file.name, file.format, file.width, file.height, file.bytes, nullif(lower(hex(file.blake3)), '') AS blake3,
+       images.title, coalesce(images.address, substr(images.key, instr(images.key, ' ') + 1)) AS address,
+       images.page, images.cause,
+       strftime('%Y-%m-%dT%H:%M:%SZ', images.until, 'unixepoch') AS until
+FROM images LEFT JOIN images AS file ON file.id = coalesce(images.owner, images.id)
+WHERE images.key IS NOT NULL
+   OR NOT EXISTS (SELECT 1 FROM images AS duplicate WHERE duplicate.owner = images.id);

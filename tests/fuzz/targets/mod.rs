@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use wallhaul::fetch::fuzzing;
-use wallhaul::job::ImageRef;
+use wallhaul::job::{ImageKey, ImageName, ImageRef};
 use wallhaul::ledger::{self, Selection};
 use wallhaul::outcome::Format;
 use wallhaul::site::{NextPage, Pages, Site, SiteError};
@@ -182,16 +182,23 @@ pub fn ledger(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("ledger.db");
     fs::write(&file, data).expect("a file in it");
-    let told = match ledger::open(folder.path(), false) {
+    let message = match ledger::open(folder.path(), false) {
         Ok(ledger) => {
-            // What is damaged further in is told when it is come to.
+            // Damage in a row is reported when the row is read.
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .build()
                 .expect("a runtime");
+            let key = ImageKey::from_stored("s https://s.invalid/a".to_owned());
+            let name = ImageName::from_stored("a.jpg");
+            let now = jiff::Timestamp::UNIX_EPOCH;
             let _ = (
                 ledger.stats(),
                 ledger.files(),
-                runtime.block_on(ledger.unfinished()),
+                runtime.block_on(ledger.pending()),
+                runtime.block_on(ledger.pending_hooks()),
+                runtime.block_on(ledger.known(vec![(key.clone(), name.stem())], now)),
+                runtime.block_on(ledger.record(vec![ledger::Record::Unplaced { key }])),
+                runtime.block_on(ledger.forget(vec![(name, "missing".to_owned())], now)),
             );
             let _ = ledger.each(&Selection::default(), &mut |_row| {
                 std::ops::ControlFlow::Continue(())
@@ -200,10 +207,10 @@ pub fn ledger(data: &[u8]) {
         }
         Err(error) => error.to_string(),
     };
-    assert!(told.contains("ledger.db"), "{told}");
+    assert!(message.contains("ledger.db"), "{message}");
     assert!(
         fs::read(&file).expect("it is still there") == data,
-        "what was refused was changed: {told}"
+        "a refused file was changed: {message}"
     );
 }
 

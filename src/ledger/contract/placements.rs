@@ -1,9 +1,9 @@
-//! Who gets which name: twins, names told apart, promises kept and taken back.
+//! Which name each image gets: duplicates, collisions, and placements that are settled or withdrawn.
 
 use super::*;
 
 #[tokio::test]
-async fn names_that_differ_by_case_or_unicode_form_alone_are_told_apart() {
+async fn names_that_differ_only_in_case_or_unicode_form_are_a_collision() {
     for (_home, ledger) in plugs() {
         let group = vec![
             intent("1.png", "\u{c9}t\u{e9}.png", 1),
@@ -11,33 +11,36 @@ async fn names_that_differ_by_case_or_unicode_form_alone_are_told_apart() {
             intent("3.png", "\u{e9}T\u{e9}.PNG", 3),
             intent("4.png", "ete.png", 4),
         ];
-        let berths = ledger.placing(group).await.unwrap();
-        let apart = [
-            free("\u{c9}t\u{e9}.png"),
-            free("e\u{301}te\u{301}~02a7a7a7.png"),
-            free("\u{e9}T\u{e9}~03a7a7a7.PNG"),
+        let placements = ledger.placing(group).await.unwrap();
+        let expected = [
+            new("\u{c9}t\u{e9}.png"),
+            new("e\u{301}te\u{301}~02a7a7a7.png"),
+            new("\u{e9}T\u{e9}~03a7a7a7.PNG"),
         ];
-        assert_eq!(berths[..3], apart);
-        assert_eq!(berths[3], free("ete.png"));
+        assert_eq!(placements[..3], expected);
+        assert_eq!(placements[3], new("ete.png"));
     }
 }
 
 #[tokio::test]
-async fn the_same_bytes_under_the_same_name_are_one_file() {
+async fn a_duplicate_of_the_same_name_shares_the_file() {
     for (_home, ledger) in plugs() {
         let group = vec![intent("1.png", "a.png", 1), intent("2.png", "A.png", 1)];
         assert_eq!(
             ledger.placing(group).await.unwrap(),
-            [free("a.png"), twin("a.png")]
+            [new("a.png"), duplicate("a.png")]
         );
         ledger
             .record(vec![saved("1.png", "a.png"), saved("2.png", "a.png")])
             .await
             .unwrap();
-        assert_eq!(keep(&*ledger, "3.png", "a.png", 1).await, twin("a.png"));
+        assert_eq!(
+            keep(&*ledger, "3.png", "a.png", 1).await,
+            duplicate("a.png")
+        );
         assert_eq!(
             keep(&*ledger, "4.png", "b.png", 1).await,
-            free("b.png"),
+            new("b.png"),
             "another name is another file"
         );
         let stats = ledger.stats().unwrap();
@@ -46,44 +49,44 @@ async fn the_same_bytes_under_the_same_name_are_one_file() {
 }
 
 #[tokio::test]
-async fn a_file_of_another_length_is_no_twin_whatever_its_hash() {
+async fn a_file_of_another_length_is_no_duplicate_even_with_the_same_hash() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
         let mut longer = intent("2.png", "a.png", 1);
         longer.content.bytes += 1;
         assert_eq!(
             ledger.placing(vec![longer]).await.unwrap(),
-            [free("a~01a7a7a7.png")]
+            [new("a~01a7a7a7.png")]
         );
     }
 }
 
 #[tokio::test]
-async fn a_promise_of_an_earlier_group_is_nobodys_twin() {
+async fn a_pending_file_of_an_earlier_group_has_no_duplicate() {
     for (_home, ledger) in plugs() {
         ledger
             .placing(vec![intent("1.png", "a.png", 1)])
             .await
             .unwrap();
-        let berths = ledger
+        let placements = ledger
             .placing(vec![intent("2.png", "a.png", 1)])
             .await
             .unwrap();
         assert_eq!(
-            berths,
-            [free("a~01a7a7a7.png")],
-            "nobody knows whether that file is there"
+            placements,
+            [new("a~01a7a7a7.png")],
+            "nobody knows whether that file will be there"
         );
     }
 }
 
 #[tokio::test]
-async fn names_told_apart_are_told_apart_again_where_even_the_hash_begins_alike() {
+async fn a_collision_of_hash_suffixes_is_resolved_by_a_number() {
     for (_home, ledger) in plugs() {
-        let berths = [200, 201, 202, 203]
+        let placements = [200, 201, 202, 203]
             .map(|picture| (picture, intent(&format!("{picture}.png"), "a.png", picture)));
         let mut given = Vec::new();
-        for (picture, intent) in berths {
+        for (picture, intent) in placements {
             given.extend(ledger.placing(vec![intent]).await.unwrap());
             let Some(Placement::New(name)) = given.last().cloned() else {
                 panic!("{given:?}")
@@ -96,22 +99,22 @@ async fn names_told_apart_are_told_apart_again_where_even_the_hash_begins_alike(
                 .await
                 .unwrap();
         }
-        let apart = [
+        let expected = [
             "a.png",
             "a~a7a7a7a7.png",
             "a~a7a7a7a7-2.png",
             "a~a7a7a7a7-3.png",
         ];
-        assert_eq!(given, apart.map(free));
+        assert_eq!(given, expected.map(new));
         assert_eq!(
             keep(&*ledger, "204.png", "a.png", 202).await,
-            twin("a~a7a7a7a7-2.png")
+            duplicate("a~a7a7a7a7-2.png")
         );
     }
 }
 
 #[tokio::test]
-async fn a_file_told_apart_from_a_foreign_one_is_renamed_for_all_who_share_it() {
+async fn a_collision_with_a_foreign_file_renames_the_file_for_its_duplicates_too() {
     for (_home, ledger) in plugs() {
         let group = vec![intent("1.png", "a.png", 1), intent("2.png", "a.png", 1)];
         ledger.placing(group).await.unwrap();
@@ -131,18 +134,18 @@ async fn a_file_told_apart_from_a_foreign_one_is_renamed_for_all_who_share_it() 
         );
         assert_eq!(
             keep(&*ledger, "3.png", "a.png", 2).await,
-            free("a.png"),
-            "the ledger holds that name no more"
+            new("a.png"),
+            "that name is free in the ledger"
         );
         assert_eq!(
             keep(&*ledger, "4.png", "a~01a7a7a7.png", 1).await,
-            twin("a~01a7a7a7.png")
+            duplicate("a~01a7a7a7.png")
         );
     }
 }
 
 #[tokio::test]
-async fn a_file_that_got_a_name_the_ledger_believed_taken_takes_over_what_lay_there() {
+async fn a_file_placed_under_the_name_of_a_missing_one_takes_over_its_images() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a~02a7a7a7.png", 1).await;
         ledger
@@ -169,39 +172,42 @@ async fn a_file_that_got_a_name_the_ledger_believed_taken_takes_over_what_lay_th
 }
 
 #[tokio::test]
-async fn a_promise_taken_back_frees_its_name_when_the_last_who_shares_it_lets_go() {
+async fn an_unplaced_file_frees_its_name_once_no_duplicate_is_pending() {
     for (_home, ledger) in plugs() {
         let group = vec![intent("1.png", "a.png", 1), intent("2.png", "a.png", 1)];
         ledger.placing(group).await.unwrap();
         ledger.record(vec![unplaced("1.png")]).await.unwrap();
-        assert_eq!(ledger.unfinished().await.unwrap().len(), 1);
+        assert_eq!(ledger.pending().await.unwrap().len(), 1);
         ledger.record(vec![failed("2.png", None)]).await.unwrap();
-        assert_eq!(ledger.unfinished().await.unwrap(), []);
-        assert_eq!(keep(&*ledger, "3.png", "a.png", 3).await, free("a.png"));
+        assert_eq!(ledger.pending().await.unwrap(), []);
+        assert_eq!(keep(&*ledger, "3.png", "a.png", 3).await, new("a.png"));
     }
 }
 
 #[tokio::test]
-async fn an_image_fetched_again_is_the_same_file_or_a_second_one_beside_it() {
+async fn an_image_fetched_again_is_a_duplicate_or_gets_a_second_file() {
     for (_home, ledger) in plugs() {
         keep(&*ledger, "1.png", "a.png", 1).await;
-        assert_eq!(keep(&*ledger, "1.png", "a.png", 1).await, twin("a.png"));
+        assert_eq!(
+            keep(&*ledger, "1.png", "a.png", 1).await,
+            duplicate("a.png")
+        );
         assert_eq!(
             keep(&*ledger, "1.png", "a.png", 2).await,
-            free("a~02a7a7a7.png")
+            new("a~02a7a7a7.png")
         );
         assert_eq!(names(&*ledger), [named("1.png", "a~02a7a7a7.png")]);
         let stats = ledger.stats().unwrap();
         assert_eq!(
             (stats.saved, stats.files),
             (1, 2),
-            "the file it was before lies there still"
+            "the file it had before is still there"
         );
     }
 }
 
 #[tokio::test]
-async fn a_promise_made_again_to_the_same_image_is_the_same_promise() {
+async fn placing_an_image_again_withdraws_its_earlier_placement() {
     for (_home, ledger) in plugs() {
         ledger
             .placing(vec![intent("1.png", "a.png", 1)])
@@ -212,24 +218,24 @@ async fn a_promise_made_again_to_the_same_image_is_the_same_promise() {
                 .placing(vec![intent("1.png", "a.png", 2)])
                 .await
                 .unwrap(),
-            [free("a.png")]
+            [new("a.png")]
         );
-        let promise = Unfinished {
+        let placement = PendingPlacement {
             key: key("1.png"),
             name: name("a.png"),
             content: content(2),
         };
-        assert_eq!(ledger.unfinished().await.unwrap(), [promise]);
+        assert_eq!(ledger.pending().await.unwrap(), [placement]);
     }
 }
 
 #[tokio::test]
-async fn an_image_twice_in_one_group_does_not_get_one_name_for_two_contents() {
+async fn an_image_twice_in_one_group_never_gets_one_name_for_two_contents() {
     for (_home, ledger) in plugs() {
         let group = vec![intent("1.png", "a.png", 1), intent("1.png", "a.png", 2)];
         assert_eq!(
             ledger.placing(group).await.unwrap(),
-            [free("a.png"), free("a~02a7a7a7.png")]
+            [new("a.png"), new("a~02a7a7a7.png")]
         );
     }
 }

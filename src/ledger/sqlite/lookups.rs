@@ -1,0 +1,122 @@
+//! The smaller questions and changes: known images, adopted and forgotten files, reported skips.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use rusqlite::params;
+
+use super::column::{StoredState, hash64};
+use super::tables::{ImageRow, NewFile, NewImageRow, Tables};
+use crate::job::{ImageKey, ImageName, Stem};
+use crate::ledger::KnownState;
+use crate::outcome::Content;
+
+/// `Ledger::known`, within a transaction: all answers are of one moment.
+pub(super) fn known(
+    tables: &mut Tables<'_>,
+    images: Vec<(ImageKey, Stem)>,
+    now: Timestamp,
+) -> rusqlite::Result<HashMap<ImageKey, KnownState>> {
+    let mut known = HashMap::with_capacity(images.len());
+    for (key, stem) in images {
+        if let Some(state) = known_state(tables, &key, &stem, now)? {
+            known.insert(key, state);
+        }
+    }
+    Ok(known)
+}
+
+fn known_state(
+    tables: &mut Tables<'_>,
+    key: &ImageKey,
+    stem: &Stem,
+    now: Timestamp,
+) -> rusqlite::Result<Option<KnownState>> {
+    if let Some(ImageRow {
+        id,
+        state,
+        owner: _,
+        until,
+    }) = tables.image(key, hash64(key.as_str()))?
+    {
+        match (state, until) {
+            (StoredState::Saved | StoredState::File, _) => {
+                let is_there = !tables.cache.pending.contains(id);
+                return Ok(is_there.then_some(KnownState::Saved));
+            }
+            (StoredState::Gone, Some(until)) if until > now => {
+                return Ok(Some(KnownState::Gone { until }));
+            }
+            (StoredState::Gone | StoredState::Failed, _) => {}
+        }
+    }
+    let is_adoptable = tables.is_adoptable(stem)?;
+    Ok(is_adoptable.then_some(KnownState::Adopted))
+}
+
+/// `Ledger::adopt`, within a transaction.
+pub(super) fn adopt(
+    tables: &mut Tables<'_>,
+    files: Vec<(ImageName, Content)>,
+) -> rusqlite::Result<usize> {
+    let mut adopted = 0;
+    for (name, content) in files {
+        let normalized = name.normalized();
+        let name_hash = hash64(&normalized);
+        if tables.file_named(&normalized, name_hash)?.is_some() {
+            continue;
+        }
+        let row = NewImageRow {
+            stem: Some(name.stem()),
+            file: Some(NewFile {
+                name: &name,
+                name_hash,
+                content: &content,
+            }),
+            ..NewImageRow::default()
+        };
+        tables.insert(StoredState::File, &row)?;
+        adopted += 1;
+    }
+    Ok(adopted)
+}
+
+/// `Ledger::forget`, within a transaction. A file that is pending belongs to its run.
+pub(super) fn forget(
+    tables: &mut Tables<'_>,
+    files: Vec<(ImageName, String)>,
+    at: Timestamp,
+) -> rusqlite::Result<()> {
+    for (name, cause) in files {
+        let normalized = name.normalized();
+        let file = tables.file_named(&normalized, hash64(&normalized))?;
+        if let Some(file) = file.filter(|file| !tables.cache.pending.contains(file.id)) {
+            tables.fail_file(file.id, &cause, at)?;
+        }
+    }
+    Ok(())
+}
+
+/// `Ledger::note_skips`, within a transaction; with `write` false it only answers.
+pub(super) fn note_skips(
+    tables: &mut Tables<'_>,
+    skips: Vec<(ImageKey, String)>,
+    at: Timestamp,
+    write: bool,
+) -> rusqlite::Result<Vec<bool>> {
+    let mut new = Vec::with_capacity(skips.len());
+    for (key, reason) in skips {
+        new.push(if write {
+            // One statement answers and writes. A skip that is there already changes no page of the file.
+            let insert =
+                "INSERT OR IGNORE INTO reported_skips (key, reason, at) VALUES (?1, ?2, ?3)";
+            tables.run(insert, params![key.as_str(), reason, at.as_second()])? == 1
+        } else {
+            let query = "SELECT 1 FROM reported_skips WHERE key = ?1 AND reason = ?2";
+            !tables
+                .statement(query)?
+                .exists(params![key.as_str(), reason])?
+        });
+    }
+    Ok(new)
+}
