@@ -1,23 +1,23 @@
-//! `wallhaul urls`: the addresses of the originals, for whatever else downloads.
+//! `wallhaul urls`: the addresses of the originals, for other download programs.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use url::Url;
 
 use super::Environment;
-use super::visit::{SiteSession, sites};
+use super::visit::{SiteSession, discover_options, sites};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
 use crate::exit::{Exit, OutputError, ThreadError};
 use crate::fetch::Fetcher;
-use crate::job::Job;
+use crate::job::{Candidate, Job};
 use crate::ledger;
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
-use crate::site::Site;
 
 /// Prints the address of every original on the sites of these names, one a line.
 ///
@@ -31,7 +31,7 @@ pub async fn urls(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
-    // The addresses are the news; beside them only trouble is told.
+    // The addresses are the output; beside them only errors are reported.
     let telling = OutputSettings {
         progress: Progress::None,
         json: false,
@@ -41,26 +41,26 @@ pub async fn urls(
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let visit = SiteSession::open(site, &settings, false).await?;
-        let (events, told) = Events::line(settings.telling.watches_images());
+        let (events, receiver) = Events::channel(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
-        let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
-        let broken = Arc::new(Mutex::new(None));
+        let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
+        let failed = Arc::new(Mutex::new(None));
         let jobs = Printer {
-            site: Arc::clone(&visit.site),
             fetcher: Arc::clone(&visit.fetcher),
-            broken: Arc::clone(&broken),
+            failed: Arc::clone(&failed),
         };
-        let scan = visit.scan(
-            &settings,
-            world,
+        let result = engine::discover(
+            visit.run(world, events, &shutdown),
+            Arc::clone(&visit.site),
             Arc::from(ledger::in_memory()),
-            events,
-            &shutdown,
-        );
-        let listed = engine::scan(Source::Listing(scan), Box::new(jobs)).await;
+            Source::Listing(visit.pages(&settings)),
+            discover_options(&settings),
+            Box::new(jobs),
+        )
+        .await;
         let tally = dispatch.await;
-        listed?;
-        if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        result?;
+        if let Some(error) = failed.lock().take() {
             return Err(OutputError::from(error).into());
         }
         exit = exit.max_severity(Exit::of_tally(&tally));
@@ -68,27 +68,27 @@ pub async fn urls(
     Ok(exit)
 }
 
-/// Takes jobs and prints where their images lie. Once that fails it takes no more.
+/// Takes jobs and prints the addresses of their originals. Once printing fails it takes no more.
 struct Printer {
-    site: Arc<Site>,
     fetcher: Arc<Fetcher>,
-    broken: Arc<Mutex<Option<io::Error>>>,
+    /// The error, for the caller: the sender is moved into the engine, which only learns that the queue is closed.
+    failed: Arc<Mutex<Option<io::Error>>>,
 }
 
 #[async_trait]
 impl JobSender for Printer {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
-        let candidates = self.site.candidates(&job.image).unwrap_or_default();
-        let Some(original) = candidates.first() else {
+        let Some(Candidate::Direct(original)) = job.candidates.first() else {
             return Ok(());
         };
-        let address = self.fetcher.asked(&original.address);
-        // A reader that stopped reading makes this wait, and signals are served meanwhile.
+        let address = self.fetcher.asked(original);
+        // Blocks while the reader of a pipe does not read; on a thread of its own, so that signals are handled
+        // meanwhile.
         let written = tokio::task::spawn_blocking(move || print(&address)).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))
             .map_err(|error| {
-                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.failed.lock() = Some(error);
                 QueueError::Closed
             })
     }

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::Environment;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::engine::{self, Given, GivenLine, Pages, Scan, Shutdown};
+use crate::engine::{self, DiscoverOptions, Pages, Run, Shutdown};
 use crate::event::Events;
 use crate::exit::RenderedError;
 use crate::fetch::{Fetcher, SiteOrigins};
@@ -139,50 +138,32 @@ impl SiteSession {
         Self { pages, ..self }
     }
 
-    /// What it takes to find the images that are given by `lines`.
-    pub(super) fn given(
-        &self,
-        lines: mpsc::Receiver<Vec<GivenLine>>,
-        world: &Environment,
-        ledger: Arc<dyn Ledger>,
-        events: Events,
-        shutdown: &Shutdown,
-    ) -> Given {
-        let (site, fetcher) = (Arc::clone(&self.site), Arc::clone(&self.fetcher));
-        Given {
-            site,
-            fetcher,
-            ledger,
-            lines,
+    /// What every stage of a run on this site shares.
+    pub(super) fn run(&self, world: &Environment, events: Events, shutdown: &Shutdown) -> Run {
+        Run {
+            fetcher: Arc::clone(&self.fetcher),
             clock: world.clock,
             events,
             shutdown: shutdown.clone(),
         }
     }
 
-    /// What it takes to find the site's images.
-    pub(super) fn scan(
-        &self,
-        settings: &Settings,
-        world: &Environment,
-        ledger: Arc<dyn Ledger>,
-        events: Events,
-        shutdown: &Shutdown,
-    ) -> Scan {
+    /// The listing pages that are wanted.
+    pub(super) fn pages(&self, settings: &Settings) -> Pages {
         let PageRange { first, last } = self.pages.unwrap_or(settings.pages);
-        Scan {
-            site: Arc::clone(&self.site),
-            fetcher: Arc::clone(&self.fetcher),
-            ledger,
-            pages: Pages {
-                first: first.unwrap_or_else(|| self.site.start()),
-                last,
-            },
-            ahead: engine::pages_ahead(settings.jobs),
-            clock: world.clock,
-            events,
-            shutdown: shutdown.clone(),
+        Pages {
+            first: first.unwrap_or_else(|| self.site.start()),
+            last,
         }
+    }
+}
+
+/// How images are looked for.
+pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
+    DiscoverOptions {
+        prefetch: engine::pages_ahead(settings.jobs),
+        limits: settings.limits,
+        wait: settings.fetch.wait,
     }
 }
 

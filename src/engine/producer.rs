@@ -8,13 +8,13 @@ use tokio::task::yield_now;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{EngineError, Scan, joined, warn};
-use crate::event::Event;
-use crate::fetch::{FetchError, Page};
+use super::discover::Discovery;
+use super::{EngineError, joined};
+use crate::event::{Event, Warning};
+use crate::fetch::{FetchError, Fetcher, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::outcome::{Outcome, SkipReason};
-use crate::queue::{JobSender, QueueError};
-use crate::site::{ListingPage, PageVerdict};
+use crate::site::{ListingPage, PageVerdict, Site};
 
 /// Which listing pages are wanted, by number, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,11 +39,11 @@ enum ListingEnd {
 const PAGES_WITHOUT_NEWS: u32 = 2;
 
 /// Walks the listing; how it ended is told as an event.
-pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
-    let events = scan.events.clone();
+pub(super) async fn run(discovery: Discovery, wanted: Pages) -> Result<(), EngineError> {
+    let events = discovery.run.events.clone();
     let mut producer = Producer {
-        scan,
-        jobs,
+        discovery,
+        wanted,
         seen: Seen::default(),
         pages: 0,
     };
@@ -61,21 +61,21 @@ pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), Engi
 }
 
 struct Producer {
-    scan: Scan,
-    jobs: Box<dyn JobSender>,
+    discovery: Discovery,
+    wanted: Pages,
     seen: Seen,
     pages: u32,
 }
 
 impl Producer {
     async fn walk(&mut self) -> Result<ListingEnd, EngineError> {
-        let mut ahead = Prefetch::new(&self.scan);
+        let mut ahead = Prefetch::new(&self.discovery, self.wanted);
         let mut without_news = 0;
         let mut empty = 0;
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(ListingEnd::Stopped),
+                () = self.discovery.run.shutdown.stopping() => return Ok(ListingEnd::Stopped),
                 next = ahead.next() => next,
             };
             let Some((number, page)) = next else {
@@ -89,11 +89,12 @@ impl Producer {
             };
             let Some((address, listing)) = read else {
                 empty += 1;
-                if empty == self.scan.site.ends_after() {
+                if empty == self.discovery.site.ends_after() {
                     return Ok(ListingEnd::Reached(format!("page {number} is empty")));
                 }
-                let page = self.scan.site.page(number);
-                self.scan
+                let page = self.discovery.site.page(number);
+                self.discovery
+                    .run
                     .events
                     .emit(Event::PageRead {
                         page,
@@ -127,11 +128,11 @@ impl Producer {
         number: u32,
         page: Result<Page, FetchError>,
     ) -> Result<Option<(Url, ListingPage)>, ListingEnd> {
-        let site = &self.scan.site;
+        let site = &self.discovery.site;
         let address = site.page(number);
         let is_first = number == site.start();
         let failed = |cause: String| ListingEnd::Failed {
-            page: self.scan.fetcher.asked(&address),
+            page: self.discovery.run.shown(&address),
             cause,
         };
         let page = match page {
@@ -163,9 +164,11 @@ impl Producer {
     ) -> Result<Result<usize, ListingEnd>, EngineError> {
         let passed_over = listing.health.without_thumb + listing.health.unusable;
         if passed_over > 0 {
-            let message =
-                format!("{page}: {passed_over} of its items have no address that can be asked for");
-            warn(&self.scan.events, message).await;
+            let warning = Warning::ItemsWithoutAddress {
+                page: self.discovery.run.shown(&page),
+                items: passed_over,
+            };
+            self.discovery.run.events.warn(warning).await;
         }
         let shown = listing.images.len();
         let sorted = self.sort(listing.images);
@@ -175,7 +178,11 @@ impl Producer {
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
-        let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
+        let known = self
+            .discovery
+            .ledger
+            .known(asked, (self.discovery.run.clock)())
+            .await?;
         let (known_here, repeated) = (known.len(), shown - found);
         let read = Event::PageRead {
             page: page.clone(),
@@ -184,7 +191,7 @@ impl Producer {
             known: known_here,
             repeated,
         };
-        self.scan.events.emit(read).await;
+        self.discovery.run.events.emit(read).await;
         // Judged by the first page alone: a rule that fits nothing there no longer fits the site.
         let misfit = sorted
             .unruly
@@ -195,14 +202,15 @@ impl Producer {
         });
         for (key, why) in sorted.unruly {
             let outcome = Outcome::Skipped(why);
-            self.scan
+            self.discovery
+                .run
                 .events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
         }
         if let Some(cause) = misfit {
             return Ok(Err(ListingEnd::Failed {
-                page: self.scan.fetcher.asked(&page),
+                page: self.discovery.run.shown(&page),
                 cause,
             }));
         }
@@ -210,15 +218,8 @@ impl Producer {
             if known.contains_key(&job.key) {
                 continue;
             }
-            let pushed = tokio::select! {
-                biased;
-                () = self.scan.shutdown.stopping() => return Ok(Err(ListingEnd::Stopped)),
-                pushed = self.jobs.send(job) => pushed,
-            };
-            match pushed {
-                Ok(()) => {}
-                Err(QueueError::Closed) => return Ok(Err(ListingEnd::Stopped)),
-                Err(broken) => return Err(broken.into()),
+            if !self.discovery.send(job).await? {
+                return Ok(Err(ListingEnd::Stopped));
             }
         }
         Ok(Ok(found))
@@ -226,8 +227,8 @@ impl Producer {
 
     /// Tells what this run has not seen yet from what it has, and what has an original from what has none.
     fn sort(&mut self, mut images: Vec<ImageRef>) -> Sorted {
-        let site = &self.scan.site;
-        self.scan.fetcher.home(&mut images);
+        let site = &self.discovery.site;
+        self.discovery.run.fetcher.home(&mut images);
         let mut sorted = Sorted::default();
         for image in images {
             let resolved = site.resolve(&image);
@@ -241,14 +242,9 @@ impl Producer {
             match resolved {
                 Ok(resolved) => {
                     let stem = Stem::new(&resolved.stem);
-                    sorted.new.push((
-                        Job {
-                            key,
-                            image,
-                            resolved: Some(resolved),
-                        },
-                        stem,
-                    ));
+                    sorted
+                        .new
+                        .push((self.discovery.job(key, image, resolved), stem));
                 }
                 Err(why) => sorted.unruly.push((key, why)),
             }
@@ -283,39 +279,45 @@ impl Seen {
 
 /// The pages being asked for, in their order. Each has a task of its own, so that it goes on while the queue is full.
 struct Prefetch {
-    scan: Scan,
+    fetcher: Arc<Fetcher>,
+    site: Arc<Site>,
+    wanted: Pages,
+    /// How many, beside the one that is waited for.
+    ahead: usize,
     next: Option<u32>,
     asked: VecDeque<(u32, AbortOnDropHandle<Result<Page, FetchError>>)>,
 }
 
 impl Prefetch {
-    fn new(scan: &Scan) -> Self {
+    fn new(discovery: &Discovery, wanted: Pages) -> Self {
         Self {
-            scan: scan.clone(),
-            next: Some(scan.pages.first),
+            fetcher: Arc::clone(&discovery.run.fetcher),
+            site: Arc::clone(&discovery.site),
+            wanted,
+            ahead: discovery.options.prefetch.get(),
+            next: Some(wanted.first),
             asked: VecDeque::new(),
         }
     }
 
     /// The next page, or `None` after the last one wanted. Cancel-safe.
     async fn next(&mut self) -> Option<(u32, Result<Page, FetchError>)> {
-        if self.next == Some(self.scan.pages.first) {
+        if self.next == Some(self.wanted.first) {
             // Its connection is free again then, and the page that everybody waits for goes there first.
-            self.scan
-                .fetcher
-                .read_rules(&self.scan.site.page(self.scan.pages.first))
+            self.fetcher
+                .read_rules(&self.site.page(self.wanted.first))
                 .await;
         }
         // One more than ahead: the one being waited for.
-        while self.asked.len() <= self.scan.ahead.get() {
+        while self.asked.len() <= self.ahead {
             let Some(number) = self.next else { break };
-            let wanted = self.scan.pages.last.is_none_or(|last| number <= last);
+            let wanted = self.wanted.last.is_none_or(|last| number <= last);
             if !wanted {
                 break;
             }
             self.next = number.checked_add(1);
-            let fetcher = Arc::clone(&self.scan.fetcher);
-            let address = self.scan.site.page(number);
+            let fetcher = Arc::clone(&self.fetcher);
+            let address = self.site.page(number);
             let page = tokio::spawn(async move { fetcher.page(&address).await });
             self.asked.push_back((number, AbortOnDropHandle::new(page)));
             // The task that was begun last would run first.

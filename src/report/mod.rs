@@ -10,6 +10,7 @@ pub mod figures;
 mod frame;
 mod jsonl;
 mod lines;
+pub mod messages;
 mod outlet;
 mod plain;
 #[cfg(test)]

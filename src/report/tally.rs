@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use super::Reporter;
 use super::figures::{count, of, size, time};
 use super::terminal::{Color, escape_truncated, paint};
+use super::{Reporter, messages};
 use crate::event::Event;
 use crate::job::SiteId;
 use crate::outcome::{Failure, Outcome, Saved, SkipReason};
@@ -109,11 +109,7 @@ impl fmt::Display for FailedReporter {
             reader_gone,
             results: _,
         } = self;
-        if *reader_gone {
-            write!(f, "nobody reads {reporter} any more; the run goes on")
-        } else {
-            write!(f, "{reporter}: {cause}; the run goes on without")
-        }
+        f.write_str(&messages::reporter_failed(reporter, cause, *reader_gone))
     }
 }
 
@@ -155,15 +151,14 @@ impl Tally {
                 because: _,
             } => self.listed = true,
             Event::ListingFailed { page: _, cause } => self.listing_failed = Some(cause.clone()),
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::ImageRow { .. } => {
-            }
+            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Waiting { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
             Event::ImageFinished { key: _, outcome } => self.finish(outcome),
             Event::HookFinished { cause: None, .. } => self.hooks_done += 1,
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_left = *number,
             Event::LimitReached { limit } => self.limit = Some(limit),
-            Event::Warned { message: _ } => self.warnings += 1,
+            Event::Warned { warning: _ } => self.warnings += 1,
         }
     }
 

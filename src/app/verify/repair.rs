@@ -13,7 +13,7 @@ use url::Url;
 use super::judge::FileVerdict;
 use super::told::{Finding, Kind, Told};
 use super::{BadFile, Findings, State, Verifier};
-use crate::app::fetch::{Images, bring, telling};
+use crate::app::fetch::{WantedImages, reported, save_new};
 use crate::app::hold::{aloud, hold};
 use crate::app::visit::{Collection, SelectedSite, SiteSession};
 use crate::app::{Environment, blocking};
@@ -68,12 +68,10 @@ pub(super) async fn repair(
     };
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
     let bringing = async |events| {
-        bring(
-            &visit, settings, world, collection, &quota, images, events, shutdown,
-        )
-        .await
+        let run = visit.run(world, events, shutdown);
+        save_new(&visit, settings, run, collection, &quota, images).await
     };
-    let tally = telling(settings, bringing).await?;
+    let tally = reported(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
     found = blocking(move || looking.again(&*ledger, found)).await?;
@@ -210,10 +208,10 @@ impl Wanted {
     }
 
     /// Where they come from: the listing, or, where there is none, their addresses.
-    fn images(self, site: &Arc<Site>) -> Images {
+    fn images(self, site: &Site) -> WantedImages {
         if !site.is_direct() {
-            let (site, wanted) = (Arc::clone(site), Mutex::new(self));
-            return Images::Listed(Box::new(|jobs| Box::new(Only { site, wanted, jobs })));
+            let wanted = Mutex::new(self);
+            return WantedImages::Listed(Box::new(|jobs| Box::new(Only { wanted, jobs })));
         }
         let image = |address: String| match Url::parse(&address)
             .ok()
@@ -228,18 +226,12 @@ impl Wanted {
         let (sender, lines) = mpsc::channel(1);
         // There is room for one, and it is all there is.
         let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
-        Images::Given(lines)
+        WantedImages::Given(lines)
     }
 
     /// Strikes the image off, if it is wanted.
-    fn take(&mut self, job: &Job, site: &Site) -> bool {
-        if self.keys.remove(&job.key) {
-            return true;
-        }
-        let candidates = site.candidates(&job.image).unwrap_or_default();
-        candidates
-            .first()
-            .is_some_and(|original| self.stems.remove(&site.stem(&job.image, &original.address)))
+    fn take(&mut self, job: &Job) -> bool {
+        self.keys.remove(&job.key) || self.stems.remove(&Stem::new(&job.stem))
     }
 
     fn is_empty(&self) -> bool {
@@ -249,7 +241,6 @@ impl Wanted {
 
 /// Hands on the jobs that are wanted; closed behind the last of them.
 struct Only {
-    site: Arc<Site>,
     wanted: Mutex<Wanted>,
     jobs: Box<dyn JobSender>,
 }
@@ -259,7 +250,7 @@ impl JobSender for Only {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
         let (taken, over) = {
             let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            (wanted.take(&job, &self.site), wanted.is_empty())
+            (wanted.take(&job), wanted.is_empty())
         };
         if taken {
             self.jobs.send(job).await?;
