@@ -2,7 +2,6 @@
 
 use url::Url;
 
-use super::Run;
 use crate::fetch::FetchError;
 use crate::outcome::{Failure, Outcome, SkipReason, Stage};
 use crate::part::Parts;
@@ -77,12 +76,12 @@ impl AttemptError {
     }
 
     /// The image's outcome, where no attempt follows.
-    pub(super) fn into_outcome(self, run: &Run, lease: &Lease) -> Outcome {
+    pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
         match self {
             Self::NoCandidate => Outcome::Skipped(SkipReason::NoRule),
             Self::Candidate { address, kind } => Outcome::Failed(Failure {
                 stage: kind.stage(),
-                address: run.shown(&address).into(),
+                address: address.into(),
                 cause: kind.to_string(),
                 attempts: lease.attempt,
                 gone: matches!(&kind, AttemptErrorKind::Fetch(error) if error.is_gone()),

@@ -68,6 +68,7 @@ impl Committer {
         for CompletedJob { lease, outcome } in completed {
             let key = lease.job.key.clone();
             lease.ack(Ack::Done).await?;
+            let outcome = self.as_requested(outcome);
             self.run
                 .events
                 .emit(Event::ImageFinished { key, outcome })
@@ -141,7 +142,7 @@ impl Committer {
                     };
                     let name = match results.get(&wanted) {
                         Some(Ok(name)) => name.clone(),
-                        Some(Err(cause)) => return self.unplaced(&address, &wanted, cause),
+                        Some(Err(cause)) => return unplaced(&address, &wanted, cause),
                         // A duplicate of a file that was there before this group.
                         None => wanted,
                     };
@@ -154,15 +155,26 @@ impl Committer {
         Ok(outcomes.collect())
     }
 
-    fn unplaced(&self, address: &Url, name: &ImageName, cause: &str) -> Outcome {
-        Outcome::Failed(Failure {
-            stage: Stage::Place,
-            address: self.run.shown(address).into(),
-            cause: format!("cannot save it as `{name}`: {cause}"),
-            attempts: 1,
-            gone: false,
-        })
+    /// The outcome as people see it. Records keep canonical addresses, because a site and its mirror share them;
+    /// people are shown the address that was requested.
+    fn as_requested(&self, mut outcome: Outcome) -> Outcome {
+        if let Outcome::Failed(failure) = &mut outcome
+            && let Ok(address) = Url::parse(&failure.address)
+        {
+            failure.address = self.run.shown(&address).into();
+        }
+        outcome
     }
+}
+
+fn unplaced(address: &Url, name: &ImageName, cause: &str) -> Outcome {
+    Outcome::Failed(Failure {
+        stage: Stage::Place,
+        address: address.to_string(),
+        cause: format!("cannot save it as `{name}`: {cause}"),
+        attempts: 1,
+        gone: false,
+    })
 }
 
 fn intent(lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {

@@ -139,7 +139,7 @@ impl Worker {
                 lease.ack(Ack::Retry { after: wait }).await?;
             }
             None => {
-                let outcome = error.into_outcome(&self.run, &lease);
+                let outcome = error.into_outcome(&lease);
                 self.commit(lease, WorkerResult::NoImage(outcome)).await;
             }
         }
