@@ -158,3 +158,90 @@ impl FinishedJob {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::num::NonZeroUsize;
+
+    use futures_util::FutureExt as _;
+    use url::Url;
+
+    use super::*;
+    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, SiteId};
+    use crate::queue::{self, Queue};
+
+    fn job(number: usize) -> Job {
+        let site = SiteId::new("demo").unwrap();
+        let original = Url::parse(&format!("https://demo.invalid/{number}.png")).unwrap();
+        Job {
+            version: JobVersion,
+            key: ImageKey::new(&site, &original),
+            site,
+            candidates: vec![Candidate::Direct(original.clone())],
+            stem: number.to_string(),
+            page: original,
+            title: None,
+            limits: JobLimits {
+                min_width: 0,
+                min_height: 0,
+                max_pixels: u64::MAX,
+            },
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// That many jobs, each taken from a queue.
+    pub(in crate::engine) async fn leases(number: usize) -> Vec<Lease> {
+        let memory = Url::parse("memory:").unwrap();
+        let capacity = NonZeroUsize::new(number).unwrap();
+        let Queue { sender, receiver } = queue::open(&memory, capacity).unwrap();
+        let mut leases = Vec::new();
+        for number in 0..number {
+            sender.send(job(number)).await.unwrap();
+            leases.push(receiver.next().await.unwrap().unwrap());
+        }
+        leases
+    }
+
+    async fn send(commits: &CommitQueue, leases: Vec<Lease>) {
+        for lease in leases {
+            let result = WorkerResult::NoImage(Outcome::AlreadyThere);
+            assert!(commits.send(FinishedJob { lease, result }).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_due_at_once_when_no_image_is_in_flight() {
+        let (commits, mut batches) = commit_queue();
+        send(&commits, leases(3).await).await;
+        let batch = batches.next_batch().now_or_never().flatten();
+        assert_eq!(batch.map(|batch| batch.len()), Some(3));
+        drop(commits);
+        assert!(batches.next_batch().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_250_ms_for_images_in_flight() {
+        let (commits, mut batches) = commit_queue();
+        let _in_flight = commits.begin();
+        assert_eq!(commits.active().count(), 1);
+        send(&commits, leases(2).await).await;
+        let start = Instant::now();
+        assert_eq!(batches.next_batch().await.unwrap().len(), 2);
+        assert_eq!(start.elapsed().as_millis(), 250);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_complete_with_256_images() {
+        let (commits, mut batches) = commit_queue();
+        let _in_flight = commits.begin();
+        let mut leases = leases(GROUP_IMAGES + 1).await;
+        let last = leases.pop().into_iter().collect();
+        send(&commits, leases).await;
+        let start = Instant::now();
+        assert_eq!(batches.next_batch().await.unwrap().len(), GROUP_IMAGES);
+        assert!(start.elapsed().is_zero());
+        send(&commits, last).await;
+        assert_eq!(batches.next_batch().await.unwrap().len(), 1);
+    }
+}

@@ -146,3 +146,46 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
         | Outcome::Interrupted => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::batch::tests::leases;
+    use crate::job::Stem;
+    use crate::ledger::{self, KnownState};
+    use crate::outcome::{Failure, Stage};
+
+    #[tokio::test]
+    async fn a_404_is_recorded_as_gone_for_30_days_and_a_timeout_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger: Arc<dyn Ledger> = ledger::open(directory.path(), false).unwrap().into();
+        let recorder = LedgerRecorder::new(Arc::clone(&ledger), None);
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let failed = |gone| {
+            Outcome::Failed(Failure {
+                stage: Stage::Fetch,
+                address: "https://demo.invalid/0.png".to_owned(),
+                cause: "no".to_owned(),
+                attempts: 1,
+                gone,
+            })
+        };
+        let mut group = Vec::new();
+        for (lease, gone) in leases(2).await.into_iter().zip([true, false]) {
+            let outcome = failed(gone);
+            group.push(CompletedJob { lease, outcome });
+        }
+        assert!(recorder.record(&group, now).await.unwrap().is_empty());
+        let asked = group.iter().map(|CompletedJob { lease, .. }| {
+            let job = &lease.job;
+            (job.key.clone(), Stem::new(&job.stem))
+        });
+        let known = ledger.known(asked.collect(), now).await.unwrap();
+        let until = now.checked_add(GONE_FOR).unwrap();
+        assert_eq!(known.len(), 1);
+        assert_eq!(
+            known.get(&group[0].lease.job.key),
+            Some(&KnownState::Gone { until })
+        );
+    }
+}

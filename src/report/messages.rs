@@ -106,7 +106,7 @@ mod tests {
         let hooks = |hooks, limit| waiting(&WaitReason::HooksLeft { hooks, limit });
         assert_eq!(hooks(1, None), "waiting for 1 hook; press Ctrl-C to end it");
         assert_eq!(
-            hooks(3, Some(Duration::from_mins(1))),
+            hooks(3, Some(Duration::from_secs(60))),
             "waiting for 3 hooks, at most 1 min 0 s each; press Ctrl-C to end them"
         );
     }
