@@ -424,8 +424,8 @@ mod tests {
     #[test]
     fn a_name_collision_suffix_keeps_the_extension() {
         let name = ImageName::from_stored("2018-03-29-a.b.png");
-        let apart = name.with_hash_suffix(&ContentHash::from_bytes([0x1f; 32]));
-        assert_eq!(apart.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
+        let suffixed = name.with_hash_suffix(&ContentHash::from_bytes([0x1f; 32]));
+        assert_eq!(suffixed.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
     }
 
     fn job() -> Job {

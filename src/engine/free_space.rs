@@ -40,16 +40,16 @@ impl FreeSpaceGuard {
 
     /// Looks at the free space.
     pub(super) fn check(&self) {
-        self.note(&self.sink.look_for_room());
+        self.record(&self.sink.look_for_room());
     }
 
     /// Counts further bytes that were written, and looks at the free space only when they may have made the
     /// difference: cheap enough for every chunk.
     pub(super) fn reserve(&self, bytes: usize) {
-        self.note(&self.sink.take_room(bytes as u64));
+        self.record(&self.sink.take_room(bytes as u64));
     }
 
-    fn note(&self, checked: &Result<(), SinkError>) {
+    fn record(&self, checked: &Result<(), SinkError>) {
         // The usual case takes no lock.
         if checked.is_ok() {
             return;
