@@ -64,11 +64,11 @@ fn intent(number: usize) -> Intent {
     let job = job(number);
     let hash = ContentHash::from_bytes(*blake3::hash(&number.to_le_bytes()).as_bytes());
     Intent {
-        site: job.image.site,
+        site: job.site,
         origin: Origin {
-            page: job.image.page,
+            page: job.page,
             address: address(job.key.address()),
-            title: job.image.title,
+            title: job.title,
             etag: Some("\"5a3f9c1e-8d2b4\"".to_owned()),
             last_modified: Some("Thu, 29 Mar 2018 17:04:11 GMT".to_owned()),
         },

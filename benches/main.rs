@@ -14,7 +14,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Divan};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
-use wallhaul::job::{ImageKey, ImageRef, Job, SiteId};
+use wallhaul::job::{Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, SiteId};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -26,33 +26,43 @@ fn main() {
         .main();
 }
 
-/// The job of the image of that number, as a listing of the shape of Simple Desktops shows it.
-fn job(number: usize) -> Job {
-    let site = sure(SiteId::new("simpledesktops"));
-    let page = address(&format!(
-        "https://simpledesktops.com/browse/{}/",
-        number / 28 + 1
-    ));
-    let original = format!(
-        "https://static.simpledesktops.com/uploads/desktops/2018/03/29/Mountains_{number}.png"
-    );
-    let thumb = address(&format!("{original}.295x184_q100.png"));
-    let link = address(&format!(
-        "https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/"
-    ));
-    let key = ImageKey::new(&site, &address(&original));
-    let image = ImageRef {
-        site,
-        page,
-        thumb,
-        link: Some(link),
+/// The image of that number, as a listing of the shape of Simple Desktops shows it.
+fn image(number: usize) -> ImageRef {
+    let page = format!("https://simpledesktops.com/browse/{}/", number / 28 + 1);
+    let link =
+        format!("https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/");
+    ImageRef {
+        site: sure(SiteId::new("simpledesktops")),
+        page: address(&page),
+        thumb: address(&format!("{}.295x184_q100.png", original(number))),
+        link: Some(address(&link)),
         title: Some(format!("Mountains {number}")),
         is_original: false,
-    };
+    }
+}
+
+fn original(number: usize) -> String {
+    format!("https://static.simpledesktops.com/uploads/desktops/2018/03/29/Mountains_{number}.png")
+}
+
+/// The job of that image.
+fn job(number: usize) -> Job {
+    let image = image(number);
+    let original = address(&original(number));
     Job {
-        key,
-        image,
-        resolved: None,
+        version: JobVersion,
+        key: ImageKey::new(&image.site, &original),
+        site: image.site,
+        candidates: vec![Candidate::Direct(original)],
+        stem: format!("2018-03-29-Mountains_{number}"),
+        page: image.page,
+        title: image.title,
+        limits: JobLimits {
+            min_width: 0,
+            min_height: 0,
+            max_pixels: 200_000_000,
+        },
+        wait: Duration::ZERO,
     }
 }
 

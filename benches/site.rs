@@ -7,7 +7,7 @@ use divan::{Bencher, black_box};
 use wallhaul::outcome::Format;
 use wallhaul::site::Site;
 
-use crate::{job, sure};
+use crate::{image, job, sure};
 
 /// Images on a full listing page.
 const ON_A_PAGE: usize = 28;
@@ -21,9 +21,9 @@ fn page() -> String {
     let mut page =
         "<!DOCTYPE html>\n<html>\n<body>\n<div class=\"desktops column span-24 archive\">\n"
             .to_owned();
-    for job in (0..ON_A_PAGE).map(job) {
-        let (thumb, link) = (job.image.thumb, job.image.link.expect("every job has one"));
-        let title = job.image.title.unwrap_or_default();
+    for image in (0..ON_A_PAGE).map(image) {
+        let (thumb, link) = (image.thumb, image.link.expect("every image has one"));
+        let title = image.title.unwrap_or_default();
         let written = write!(
             page,
             "\t<div class=\"edge\">\n\t\t<div class=\"desktop\" height=\"184px\">\n\t\t\t<a href=\"{link}\">\n\
@@ -49,14 +49,14 @@ fn read_a_page_of_28(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn rewrite_a_thumb(bencher: Bencher<'_, '_>) {
-    let (site, image) = (simpledesktops(), job(1).image);
+    let (site, image) = (simpledesktops(), image(1));
     assert_eq!(sure(site.key(&image)), job(1).key);
     bencher.bench_local(|| site.candidates(black_box(&image)));
 }
 
 #[divan::bench]
 fn name_an_image(bencher: Bencher<'_, '_>) {
-    let (site, image) = (simpledesktops(), job(1).image);
+    let (site, image) = (simpledesktops(), image(1));
     let original = crate::address(job(1).key.address());
     assert_eq!(
         site.name(&image, &original, Format::Png).to_string(),

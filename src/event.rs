@@ -1,7 +1,8 @@
-//! What happened, in the past tense: stations emit events and never print.
+//! What happened, in the past tense: stages emit facts, reporters make sentences of them.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use tokio::sync::mpsc;
 use url::Url;
@@ -16,11 +17,11 @@ use crate::outcome::{Outcome, SkipReason};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Everything is open, the first page is about to be asked for.
+    /// Everything is open, the first page is about to be requested.
     RunStarted {
         /// The site.
         site: SiteId,
-        /// Where the collection lies; empty for a run that keeps nothing.
+        /// The collection's folder; empty for a run that keeps nothing.
         directory: String,
         /// Images fetched at a time.
         jobs: usize,
@@ -76,7 +77,7 @@ pub enum Event {
         #[serde(flatten)]
         reason: ListingFailure,
     },
-    /// An original is being asked for.
+    /// An original is being requested.
     FetchStarted {
         /// The image.
         key: ImageKey,
@@ -104,7 +105,7 @@ pub enum Event {
         #[serde(rename = "wait_seconds", serialize_with = "seconds")]
         wait: Duration,
     },
-    /// An image came to its end, the ledger included.
+    /// An image has its final outcome, and the ledger knows it.
     ImageFinished {
         /// The image.
         key: ImageKey,
@@ -112,7 +113,7 @@ pub enum Event {
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// One of the user's commands came to its end.
+    /// One of the user's commands ended.
     HookFinished {
         /// The command, as the user wrote it.
         command: String,
@@ -122,15 +123,15 @@ pub enum Event {
         cause: Option<String>,
         /// Whether the next run tries it again.
         again: bool,
-        /// What it wrote last: untrusted text.
+        /// The end of its output: untrusted text.
         output: String,
         /// How long it took.
         #[serde(rename = "seconds", serialize_with = "seconds")]
         took: Duration,
     },
-    /// The run ended with commands that it could not run any more; the next one runs them.
+    /// The run ended with hooks that it could not run any more; the next one runs them.
     HooksLeft {
-        /// For how many images, and the end of a run.
+        /// Images whose hooks are left, plus one for the end of the run.
         number: u64,
     },
     /// The run ended at a limit that the user set.
@@ -138,15 +139,96 @@ pub enum Event {
         /// The flag that set it.
         limit: &'static str,
     },
-    /// Why nothing seems to happen, for whoever watches.
-    ImageRow {
-        /// One line.
-        message: String,
+    /// Why nothing seems to happen, for the person at the terminal. May be lost, like a hint.
+    Waiting {
+        /// What the run waits for.
+        #[serde(flatten)]
+        reason: WaitReason,
     },
-    /// Something the user should know that is no image's end.
+    /// Something the user should know that is no image's outcome.
     Warned {
-        /// One line: may quote a server, so untrusted text.
-        message: String,
+        /// What it is about.
+        #[serde(flatten)]
+        warning: Warning,
+    },
+}
+
+/// Why a run makes no visible progress.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum WaitReason {
+    /// A signal came, and images that were begun may finish. A second signal drops them.
+    ImagesInFlight {
+        /// How many.
+        images: usize,
+    },
+    /// A signal came, and hooks that were begun may finish. A second signal kills them.
+    HooksInFlight {
+        /// How many.
+        hooks: usize,
+    },
+    /// Every image has its name, and only hooks are left.
+    HooksLeft {
+        /// How many, the one for the end of the run included.
+        hooks: usize,
+        /// The most time that each may take, where there is a limit.
+        #[serde(rename = "limit_seconds", serialize_with = "optional_seconds")]
+        limit: Option<Duration>,
+    },
+    /// Another run holds the collection's lock, and this one waits for it (`--lock wait`).
+    LockHeld(LockHolder),
+    /// Another run holds the collection's lock, and this one leaves the collection to it (`--lock skip`).
+    LockSkipped(LockHolder),
+}
+
+/// A lock that another run holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockHolder {
+    /// The lock's path.
+    pub lock: String,
+    /// The holder's process and the time it took the lock, where that could be read.
+    #[serde(flatten)]
+    pub process: Option<LockProcess>,
+}
+
+/// The process that holds a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LockProcess {
+    /// Its process ID.
+    pub pid: u32,
+    /// When it took the lock.
+    pub since: Timestamp,
+}
+
+/// What a user should know beside the outcomes of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum Warning {
+    /// `--insecure`: no server's certificate is checked.
+    InsecureTls,
+    /// The configuration file holds headers, which may be secrets, and other users can read it.
+    ReadableConfig {
+        /// The file.
+        path: String,
+    },
+    /// The collection had no ledger: a new one was made of the images in the folder.
+    LedgerRebuilt {
+        /// How many images it took in.
+        images: usize,
+    },
+    /// So many hooks failed in a row that this run starts no more.
+    HooksGivenUp {
+        /// How many.
+        failures: u32,
+    },
+    /// A reporter cannot write any more; the run goes on without it.
+    ReporterFailed {
+        /// Which one.
+        reporter: &'static str,
+        /// What the system said.
+        cause: String,
+        /// Whether its reader is gone, as after `| head`; otherwise it could not write.
+        reader_gone: bool,
     },
 }
 
@@ -226,39 +308,55 @@ fn seconds<S: Serializer>(wait: &Duration, serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_f64(wait.as_secs_f64())
 }
 
+#[expect(clippy::ref_option, reason = "serde asks for this signature")]
+fn optional_seconds<S: Serializer>(
+    limit: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    limit.map(|limit| limit.as_secs_f64()).serialize(serializer)
+}
+
 /// Events that may wait for their reporter; past that, `emit` waits and `hint` is lost.
 const WAITING_EVENTS: usize = 1024;
 
-/// The line from the stations to the reporter. The run's events end when the last clone is dropped.
+/// Where stages send events. The run's events end when the last clone is dropped.
 #[derive(Debug, Clone)]
 pub struct Events {
-    line: mpsc::Sender<Event>,
+    sender: mpsc::Sender<Event>,
     hints: bool,
 }
 
 impl Events {
-    /// A line, and the end that the reporter reads. Without `hints` only what is emitted comes through: where
-    /// nobody watches single images, telling of them would cost as much as bringing small ones.
-    pub fn line(hints: bool) -> (Self, mpsc::Receiver<Event>) {
-        let (line, receiver) = mpsc::channel(WAITING_EVENTS);
-        (Self { line, hints }, receiver)
+    /// A bounded channel of events, so that a slow terminal slows the run instead of filling the memory. Without
+    /// `hints` only what is emitted comes through: where nobody watches single images, sending their progress would
+    /// cost as much as fetching small ones.
+    pub fn channel(hints: bool) -> (Self, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
+        (Self { sender, hints }, receiver)
     }
 
-    /// Tells `event`: waits for room, and arrives.
+    /// Sends `event`: waits while the channel is full, and arrives.
     pub async fn emit(&self, event: Event) {
-        // The reader outlives the stations; if it died, its own error says so.
-        let _ = self.line.send(event).await;
+        // The reader outlives the stages; if it died, its own error says so.
+        let _ = self.sender.send(event).await;
     }
 
-    /// Says why nothing seems to happen, if there is room: to whoever watches, and nobody waits for it to be told.
-    pub fn note(&self, message: String) {
-        let _ = self.line.try_send(Event::ImageRow { message });
+    /// Sends a warning, as [`Events::emit`].
+    pub async fn warn(&self, warning: Warning) {
+        self.emit(Event::Warned { warning }).await;
     }
 
-    /// Tells `event` if somebody wants hints and there is room; for what the next such event makes good.
+    /// Says what the run waits for, if the channel has room. Never waits: a stage that is asked to end must not be
+    /// held up by a slow terminal, so the note is lost instead.
+    pub fn waiting(&self, reason: WaitReason) {
+        let _ = self.sender.try_send(Event::Waiting { reason });
+    }
+
+    /// Sends `event` if hints are wanted and the channel has room; for events that the next one of their kind
+    /// replaces.
     pub fn hint(&self, event: impl FnOnce() -> Event) {
         if self.hints {
-            let _ = self.line.try_send(event());
+            let _ = self.sender.try_send(event());
         }
     }
 }

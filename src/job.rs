@@ -1,8 +1,9 @@
-//! What travels: a site's name, an image's identity, and the job that carries both.
+//! The job, and the identities in it: a site's name, an image's key, a file's name, a hash.
 
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -63,8 +64,8 @@ impl fmt::Display for SiteId {
     }
 }
 
-/// What the ledger remembers an image by: `SITE ADDRESS`, the address being the original's canonical
-/// one, written with `https` whichever scheme it is asked by. It goes along everywhere, so copies share the text.
+/// The identity of an image: `SITE ADDRESS`, with the original's canonical address, written with `https` whichever
+/// scheme it is requested by. Every stage holds a copy, so copies share the text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct ImageKey(Arc<str>);
@@ -82,7 +83,7 @@ impl ImageKey {
         }
     }
 
-    /// A key as it was written down before, by [`ImageKey::as_str`].
+    /// A key from its stored form, that of [`ImageKey::as_str`].
     pub fn from_stored(written: String) -> Self {
         Self(written.into())
     }
@@ -123,8 +124,9 @@ impl fmt::Display for ImageKey {
     }
 }
 
-/// One image as a listing page shows it; every address is canonical, whatever mirror the page came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// One image as a listing page shows it; every address is canonical, even where the page came from a mirror. Only
+/// the first half of a run knows it: the second half gets a [`Job`].
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRef {
     /// The site it was found on.
     pub site: SiteId,
@@ -132,26 +134,91 @@ pub struct ImageRef {
     pub page: Url,
     /// The small picture on that page.
     pub thumb: Url,
-    /// Where the picture links to, if it does.
+    /// The address that the picture links to.
     pub link: Option<Url>,
     /// The picture's title, as written: untrusted text.
     pub title: Option<String>,
-    /// Whether `thumb` is no thumb but the original itself: its address was given, and no listing was read.
-    #[serde(default)]
+    /// Whether `thumb` is the original itself: its address was given, and no listing was read.
     pub is_original: bool,
 }
 
-/// One image to be fetched.
+/// One image to be fetched, with everything a worker needs: it knows neither the site's definition nor the ledger.
+///
+/// It may cross machines, so it is serialised whole, holds no secret (headers and proxies belong to the worker's own
+/// settings), and one that arrives from elsewhere is as untrusted as a listing page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
+    /// First, so that a job of another format is refused for that reason and not for a field it lacks.
+    #[serde(rename = "v")]
+    pub version: JobVersion,
     /// What the ledger and a broker know it by.
     pub key: ImageKey,
-    /// Where it was found.
-    pub image: ImageRef,
-    /// What its producer worked out already. It does not cross machines: a job from elsewhere is as untrusted as a
-    /// page, so that whoever gets it works this out anew by its own definition.
-    #[serde(skip)]
-    pub resolved: Option<Resolved>,
+    /// The site it was found on.
+    pub site: SiteId,
+    /// Where the original may be found, in the order to be tried; never the thumb.
+    pub candidates: Vec<Candidate>,
+    /// The name of its file without the extension, made safe by `site::name`.
+    pub stem: String,
+    /// The listing page that showed it, or its own address where no listing was read; for the record and hooks.
+    pub page: Url,
+    /// The title on that page: untrusted text, for the record and hooks.
+    pub title: Option<String>,
+    /// The dimensions it must have.
+    pub limits: JobLimits,
+    /// The least time between two requests to one host (`--wait`).
+    pub wait: Duration,
+}
+
+impl Job {
+    /// The version of the serialised form; it grows when a field changes its meaning or goes.
+    pub const VERSION: u32 = 1;
+
+    /// The name of the image's file, with the extension that its bytes ask for.
+    ///
+    /// It depends on the key's address, not on the candidate that brought the bytes: a name must not change with
+    /// what a server had on the day.
+    pub fn name(&self, extension: &str) -> ImageName {
+        ImageName::from_safe(&self.stem, extension)
+    }
+}
+
+/// [`Job::VERSION`], as a field: reading any other number fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct JobVersion;
+
+/// A job of a format that this build does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("unsupported job format version {0}, expected {expected}", expected = Job::VERSION)]
+pub struct UnsupportedJobVersion(u32);
+
+impl TryFrom<u32> for JobVersion {
+    type Error = UnsupportedJobVersion;
+
+    fn try_from(version: u32) -> Result<Self, UnsupportedJobVersion> {
+        if version == Job::VERSION {
+            Ok(Self)
+        } else {
+            Err(UnsupportedJobVersion(version))
+        }
+    }
+}
+
+impl From<JobVersion> for u32 {
+    fn from(JobVersion: JobVersion) -> Self {
+        Job::VERSION
+    }
+}
+
+/// The dimensions that an original must have, in pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLimits {
+    /// A narrower image is a thumbnail in the original's place.
+    pub min_width: u32,
+    /// A lower image is one too.
+    pub min_height: u32,
+    /// Width times height at most. A worker may set a lower limit of its own.
+    pub max_pixels: u64,
 }
 
 /// A way to an image's original.
@@ -182,13 +249,6 @@ pub struct Resolved {
     pub stem: String,
 }
 
-impl Resolved {
-    /// The name of the image's file, with the extension that its bytes ask for.
-    pub fn name(&self, extension: &str) -> ImageName {
-        ImageName::from_safe(&self.stem, extension)
-    }
-}
-
 /// The file name of an image: portable, printable, at most [`ImageName::MAX_BYTES`] long, never hidden.
 ///
 /// `site::name` is the one place that makes one from untrusted text.
@@ -204,10 +264,10 @@ impl ImageName {
     /// The longest name in bytes: 255 less room for what a program beside us may append (`.part`).
     pub const MAX_BYTES: usize = 240;
 
-    /// Bytes of the suffix that [`ImageName::apart`] adds.
+    /// Bytes of the suffix that [`ImageName::with_hash_suffix`] adds.
     pub const SUFFIX_BYTES: usize = 9;
 
-    /// Puts a name together from parts that are already safe; for `site::name` and for reading back.
+    /// Joins parts that are already safe; for `site::name` and for stored names.
     pub(crate) fn from_safe(stem: &str, extension: &str) -> Self {
         Self {
             written: [stem, ".", extension].concat(),
@@ -215,7 +275,7 @@ impl ImageName {
         }
     }
 
-    /// Reads a name back that was written down before, by its `Display`.
+    /// A name from its stored form, that of its `Display`.
     pub fn from_stored(written: &str) -> Self {
         let (stem, extension) = written.rsplit_once('.').unwrap_or((written, ""));
         Self::from_safe(stem, extension)
@@ -231,7 +291,8 @@ impl ImageName {
         Stem::new(&self.written[..self.stem])
     }
 
-    /// The same name told apart by the first eight digits of its content's hash, for when the plain one is taken.
+    /// The same name with the first eight digits of its content's hash appended to the stem, for when another file
+    /// has the plain one.
     pub fn with_hash_suffix(&self, hash: &ContentHash) -> Self {
         let digits = hash.to_hex();
         let (stem, dot_and_extension) = self.written.split_at(self.stem);
@@ -242,7 +303,7 @@ impl ImageName {
         }
     }
 
-    /// The name as a file system that knows neither case nor Unicode forms would compare it.
+    /// The form in which a file system that ignores case and Unicode normalization would compare it.
     pub fn normalized(&self) -> String {
         normalize(&self.written)
     }
@@ -260,12 +321,12 @@ impl From<ImageName> for String {
     }
 }
 
-/// A file name without extension, folded: how an image is found again in a folder whose ledger was lost.
+/// A file name without extension, normalized: how an image is recognized in a folder whose ledger was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stem(String);
 
 impl Stem {
-    /// The folded form of `stem`.
+    /// Normalizes `stem`.
     pub fn new(stem: &str) -> Self {
         Self(normalize(stem))
     }
@@ -276,8 +337,7 @@ impl Stem {
     }
 }
 
-/// Folds case and Unicode form: lower case in NFC, by way of upper case, as some file systems take `ß` for `ss` and
-/// `ς` for `σ`.
+/// Lower case in NFC, by way of upper case, because some file systems take `ß` for `ss` and `ς` for `σ`.
 fn normalize(text: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     if text.is_ascii() {
@@ -302,12 +362,12 @@ impl ContentHash {
         &self.0
     }
 
-    /// The 64 hexadecimal digits that it is shown as, without a string of their own.
+    /// The 64 hexadecimal digits, on the stack: this is called for every image.
     pub(crate) fn to_hex(self) -> impl Deref<Target = str> {
         blake3::Hash::from_bytes(self.0).to_hex()
     }
 
-    /// Reads 64 hexadecimal digits back; `None` for anything else.
+    /// Parses 64 hexadecimal digits; `None` for anything else.
     pub fn from_hex(hex: &str) -> Option<Self> {
         let digits = hex.as_bytes();
         if digits.len() != 64 {
@@ -340,7 +400,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_does_not_depend_on_the_scheme() {
+    fn a_key_is_the_same_for_http_and_https() {
         let site = SiteId::new("demo").unwrap();
         let plain = Url::parse("http://demo.invalid/a.png").unwrap();
         let secure = Url::parse("https://demo.invalid/a.png#top").unwrap();
@@ -352,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_by_case_or_unicode_form_fold_to_one() {
+    fn names_that_differ_by_case_or_unicode_form_collide_after_normalization() {
         let name = |stem: &str| ImageName::from_safe(stem, "png").normalized();
         assert_eq!(
             name("2010-01-01-\u{c9}t\u{e9}"),
@@ -370,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_reads_back_what_it_shows() {
+    fn a_hash_is_parsed_from_the_hex_it_prints() {
         let hash = ContentHash::from_bytes([0xa7; 32]);
         assert_eq!(ContentHash::from_hex(&hash.to_string()), Some(hash));
         assert_eq!(ContentHash::from_hex("a7"), None);
@@ -378,14 +438,54 @@ mod tests {
     }
 
     #[test]
-    fn a_name_told_apart_keeps_its_extension() {
+    fn a_name_collision_suffix_keeps_the_extension() {
         let name = ImageName::from_stored("2018-03-29-a.b.png");
-        let apart = name.with_hash_suffix(&ContentHash::from_bytes([0x1f; 32]));
-        assert_eq!(apart.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
+        let suffixed = name.with_hash_suffix(&ContentHash::from_bytes([0x1f; 32]));
+        assert_eq!(suffixed.to_string(), "2018-03-29-a.b~1f1f1f1f.png");
+    }
+
+    fn job() -> Job {
+        let site = SiteId::new("demo").unwrap();
+        let original = Url::parse("https://demo.invalid/a.png").unwrap();
+        Job {
+            version: JobVersion,
+            key: ImageKey::new(&site, &original),
+            site,
+            candidates: vec![Candidate::Direct(original)],
+            stem: "2018-03-29-a".to_owned(),
+            page: Url::parse("https://demo.invalid/1/").unwrap(),
+            title: None,
+            limits: JobLimits {
+                min_width: 480,
+                min_height: 360,
+                max_pixels: 200_000_000,
+            },
+            wait: Duration::from_millis(1_500),
+        }
     }
 
     #[test]
-    fn a_site_is_named_by_what_can_be_a_folder_anywhere() {
+    fn a_job_is_the_same_after_json() {
+        let json = serde_json::to_string(&job()).unwrap();
+        assert!(json.starts_with(r#"{"v":1,"#), "{json}");
+        assert!(
+            json.contains(r#""candidates":[{"direct":"https://demo.invalid/a.png"}]"#),
+            "{json}"
+        );
+        assert_eq!(serde_json::from_str::<Job>(&json).unwrap(), job());
+        assert_eq!(job().name("png").as_str(), "2018-03-29-a.png");
+    }
+
+    #[test]
+    fn a_job_of_another_version_is_refused() {
+        let json = serde_json::to_string(&job()).unwrap();
+        let error = serde_json::from_str::<Job>(&json.replace(r#""v":1"#, r#""v":2"#)).unwrap_err();
+        let refused = "unsupported job format version 2, expected 1";
+        assert!(error.to_string().starts_with(refused), "{error}");
+    }
+
+    #[test]
+    fn a_site_id_is_a_portable_folder_name() {
         for bad in ["", "-a", "a-", "A", "a/b", "..", "a b", &"a".repeat(65)] {
             assert!(SiteId::new(bad).is_err(), "{bad:?}");
         }

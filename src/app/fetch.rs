@@ -16,24 +16,23 @@ use url::Url;
 use super::addresses::{Target, targets};
 use super::hold::hold;
 use super::rebuild::{adopt, left_behind};
-use super::visit::{Collection, ListingPages, SiteSession};
+use super::visit::{Collection, ListingPages, SiteSession, discover_options};
 use super::{Environment, print_error};
 use crate::config::{Options, Settings};
-use crate::engine::{self, GivenLine, Haul, Quota, Shutdown, Source};
-use crate::event::{Event, Events};
+use crate::engine::{self, DownloadOptions, GivenLine, Pipeline, Quota, Run, Shutdown, Source};
+use crate::event::{Event, Events, Warning};
 use crate::exit::{Exit, ThreadError};
 use crate::fetch::Retry;
 use crate::hooks::{Hooks, ResolvedHooks};
 use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, SkipReason};
-use crate::queue::{self, JobSender, QueueError};
-use crate::report::figures::of;
+use crate::queue::{self, JobSender, Queue, QueueError};
 use crate::report::{self, Tally};
 use crate::sink;
 
-/// Fetches what is new on the sites of these names and at these addresses, one site after another. What concerns one
-/// site alone is told, and the others go on.
+/// Fetches what is new on the sites of these names and at these addresses, one site after another. An error that
+/// concerns one site alone is printed, and the others go on.
 ///
 /// # Errors
 ///
@@ -55,7 +54,8 @@ pub async fn fetch(
         .len()
         > 1;
     let quota = Quota::new(settings.max_downloads, settings.quota);
-    let _ended_in_time = settings.max_time.map(|limit| {
+    // Dropped, and the timer with it, when this returns.
+    let _max_time = settings.max_time.map(|limit| {
         let shutdown = shutdown.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {
             sleep(limit).await;
@@ -71,9 +71,9 @@ pub async fn fetch(
         let images = match target {
             Target::Listing { site, pages } => {
                 let site = site.site;
-                Images::Listed(ListingPages { site, pages }, Box::new(|jobs| jobs))
+                WantedImages::Listed(ListingPages { site, pages }, Box::new(|jobs| jobs))
             }
-            Target::Urls { source: _, urls } => Images::Given(urls.read()),
+            Target::Urls { source: _, urls } => WantedImages::Given(urls.read()),
         };
         let ended = fetch_one(
             &visit,
@@ -90,34 +90,47 @@ pub async fn fetch(
     Ok(exit)
 }
 
-/// Makes a feed that lets only some jobs through to the one it is given.
-type Narrow = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send>;
+/// Wraps a sender in one that passes only some jobs on to it.
+type JobFilter = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send>;
 
 /// Which images are wanted.
-pub(super) enum Images {
-    /// Those of the listing, as far as they are let into the queue.
-    Listed(ListingPages, Narrow),
-    /// Those that are given, some at a time.
+pub(super) enum WantedImages {
+    /// Those of the listing whose jobs pass the filter.
+    Listed(ListingPages, JobFilter),
+    /// Those at given addresses, some at a time.
     Given(mpsc::Receiver<Vec<GivenLine>>),
+}
+
+impl WantedImages {
+    /// Where the engine looks for them; jobs that it finds there go through the filter to `jobs`.
+    fn source(self, visit: &SiteSession, jobs: Box<dyn JobSender>) -> (Source, Box<dyn JobSender>) {
+        match self {
+            Self::Listed(ListingPages { site, pages }, filter) => {
+                (Source::Listing(site, pages), filter(jobs))
+            }
+            Self::Given(lines) => (Source::UrlList(visit.source.clone(), lines), jobs),
+        }
+    }
 }
 
 async fn fetch_one(
     visit: &SiteSession,
     settings: &Settings,
     world: &Environment,
-    images: Images,
+    images: WantedImages,
     hooks: Option<Arc<ResolvedHooks>>,
     quota: &Quota,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
     let work = async |events: Events| {
+        let run = visit.run(world, events.clone(), shutdown);
         if settings.dry_run {
-            return look(visit, settings, world, images, events, shutdown).await;
+            return dry_run(visit, settings, run, images).await;
         }
-        // Without ours beside them, images that lie there are none of this collection's.
+        // Without our folder beside them, images in the directory belong to no collection of ours.
         let was_there = sink::ours(&visit.directory).is_dir();
-        let held = hold(&visit.directory, settings, world, shutdown, |message| {
-            events.note(message)
+        let held = hold(&visit.directory, settings, world, shutdown, |reason| {
+            events.waiting(reason);
         });
         let Some(sink) = held.await? else {
             return Ok(());
@@ -128,7 +141,7 @@ async fn fetch_one(
             Vec::new()
         };
         if shutdown.is_stopping() {
-            // A ledger made now would know nothing of what lies there.
+            // The search may have been cut short: a ledger made now would not know every image in the folder.
             return Ok(());
         }
         let mut collection = Collection::open(sink, &visit.directory, settings)?;
@@ -138,134 +151,96 @@ async fn fetch_one(
             collection.hooks = Some(Hooks::new(found, visit.source.id().clone(), directory));
         }
         if !left.is_empty() {
-            let adopted = adopt(&*collection.ledger, left).await?;
-            let message = format!(
-                "the ledger was gone: a new one was made of {}",
-                of(adopted, "image", "images")
-            );
-            events.emit(Event::Warned { message }).await;
+            let images = adopt(&*collection.ledger, left).await?;
+            events.warn(Warning::LedgerRebuilt { images }).await;
         }
-        bring(
-            visit, settings, world, collection, quota, images, events, shutdown,
-        )
-        .await
+        save_new(visit, settings, run, collection, quota, images).await
     };
-    Ok(Exit::of_tally(&telling(settings, work).await?))
+    Ok(Exit::of_tally(&reported(settings, work).await?))
 }
 
-/// Does `work` and tells what happens in it as the settings say; answers with the counts.
-pub(super) async fn telling(
+/// Does `work` while its events are reported as the settings say; answers with the counts.
+pub(super) async fn reported(
     settings: &Settings,
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
-    let (events, told) = Events::line(settings.telling.watches_images());
+    let (events, receiver) = Events::channel(settings.telling.watches_images());
     let reporters = report::open(
         &settings.telling,
         Box::new(io::stdout()),
         Box::new(io::stderr()),
     );
-    let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
+    let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
     if settings.fetch.insecure {
-        let message =
-            "no certificate is checked (--insecure): anybody on the way can change what arrives"
-                .to_owned();
-        events.emit(Event::Warned { message }).await;
+        events.warn(Warning::InsecureTls).await;
     }
     if let Some(path) = &settings.world_readable_config {
-        let path = path.display();
-        let message = format!(
-            "`{path}` holds headers and can be read by everybody here: `chmod go-r` makes it yours"
-        );
-        events.emit(Event::Warned { message }).await;
+        let path = path.display().to_string();
+        events.warn(Warning::ReadableConfig { path }).await;
     }
-    let ran = work(events).await;
+    // The dispatcher ends when the last clone of `events` is dropped, so `work` takes ours.
+    let result = work(events).await;
     let tally = dispatch.await;
-    ran?;
+    result?;
     Ok(tally)
 }
 
-/// Brings images of a site into its collection.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one of each kind of thing that a run is made of"
-)]
-pub(super) async fn bring(
+/// Saves the wanted images that are new to the collection.
+pub(super) async fn save_new(
     visit: &SiteSession,
     settings: &Settings,
-    world: &Environment,
-    Collection {
-        sink,
-        ledger,
-        hooks,
-    }: Collection,
+    run: Run,
+    collection: Collection,
     quota: &Quota,
-    images: Images,
-    events: Events,
-    shutdown: &Shutdown,
+    images: WantedImages,
 ) -> anyhow::Result<()> {
-    let mut queue = queue::open(&memory(), capacity(settings.jobs))?;
-    events.emit(started(visit, settings)).await;
-    let source = match images {
-        Images::Listed(listing, narrow) => {
-            queue.sender = narrow(queue.sender);
-            Source::Listing(visit.scan(
-                listing,
-                settings,
-                world,
-                Arc::clone(&ledger),
-                events.clone(),
-                shutdown,
-            ))
-        }
-        Images::Given(lines) => {
-            Source::Given(visit.given(lines, world, Arc::clone(&ledger), events.clone(), shutdown))
-        }
-    };
-    let haul = Haul {
-        site: visit.source.clone(),
-        fetcher: Arc::clone(&visit.fetcher),
-        retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
-        ledger,
+    let Collection {
         sink,
-        limits: settings.limits,
+        ledger,
         hooks,
-        quota: quota.clone(),
-        clock: world.clock,
-        events,
-        shutdown: shutdown.clone(),
+    } = collection;
+    let Queue { sender, receiver } = queue::open(&memory(), capacity(settings.jobs))?;
+    run.events.emit(started(visit, settings)).await;
+    let (source, sender) = images.source(visit, sender);
+    let pipeline = Pipeline {
+        source,
+        queue: Queue { sender, receiver },
+        sink,
+        ledger,
+        hooks,
+        discover: discover_options(settings),
+        download: DownloadOptions {
+            jobs: settings.jobs,
+            retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
+            limits: settings.limits,
+            quota: quota.clone(),
+        },
     };
-    engine::run(source, haul, queue, settings.jobs).await?;
+    engine::run(run, pipeline).await?;
     Ok(())
 }
 
-/// `--dry-run`: walks the listing and says of each image what would become of it.
-async fn look(
+/// `--dry-run`: reads the listing and reports of each new image that it would be fetched.
+async fn dry_run(
     visit: &SiteSession,
     settings: &Settings,
-    world: &Environment,
-    images: Images,
-    events: Events,
-    shutdown: &Shutdown,
+    run: Run,
+    images: WantedImages,
 ) -> anyhow::Result<()> {
     let ledger = ledger::open_to_read(&sink::ours(&visit.directory))?;
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::empty));
-    events.emit(started(visit, settings)).await;
-    let jobs = Box::new(WouldFetch(events.clone()));
-    let source = match images {
-        Images::Listed(listing, _) => {
-            Source::Listing(visit.scan(listing, settings, world, ledger, events, shutdown))
-        }
-        Images::Given(lines) => Source::Given(visit.given(lines, world, ledger, events, shutdown)),
-    };
-    engine::scan(source, jobs).await?;
+    run.events.emit(started(visit, settings)).await;
+    let jobs = Box::new(DryRunSender(run.events.clone()));
+    let (source, jobs) = images.source(visit, jobs);
+    engine::discover(run, ledger, source, discover_options(settings), jobs).await?;
     Ok(())
 }
 
-/// Takes jobs and does none.
-struct WouldFetch(Events);
+/// Reports jobs in place of queueing them.
+struct DryRunSender(Events);
 
 #[async_trait]
-impl JobSender for WouldFetch {
+impl JobSender for DryRunSender {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
         self.0
             .emit(Event::ImageFinished {
@@ -290,11 +265,11 @@ fn memory() -> Url {
     Url::parse("memory:").expect("a constant that parses")
 }
 
-/// Jobs waiting for each worker: enough that none is idle while the producer reads the next page.
-const JOBS_A_WORKER: usize = 4;
+/// Jobs queued for each worker: enough that none is idle while the producer reads the next page.
+const JOBS_PER_WORKER: usize = 4;
 /// Even one worker gets two pages' worth.
-const LEAST_WAITING: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+const MIN_CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
 
 fn capacity(jobs: NonZeroUsize) -> NonZeroUsize {
-    LEAST_WAITING.max(jobs.saturating_mul(NonZeroUsize::new(JOBS_A_WORKER).expect("not zero")))
+    MIN_CAPACITY.max(jobs.saturating_mul(NonZeroUsize::new(JOBS_PER_WORKER).expect("not zero")))
 }

@@ -10,8 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::Environment;
 use crate::config::{HumanDuration, OnLocked, Settings};
 use crate::engine::Shutdown;
-use crate::report::{OutputSettings, escape};
-use crate::sink::{self, Sink, SinkError};
+use crate::event::{LockHolder, LockProcess, WaitReason};
+use crate::report::{OutputSettings, escape, messages};
+use crate::sink::{self, Holder, Sink, SinkError};
 
 /// How often a collection that another run has is looked at again: soon enough for a person, and it costs nothing.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -27,7 +28,7 @@ pub(super) async fn hold(
     settings: &Settings,
     world: &Environment,
     shutdown: &Shutdown,
-    note: impl Fn(String),
+    note: impl Fn(WaitReason),
 ) -> Result<Option<Arc<dyn Sink>>, SinkError> {
     let came = Instant::now();
     let mut noted = false;
@@ -44,13 +45,10 @@ pub(super) async fn hold(
             Err(SinkError::Locked { path, holder }) => (path, holder),
             Err(error) => return Err(error),
         };
-        let shown = path.display();
         let pause = match settings.lock {
             OnLocked::Fail => return Err(SinkError::Locked { path, holder }),
             OnLocked::Skip => {
-                note(format!(
-                    "`{shown}` is held by another run{holder}: nothing is done here"
-                ));
+                note(WaitReason::LockSkipped(lock_holder(&path, holder)));
                 return Ok(None);
             }
             OnLocked::Wait(None) => AGAIN,
@@ -62,9 +60,7 @@ pub(super) async fn hold(
             }
         };
         if !noted {
-            note(format!(
-                "waiting for `{shown}`, which is held by another run{holder}"
-            ));
+            note(WaitReason::LockHeld(lock_holder(&path, holder)));
             noted = true;
         }
         // Both are cancel-safe.
@@ -76,13 +72,25 @@ pub(super) async fn hold(
     }
 }
 
-/// Notes on stderr, for commands that tell no events.
-pub(super) fn aloud(telling: &OutputSettings) -> impl Fn(String) + use<> {
+fn lock_holder(path: &Path, holder: Holder) -> LockHolder {
+    let process = holder.process();
+    LockHolder {
+        lock: path.display().to_string(),
+        process: process.map(|(pid, since)| LockProcess { pid, since }),
+    }
+}
+
+/// Notes on stderr, for commands that emit no events.
+pub(super) fn aloud(telling: &OutputSettings) -> impl Fn(WaitReason) + use<> {
     let watched = telling.watched();
-    move |message| {
+    move |reason| {
         if watched {
             // Where nobody listens nothing can be said.
-            let _ = writeln!(io::stderr(), "note: {}", escape(&message));
+            let _ = writeln!(
+                io::stderr(),
+                "note: {}",
+                escape(&messages::waiting(&reason))
+            );
         }
     }
 }

@@ -1,13 +1,14 @@
-//! `wallhaul urls`: the addresses of the originals, for whatever else downloads.
+//! `wallhaul urls`: the addresses of the originals, for other download programs.
 
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use url::Url;
 
 use super::Environment;
-use super::visit::{ListingPages, SelectedSource, SiteSession, sites, wanted_pages};
+use super::visit::{SelectedSource, SiteSession, discover_options, sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
@@ -30,7 +31,7 @@ pub async fn urls(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, world.stderr, world.clock);
-    // The addresses are the news; beside them only trouble is told.
+    // The addresses are the output; beside them only errors are reported.
     let telling = OutputSettings {
         progress: Progress::None,
         json: false,
@@ -39,31 +40,27 @@ pub async fn urls(
     };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
-        let listing = ListingPages {
-            site: Arc::clone(&site.site),
-            pages: wanted_pages(&settings),
-        };
+        let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
         let visit = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
-        let (events, told) = Events::line(settings.telling.watches_images());
+        let (events, receiver) = Events::channel(settings.telling.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
-        let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
-        let broken = Arc::new(Mutex::new(None));
+        let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
+        let failed = Arc::new(Mutex::new(None));
         let jobs = Printer {
             fetcher: Arc::clone(&visit.fetcher),
-            broken: Arc::clone(&broken),
+            failed: Arc::clone(&failed),
         };
-        let scan = visit.scan(
-            listing,
-            &settings,
-            world,
+        let result = engine::discover(
+            visit.run(world, events, &shutdown),
             Arc::from(ledger::empty()),
-            events,
-            &shutdown,
-        );
-        let listed = engine::scan(Source::Listing(scan), Box::new(jobs)).await;
+            source,
+            discover_options(&settings),
+            Box::new(jobs),
+        )
+        .await;
         let tally = dispatch.await;
-        listed?;
-        if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        result?;
+        if let Some(error) = failed.lock().take() {
             return Err(OutputError::from(error).into());
         }
         exit = exit.max_severity(Exit::of_tally(&tally));
@@ -71,26 +68,27 @@ pub async fn urls(
     Ok(exit)
 }
 
-/// Takes jobs and prints where their images lie. Once that fails it takes no more.
+/// Takes jobs and prints the addresses of their originals. Once printing fails it takes no more.
 struct Printer {
     fetcher: Arc<Fetcher>,
-    broken: Arc<Mutex<Option<io::Error>>>,
+    /// The error, for the caller: the sender is moved into the engine, which only learns that the queue is closed.
+    failed: Arc<Mutex<Option<io::Error>>>,
 }
 
 #[async_trait]
 impl JobSender for Printer {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
-        let candidates = job.resolved.map(|resolved| resolved.candidates);
-        let Some(original) = candidates.iter().flatten().next() else {
+        let Some(original) = job.candidates.first() else {
             return Ok(());
         };
         let address = self.fetcher.request_url(original.url());
-        // A reader that stopped reading makes this wait, and signals are served meanwhile.
+        // Blocks while the reader of a pipe does not read; on a thread of its own, so that signals are handled
+        // meanwhile.
         let written = tokio::task::spawn_blocking(move || print(&address)).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))
             .map_err(|error| {
-                *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *self.failed.lock() = Some(error);
                 QueueError::Closed
             })
     }

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use tokio::sync::mpsc;
 use url::Url;
 
 use super::Environment;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::engine::{self, Given, GivenLine, Scan, Shutdown};
+use crate::engine::{self, DiscoverOptions, Run, Shutdown};
 use crate::event::Events;
 use crate::exit::RenderedError;
 use crate::fetch::{Fetcher, SiteOrigins};
@@ -142,42 +141,10 @@ impl SiteSession {
         })
     }
 
-    /// What it takes to find the images that are given by `lines`.
-    pub(super) fn given(
-        &self,
-        lines: mpsc::Receiver<Vec<GivenLine>>,
-        world: &Environment,
-        ledger: Arc<dyn Ledger>,
-        events: Events,
-        shutdown: &Shutdown,
-    ) -> Given {
-        Given {
-            source: self.source.clone(),
+    /// What every stage of a run on this source shares.
+    pub(super) fn run(&self, world: &Environment, events: Events, shutdown: &Shutdown) -> Run {
+        Run {
             fetcher: Arc::clone(&self.fetcher),
-            ledger,
-            lines,
-            clock: world.clock,
-            events,
-            shutdown: shutdown.clone(),
-        }
-    }
-
-    /// What it takes to find the images of a listing, whose site this session is for.
-    pub(super) fn scan(
-        &self,
-        ListingPages { site, pages }: ListingPages,
-        settings: &Settings,
-        world: &Environment,
-        ledger: Arc<dyn Ledger>,
-        events: Events,
-        shutdown: &Shutdown,
-    ) -> Scan {
-        Scan {
-            site,
-            fetcher: Arc::clone(&self.fetcher),
-            ledger,
-            pages,
-            ahead: engine::pages_ahead(settings.jobs),
             clock: world.clock,
             events,
             shutdown: shutdown.clone(),
@@ -195,6 +162,15 @@ pub(super) struct ListingPages {
 pub(super) fn wanted_pages(settings: &Settings) -> Pages {
     let PageRange { first, last } = settings.pages;
     Pages { first, last }
+}
+
+/// How images are looked for.
+pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
+    DiscoverOptions {
+        prefetch: engine::pages_ahead(settings.jobs),
+        limits: settings.limits,
+        wait: settings.fetch.wait,
+    }
 }
 
 /// A collection that this run works on: its folder is locked, and its ledger can be written.

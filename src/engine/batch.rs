@@ -1,4 +1,5 @@
-//! The line from the workers to the keeper: what is handed over, and when a group of it is full.
+//! The queue from the workers to the committer, which takes from it in groups: one flush of the disk and one
+//! transaction serve a whole group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,93 +13,90 @@ use crate::outcome::Outcome;
 use crate::queue::Lease;
 use crate::verify::VerifiedImage;
 
-/// A group is flushed when it has this many images,
+/// A group is complete when it has this many images,
 const GROUP_IMAGES: usize = 256;
 /// or this many bytes,
 const GROUP_BYTES: u64 = 64_000_000;
-/// or its first image has waited this long, or nobody has another one in hand.
+/// or its first image has waited this long, or no worker has an image in flight.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 
-/// A job that came to its end at a worker.
-pub(super) struct Finished {
+/// A job that a worker is done with.
+pub(super) struct FinishedJob {
     pub(super) lease: Lease,
-    pub(super) kept: WorkerResult,
+    pub(super) result: WorkerResult,
 }
 
-/// What a worker brought.
+/// What a worker made of a job.
 pub(super) enum WorkerResult {
-    /// An image to be kept, and where it came from.
+    /// An image to be saved, and where it came from. Boxed, so that a channel with room for a whole group is small.
     VerifiedImage(Box<(VerifiedImage, Origin)>),
-    /// None.
-    Not(Outcome),
+    /// No image: the outcome is final.
+    NoImage(Outcome),
 }
 
-/// The workers' end of the line to the keeper.
+/// The workers' end.
 #[derive(Clone)]
 pub(super) struct CommitQueue {
-    finished: mpsc::Sender<Finished>,
+    sender: mpsc::Sender<FinishedJob>,
     state: Arc<State>,
 }
 
-/// The keeper's end.
+/// The committer's end.
 pub(super) struct BatchReceiver {
-    finished: mpsc::Receiver<Finished>,
+    receiver: mpsc::Receiver<FinishedJob>,
     state: Arc<State>,
 }
 
-/// How things stand on the line.
+/// What both ends know beside the channel. Atomics suffice: each number is meaningful alone, and the channel itself
+/// orders what is sent.
 #[derive(Default)]
 struct State {
-    /// Workers that have an image in hand.
-    in_hand: AtomicUsize,
-    /// Bytes of the images on the line.
+    /// Workers that have an image in flight.
+    active: AtomicUsize,
+    /// Bytes of the images in the channel.
     bytes: AtomicU64,
-    /// Told when there is a whole group, or nobody has an image in hand: to wake the keeper for each image costs as
-    /// much as a small image itself.
+    /// Notified when a group is complete or no image is in flight. Waiting on the channel itself would wake the
+    /// committer for each image, which costs as much as fetching a small one.
     due: Notify,
 }
 
-/// How many images workers have in hand.
+/// Counts the images that workers have in flight.
 pub(super) struct ActiveCount(Arc<State>);
 
-/// Says, while it lives, that a worker has an image in hand.
+/// While it lives, its worker counts as having an image in flight.
 pub(super) struct ActiveGuard(Arc<State>);
 
-/// A line with room for a whole group, so that workers go on while the one before is flushed.
+/// A channel with room for a whole group, so that workers go on while the group before is flushed; a further one
+/// would only add to what a kill makes us verify again.
 pub(super) fn commit_queue() -> (CommitQueue, BatchReceiver) {
     let (sender, receiver) = mpsc::channel(GROUP_IMAGES);
     let state = Arc::new(State::default());
     (
         CommitQueue {
-            finished: sender,
+            sender,
             state: Arc::clone(&state),
         },
-        BatchReceiver {
-            finished: receiver,
-            state,
-        },
+        BatchReceiver { receiver, state },
     )
 }
 
 impl CommitQueue {
-    pub(super) fn in_hand(&self) -> ActiveGuard {
-        self.state.in_hand.fetch_add(1, Ordering::SeqCst);
+    /// A worker begins an image.
+    pub(super) fn begin(&self) -> ActiveGuard {
+        self.state.active.fetch_add(1, Ordering::SeqCst);
         ActiveGuard(Arc::clone(&self.state))
     }
 
-    pub(super) fn hands(&self) -> ActiveCount {
+    pub(super) fn active(&self) -> ActiveCount {
         ActiveCount(Arc::clone(&self.state))
     }
 
-    /// Hands over; false when the keeper is gone.
-    pub(super) async fn hand_over(&self, finished: Finished) -> bool {
-        let bytes = self
-            .state
-            .bytes
-            .fetch_add(finished.bytes(), Ordering::SeqCst)
-            + finished.bytes();
-        let sent = self.finished.send(finished).await.is_ok();
-        if bytes >= GROUP_BYTES || self.finished.capacity() == 0 {
+    /// Sends a finished job to the committer; false when the committer has ended.
+    pub(super) async fn send(&self, finished: FinishedJob) -> bool {
+        let bytes = finished.bytes();
+        let queued = self.state.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
+        let sent = self.sender.send(finished).await.is_ok();
+        if queued >= GROUP_BYTES || self.sender.capacity() == 0 {
             self.state.due.notify_one();
         }
         sent
@@ -107,34 +105,36 @@ impl CommitQueue {
 
 impl ActiveCount {
     pub(super) fn count(&self) -> usize {
-        self.0.in_hand.load(Ordering::SeqCst)
+        self.0.active.load(Ordering::SeqCst)
     }
 }
 
 impl Drop for ActiveGuard {
     fn drop(&mut self) {
-        if self.0.in_hand.fetch_sub(1, Ordering::SeqCst) == 1 {
+        // The last image in flight has arrived: nothing that could complete the group is on its way.
+        if self.0.active.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.0.due.notify_one();
         }
     }
 }
 
 impl BatchReceiver {
-    /// The next group, or `None` once there will never be one again.
-    pub(super) async fn group(&mut self) -> Option<Vec<Finished>> {
-        let first = self.finished.recv().await?;
+    /// The next group, or `None` once every sender is dropped.
+    pub(super) async fn next_batch(&mut self) -> Option<Vec<FinishedJob>> {
+        let first = self.receiver.recv().await?;
         let due = Instant::now() + GROUP_WAIT;
-        while !self.is_whole() && self.state.in_hand.load(Ordering::SeqCst) > 0 {
+        while !self.is_complete() && self.state.active.load(Ordering::SeqCst) > 0 {
+            // `notify_one` stores a permit, so a notice that comes between the check and this wait is not lost.
             if timeout_at(due, self.state.due.notified()).await.is_err() {
                 break;
             }
         }
         let mut bytes = first.bytes();
-        let mut group = Vec::with_capacity(1 + self.finished.len());
+        let mut group = Vec::with_capacity(1 + self.receiver.len());
         group.push(first);
         while group.len() < GROUP_IMAGES
             && bytes < GROUP_BYTES
-            && let Ok(next) = self.finished.try_recv()
+            && let Ok(next) = self.receiver.try_recv()
         {
             bytes += next.bytes();
             group.push(next);
@@ -143,18 +143,105 @@ impl BatchReceiver {
         Some(group)
     }
 
-    /// Whether a whole group has arrived, one of it taken already.
-    fn is_whole(&self) -> bool {
-        self.finished.len() + 1 >= GROUP_IMAGES
+    /// Whether a complete group has arrived, counting the image of it that was taken from the channel.
+    fn is_complete(&self) -> bool {
+        self.receiver.len() + 1 >= GROUP_IMAGES
             || self.state.bytes.load(Ordering::SeqCst) >= GROUP_BYTES
     }
 }
 
-impl Finished {
+impl FinishedJob {
     fn bytes(&self) -> u64 {
-        match &self.kept {
-            WorkerResult::VerifiedImage(sound) => sound.0.content().bytes,
-            WorkerResult::Not(_) => 0,
+        match &self.result {
+            WorkerResult::VerifiedImage(image) => image.0.content().bytes,
+            WorkerResult::NoImage(_) => 0,
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::num::NonZeroUsize;
+
+    use futures_util::FutureExt as _;
+    use url::Url;
+
+    use super::*;
+    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, SiteId};
+    use crate::queue::{self, Queue};
+
+    fn job(number: usize) -> Job {
+        let site = SiteId::new("demo").unwrap();
+        let original = Url::parse(&format!("https://demo.invalid/{number}.png")).unwrap();
+        Job {
+            version: JobVersion,
+            key: ImageKey::new(&site, &original),
+            site,
+            candidates: vec![Candidate::Direct(original.clone())],
+            stem: number.to_string(),
+            page: original,
+            title: None,
+            limits: JobLimits {
+                min_width: 0,
+                min_height: 0,
+                max_pixels: u64::MAX,
+            },
+            wait: Duration::ZERO,
+        }
+    }
+
+    /// That many jobs, each taken from a queue.
+    pub(in crate::engine) async fn leases(number: usize) -> Vec<Lease> {
+        let memory = Url::parse("memory:").unwrap();
+        let capacity = NonZeroUsize::new(number).unwrap();
+        let Queue { sender, receiver } = queue::open(&memory, capacity).unwrap();
+        let mut leases = Vec::new();
+        for number in 0..number {
+            sender.send(job(number)).await.unwrap();
+            leases.push(receiver.next().await.unwrap().unwrap());
+        }
+        leases
+    }
+
+    async fn send(commits: &CommitQueue, leases: Vec<Lease>) {
+        for lease in leases {
+            let result = WorkerResult::NoImage(Outcome::AlreadyThere);
+            assert!(commits.send(FinishedJob { lease, result }).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_due_at_once_when_no_image_is_in_flight() {
+        let (commits, mut batches) = commit_queue();
+        send(&commits, leases(3).await).await;
+        let batch = batches.next_batch().now_or_never().flatten();
+        assert_eq!(batch.map(|batch| batch.len()), Some(3));
+        drop(commits);
+        assert!(batches.next_batch().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_250_ms_for_images_in_flight() {
+        let (commits, mut batches) = commit_queue();
+        let _in_flight = commits.begin();
+        assert_eq!(commits.active().count(), 1);
+        send(&commits, leases(2).await).await;
+        let start = Instant::now();
+        assert_eq!(batches.next_batch().await.unwrap().len(), 2);
+        assert_eq!(start.elapsed().as_millis(), 250);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_complete_with_256_images() {
+        let (commits, mut batches) = commit_queue();
+        let _in_flight = commits.begin();
+        let mut leases = leases(GROUP_IMAGES + 1).await;
+        let last = leases.pop().into_iter().collect();
+        send(&commits, leases).await;
+        let start = Instant::now();
+        assert_eq!(batches.next_batch().await.unwrap().len(), GROUP_IMAGES);
+        assert!(start.elapsed().is_zero());
+        send(&commits, last).await;
+        assert_eq!(batches.next_batch().await.unwrap().len(), 1);
     }
 }

@@ -1,121 +1,91 @@
-//! The keeper: gathers what workers finished, gives images their names a group at a time, writes them
-//! down, and only then lets go of their leases. So durability never slows the network.
+//! The committer: takes what workers finished, places images a group at a time, records them, and only then
+//! acknowledges their jobs. A worker is free for the next image meanwhile, so durability never slows the network.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use url::Url;
 
-use super::batch::{BatchReceiver, Finished, WorkerResult};
+use super::batch::{BatchReceiver, FinishedJob, WorkerResult};
 use super::free_space::FreeSpaceGuard;
-use super::hooks::HookSender;
-use super::{EngineError, Haul, Quota, Shutdown};
-use crate::event::{Event, Events};
-use crate::hooks::HookImage;
-use crate::job::{ImageName, Job};
-use crate::ledger::{Intent, Ledger, Origin, Placement, Record};
+use super::{CompletedJob, EngineError, Quota, Recorder, Run};
+use crate::event::Event;
+use crate::job::ImageName;
+use crate::ledger::{Intent, Origin, Placement};
 use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
-use crate::site::ImageSource;
 use crate::verify::VerifiedImage;
 
-/// An image that is gone (404, 410) is left alone for this long.
-const GONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
-
 pub(super) struct Committer {
-    site: ImageSource,
-    ledger: Arc<dyn Ledger>,
-    sink: Arc<dyn Sink>,
-    quota: Quota,
-    clock: fn() -> Timestamp,
-    events: Events,
-    shutdown: Shutdown,
-    room: FreeSpaceGuard,
-    /// Where the user's commands are run, if there are any.
-    hooks: Option<HookSender>,
+    pub(super) run: Run,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) recorder: Arc<dyn Recorder>,
+    pub(super) quota: Quota,
+    pub(super) free_space: FreeSpaceGuard,
 }
 
 impl Committer {
-    pub(super) fn new(haul: &Haul, room: FreeSpaceGuard, hooks: Option<HookSender>) -> Self {
-        Self {
-            site: haul.site.clone(),
-            ledger: Arc::clone(&haul.ledger),
-            sink: Arc::clone(&haul.sink),
-            quota: haul.quota.clone(),
-            clock: haul.clock,
-            events: haul.events.clone(),
-            shutdown: haul.shutdown.clone(),
-            room,
-            hooks,
-        }
-    }
-
-    /// Keeps group after group until the workers are gone.
-    pub(super) async fn run(self, mut arrivals: BatchReceiver) -> Result<(), EngineError> {
-        // Once the run is aborted no new group is begun: what is left of it goes back to the queue.
-        while let Some(group) = arrivals.group().await {
-            if self.shutdown.is_aborting() {
+    /// Commits group after group until the workers are gone.
+    pub(super) async fn run(self, mut batches: BatchReceiver) -> Result<(), EngineError> {
+        // Once the run is aborted no new group is begun: the rest of it goes back to the queue.
+        while let Some(group) = batches.next_batch().await {
+            if self.run.shutdown.is_aborting() {
                 break;
             }
-            self.keep(group).await?;
-            // Others may fill the disk as well.
-            self.room.look();
+            self.commit(group).await?;
+            // Other programs may fill the disk as well, which counting our own bytes does not show.
+            self.free_space.check();
         }
         Ok(())
     }
 
-    /// Promises, data on disk, names, folder on disk, rows, leases, in this order: a kill between any two of
-    /// them repeats work and loses none.
-    async fn keep(&self, group: Vec<Finished>) -> Result<(), EngineError> {
-        let now = (self.clock)();
-        let mut ends = Vec::with_capacity(group.len());
-        let (mut sounds, mut intents, mut leases) = (Vec::new(), Vec::new(), Vec::new());
-        for Finished { lease, kept } in group {
-            match kept {
-                WorkerResult::Not(outcome) => ends.push((lease, outcome)),
-                WorkerResult::VerifiedImage(sound) => {
-                    let (sound, origin) = *sound;
-                    intents.push(self.intent(&lease, origin, *sound.content(), now));
-                    sounds.push(sound);
+    /// Pending rows, data on disk, names, folder on disk, rows, acknowledgements, hooks, in this order: a kill
+    /// between any two of them repeats work and loses none.
+    async fn commit(&self, group: Vec<FinishedJob>) -> Result<(), EngineError> {
+        let now = (self.run.clock)();
+        let mut completed = Vec::with_capacity(group.len());
+        let (mut images, mut intents, mut leases) = (Vec::new(), Vec::new(), Vec::new());
+        for FinishedJob { lease, result } in group {
+            match result {
+                WorkerResult::NoImage(outcome) => completed.push(CompletedJob { lease, outcome }),
+                WorkerResult::VerifiedImage(image) => {
+                    let (image, origin) = *image;
+                    intents.push(intent(&lease, origin, *image.content(), now));
+                    images.push(image);
                     leases.push(lease);
                 }
             }
         }
-        let outcomes = self.place(sounds, intents).await?;
+        let outcomes = self.place(images, intents).await?;
         for outcome in &outcomes {
-            self.spend(outcome);
+            self.settle_quota(outcome);
         }
-        ends.extend(leases.into_iter().zip(outcomes));
-        let mut records: Vec<_> = ends
-            .iter()
-            .filter_map(|(lease, outcome)| self.record(lease, outcome, now))
-            .collect();
-        let pictures = self.hooks.as_ref().map(|hooks| (hooks, pictures(&ends)));
-        if let Some((hooks, pictures)) = &pictures {
-            records.extend(hooks.due(pictures));
-        }
-        self.ledger.record(records).await?;
-        for (lease, outcome) in ends {
+        let placed = leases.into_iter().zip(outcomes);
+        completed.extend(placed.map(|(lease, outcome)| CompletedJob { lease, outcome }));
+        let saved = self.recorder.record(&completed, now).await?;
+        for CompletedJob { lease, outcome } in completed {
             let key = lease.job.key.clone();
             lease.ack(Ack::Done).await?;
-            self.events
+            let outcome = self.as_requested(outcome);
+            self.run
+                .events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
         }
-        if let Some((hooks, pictures)) = pictures {
-            hooks.hand_over(pictures).await;
+        if !saved.is_empty() {
+            self.recorder.acknowledged(saved).await;
         }
         Ok(())
     }
 
-    /// Spends of the quota what an image came to: one that got no name costs nothing.
-    fn spend(&self, outcome: &Outcome) {
+    /// Spends the quota that the worker took for an image, or returns it: only a saved image counts.
+    fn settle_quota(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Saved(_) => {
                 if let Some(limit) = self.quota.spend() {
-                    self.shutdown.stop_at(limit);
+                    self.run.shutdown.stop_at(limit);
                 }
             }
             Outcome::AlreadyThere
@@ -127,154 +97,94 @@ impl Committer {
         }
     }
 
-    fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
-        let Job {
-            key: _,
-            image,
-            resolved,
-        } = &lease.job;
-        // Named by the key's address, not by the candidate that brought the bytes: a name must not change
-        // with what a server had on the day.
-        let name = resolved
-            .as_ref()
-            .map(|resolved| resolved.name(content.format.extension()));
-        let name = name.unwrap_or_else(|| {
-            let original =
-                Url::parse(lease.job.key.address()).unwrap_or_else(|_| origin.address.clone());
-            self.site.name(image, &original, content.format)
-        });
-        Intent {
-            key: lease.job.key.clone(),
-            site: image.site.clone(),
-            origin,
-            name,
-            content,
-            at,
-        }
-    }
-
-    /// Gives each sound image its name; answers in the order they came.
+    /// Gives each verified image its name; the outcomes are in the order of the images.
     async fn place(
         &self,
-        sounds: Vec<VerifiedImage>,
+        images: Vec<VerifiedImage>,
         intents: Vec<Intent>,
     ) -> Result<Vec<Outcome>, EngineError> {
-        if sounds.is_empty() {
+        if images.is_empty() {
             return Ok(Vec::new());
         }
         let origins: Vec<_> = intents
             .iter()
             .map(|intent| (intent.content, intent.origin.address.clone()))
             .collect();
-        let berths = self.ledger.placing(intents).await?;
-        let (mut group, mut promised) = (Vec::new(), Vec::new());
-        for (sound, berth) in sounds.into_iter().zip(&berths) {
-            match berth {
+        let placements = self.recorder.placing(intents).await?;
+        let (mut group, mut names) = (Vec::new(), Vec::new());
+        for (image, placement) in images.into_iter().zip(&placements) {
+            match placement {
                 Placement::New(name) => {
-                    group.push((sound, name.clone()));
-                    promised.push(name.clone());
+                    group.push((image, name.clone()));
+                    names.push(name.clone());
                 }
-                Placement::Duplicate(_) => sound.into_file().discard(),
+                Placement::Duplicate(_) => image.into_file().discard(),
             }
         }
-        let mut got = HashMap::with_capacity(promised.len());
-        for (promised, placed) in promised.into_iter().zip(self.sink.place(group).await) {
-            let name = match placed {
+        // By the name that was asked for: a duplicate in this group shares the fate of the image it equals.
+        let mut results = HashMap::with_capacity(names.len());
+        for (wanted, placed) in names.into_iter().zip(self.sink.place(group).await) {
+            let result = match placed {
                 Ok(Placed { name }) => Ok(name),
                 Err(SinkError::Name { source, .. }) => Err(source.to_string()),
-                Err(broken) => return Err(broken.into()),
+                Err(error) => return Err(error.into()),
             };
-            got.insert(promised, name);
+            results.insert(wanted, result);
         }
-        let ends = berths
-            .into_iter()
-            .zip(origins)
-            .map(|(berth, (content, address))| {
-                let (promised, duplicate) = match berth {
-                    Placement::New(name) => (name, false),
-                    Placement::Duplicate(name) => (name, true),
-                };
-                match got.get(&promised) {
-                    Some(Ok(name)) => Outcome::Saved(Saved {
-                        name: name.clone(),
+        let outcomes =
+            placements
+                .into_iter()
+                .zip(origins)
+                .map(|(placement, (content, address))| {
+                    let (wanted, duplicate) = match placement {
+                        Placement::New(name) => (name, false),
+                        Placement::Duplicate(name) => (name, true),
+                    };
+                    let name = match results.get(&wanted) {
+                        Some(Ok(name)) => name.clone(),
+                        Some(Err(cause)) => return unplaced(&address, &wanted, cause),
+                        // A duplicate of a file that was there before this group.
+                        None => wanted,
+                    };
+                    Outcome::Saved(Saved {
+                        name,
                         content,
                         duplicate,
-                    }),
-                    Some(Err(why)) => unplaced(&address, &promised, why),
-                    // A twin of a file that was there before.
-                    None => Outcome::Saved(Saved {
-                        name: promised,
-                        content,
-                        duplicate,
-                    }),
-                }
-            });
-        Ok(ends.collect())
+                    })
+                });
+        Ok(outcomes.collect())
     }
 
-    fn record(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> Option<Record> {
-        let key = lease.job.key.clone();
-        match outcome {
-            Outcome::Saved(saved) => Some(Record::Saved {
-                key,
-                name: saved.name.clone(),
-            }),
-            Outcome::Failed(failure) => {
-                let until = failure
-                    .gone
-                    .then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
-                let site = self.site.id().clone();
-                Some(Record::Failed {
-                    key,
-                    site,
-                    failure: failure.clone(),
-                    at,
-                    until,
-                })
-            }
-            Outcome::AlreadyThere | Outcome::Skipped(_) | Outcome::Interrupted => None,
+    /// The outcome as people see it. Records keep canonical addresses, because a site and its mirror share them;
+    /// people are shown the address that was requested.
+    fn as_requested(&self, mut outcome: Outcome) -> Outcome {
+        if let Outcome::Failed(failure) = &mut outcome
+            && let Ok(address) = Url::parse(&failure.address)
+        {
+            failure.address = self.run.shown(&address).into();
         }
+        outcome
     }
 }
 
-/// What of a group is new in the collection: a twin's file was there before.
-fn pictures(ends: &[(Lease, Outcome)]) -> Vec<HookImage> {
-    let picture = |(lease, outcome): &(Lease, Outcome)| match outcome {
-        Outcome::Saved(Saved {
-            name,
-            content,
-            duplicate: false,
-        }) => {
-            let Job {
-                key,
-                image,
-                resolved: _,
-            } = &lease.job;
-            let (page, title) = (Some(image.page.to_string()), image.title.clone());
-            Some(HookImage {
-                key: key.clone(),
-                name: name.clone(),
-                content: *content,
-                page,
-                title,
-            })
-        }
-        Outcome::Saved(_)
-        | Outcome::AlreadyThere
-        | Outcome::Skipped(_)
-        | Outcome::Failed(_)
-        | Outcome::Interrupted => None,
-    };
-    ends.iter().filter_map(picture).collect()
-}
-
-fn unplaced(address: &Url, name: &ImageName, why: &str) -> Outcome {
-    let cause = format!("giving it the name `{name}`: {why}");
+fn unplaced(address: &Url, name: &ImageName, cause: &str) -> Outcome {
     Outcome::Failed(Failure {
         stage: Stage::Place,
         address: address.to_string(),
-        cause,
+        cause: format!("cannot save it as `{name}`: {cause}"),
         attempts: 1,
         gone: false,
     })
+}
+
+fn intent(lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
+    let job = &lease.job;
+    Intent {
+        key: job.key.clone(),
+        site: job.site.clone(),
+        origin,
+        name: job.name(content.format.extension()),
+        content,
+        at,
+    }
 }

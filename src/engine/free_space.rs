@@ -1,24 +1,31 @@
 //! Ends the run before the disk is full: `--min-free-space`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::Shutdown;
 use crate::sink::{Sink, SinkError};
 
-/// What the stations say of the room they take. Clones share what was found.
+/// Watches the free space while workers write. Clones share what was found.
+///
+/// Images in flight finish when the space gets low, and the run ends only if another image is wanted: a run that has
+/// brought everything by then is complete.
 #[derive(Clone)]
 pub(super) struct FreeSpaceGuard {
     sink: Arc<dyn Sink>,
     shutdown: Shutdown,
-    found: Arc<Mutex<Found>>,
+    /// A lock and not an atomic, because [`FreeSpaceGuard::allows_new`] looks at the disk and decides in one step;
+    /// it is taken once an image, and never held while waiting.
+    space: Arc<Mutex<Space>>,
 }
 
-/// What was found when somebody looked last.
-enum Found {
+/// What was found when the free space was last looked at.
+enum Space {
     Enough,
     /// Too little for another image, if one should be wanted.
     Low,
-    /// One was.
+    /// Another one was wanted.
     Refused(SinkError),
 }
 
@@ -27,57 +34,54 @@ impl FreeSpaceGuard {
         Self {
             sink: Arc::clone(sink),
             shutdown: shutdown.clone(),
-            found: Arc::new(Mutex::new(Found::Enough)),
+            space: Arc::new(Mutex::new(Space::Enough)),
         }
     }
 
-    /// Looks whether there is room. Where there is none images in hand finish, and no further one is admitted.
-    pub(super) fn look(&self) {
-        self.heed(&self.sink.look_for_room());
+    /// Looks at the free space.
+    pub(super) fn check(&self) {
+        self.record(&self.sink.look_for_room());
     }
 
-    /// The same after so many further bytes, which costs next to nothing.
-    pub(super) fn take(&self, bytes: usize) {
-        self.heed(&self.sink.take_room(bytes as u64));
+    /// Counts further bytes that were written, and looks at the free space only when they may have made the
+    /// difference: cheap enough for every chunk.
+    pub(super) fn reserve(&self, bytes: usize) {
+        self.record(&self.sink.take_room(bytes as u64));
     }
 
-    fn heed(&self, looked: &Result<(), SinkError>) {
-        if looked.is_ok() {
+    fn record(&self, checked: &Result<(), SinkError>) {
+        // The usual case takes no lock.
+        if checked.is_ok() {
             return;
         }
-        let mut found = self.found();
-        if let Found::Enough = *found {
-            *found = Found::Low;
+        let mut space = self.space.lock();
+        if let Space::Enough = *space {
+            *space = Space::Low;
         }
     }
 
-    /// Whether there is room for an image that is wanted and was not begun. If not the run ends: one that has brought
-    /// everything when the room gets low is complete.
-    pub(super) fn admits(&self) -> bool {
-        let mut found = self.found();
-        if let Found::Low = *found {
-            // Somebody may have made room since.
-            *found = self
+    /// Whether there is space for an image that was not begun. If not, the run stops.
+    pub(super) fn allows_new(&self) -> bool {
+        let mut space = self.space.lock();
+        if let Space::Low = *space {
+            // Somebody may have made space since.
+            *space = self
                 .sink
                 .look_for_room()
-                .map_or_else(Found::Refused, |()| Found::Enough);
+                .map_or_else(Space::Refused, |()| Space::Enough);
         }
-        let admits = matches!(*found, Found::Enough);
-        if !admits {
+        let allowed = matches!(*space, Space::Enough);
+        if !allowed {
             self.shutdown.stop();
         }
-        admits
+        allowed
     }
 
-    /// Whether the run ended for want of room.
-    pub(super) fn ended(&self) -> Result<(), SinkError> {
-        match std::mem::replace(&mut *self.found(), Found::Enough) {
-            Found::Enough | Found::Low => Ok(()),
-            Found::Refused(low) => Err(low),
+    /// The error, if the run ended for want of space.
+    pub(super) fn result(&self) -> Result<(), SinkError> {
+        match std::mem::replace(&mut *self.space.lock(), Space::Enough) {
+            Space::Enough | Space::Low => Ok(()),
+            Space::Refused(low) => Err(low),
         }
-    }
-
-    fn found(&self) -> MutexGuard<'_, Found> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

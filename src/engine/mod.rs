@@ -1,105 +1,77 @@
-//! The line: a producer, a queue, workers and a keeper, held together by what they hand on.
+//! The pipeline: a producer fills a queue, workers fetch what is in it, a committer saves what they fetched.
+//!
+//! It has two halves, joined by a queue of jobs. [`discover`] knows the site and the ledger and makes jobs;
+//! [`download`] knows neither: a job carries what it needs of its site, and a [`Recorder`] takes the outcomes.
+//! [`run`] is both in one process, with the user's hooks behind them.
 
+mod attempt;
 mod batch;
 mod committer;
+mod discover;
+mod download;
 mod free_space;
 
 mod hooks;
+mod pipeline;
 mod prefetch;
 mod producer;
 mod quota;
+mod recorder;
+mod recovery;
 mod shutdown;
 mod url_list;
 mod worker;
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::task::JoinSet;
+use url::Url;
 
-pub use url_list::{Given, GivenLine};
-
+pub use discover::{DiscoverOptions, Source, discover, pages_ahead};
+pub use download::{DownloadOptions, download};
+pub use pipeline::{Pipeline, run};
 pub use quota::Quota;
+pub use recorder::{CompletedJob, LedgerRecorder, Recorder};
+pub use recovery::recover;
 pub use shutdown::Shutdown;
+pub use url_list::GivenLine;
 
-use self::free_space::FreeSpaceGuard;
-use crate::event::{Event, Events};
-use crate::fetch::{Fetcher, Retry};
-use crate::hooks::Hooks;
-use crate::ledger::{Ledger, LedgerError, Record};
-use crate::queue::{JobReceiver, JobSender, Queue, QueueError};
-use crate::sink::{Sink, SinkError};
-use crate::site::{ImageSource, Pages, Site};
-use crate::verify::Limits;
+use crate::event::Events;
+use crate::fetch::Fetcher;
+use crate::ledger::LedgerError;
+use crate::queue::QueueError;
+use crate::sink::SinkError;
 
-/// The left half of the line: what it takes to find a site's images.
+/// Tells the time; a test's clock may stand still.
+pub type Clock = fn() -> Timestamp;
+
+/// What every stage of a run shares. Cheap to clone.
 #[derive(Clone)]
-pub struct Scan {
-    /// The site.
-    pub site: Arc<Site>,
-    /// The door to it.
+pub struct Run {
+    /// The only way to the network.
     pub fetcher: Arc<Fetcher>,
-    /// What is known already.
-    pub ledger: Arc<dyn Ledger>,
-    /// Which pages.
-    pub pages: Pages,
-    /// Listing pages asked for ahead of the one being handed on.
-    pub ahead: NonZeroUsize,
-    /// What time it is.
-    pub clock: fn() -> Timestamp,
-    /// Where what happens is told.
+    /// The wall clock, for what is recorded.
+    pub clock: Clock,
+    /// Where stages report what happened.
     pub events: Events,
     /// When to stop.
     pub shutdown: Shutdown,
 }
 
-/// Where images come from.
-pub enum Source {
-    /// The site's listing.
-    Listing(Scan),
-    /// Addresses that the user gives.
-    Given(Given),
-}
-
-impl Source {
-    fn shutdown(&self) -> &Shutdown {
-        match self {
-            Self::Listing(scan) => &scan.shutdown,
-            Self::Given(given) => &given.shutdown,
-        }
+impl Run {
+    /// The address that is requested for a canonical one, as people and records may see it: that of the mirror
+    /// where there is one, without the password that the user may have given for it.
+    pub(crate) fn shown(&self, address: &Url) -> Url {
+        let mut shown = self.fetcher.request_url(address);
+        // Both are refused only where there is no host, and hence no password.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        shown
     }
 }
 
-/// The right half of the line: what it takes to bring them home.
-#[derive(Clone)]
-pub struct Haul {
-    /// The site, or the source of URLs that are on none.
-    pub site: ImageSource,
-    /// The door to it.
-    pub fetcher: Arc<Fetcher>,
-    /// When to try again.
-    pub retry: Retry,
-    /// Where what happened is remembered.
-    pub ledger: Arc<dyn Ledger>,
-    /// Where images go.
-    pub sink: Arc<dyn Sink>,
-    /// What an image may declare.
-    pub limits: Limits,
-    /// The user's commands, if there are any.
-    pub hooks: Option<Hooks>,
-    /// How much more may be saved.
-    pub quota: Quota,
-    /// What time it is.
-    pub clock: fn() -> Timestamp,
-    /// Where what happens is told.
-    pub events: Events,
-    /// When to stop.
-    pub shutdown: Shutdown,
-}
-
-/// A station that broke: the run cannot go on.
+/// A stage broke, so that the run cannot go on.
 #[derive(Debug, Error)]
 pub enum EngineError {
     /// The queue.
@@ -113,152 +85,20 @@ pub enum EngineError {
     Sink(#[from] SinkError),
 }
 
-/// A page feeds that many workers for one round trip; so many more pages are asked for ahead.
-const IMAGES_A_PAGE: usize = 28;
-
-/// How many listing pages to ask for ahead, so that `jobs` workers never wait for the listing.
-pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
-    NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_A_PAGE))
-}
-
-/// Reads the source to its end and puts every new image into `jobs`.
-///
-/// # Errors
-///
-/// When the ledger or the queue breaks; an unreadable listing is told as an event.
-pub async fn scan(source: Source, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
-    match source {
-        Source::Listing(scan) => producer::run(scan, jobs).await,
-        Source::Given(given) => url_list::run(given, jobs).await,
-    }
-}
-
-/// Reads the source and brings every new image home with `jobs` workers, until all is done or the shutdown says so.
-///
-/// # Errors
-///
-/// The first station that broke; the others have ended by then.
-pub async fn run(
-    source: Source,
-    haul: Haul,
-    queue: Queue,
-    jobs: NonZeroUsize,
-) -> Result<(), EngineError> {
-    haul.sink.parts().set_concurrency(jobs);
-    // First of all: what a killed run had named is known then.
-    recover(&haul).await?;
-    let (shutdown, events) = (source.shutdown().clone(), haul.events.clone());
-    let room = FreeSpaceGuard::new(&haul.sink, &shutdown);
-    let mut stations = JoinSet::new();
-    let mut wanted = None;
-    if let Some(hooks) = haul.hooks.clone() {
-        let (of_hooks, line) = hooks::HookRunner::open(&haul, hooks).await?;
-        stations.spawn(station(shutdown.clone(), of_hooks.run()));
-        wanted = Some(line);
-    }
-    stations.spawn(station(shutdown.clone(), scan(source, queue.sender)));
-    let (line, arrivals) = batch::commit_queue();
-    stations.spawn(station(
-        shutdown.clone(),
-        committer::Committer::new(&haul, room.clone(), wanted).run(arrivals),
-    ));
-    let receiver: Arc<dyn JobReceiver> = Arc::from(queue.receiver);
-    let doubts = worker::RetriedOnce::default();
-    for _ in 0..jobs.get() {
-        let (receiver, line) = (Arc::clone(&receiver), line.clone());
-        let worker =
-            worker::Worker::new(haul.clone(), receiver, line, doubts.clone(), room.clone());
-        stations.spawn(station(shutdown.clone(), worker.run()));
-    }
-    // The stations hold the last ends of all three lines: each ends when those before it did.
-    let hands = line.hands();
-    drop((haul, receiver, line));
-    let mut ran = Ok(());
-    let mut interrupted = false;
-    loop {
-        // Both are cancel-safe.
-        let ended = tokio::select! {
-            ended = stations.join_next() => ended,
-            () = shutdown.interrupted(), if !interrupted => {
-                interrupted = true;
-                tell_of_hands(&events, hands.count());
-                continue;
-            }
-        };
-        let Some(ended) = ended.map(joined) else {
-            break;
-        };
-        ran = ran.and(ended);
-    }
-    let ran = ran.and(room.ended().map_err(EngineError::from));
-    if let Some(limit) = shutdown.limit().filter(|_| ran.is_ok()) {
-        events.emit(Event::LimitReached { limit }).await;
-    }
-    ran
-}
-
-/// A station at work. Where one breaks nothing can be kept any more, so that very moment nothing more is asked for.
-async fn station(
+/// Runs one stage. When it breaks, no other stage's work could be saved any more, so the run is aborted at that
+/// moment and not when the stages are joined.
+async fn stage(
     shutdown: Shutdown,
     work: impl Future<Output = Result<(), EngineError>>,
 ) -> Result<(), EngineError> {
-    let ended = work.await;
-    if ended.is_err() {
+    let result = work.await;
+    if result.is_err() {
         shutdown.abort();
     }
-    ended
+    result
 }
 
-/// Says why a run that somebody ends is not over at once, and what to do where that takes too long.
-fn tell_of_hands(events: &Events, in_hand: usize) {
-    let finish = match in_hand {
-        0 => return,
-        1 => "1 image in hand has a moment to finish".to_owned(),
-        more => format!("{more} images in hand have a moment to finish"),
-    };
-    events.note(format!("{finish}; a second Ctrl-C drops what is left"));
-}
-
-/// Finishes what an earlier run was about to name when it was killed: no request is made for it.
-async fn recover(haul: &Haul) -> Result<(), EngineError> {
-    let Haul { ledger, sink, .. } = haul;
-    let mut records = Vec::new();
-    for unfinished in ledger.pending().await? {
-        let key = unfinished.key;
-        records.push(
-            match sink.holds(&unfinished.name, &unfinished.content).await {
-                Ok(Some(name)) => Record::Saved { key, name },
-                // What cannot be read is not what was promised.
-                Ok(None) | Err(SinkError::Name { .. }) => Record::Unplaced { key },
-                Err(broken) => return Err(broken.into()),
-            },
-        );
-    }
-    if records.is_empty() {
-        return Ok(());
-    }
-    // A name that was seen may not be on the disk yet: the run that gave it was killed before it could see to that.
-    sink.flush().await?;
-    if let Some(hooks) = &haul.hooks {
-        let saved = records.iter().filter_map(|record| match record {
-            Record::Saved { key, name: _ } => Some(key),
-            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,
-        });
-        records.extend(hooks::due(hooks, saved));
-    }
-    Ok(ledger.record(records).await?)
-}
-
-/// A task's result; its panic is ours.
-fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> T {
-    ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
-}
-
-/// Warns of something that is no image's end.
-async fn warn(events: &Events, message: impl Into<String>) {
-    events
-        .emit(Event::Warned {
-            message: message.into(),
-        })
-        .await;
+/// The result of a task; its panic becomes ours.
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
+    result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::EngineError;
+use super::discover::Discovery;
 use super::prefetch::Prefetch;
-use super::{EngineError, Scan};
 use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::outcome::{Outcome, SkipReason};
-use crate::queue::{JobSender, QueueError};
-use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict};
+use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site};
 
 /// How reading a listing came to its end.
 enum Stop {
@@ -27,15 +27,19 @@ enum Stop {
 }
 
 /// Reads the listing to its end; how it ended is an event.
-pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
-    let events = scan.events.clone();
+pub(super) async fn run(
+    discovery: Discovery,
+    site: Arc<Site>,
+    pages: Pages,
+) -> Result<(), EngineError> {
+    let events = discovery.run.events.clone();
     let mut producer = Producer {
-        scan,
-        jobs,
+        discovery,
+        site,
         seen: Seen::default(),
         pages: 0,
     };
-    match producer.read_listing().await? {
+    match producer.read_listing(pages).await? {
         Stop::Ended(page, reason) => {
             let pages = producer.pages;
             events
@@ -53,30 +57,30 @@ pub(super) async fn run(scan: Scan, jobs: Box<dyn JobSender>) -> Result<(), Engi
 }
 
 struct Producer {
-    scan: Scan,
-    jobs: Box<dyn JobSender>,
+    discovery: Discovery,
+    site: Arc<Site>,
     seen: Seen,
     /// Pages with images that were read.
     pages: u32,
 }
 
 impl Producer {
-    async fn read_listing(&mut self) -> Result<Stop, EngineError> {
+    async fn read_listing(&mut self, pages: Pages) -> Result<Stop, EngineError> {
         let mut prefetch = Prefetch::new(
-            Arc::clone(&self.scan.fetcher),
-            self.scan.site.pager(self.scan.pages),
-            self.scan.ahead,
+            Arc::clone(&self.discovery.run.fetcher),
+            self.site.pager(pages),
+            self.discovery.options.prefetch,
         );
         loop {
             let next = tokio::select! {
                 biased;
-                () = self.scan.shutdown.stopping() => return Ok(Stop::Stopped),
+                () = self.discovery.run.shutdown.stopping() => return Ok(Stop::Stopped),
                 next = prefetch.next() => next,
             };
             let Some((request, page)) = next else {
                 return Ok(Stop::Ended(None, ListingEnd::LastPageRequested));
             };
-            let shown = self.shown(&request.url);
+            let shown = self.discovery.run.shown(&request.url);
             let status = page.as_ref().err().and_then(FetchError::status);
             let ended = status.and_then(|status| {
                 prefetch
@@ -107,16 +111,6 @@ impl Producer {
         }
     }
 
-    /// The address that is requested for a canonical one, without the password that the user may have given for a
-    /// mirror. People and records get this one: with a mirror the site itself is never contacted.
-    fn shown(&self, address: &Url) -> Url {
-        let mut shown = self.scan.fetcher.request_url(address);
-        // Both are refused only where there is no host, and hence no password.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        shown
-    }
-
     /// Reads a page that arrived; `None` if it is empty like the one after the last.
     fn read_page(
         &self,
@@ -127,7 +121,7 @@ impl Producer {
             status: error.status(),
             cause: error.to_string(),
         })?;
-        let listing = self.scan.site.read(&page.url, &page.text)?;
+        let listing = self.site.read(&page.url, &page.text)?;
         match listing.health.verdict(request.is_first) {
             PageVerdict::Items => Ok(Some(listing)),
             PageVerdict::End => Ok(None),
@@ -145,7 +139,8 @@ impl Producer {
     ) -> Result<Result<usize, Stop>, EngineError> {
         let (without_thumb, unusable) = (listing.health.without_thumb, listing.health.unusable);
         if without_thumb + unusable > 0 {
-            self.scan
+            self.discovery
+                .run
                 .events
                 .emit(Event::ItemsUnusable {
                     page: shown.clone(),
@@ -161,7 +156,11 @@ impl Producer {
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
-        let known = self.scan.ledger.known(asked, (self.scan.clock)()).await?;
+        let known = self
+            .discovery
+            .ledger
+            .known(asked, (self.discovery.run.clock)())
+            .await?;
         self.emit_page_read(request, shown.clone(), [found, known.len(), images - found])
             .await;
         // Only the first page with images is judged: if no rule matches there, the rules no longer fit the site.
@@ -174,7 +173,8 @@ impl Producer {
             });
         for (key, why) in unresolved {
             let outcome = Outcome::Skipped(why);
-            self.scan
+            self.discovery
+                .run
                 .events
                 .emit(Event::ImageFinished { key, outcome })
                 .await;
@@ -186,15 +186,8 @@ impl Producer {
             if known.contains_key(&job.key) {
                 continue;
             }
-            let sent = tokio::select! {
-                biased;
-                () = self.scan.shutdown.stopping() => return Ok(Err(Stop::Stopped)),
-                sent = self.jobs.send(job) => sent,
-            };
-            match sent {
-                Ok(()) => {}
-                Err(QueueError::Closed) => return Ok(Err(Stop::Stopped)),
-                Err(broken) => return Err(broken.into()),
+            if !self.discovery.send(job).await? {
+                return Ok(Err(Stop::Stopped));
             }
         }
         Ok(Ok(found))
@@ -207,7 +200,8 @@ impl Producer {
         [found, known, repeated]: [usize; 3],
     ) {
         let number = request.number;
-        self.scan
+        self.discovery
+            .run
             .events
             .emit(Event::PageRead {
                 page,
@@ -221,8 +215,8 @@ impl Producer {
 
     /// Drops the images that this run has seen, and makes jobs of those that have an original.
     fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
-        let site = &self.scan.site;
-        self.scan.fetcher.canonicalize(&mut images);
+        let site = &self.site;
+        self.discovery.run.fetcher.canonicalize(&mut images);
         let mut unseen = Unseen::default();
         for image in images {
             let resolved = site.resolve(&image);
@@ -236,14 +230,8 @@ impl Producer {
             match resolved {
                 Ok(resolved) => {
                     let stem = Stem::new(&resolved.stem);
-                    unseen.jobs.push((
-                        Job {
-                            key,
-                            image,
-                            resolved: Some(resolved),
-                        },
-                        stem,
-                    ));
+                    let job = self.discovery.job(key, image, resolved);
+                    unseen.jobs.push((job, stem));
                 }
                 Err(why) => unseen.unresolved.push((key, why)),
             }

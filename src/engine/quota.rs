@@ -5,30 +5,33 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Semaphore;
 
-/// What all workers, and all sites of a run, share: a worker takes an image before it fetches one, and it is spent
-/// when that image is saved, or given back.
+/// Limits that all workers, and all sites of a run, share. Before a worker fetches an image it takes one from the
+/// quota; that one is spent when the image is saved, and given back when it is not.
 #[derive(Debug, Clone)]
 pub struct Quota {
-    images: Option<Arc<Images>>,
+    images: Option<Arc<ImageQuota>>,
     bytes: Option<Arc<AtomicU64>>,
 }
 
 #[derive(Debug)]
-struct Images {
+struct ImageQuota {
+    /// Images that may be begun. A semaphore, because a worker that finds none must wait: one in flight may fail and
+    /// be given back.
     free: Semaphore,
-    unspent: AtomicU64,
+    /// Images that may be saved: it reaches zero only when nothing can be given back any more.
+    unsaved: AtomicU64,
 }
 
 impl Quota {
-    /// At most so many images, and no new one once so many bytes were saved; without a number, as many as there are.
+    /// At most `images` images, and no new one once `bytes` bytes were fetched; `None` sets no limit.
     pub fn new(images: Option<u64>, bytes: Option<u64>) -> Self {
         let counts = |images: u64| {
             let free = usize::try_from(images)
                 .unwrap_or(usize::MAX)
                 .min(Semaphore::MAX_PERMITS);
-            Arc::new(Images {
+            Arc::new(ImageQuota {
                 free: Semaphore::new(free),
-                unspent: AtomicU64::new(images),
+                unsaved: AtomicU64::new(images),
             })
         };
         Self {
@@ -37,12 +40,12 @@ impl Quota {
         }
     }
 
-    /// Whether nothing may be saved any more.
+    /// Whether nothing more may be saved.
     pub fn is_spent(&self) -> bool {
         let images = self
             .images
             .as_ref()
-            .is_some_and(|images| images.unspent.load(Ordering::SeqCst) == 0);
+            .is_some_and(|images| images.unsaved.load(Ordering::SeqCst) == 0);
         images
             || self
                 .bytes
@@ -50,44 +53,45 @@ impl Quota {
                 .is_some_and(|bytes| bytes.load(Ordering::SeqCst) == 0)
     }
 
-    /// Takes an image, once one is free: another's may fail yet, and come back. Cancel-safe.
+    /// Takes an image, waiting while none is free. Cancel-safe.
     pub(super) async fn take(&self) {
         if let Some(images) = &self.images {
             images
                 .free
                 .acquire()
                 .await
-                .expect("it is never closed")
+                .expect("the semaphore is never closed")
                 .forget();
         }
     }
 
-    /// Gives one back that was taken.
+    /// Gives back an image that was taken and not saved.
     pub(super) fn give_back(&self) {
         if let Some(images) = &self.images {
             images.free.add_permits(1);
         }
     }
 
-    /// Spends one that was taken; answers with the flag whose limit is reached by it.
+    /// Spends an image that was taken; answers with the flag whose limit it reaches.
     pub(super) fn spend(&self) -> Option<&'static str> {
         self.images
             .as_ref()
-            .is_some_and(|images| less(&images.unspent, 1))
+            .is_some_and(|images| subtract(&images.unsaved, 1))
             .then_some("--max-downloads")
     }
 
-    /// Spends the bytes of a sound image, at once: a worker may bring many before the first of them has its name.
+    /// Spends the bytes of a verified image; answers with the flag whose limit they reach. When the image is fetched
+    /// and not when it is saved: a group saves many at once, and would overshoot by as many.
     pub(super) fn spend_bytes(&self, bytes: u64) -> Option<&'static str> {
         self.bytes
             .as_ref()
-            .is_some_and(|left| less(left, bytes))
+            .is_some_and(|left| subtract(left, bytes))
             .then_some("--quota")
     }
 }
 
-/// Takes `by` from `left`; true when nothing is left.
-fn less(left: &AtomicU64, by: u64) -> bool {
+/// Subtracts `by` from `left`; true when nothing is left.
+fn subtract(left: &AtomicU64, by: u64) -> bool {
     let spent = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
         Some(left.saturating_sub(by))
     });
@@ -100,16 +104,16 @@ mod tests {
 
     use super::*;
 
-    fn takes(quota: &Quota) -> bool {
+    fn can_take(quota: &Quota) -> bool {
         quota.take().now_or_never().is_some()
     }
 
     #[test]
-    fn a_quota_ends_and_what_is_given_back_counts_again() {
+    fn max_downloads_is_reached_by_saved_images_and_not_by_failed_ones() {
         let quota = Quota::new(Some(2), None);
-        assert!(takes(&quota) && takes(&quota) && !takes(&quota));
+        assert!(can_take(&quota) && can_take(&quota) && !can_take(&quota));
         quota.give_back();
-        assert!(takes(&quota) && !takes(&quota));
+        assert!(can_take(&quota) && !can_take(&quota));
         assert!(quota.spend().is_none() && quota.spend_bytes(9).is_none() && !quota.is_spent());
         assert_eq!(
             (quota.spend(), quota.is_spent()),
@@ -118,10 +122,10 @@ mod tests {
     }
 
     #[test]
-    fn bytes_end_it_too_with_the_image_that_reaches_them() {
+    fn quota_in_bytes_is_reached_by_the_image_that_exceeds_it() {
         let quota = Quota::new(None, Some(100));
         assert!(
-            takes(&quota)
+            can_take(&quota)
                 && quota.spend().is_none()
                 && quota.spend_bytes(99).is_none()
                 && !quota.is_spent()
@@ -134,10 +138,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_number_there_is_no_end() {
+    fn without_a_limit_the_quota_is_never_spent() {
         let quota = Quota::new(None, None);
         assert!(
-            takes(&quota)
+            can_take(&quota)
                 && quota.spend().is_none()
                 && quota.spend_bytes(u64::MAX).is_none()
                 && !quota.is_spent()

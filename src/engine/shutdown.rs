@@ -1,29 +1,35 @@
-//! When to stop: first no new work, then nothing at all.
+//! When to stop: first no new images, then no new work at all, then nothing.
 
 use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-/// The two steps of an end that was asked for. Clones share them.
+/// The steps by which a run ends before its work does. Clones share them, and each step is for good.
+///
+/// Tokens and not a watch channel of states: a stage waits for one step without being woken for the others.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
+    /// No new images.
     stopping: CancellationToken,
+    /// Why, if it was a limit.
     limit: Arc<OnceLock<&'static str>>,
+    /// No new hooks either.
     interrupted: CancellationToken,
+    /// Nothing is finished.
     aborting: CancellationToken,
 }
 
 impl Shutdown {
-    /// The limit that this flag sets is reached: no new images; those in hand finish, and the hooks of all are run.
+    /// The limit that this flag sets is reached: no new images begin; those in flight finish, and every hook runs.
     pub fn stop_at(&self, limit: &'static str) {
         if !self.is_stopping() {
-            // Of two that are reached at once the first is told.
+            // Of two limits that are reached at once, the first is reported.
             let _ = self.limit.set(limit);
         }
         self.stopping.cancel();
     }
 
-    /// No new images; those in hand finish.
+    /// No new images begin; those in flight finish.
     pub fn stop(&self) {
         self.stopping.cancel();
     }
@@ -33,13 +39,13 @@ impl Shutdown {
         self.limit.get().copied()
     }
 
-    /// Somebody asks for the end: no new work, and images in hand finish if they are quick.
+    /// The user asks for the end: no new work begins, and images and hooks in flight finish if they are quick.
     pub fn interrupt(&self) {
         self.stopping.cancel();
         self.interrupted.cancel();
     }
 
-    /// Images in hand are dropped; their parts stay. Hooks in hand are ended.
+    /// Images in flight are dropped, and their parts stay. Hooks in flight are killed.
     pub fn abort(&self) {
         self.stopping.cancel();
         self.aborting.cancel();
@@ -50,7 +56,7 @@ impl Shutdown {
         self.stopping.is_cancelled()
     }
 
-    /// Whether images in hand are to be dropped.
+    /// Whether images in flight are to be dropped.
     pub fn is_aborting(&self) -> bool {
         self.aborting.is_cancelled()
     }
@@ -60,30 +66,30 @@ impl Shutdown {
         self.stopping.cancelled().await;
     }
 
-    /// Returns when somebody asks for the end. Cancel-safe.
+    /// Returns when the user asks for the end. Cancel-safe.
     pub async fn interrupted(&self) {
         self.interrupted.cancelled().await;
     }
 
-    /// Whether no work of any kind may begin.
-    pub fn is_leaving(&self) -> bool {
+    /// Whether no work of any kind may begin, hooks included.
+    pub fn is_terminating(&self) -> bool {
         self.interrupted.is_cancelled() || self.is_aborting()
     }
 
     /// Returns when no work of any kind may begin. Cancel-safe.
-    pub async fn leaving(&self) {
+    pub async fn terminating(&self) {
         tokio::select! {
             () = self.interrupted() => {}
             () = self.aborting() => {}
         }
     }
 
-    /// What ends the hooks in hand.
-    pub(super) fn cancel(&self) -> &CancellationToken {
+    /// Cancelled when hooks in flight are to be killed.
+    pub(super) fn abort_token(&self) -> &CancellationToken {
         &self.aborting
     }
 
-    /// Returns when images in hand are to be dropped. Cancel-safe.
+    /// Returns when images in flight are to be dropped. Cancel-safe.
     pub async fn aborting(&self) {
         self.aborting.cancelled().await;
     }

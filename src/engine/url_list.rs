@@ -1,38 +1,16 @@
 //! The producer of a URL list: enqueues the images whose URLs the user gives, in place of a site's listing.
 
 use std::slice;
-use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::sync::mpsc;
 
+use super::EngineError;
+use super::discover::Discovery;
 use super::producer::Seen;
-use super::{EngineError, Shutdown};
-use crate::event::{Event, Events, ListingEnd};
-use crate::fetch::Fetcher;
-use crate::job::{ImageKey, ImageRef, Job, Stem};
-use crate::ledger::Ledger;
+use crate::event::{Event, ListingEnd};
+use crate::job::{ImageKey, ImageRef, Stem};
 use crate::outcome::{Failure, Outcome, Stage};
-use crate::queue::{JobSender, QueueError};
 use crate::site::ImageSource;
-
-/// All that is needed to find the images of a URL list.
-pub struct Given {
-    /// The site that they are on, or the source of those that are on none.
-    pub source: ImageSource,
-    /// The way to the network.
-    pub fetcher: Arc<Fetcher>,
-    /// Which images are known already.
-    pub ledger: Arc<dyn Ledger>,
-    /// The URLs, in batches.
-    pub lines: mpsc::Receiver<Vec<GivenLine>>,
-    /// The current time.
-    pub clock: fn() -> Timestamp,
-    /// Where events go.
-    pub events: Events,
-    /// When to stop.
-    pub shutdown: Shutdown,
-}
 
 /// One URL that the user gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,20 +27,25 @@ pub enum GivenLine {
 }
 
 /// Reads the list to its end and enqueues its images.
-pub(super) async fn run(mut given: Given, jobs: Box<dyn JobSender>) -> Result<(), EngineError> {
+pub(super) async fn run(
+    discovery: Discovery,
+    source: ImageSource,
+    mut batches: mpsc::Receiver<Vec<GivenLine>>,
+) -> Result<(), EngineError> {
     let mut seen = Seen::default();
     loop {
         let lines = tokio::select! {
             biased;
-            () = given.shutdown.stopping() => return Ok(()),
-            lines = given.lines.recv() => lines,
+            () = discovery.run.shutdown.stopping() => return Ok(()),
+            lines = batches.recv() => lines,
         };
         let Some(lines) = lines else { break };
-        if !enqueue(&given, &mut seen, &*jobs, lines).await? {
+        if !enqueue(&discovery, &source, &mut seen, lines).await? {
             return Ok(());
         }
     }
-    given
+    discovery
+        .run
         .events
         .emit(Event::ListingEnded {
             pages: 0,
@@ -75,9 +58,9 @@ pub(super) async fn run(mut given: Given, jobs: Box<dyn JobSender>) -> Result<()
 
 /// Enqueues what is new among these; false when the run stops.
 async fn enqueue(
-    given: &Given,
+    discovery: &Discovery,
+    source: &ImageSource,
     seen: &mut Seen,
-    jobs: &dyn JobSender,
     lines: Vec<GivenLine>,
 ) -> Result<bool, EngineError> {
     let (mut new, mut bad, mut repeated) = (Vec::new(), Vec::new(), 0);
@@ -86,25 +69,21 @@ async fn enqueue(
             GivenLine::Bad { text, cause } => bad.push((text, cause)),
             GivenLine::Image(image) => {
                 let mut image = *image;
-                given.fetcher.canonicalize(slice::from_mut(&mut image));
-                let resolved = match given.source.resolve(&image) {
+                discovery
+                    .run
+                    .fetcher
+                    .canonicalize(slice::from_mut(&mut image));
+                let resolved = match source.resolve(&image) {
                     Ok(resolved) => resolved,
                     Err(why) => {
                         bad.push((image.thumb.into(), why.to_string()));
                         continue;
                     }
                 };
-                let key = ImageKey::new(given.source.id(), resolved.candidates[0].url());
+                let key = ImageKey::new(source.id(), resolved.candidates[0].url());
                 if seen.insert(&key) {
                     let stem = Stem::new(&resolved.stem);
-                    new.push((
-                        Job {
-                            key,
-                            image,
-                            resolved: Some(resolved),
-                        },
-                        stem,
-                    ));
+                    new.push((discovery.job(key, image, resolved), stem));
                 } else {
                     repeated += 1;
                 }
@@ -115,15 +94,18 @@ async fn enqueue(
         .iter()
         .map(|(job, stem)| (job.key.clone(), stem.clone()))
         .collect();
-    let known = given.ledger.known(asked, (given.clock)()).await?;
+    let known = discovery
+        .ledger
+        .known(asked, (discovery.run.clock)())
+        .await?;
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
         known: known.len(),
         repeated,
     };
-    given.events.emit(read).await;
+    discovery.run.events.emit(read).await;
     for (text, cause) in bad {
-        let key = ImageKey::from_stored(format!("{} {text}", given.source.id()));
+        let key = ImageKey::from_stored(format!("{} {text}", source.id()));
         let failure = Failure {
             stage: Stage::Rewrite,
             address: text,
@@ -131,7 +113,8 @@ async fn enqueue(
             attempts: 0,
             gone: false,
         };
-        given
+        discovery
+            .run
             .events
             .emit(Event::ImageFinished {
                 key,
@@ -143,15 +126,8 @@ async fn enqueue(
         if known.contains_key(&job.key) {
             continue;
         }
-        let sent = tokio::select! {
-            biased;
-            () = given.shutdown.stopping() => return Ok(false),
-            sent = jobs.send(job) => sent,
-        };
-        match sent {
-            Ok(()) => {}
-            Err(QueueError::Closed) => return Ok(false),
-            Err(broken) => return Err(broken.into()),
+        if !discovery.send(job).await? {
+            return Ok(false);
         }
     }
     Ok(true)

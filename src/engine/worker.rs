@@ -1,73 +1,63 @@
-//! A worker: takes a job, finds the original, streams it into a part, and hands what is sound to the keeper.
+//! A worker: takes a job, finds the original, streams it into a part, and sends the verified image to the committer.
 
 use std::collections::HashSet;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use url::Url;
 
-use super::batch::{CommitQueue, Finished, WorkerResult};
+use super::attempt::{AttemptError, AttemptErrorKind};
+use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::free_space::FreeSpaceGuard;
-use super::{EngineError, Haul};
+use super::{EngineError, Quota, Run};
 use crate::event::Event;
-use crate::fetch::{Body, FetchError};
-use crate::job::{ImageKey, Job};
+use crate::fetch::{Body, Retry};
+use crate::job::{Candidate, ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{Content, Failure, Outcome, SkipReason, Stage};
-use crate::part::{Part, Parts, ResumeInfo};
+use crate::outcome::{Content, Outcome};
+use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
-use crate::sink::SinkError;
-use crate::verify::{Defect, Inspector, RejectedImage, VerifiedImage, verify};
+use crate::sink::{Sink, SinkError};
+use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, verify};
 
+/// Each worker has a clone.
+#[derive(Clone)]
 pub(super) struct Worker {
-    haul: Haul,
-    receiver: Arc<dyn JobReceiver>,
-    line: CommitQueue,
-    doubts: RetriedOnce,
-    room: FreeSpaceGuard,
+    pub(super) run: Run,
+    pub(super) receiver: Arc<dyn JobReceiver>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) commits: CommitQueue,
+    pub(super) retry: Retry,
+    pub(super) limits: Limits,
+    pub(super) quota: Quota,
+    pub(super) retried: RetriedOnce,
+    pub(super) free_space: FreeSpaceGuard,
 }
 
-/// The images whose bytes were bad once, shared by all workers. Each gets one more try, for it may have been the
-/// transfer.
+/// The images whose bytes were bad once. Each gets one more attempt, for it may have been the transfer. Shared by all
+/// workers, because the next attempt may be another one's; locked only for a bad image, and never while waiting.
 #[derive(Clone, Default)]
 pub(super) struct RetriedOnce(Arc<Mutex<HashSet<ImageKey>>>);
 
 impl RetriedOnce {
     /// Whether an image's bytes are bad for the first time.
     fn is_first(&self, key: &ImageKey) -> bool {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone())
+        self.0.lock().insert(key.clone())
     }
 }
 
-/// Progress is told no more often than it can be seen.
+/// The least time between two hints of an image's progress: no eye sees more.
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
 impl Worker {
-    pub(super) fn new(
-        haul: Haul,
-        receiver: Arc<dyn JobReceiver>,
-        line: CommitQueue,
-        doubts: RetriedOnce,
-        room: FreeSpaceGuard,
-    ) -> Self {
-        Self {
-            haul,
-            receiver,
-            line,
-            doubts,
-            room,
-        }
-    }
-
-    /// Works until there is nothing more to do, or nothing more may begin.
+    /// Works until no job will come any more, or no new image may begin.
     pub(super) async fn run(self) -> Result<(), EngineError> {
-        // Waited for once, not anew with every image; each ends the loop.
-        let mut stopping = pin!(self.haul.shutdown.stopping());
-        let mut aborting = pin!(self.haul.shutdown.aborting());
+        // Both are made once and polled for every image: to register with a cancellation token takes a lock that
+        // all workers share. Each ends the loop, so none is polled after it is done.
+        let mut stopping = pin!(self.run.shutdown.stopping());
+        let mut aborting = pin!(self.run.shutdown.aborting());
         loop {
             // A receiver's next job is cancel-safe.
             let lease = tokio::select! {
@@ -76,35 +66,36 @@ impl Worker {
                 lease = self.receiver.next() => lease?,
             };
             let Some(lease) = lease else { break };
-            // So is what is taken of a quota. Whoever ends here gives the job back.
+            // So is the quota. A lease that is dropped here gives its job back.
             tokio::select! {
                 biased;
                 () = stopping.as_mut() => break,
-                () = self.haul.quota.take() => {}
+                () = self.quota.take() => {}
             }
-            if !self.room.admits() {
-                self.haul.quota.give_back();
+            if !self.free_space.allows_new() {
+                self.quota.give_back();
                 break;
             }
-            let in_hand = self.line.in_hand();
-            let ended = tokio::select! {
+            let in_flight = self.commits.begin();
+            let attempt = tokio::select! {
                 biased;
                 () = aborting.as_mut() => {
-                    self.leave(lease).await;
+                    self.abandon(lease).await;
                     return Ok(());
                 }
-                ended = self.fetch(&lease) => ended,
+                attempt = self.fetch(&lease) => attempt,
             };
-            self.hand_on(lease, ended).await?;
-            drop(in_hand);
+            self.finish(lease, attempt).await?;
+            // Only now: the committer waits for images in flight, so this one must be in its queue before.
+            drop(in_flight);
         }
         Ok(())
     }
 
-    /// Leaves an image to the next run: its part stays, its lease goes back.
-    async fn leave(&self, lease: Lease) {
+    /// Leaves an image to the next run: its part stays, and the dropped lease gives its job back.
+    async fn abandon(&self, lease: Lease) {
         let key = lease.job.key.clone();
-        self.haul
+        self.run
             .events
             .emit(Event::ImageFinished {
                 key,
@@ -113,233 +104,186 @@ impl Worker {
             .await;
     }
 
-    /// Hands the end of a job on: to the keeper, or back to the queue for another try.
-    async fn hand_on(
+    /// Forwards the result of an attempt: to the committer, or back to the queue for another attempt.
+    async fn finish(
         &self,
         lease: Lease,
-        ended: Result<(VerifiedImage, Origin), AttemptError>,
+        attempt: Result<(VerifiedImage, Origin), AttemptError>,
     ) -> Result<(), EngineError> {
-        let miss = match ended {
-            Ok((sound, origin)) => {
-                if let Some(limit) = self.haul.quota.spend_bytes(sound.content().bytes) {
-                    self.haul.shutdown.stop_at(limit);
+        let error = match attempt {
+            Ok((image, origin)) => {
+                if let Some(limit) = self.quota.spend_bytes(image.content().bytes) {
+                    self.run.shutdown.stop_at(limit);
                 }
-                return self
-                    .hand_over(
-                        lease,
-                        WorkerResult::VerifiedImage(Box::new((sound, origin))),
-                    )
-                    .await;
+                let result = WorkerResult::VerifiedImage(Box::new((image, origin)));
+                self.commit(lease, result).await;
+                return Ok(());
             }
-            Err(miss) => miss,
+            Err(error) => error,
         };
-        self.haul.quota.give_back();
-        if let Some(broken) = miss.breaks_the_run(self.haul.sink.parts()) {
-            return Err(broken.into());
+        self.quota.give_back();
+        if let Some(fatal) = error.fatal(self.sink.parts()) {
+            return Err(fatal.into());
         }
-        match self.pause(&lease, &miss) {
-            Some(_) if self.haul.shutdown.is_stopping() => {
-                self.leave(lease).await;
-                Ok(())
-            }
-            Some(after) => {
-                let (key, cause) = (lease.job.key.clone(), miss.cause.to_string());
+        match self.retry_after(&lease, &error) {
+            Some(_) if self.run.shutdown.is_stopping() => self.abandon(lease).await,
+            Some((wait, cause)) => {
                 let retried = Event::FetchRetried {
-                    key,
+                    key: lease.job.key.clone(),
                     attempt: lease.attempt,
                     cause,
-                    wait: after,
+                    wait,
                 };
-                self.haul.events.emit(retried).await;
-                Ok(lease.ack(Ack::Retry { after }).await?)
+                self.run.events.emit(retried).await;
+                // The queue keeps the job until then, so that no worker sleeps with it.
+                lease.ack(Ack::Retry { after: wait }).await?;
             }
             None => {
-                let outcome = miss.outcome(&lease);
-                self.hand_over(lease, WorkerResult::Not(outcome)).await
+                let outcome = error.into_outcome(&lease);
+                self.commit(lease, WorkerResult::NoImage(outcome)).await;
             }
-        }
-    }
-
-    /// Hands over to the keeper. One that is gone has told why; then nothing can be kept any more.
-    async fn hand_over(&self, lease: Lease, kept: WorkerResult) -> Result<(), EngineError> {
-        if !self.line.hand_over(Finished { lease, kept }).await {
-            self.haul.shutdown.abort();
         }
         Ok(())
     }
 
-    /// How long until another try is worth it.
-    fn pause(&self, lease: &Lease, miss: &AttemptError) -> Option<Duration> {
+    /// Sends a finished job to the committer. A committer that has ended has reported why; nothing can be saved then.
+    async fn commit(&self, lease: Lease, result: WorkerResult) {
+        if !self.commits.send(FinishedJob { lease, result }).await {
+            self.run.shutdown.abort();
+        }
+    }
+
+    /// How long to wait before another attempt and what for; nothing where none would help.
+    fn retry_after(&self, lease: &Lease, error: &AttemptError) -> Option<(Duration, String)> {
         let attempt = lease.attempt;
-        match &miss.cause {
-            AttemptErrorKind::Fetch(error) => self.haul.retry.pause(attempt, error),
+        let kind = error.kind()?;
+        let wait = match kind {
+            AttemptErrorKind::Fetch(error) => self.retry.pause(attempt, error),
             AttemptErrorKind::Defect(defect)
-                if defect.is_not_an_image() || !self.doubts.is_first(&lease.job.key) =>
+                if defect.is_not_an_image() || !self.retried.is_first(&lease.job.key) =>
             {
                 None
             }
-            AttemptErrorKind::Defect(_) => self.haul.retry.backoff(attempt),
+            AttemptErrorKind::Defect(_) => self.retry.backoff(attempt),
             AttemptErrorKind::Write(error) if SinkError::passes(error) => {
-                self.haul.retry.backoff(attempt)
+                self.retry.backoff(attempt)
             }
-            AttemptErrorKind::Rewrite(_) | AttemptErrorKind::Write(_) => None,
-        }
+            AttemptErrorKind::Write(_) => None,
+        };
+        wait.map(|wait| (wait, kind.to_string()))
     }
 
     /// Tries one candidate after the other until one is an image.
+    ///
+    /// A job that came from another machine is as untrusted as a page, and nothing here relies on its producer: the
+    /// fetcher requests only hosts that its own policy allows, a part is named by a hash of the key, and the worker's
+    /// own pixel limit holds beside the job's. A queue that crosses machines must still pass the stem through
+    /// `site::name` before it names a file. The job's `wait` is carried for such a queue's sake: here the fetcher
+    /// paces each host by the same setting, and to hand it over with every request would cost a look-up each.
     async fn fetch(&self, lease: &Lease) -> Result<(VerifiedImage, Origin), AttemptError> {
-        let Job {
-            key,
-            image,
-            resolved,
-        } = &lease.job;
-        self.haul.events.hint(|| Event::FetchStarted {
-            key: key.clone(),
+        let job = &lease.job;
+        self.run.events.hint(|| Event::FetchStarted {
+            key: job.key.clone(),
             attempt: lease.attempt,
         });
-        let anew;
-        let candidates = if let Some(resolved) = resolved {
-            &resolved.candidates
-        } else {
-            let resolved = self.haul.site.resolve(image);
-            anew = resolved
-                .map_err(|why| AttemptError::new(&image.thumb, AttemptErrorKind::Rewrite(why)))?;
-            &anew.candidates
-        };
-        let mut missed = None;
-        for candidate in candidates {
-            let address = candidate.url();
-            match self.stream(key, address).await {
-                Ok((
-                    sound,
-                    ResumeInfo {
-                        address: _,
-                        etag,
-                        last_modified,
-                        length: _,
-                    },
-                )) => {
-                    let (page, title, address) =
-                        (image.page.clone(), image.title.clone(), address.clone());
-                    return Ok((
-                        sound,
-                        Origin {
-                            page,
-                            address,
-                            title,
-                            etag,
-                            last_modified,
-                        },
-                    ));
+        let mut absent = None;
+        for Candidate::Direct(address) in &job.candidates {
+            match self.stream(job, address).await {
+                Ok((image, served)) => {
+                    let origin = Origin {
+                        page: job.page.clone(),
+                        address: address.clone(),
+                        title: job.title.clone(),
+                        etag: served.etag,
+                        last_modified: served.last_modified,
+                    };
+                    return Ok((image, origin));
                 }
-                Err(cause) if cause.is_absence() => {
-                    missed = Some(AttemptError::new(address, cause))
-                }
-                Err(cause) => return Err(AttemptError::new(address, cause)),
+                Err(kind) if kind.is_absence() => absent = Some(AttemptError::new(address, kind)),
+                Err(kind) => return Err(AttemptError::new(address, kind)),
             }
         }
-        Err(missed.unwrap_or_else(|| {
-            AttemptError::new(&image.thumb, AttemptErrorKind::Rewrite(SkipReason::NoRule))
-        }))
+        Err(absent.unwrap_or(AttemptError::NoCandidate))
     }
 
-    /// Streams the original at `address` into a part and has it judged.
+    /// Streams the original at `address` into a part and verifies it.
     async fn stream(
         &self,
-        key: &ImageKey,
+        job: &Job,
         address: &Url,
     ) -> Result<(VerifiedImage, ResumeInfo), AttemptErrorKind> {
-        let (mut part, mut left) = self.begin(key, address)?;
-        if let Some(note) = left.take_if(|note| note.length == part.received()) {
-            // A run was killed between the last byte and the name: nothing needs to be asked for.
-            if let Ok(sound) = self.judge(part, Some(note.length)) {
-                return Ok((sound, note));
+        let key = &job.key;
+        let (mut part, mut resume) = self.begin(job, address)?;
+        if let Some(info) = resume.take_if(|info| info.length == part.received()) {
+            // A run was killed between the last byte and the name: no request is needed.
+            if let Ok(image) = verify_original(job, part, Some(info.length)) {
+                return Ok((image, info));
             }
-            (part, left) = self.begin(key, address)?;
+            (part, resume) = self.begin(job, address)?;
         }
-        let mut body = self.ask(address, &mut part, left.as_ref()).await?;
-        let (mut note, may_go_on) = note(address, &body);
+        let mut body = self.request(address, &mut part, resume.as_ref()).await?;
+        let (mut info, resumable) = resume_info(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
-            self.room.take(chunk.len());
+            self.free_space.reserve(chunk.len());
             if let Some(defect) = part.observer().defect().cloned() {
-                // Nobody may go on with what is wrong.
+                // A later attempt must not resume bytes that are known to be bad.
                 part.restart()?;
                 return Err(AttemptErrorKind::Defect(defect));
             }
-            if may_go_on {
-                part.save_resume_info(&note)?;
+            if resumable {
+                part.save_resume_info(&info)?;
             }
             if hinted.elapsed() >= HINT_EVERY {
                 hinted = Instant::now();
-                self.progressed(key, part.received(), body.length());
+                self.hint_progress(key, part.received(), body.length());
             }
         }
-        self.progressed(key, part.received(), Some(part.received()));
-        let mut sound = self.judge(part, body.length())?;
-        note.length = sound.content().bytes;
-        sound.mark_pending(&note);
-        Ok((sound, note))
+        self.hint_progress(key, part.received(), Some(part.received()));
+        let mut image = verify_original(job, part, body.length())?;
+        info.length = image.content().bytes;
+        image.mark_pending(&info);
+        Ok((image, info))
     }
 
-    /// Judges the bytes, and whether they are an original's.
-    fn judge(
-        &self,
-        part: Part<Inspector>,
-        want: Option<u64>,
-    ) -> Result<VerifiedImage, AttemptErrorKind> {
-        let sound = verify(part.finish()?, want)
-            .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
-        let (min_width, min_height) = self.haul.site.min_size();
-        let Content { width, height, .. } = *sound.content();
-        if width < min_width || height < min_height {
-            return Err(AttemptErrorKind::Defect(Defect::TooSmall {
-                width,
-                height,
-                min_width,
-                min_height,
-            }));
-        }
-        Ok(sound)
-    }
-
-    fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
-        self.haul.events.hint(|| Event::FetchProgressed {
+    fn hint_progress(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
+        self.run.events.hint(|| Event::FetchProgressed {
             key: key.clone(),
             bytes,
             of,
         });
     }
 
-    /// Begins the image's part; with what must hold to go on, if an earlier try left one of this very address.
+    /// Begins the image's part, or goes on with one that an earlier attempt left of this very address; then with
+    /// what must still hold of the image for that.
     fn begin(
         &self,
-        key: &ImageKey,
+        job: &Job,
         address: &Url,
     ) -> Result<(Part<Inspector>, Option<ResumeInfo>), AttemptErrorKind> {
-        let (part, left) = self
-            .haul
-            .sink
-            .parts()
-            .begin(key, Inspector::new(self.haul.limits))?;
-        Ok((part, left.filter(|note| note.address == address.as_str())))
+        let limits = Limits {
+            max_pixels: job.limits.max_pixels.min(self.limits.max_pixels),
+        };
+        let (part, resume) = self.sink.parts().begin(&job.key, Inspector::new(limits))?;
+        Ok((part, resume.filter(|info| info.address == address.as_str())))
     }
 
-    /// Asks for the image: for what `part` lacks, if the server still has what `left` says, else for all of it.
-    async fn ask(
+    /// Requests the image: what `part` lacks, if the server still has what `resume` says, else all of it.
+    async fn request(
         &self,
         address: &Url,
         part: &mut Part<Inspector>,
-        left: Option<&ResumeInfo>,
+        resume: Option<&ResumeInfo>,
     ) -> Result<Body, AttemptErrorKind> {
-        let fetcher = &self.haul.fetcher;
+        let fetcher = &self.run.fetcher;
         let body = match fetcher
-            .image(address, left.map(|note| (note, part.received())))
+            .image(address, resume.map(|info| (info, part.received())))
             .await
         {
+            // Boxed, so that the rare second request does not double the size of every worker's task.
             Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
-            asked => asked?,
+            answer => answer?,
         };
         if body.from() != part.received() {
             part.restart()?;
@@ -348,93 +292,36 @@ impl Worker {
     }
 }
 
-/// What a server says of the image beside its bytes, and whether a later run may go on with a part of it.
-fn note(address: &Url, body: &Body) -> (ResumeInfo, bool) {
-    let (etag, last_modified) = (
-        body.etag().map(str::to_owned),
-        body.last_modified().map(str::to_owned),
-    );
-    let note = ResumeInfo {
+/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced.
+fn verify_original(
+    job: &Job,
+    part: Part<Inspector>,
+    length: Option<u64>,
+) -> Result<VerifiedImage, AttemptErrorKind> {
+    let image = verify(part.finish()?, length)
+        .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
+    let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
+    let Content { width, height, .. } = *image.content();
+    if width < min_width || height < min_height {
+        return Err(AttemptErrorKind::Defect(Defect::TooSmall {
+            width,
+            height,
+            min_width,
+            min_height,
+        }));
+    }
+    Ok(image)
+}
+
+/// What a server says of the image beside its bytes, and whether a later attempt may resume it: only with a strong
+/// validator (RFC 9110, 13.1.5) and a known length.
+fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
+    let info = ResumeInfo {
         address: address.to_string(),
-        etag,
-        last_modified,
+        etag: body.etag().map(str::to_owned),
+        last_modified: body.last_modified().map(str::to_owned),
         length: body.length().unwrap_or_default(),
     };
-    (
-        note,
-        body.strong_etag().is_some() && body.length().is_some(),
-    )
-}
-
-/// A try that brought no image.
-struct AttemptError {
-    address: Url,
-    cause: AttemptErrorKind,
-}
-
-/// Why a try brought no image.
-#[derive(Debug, thiserror::Error)]
-enum AttemptErrorKind {
-    #[error("{0}")]
-    Rewrite(SkipReason),
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("writing it: {0}")]
-    Write(#[from] std::io::Error),
-    #[error(transparent)]
-    Defect(Defect),
-}
-
-impl AttemptErrorKind {
-    /// Whether the image may lie at the next candidate's address instead.
-    fn is_absence(&self) -> bool {
-        match self {
-            Self::Fetch(error) => error.is_gone(),
-            Self::Defect(defect) => defect.is_not_an_image(),
-            Self::Rewrite(_) | Self::Write(_) => false,
-        }
-    }
-
-    fn stage(&self) -> Stage {
-        match self {
-            Self::Rewrite(_) => Stage::Rewrite,
-            Self::Fetch(_) => Stage::Fetch,
-            Self::Write(_) => Stage::Write,
-            Self::Defect(_) => Stage::Verify,
-        }
-    }
-}
-
-impl AttemptError {
-    fn new(address: &Url, cause: AttemptErrorKind) -> Self {
-        Self {
-            address: address.clone(),
-            cause,
-        }
-    }
-
-    fn breaks_the_run(&self, parts: &Parts) -> Option<SinkError> {
-        match &self.cause {
-            AttemptErrorKind::Write(error) => SinkError::of_part(parts, error),
-            AttemptErrorKind::Rewrite(_)
-            | AttemptErrorKind::Fetch(_)
-            | AttemptErrorKind::Defect(_) => None,
-        }
-    }
-
-    fn outcome(self, lease: &Lease) -> Outcome {
-        let Self { address, cause } = self;
-        if let AttemptErrorKind::Rewrite(why) = cause {
-            return Outcome::Skipped(why);
-        }
-        let gone = matches!(&cause, AttemptErrorKind::Fetch(error) if error.is_gone());
-        let (stage, cause) = (cause.stage(), cause.to_string());
-        Outcome::Failed(Failure {
-            stage,
-            address: address.to_string(),
-            cause,
-            attempts: lease.attempt,
-            gone,
-        })
-    }
+    let resumable = body.strong_etag().is_some() && body.length().is_some();
+    (info, resumable)
 }

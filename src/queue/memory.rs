@@ -248,23 +248,25 @@ mod tests {
     use url::Url;
 
     use super::*;
-    use crate::job::{ImageKey, ImageRef, SiteId};
+    use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, SiteId};
 
     fn job(number: usize) -> Job {
         let site = SiteId::new("demo").unwrap();
         let address = Url::parse(&format!("https://demo.invalid/{number}.png")).unwrap();
-        let image = ImageRef {
-            site: site.clone(),
-            page: address.clone(),
-            thumb: address.clone(),
-            link: None,
-            title: None,
-            is_original: false,
-        };
         Job {
+            version: JobVersion,
             key: ImageKey::new(&site, &address),
-            image,
-            resolved: None,
+            site,
+            candidates: vec![Candidate::Direct(address.clone())],
+            stem: number.to_string(),
+            page: address,
+            title: None,
+            limits: JobLimits {
+                min_width: 0,
+                min_height: 0,
+                max_pixels: u64::MAX,
+            },
+            wait: Duration::ZERO,
         }
     }
 

@@ -286,6 +286,7 @@ mod tests {
     use vt100::Parser;
 
     use super::*;
+    use crate::event::Warning;
     use crate::report::samples::{
         Broken, HOSTILE, Shared, TOOK, eventful_run, failed, hostile_run, page_read, run_started,
         started, tally_of,
@@ -375,11 +376,14 @@ mod tests {
         bars.told(&started("a.png")).unwrap();
         bars.tick(&Tally::default(), Duration::ZERO).unwrap();
         bars.told(&Event::Warned {
-            message: "interrupted".to_owned(),
+            warning: Warning::HooksGivenUp { failures: 10 },
         })
         .unwrap();
         drop(bars);
-        assert_eq!(screen(&terminal), ["warning: interrupted"]);
+        assert_eq!(
+            screen(&terminal).concat().replace(' ', ""),
+            "warning:10hooksfailedinarow:thisrunstartsnomorehooks"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{FailedReporter, Reporter, Tally};
-use crate::event::Event;
+use crate::event::{Event, Warning};
 
 /// How often things are drawn: as often as an eye can follow figures.
 const TICK: Duration = Duration::from_millis(100);
@@ -130,9 +130,20 @@ impl Dispatcher {
 
     /// Remembers that a reporter fell silent, and has the others say so.
     fn forget(&mut self, silenced: FailedReporter) {
-        let message = silenced.to_string();
+        let FailedReporter {
+            reporter,
+            cause,
+            reader_gone,
+            results: _,
+        } = silenced.clone();
         self.tally.silenced.push(silenced);
-        self.tell(&Event::Warned { message });
+        self.tell(&Event::Warned {
+            warning: Warning::ReporterFailed {
+                reporter,
+                cause,
+                reader_gone,
+            },
+        });
     }
 
     /// Has the end told, one after the other, so that those who come later tell of those who could not.
@@ -158,7 +169,7 @@ mod tests {
     use crate::report::{OutputSettings, open};
 
     async fn tell_all(events: Vec<Event>, reporters: Vec<Box<dyn Reporter>>) -> Tally {
-        let (line, reading) = Events::line(true);
+        let (line, reading) = Events::channel(true);
         let dispatched = tokio::spawn(dispatch(reading, reporters).unwrap());
         for event in events {
             line.emit(event).await;

@@ -75,7 +75,7 @@ impl Frame {
             | Event::HookFinished { .. }
             | Event::HooksLeft { .. }
             | Event::LimitReached { .. }
-            | Event::ImageRow { .. }
+            | Event::Waiting { .. }
             | Event::Warned { .. } => {}
         }
     }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use super::messages;
 use super::outlet::LineBuffer;
 use super::terminal::is_plain;
 use super::{Reporter, Tally};
@@ -65,7 +66,7 @@ impl Reporter for JsonLines {
             Event::FetchStarted { .. }
             | Event::FetchProgressed { .. }
             | Event::HooksLeft { .. }
-            | Event::ImageRow { .. } => Ok(()),
+            | Event::Waiting { .. } => Ok(()),
             Event::RunStarted { .. }
             | Event::PageRead { .. }
             | Event::AddressesRead { .. }
@@ -75,8 +76,11 @@ impl Reporter for JsonLines {
             | Event::FetchRetried { .. }
             | Event::ImageFinished { .. }
             | Event::HookFinished { .. }
-            | Event::LimitReached { .. }
-            | Event::Warned { .. } => self.line(event),
+            | Event::LimitReached { .. } => self.line(event),
+            Event::Warned { warning } => self.line(WithMessage {
+                event,
+                message: messages::warning(warning),
+            }),
         }
     }
 
@@ -124,6 +128,14 @@ struct Line<T> {
     time: Timestamp,
     #[serde(flatten)]
     what: T,
+}
+
+/// An event with its ready sentence, for readers that only log it.
+#[derive(Serialize)]
+struct WithMessage<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    message: String,
 }
 
 #[derive(Serialize)]

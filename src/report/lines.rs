@@ -48,7 +48,7 @@ fn told_from(event: &Event) -> Option<Detail> {
         | Event::AddressesRead { .. }
         | Event::ListingEnded { .. }
         | Event::FetchRetried { .. } => Detail::Events,
-        Event::ImageRow { .. } => Detail::Watched,
+        Event::Waiting { .. } => Detail::Watched,
         Event::FetchStarted { .. } => Detail::Everything,
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
@@ -210,15 +210,15 @@ fn words(event: &Event) -> (Color, &'static str, String) {
             "left",
             format!("{number} hooks for the next run"),
         ),
-        Event::ImageRow { message } => (
+        Event::Waiting { reason } => (
             Color::Plain,
             "note:",
-            escape_truncated(message).into_owned(),
+            escape_truncated(&messages::waiting(reason)).into_owned(),
         ),
-        Event::Warned { message } => (
+        Event::Warned { warning } => (
             Color::Yellow,
             "warning:",
-            escape_truncated(message).into_owned(),
+            escape_truncated(&messages::warning(warning)).into_owned(),
         ),
     }
 }

@@ -10,7 +10,7 @@ pub mod figures;
 mod frame;
 mod jsonl;
 mod lines;
-mod messages;
+pub mod messages;
 mod outlet;
 mod plain;
 #[cfg(test)]

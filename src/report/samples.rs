@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use url::Url;
 
 use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
-use crate::event::{Event, ListingEnd, ListingFailure};
+use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
 use crate::outcome::{Content, Failure, Format, Outcome, Saved, SkipReason, Stage};
 
@@ -182,11 +182,11 @@ pub(super) fn eventful_run() -> Vec<Event> {
         started("2018-03-29-Mountains.png"),
         progressed("2018-03-29-Mountains.png", 65_536, Some(170_200)),
         saved("2018-03-29-Mountains.png", 170_200),
-        Event::ImageRow {
-            message: "8 images in hand have a moment to finish".to_owned(),
+        Event::Waiting {
+            reason: WaitReason::ImagesInFlight { images: 8 },
         },
         Event::Warned {
-            message: "the page names an unknown charset".to_owned(),
+            warning: Warning::HooksGivenUp { failures: 10 },
         },
         retried("2018-03-30-Sea.png", 1),
         failed("2018-03-30-Sea.png", "503 Service Unavailable", 5),
@@ -286,11 +286,16 @@ pub(super) fn hostile_run() -> Vec<Event> {
             Outcome::Skipped(SkipReason::Address(HOSTILE.to_owned())),
         ),
         finished(HOSTILE, Outcome::Skipped(SkipReason::DryRun)),
-        Event::ImageRow {
-            message: HOSTILE.to_owned(),
+        Event::Waiting {
+            reason: WaitReason::LockHeld(LockHolder {
+                lock: HOSTILE.to_owned(),
+                process: None,
+            }),
         },
         Event::Warned {
-            message: HOSTILE.to_owned(),
+            warning: Warning::ReadableConfig {
+                path: HOSTILE.to_owned(),
+            },
         },
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/").unwrap(),

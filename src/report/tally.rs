@@ -8,10 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use super::Reporter;
 use super::figures::{count, of, size, time};
-use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
+use super::{Reporter, messages};
 use crate::event::Event;
 use crate::job::SiteId;
 use crate::outcome::{Failure, Outcome, Saved, SkipReason};
@@ -110,11 +109,7 @@ impl fmt::Display for FailedReporter {
             reader_gone,
             results: _,
         } = self;
-        if *reader_gone {
-            write!(f, "nobody reads {reporter} any more; the run goes on")
-        } else {
-            write!(f, "{reporter}: {cause}; the run goes on without")
-        }
+        f.write_str(&messages::reporter_failed(reporter, cause, *reader_gone))
     }
 }
 
@@ -155,8 +150,7 @@ impl Tally {
             Event::ListingFailed { page: _, reason } => {
                 self.listing_failed = Some(messages::listing_failure(reason));
             }
-            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::ImageRow { .. } => {
-            }
+            Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Waiting { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
             Event::ImageFinished { key: _, outcome } => self.finish(outcome),
             Event::HookFinished { cause: None, .. } => self.hooks_done += 1,

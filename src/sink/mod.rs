@@ -144,6 +144,11 @@ pub enum SinkError {
 pub struct Holder(Option<(u32, Timestamp)>);
 
 impl Holder {
+    /// Its process ID, and when it took the lock.
+    pub fn process(self) -> Option<(u32, Timestamp)> {
+        self.0
+    }
+
     /// What the holder writes down.
     fn written(pid: u32, since: Timestamp) -> String {
         format!("{pid} {since:.0}\n")

@@ -30,14 +30,15 @@ fn begun(images: usize, flag: &str, when: &str) -> (Sandbox, Mirror, Running) {
 fn exec_hooks_still_running_at_the_end_are_reported_once() {
     let runs = [
         (begun(3, "-q", ""), None),
-        (begun(3, "-v", ""), Some("3 hooks")),
-        (begun(3, "-v", "end:"), Some("1 hook")),
+        (begun(3, "-v", ""), Some(("3 hooks", "them"))),
+        (begun(3, "-v", "end:"), Some(("1 hook", "it"))),
     ];
     for ((world, _mirror, running), hooks) in runs {
         let count = usize::from(hooks.is_some());
-        if let Some(hooks) = hooks {
-            let told =
-                format!("note: waiting for {hooks}, each at most 1 min 0 s; Ctrl-C ends them\n");
+        if let Some((hooks, them)) = hooks {
+            let told = format!(
+                "note: waiting for {hooks}, at most 1 min 0 s each; press Ctrl-C to end {them}\n"
+            );
             until("the note", || {
                 running.stderr().contains(&told).then_some(())
             });
@@ -63,7 +64,7 @@ fn exec_hooks_get_a_grace_period_at_a_signal_and_it_is_reported() {
         running.signal(Signal::INT);
     }
     for ((world, _mirror, running), told) in runs {
-        let note = "note: 1 hook has a moment to finish; a second Ctrl-C ends what is left\n";
+        let note = "note: finishing 1 running hook; press Ctrl-C again to kill it\n";
         if told {
             until("the note", || running.stderr().contains(note).then_some(()));
         }

@@ -517,7 +517,7 @@ fn exec_is_disabled_after_repeated_failures_and_images_are_still_saved() {
     assert!(
         ended
             .stderr
-            .contains("warning: 10 hooks failed one after the other: no more are run"),
+            .contains("warning: 10 hooks failed in a row: this run starts no more hooks"),
         "{}",
         ended.stderr
     );

@@ -38,7 +38,7 @@ fn gone_image_404_is_reported_once_and_not_requested_again() {
     mirror.take(&gone);
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(1));
-    let told = lines_with(&ended, &address(&gone));
+    let told = lines_with(&ended, &gone);
     assert!(
         told.len() == 1 && told[0].starts_with("failed ") && told[0].contains("404"),
         "{}",
@@ -100,12 +100,7 @@ fn hold_bad_image(world: &Sandbox, mirror: &Mirror, path: &str, times: usize) {
     mirror.nginx.forget();
     let ended = mirror.fetch(world).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(
-        lines_with(&ended, &address(path)).len(),
-        1,
-        "{}",
-        ended.stderr
-    );
+    assert_eq!(lines_with(&ended, path).len(), 1, "{}", ended.stderr);
     assert_eq!(times_asked(mirror, path), times);
     assert_eq!((collection(world).len(), parts(world).len()), (29, 0));
     let failed = sqlite(
@@ -171,7 +166,7 @@ fn retries_flag_limits_the_requests_to_a_503_server() {
         ended.stderr
     );
     assert!(
-        lines_with(&ended, &address(&path))[0].contains("(3 tries)"),
+        lines_with(&ended, &path)[0].contains("(3 tries)"),
         "{}",
         ended.stderr
     );

@@ -176,7 +176,7 @@ fn lock_wait_and_skip_are_explained_on_a_terminal() {
     assert_eq!(skips.ended(), 0);
     let screen = skips.screen();
     assert!(
-        screen.starts_with("note: `") && screen.contains("nothing is done here"),
+        screen.starts_with("note: nothing to do: `") && screen.contains("is held by another run"),
         "{screen}"
     );
     let waits = Terminal::open(&world, (200, 10), &line("wait"));

@@ -377,9 +377,10 @@ fn second_run_without_news_is_silent_off_a_terminal() {
 fn quiet_run_prints_failures_only() {
     let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["-q"]).run();
-    let host = site.nginx.origin().replace("http://", "");
+    let origin = site.nginx.origin();
+    let host = origin.replace("http://", "");
     let failed = format!(
-        "failed https://static.simpledesktops.com{}: `{host}` answered 404 (1 try, not asked again for a while)\n",
+        "failed {origin}{}: `{host}` answered 404 (1 try, not asked again for a while)\n",
         site.gallery.originals[1].path
     );
     assert_eq!(
@@ -396,7 +397,7 @@ fn insecure_tls_warns_on_each_run() {
         assert!(
             ended
                 .stderr
-                .starts_with("warning: no certificate is checked (--insecure)"),
+                .starts_with("warning: certificates are not checked (--insecure)"),
             "{}",
             ended.stderr
         );

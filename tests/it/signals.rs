@@ -165,8 +165,7 @@ fn signal_message_about_images_in_flight_needs_verbose_off_a_terminal() {
     for (_world, site, running, told) in runs {
         site.gate.admit(2);
         let ended = running.wait();
-        let note =
-            "note: 2 images in hand have a moment to finish; a second Ctrl-C drops what is left\n";
+        let note = "note: finishing 2 images in flight; press Ctrl-C again to drop them\n";
         assert_eq!(
             (ended.code, ended.stderr.contains(note)),
             (Some(130), told),

@@ -156,7 +156,8 @@ fn progress_bars_stay_below_a_failure_line_in_color() {
         screen.contains("6/40") && screen.contains("1 failed")
     });
     let lost = format!(
-        "failed https://static.simpledesktops.com{}: ",
+        "failed {}{}: ",
+        site.nginx.origin(),
         site.gallery.originals[0].path
     );
     let host = site.nginx.origin().replace("http://", "");
@@ -195,7 +196,7 @@ fn ctrl_c_leaves_a_clean_terminal_and_the_next_run_completes() {
         screen.contains("]  10/40") && screen.matches("  waiting").count() == 6
     });
     terminal.press(&["C-c"]);
-    let note = "note: 6 images in hand have a moment to finish; a second Ctrl-C drops what is left";
+    let note = "note: finishing 6 images in flight; press Ctrl-C again to drop them";
     terminal.until("a word on the images in hand", |screen| {
         screen.starts_with(note) && overall(screen) == 1
     });
@@ -244,7 +245,7 @@ fn signals_leave_the_terminal_as_it_was() {
         let id = fs::read_to_string(world.work().join("id")).unwrap();
         kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), signal).unwrap();
         terminal.until("a word on the images in hand", |screen| {
-            screen.starts_with("note: 6 images in hand")
+            screen.starts_with("note: finishing 6 images in flight")
         });
         site.gate.admit(6);
         assert_eq!(terminal.ended(), code);
@@ -317,7 +318,7 @@ fn no_color_env_turns_off_color() {
     });
     assert_eq!(colours.count(), 0, "{written:?}");
     assert!(
-        written.contains("\nfailed ") || written.contains("failed https:"),
+        written.contains("\nfailed ") || written.contains("failed http:"),
         "{written:?}"
     );
 }

@@ -506,7 +506,7 @@ fn ledger_missing_at_fetch_adopts_the_files_in_the_folder() {
         let ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert!(
-            ended.stderr.contains("made of 40 images"),
+            ended.stderr.contains("made a new one from 40 images"),
             "{}",
             ended.stderr
         );

@@ -13,7 +13,7 @@ use url::Url;
 use super::judge::FileVerdict;
 use super::told::{Finding, Kind, Told};
 use super::{BadFile, Findings, State, Verifier};
-use crate::app::fetch::{Images, bring, telling};
+use crate::app::fetch::{WantedImages, reported, save_new};
 use crate::app::hold::{aloud, hold};
 use crate::app::visit::{Collection, ListingPages, SelectedSource, SiteSession};
 use crate::app::{Environment, blocking};
@@ -64,12 +64,10 @@ pub(super) async fn repair(
     settings.telling.json = false;
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
     let bringing = async |events| {
-        bring(
-            &visit, settings, world, collection, &quota, images, events, shutdown,
-        )
-        .await
+        let run = visit.run(world, events, shutdown);
+        save_new(&visit, settings, run, collection, &quota, images).await
     };
-    let tally = telling(settings, bringing).await?;
+    let tally = reported(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
     found = blocking(move || looking.again(&*ledger, found)).await?;
@@ -205,11 +203,11 @@ impl Wanted {
     }
 
     /// Where they come from: the site's listing, on any page, or their addresses if there is none.
-    fn images(self, source: &ImageSource) -> Images {
+    fn images(self, source: &ImageSource) -> WantedImages {
         let direct = match source {
             ImageSource::Site(site) => {
                 let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
-                return Images::Listed(
+                return WantedImages::Listed(
                     ListingPages { site, pages },
                     Box::new(|jobs| Box::new(Only { wanted, jobs })),
                 );
@@ -227,19 +225,12 @@ impl Wanted {
         let (sender, lines) = mpsc::channel(1);
         // The channel has room for the one batch that there is.
         let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
-        Images::Given(lines)
+        WantedImages::Given(lines)
     }
 
     /// Removes the image from the wanted ones; false if it is not among them.
     fn take(&mut self, job: &Job) -> bool {
-        if self.keys.remove(&job.key) {
-            return true;
-        }
-        let stem = job
-            .resolved
-            .as_ref()
-            .map(|resolved| Stem::new(&resolved.stem));
-        stem.is_some_and(|stem| self.stems.remove(&stem))
+        self.keys.remove(&job.key) || self.stems.remove(&Stem::new(&job.stem))
     }
 
     fn is_empty(&self) -> bool {

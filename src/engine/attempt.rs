@@ -1,0 +1,91 @@
+//! Why one attempt at an image failed, and what follows from it.
+
+use url::Url;
+
+use crate::fetch::FetchError;
+use crate::outcome::{Failure, Outcome, SkipReason, Stage};
+use crate::part::Parts;
+use crate::queue::Lease;
+use crate::sink::SinkError;
+use crate::verify::Defect;
+
+/// An attempt that brought no image.
+pub(super) enum AttemptError {
+    /// The job names no candidate: no producer of ours makes such a job, but it may come from elsewhere.
+    NoCandidate,
+    /// The last candidate that was tried.
+    Candidate {
+        /// Its canonical address.
+        address: Url,
+        kind: AttemptErrorKind,
+    },
+}
+
+/// What was wrong with a candidate.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttemptErrorKind {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("cannot write it: {0}")]
+    Write(#[from] std::io::Error),
+    #[error(transparent)]
+    Defect(Defect),
+}
+
+impl AttemptErrorKind {
+    /// Whether the image may be at the next candidate's address instead.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_gone(),
+            Self::Defect(defect) => defect.is_not_an_image(),
+            Self::Write(_) => false,
+        }
+    }
+
+    fn stage(&self) -> Stage {
+        match self {
+            Self::Fetch(_) => Stage::Fetch,
+            Self::Write(_) => Stage::Write,
+            Self::Defect(_) => Stage::Verify,
+        }
+    }
+}
+
+impl AttemptError {
+    pub(super) fn new(address: &Url, kind: AttemptErrorKind) -> Self {
+        Self::Candidate {
+            address: address.clone(),
+            kind,
+        }
+    }
+
+    /// What was wrong, if a candidate was tried.
+    pub(super) fn kind(&self) -> Option<&AttemptErrorKind> {
+        match self {
+            Self::NoCandidate => None,
+            Self::Candidate { address: _, kind } => Some(kind),
+        }
+    }
+
+    /// The error that ends the run, where nothing can be written any more.
+    pub(super) fn fatal(&self, parts: &Parts) -> Option<SinkError> {
+        match self.kind()? {
+            AttemptErrorKind::Write(error) => SinkError::of_part(parts, error),
+            AttemptErrorKind::Fetch(_) | AttemptErrorKind::Defect(_) => None,
+        }
+    }
+
+    /// The image's outcome, where no attempt follows.
+    pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
+        match self {
+            Self::NoCandidate => Outcome::Skipped(SkipReason::NoRule),
+            Self::Candidate { address, kind } => Outcome::Failed(Failure {
+                stage: kind.stage(),
+                address: address.into(),
+                cause: kind.to_string(),
+                attempts: lease.attempt,
+                gone: matches!(&kind, AttemptErrorKind::Fetch(error) if error.is_gone()),
+            }),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The first half of a run: finds images that are not in the collection, and makes jobs of them.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::{EngineError, GivenLine, Run, producer, url_list};
+use crate::job::{ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, SiteId};
+use crate::ledger::Ledger;
+use crate::queue::{JobSender, QueueError};
+use crate::site::{ImageSource, Pages, Site};
+use crate::verify::Limits;
+
+/// Where images are looked for.
+pub enum Source {
+    /// In the site's listing, on these pages.
+    Listing(Arc<Site>, Pages),
+    /// Among URLs that the user gives, in batches.
+    UrlList(ImageSource, mpsc::Receiver<Vec<GivenLine>>),
+}
+
+impl Source {
+    /// Its name, and the least width and height of its originals.
+    fn facts(&self) -> (SiteId, (u32, u32)) {
+        match self {
+            Self::Listing(site, _) => (site.id().clone(), site.min_size()),
+            Self::UrlList(source, _) => (source.id().clone(), source.min_size()),
+        }
+    }
+}
+
+/// How images are looked for, and what their jobs carry of the user's settings.
+#[derive(Debug, Clone, Copy)]
+pub struct DiscoverOptions {
+    /// Listing pages requested ahead of the one whose images are being queued.
+    pub prefetch: NonZeroUsize,
+    /// What an image may declare.
+    pub limits: Limits,
+    /// The least time between two requests to one host.
+    pub wait: Duration,
+}
+
+/// A listing page keeps that many workers busy for one round trip, so one more page is requested ahead for each
+/// such number of workers.
+const IMAGES_PER_PAGE: usize = 28;
+
+/// How many listing pages to request ahead so that `jobs` workers never wait for the listing.
+pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_PER_PAGE))
+}
+
+/// Reads `source` to its end and sends a job for every image that neither the ledger nor this run has seen. The jobs
+/// end when `jobs` is dropped, which happens when this returns.
+///
+/// # Errors
+///
+/// When the ledger or the queue breaks. A listing that cannot be read is reported as an event.
+pub async fn discover(
+    run: Run,
+    ledger: Arc<dyn Ledger>,
+    source: Source,
+    options: DiscoverOptions,
+    jobs: Box<dyn JobSender>,
+) -> Result<(), EngineError> {
+    let (site_id, min_size) = source.facts();
+    let discovery = Discovery {
+        run,
+        site_id,
+        min_size,
+        ledger,
+        options,
+        jobs,
+    };
+    match source {
+        Source::Listing(site, pages) => producer::run(discovery, site, pages).await,
+        Source::UrlList(source, lines) => url_list::run(discovery, source, lines).await,
+    }
+}
+
+/// What both kinds of source need.
+pub(super) struct Discovery {
+    pub(super) run: Run,
+    pub(super) site_id: SiteId,
+    min_size: (u32, u32),
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) options: DiscoverOptions,
+    jobs: Box<dyn JobSender>,
+}
+
+impl Discovery {
+    /// The job for an image: everything that a worker needs, who knows no site.
+    pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
+        let (min_width, min_height) = self.min_size;
+        Job {
+            version: JobVersion,
+            key,
+            site: self.site_id.clone(),
+            candidates: resolved.candidates,
+            stem: resolved.stem,
+            page: image.page,
+            title: image.title,
+            limits: JobLimits {
+                min_width,
+                min_height,
+                max_pixels: self.options.limits.max_pixels,
+            },
+            wait: self.options.wait,
+        }
+    }
+
+    /// Sends a job, waiting while the queue is full; false when no new image may begin, or nobody takes jobs.
+    pub(super) async fn send(&self, job: Job) -> Result<bool, EngineError> {
+        // A full queue must not hold up a run that was asked to stop. The job that loses the race is in no ledger
+        // yet, so the next run finds it again.
+        let sent = tokio::select! {
+            biased;
+            () = self.run.shutdown.stopping() => return Ok(false),
+            sent = self.jobs.send(job) => sent,
+        };
+        match sent {
+            Ok(()) => Ok(true),
+            Err(QueueError::Closed) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

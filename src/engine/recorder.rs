@@ -1,0 +1,191 @@
+//! Where outcomes are recorded: a socket between the committer and the ledger, or a stream of results.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::EngineError;
+use super::hooks::HookSender;
+use crate::hooks::HookImage;
+use crate::ledger::{Intent, Ledger, Placement, Record};
+use crate::outcome::{Outcome, Saved};
+use crate::queue::Lease;
+
+/// An image that is gone (404, 410) is not requested again for 30 days.
+const GONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// A job with the outcome of its image.
+pub struct CompletedJob {
+    /// The job, not acknowledged yet.
+    pub lease: Lease,
+    /// How its image ended.
+    pub outcome: Outcome,
+}
+
+/// Takes what becomes of images, a group at a time. For each group the committer calls, in this order: `placing`,
+/// then it places the files, `record`, then it acknowledges the jobs, `acknowledged`. A kill between any two of
+/// these repeats work and loses none.
+#[async_trait]
+pub trait Recorder: Send + Sync {
+    /// Writes down, durably, what is about to be placed, and answers with the name that each may have, in the order
+    /// asked.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down; nothing of the group may be placed then.
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, EngineError>;
+
+    /// Writes down, durably, how a group ended at the time `at`. Answers with the images that
+    /// [`Recorder::acknowledged`] is to be given.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down; no job of the group may be acknowledged then.
+    async fn record(
+        &self,
+        group: &[CompletedJob],
+        at: Timestamp,
+    ) -> Result<Vec<HookImage>, EngineError>;
+
+    /// Called with what `record` answered, if that was anything, once every job of the group is acknowledged. May
+    /// wait, and the committer with it.
+    async fn acknowledged(&self, saved: Vec<HookImage>);
+}
+
+/// Records in a ledger, and forwards saved images to the hooks.
+pub struct LedgerRecorder {
+    ledger: Arc<dyn Ledger>,
+    /// Dropping it tells the hook runner that no more images come.
+    hooks: Option<HookSender>,
+}
+
+impl LedgerRecorder {
+    pub(super) fn new(ledger: Arc<dyn Ledger>, hooks: Option<HookSender>) -> Self {
+        Self { ledger, hooks }
+    }
+}
+
+#[async_trait]
+impl Recorder for LedgerRecorder {
+    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, EngineError> {
+        Ok(self.ledger.placing(group).await?)
+    }
+
+    async fn record(
+        &self,
+        group: &[CompletedJob],
+        at: Timestamp,
+    ) -> Result<Vec<HookImage>, EngineError> {
+        let mut records: Vec<_> = group
+            .iter()
+            .filter_map(|completed| ledger_record(completed, at))
+            .collect();
+        let mut saved = Vec::new();
+        if let Some(hooks) = &self.hooks {
+            saved.extend(group.iter().filter_map(new_image));
+            // In the transaction that says that they are saved: a kill must not come between the two.
+            records.extend(hooks.pending(&saved));
+        }
+        self.ledger.record(records).await?;
+        Ok(saved)
+    }
+
+    async fn acknowledged(&self, saved: Vec<HookImage>) {
+        if let Some(hooks) = &self.hooks {
+            hooks.send(saved).await;
+        }
+    }
+}
+
+/// What the ledger is to remember of an outcome, if anything.
+fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) -> Option<Record> {
+    let key = lease.job.key.clone();
+    match outcome {
+        Outcome::Saved(saved) => Some(Record::Saved {
+            key,
+            name: saved.name.clone(),
+        }),
+        Outcome::Failed(failure) => {
+            let until = failure
+                .gone
+                .then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
+            Some(Record::Failed {
+                key,
+                site: lease.job.site.clone(),
+                failure: failure.clone(),
+                at,
+                until,
+            })
+        }
+        Outcome::AlreadyThere | Outcome::Skipped(_) | Outcome::Interrupted => None,
+    }
+}
+
+/// The image, if it is new in the collection: a duplicate's file was there before.
+fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage> {
+    match outcome {
+        Outcome::Saved(Saved {
+            name,
+            content,
+            duplicate: false,
+        }) => {
+            let job = &lease.job;
+            Some(HookImage {
+                key: job.key.clone(),
+                name: name.clone(),
+                content: *content,
+                page: Some(job.page.to_string()),
+                title: job.title.clone(),
+            })
+        }
+        Outcome::Saved(_)
+        | Outcome::AlreadyThere
+        | Outcome::Skipped(_)
+        | Outcome::Failed(_)
+        | Outcome::Interrupted => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::batch::tests::leases;
+    use crate::job::Stem;
+    use crate::ledger::{self, KnownState};
+    use crate::outcome::{Failure, Stage};
+
+    #[tokio::test]
+    async fn a_404_is_recorded_as_gone_for_30_days_and_a_timeout_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let ledger: Arc<dyn Ledger> = ledger::open(directory.path(), false).unwrap().into();
+        let recorder = LedgerRecorder::new(Arc::clone(&ledger), None);
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let failed = |gone| {
+            Outcome::Failed(Failure {
+                stage: Stage::Fetch,
+                address: "https://demo.invalid/0.png".to_owned(),
+                cause: "no".to_owned(),
+                attempts: 1,
+                gone,
+            })
+        };
+        let mut group = Vec::new();
+        for (lease, gone) in leases(2).await.into_iter().zip([true, false]) {
+            let outcome = failed(gone);
+            group.push(CompletedJob { lease, outcome });
+        }
+        assert!(recorder.record(&group, now).await.unwrap().is_empty());
+        let asked = group.iter().map(|CompletedJob { lease, .. }| {
+            let job = &lease.job;
+            (job.key.clone(), Stem::new(&job.stem))
+        });
+        let known = ledger.known(asked.collect(), now).await.unwrap();
+        let until = now.checked_add(GONE_FOR).unwrap();
+        assert_eq!(known.len(), 1);
+        assert_eq!(
+            known.get(&group[0].lease.job.key),
+            Some(&KnownState::Gone { until })
+        );
+    }
+}
