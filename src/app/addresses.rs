@@ -25,7 +25,7 @@ pub(super) enum Target {
     /// Images whose URLs are given.
     Urls {
         source: SelectedSource,
-        urls: GivenAddresses,
+        urls: OwnerUrls,
     },
 }
 
@@ -92,7 +92,7 @@ pub(super) async fn targets(
     }
     let paths = lists.to_vec();
     let lists = blocking(move || url_file::open(images, &paths)).await?;
-    let given = Arc::new(Given {
+    let given = Arc::new(UrlInput {
         known,
         lists: Mutex::new(lists),
     });
@@ -104,7 +104,7 @@ pub(super) async fn targets(
             .enumerate()
             .map(|(at, owner)| Target::Urls {
                 source: given.known.source(owner),
-                urls: GivenAddresses {
+                urls: OwnerUrls {
                     given: Arc::clone(&given),
                     owner,
                     first: at == 0,
@@ -202,12 +202,12 @@ impl KnownSources {
 }
 
 /// All URLs that are given.
-struct Given {
+struct UrlInput {
     known: KnownSources,
     lists: Mutex<Vec<UrlFile>>,
 }
 
-impl Given {
+impl UrlInput {
     fn lists(&self) -> MutexGuard<'_, Vec<UrlFile>> {
         self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -239,8 +239,8 @@ impl Given {
 }
 
 /// The images of one owner among all URLs that are given.
-pub(super) struct GivenAddresses {
-    given: Arc<Given>,
+pub(super) struct OwnerUrls {
+    given: Arc<UrlInput>,
     owner: UrlOwner,
     /// Whether the lines that are not usable are reported with them.
     first: bool,
@@ -249,7 +249,7 @@ pub(super) struct GivenAddresses {
 /// URLs in a batch: enough that one query of the ledger for each batch costs little.
 const BATCH: usize = 64;
 
-impl GivenAddresses {
+impl OwnerUrls {
     /// Reads them in batches, no faster than they are received.
     pub(super) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
         let (sender, lines) = mpsc::channel(1);

@@ -38,7 +38,7 @@ impl Prefetch {
         }
     }
 
-    /// The pager, to be told what the pages answered.
+    /// The pager, which takes note of what the pages answered.
     pub(super) fn pager(&mut self) -> &mut Pager {
         &mut self.pager
     }

@@ -279,8 +279,8 @@ mod tests {
             prop_assert!(!stem.starts_with(['-', '.', ' ']) && !stem.ends_with(['.', ' ']) && !stem.contains('~'));
             prop_assert!(!file.contains(['/', '\\', '<', '>', ':', '"', '?', '*', '|']) && !is_device(&stem));
             prop_assert!(!file.contains(is_invisible));
-            let apart = name.with_hash_suffix(&ContentHash::from_bytes([7; 32])).to_string();
-            prop_assert!(apart.len() <= ImageName::MAX_BYTES && apart.len() + ".part".len() <= 255);
+            let suffixed = name.with_hash_suffix(&ContentHash::from_bytes([7; 32])).to_string();
+            prop_assert!(suffixed.len() <= ImageName::MAX_BYTES && suffixed.len() + ".part".len() <= 255);
             prop_assert_eq!(ImageName::from_stored(&file), name);
         }
 

@@ -199,7 +199,7 @@ impl Paging for NumberedPages {
     fn follow(&mut self, _page: &ListingPage) {}
 }
 
-/// The answers that end a listing, whatever the order of its pages.
+/// The answers that end a listing, in any order of its pages.
 #[derive(Debug, Clone)]
 pub(super) struct EndRule {
     /// Statuses that mean "no such page"; never the first page's.
