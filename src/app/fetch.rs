@@ -28,9 +28,9 @@ use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, SkipReason};
 use crate::queue::{self, JobSender, QueueError};
-use crate::report::figures::of;
 use crate::report::{self, Tally};
 use crate::sink;
+use crate::units::plural;
 
 /// Fetches what is new on the sites of these names and at these addresses, one site after another. What concerns one
 /// site alone is told, and the others go on.
@@ -141,7 +141,7 @@ async fn fetch_one(
             let adopted = adopt(&*collection.ledger, left).await?;
             let message = format!(
                 "the ledger was gone: a new one was made of {}",
-                of(adopted, "image", "images")
+                plural(adopted, "image", "images")
             );
             events.emit(Event::Warned { message }).await;
         }
@@ -150,7 +150,7 @@ async fn fetch_one(
         )
         .await
     };
-    Ok(Exit::of_tally(&telling(settings, work).await?))
+    Ok(Exit::from_tally(&telling(settings, work).await?))
 }
 
 /// Does `work` and tells what happens in it as the settings say; answers with the counts.
@@ -158,9 +158,9 @@ pub(super) async fn telling(
     settings: &Settings,
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
-    let (events, told) = Events::line(settings.telling.watches_images());
+    let (events, told) = Events::line(settings.output.watches_images());
     let reporters = report::open(
-        &settings.telling,
+        &settings.output,
         Box::new(io::stdout()),
         Box::new(io::stderr()),
     );
@@ -270,7 +270,7 @@ impl JobSender for WouldFetch {
         self.0
             .emit(Event::ImageFinished {
                 key: job.key,
-                outcome: Outcome::Skipped(SkipReason::DryRun),
+                outcome: Outcome::Skipped(SkipReason::DryRun.into()),
             })
             .await;
         Ok(())

@@ -35,7 +35,7 @@ pub async fn urls(
         progress: Progress::None,
         json: false,
         quiet: true,
-        ..settings.telling
+        ..settings.output
     };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
@@ -44,7 +44,7 @@ pub async fn urls(
             pages: wanted_pages(&settings),
         };
         let visit = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
-        let (events, told) = Events::line(settings.telling.watches_images());
+        let (events, told) = Events::line(settings.output.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(told, reporters).map_err(ThreadError::from)?;
         let broken = Arc::new(Mutex::new(None));
@@ -66,7 +66,7 @@ pub async fn urls(
         if let Some(error) = broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(OutputError::from(error).into());
         }
-        exit = exit.max_severity(Exit::of_tally(&tally));
+        exit = exit.max_severity(Exit::from_tally(&tally));
     }
     Ok(exit)
 }

@@ -15,7 +15,7 @@ use crate::event::{Event, Events};
 use crate::hooks::HookImage;
 use crate::job::{ImageName, Job};
 use crate::ledger::{Intent, Ledger, Origin, Placement, Record};
-use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
+use crate::outcome::{Content, Duplicate, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
 use crate::site::ImageSource;
@@ -113,7 +113,7 @@ impl Committer {
     /// Spends of the quota what an image came to: one that got no name costs nothing.
     fn spend(&self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(_) => {
+            Outcome::Saved(_) | Outcome::Duplicate(_) => {
                 if let Some(limit) = self.quota.spend() {
                     self.shutdown.stop_at(limit);
                 }
@@ -194,19 +194,20 @@ impl Committer {
                     Placement::New(name) => (name, false),
                     Placement::Duplicate(name) => (name, true),
                 };
-                match got.get(&promised) {
-                    Some(Ok(name)) => Outcome::Saved(Saved {
-                        name: name.clone(),
+                let name = match got.get(&promised) {
+                    Some(Ok(name)) => name.clone(),
+                    Some(Err(why)) => return unplaced(&address, &promised, why),
+                    // The duplicate of a file that was there before this group.
+                    None => promised,
+                };
+                if duplicate {
+                    Outcome::Duplicate(Duplicate { name, content })
+                } else {
+                    Outcome::Saved(Saved {
+                        name,
                         content,
-                        duplicate,
-                    }),
-                    Some(Err(why)) => unplaced(&address, &promised, why),
-                    // A twin of a file that was there before.
-                    None => Outcome::Saved(Saved {
-                        name: promised,
-                        content,
-                        duplicate,
-                    }),
+                        warned: false,
+                    })
                 }
             });
         Ok(ends.collect())
@@ -215,10 +216,12 @@ impl Committer {
     fn record(&self, lease: &Lease, outcome: &Outcome, at: Timestamp) -> Option<Record> {
         let key = lease.job.key.clone();
         match outcome {
-            Outcome::Saved(saved) => Some(Record::Saved {
-                key,
-                name: saved.name.clone(),
-            }),
+            Outcome::Saved(Saved { name, .. }) | Outcome::Duplicate(Duplicate { name, .. }) => {
+                Some(Record::Saved {
+                    key,
+                    name: name.clone(),
+                })
+            }
             Outcome::Failed(failure) => {
                 let until = failure
                     .gone
@@ -243,7 +246,7 @@ fn pictures(ends: &[(Lease, Outcome)]) -> Vec<HookImage> {
         Outcome::Saved(Saved {
             name,
             content,
-            duplicate: false,
+            warned: _,
         }) => {
             let Job {
                 key,
@@ -259,7 +262,7 @@ fn pictures(ends: &[(Lease, Outcome)]) -> Vec<HookImage> {
                 title,
             })
         }
-        Outcome::Saved(_)
+        Outcome::Duplicate(_)
         | Outcome::AlreadyThere
         | Outcome::Skipped(_)
         | Outcome::Failed(_)

@@ -17,7 +17,7 @@ use crate::event::{Event, Events};
 use crate::hooks::{End, HookImage, HookResult, Hooks, Trigger};
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::{Ledger, PendingHooks, PendingImageHooks, Record};
-use crate::report::figures::{of, time};
+use crate::units::{HumanDuration, plural};
 
 /// Images that may wait for their commands in memory; past that the keeper waits, and with it everybody.
 const PICTURES_WAITING: usize = 64;
@@ -188,7 +188,7 @@ impl HookRunner {
     /// Says why a run that somebody ends is not over at once.
     fn tell_of_leaving(&self, running: usize) {
         if running > 0 && !self.shutdown.is_aborting() {
-            let hooks = of(running, "hook has", "hooks have");
+            let hooks = plural(running, "hook has", "hooks have");
             self.events.note(format!(
                 "{hooks} a moment to finish; a second Ctrl-C ends what is left"
             ));
@@ -204,11 +204,11 @@ impl HookRunner {
         if hooks > 0 {
             let limit = Some(self.hooks.limit()).filter(|limit| *limit < Duration::MAX);
             let limit = limit.map_or_else(String::new, |limit| {
-                format!(", each at most {}", time(limit))
+                format!(", each at most {}", HumanDuration(limit))
             });
             self.events.note(format!(
                 "waiting for {}{limit}; Ctrl-C ends them",
-                of(hooks, "hook", "hooks")
+                plural(hooks, "hook", "hooks")
             ));
         }
     }
@@ -317,7 +317,7 @@ impl HookRunner {
                     command,
                     name,
                     cause,
-                    again,
+                    will_retry: again,
                     output,
                     took,
                 })

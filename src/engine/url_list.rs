@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::producer::Seen;
+use super::producer::{Seen, gone};
 use super::{EngineError, Shutdown};
 use crate::event::{Event, Events, ListingEnd};
 use crate::fetch::Fetcher;
@@ -116,9 +116,11 @@ async fn enqueue(
         .map(|(job, stem)| (job.key.clone(), stem.clone()))
         .collect();
     let known = given.ledger.known(asked, (given.clock)()).await?;
+    let gone = gone(&known);
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
-        known: known.len(),
+        already_there: known.len() - gone,
+        gone,
         repeated,
     };
     given.events.emit(read).await;

@@ -304,11 +304,11 @@ impl Worker {
         Ok(sound)
     }
 
-    fn progressed(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
+    fn progressed(&self, key: &ImageKey, bytes: u64, total_bytes: Option<u64>) {
         self.haul.events.hint(|| Event::FetchProgressed {
             key: key.clone(),
             bytes,
-            of,
+            total_bytes,
         });
     }
 
@@ -425,7 +425,7 @@ impl AttemptError {
     fn outcome(self, lease: &Lease) -> Outcome {
         let Self { address, cause } = self;
         if let AttemptErrorKind::Rewrite(why) = cause {
-            return Outcome::Skipped(why);
+            return Outcome::Skipped(why.into());
         }
         let gone = matches!(&cause, AttemptErrorKind::Fetch(error) if error.is_gone());
         let (stage, cause) = (cause.stage(), cause.to_string());

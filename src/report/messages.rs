@@ -1,10 +1,10 @@
-//! Sentences for the typed facts of events: the only place where they are put into words.
+//! The sentences for the typed facts of events.
 
 use url::Url;
 
-use super::figures::{count, of};
 use super::terminal::escape_truncated;
 use crate::event::{ListingEnd, ListingFailure};
+use crate::units::{count, plural};
 
 /// Why a listing ended, after "listed 3 pages: ".
 pub(super) fn listing_end(reason: &ListingEnd) -> String {
@@ -19,11 +19,9 @@ pub(super) fn listing_end(reason: &ListingEnd) -> String {
             number,
             repeated_pages,
         } => {
-            let before = usize::try_from(repeated_pages.saturating_sub(1)).unwrap_or(usize::MAX);
-            let before = if before == 1 {
-                "the one before it".to_owned()
-            } else {
-                format!("the {before} before it")
+            let before = match repeated_pages.saturating_sub(1) {
+                1 => "the one before it".to_owned(),
+                before => format!("the {before} before it"),
             };
             format!("{} and {before} showed nothing new", numbered(*number))
         }
@@ -72,14 +70,14 @@ pub(super) fn listing_failure(reason: &ListingFailure) -> String {
             .to_owned(),
         ListingFailure::NoOriginals { images, example } => format!(
             "none of its {} leads to an original: {example}",
-            of(*images, "thumb", "thumbs")
+            plural(*images, "thumb", "thumbs")
         ),
     }
 }
 
 /// How many items of a page were skipped because they have no usable address.
 pub(super) fn items_unusable(without_thumb: usize, unusable: usize) -> String {
-    let items = of(without_thumb + unusable, "item", "items");
+    let items = plural(without_thumb + unusable, "item", "items");
     format!("{items} without a usable address")
 }
 

@@ -36,8 +36,7 @@ fn exec_hooks_still_running_at_the_end_are_reported_once() {
     for ((world, _mirror, running), hooks) in runs {
         let count = usize::from(hooks.is_some());
         if let Some(hooks) = hooks {
-            let told =
-                format!("note: waiting for {hooks}, each at most 1 min 0 s; Ctrl-C ends them\n");
+            let told = format!("note: waiting for {hooks}, each at most 1 min; Ctrl-C ends them\n");
             until("the note", || {
                 running.stderr().contains(&told).then_some(())
             });

@@ -39,7 +39,7 @@ pub(super) async fn repair(
         settings,
         world,
         &look.judge.shutdown,
-        aloud(&settings.telling),
+        aloud(&settings.output),
     );
     let Some(sink) = held.await? else {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(super) async fn repair(
     let images = wanted.images(&visit.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
-    settings.telling.json = false;
+    settings.output.json = false;
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
     let bringing = async |events| {
         bring(
@@ -73,7 +73,7 @@ pub(super) async fn repair(
 
     let looking = Arc::clone(&look);
     found = blocking(move || looking.again(&*ledger, found)).await?;
-    found.exit = Exit::of_tally(&tally);
+    found.exit = Exit::from_tally(&tally);
     Ok(Some(found))
 }
 
