@@ -12,8 +12,8 @@ use crate::outcome::{Outcome, SkipReason};
 
 /// One thing that happened in a run over one site.
 ///
-/// The counts of [`Event::PageRead`] and the outcomes of [`Event::ImageFinished`] add up: every image
-/// found is either known, finished once, or left over when the run ended.
+/// The counts of [`Event::PageRead`] and the outcomes of [`Event::ImageFinished`] add up: every image found is
+/// already there, gone, finished once, or not started when the run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -21,7 +21,7 @@ pub enum Event {
     RunStarted {
         /// The site.
         site: SiteId,
-        /// The collection's folder; empty for a run that keeps nothing.
+        /// The folder of the collection; empty for a run that stores nothing.
         directory: String,
         /// Images fetched at a time.
         jobs: usize,
@@ -35,8 +35,10 @@ pub enum Event {
         number: Option<u32>,
         /// Images on it that this run had not seen yet.
         found: usize,
-        /// Of these, how many the ledger knows already.
-        known: usize,
+        /// Of these, how many are in the collection.
+        already_there: usize,
+        /// Of these, how many the site said are gone, too recently to be requested again.
+        gone: usize,
         /// Images on it that an earlier page of this run had shown; not among `found`.
         repeated: usize,
     },
@@ -44,8 +46,10 @@ pub enum Event {
     AddressesRead {
         /// Images among them that this run had not seen yet.
         found: usize,
-        /// Of these, how many the ledger knows already.
-        known: usize,
+        /// Of these, how many are in the collection.
+        already_there: usize,
+        /// Of these, how many the site said are gone, too recently to be requested again.
+        gone: usize,
         /// Images that were given before; not among `found`.
         repeated: usize,
     },
@@ -88,10 +92,10 @@ pub enum Event {
     FetchProgressed {
         /// The image.
         key: ImageKey,
-        /// How many there are so far.
+        /// Bytes so far.
         bytes: u64,
-        /// How many there will be, where the server said so.
-        of: Option<u64>,
+        /// The length, where the server declared one.
+        total_bytes: Option<u64>,
     },
     /// A try failed and another will follow.
     FetchRetried {
@@ -121,9 +125,9 @@ pub enum Event {
         name: Option<ImageName>,
         /// Why it did not succeed, if so.
         cause: Option<String>,
-        /// Whether the next run tries it again.
-        again: bool,
-        /// The end of its output: untrusted text.
+        /// Whether the next run retries it.
+        will_retry: bool,
+        /// What it wrote last: untrusted text.
         output: String,
         /// How long it took.
         #[serde(rename = "seconds", serialize_with = "seconds")]
@@ -299,7 +303,6 @@ pub enum ListingFailure {
         /// Images on the page.
         images: usize,
         /// Why the first of them was skipped.
-        #[serde(flatten)]
         example: SkipReason,
     },
 }

@@ -1,4 +1,4 @@
-//! Every exit code, and what leads to which.
+//! Every exit code, and which counts and errors lead to it.
 
 use std::io;
 use std::process::ExitCode;
@@ -13,32 +13,32 @@ use crate::sink::SinkError;
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// All that was wanted is there and verified.
+    /// Everything wanted is there and verified.
     Done,
     /// Some images or hooks failed, the rest are fine.
     Incomplete,
     /// Usage, configuration or site definition wrong; nothing was fetched.
     Usage,
-    /// The listing could not be read.
+    /// The listing could not be read, or no longer looks like the site.
     Listing,
-    /// Local storage: disk full, no permission, not a folder.
+    /// Local storage: disk full, no permission, not a folder, no more threads.
     Storage,
-    /// Another run holds the folder, or the ledger cannot be used.
+    /// Another run holds the collection, or the ledger cannot be used.
     Busy,
-    /// Standard output was closed under a command whose work is its output.
+    /// The output pipe was closed under a command whose work is its output.
     Closed,
-    /// Ended by a signal, state saved.
+    /// Ended by a signal; the state is saved.
     Signal(Signal),
 }
 
 /// The signals that end a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// The terminal went away.
+    /// SIGHUP: the terminal was closed.
     Hangup,
-    /// Ctrl-C.
+    /// SIGINT: Ctrl-C.
     Interrupt,
-    /// `kill`.
+    /// SIGTERM: `kill`.
     Terminate,
 }
 
@@ -59,17 +59,17 @@ impl Exit {
         }
     }
 
-    /// Which of two is told when both hold: a signal, then 2, 4, 5, 3, 1, 0.
+    /// The one of two that the program ends with: a signal, then 2, 4, 5, 3, 1, 0.
     #[must_use]
     pub fn max_severity(self, other: Self) -> Self {
-        if other.weight() > self.weight() {
+        if other.severity() > self.severity() {
             other
         } else {
             self
         }
     }
 
-    const fn weight(self) -> u8 {
+    const fn severity(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Incomplete => 1,
@@ -82,8 +82,8 @@ impl Exit {
         }
     }
 
-    /// What a run's counts come to.
-    pub fn of_tally(tally: &Tally) -> Self {
+    /// The exit code of a run with these counts.
+    pub fn from_tally(tally: &Tally) -> Self {
         let images = if tally.failed + tally.hooks_failed > 0 {
             Self::Incomplete
         } else {
@@ -94,7 +94,7 @@ impl Exit {
         } else {
             Self::Done
         };
-        let output = if tally.results_lost().is_some() {
+        let output = if tally.lost_output().is_some() {
             Self::Storage
         } else {
             Self::Done
@@ -102,29 +102,29 @@ impl Exit {
         images.max_severity(listing).max_severity(output)
     }
 
-    /// What an error that ended the program comes to. What no station of ours told is wrong usage: every
-    /// other error is met before anything is fetched.
-    pub fn of_error(error: &anyhow::Error) -> Self {
-        let told = error.chain().find_map(|cause| {
-            let engine = cause.downcast_ref().map(Self::of_engine);
-            let sink = cause.downcast_ref().map(Self::of_sink);
-            let ledger = cause.downcast_ref().map(Self::of_ledger);
-            let output = cause.downcast_ref().map(Self::of_output);
+    /// The exit code of an error that ended the program. An error of none of our types is wrong usage: all others
+    /// come up before anything is fetched.
+    pub fn from_error(error: &anyhow::Error) -> Self {
+        let typed = error.chain().find_map(|cause| {
+            let engine = cause.downcast_ref().map(Self::from_engine);
+            let sink = cause.downcast_ref().map(Self::from_sink);
+            let ledger = cause.downcast_ref().map(Self::from_ledger);
+            let output = cause.downcast_ref().map(Self::from_output);
             let thread = cause.downcast_ref().map(|ThreadError(_)| Self::Storage);
             engine.or(sink).or(ledger).or(output).or(thread)
         });
-        told.unwrap_or(Self::Usage)
+        typed.unwrap_or(Self::Usage)
     }
 
-    fn of_engine(error: &EngineError) -> Self {
+    fn from_engine(error: &EngineError) -> Self {
         match error {
             EngineError::Queue(_) => Self::Usage,
-            EngineError::Ledger(error) => Self::of_ledger(error),
-            EngineError::Sink(error) => Self::of_sink(error),
+            EngineError::Ledger(error) => Self::from_ledger(error),
+            EngineError::Sink(error) => Self::from_sink(error),
         }
     }
 
-    fn of_sink(error: &SinkError) -> Self {
+    fn from_sink(error: &SinkError) -> Self {
         match error {
             SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => {
                 Self::Storage
@@ -133,7 +133,7 @@ impl Exit {
         }
     }
 
-    fn of_ledger(error: &LedgerError) -> Self {
+    fn from_ledger(error: &LedgerError) -> Self {
         match error {
             LedgerError::Storage { .. } => Self::Storage,
             LedgerError::Foreign { .. }
@@ -147,7 +147,7 @@ impl Exit {
         }
     }
 
-    fn of_output(OutputError(error): &OutputError) -> Self {
+    fn from_output(OutputError(error): &OutputError) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             Self::Closed
         } else {
@@ -156,19 +156,19 @@ impl Exit {
     }
 }
 
-/// Standard output of a command whose work is its output cannot be written to.
+/// Standard output cannot be written, and the command's work is its output.
 #[derive(Debug, Error)]
-#[error("writing to standard output")]
+#[error("cannot write to standard output")]
 pub struct OutputError(#[from] io::Error);
 
-/// The system lets no further thread begin.
+/// The system starts no further thread.
 #[derive(Debug, Error)]
 #[error(
-    "starting a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again"
+    "cannot start a thread: allow more processes, memory or open files (`ulimit -u`, `-v`, `-n`) and run again"
 )]
 pub struct ThreadError(#[from] io::Error);
 
-/// An error whose text was made for a terminal: lines, marks, perhaps colors; nothing in it needs escaping.
+/// An error whose text is ready for a terminal: several lines, marks, perhaps colors. It is printed without escaping.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub struct RenderedError(pub String);
@@ -184,8 +184,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_ends_the_weightiest_is_told() {
-        let by_weight = [
+    fn of_several_exit_codes_the_most_severe_wins() {
+        let by_severity = [
             Exit::Done,
             Exit::Incomplete,
             Exit::Listing,
@@ -194,7 +194,7 @@ mod tests {
             Exit::Usage,
             Exit::Signal(Signal::Interrupt),
         ];
-        for pair in by_weight.windows(2) {
+        for pair in by_severity.windows(2) {
             assert_eq!(pair[0].max_severity(pair[1]), pair[1]);
             assert_eq!(pair[1].max_severity(pair[0]), pair[1]);
         }

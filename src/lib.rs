@@ -39,3 +39,4 @@ pub mod site;
 pub mod event;
 pub mod job;
 pub mod outcome;
+pub mod units;

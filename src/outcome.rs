@@ -6,31 +6,72 @@ use serde::Serialize;
 
 use crate::job::{ContentHash, ImageName};
 
-/// How one listed image ended.
+/// How one image ended. The variants' names are the words of the screen and of the JSON lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
-    /// It is in the collection now.
+    /// Added to the collection.
     Saved(Saved),
-    /// It was in the collection before, or is known to be gone from the site.
+    /// Fetched, but a file of the collection has the same bytes; the image shares that file.
+    Duplicate(Duplicate),
+    /// In the collection before the run.
     AlreadyThere,
-    /// It was left out on purpose.
-    Skipped(SkipReason),
-    /// It could not be had.
+    /// Left out on purpose.
+    Skipped(Skip),
+    /// Not fetched because of an error.
     Failed(Failure),
-    /// The run ended first; the next one goes on with it.
+    /// The run ended first; the next one continues.
     Interrupted,
+}
+
+/// An image that is under its final name, durable and recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Saved {
+    /// The file's name in the collection.
+    pub name: ImageName,
+    /// What verification established.
+    #[serde(flatten)]
+    pub content: Content,
+    /// Whether something about it was worth a warning, which did not keep it from being saved.
+    pub warned: bool,
+}
+
+/// An image whose bytes were in the collection already, from another address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// The file that it shares.
+    pub name: ImageName,
+    /// What verification established.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+/// An image that was left out on purpose.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Skip {
+    /// Why.
+    #[serde(flatten)]
+    pub reason: SkipReason,
+    /// Whether no earlier run reported this skip: a new one is shown by default, an old one only on request.
+    pub new: bool,
+}
+
+impl From<SkipReason> for Skip {
+    /// A skip that no earlier run reported.
+    fn from(reason: SkipReason) -> Self {
+        Self { reason, new: true }
+    }
 }
 
 /// Why an image was left out on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "why", content = "detail", rename_all = "snake_case")]
+#[serde(tag = "reason", content = "detail", rename_all = "snake_case")]
 pub enum SkipReason {
     /// No rewrite rule of the definition matches its thumb.
     NoRule,
-    /// The address a rule yields may not be asked: the reason.
+    /// The rewritten address may not be requested: why.
     Address(String),
-    /// `--dry-run`: it would be fetched.
+    /// `--dry-run`: the image would be fetched.
     DryRun,
 }
 
@@ -38,33 +79,21 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoRule => f.write_str("no rewrite rule matches"),
-            Self::Address(reason) => write!(f, "its address cannot be requested: {reason}"),
+            Self::Address(reason) => write!(f, "address not allowed: {reason}"),
             Self::DryRun => f.write_str("dry run"),
         }
     }
 }
 
-/// An image that is under its final name, durable and recorded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Saved {
-    /// Its file's name in the collection.
-    pub name: ImageName,
-    /// What the file holds.
-    #[serde(flatten)]
-    pub content: Content,
-    /// True when the same bytes were already there under this name, from another address.
-    pub duplicate: bool,
-}
-
 /// What verification established about an image's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Content {
-    /// How many bytes.
+    /// The file's length.
     pub bytes: u64,
-    /// Their BLAKE3 hash.
+    /// The BLAKE3 hash of all bytes.
     #[serde(rename = "blake3")]
     pub hash: ContentHash,
-    /// The format its signature and structure say.
+    /// The format by signature and structure, not by the address.
     pub format: Format,
     /// Pixels across, as declared.
     pub width: u32,
@@ -137,34 +166,34 @@ impl fmt::Display for Format {
     }
 }
 
-/// An image that could not be had, with what the user needs to judge it.
+/// Why an image could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// Where on its way it failed.
+    /// The stage it failed in.
     pub stage: Stage,
-    /// The address asked last, or the thumb when none was asked: untrusted text.
+    /// The address of the last request, or of the thumb when there was none: untrusted text.
     pub address: String,
-    /// What went wrong: may quote a server, so untrusted text.
+    /// The error's message: may quote a server, so untrusted text.
     pub cause: String,
-    /// How many requests were made for it.
+    /// How many requests were made.
     pub attempts: u32,
-    /// True when the site says it is gone (404 or 410): not asked again for a while.
+    /// Whether the site says that the image is gone (404 or 410): it is not requested again for a while.
     pub gone: bool,
 }
 
-/// The stations of an image's life, in order.
+/// The stages of an image's life, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Finding the original's address.
     Rewrite,
-    /// Asking for it and reading it.
+    /// Requesting and reading it.
     Fetch,
     /// Writing it to a part.
     Write,
-    /// Judging its bytes.
+    /// Checking its bytes.
     Verify,
-    /// Giving it its name.
+    /// Placing it under its name.
     Place,
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 use jiff::Timestamp;
 
-use crate::report::{Size, Stderr};
+use crate::report::{Stderr, TerminalSize};
 
 /// What the program knows about its surroundings.
 #[derive(Debug, Clone)]
@@ -73,9 +73,9 @@ fn ignored_signals() -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-fn terminal_size() -> Option<Size> {
+fn terminal_size() -> Option<TerminalSize> {
     let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
-    Some(Size {
+    Some(TerminalSize {
         columns: size.ws_col,
         rows: size.ws_row,
     })

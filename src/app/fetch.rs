@@ -156,7 +156,7 @@ async fn fetch_one(
         }
         save_new(visit, settings, run, collection, quota, images).await
     };
-    Ok(Exit::of_tally(&reported(settings, work).await?))
+    Ok(Exit::from_tally(&reported(settings, work).await?))
 }
 
 /// Does `work` while its events are reported as the settings say; answers with the counts.
@@ -164,9 +164,9 @@ pub(super) async fn reported(
     settings: &Settings,
     work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
 ) -> anyhow::Result<Tally> {
-    let (events, receiver) = Events::channel(settings.telling.watches_images());
+    let (events, receiver) = Events::channel(settings.output.watches_images());
     let reporters = report::open(
-        &settings.telling,
+        &settings.output,
         Box::new(io::stdout()),
         Box::new(io::stderr()),
     );
@@ -245,7 +245,7 @@ impl JobSender for DryRunSender {
         self.0
             .emit(Event::ImageFinished {
                 key: job.key,
-                outcome: Outcome::Skipped(SkipReason::DryRun),
+                outcome: Outcome::Skipped(SkipReason::DryRun.into()),
             })
             .await;
         Ok(())

@@ -11,9 +11,9 @@ use super::print;
 use crate::config::options::LocationArgs;
 use crate::exit::{Exit, OutputError};
 use crate::ledger::{self, Ledger, LedgerRow, RowState, Selection, Stats};
-use crate::report::figures::{count, size};
 use crate::report::{escape, object};
 use crate::sink;
+use crate::units::{ByteSize, count};
 
 /// Prints the images of a collection, one a line.
 ///
@@ -156,10 +156,7 @@ fn card(row: &LedgerRow) -> String {
     field("page", row.page.clone());
     field("title", row.title.clone());
     if let Some(content) = row.content {
-        field(
-            "bytes",
-            Some(count(usize::try_from(content.bytes).unwrap_or(usize::MAX))),
-        );
+        field("bytes", Some(count(content.bytes)));
         field(
             "format",
             Some(format!(
@@ -183,26 +180,25 @@ fn figures(stats: &Stats) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{label:<10}{value}");
     };
-    let number = |number: u64| count(usize::try_from(number).unwrap_or(usize::MAX));
     field(
         "saved",
         format!(
             "{} images in {} files, {}",
-            number(stats.saved),
-            number(stats.files),
-            size(stats.bytes)
+            count(stats.saved),
+            count(stats.files),
+            ByteSize(stats.bytes)
         ),
     );
     let formats: Vec<_> = stats
         .formats
         .iter()
-        .map(|(format, files)| format!("{} {format}", number(*files)))
+        .map(|(format, files)| format!("{} {format}", count(*files)))
         .collect();
     if !formats.is_empty() {
         field("formats", formats.join(", "));
     }
-    field("failed", number(stats.failed));
-    field("gone", number(stats.gone));
+    field("failed", count(stats.failed));
+    field("gone", count(stats.gone));
     if let (Some(first), Some(last)) = (stats.first, stats.last) {
         field("fetched", format!("{first} to {last}"));
     }

@@ -54,7 +54,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 /// Prints an error to stderr and returns its exit code. A closed output pipe is not reported: nobody is reading.
 pub fn print_error(error: &anyhow::Error) -> Exit {
-    let exit = Exit::of_error(error);
+    let exit = Exit::from_error(error);
     let text = match error.downcast_ref() {
         Some(RenderedError(rendered)) => rendered.trim_end().to_owned(),
         None => format!("error: {}", escape(&format!("{error:#}"))),

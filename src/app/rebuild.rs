@@ -19,8 +19,8 @@ use crate::job::ImageName;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::outcome::Content;
 use crate::report::escape;
-use crate::report::figures::of;
 use crate::sink::{self, SinkError};
+use crate::units::plural;
 use crate::verify::{Limits, verify_file};
 
 /// Makes a new ledger of the images in a site's collection, and moves the old one aside under a dated name.
@@ -47,7 +47,7 @@ pub async fn rebuild_ledger(
         &settings,
         world,
         &shutdown,
-        aloud(&settings.telling),
+        aloud(&settings.output),
     )
     .await?;
     let Some(_held) = held else {
@@ -55,12 +55,12 @@ pub async fn rebuild_ledger(
     };
     let workshop = ScratchDir::open(&directory)?;
     let ledger = ledger::open(&workshop.0, true)?;
-    let (looked, telling) = (directory.clone(), settings.telling);
+    let (looked, telling) = (directory.clone(), settings.output);
     let judged = blocking(move || {
         let entries = folder::entries(&looked)?;
         let mut told = Told::new(&telling, Box::new(io::stdout()), "judging", entries.len());
         judge(&looked, entries, &shutdown, &mut |seen, foreign| {
-            told.stands(seen);
+            told.set_progress(seen);
             foreign.map_or(Ok(()), |finding| told.tell(&finding))
         })
     });
@@ -71,14 +71,14 @@ pub async fn rebuild_ledger(
     // Closed, it is whole and in one file.
     drop(ledger);
     let old = ledger::replace(&sink::ours(&directory), &workshop.0, (world.clock)())?;
-    if !settings.telling.quiet {
+    if !settings.output.quiet {
         tell(adopted, old.as_deref());
     }
     Ok(Exit::Done)
 }
 
 fn tell(adopted: usize, old: Option<&Path>) {
-    let images = of(adopted, "image", "images");
+    let images = plural(adopted, "image", "images");
     let old = old.map_or_else(String::new, |old| {
         format!("; the old one is `{}`", escape(&old.display().to_string()))
     });

@@ -36,13 +36,13 @@ pub async fn urls(
         progress: Progress::None,
         json: false,
         quiet: true,
-        ..settings.telling
+        ..settings.output
     };
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
         let visit = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
-        let (events, receiver) = Events::channel(settings.telling.watches_images());
+        let (events, receiver) = Events::channel(settings.output.watches_images());
         let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
         let failed = Arc::new(Mutex::new(None));
@@ -63,7 +63,7 @@ pub async fn urls(
         if let Some(error) = failed.lock().take() {
             return Err(OutputError::from(error).into());
         }
-        exit = exit.max_severity(Exit::of_tally(&tally));
+        exit = exit.max_severity(Exit::from_tally(&tally));
     }
     Ok(exit)
 }

@@ -292,7 +292,7 @@ fn own(path: &Path, settings: &Settings) -> anyhow::Result<SelectedSite> {
     let file = path.display().to_string();
     let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
     let render =
-        |error: SiteError| RenderedError(error.render(&escape(&file), settings.telling.coloured()));
+        |error: SiteError| RenderedError(error.render(&escape(&file), settings.output.colored()));
     Ok(SelectedSite {
         site: Arc::new(Site::from_toml(&text).map_err(render)?),
         own: true,

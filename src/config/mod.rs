@@ -7,7 +7,8 @@ pub mod settings;
 pub mod text;
 mod value;
 
+pub use crate::units::{ByteSize, HumanDuration};
 pub use network::NetworkArgs;
 pub use options::Options;
 pub use settings::Settings;
-pub use value::{ByteSize, Header, HumanDuration, OnLocked, PageRange};
+pub use value::{Header, OnLocked, PageRange};

@@ -49,7 +49,7 @@ pub struct Settings {
     /// The user's commands.
     pub hooks: HookSettings,
     /// How results and progress are shown.
-    pub telling: report::OutputSettings,
+    pub output: report::OutputSettings,
     /// Fetch from this mirror of the site.
     pub base_url: Option<Url>,
     /// The user's own site definition.
@@ -123,7 +123,7 @@ impl Settings {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
             },
             hooks: hook_settings(hooks),
-            telling: output_settings(output, stderr, clock),
+            output: output_settings(output, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
             world_readable_config: network.world_readable_config.clone(),

@@ -3,68 +3,8 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
-use std::time::Duration;
 
-/// A length of time: `30s`, `1m30s`, or bare seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HumanDuration(pub Duration);
-
-/// The longest period taken: what is longer is a slip, and would overflow a clock somewhere.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
-
-impl FromStr for HumanDuration {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            "expected a length of time like `30s`, `1m30s`, `500ms` or `30` (seconds)".to_owned()
-        };
-        let period = if let Ok(seconds) = text.parse::<f64>() {
-            Duration::try_from_secs_f64(seconds).map_err(|_| wrong())?
-        } else {
-            let span = text.parse::<jiff::SignedDuration>().map_err(|_| wrong())?;
-            Duration::try_from(span).map_err(|_| wrong())?
-        };
-        if period > LONGEST {
-            return Err("expected at most a year".to_owned());
-        }
-        Ok(Self(period))
-    }
-}
-
-/// A number of bytes: `500`, `64k`, `100M`, `2G` (powers of 1000), `64Ki`, `100Mi` (powers of 1024).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ByteSize(pub u64);
-
-impl FromStr for ByteSize {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "expected a number of bytes like `500`, `64k`, `100M` or `1Gi`".to_owned();
-        let digits = text
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let unit = unit
-            .trim()
-            .trim_end_matches(['B', 'b'])
-            .to_ascii_lowercase();
-        let factor: u64 = match unit.as_str() {
-            "" => 1,
-            "k" => 1_000,
-            "ki" => 1 << 10,
-            "m" => 1_000_000,
-            "mi" => 1 << 20,
-            "g" => 1_000_000_000,
-            "gi" => 1 << 30,
-            "t" => 1_000_000_000_000,
-            "ti" => 1 << 40,
-            _ => return Err(wrong()),
-        };
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        number.checked_mul(factor).map(Self).ok_or_else(wrong)
-    }
-}
+use crate::units::HumanDuration;
 
 /// What to do when another run holds a collection: `fail`, `skip`, `wait`, or `wait=TIME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,41 +105,9 @@ impl FromStr for Header {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-
-    #[test]
-    fn periods_read_as_people_write_them() {
-        let period = |text: &str| text.parse::<HumanDuration>().map(|period| period.0);
-        assert_eq!(period("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(period("0.5"), Ok(Duration::from_millis(500)));
-        assert_eq!(period("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(period("1m30s"), Ok(Duration::from_secs(90)));
-        for bad in [
-            "",
-            "soon",
-            "-1",
-            "-5s",
-            "1e300",
-            "NaN",
-            "inf",
-            "400d",
-            "99999999999",
-        ] {
-            assert!(period(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn sizes_read_as_people_write_them() {
-        let size = |text: &str| text.parse::<ByteSize>().map(|size| size.0);
-        assert_eq!(size("500"), Ok(500));
-        assert_eq!(size("64k"), Ok(64_000));
-        assert_eq!(size("100MB"), Ok(100_000_000));
-        assert_eq!(size("1GiB"), Ok(1 << 30));
-        for bad in ["", "M", "-1", "1.5M", "5x", "99999999999T"] {
-            assert!(size(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn what_to_do_with_a_held_collection_reads_as_people_write_it() {

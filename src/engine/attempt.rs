@@ -78,7 +78,7 @@ impl AttemptError {
     /// The image's outcome, where no attempt follows.
     pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
         match self {
-            Self::NoCandidate => Outcome::Skipped(SkipReason::NoRule),
+            Self::NoCandidate => Outcome::Skipped(SkipReason::NoRule.into()),
             Self::Candidate { address, kind } => Outcome::Failed(Failure {
                 stage: kind.stage(),
                 address: address.into(),

@@ -13,7 +13,7 @@ use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
 use crate::job::ImageName;
 use crate::ledger::{Intent, Origin, Placement};
-use crate::outcome::{Content, Failure, Outcome, Saved, Stage};
+use crate::outcome::{Content, Duplicate, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
 use crate::verify::VerifiedImage;
@@ -83,7 +83,7 @@ impl Committer {
     /// Spends the quota that the worker took for an image, or returns it: only a saved image counts.
     fn settle_quota(&self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(_) => {
+            Outcome::Saved(_) | Outcome::Duplicate(_) => {
                 if let Some(limit) = self.quota.spend() {
                     self.run.shutdown.stop_at(limit);
                 }
@@ -146,11 +146,16 @@ impl Committer {
                         // A duplicate of a file that was there before this group.
                         None => wanted,
                     };
-                    Outcome::Saved(Saved {
-                        name,
-                        content,
-                        duplicate,
-                    })
+                    if duplicate {
+                        Outcome::Duplicate(Duplicate { name, content })
+                    } else {
+                        let warned = false;
+                        Outcome::Saved(Saved {
+                            name,
+                            content,
+                            warned,
+                        })
+                    }
                 });
         Ok(outcomes.collect())
     }

@@ -1,7 +1,7 @@
 //! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
 //! run has seen.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::prefetch::Prefetch;
 use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
+use crate::ledger::KnownState;
 use crate::outcome::{Outcome, SkipReason};
 use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site};
 
@@ -106,7 +107,7 @@ impl Producer {
                 return Ok(Stop::Ended(Some(shown), end));
             }
             if answer == PageAnswer::Empty {
-                self.emit_page_read(&request, shown, [0; 3]).await;
+                self.emit_page_read(&request, shown, [0; 4]).await;
             }
         }
     }
@@ -161,8 +162,9 @@ impl Producer {
             .ledger
             .known(asked, (self.discovery.run.clock)())
             .await?;
-        self.emit_page_read(request, shown.clone(), [found, known.len(), images - found])
-            .await;
+        let gone = gone(&known);
+        let counts = [found, known.len() - gone, gone, images - found];
+        self.emit_page_read(request, shown.clone(), counts).await;
         // Only the first page with images is judged: if no rule matches there, the rules no longer fit the site.
         let failure = unresolved
             .first()
@@ -172,7 +174,7 @@ impl Producer {
                 example: why.clone(),
             });
         for (key, why) in unresolved {
-            let outcome = Outcome::Skipped(why);
+            let outcome = Outcome::Skipped(why.into());
             self.discovery
                 .run
                 .events
@@ -197,7 +199,7 @@ impl Producer {
         &self,
         request: &PageRequest,
         page: Url,
-        [found, known, repeated]: [usize; 3],
+        [found, already_there, gone, repeated]: [usize; 4],
     ) {
         let number = request.number;
         self.discovery
@@ -207,7 +209,8 @@ impl Producer {
                 page,
                 number,
                 found,
-                known,
+                already_there,
+                gone,
                 repeated,
             })
             .await;
@@ -238,6 +241,12 @@ impl Producer {
         }
         unseen
     }
+}
+
+/// How many of the images that the ledger knows are gone from the site.
+pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
+    let is_gone = |state: &&KnownState| matches!(state, KnownState::Gone { .. });
+    known.values().filter(is_gone).count()
 }
 
 /// A page's images that this run had not seen.

@@ -9,7 +9,7 @@ use super::EngineError;
 use super::hooks::HookSender;
 use crate::hooks::HookImage;
 use crate::ledger::{Intent, Ledger, Placement, Record};
-use crate::outcome::{Outcome, Saved};
+use crate::outcome::{Duplicate, Outcome, Saved};
 use crate::queue::Lease;
 
 /// An image that is gone (404, 410) is not requested again for 30 days.
@@ -102,10 +102,12 @@ impl Recorder for LedgerRecorder {
 fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) -> Option<Record> {
     let key = lease.job.key.clone();
     match outcome {
-        Outcome::Saved(saved) => Some(Record::Saved {
-            key,
-            name: saved.name.clone(),
-        }),
+        Outcome::Saved(Saved { name, .. }) | Outcome::Duplicate(Duplicate { name, .. }) => {
+            Some(Record::Saved {
+                key,
+                name: name.clone(),
+            })
+        }
         Outcome::Failed(failure) => {
             let until = failure
                 .gone
@@ -128,7 +130,7 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
         Outcome::Saved(Saved {
             name,
             content,
-            duplicate: false,
+            warned: _,
         }) => {
             let job = &lease.job;
             Some(HookImage {
@@ -139,7 +141,7 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
                 title: job.title.clone(),
             })
         }
-        Outcome::Saved(_)
+        Outcome::Duplicate(_)
         | Outcome::AlreadyThere
         | Outcome::Skipped(_)
         | Outcome::Failed(_)

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::discover::Discovery;
-use super::producer::Seen;
+use super::producer::{Seen, gone};
 use crate::event::{Event, ListingEnd};
 use crate::job::{ImageKey, ImageRef, Stem};
 use crate::outcome::{Failure, Outcome, Stage};
@@ -98,9 +98,11 @@ async fn enqueue(
         .ledger
         .known(asked, (discovery.run.clock)())
         .await?;
+    let gone = gone(&known);
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
-        known: known.len(),
+        already_there: known.len() - gone,
+        gone,
         repeated,
     };
     discovery.run.events.emit(read).await;

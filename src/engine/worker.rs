@@ -247,11 +247,11 @@ impl Worker {
         Ok((image, info))
     }
 
-    fn hint_progress(&self, key: &ImageKey, bytes: u64, of: Option<u64>) {
+    fn hint_progress(&self, key: &ImageKey, bytes: u64, total_bytes: Option<u64>) {
         self.run.events.hint(|| Event::FetchProgressed {
             key: key.clone(),
             bytes,
-            of,
+            total_bytes,
         });
     }
 

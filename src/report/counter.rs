@@ -1,95 +1,104 @@
-//! A bar for work that is nothing but counted: so many of so many.
+//! A progress line for work that is only counted: `verifying  12 of 1,436`.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-use super::bars::Screen;
-use super::figures::count;
-use super::terminal::cut;
-use super::{OutputSettings, Size};
+use super::screen::Screen;
+use super::terminal::truncate;
+use super::{OutputSettings, TerminalSize};
+use crate::units::count;
 
-/// As often as an eye can follow figures.
+/// How often the line is redrawn at most: as fast as figures can be read.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Shows how far some counted work is, where [`OutputSettings`] allows bars; silent elsewhere. Leaves the terminal as it
-/// was when dropped.
-pub struct Counter(Option<Shown>);
+/// Shows how many of a known number of items are done, where [`OutputSettings`] allows bars; otherwise does nothing.
+/// Clears its line when dropped.
+pub struct Counter(Option<ProgressLine>);
 
-struct Shown {
-    what: &'static str,
-    of: usize,
+struct ProgressLine {
+    label: &'static str,
+    total: usize,
     bar: ProgressBar,
     screen: Screen,
-    size: fn() -> Option<Size>,
-    drawn: Option<Instant>,
+    size: fn() -> Option<TerminalSize>,
+    last_draw: Option<Instant>,
 }
 
 impl Counter {
-    /// A counter of `of` things on the terminal behind `stderr`; `what` says in one word what is done to them.
+    /// A counter of `total` items on the terminal behind `stderr`; `label` names the work, as `verifying`.
     pub fn new(
-        telling: &OutputSettings,
+        output: &OutputSettings,
         stderr: Box<dyn Write + Send>,
-        what: &'static str,
-        of: usize,
+        label: &'static str,
+        total: usize,
     ) -> Self {
-        Self(telling.bars().then(|| {
+        Self(output.bars().then(|| {
             let screen = Screen::new(stderr);
-            Shown {
-                what,
-                of,
+            ProgressLine {
+                label,
+                total,
                 bar: screen.bar(),
                 screen,
-                size: telling.stderr.size,
-                drawn: None,
+                size: output.stderr.size,
+                last_draw: None,
             }
         }))
     }
 
-    /// Says how many are done. Called for each of them.
-    pub fn stands(&mut self, done: usize) {
-        if let Some(shown) = &mut self.0
-            && shown.drawn.is_none_or(|drawn| drawn.elapsed() >= TICK)
+    /// Updates how many are done. May be called for every item.
+    pub fn set(&mut self, done: usize) {
+        if let Some(progress) = &mut self.0
+            && progress.last_draw.is_none_or(|last| last.elapsed() >= TICK)
         {
-            shown.drawn = Some(Instant::now());
-            let line = format!("{}  {} of {}", shown.what, count(done), count(shown.of));
-            let frame = |size: Size| vec![cut(&line, usize::from(size.columns)).into_owned()];
-            if let Some(frame) = shown.screen.lay((shown.size)(), frame) {
-                shown.bar.set_message(frame);
+            progress.last_draw = Some(Instant::now());
+            let line = format!(
+                "{}  {} of {}",
+                progress.label,
+                count(done),
+                count(progress.total)
+            );
+            let frame =
+                |size: TerminalSize| vec![truncate(&line, usize::from(size.columns)).into_owned()];
+            if let Some(frame) = progress.screen.layout((progress.size)(), frame) {
+                progress.bar.set_message(frame);
             }
-            shown.send();
+            progress.flush();
         }
     }
 
-    /// Takes the bar away while `print` writes to the same terminal.
+    /// Erases the line while `print` writes to the same terminal, and draws it again.
     ///
     /// # Errors
     ///
     /// Those of `print`.
-    pub fn aside(&mut self, print: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let Some(shown) = &self.0 else { return print() };
-        let printed = shown.bar.suspend(|| {
-            shown.send();
+    pub fn suspend(&mut self, print: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let Some(progress) = &self.0 else {
+            return print();
+        };
+        let printed = progress.bar.suspend(|| {
+            // The erasing must reach the terminal before what is printed.
+            progress.flush();
             print()
         });
-        shown.send();
+        progress.flush();
         printed
     }
 }
 
-impl Shown {
-    fn send(&self) {
-        // A bar that cannot be drawn is no reason to stop what it counts.
-        let _ = self.screen.send();
+impl ProgressLine {
+    fn flush(&self) {
+        // A progress line that cannot be progress is no reason to stop the work.
+        let _ = self.screen.flush();
     }
 }
 
 impl Drop for Counter {
     fn drop(&mut self) {
-        if let Some(shown) = &self.0 {
-            shown.bar.finish_and_clear();
-            shown.send();
+        if let Some(progress) = &self.0 {
+            progress.bar.finish_and_clear();
+            progress.flush();
         }
     }
 }
@@ -100,14 +109,14 @@ mod tests {
 
     use super::*;
     use crate::report::Stderr;
-    use crate::report::samples::{Broken, Shared, telling};
+    use crate::report::samples::{Broken, SharedBuffer, default_output};
 
     const TERMINAL: Stderr = Stderr {
         terminal: true,
         dumb: false,
         no_color: false,
         size: || {
-            Some(Size {
+            Some(TerminalSize {
                 rows: 5,
                 columns: 30,
             })
@@ -117,51 +126,51 @@ mod tests {
     fn at_terminal() -> OutputSettings {
         OutputSettings {
             stderr: TERMINAL,
-            ..telling()
+            ..default_output()
         }
     }
 
-    fn screen(terminal: &Shared) -> String {
+    fn screen(terminal: &SharedBuffer) -> String {
         let mut parser = Parser::new(5, 30, 0);
         parser.process(terminal.text().replace('\n', "\r\n").as_bytes());
         parser.screen().contents().trim_end().to_owned()
     }
 
     #[test]
-    fn a_terminal_shows_how_far_it_is_and_is_left_clean() {
-        let terminal = Shared::default();
+    fn a_counting_progress_bar_is_cleared_when_dropped() {
+        let terminal = SharedBuffer::default();
         let mut counter = Counter::new(&at_terminal(), terminal.writer(), "verifying", 1_436);
-        counter.stands(0);
+        counter.set(0);
         assert_eq!(screen(&terminal), "verifying  0 of 1,436");
         drop(counter);
         assert_eq!(screen(&terminal), "");
     }
 
     #[test]
-    fn what_is_printed_beside_it_is_not_torn() {
-        let terminal = Shared::default();
+    fn printing_while_a_progress_bar_is_suspended_tears_nothing() {
+        let terminal = SharedBuffer::default();
         let mut counter = Counter::new(&at_terminal(), terminal.writer(), "verifying", 2);
-        counter.stands(0);
+        counter.set(0);
         let mut same = terminal.writer();
         counter
-            .aside(|| same.write_all(b"missing  a.png\n"))
+            .suspend(|| same.write_all(b"missing  a.png\n"))
             .unwrap();
         assert_eq!(screen(&terminal), "missing  a.png\nverifying  0 of 2");
     }
 
     #[test]
-    fn off_a_terminal_nothing_is_shown() {
-        let file = Shared::default();
-        let mut counter = Counter::new(&telling(), file.writer(), "verifying", 2);
-        counter.stands(1);
+    fn there_is_no_counting_progress_bar_off_a_terminal() {
+        let file = SharedBuffer::default();
+        let mut counter = Counter::new(&default_output(), file.writer(), "verifying", 2);
+        counter.set(1);
         drop(counter);
         assert_eq!(file.text(), "");
     }
 
     #[test]
-    fn a_terminal_that_is_gone_stops_nothing() {
+    fn a_closed_terminal_does_not_stop_the_counted_work() {
         let mut counter = Counter::new(&at_terminal(), Box::new(Broken), "verifying", 2);
-        counter.stands(1);
-        assert!(counter.aside(|| Ok(())).is_ok());
+        counter.set(1);
+        assert!(counter.suspend(|| Ok(())).is_ok());
     }
 }

@@ -1,68 +1,83 @@
-//! What the bars show: how far the run is, and the images on their way. Only figures and text: nothing is
-//! drawn here, and no clock is read.
+//! The text of the progress bars: the state of the run, and the images in flight. Pure: nothing is drawn here, and no
+//! clock is read.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Tally;
-use super::figures::{count, size, time};
+use super::TerminalSize;
 use super::speed::{Sample, Speed};
-use super::terminal::{Size, cut, escape_truncated};
+use super::terminal::{escape_truncated, fit, truncate};
 use crate::event::Event;
 use crate::job::ImageKey;
-use crate::outcome::Outcome;
+use crate::outcome::{Duplicate, Outcome, Saved};
+use crate::units::{ByteSize, HumanDuration, count};
 
-/// The most images that have a line of their own.
-const IMAGES_SHOWN: usize = 8;
+/// The most images that get a line.
+const MAX_IMAGES: usize = 8;
 
-/// Lines of the terminal that stay free: the overall line, the count of further images, and one for the log.
-const OTHER_LINES: usize = 3;
+/// Rows of the terminal that are not for images: the overall line, the count of hidden images, and one for the log.
+const OTHER_ROWS: usize = 3;
 
-/// An image that nothing was heard of for so long is not shown any more: its end may have been missed.
-const FORGOTTEN: Duration = Duration::from_secs(90);
+/// An image without an event for this long is no longer shown. Events in between are hints, which may be lost; without
+/// this a stuck line would stay for the rest of the run.
+const STALE: Duration = Duration::from_secs(90);
 
-/// How things stand.
+/// What the bars show.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    flights: HashMap<ImageKey, Transfer>,
+    transfers: HashMap<ImageKey, Transfer>,
+    /// How many transfers have started.
     started: u64,
+    /// Bytes of all images so far.
     received: u64,
+    /// Since the start of the run, as of the last tick.
     now: Duration,
     speed: Speed,
 }
 
-/// An image on its way.
+/// An image in flight.
 #[derive(Debug)]
 struct Transfer {
-    /// Its place in the order of starting, which is the order of the lines.
+    /// The order of starting, which is the order of the lines.
     order: u64,
-    heard_of: Duration,
+    last_event: Duration,
     bytes: u64,
-    of: Option<u64>,
+    total_bytes: Option<u64>,
 }
 
 impl Frame {
-    /// Takes note of `event`. Starts and progress may be missing; ends may not.
-    pub(super) fn told(&mut self, event: &Event) {
+    /// Takes one event. Starts and progress may be missing, since they are hints; outcomes may not.
+    pub(super) fn on_event(&mut self, event: &Event) {
         match event {
             Event::FetchStarted { key, attempt: _ } => {
-                let flight = self.flight(key);
-                (flight.bytes, flight.of) = (0, None);
+                let transfer = self.transfer(key);
+                (transfer.bytes, transfer.total_bytes) = (0, None);
             }
-            Event::FetchProgressed { key, bytes, of } => {
-                let flight = self.flight(key);
-                let more = bytes.saturating_sub(flight.bytes);
-                (flight.bytes, flight.of) = (*bytes, *of);
+            Event::FetchProgressed {
+                key,
+                bytes,
+                total_bytes,
+            } => {
+                let transfer = self.transfer(key);
+                let more = bytes.saturating_sub(transfer.bytes);
+                (transfer.bytes, transfer.total_bytes) = (*bytes, *total_bytes);
                 self.received = self.received.saturating_add(more);
             }
             Event::FetchRetried { key, .. } => {
-                self.flights.remove(key);
+                self.transfers.remove(key);
             }
             Event::ImageFinished { key, outcome } => {
-                let seen = self.flights.remove(key).map_or(0, |flight| flight.bytes);
-                if let Outcome::Saved(saved) = outcome {
-                    let more = saved.content.bytes.saturating_sub(seen);
+                let seen = self
+                    .transfers
+                    .remove(key)
+                    .map_or(0, |transfer| transfer.bytes);
+                if let Outcome::Saved(Saved { content, .. })
+                | Outcome::Duplicate(Duplicate { content, .. }) = outcome
+                {
+                    // What no progress event reported: the last ones may be lost, or none was sent.
+                    let more = content.bytes.saturating_sub(seen);
                     self.received = self.received.saturating_add(more);
                 }
             }
@@ -80,59 +95,61 @@ impl Frame {
         }
     }
 
-    fn flight(&mut self, key: &ImageKey) -> &mut Transfer {
+    fn transfer(&mut self, key: &ImageKey) -> &mut Transfer {
         self.started += 1;
         let (order, now) = (self.started, self.now);
         let new = || Transfer {
             order,
-            heard_of: now,
+            last_event: now,
             bytes: 0,
-            of: None,
+            total_bytes: None,
         };
-        let flight = self.flights.entry(key.clone()).or_insert_with(new);
-        flight.heard_of = now;
-        flight
+        let transfer = self.transfers.entry(key.clone()).or_insert_with(new);
+        transfer.last_event = now;
+        transfer
     }
 
-    /// Moves on to `now`, counted from the run's start.
+    /// Advances to `now`, counted from the start of the run.
     pub(super) fn tick(&mut self, tally: &Tally, now: Duration) {
         self.now = now;
-        self.flights
-            .retain(|_, flight| now.saturating_sub(flight.heard_of) < FORGOTTEN);
-        self.speed.note(Sample {
+        self.transfers
+            .retain(|_, transfer| now.saturating_sub(transfer.last_event) < STALE);
+        self.speed.add(Sample {
             at: now,
             bytes: self.received,
             done: tally.done(),
         });
     }
 
-    /// The lines to be drawn, none wider and together not higher than `window`; safe to print.
-    pub(super) fn lines(&self, tally: &Tally, window: Size) -> Vec<String> {
+    /// The lines to draw, none wider than `window` and not more than its rows. Safe to print.
+    pub(super) fn lines(&self, tally: &Tally, window: TerminalSize) -> Vec<String> {
         let width = usize::from(window.columns);
-        let room = IMAGES_SHOWN.min(usize::from(window.rows).saturating_sub(OTHER_LINES));
+        let room = MAX_IMAGES.min(usize::from(window.rows).saturating_sub(OTHER_ROWS));
         let mut lines = vec![self.overall(tally, width)];
         if room > 0 {
-            let mut flights: Vec<_> = self
-                .flights
+            let mut transfers: Vec<_> = self
+                .transfers
                 .iter()
-                .filter(|(_, flight)| !flight.has_landed())
+                .filter(|(_, transfer)| !transfer.is_complete())
                 .collect();
-            flights.sort_unstable_by_key(|(_, flight)| flight.order);
-            let hidden = flights.len().saturating_sub(room);
+            transfers.sort_unstable_by_key(|(_, transfer)| transfer.order);
+            let hidden = transfers.len().saturating_sub(room);
             lines.extend(
-                flights
+                transfers
                     .into_iter()
                     .take(room)
-                    .map(|(key, flight)| flight.line(key, width)),
+                    .map(|(key, transfer)| transfer.line(key, width)),
             );
             if hidden > 0 {
-                lines.push(cut(&format!("  ... and {} more", count(hidden)), width).into_owned());
+                lines.push(
+                    truncate(&format!("  ... and {} more", count(hidden)), width).into_owned(),
+                );
             }
         }
         lines
     }
 
-    /// The line of the whole run; what matters less is left out where the window is narrow.
+    /// The line of the whole run. In a narrow window it ends with the last figure that fits.
     fn overall(&self, tally: &Tally, width: usize) -> String {
         let site = tally.site.as_ref().map_or("starting", |site| site.as_str());
         let mut figures = String::new();
@@ -149,10 +166,10 @@ impl Frame {
         } else {
             String::new()
         };
-        cut(&format!("{site}{bar}{figures}"), width).into_owned()
+        truncate(&format!("{site}{bar}{figures}"), width).into_owned()
     }
 
-    /// The figures of the whole run, the one that matters most first.
+    /// The figures of the whole run, the most important first.
     fn figures(&self, tally: &Tally) -> Vec<String> {
         let mut figures = Vec::new();
         if tally.found > 0 {
@@ -166,64 +183,55 @@ impl Frame {
             figures.push(format!("{} failed", count(tally.failed)));
         }
         if self.received > 0 {
-            figures.push(size(self.received));
+            figures.push(ByteSize(self.received).to_string());
             figures.extend(
                 self.speed
-                    .bytes_a_second()
-                    .map(|speed| format!("{}/s", size(speed))),
+                    .bytes_per_second()
+                    .map(|speed| format!("{}/s", ByteSize(speed))),
             );
         }
-        if let (false, Some(remaining)) = (listing, self.speed.remaining(tally.left())) {
-            figures.push(format!("{} to go", whole(remaining)));
+        if let (false, Some(remaining)) = (listing, self.speed.remaining(tally.not_started())) {
+            figures.push(format!("{} left", HumanDuration(remaining)));
         }
         figures
     }
 }
 
 impl Transfer {
-    /// Below this width a name is all there is room for.
-    const WIDTH_WITH_FIGURES: usize = 60;
+    /// In a narrower window only the name fits.
+    const MIN_WIDTH_FOR_FIGURES: usize = 60;
 
-    /// Columns of a line that are not the name's: the bar, the figures, and what sets them apart.
-    const BESIDE_THE_NAME: usize = 42;
+    /// Columns of a line beside the name: the bar, the figures, and the blanks between them.
+    const BESIDE_NAME: usize = 42;
 
-    /// Whether all of it is here: it waits for its name then, and for nothing that could be watched.
-    fn has_landed(&self) -> bool {
-        self.of == Some(self.bytes)
+    /// Whether all bytes have arrived. It is no longer shown then: it waits for the commit of its group, and nothing
+    /// of that is visible.
+    fn is_complete(&self) -> bool {
+        self.total_bytes == Some(self.bytes)
     }
 
     fn line(&self, key: &ImageKey, width: usize) -> String {
         let name = file_name(key);
-        if width < Self::WIDTH_WITH_FIGURES {
-            return cut(&format!("  {name}"), width).into_owned();
+        if width < Self::MIN_WIDTH_FOR_FIGURES {
+            return truncate(&format!("  {name}"), width).into_owned();
         }
-        let room = (width - Self::BESIDE_THE_NAME).min(40);
-        let name = cut(&name, room);
+        let room = (width - Self::BESIDE_NAME).min(40);
+        let name = fit(&name, room);
         let bar = self
-            .of
-            .map(|of| bar(self.bytes, of, 14))
+            .total_bytes
+            .map(|total| bar(self.bytes, total, 14))
             .unwrap_or_default();
-        let figures = match (self.bytes, self.of) {
+        let figures = match (self.bytes, self.total_bytes) {
             (0, _) => "waiting".to_owned(),
-            (bytes, Some(of)) => format!("{} of {}", size(bytes), size(of)),
-            (bytes, None) => size(bytes),
+            (bytes, Some(total)) => format!("{} of {}", ByteSize(bytes), ByteSize(total)),
+            (bytes, None) => ByteSize(bytes).to_string(),
         };
-        let line = format!("  {name:room$}  {bar:14}  {figures}");
-        cut(line.trim_end(), width).into_owned()
+        let line = format!("  {name}  {bar:14}  {figures}");
+        truncate(line.trim_end(), width).into_owned()
     }
 }
 
-/// A time to come, of which nobody knows tenths.
-fn whole(remaining: Duration) -> String {
-    let seconds = remaining.as_secs();
-    if seconds < 60 {
-        format!("{seconds} s")
-    } else {
-        time(remaining)
-    }
-}
-
-/// The end of an image's address, which is nearly its name.
+/// The last segment of an image's address, which is close to the name it will get.
 fn file_name(key: &ImageKey) -> Cow<'_, str> {
     let address = key.address();
     let path = address
@@ -236,7 +244,7 @@ fn file_name(key: &ImageKey) -> Cow<'_, str> {
     )
 }
 
-/// A bar of `width` columns, its two ends included.
+/// A bar of `width` columns, including the brackets.
 fn bar(done: u64, total: u64, width: usize) -> String {
     let inner = width.saturating_sub(2);
     let share = u128::from(done.min(total)) * inner as u128 / u128::from(total.max(1));
@@ -256,7 +264,7 @@ mod tests {
         failed, page_read, progressed, retried, run_started, saved, started, tally_of,
     };
 
-    const WINDOW: Size = Size {
+    const WINDOW: TerminalSize = TerminalSize {
         rows: 24,
         columns: 80,
     };
@@ -264,13 +272,13 @@ mod tests {
     fn frame_of(events: &[Event]) -> Frame {
         let mut frame = Frame::default();
         for event in events {
-            frame.told(event);
+            frame.on_event(event);
         }
         frame
     }
 
     #[test]
-    fn a_frame_shows_the_run_and_the_images_on_their_way() {
+    fn progress_bars_show_the_run_and_the_images_in_flight() {
         let before = [
             run_started(),
             page_read(1, 28, 4),
@@ -287,7 +295,7 @@ mod tests {
         let mut frame = frame_of(&before);
         frame.tick(&tally_of(&before), Duration::ZERO);
         for event in &after {
-            frame.told(event);
+            frame.on_event(event);
         }
         let tally = tally_of(&[&before[..], &after[..]].concat());
         frame.tick(&tally, Duration::from_secs(2));
@@ -295,7 +303,7 @@ mod tests {
             frame
                 .lines(
                     &tally,
-                    Size {
+                    TerminalSize {
                         columns: 100,
                         ..WINDOW
                     }
@@ -305,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_retried_or_finished_leaves_the_frame() {
+    fn a_retried_or_finished_image_has_no_progress_bar() {
         let events = [
             started("a.png"),
             started("b.png"),
@@ -319,57 +327,57 @@ mod tests {
     }
 
     #[test]
-    fn an_image_that_is_all_here_leaves_the_frame_and_counts_once() {
+    fn a_complete_image_has_no_progress_bar_and_counts_once() {
         let mut frame = frame_of(&[
             started("a.png"),
             started("b.png"),
             progressed("a.png", 700, Some(700)),
         ]);
         assert_eq!(frame.lines(&Tally::default(), WINDOW).len(), 2);
-        frame.told(&saved("a.png", 700));
+        frame.on_event(&saved("a.png", 700));
         assert_eq!(frame.received, 700);
     }
 
     #[test]
-    fn an_image_that_nobody_reports_any_more_is_forgotten() {
+    fn an_image_without_events_loses_its_progress_bar() {
         let mut frame = frame_of(&[started("a.png"), started("b.png")]);
-        frame.tick(&Tally::default(), FORGOTTEN / 2);
-        frame.told(&progressed("b.png", 1, None));
-        frame.tick(&Tally::default(), FORGOTTEN);
+        frame.tick(&Tally::default(), STALE / 2);
+        frame.on_event(&progressed("b.png", 1, None));
+        frame.tick(&Tally::default(), STALE);
         let lines = frame.lines(&Tally::default(), WINDOW);
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[1].contains("b.png"), "{lines:?}");
     }
 
     #[test]
-    fn more_images_than_there_is_room_for_are_counted() {
+    fn more_images_than_fit_are_counted() {
         let events: Vec<_> = (0..20)
             .map(|number| started(&format!("{number:02}.png")))
             .collect();
         let lines = frame_of(&events).lines(&Tally::default(), WINDOW);
-        assert_eq!(lines.len(), 1 + IMAGES_SHOWN + 1);
+        assert_eq!(lines.len(), 1 + MAX_IMAGES + 1);
         assert!(
             lines[1].contains("00.png"),
             "the oldest comes first: {lines:?}"
         );
-        assert_eq!(lines[IMAGES_SHOWN + 1], "  ... and 12 more");
+        assert_eq!(lines[MAX_IMAGES + 1], "  ... and 12 more");
     }
 
     #[test]
-    fn the_remaining_time_is_not_guessed_before_the_listing_ended() {
+    fn the_remaining_time_is_unknown_until_the_listing_ended() {
         let mut tally = tally_of(&[page_read(1, 100, 0)]);
         let mut frame = Frame::default();
         frame.tick(&tally, Duration::ZERO);
         tally.saved = 10;
         frame.tick(&tally, Duration::from_secs(5));
-        assert!(!frame.overall(&tally, 200).contains("to go"));
+        assert!(!frame.overall(&tally, 200).contains(" left"));
         tally.add(&Event::ListingEnded {
             pages: 1,
             page: None,
             reason: ListingEnd::EmptyPage { number: Some(2) },
         });
         assert!(
-            frame.overall(&tally, 200).ends_with("45 s to go"),
+            frame.overall(&tally, 200).ends_with("45 s left"),
             "{}",
             frame.overall(&tally, 200)
         );
@@ -381,19 +389,19 @@ mod tests {
             "\\PC{0,60}",
             "[\u{1b}\u{9b}\u{202e}\n/?a]{0,20}"
         ];
-        (name, 0..5_u8, any::<u64>(), any::<Option<u64>>()).prop_map(|(name, kind, bytes, of)| {
-            match kind {
+        (name, 0..5_u8, any::<u64>(), any::<Option<u64>>()).prop_map(
+            |(name, kind, bytes, total)| match kind {
                 0 | 1 => started(&name),
-                2 => progressed(&name, bytes, of),
+                2 => progressed(&name, bytes, total),
                 3 => retried(&name, 1),
                 _ => page_read(1, usize::try_from(bytes % 1_000_000).unwrap(), 0),
-            }
-        })
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn a_frame_never_exceeds_its_window(
+        fn progress_bars_never_exceed_the_terminal(
             events in prop::collection::vec(any_event(), 0..40),
             rows in 1_u16..40,
             columns in 1_u16..200,
@@ -402,7 +410,7 @@ mod tests {
             let tally = tally_of(&events);
             frame.tick(&tally, Duration::ZERO);
             frame.tick(&tally, Duration::from_secs(3));
-            let lines = frame.lines(&tally, Size { rows, columns });
+            let lines = frame.lines(&tally, TerminalSize { rows, columns });
             prop_assert!(lines.len() <= usize::from(rows));
             for line in lines {
                 prop_assert!(super::super::terminal::columns(&line) <= usize::from(columns), "{line:?}");

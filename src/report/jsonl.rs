@@ -1,7 +1,7 @@
-//! One event a line on stdout, for programs: a contract with a version.
+//! JSON lines: one event per line on stdout, for programs. `docs/json.md` is the reference of every line and field.
 //!
-//! `v` grows when a field changes its meaning or goes; new fields and events may come at any time. `seq`
-//! counts the lines from 1, so that a reader sees when one is missing. The last line is `run_ended`.
+//! `v` grows when a field changes its meaning or is removed; new fields and events may be added at any time. `seq`
+//! counts the lines from 1, so that a reader notices a missing one. The last line is `run_ended`.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -10,44 +10,44 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{CompactFormatter, Formatter};
 
+use super::line_buffer::LineBuffer;
 use super::messages;
-use super::outlet::LineBuffer;
 use super::terminal::is_plain;
 use super::{Reporter, Tally};
 use crate::event::Event;
 
 const VERSION: u32 = 1;
 
-/// Tells in JSON lines.
+/// Writes JSON lines.
 pub(super) struct JsonLines {
     stdout: LineBuffer,
     clock: fn() -> Timestamp,
-    told: u64,
+    written: u64,
 }
 
 impl JsonLines {
-    /// Lines to `stdout`, dated by `clock`.
+    /// Lines to `stdout`, with time stamps of `clock`.
     pub(super) fn new(stdout: Box<dyn Write + Send>, clock: fn() -> Timestamp) -> Self {
         Self {
             stdout: LineBuffer::new(stdout),
             clock,
-            told: 0,
+            written: 0,
         }
     }
 
-    fn line(&mut self, what: impl Serialize) -> io::Result<()> {
-        self.told += 1;
-        let line = Line {
+    fn write(&mut self, body: impl Serialize) -> io::Result<()> {
+        self.written += 1;
+        let line = JsonLine {
             v: VERSION,
-            seq: self.told,
+            seq: self.written,
             time: (self.clock)(),
-            what,
+            body,
         };
         let mut json = Vec::with_capacity(512);
         line.serialize(&mut serde_json::Serializer::with_formatter(
             &mut json, Printable,
         ))?;
-        self.stdout.line(&json)
+        self.stdout.push_line(&json)
     }
 }
 
@@ -56,12 +56,13 @@ impl Reporter for JsonLines {
         "the JSON lines on stdout"
     }
 
-    fn brings_results(&self) -> bool {
+    fn is_primary_output(&self) -> bool {
         true
     }
 
-    /// What may be lost on its way is no record of what happened, and is left out; so is what the last line says.
-    fn told(&mut self, event: &Event) -> io::Result<()> {
+    /// Leaves out events that may be lost on their way (hints), because a record must be complete, and those that
+    /// `run_ended` repeats.
+    fn on_event(&mut self, event: &Event) -> io::Result<()> {
         match event {
             Event::FetchStarted { .. }
             | Event::FetchProgressed { .. }
@@ -76,8 +77,8 @@ impl Reporter for JsonLines {
             | Event::FetchRetried { .. }
             | Event::ImageFinished { .. }
             | Event::HookFinished { .. }
-            | Event::LimitReached { .. } => self.line(event),
-            Event::Warned { warning } => self.line(WithMessage {
+            | Event::LimitReached { .. } => self.write(event),
+            Event::Warned { warning } => self.write(WithMessage {
                 event,
                 message: messages::warning(warning),
             }),
@@ -85,28 +86,28 @@ impl Reporter for JsonLines {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stdout.send()
+        self.stdout.flush()
     }
 
-    fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
-        self.line(RunEnded {
+    fn finish(&mut self, tally: &Tally, elapsed: Duration) -> io::Result<()> {
+        self.write(RunEnded {
             event: "run_ended",
             tally,
-            left: tally.left(),
-            seconds: took.as_secs_f64(),
+            not_started: tally.not_started(),
+            seconds: elapsed.as_secs_f64(),
         })?;
-        self.stdout.send()
+        self.stdout.flush()
     }
 }
 
-/// One object in a line, with the version of this contract: for commands whose lines are no events.
+/// `body` as a line of JSON with the version `v`, for commands whose output is not events.
 ///
 /// # Errors
 ///
-/// When `what` is not made of fields.
-pub fn object(what: impl Serialize) -> serde_json::Result<String> {
+/// When `body` does not serialize to an object.
+pub fn object(body: impl Serialize) -> serde_json::Result<String> {
     let mut json = Vec::with_capacity(256);
-    let versioned = Versioned { v: VERSION, what };
+    let versioned = Versioned { v: VERSION, body };
     versioned.serialize(&mut serde_json::Serializer::with_formatter(
         &mut json, Printable,
     ))?;
@@ -117,17 +118,17 @@ pub fn object(what: impl Serialize) -> serde_json::Result<String> {
 struct Versioned<T> {
     v: u32,
     #[serde(flatten)]
-    what: T,
+    body: T,
 }
 
 #[derive(Serialize)]
-struct Line<T> {
+struct JsonLine<T> {
     v: u32,
     seq: u64,
     #[serde(serialize_with = "to_the_millisecond")]
     time: Timestamp,
     #[serde(flatten)]
-    what: T,
+    body: T,
 }
 
 /// An event with its ready sentence, for readers that only log it.
@@ -143,16 +144,17 @@ struct RunEnded<'a> {
     event: &'static str,
     #[serde(flatten)]
     tally: &'a Tally,
-    left: usize,
+    not_started: usize,
     seconds: f64,
 }
 
-/// RFC 3339, always as long: lines of a log then sort and align.
+/// RFC 3339 in a fixed length, so that the lines of a log sort and align.
 fn to_the_millisecond<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.3}"))
 }
 
-/// Compact JSON in which strings hold nothing that a terminal obeys: JSON itself asks only for C0 to be escaped.
+/// Compact JSON that is safe to print. JSON itself requires only C0 control characters to be escaped; this escapes
+/// everything that [`is_plain`] rejects, for people who read the lines at a terminal.
 struct Printable;
 
 impl Formatter for Printable {
@@ -183,22 +185,45 @@ mod tests {
 
     use super::*;
     use crate::report::samples::{
-        HOSTILE, Shared, eventful_run, hostile_run, noon, run_through, started,
+        HOSTILE, SharedBuffer, duplicate, eventful_run, hostile_run, noon, run_through, started,
     };
 
     fn lines(events: &[Event]) -> String {
-        let lines = Shared::default();
+        let lines = SharedBuffer::default();
         run_through(&mut JsonLines::new(lines.writer(), noon), events);
         lines.text()
     }
 
     #[test]
-    fn each_event_is_a_line_and_the_last_one_counts() {
+    fn each_event_is_a_json_line_and_the_last_one_has_the_counts() {
         insta::assert_snapshot!(lines(&eventful_run()));
     }
 
     #[test]
-    fn lines_are_numbered_without_a_gap() {
+    fn the_json_reference_names_every_event_and_field() {
+        const REFERENCE: &str = include_str!("../../docs/json.md");
+        let documented = |word: &str| REFERENCE.contains(&format!("`{word}`"));
+        for line in lines(&eventful_run()).lines() {
+            let line: Value = serde_json::from_str(line).unwrap();
+            for (field, value) in line.as_object().unwrap() {
+                assert!(documented(field), "field `{field}` in {line}");
+                if ["event", "outcome", "reason", "stage"].contains(&field.as_str()) {
+                    assert!(documented(value.as_str().unwrap()), "{field} in {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_duplicate_in_json_names_the_file_that_it_shares() {
+        let line: Value =
+            serde_json::from_str(lines(&[duplicate("copy.png")]).lines().next().unwrap()).unwrap();
+        assert_eq!(line["outcome"], "duplicate");
+        assert_eq!(line["name"], "2010-01-01-First.png");
+    }
+
+    #[test]
+    fn json_lines_are_numbered_without_a_gap() {
         let text = lines(&[eventful_run(), vec![started("a.png")], eventful_run()].concat());
         let parsed: Vec<Value> = text
             .lines()
@@ -222,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_text_is_harmless_and_still_the_same_text() {
+    fn hostile_text_in_json_is_escaped_and_parses_unchanged() {
         let text = lines(&hostile_run());
         assert!(
             text.lines().all(|line| line.chars().all(is_plain)),

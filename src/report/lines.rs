@@ -1,43 +1,43 @@
-//! What is said of one event in one line, and to whom: the words that plain lines and bars share.
+//! One event as one line, and at which detail it is shown: shared by plain lines and bars.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use super::figures::{self, of, size, time};
 use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
-use crate::job::{ImageKey, ImageName};
-use crate::outcome::{Failure, Outcome, Saved, SkipReason};
+use crate::job::{ImageKey, ImageName, SiteId};
+use crate::outcome::{Duplicate, Failure, Outcome, Saved, Skip, SkipReason};
+use crate::units::{ByteSize, HumanDuration, count, plural};
 
-/// How much is told in lines; each step tells what the one before tells, and more.
+/// How much is shown; each level shows what the one before shows, and more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Detail {
-    /// What could not be had, and nothing else: not even a summary.
+    /// Failures only, without a summary.
     Errors,
-    /// Warnings too, and what a dry run would do; a summary of news or trouble.
+    /// Warnings too, and what a dry run would fetch; a summary if there is news or trouble.
     Trouble,
-    /// Why nothing seems to happen; a summary always.
+    /// Notes on what is waited for; always a summary.
     Watched,
-    /// Each image that was fetched or left out.
+    /// Each image that was fetched, or is skipped for the first time.
     Images,
-    /// Each page and each new try.
+    /// Each page, each retry, and each skip.
     Events,
-    /// Whatever happened, known images and first requests included.
+    /// Everything, with images already there and each request.
     Everything,
 }
 
-/// The line for `event`, if it is told at this `detail`: one line, safe to print, without its end.
-pub(super) fn line(event: &Event, detail: Detail, coloured: bool) -> Option<String> {
-    if told_from(event)? > detail {
+/// The line for `event` without its end, if it is shown at this `detail`. Safe to print.
+pub(super) fn line(event: &Event, detail: Detail, colored: bool) -> Option<String> {
+    if min_detail(event)? > detail {
         return None;
     }
-    let (hue, word, text) = words(event);
-    Some(format!("{} {text}", paint(word, hue, coloured)))
+    let (color, word, text) = describe(event);
+    Some(format!("{} {text}", paint(word, color, colored)))
 }
 
-/// The least detail at which `event` is told; none for what only moves a bar, or is told in the summary.
-fn told_from(event: &Event) -> Option<Detail> {
+/// The least detail at which `event` is shown; none for what only moves a bar or is part of the summary.
+fn min_detail(event: &Event) -> Option<Detail> {
     Some(match event {
         Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
         Event::Warned { .. } | Event::ItemsUnusable { .. } => Detail::Trouble,
@@ -53,173 +53,137 @@ fn told_from(event: &Event) -> Option<Detail> {
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
             Outcome::Failed(_) => Detail::Errors,
-            Outcome::Skipped(SkipReason::DryRun) => Detail::Trouble,
-            Outcome::Saved(_) | Outcome::Skipped(SkipReason::NoRule | SkipReason::Address(_)) => {
-                Detail::Images
-            }
+            Outcome::Skipped(Skip { reason, new }) => match reason {
+                SkipReason::DryRun => Detail::Trouble,
+                SkipReason::NoRule | SkipReason::Address(_) if *new => Detail::Images,
+                SkipReason::NoRule | SkipReason::Address(_) => Detail::Events,
+            },
+            Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
             Outcome::Interrupted => Detail::Events,
             Outcome::AlreadyThere => Detail::Everything,
         },
     })
 }
 
-/// The first word with its colour, and the rest of the line.
-fn words(event: &Event) -> (Color, &'static str, String) {
+/// The first word with its color, and the rest of the line.
+fn describe(event: &Event) -> (Color, &'static str, String) {
     match event {
         Event::RunStarted {
             site,
             directory,
             jobs,
-        } if directory.is_empty() => (
-            Color::Plain,
-            "started",
-            format!("{site}, {} at a time", of(*jobs, "image", "images")),
-        ),
-        Event::RunStarted {
-            site,
-            directory,
-            jobs,
-        } => (
-            Color::Plain,
-            "started",
-            format!(
-                "{site} into {}, {} at a time",
-                escape_truncated(directory),
-                of(*jobs, "image", "images")
-            ),
-        ),
+        } => (Color::Plain, "started", started(site, directory, *jobs)),
         Event::PageRead {
             page,
             number,
             found,
-            known,
+            already_there,
+            gone,
             repeated,
         } => {
             let page = messages::page(*number, page);
-            (Color::Plain, "read", read(&page, *found, *known, *repeated))
+            let counts = found_counts(*found, *already_there, *gone, *repeated);
+            (Color::Plain, "read", format!("{page}: {counts}"))
         }
         Event::AddressesRead {
             found,
-            known,
+            already_there,
+            gone,
             repeated,
-        } => (
-            Color::Plain,
-            "read",
-            read("addresses", *found, *known, *repeated),
-        ),
+        } => {
+            let counts = found_counts(*found, *already_there, *gone, *repeated);
+            (Color::Plain, "read", format!("addresses: {counts}"))
+        }
         Event::ItemsUnusable {
             page,
             without_thumb,
             unusable,
-        } => (
-            Color::Yellow,
-            "warning:",
-            format!(
-                "{}: {}",
-                escape_truncated(page.as_str()),
-                messages::items_unusable(*without_thumb, *unusable)
-            ),
-        ),
-        Event::ListingEnded {
-            pages,
-            page: _,
-            reason,
         } => {
-            let pages = usize::try_from(*pages).unwrap_or(usize::MAX);
-            (
-                Color::Plain,
-                "listed",
-                format!(
-                    "{}: {}",
-                    of(pages, "page", "pages"),
-                    messages::listing_end(reason)
-                ),
-            )
+            let items = messages::items_unusable(*without_thumb, *unusable);
+            let text = format!("{}: {items}", escape_truncated(page.as_str()));
+            (Color::Yellow, "warning:", text)
         }
-        Event::ListingFailed { page, reason } => (
-            Color::Red,
-            "error:",
-            format!(
-                "cannot read the listing at {}: {}",
-                escape_truncated(page.as_str()),
-                escape_truncated(&messages::listing_failure(reason))
-            ),
-        ),
-        Event::FetchStarted { key, attempt } => (
-            Color::Plain,
-            "asking",
-            format!("{}, try {attempt}", address(key)),
-        ),
-        Event::FetchProgressed { key, bytes, of: _ } => (
-            Color::Plain,
-            "reading",
-            format!("{}: {}", address(key), size(*bytes)),
-        ),
+        Event::ListingEnded { pages, reason, .. } => {
+            let pages = plural(*pages, "page", "pages");
+            let text = format!("{pages}: {}", messages::listing_end(reason));
+            (Color::Plain, "listed", text)
+        }
+        Event::ListingFailed { page, reason } => {
+            let (page, cause) = (page.as_str(), messages::listing_failure(reason));
+            let (page, cause) = (escape_truncated(page), escape_truncated(&cause));
+            let text = format!("cannot read the listing at {page}: {cause}");
+            (Color::Red, "error:", text)
+        }
+        Event::FetchStarted { key, attempt } => {
+            let text = format!("{}, attempt {attempt}", address(key));
+            (Color::Plain, "requesting", text)
+        }
+        // Only moves a bar, never a line.
+        Event::FetchProgressed { key, bytes, .. } => {
+            let text = format!("{}: {}", address(key), ByteSize(*bytes));
+            (Color::Plain, "reading", text)
+        }
         Event::FetchRetried {
             key,
             attempt,
             cause,
             wait,
-        } => (
-            Color::Yellow,
-            "retrying",
-            format!(
-                "{} in {}: try {attempt} failed: {}",
-                address(key),
-                time(*wait),
-                escape_truncated(cause)
-            ),
-        ),
+        } => {
+            let (address, wait) = (address(key), HumanDuration(*wait));
+            let cause = escape_truncated(cause);
+            let text = format!("{address} in {wait}: attempt {attempt} failed: {cause}");
+            (Color::Yellow, "retrying", text)
+        }
         Event::ImageFinished { key, outcome } => finished(key, outcome),
         Event::HookFinished {
             command,
             name,
             cause,
-            again,
+            will_retry,
             output,
             took,
         } => {
-            let mut text = format!("{} for {}", escape_truncated(command), about(name.as_ref()));
-            match cause {
-                Some(cause) => {
-                    let next = if *again {
-                        "tried again by the next run"
-                    } else {
-                        "not tried again"
-                    };
-                    let _ = write!(text, ": {} ({next})", escape_truncated(cause));
-                }
-                None => {
-                    let _ = write!(text, " in {}", time(*took));
-                }
+            let subject = format!("{} for {}", escape_truncated(command), about(name.as_ref()));
+            let output = tail(output.trim());
+            if let Some(cause) = cause {
+                hook_failed(&subject, cause, *will_retry, &output)
+            } else {
+                let text = format!("{subject} in {}{output}", HumanDuration(*took));
+                (Color::Plain, "hook", text)
             }
-            if !output.trim().is_empty() {
-                let _ = write!(text, "; it said: {}", last(output.trim()));
-            }
-            let failed = cause.is_some();
+        }
+        Event::LimitReached { limit } => (Color::Plain, "stopped", format!("at {limit}")),
+        // Shown as a count in the summary, never as a line.
+        Event::HooksLeft { number } => {
+            let hooks = plural(*number, "hook", "hooks");
+            (Color::Yellow, "not started:", hooks)
+        }
+        Event::Waiting { reason } => {
+            let message = messages::waiting(reason);
             (
-                if failed { Color::Red } else { Color::Plain },
-                if failed { "hook failed" } else { "hook" },
-                text,
+                Color::Plain,
+                "note:",
+                escape_truncated(&message).into_owned(),
             )
         }
-        Event::LimitReached { limit } => (Color::Plain, "ended", format!("at {limit}")),
-        // A number of the summary.
-        Event::HooksLeft { number } => (
-            Color::Yellow,
-            "left",
-            format!("{number} hooks for the next run"),
-        ),
-        Event::Waiting { reason } => (
-            Color::Plain,
-            "note:",
-            escape_truncated(&messages::waiting(reason)).into_owned(),
-        ),
-        Event::Warned { warning } => (
-            Color::Yellow,
-            "warning:",
-            escape_truncated(&messages::warning(warning)).into_owned(),
-        ),
+        Event::Warned { warning } => {
+            let message = messages::warning(warning);
+            (
+                Color::Yellow,
+                "warning:",
+                escape_truncated(&message).into_owned(),
+            )
+        }
+    }
+}
+
+fn started(site: &SiteId, directory: &str, jobs: usize) -> String {
+    let jobs = plural(jobs, "image", "images");
+    if directory.is_empty() {
+        format!("{site}, {jobs} at a time")
+    } else {
+        let directory = escape_truncated(directory);
+        format!("{site} into {directory}, {jobs} at a time")
     }
 }
 
@@ -228,62 +192,30 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
         Outcome::Saved(Saved {
             name,
             content,
-            duplicate: false,
-        }) => (
-            Color::Green,
-            "saved",
-            format!(
-                "{} ({})",
-                escape_truncated(name.as_str()),
-                size(content.bytes)
-            ),
-        ),
-        Outcome::Saved(Saved {
-            name,
-            content: _,
-            duplicate: true,
-        }) => (
-            Color::Plain,
-            "duplicate",
-            format!(
-                "{}: the same bytes as {}",
-                address(key),
-                escape_truncated(name.as_str())
-            ),
-        ),
-        Outcome::AlreadyThere => (Color::Plain, "known", address(key).into_owned()),
-        Outcome::Skipped(SkipReason::DryRun) => {
-            (Color::Plain, "would fetch", address(key).into_owned())
+            warned,
+        }) => {
+            let name = escape_truncated(name.as_str());
+            let warned = if *warned { ", with a warning" } else { "" };
+            let text = format!("{name} ({}{warned})", ByteSize(content.bytes));
+            (Color::Green, "saved", text)
         }
-        Outcome::Skipped(why @ (SkipReason::NoRule | SkipReason::Address(_))) => (
-            Color::Yellow,
-            "skipped",
-            format!("{}: {}", address(key), escape_truncated(&why.to_string())),
-        ),
+        Outcome::Duplicate(Duplicate { name, content: _ }) => {
+            let name = escape_truncated(name.as_str());
+            let text = format!("{}: same bytes as {name}", address(key));
+            (Color::Plain, "duplicate", text)
+        }
+        Outcome::AlreadyThere => (Color::Plain, "already there", address(key).into_owned()),
+        Outcome::Skipped(Skip {
+            reason: SkipReason::DryRun,
+            new: _,
+        }) => (Color::Plain, "would fetch", address(key).into_owned()),
+        Outcome::Skipped(Skip { reason, new: _ }) => {
+            let reason = reason.to_string();
+            let text = format!("{}: {}", address(key), escape_truncated(&reason));
+            (Color::Yellow, "skipped", text)
+        }
         Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
-        Outcome::Interrupted => (
-            Color::Yellow,
-            "left",
-            format!("{} for the next run", address(key)),
-        ),
-    }
-}
-
-fn about(name: Option<&ImageName>) -> String {
-    name.map_or_else(
-        || "the end of the run".to_owned(),
-        |name| escape_truncated(name.as_str()).into_owned(),
-    )
-}
-
-/// How much of what a command wrote is told in its line.
-const WORDS_TOLD: usize = 400;
-
-/// The last of what a command wrote.
-fn last(output: &str) -> Cow<'_, str> {
-    match output.char_indices().nth_back(WORDS_TOLD - 1) {
-        None | Some((0, _)) => escape_truncated(output),
-        Some((from, _)) => Cow::Owned(format!("...{}", escape_truncated(&output[from..]))),
+        Outcome::Interrupted => (Color::Yellow, "interrupted", address(key).into_owned()),
     }
 }
 
@@ -295,28 +227,67 @@ fn failed(failure: &Failure) -> String {
         attempts,
         gone,
     } = failure;
-    let attempts = match usize::try_from(*attempts).unwrap_or(usize::MAX) {
-        0 => "not asked".to_owned(),
-        attempts => of(attempts, "try", "tries"),
+    let attempts = match *attempts {
+        0 => "not requested".to_owned(),
+        attempts => plural(attempts, "attempt", "attempts"),
     };
-    let later = if *gone {
-        ", not asked again for a while"
+    let gone = if *gone {
+        "; gone, not requested again for a while"
     } else {
         ""
     };
     format!(
-        "{}: {} ({attempts}{later})",
+        "{}: {} ({attempts}{gone})",
         escape_truncated(address),
         escape_truncated(cause)
     )
 }
 
-fn read(what: &str, found: usize, known: usize, repeated: usize) -> String {
-    let mut text = format!("{what}: {}", of(found, "image", "images"));
-    for (number, what) in [(known, "already there"), (repeated, "seen before")] {
+fn hook_failed(
+    subject: &str,
+    cause: &str,
+    will_retry: bool,
+    output: &str,
+) -> (Color, &'static str, String) {
+    let next = if will_retry {
+        "the next run retries it"
+    } else {
+        "not retried"
+    };
+    let cause = escape_truncated(cause);
+    let text = format!("{subject}: {cause} ({next}){output}");
+    (Color::Red, "hook failed:", text)
+}
+
+fn about(name: Option<&ImageName>) -> String {
+    name.map_or_else(
+        || "the end of the run".to_owned(),
+        |name| escape_truncated(name.as_str()).into_owned(),
+    )
+}
+
+/// The most characters of a hook's output that its line shows.
+const MAX_OUTPUT: usize = 400;
+
+/// The end of a hook's output, where its error message is; empty if there is none.
+fn tail(output: &str) -> String {
+    match output.char_indices().nth_back(MAX_OUTPUT - 1) {
+        _ if output.is_empty() => String::new(),
+        None | Some((0, _)) => format!("; output: {}", escape_truncated(output)),
+        Some((start, _)) => format!("; output: ...{}", escape_truncated(&output[start..])),
+    }
+}
+
+fn found_counts(found: usize, already_there: usize, gone: usize, repeated: usize) -> String {
+    let mut text = plural(found, "image", "images");
+    for (number, word) in [
+        (already_there, "already there"),
+        (gone, "gone"),
+        (repeated, "repeated"),
+    ] {
         if number > 0 {
-            // Writing to a string does not fail.
-            let _ = write!(text, ", {} {what}", figures::count(number));
+            // Writing to a string cannot fail.
+            let _ = write!(text, ", {} {word}", count(number));
         }
     }
     text
@@ -329,7 +300,7 @@ fn address(key: &ImageKey) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::samples::{HOSTILE, eventful_run, hostile_run};
+    use crate::report::samples::{HOSTILE, eventful_run, finished, hostile_run};
     use crate::report::terminal::is_plain;
 
     fn log(detail: Detail) -> String {
@@ -341,49 +312,49 @@ mod tests {
     }
 
     #[test]
-    fn errors_alone_are_told_when_quiet() {
+    fn quiet_shows_errors_only() {
         insta::assert_snapshot!(log(Detail::Errors));
     }
 
     #[test]
-    fn trouble_is_told_unasked() {
+    fn trouble_is_shown_by_default() {
         insta::assert_snapshot!(log(Detail::Trouble));
     }
 
     #[test]
-    fn each_image_is_told_on_request() {
+    fn plain_progress_shows_each_image() {
         insta::assert_snapshot!(log(Detail::Images));
     }
 
     #[test]
-    fn events_that_matter_are_told_when_verbose() {
+    fn verbose_shows_pages_retries_and_skips() {
         insta::assert_snapshot!(log(Detail::Events));
     }
 
     #[test]
-    fn everything_is_told_when_very_verbose() {
+    fn very_verbose_shows_everything() {
         insta::assert_snapshot!(log(Detail::Everything));
     }
 
     #[test]
-    fn a_hostile_name_or_cause_cannot_leave_its_line() {
+    fn a_hostile_name_or_cause_stays_in_its_line() {
         for event in hostile_run() {
             let Some(line) = line(&event, Detail::Everything, false) else {
                 continue;
             };
             assert!(line.chars().all(is_plain), "{line:?}");
         }
-        let said = hostile_run()
+        let shown = hostile_run()
             .iter()
             .filter_map(|event| line(event, Detail::Trouble, false))
             .collect::<String>();
-        assert!(said.contains(&*escape_truncated(HOSTILE)), "{said}");
+        assert!(shown.contains(&*escape_truncated(HOSTILE)), "{shown}");
     }
 
     #[test]
-    fn colours_the_first_word_only() {
-        let told = |event: &Event| line(event, Detail::Images, true);
-        let lines: Vec<_> = eventful_run().iter().filter_map(told).collect();
+    fn only_the_first_word_has_color() {
+        let shown = |event: &Event| line(event, Detail::Images, true);
+        let lines: Vec<_> = eventful_run().iter().filter_map(shown).collect();
         assert!(
             lines
                 .iter()
@@ -394,5 +365,16 @@ mod tests {
             lines.iter().all(|line| line.matches('\x1b').count() <= 2),
             "{lines:?}"
         );
+    }
+
+    #[test]
+    fn an_old_skip_is_shown_only_when_verbose() {
+        let skip = |new| {
+            let reason = SkipReason::NoRule;
+            finished("a.png", Outcome::Skipped(Skip { reason, new }))
+        };
+        assert!(line(&skip(true), Detail::Images, false).is_some());
+        assert!(line(&skip(false), Detail::Images, false).is_none());
+        assert!(line(&skip(false), Detail::Events, false).is_some());
     }
 }

@@ -1,10 +1,10 @@
-//! Sentences for the typed facts of events: the only place where they are put into words.
+//! The sentences for the typed facts of events.
 
 use url::Url;
 
-use super::figures::{count, of, time};
 use super::terminal::escape_truncated;
 use crate::event::{ListingEnd, ListingFailure, LockHolder, LockProcess, WaitReason, Warning};
+use crate::units::{HumanDuration, count, plural};
 
 /// Why a listing ended, after "listed 3 pages: ".
 pub(super) fn listing_end(reason: &ListingEnd) -> String {
@@ -19,11 +19,9 @@ pub(super) fn listing_end(reason: &ListingEnd) -> String {
             number,
             repeated_pages,
         } => {
-            let before = usize::try_from(repeated_pages.saturating_sub(1)).unwrap_or(usize::MAX);
-            let before = if before == 1 {
-                "the one before it".to_owned()
-            } else {
-                format!("the {before} before it")
+            let before = match repeated_pages.saturating_sub(1) {
+                1 => "the one before it".to_owned(),
+                before => format!("the {before} before it"),
             };
             format!("{} and {before} showed nothing new", numbered(*number))
         }
@@ -72,14 +70,14 @@ pub(super) fn listing_failure(reason: &ListingFailure) -> String {
             .to_owned(),
         ListingFailure::NoOriginals { images, example } => format!(
             "none of its {} leads to an original: {example}",
-            of(*images, "thumb", "thumbs")
+            plural(*images, "thumb", "thumbs")
         ),
     }
 }
 
 /// How many items of a page were skipped because they have no usable address.
 pub(super) fn items_unusable(without_thumb: usize, unusable: usize) -> String {
-    let items = of(without_thumb + unusable, "item", "items");
+    let items = plural(without_thumb + unusable, "item", "items");
     format!("{items} without a usable address")
 }
 
@@ -88,21 +86,21 @@ pub fn waiting(reason: &WaitReason) -> String {
     match reason {
         WaitReason::ImagesInFlight { images } => format!(
             "finishing {} in flight; press Ctrl-C again to drop {}",
-            of(*images, "image", "images"),
+            plural(*images, "image", "images"),
             them(*images)
         ),
         WaitReason::HooksInFlight { hooks } => format!(
             "finishing {}; press Ctrl-C again to kill {}",
-            of(*hooks, "running hook", "running hooks"),
+            plural(*hooks, "running hook", "running hooks"),
             them(*hooks)
         ),
         WaitReason::HooksLeft { hooks, limit } => {
             let limit = limit.map_or_else(String::new, |limit| {
-                format!(", at most {} each", time(limit))
+                format!(", at most {} each", HumanDuration(limit))
             });
             format!(
                 "waiting for {}{limit}; press Ctrl-C to end {}",
-                of(*hooks, "hook", "hooks"),
+                plural(*hooks, "hook", "hooks"),
                 them(*hooks)
             )
         }
@@ -130,7 +128,7 @@ pub fn warning(warning: &Warning) -> String {
         ),
         Warning::LedgerRebuilt { images } => format!(
             "the ledger was missing: made a new one from {} in the folder",
-            of(*images, "image", "images")
+            plural(*images, "image", "images")
         ),
         Warning::HooksGivenUp { failures } => {
             format!("{failures} hooks failed in a row: this run starts no more hooks")
@@ -146,9 +144,9 @@ pub fn warning(warning: &Warning) -> String {
 /// That the run goes on without a reporter, and why.
 pub(super) fn reporter_failed(reporter: &str, cause: &str, reader_gone: bool) -> String {
     if reader_gone {
-        format!("nobody reads {reporter} any more; the run goes on")
+        format!("the reader of {reporter} is gone; the run continues")
     } else {
-        format!("{reporter}: {cause}; the run goes on without")
+        format!("cannot write {reporter}: {cause}; the run continues")
     }
 }
 
@@ -209,7 +207,7 @@ mod tests {
         assert_eq!(hooks(1, None), "waiting for 1 hook; press Ctrl-C to end it");
         assert_eq!(
             hooks(3, Some(Duration::from_secs(60))),
-            "waiting for 3 hooks, at most 1 min 0 s each; press Ctrl-C to end them"
+            "waiting for 3 hooks, at most 1 min each; press Ctrl-C to end them"
         );
     }
 

@@ -1,21 +1,23 @@
-//! Shows what happens in a run: a socket with one plug a way of telling.
+//! Shows what happens in a run: a socket, with one plug for each way of showing it.
 //!
-//! Untrusted text leaves this module through [`escape`] alone, or as JSON strings that no terminal can
-//! mistake for commands.
+//! Untrusted text leaves this module only through [`escape`], or as JSON strings without characters that a terminal
+//! obeys.
 
 mod bars;
+mod causes;
 mod counter;
-mod dispatch;
-pub mod figures;
+mod dispatcher;
 mod frame;
 mod jsonl;
+mod line_buffer;
 mod lines;
 pub mod messages;
-mod outlet;
 mod plain;
 #[cfg(test)]
 mod samples;
+mod screen;
 mod speed;
+mod summary;
 mod tally;
 mod terminal;
 
@@ -27,77 +29,77 @@ use jiff::Timestamp;
 use crate::event::Event;
 
 pub use self::counter::Counter;
-pub use self::dispatch::dispatch;
+pub use self::dispatcher::dispatch;
 pub use self::jsonl::object;
 pub use self::tally::{FailedReporter, Tally};
-pub use self::terminal::{Size, escape};
+pub use self::terminal::{TerminalSize, escape};
 
 use self::bars::Bars;
 use self::jsonl::JsonLines;
 use self::lines::Detail;
 use self::plain::Plain;
 
-/// One way of telling what happens. One that fails is not asked again; the run goes on without it.
+/// One way of showing a run. After its first error a reporter is dropped, and the run continues without it.
 pub trait Reporter: Send {
-    /// What it is, for the line that says it fell silent.
+    /// What it writes, for the message that it failed.
     fn name(&self) -> &'static str;
 
-    /// Whether it brings results: what somebody else works with, and misses when it breaks off.
-    fn brings_results(&self) -> bool {
+    /// Whether it writes what the user asked for (JSON lines), not only a log: losing that is an error (exit code 4).
+    fn is_primary_output(&self) -> bool {
         false
     }
 
-    /// Takes note of `event`. Called for each one, so nothing slow belongs here.
+    /// Takes one event. Called for every event of the run, so it must be fast; it may buffer until `flush`.
     ///
     /// # Errors
     ///
-    /// When it cannot tell any more.
-    fn told(&mut self, event: &Event) -> io::Result<()>;
+    /// When its output cannot be written.
+    fn on_event(&mut self, event: &Event) -> io::Result<()>;
 
-    /// Nothing more waits to be told right now: whatever was held back goes out.
+    /// Writes what is buffered: no further event is waiting.
     ///
     /// # Errors
     ///
-    /// When it cannot tell any more.
+    /// When its output cannot be written.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Draws how things stand, `since` the run's start; called ten times a second at most.
+    /// Redraws progress; called at most ten times a second.
     ///
     /// # Errors
     ///
-    /// When it cannot tell any more.
-    fn tick(&mut self, _tally: &Tally, _since: Duration) -> io::Result<()> {
+    /// When its output cannot be written.
+    fn tick(&mut self, _tally: &Tally, _since_start: Duration) -> io::Result<()> {
         Ok(())
     }
 
-    /// Says how the run ended; nothing is told afterwards.
+    /// Reports how the run ended: the last call.
     ///
     /// # Errors
     ///
-    /// When it cannot tell any more.
-    fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()>;
+    /// When its output cannot be written.
+    fn finish(&mut self, tally: &Tally, elapsed: Duration) -> io::Result<()>;
 }
 
-/// What progress is shown on stderr.
+/// `--progress`: what is shown on stderr while a run works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Progress {
-    /// Bars for a person at a terminal; otherwise nothing but news and trouble.
+    /// Bars at a terminal; elsewhere only news and trouble.
     #[default]
     Auto,
     /// Bars, if stderr is a terminal that can move its cursor.
     Bars,
     /// A line for each image, and a summary.
     Plain,
-    /// None; trouble and the summary are still told.
+    /// No progress; trouble and the summary are still shown.
     None,
 }
 
-/// When lines are coloured.
+/// `--color`: when lines are colored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ColorMode {
-    /// On a terminal, unless the environment asks for none.
+    /// At a terminal, unless the environment disables color.
     #[default]
     Auto,
     /// Always.
@@ -106,25 +108,25 @@ pub enum ColorMode {
     Never,
 }
 
-/// What is known of stderr; read from the world by whoever starts the run.
+/// What is known of stderr; read from the environment by the caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Stderr {
     /// Whether it is a terminal.
     pub terminal: bool,
-    /// Whether that terminal only prints: `TERM` is `dumb`, empty or missing.
+    /// Whether that terminal cannot move its cursor: `TERM` is `dumb`, empty or missing.
     pub dumb: bool,
     /// Whether `NO_COLOR` is set and not empty.
     pub no_color: bool,
-    /// Asks the terminal's size; asked again at each drawing, since windows are resized.
-    pub size: fn() -> Option<Size>,
+    /// Reads the terminal's size; called for each drawing, since windows are resized.
+    pub size: fn() -> Option<TerminalSize>,
 }
 
-/// How a run is to be told.
+/// How a run is reported.
 #[derive(Debug, Clone, Copy)]
 pub struct OutputSettings {
     /// `--progress`.
     pub progress: Progress,
-    /// `--json`: one event a line on stdout.
+    /// `--json`: one event per line on stdout.
     pub json: bool,
     /// `-q`: errors only.
     pub quiet: bool,
@@ -132,15 +134,15 @@ pub struct OutputSettings {
     pub verbose: u8,
     /// `--color`.
     pub color: ColorMode,
-    /// Where people read.
+    /// Where the log and the bars go.
     pub stderr: Stderr,
-    /// The wall clock that events are dated by.
+    /// The wall clock for the events' time stamps.
     pub clock: fn() -> Timestamp,
 }
 
 impl OutputSettings {
-    /// Whether lines are coloured.
-    pub fn coloured(&self) -> bool {
+    /// Whether lines are colored.
+    pub fn colored(&self) -> bool {
         match self.color {
             ColorMode::Always => true,
             ColorMode::Never => false,
@@ -148,13 +150,13 @@ impl OutputSettings {
         }
     }
 
-    /// Whether anybody is told of images on their way, and not only of their ends.
+    /// Whether the start and progress of single images is shown, and not only their ends.
     pub fn watches_images(&self) -> bool {
         self.bars() || self.detail() == Detail::Everything
     }
 
-    /// Whether there are bars. Not by themselves beside `--json`: what reads its lines often prints to
-    /// the same terminal, and would tear them.
+    /// Whether bars are drawn. With `--json` only on request: a program that reads the lines often prints to the
+    /// same terminal, and would tear the bars.
     fn bars(&self) -> bool {
         let possible = self.stderr.terminal && !self.stderr.dumb && !self.quiet;
         match self.progress {
@@ -164,12 +166,12 @@ impl OutputSettings {
         }
     }
 
-    /// Whether somebody watches who would wonder why nothing happens.
+    /// Whether a person is watching, who would wonder why nothing seems to happen.
     pub fn watched(&self) -> bool {
         self.detail() >= Detail::Watched
     }
 
-    /// How much is told in lines. A terminal that wants progress and cannot have bars gets a line for each image.
+    /// How much is shown in lines. A terminal where bars were wanted and are impossible gets a line for each image.
     fn detail(&self) -> Detail {
         let no_bars_possible = self.stderr.terminal && self.stderr.dumb;
         match (self.quiet, self.verbose, self.progress) {
@@ -188,33 +190,30 @@ impl OutputSettings {
     }
 }
 
-/// The reporters that `telling` asks for.
+/// Opens the reporters that `output` asks for.
 pub fn open(
-    telling: &OutputSettings,
+    output: &OutputSettings,
     stdout: Box<dyn Write + Send>,
     stderr: Box<dyn Write + Send>,
 ) -> Vec<Box<dyn Reporter>> {
-    let (detail, coloured) = (telling.detail(), telling.coloured());
+    let (detail, colored) = (output.detail(), output.colored());
     let mut reporters: Vec<Box<dyn Reporter>> = Vec::new();
-    if telling.json {
-        reporters.push(Box::new(JsonLines::new(stdout, telling.clock)));
+    if output.json {
+        reporters.push(Box::new(JsonLines::new(stdout, output.clock)));
     }
-    if telling.bars() {
-        reporters.push(Box::new(Bars::new(
-            stderr,
-            telling.stderr.size,
-            detail,
-            coloured,
-        )));
+    // Exactly one reporter owns stderr: two writers would tear each other's lines.
+    if output.bars() {
+        let size = output.stderr.size;
+        reporters.push(Box::new(Bars::new(stderr, size, detail, colored)));
     } else {
-        reporters.push(Box::new(Plain::new(stderr, detail, coloured)));
+        reporters.push(Box::new(Plain::new(stderr, detail, colored)));
     }
     reporters
 }
 
 #[cfg(test)]
 mod tests {
-    use super::samples::telling;
+    use super::samples::default_output;
     use super::*;
 
     const TERMINAL: Stderr = Stderr {
@@ -225,17 +224,17 @@ mod tests {
     };
 
     #[test]
-    fn bars_are_for_a_person_at_a_terminal() {
+    fn a_progress_bar_needs_a_terminal_that_can_move_its_cursor() {
         let at_terminal = OutputSettings {
             stderr: TERMINAL,
-            ..telling()
+            ..default_output()
         };
         assert!(at_terminal.bars());
-        assert!(!telling().bars(), "not off a terminal");
+        assert!(!default_output().bars(), "not off a terminal");
         assert!(
             !OutputSettings {
                 progress: Progress::Bars,
-                ..telling()
+                ..default_output()
             }
             .bars(),
             "not even on request"
@@ -246,7 +245,7 @@ mod tests {
                     dumb: true,
                     ..TERMINAL
                 },
-                ..telling()
+                ..default_output()
             }
             .bars()
         );
@@ -283,18 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn images_on_their_way_are_watched_by_bars_and_by_the_very_curious() {
+    fn progress_bars_and_very_verbose_output_watch_single_images() {
         assert!(
             OutputSettings {
                 stderr: TERMINAL,
-                ..telling()
+                ..default_output()
             }
             .watches_images()
         );
         assert!(
             OutputSettings {
                 verbose: 2,
-                ..telling()
+                ..default_output()
             }
             .watches_images()
         );
@@ -302,29 +301,29 @@ mod tests {
             !OutputSettings {
                 verbose: 1,
                 json: true,
-                ..telling()
+                ..default_output()
             }
             .watches_images()
         );
     }
 
     #[test]
-    fn colours_are_for_terminals_that_want_them() {
+    fn color_needs_a_terminal_unless_it_is_forced() {
         let at_terminal = OutputSettings {
             stderr: TERMINAL,
-            ..telling()
+            ..default_output()
         };
-        assert!(at_terminal.coloured());
-        assert!(!telling().coloured());
+        assert!(at_terminal.colored());
+        assert!(!default_output().colored());
         assert!(
             !OutputSettings {
                 stderr: Stderr {
                     no_color: true,
                     ..TERMINAL
                 },
-                ..telling()
+                ..default_output()
             }
-            .coloured()
+            .colored()
         );
         assert!(
             !OutputSettings {
@@ -332,34 +331,34 @@ mod tests {
                     dumb: true,
                     ..TERMINAL
                 },
-                ..telling()
+                ..default_output()
             }
-            .coloured()
+            .colored()
         );
         assert!(
             !OutputSettings {
                 color: ColorMode::Never,
                 ..at_terminal
             }
-            .coloured()
+            .colored()
         );
         assert!(
             OutputSettings {
                 color: ColorMode::Always,
-                ..telling()
+                ..default_output()
             }
-            .coloured()
+            .colored()
         );
     }
 
     #[test]
     fn quiet_wins_over_verbose_and_verbose_over_progress() {
-        assert_eq!(telling().detail(), Detail::Trouble);
+        assert_eq!(default_output().detail(), Detail::Trouble);
         assert_eq!(
             OutputSettings {
                 quiet: true,
                 verbose: 2,
-                ..telling()
+                ..default_output()
             }
             .detail(),
             Detail::Errors
@@ -368,7 +367,7 @@ mod tests {
             OutputSettings {
                 verbose: 1,
                 progress: Progress::Plain,
-                ..telling()
+                ..default_output()
             }
             .detail(),
             Detail::Events
@@ -376,7 +375,7 @@ mod tests {
         assert_eq!(
             OutputSettings {
                 progress: Progress::Plain,
-                ..telling()
+                ..default_output()
             }
             .detail(),
             Detail::Images
@@ -388,7 +387,7 @@ mod tests {
         assert_eq!(
             OutputSettings {
                 stderr: dumb,
-                ..telling()
+                ..default_output()
             }
             .detail(),
             Detail::Images
@@ -397,7 +396,7 @@ mod tests {
             OutputSettings {
                 stderr: dumb,
                 progress: Progress::None,
-                ..telling()
+                ..default_output()
             }
             .detail(),
             Detail::Watched
@@ -405,16 +404,16 @@ mod tests {
         assert!(
             OutputSettings {
                 stderr: TERMINAL,
-                ..telling()
+                ..default_output()
             }
             .watched()
-                && !telling().watched()
+                && !default_output().watched()
         );
         assert!(
             !OutputSettings {
                 stderr: TERMINAL,
                 quiet: true,
-                ..telling()
+                ..default_output()
             }
             .watched()
         );

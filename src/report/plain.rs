@@ -3,34 +3,33 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::line_buffer::LineBuffer;
 use super::lines::{self, Detail};
-use super::outlet::LineBuffer;
 use super::terminal::{Color, escape_truncated, paint};
-use super::{Reporter, Tally};
+use super::{Reporter, Tally, summary};
 use crate::event::Event;
 
-/// Tells in lines, each whole.
+/// Writes lines, each whole.
 pub(super) struct Plain {
     stderr: LineBuffer,
     detail: Detail,
-    coloured: bool,
+    colored: bool,
 }
 
 impl Plain {
-    /// Lines of this `detail`.
-    pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, coloured: bool) -> Self {
+    pub(super) fn new(stderr: Box<dyn Write + Send>, detail: Detail, colored: bool) -> Self {
         Self {
             stderr: LineBuffer::new(stderr),
             detail,
-            coloured,
+            colored,
         }
     }
 
-    fn sums_up(&self, tally: &Tally) -> bool {
+    fn has_summary(&self, tally: &Tally) -> bool {
         match self.detail {
             _ if !tally.has_begun() => false,
             Detail::Errors => false,
-            // Where nobody watches, a run without news and trouble is not summed up.
+            // Under cron a run without news and trouble prints nothing, so that no mail is sent.
             Detail::Trouble => tally.is_news(),
             Detail::Watched | Detail::Images | Detail::Events | Detail::Everything => true,
         }
@@ -42,33 +41,30 @@ impl Reporter for Plain {
         "the log on stderr"
     }
 
-    fn told(&mut self, event: &Event) -> io::Result<()> {
-        match lines::line(event, self.detail, self.coloured) {
-            Some(line) => self.stderr.line(line.as_bytes()),
+    fn on_event(&mut self, event: &Event) -> io::Result<()> {
+        match lines::line(event, self.detail, self.colored) {
+            Some(line) => self.stderr.push_line(line.as_bytes()),
             None => Ok(()),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.stderr.send()
+        self.stderr.flush()
     }
 
-    fn ended(&mut self, tally: &Tally, took: Duration) -> io::Result<()> {
-        if let (Detail::Errors, Some(lost)) = (self.detail, tally.results_lost()) {
-            self.stderr.line(
-                format!(
-                    "{} {}",
-                    paint("error:", Color::Red, self.coloured),
-                    escape_truncated(&lost.to_string())
-                )
-                .as_bytes(),
-            )?;
+    fn finish(&mut self, tally: &Tally, elapsed: Duration) -> io::Result<()> {
+        // Below `Trouble` the dispatcher's warning about the lost output was not shown, and the exit code would be
+        // the only sign of it.
+        if let (Detail::Errors, Some(lost)) = (self.detail, tally.lost_output()) {
+            let error = paint("error:", Color::Red, self.colored);
+            let line = format!("{error} {}", escape_truncated(&lost.to_string()));
+            self.stderr.push_line(line.as_bytes())?;
         }
-        if self.sums_up(tally) {
+        if self.has_summary(tally) {
             self.stderr
-                .add(tally.summary(took, self.coloured).as_bytes());
+                .push(summary::text(tally, elapsed, self.detail, self.colored).as_bytes());
         }
-        self.stderr.send()
+        self.stderr.flush()
     }
 }
 
@@ -76,46 +72,46 @@ impl Reporter for Plain {
 mod tests {
     use super::*;
     use crate::event::Warning;
-    use crate::report::samples::{Shared, TOOK, eventful_run, run_through, second_run};
+    use crate::report::samples::{SharedBuffer, TOOK, eventful_run, run_through, second_run};
 
     fn log(events: &[Event], detail: Detail) -> String {
-        let log = Shared::default();
+        let log = SharedBuffer::default();
         run_through(&mut Plain::new(log.writer(), detail, false), events);
         log.text()
     }
 
     #[test]
-    fn a_second_run_says_nothing_where_nobody_watches() {
+    fn cron_gets_no_output_of_a_run_without_news() {
         assert_eq!(log(&second_run(), Detail::Trouble), "");
     }
 
     #[test]
-    fn a_second_run_is_summed_up_on_a_terminal() {
+    fn a_terminal_gets_a_summary_of_a_run_without_news() {
         insta::assert_snapshot!(log(&second_run(), Detail::Watched));
     }
 
     #[test]
-    fn a_run_with_news_tells_its_trouble_and_a_summary() {
+    fn a_run_with_news_gets_its_trouble_and_a_summary() {
         insta::assert_snapshot!(log(&eventful_run(), Detail::Trouble));
     }
 
     #[test]
-    fn a_quiet_run_is_not_summed_up() {
+    fn a_quiet_run_has_no_summary() {
         let log = log(&eventful_run(), Detail::Errors);
         assert!(!log.contains(" found: "), "{log}");
     }
 
     #[test]
-    fn lines_go_out_as_soon_as_nothing_more_waits() {
-        let log = Shared::default();
+    fn lines_are_written_when_no_event_waits() {
+        let log = SharedBuffer::default();
         let mut plain = Plain::new(log.writer(), Detail::Trouble, false);
         plain
-            .told(&Event::Warned {
+            .on_event(&Event::Warned {
                 warning: Warning::HooksGivenUp { failures: 10 },
             })
             .unwrap();
         plain.flush().unwrap();
         assert!(log.text().starts_with("warning: 10 hooks failed"));
-        plain.ended(&Tally::default(), TOOK).unwrap();
+        plain.finish(&Tally::default(), TOOK).unwrap();
     }
 }

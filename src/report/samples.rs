@@ -1,25 +1,27 @@
-//! Runs for the tests of the reporters, and writers to watch them by.
+//! Sample runs for the tests of the reporters, and writers to observe them.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use proptest::prelude::*;
 use url::Url;
 
 use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
-use crate::outcome::{Content, Failure, Format, Outcome, Saved, SkipReason, Stage};
+use crate::outcome::{Content, Duplicate, Failure, Format, Outcome, Saved, SkipReason, Stage};
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
 
-/// A text that clears the screen, sets the title, starts a line, and turns the reading direction.
+/// Clears the screen, sets the title, starts a line, and reverses the reading direction.
 pub(super) const HOSTILE: &str =
     "\x1b[2J\x1b]0;owned\x07\r\n\u{9b}31m\u{202e}gnp\u{200b}\u{e0041}\x7f";
 
-/// A run off a terminal, with nothing asked for.
-pub(super) fn telling() -> OutputSettings {
+/// The output of a run off a terminal, without flags.
+pub(super) fn default_output() -> OutputSettings {
     OutputSettings {
         progress: Progress::Auto,
         json: false,
@@ -48,13 +50,13 @@ pub(super) fn tally_of(events: &[Event]) -> Tally {
     tally
 }
 
-/// Tells `reporter` a whole run.
+/// Passes a whole run to `reporter`.
 pub(super) fn run_through(reporter: &mut dyn Reporter, events: &[Event]) {
     for event in events {
-        reporter.told(event).unwrap();
+        reporter.on_event(event).unwrap();
     }
     reporter.flush().unwrap();
-    reporter.ended(&tally_of(events), TOOK).unwrap();
+    reporter.finish(&tally_of(events), TOOK).unwrap();
 }
 
 pub(super) fn run_started() -> Event {
@@ -66,13 +68,14 @@ pub(super) fn run_started() -> Event {
     }
 }
 
-pub(super) fn page_read(number: u32, found: usize, known: usize) -> Event {
+pub(super) fn page_read(number: u32, found: usize, already_there: usize) -> Event {
     let page = Url::parse(&format!("https://demo.invalid/browse/{number}/")).unwrap();
     Event::PageRead {
         page,
         number: Some(number),
         found,
-        known,
+        already_there,
+        gone: 0,
         repeated: 0,
     }
 }
@@ -92,11 +95,11 @@ pub(super) fn started(name: &str) -> Event {
     }
 }
 
-pub(super) fn progressed(name: &str, bytes: u64, of: Option<u64>) -> Event {
+pub(super) fn progressed(name: &str, bytes: u64, total_bytes: Option<u64>) -> Event {
     Event::FetchProgressed {
         key: key(name),
         bytes,
-        of,
+        total_bytes,
     }
 }
 
@@ -123,7 +126,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
             content: content(bytes),
-            duplicate: false,
+            warned: false,
         }),
     )
 }
@@ -132,12 +135,27 @@ pub(super) fn duplicate(name: &str) -> Event {
     let there = ImageName::from_stored("2010-01-01-First.png");
     finished(
         name,
-        Outcome::Saved(Saved {
+        Outcome::Duplicate(Duplicate {
             name: there,
             content: content(1_000),
-            duplicate: true,
         }),
     )
+}
+
+pub(super) fn skipped(name: &str, reason: SkipReason) -> Event {
+    finished(name, Outcome::Skipped(reason.into()))
+}
+
+pub(super) fn any_outcome() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        (0..1_000_u64).prop_map(|bytes| saved("a.png", bytes)),
+        Just(duplicate("b.png")),
+        Just(failed("c.png", "reset", 2)),
+        Just(finished("d.png", Outcome::AlreadyThere)),
+        Just(finished("e.png", Outcome::Interrupted)),
+        Just(skipped("f.png", SkipReason::NoRule)),
+        Just(skipped("g.png", SkipReason::DryRun)),
+    ]
 }
 
 fn content(bytes: u64) -> Content {
@@ -163,18 +181,23 @@ pub(super) fn failed(name: &str, cause: &str, attempts: u32) -> Event {
     finished(name, Outcome::Failed(failure))
 }
 
-pub(super) fn hook(name: Option<&str>, cause: Option<&str>, again: bool, output: &str) -> Event {
+pub(super) fn hook(
+    name: Option<&str>,
+    cause: Option<&str>,
+    will_retry: bool,
+    output: &str,
+) -> Event {
     Event::HookFinished {
         command: "feh --bg-fill".to_owned(),
         name: name.map(ImageName::from_stored),
         cause: cause.map(str::to_owned),
-        again,
+        will_retry,
         output: output.to_owned(),
         took: Duration::from_millis(40),
     }
 }
 
-/// A run in which each kind of event happens; three images are left at its end.
+/// A run in which each kind of event happens; at its end images are interrupted and not started.
 pub(super) fn eventful_run() -> Vec<Event> {
     vec![
         run_started(),
@@ -194,19 +217,18 @@ pub(super) fn eventful_run() -> Vec<Event> {
             page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
             number: Some(2),
             found: 4,
-            known: 0,
+            already_there: 0,
+            gone: 1,
             repeated: 1,
         },
         duplicate("2018-03-31-Copy.png"),
         failed("2018-04-01-Gone.png", "404 Not Found", 1),
-        finished("2018-04-02-Odd.png", Outcome::Skipped(SkipReason::NoRule)),
-        finished(
+        skipped("2018-04-02-Odd.png", SkipReason::NoRule),
+        skipped(
             "2018-04-03-Private.png",
-            Outcome::Skipped(SkipReason::Address(
-                "127.0.0.1 is a loopback address".to_owned(),
-            )),
+            SkipReason::Address("127.0.0.1 is a loopback address".to_owned()),
         ),
-        finished("2018-04-04-Dry.png", Outcome::Skipped(SkipReason::DryRun)),
+        skipped("2018-04-04-Dry.png", SkipReason::DryRun),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         Event::ListingFailed {
@@ -223,7 +245,8 @@ pub(super) fn eventful_run() -> Vec<Event> {
         },
         Event::AddressesRead {
             found: 3,
-            known: 1,
+            already_there: 1,
+            gone: 0,
             repeated: 2,
         },
         Event::ListingEnded {
@@ -247,7 +270,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
     ]
 }
 
-/// A run that finds what the last one saved.
+/// A run that finds nothing new.
 pub(super) fn second_run() -> Vec<Event> {
     vec![
         run_started(),
@@ -260,7 +283,7 @@ pub(super) fn second_run() -> Vec<Event> {
     ]
 }
 
-/// A run in which every text that may be foreign is [`HOSTILE`].
+/// A run in which all untrusted text is [`HOSTILE`].
 pub(super) fn hostile_run() -> Vec<Event> {
     let site = SiteId::new("demo").unwrap();
     vec![
@@ -281,11 +304,8 @@ pub(super) fn hostile_run() -> Vec<Event> {
         started(HOSTILE),
         saved(&format!("{HOSTILE}.png"), 1),
         failed(HOSTILE, HOSTILE, 1),
-        finished(
-            HOSTILE,
-            Outcome::Skipped(SkipReason::Address(HOSTILE.to_owned())),
-        ),
-        finished(HOSTILE, Outcome::Skipped(SkipReason::DryRun)),
+        skipped(HOSTILE, SkipReason::Address(HOSTILE.to_owned())),
+        skipped(HOSTILE, SkipReason::DryRun),
         Event::Waiting {
             reason: WaitReason::LockHeld(LockHolder {
                 lock: HOSTILE.to_owned(),
@@ -316,23 +336,23 @@ pub(super) fn hostile_run() -> Vec<Event> {
     ]
 }
 
-/// Keeps what is written where the test can read it.
+/// A writer whose output the test can read.
 #[derive(Clone, Default)]
-pub(super) struct Shared(Arc<Mutex<Vec<u8>>>);
+pub(super) struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Shared {
+impl SharedBuffer {
     pub(super) fn writer(&self) -> Box<dyn Write + Send> {
         Box::new(self.clone())
     }
 
     pub(super) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
-impl Write for Shared {
+impl Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -341,7 +361,7 @@ impl Write for Shared {
     }
 }
 
-/// A pipe whose reader is gone.
+/// A pipe that its reader has closed.
 pub(super) struct Broken;
 
 impl Write for Broken {

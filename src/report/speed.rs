@@ -1,32 +1,32 @@
-//! How fast a run goes, from what was counted in the last seconds.
+//! Speed and remaining time of a run, from the counts of the last seconds.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Long enough that the figures do not jump, short enough that they follow.
+/// Long enough that the speed does not jump, short enough that it follows changes.
 const WINDOW: Duration = Duration::from_secs(10);
 
-/// Below this a speed says nothing.
-const SHORTEST_WINDOW: Duration = Duration::from_secs(1);
+/// A speed measured over less than this says nothing.
+const MIN_WINDOW: Duration = Duration::from_secs(1);
 
-/// What was counted lately, the oldest first.
+/// The counts of the last [`WINDOW`], the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Speed(VecDeque<Sample>);
 
-/// What was counted at one moment.
+/// The counts at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sample {
     /// Since the run's start.
     pub(super) at: Duration,
     /// Bytes received so far.
     pub(super) bytes: u64,
-    /// Images that had come to their end.
+    /// Images with an outcome.
     pub(super) done: usize,
 }
 
 impl Speed {
-    /// Adds what was counted now, and forgets what is too old.
-    pub(super) fn note(&mut self, sample: Sample) {
+    /// Adds the present counts and drops those older than the window.
+    pub(super) fn add(&mut self, sample: Sample) {
         self.0.push_back(sample);
         while self
             .0
@@ -37,25 +37,25 @@ impl Speed {
         }
     }
 
-    /// Bytes a second; unknown in the first second.
-    pub(super) fn bytes_a_second(&self) -> Option<u64> {
+    /// Unknown in the first second.
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
         let (first, last, span) = self.window()?;
         let speed = u128::from(last.bytes.saturating_sub(first.bytes)) * 1_000 / span.as_millis();
         u64::try_from(speed).ok()
     }
 
-    /// How many seconds `left` images take like this; unknown while none comes to its end.
-    pub(super) fn remaining(&self, left: usize) -> Option<Duration> {
+    /// How long `images` more take at this rate; unknown while none has finished in the window.
+    pub(super) fn remaining(&self, images: usize) -> Option<Duration> {
         let (first, last, span) = self.window()?;
         let done = last.done.saturating_sub(first.done);
-        let millis = (span.as_millis() * left as u128).checked_div(done as u128)?;
+        let millis = (span.as_millis() * images as u128).checked_div(done as u128)?;
         u64::try_from(millis / 1_000).ok().map(Duration::from_secs)
     }
 
     fn window(&self) -> Option<(Sample, Sample, Duration)> {
         let (first, last) = (*self.0.front()?, *self.0.back()?);
         let span = last.at.saturating_sub(first.at);
-        (span >= SHORTEST_WINDOW).then_some((first, last, span))
+        (span >= MIN_WINDOW).then_some((first, last, span))
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     fn speed_of(samples: impl IntoIterator<Item = (u64, u64, usize)>) -> Speed {
         let mut speed = Speed::default();
         for (second, bytes, done) in samples {
-            speed.note(Sample {
+            speed.add(Sample {
                 at: Duration::from_secs(second),
                 bytes,
                 done,
@@ -76,16 +76,19 @@ mod tests {
     }
 
     #[test]
-    fn speed_follows_the_last_seconds_only() {
+    fn speed_covers_only_the_last_seconds() {
         let burst = (0..15).map(|second| (second, second * 1_000_000, 0));
         let trickle = (15..30).map(|second| (second, 15_000_000 + second * 2_000, 0));
-        assert_eq!(speed_of(burst.chain(trickle)).bytes_a_second(), Some(2_000));
+        assert_eq!(
+            speed_of(burst.chain(trickle)).bytes_per_second(),
+            Some(2_000)
+        );
     }
 
     #[test]
-    fn nothing_is_claimed_before_something_was_measured() {
-        assert_eq!(speed_of([]).bytes_a_second(), None);
-        assert_eq!(speed_of([(0, 0, 0)]).bytes_a_second(), None);
+    fn speed_and_remaining_time_are_unknown_without_measurements() {
+        assert_eq!(speed_of([]).bytes_per_second(), None);
+        assert_eq!(speed_of([(0, 0, 0)]).bytes_per_second(), None);
         assert_eq!(
             speed_of([(0, 0, 0), (5, 9, 0)]).remaining(7),
             None,

@@ -1,18 +1,20 @@
-//! What may reach a terminal: the one place that makes untrusted text harmless, and the colours.
+//! Text for a terminal: the one place that makes untrusted text harmless, measures it, and colors it.
 
 use std::borrow::Cow;
 
-/// A terminal's size in characters.
+use unicode_width::UnicodeWidthStr;
+
+/// A terminal's size in character cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size {
+pub struct TerminalSize {
     /// Lines.
     pub rows: u16,
-    /// Characters a line.
+    /// Cells in a line.
     pub columns: u16,
 }
 
-/// Makes `text` safe to print: whatever could command a terminal, end the line, turn the reading direction
-/// or hide is written out, as `\n` or `\u{202e}`.
+/// Makes `text` safe to print: a character that could command a terminal, end the line, change the reading
+/// direction, or hide is replaced by its escape sequence, such as `\n` or `\u{202e}`.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_plain) {
         return Cow::Borrowed(text);
@@ -28,7 +30,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Whether `c` shows as what it is and does nothing else.
+/// Whether `c` is displayed as itself and has no other effect.
 pub(super) fn is_plain(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -36,8 +38,9 @@ pub(super) fn is_plain(c: char) -> bool {
     !c.is_control() && !is_invisible(c)
 }
 
-/// Characters of no width, or that change how their neighbours are shown: Unicode's format characters
-/// (bidirectional controls, joiners, tags), its line separators, and the fillers that look like nothing.
+/// Characters without width, or that change how their neighbors are displayed: Unicode's format characters
+/// (category Cf: bidirectional controls, joiners, tags), line and paragraph separators, and fillers that look like
+/// blanks.
 fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}'
@@ -47,66 +50,71 @@ fn is_invisible(c: char) -> bool {
         | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The longest piece of untrusted text in a line; a server may send an address of 100 kB.
-const LONGEST_QUOTE: usize = 600;
+/// The most characters of untrusted text in a line; a server may send an address of 100 kB.
+const MAX_UNTRUSTED: usize = 600;
 
-/// `text` escaped, and cut where it is absurdly long.
+/// `text` escaped, and truncated to [`MAX_UNTRUSTED`] characters.
 pub(super) fn escape_truncated(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(LONGEST_QUOTE) {
+    match text.char_indices().nth(MAX_UNTRUSTED) {
         None => escape(text),
         Some((end, _)) => Cow::Owned(format!("{}...", escape(&text[..end]))),
     }
 }
 
-/// How many columns `text`, already escaped, takes at most: beyond ASCII a character may take two.
+/// How many cells `text`, already escaped, takes. Characters of ambiguous width (UAX #11) count as wide, as they are
+/// in East Asian locales: a line that is measured too short would wrap and tear the frame, one too long does no harm.
 pub(super) fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
+    text.width_cjk()
 }
 
-fn columns_of(c: char) -> usize {
-    if c.is_ascii() { 1 } else { 2 }
-}
-
-/// Cuts `text`, already escaped, so that it takes at most `width` columns; says with `...` that it did.
-pub(super) fn cut(text: &str, width: usize) -> Cow<'_, str> {
+/// Truncates `text`, already escaped, to `width` cells; `...` marks that something is missing.
+pub(super) fn truncate(text: &str, width: usize) -> Cow<'_, str> {
     const MARK: &str = "...";
     if columns(text) <= width {
         return Cow::Borrowed(text);
     }
     let mark = &MARK[..MARK.len().min(width)];
-    let mut room = width - mark.len();
-    let fits = |c: &char| {
-        let fits = columns_of(*c) <= room;
-        room = room.saturating_sub(columns_of(*c));
-        fits
-    };
-    let mut kept: String = text.chars().take_while(fits).collect();
-    kept.push_str(mark);
-    Cow::Owned(kept)
+    let available = width - mark.len();
+    // Prefixes are measured as a whole, not character by character: a variation selector or a ligature changes the
+    // width of what it follows.
+    let end = text
+        .char_indices()
+        .map(|(start, c)| start + c.len_utf8())
+        .take_while(|end| columns(&text[..*end]) <= available)
+        .last()
+        .unwrap_or(0);
+    Cow::Owned(format!("{}{mark}", &text[..end]))
 }
 
-/// The colours of a line's first word.
+/// `text`, already escaped, truncated or filled with blanks to `width` cells.
+pub(super) fn fit(text: &str, width: usize) -> String {
+    let text = truncate(text, width);
+    let blanks = width.saturating_sub(columns(&text));
+    format!("{text}{}", " ".repeat(blanks))
+}
+
+/// The colors of a line's first word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Color {
-    /// It is in the collection.
+    /// Saved.
     Green,
-    /// It could not be had.
+    /// Failed.
     Red,
-    /// It wants a look.
+    /// Needs attention.
     Yellow,
-    /// Nothing to note.
+    /// No color.
     Plain,
 }
 
-/// `word` in its colour, where lines are coloured.
-pub(super) fn paint(word: &str, hue: Color, coloured: bool) -> Cow<'_, str> {
-    let code = match hue {
+/// `word` in its color, if lines are colored.
+pub(super) fn paint(word: &str, color: Color, colored: bool) -> Cow<'_, str> {
+    let code = match color {
         Color::Red => 31,
         Color::Green => 32,
         Color::Yellow => 33,
         Color::Plain => return Cow::Borrowed(word),
     };
-    if coloured {
+    if colored {
         Cow::Owned(format!("\x1b[{code}m{word}\x1b[0m"))
     } else {
         Cow::Borrowed(word)
@@ -120,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_command_a_terminal_is_written_out() {
+    fn control_and_bidirectional_characters_are_escaped() {
         let cases = [
             ("\x1b]0;owned\x07", r"\u{1b}]0;owned\u{7}"),
             ("a\nb\r\tc", r"a\nb\r\tc"),
@@ -139,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn readable_text_of_any_script_stays_as_it_is() {
+    fn readable_text_of_any_script_is_not_escaped() {
         for text in [
             "2018-03-29-Mountains.png",
             "Été, 山, гора",
@@ -154,29 +162,39 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_address_is_cut() {
-        let quoted = escape_truncated(&"\u{1}".repeat(100_000)).into_owned();
-        assert!(quoted.len() < 6 * LONGEST_QUOTE, "{}", quoted.len());
-        assert!(quoted.ends_with("..."));
+    fn an_endless_url_is_truncated() {
+        let truncated = escape_truncated(&"\u{1}".repeat(100_000)).into_owned();
+        assert!(truncated.len() < 6 * MAX_UNTRUSTED, "{}", truncated.len());
+        assert!(truncated.ends_with("..."));
     }
 
     #[test]
-    fn colour_is_there_only_when_asked_for() {
+    fn a_word_has_color_only_on_request() {
         assert_eq!(paint("saved", Color::Green, true), "\x1b[32msaved\x1b[0m");
         assert_eq!(paint("saved", Color::Green, false), "saved");
     }
 
+    #[test]
+    fn wide_characters_take_two_columns_and_combining_ones_none() {
+        assert_eq!(columns("abc"), 3);
+        assert_eq!(columns("山の上"), 6);
+        assert_eq!(columns("e\u{301}"), 1);
+        assert_eq!(truncate("山の上の雲", 7), "山の...");
+        assert_eq!(fit("山", 4), "山  ");
+    }
+
     proptest! {
         #[test]
-        fn what_was_escaped_is_one_line_of_plain_characters(text: String) {
+        fn escaped_text_is_one_line_of_plain_characters(text: String) {
             prop_assert!(escape(&text).chars().all(is_plain));
         }
 
         #[test]
-        fn what_was_cut_fits(text in "\\PC{0,40}", width in 0_usize..50) {
-            let short = cut(&text, width).into_owned();
+        fn truncated_text_fits_its_width(text in "\\PC{0,40}", width in 0_usize..50) {
+            let short = truncate(&text, width).into_owned();
             prop_assert!(columns(&short) <= width);
             prop_assert_eq!(short == text, columns(&text) <= width);
+            prop_assert_eq!(columns(&fit(&text, width)), width);
         }
     }
 }

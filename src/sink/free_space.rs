@@ -120,7 +120,7 @@ mod tests {
                 home.path().to_str().unwrap(),
                 "--min-free-space",
                 "make room",
-                "18446744073709.6 MB",
+                "18.4 EB",
             ];
             assert!(named.iter().all(|named| told.contains(named)), "{told}");
         }

@@ -15,6 +15,7 @@ use thiserror::Error;
 use crate::job::ImageName;
 use crate::outcome::Content;
 use crate::part::Parts;
+use crate::units::ByteSize;
 use crate::verify::VerifiedImage;
 
 /// A place that keeps images under names.
@@ -111,7 +112,7 @@ pub enum SinkError {
     /// Less is free than is to be left to others.
     #[error(
         "only {} are free in `{}`, and --min-free-space leaves {} to others: make room and run again, or give a smaller size",
-        megabytes(*.free), .path.display(), megabytes(*.least)
+        ByteSize(*.free), .path.display(), ByteSize(*.least)
     )]
     Low {
         /// The folder.
@@ -205,12 +206,6 @@ impl SinkError {
             Some(Errno::MFILE | Errno::NFILE)
         )
     }
-}
-
-/// In figures that people can compare; the last one is rounded.
-#[expect(clippy::cast_precision_loss, reason = "far more digits than are shown")]
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 /// The folder inside `directory` where everything lies that is no image: the ledger too.

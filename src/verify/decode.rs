@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use super::formats;
 use super::{Defect, Limits};
 use crate::outcome::Content;
+use crate::units::ByteSize;
 
 /// What all images that are decoded at one moment may take together, in bytes: 512 MiB.
 pub(super) const MEMORY_LIMIT: u64 = 512 << 20;
@@ -89,9 +90,9 @@ impl Decoder {
         };
         let memory = (decoder.memory)(width.into(), height.into());
         if memory > MEMORY_LIMIT {
-            let (needed, limit) = (memory >> 20, MEMORY_LIMIT >> 20);
+            let (needed, limit) = (ByteSize(memory), ByteSize(MEMORY_LIMIT));
             return Ok(DecodeResult::NotDecoded(format!(
-                "decoding {width} x {height} pixels takes {needed} MiB, more than the {limit} MiB allowed"
+                "decoding {width} x {height} pixels takes {needed}, more than the {limit} allowed"
             )));
         }
         let _permit = self.acquire(memory);
@@ -284,7 +285,7 @@ mod tests {
             max_pixels: u64::MAX,
         });
         assert!(
-            matches!(any.decode(Cursor::new(&bytes), &huge), Ok(DecodeResult::NotDecoded(why)) if why.contains("MiB"))
+            matches!(any.decode(Cursor::new(&bytes), &huge), Ok(DecodeResult::NotDecoded(why)) if why.contains("MB"))
         );
     }
 

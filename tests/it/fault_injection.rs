@@ -273,12 +273,14 @@ fn hold_counts(stdout: &str, what: &str) {
     assert_eq!(sum["event"], "run_ended", "{what}");
     let count = |name: &str| sum[name].as_u64().unwrap();
     let ends = [
-        "known",
         "saved",
+        "duplicate",
+        "already_there",
+        "gone",
+        "skipped",
         "failed",
-        "filtered",
         "interrupted",
-        "left",
+        "not_started",
     ]
     .map(count);
     assert_eq!(count("found"), ends.iter().sum::<u64>(), "{what}: {sum}");

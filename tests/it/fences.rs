@@ -10,7 +10,7 @@ use source::{Token, paths, tokens};
 
 /// The modules, lowest first: a module names those of lower levels and itself.
 const LEVELS: [&[&str]; 7] = [
-    &["job", "outcome", "event"],
+    &["job", "outcome", "event", "units"],
     &["site", "part"],
     &["verify"],
     &[

@@ -31,7 +31,7 @@ fn hold_told(ended: &ProgramOutput) {
         .lines()
         .find(|line| line.starts_with("error: "))
         .unwrap_or_default();
-    let due = ["MB are free", GOT, "--min-free-space", "make room"];
+    let due = ["B are free", GOT, "--min-free-space", "make room"];
     assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
 }
 

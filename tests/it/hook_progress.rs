@@ -37,7 +37,7 @@ fn exec_hooks_still_running_at_the_end_are_reported_once() {
         let count = usize::from(hooks.is_some());
         if let Some((hooks, them)) = hooks {
             let told = format!(
-                "note: waiting for {hooks}, at most 1 min 0 s each; press Ctrl-C to end {them}\n"
+                "note: waiting for {hooks}, at most 1 min each; press Ctrl-C to end {them}\n"
             );
             until("the note", || {
                 running.stderr().contains(&told).then_some(())

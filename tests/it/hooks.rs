@@ -58,7 +58,8 @@ fn fetch(world: &Sandbox, mirror: &Mirror, commands: &[&str]) -> Program {
 
 fn counts(ended: &ProgramOutput) -> [u64; 4] {
     let sum = ended.sum();
-    ["saved", "hooks_done", "hooks_failed", "hooks_left"].map(|count| sum[count].as_u64().unwrap())
+    ["saved", "hooks_done", "hooks_failed", "hooks_not_started"]
+        .map(|count| sum[count].as_u64().unwrap())
 }
 
 #[test]
@@ -150,12 +151,12 @@ fn exec_failure_keeps_the_image_and_is_reported_with_exit_status() {
         (
             "false",
             1,
-            "hook failed false for 2021-03-18-Light_Em_Up_2880x1800.jpg: exit status 1 (tried again by the next run)\n",
+            "hook failed: false for 2021-03-18-Light_Em_Up_2880x1800.jpg: exit status 1 (the next run retries it)\n",
         ),
         (
             last_words,
             1,
-            "exit status 3 (tried again by the next run); it said: first\\ncannot \\u{1b}[31mopen",
+            "exit status 3 (the next run retries it); output: first\\ncannot \\u{1b}[31mopen",
         ),
         ("sh -c 'kill -9 $$'", 1, ": ended by signal 9 ("),
         ("sh -c 'kill -TERM $$'", 1, ": ended by signal 15 ("),
@@ -183,7 +184,7 @@ fn exec_failure_keeps_the_image_and_is_reported_with_exit_status() {
         assert_eq!(
             ended
                 .stderr
-                .contains("; 1 hook failed; 1 hook left for the next run\n"),
+                .contains("; 1 hook failed; 1 hook not started (the next run starts them)\n"),
             code == 1,
             "{command}"
         );
@@ -206,7 +207,7 @@ fn exec_output_is_shown_with_verbose() {
         .run();
     assert_eq!(ended.code, Some(0));
     assert!(
-        ended.stderr.contains("; it said: all is well\n"),
+        ended.stderr.contains("; output: all is well\n"),
         "{}",
         ended.stderr
     );
@@ -375,7 +376,9 @@ fn exec_is_stopped_by_a_signal_and_runs_again_next_time() {
         if !twice {
             assert_eq!(counts(&ended), [3, 0, 0, 4]);
             assert!(
-                ended.stderr.contains("; 4 hooks left for the next run\n"),
+                ended
+                    .stderr
+                    .contains("; 4 hooks not started (the next run starts them)\n"),
                 "{}",
                 ended.stderr
             );
@@ -487,7 +490,7 @@ fn exec_that_fails_is_retried_in_three_runs_and_delays_none() {
     );
     assert!(
         last.stderr
-            .contains("exit status 9 (not tried again); it said: no\n"),
+            .contains("exit status 9 (not retried); output: no\n"),
         "{}",
         last.stderr
     );
@@ -580,7 +583,7 @@ fn exec_command_not_found_or_invalid_is_reported_before_any_request() {
             &["--exec", "echo {nonsense}"],
             "unknown placeholder in `{nonsense}`; known: {path}",
         ),
-        (&["--exec", "echo 'a"], "a quote in it does not end"),
+        (&["--exec", "echo 'a"], "unclosed quote"),
         (
             &["--exec", "sh ./{name}", "--dry-run", "--exec", "nowhere"],
             "program not found: `nowhere`",

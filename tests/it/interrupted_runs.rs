@@ -86,7 +86,7 @@ fn jobs_64_sends_64_requests_in_parallel() {
         running
             .stderr()
             .lines()
-            .filter(|line| line.starts_with("asking "))
+            .filter(|line| line.starts_with("requesting "))
             .count()
     };
     until("64 images to be asked for", || {
@@ -185,7 +185,7 @@ fn kill_after_rename_is_recorded_without_a_request() {
     let ended = mirror.fetch(&world).args(["--json"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(mirror.originals_asked(), [""; 0]);
-    assert_eq!(ended.sum()["known"], 280);
+    assert_eq!(ended.sum()["already_there"], 280);
     assert_eq!(
         sqlite(
             &world,

@@ -62,7 +62,7 @@ fn ledger_with_a_flipped_bit_anywhere_loses_no_image() {
             assert_eq!(ended.code, Some(5), "{at}: {ended:?}");
             assert!(ended.stderr.contains("ledger.db"), "{at}: {ended:?}");
             // An index entry without a row is met when it is used, which may be in mid-run.
-            let at_the_start = !ended.stderr.contains("left for the next run");
+            let at_the_start = !ended.stderr.contains("run again to continue");
             let as_it_was = fs::read(&ledger).unwrap() == corrupt;
             assert!(
                 as_it_was || !at_the_start,

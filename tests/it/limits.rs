@@ -27,7 +27,7 @@ fn quota_ends_a_run_and_the_next_run_continues() {
         (saved, &"--quota".into())
     );
     assert!(
-        ended.stderr.contains("; ended at --quota\n"),
+        ended.stderr.contains("; stopped at --quota\n"),
         "{}",
         ended.stderr
     );

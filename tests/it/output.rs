@@ -306,7 +306,7 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
     let (world, site) = (Sandbox::new(), Site::open(40));
     site.lose(0);
     site.lose(1);
-    for known in [0, 40] {
+    for (already_there, gone) in [(0, 0), (38, 2)] {
         let ended = site.fetch(&world).args(["--json"]).run();
         let told: Vec<Value> = ended
             .stdout
@@ -327,19 +327,24 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
         let end = told.last().unwrap();
         let count = |name: &str| end[name].as_u64().unwrap();
         let parts = [
-            "known",
             "saved",
+            "duplicate",
+            "already_there",
+            "gone",
+            "skipped",
             "failed",
-            "filtered",
             "interrupted",
-            "left",
+            "not_started",
         ]
         .map(count);
         assert_eq!(
             (end["event"].as_str(), count("found"), parts.iter().sum()),
             (Some("run_ended"), 40, 40_u64)
         );
-        assert_eq!((count("known"), count("left")), (known, 0));
+        assert_eq!(
+            (count("already_there"), count("gone"), count("not_started")),
+            (already_there, gone, 0)
+        );
         let finished: Vec<_> = told
             .iter()
             .filter(|line| line["event"] == "image_finished")
@@ -350,7 +355,7 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
             .collect();
         assert_eq!(
             (finished.len(), keys.len() as u64),
-            (keys.len(), 40 - known)
+            (keys.len(), 40 - already_there - gone)
         );
     }
 }
@@ -380,7 +385,7 @@ fn quiet_run_prints_failures_only() {
     let origin = site.nginx.origin();
     let host = origin.replace("http://", "");
     let failed = format!(
-        "failed {origin}{}: `{host}` answered 404 (1 try, not asked again for a while)\n",
+        "failed {origin}{}: `{host}` answered 404 (1 attempt; gone, not requested again for a while)\n",
         site.gallery.originals[1].path
     );
     assert_eq!(
@@ -428,7 +433,9 @@ fn many_failures_end_with_a_hint_to_a_command_that_lists_them() {
     let (world, site) = (Sandbox::new(), Site::open(14));
     fs::remove_dir_all(site.folder.path().join("uploads")).unwrap();
     let ended = site.fetch(&world).args(["-d", "pictures"]).run();
-    let hint = Regex::new(r"see `wallhaul (ledger list .* --state) failed`, or `gone`").unwrap();
+    let hint =
+        Regex::new(r"`wallhaul (ledger list .* --state) failed` \(404 and 410: `--state gone`\)")
+            .unwrap();
     let hint = hint
         .captures(&ended.stderr)
         .unwrap_or_else(|| panic!("{}", ended.stderr));

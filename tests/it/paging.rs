@@ -106,7 +106,7 @@ fn page_without_the_marker_is_a_listing_error() {
         ended.stderr
     );
     assert!(
-        ended.stderr.contains("the listing was not read to its end"),
+        ended.stderr.contains("the listing is incomplete"),
         "{}",
         ended.stderr
     );
@@ -143,7 +143,7 @@ fn listing_error_keeps_the_images_found_before() {
     );
     let sum = ended.sum();
     assert_eq!(
-        (&sum["saved"], &sum["listed"], &sum["left"]),
+        (&sum["saved"], &sum["listed"], &sum["not_started"]),
         (&56.into(), &false.into(), &0.into())
     );
     assert!(
@@ -244,7 +244,7 @@ fn thumb_without_an_original_is_skipped_and_reported() {
 
     let sum = ended.sum();
     assert_eq!(
-        (&sum["found"], &sum["saved"], &sum["filtered"]),
+        (&sum["found"], &sum["saved"], &sum["skipped"]),
         (&23.into(), &20.into(), &3.into())
     );
     assert!(
@@ -255,12 +255,12 @@ fn thumb_without_an_original_is_skipped_and_reported() {
     let skipped = ended
         .objects()
         .into_iter()
-        .filter(|event| event["outcome"] == "filtered");
+        .filter(|event| event["outcome"] == "skipped");
     let why: Vec<_> = skipped
         .map(|event| {
             (
                 text(&event, "key"),
-                text(&event, "why"),
+                text(&event, "reason"),
                 text(&event, "detail"),
             )
         })
@@ -336,7 +336,7 @@ fn dry_run_prints_each_image_once_and_writes_nothing() {
     let ended = mirror.fetch(&world).args(["-n", "--json"]).run();
     let sum = ended.sum();
     assert_eq!(
-        (&sum["known"], &sum["would_fetch"]),
+        (&sum["already_there"], &sum["would_fetch"]),
         (&28.into(), &32.into())
     );
     assert_eq!(collection(&world).len(), 28);

@@ -50,7 +50,9 @@ fn signal_ends_a_run_with_a_hanging_server_and_the_next_run_fetches_only_the_res
             ended.stderr
         );
         assert!(
-            ended.stderr.contains("; 35 left for the next run"),
+            ended
+                .stderr
+                .contains("; 4 interrupted, 31 not started (run again to continue)"),
             "{}",
             ended.stderr
         );

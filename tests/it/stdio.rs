@@ -68,8 +68,11 @@ fn closed_or_full_stdout_and_stderr_do_not_stop_a_fetch() {
 fn json_write_error_is_reported_and_exits_with_4() {
     let site = Site::open(IMAGES);
     for (flags, said) in [
-        ("--json", "warning: the JSON lines on stdout: "),
-        ("--json -q", "error: the JSON lines on stdout: "),
+        ("--json", "warning: cannot write the JSON lines on stdout: "),
+        (
+            "--json -q",
+            "error: cannot write the JSON lines on stdout: ",
+        ),
     ] {
         let world = Sandbox::new();
         let ended = redirected(&world, &site, flags, ">/dev/full").run();
@@ -91,11 +94,9 @@ fn broken_pipe_on_json_stdout_does_not_stop_a_fetch() {
         .stdout(left_pipe())
         .run();
     assert_eq!((ended.code, kept(&world)), (Some(0), IMAGES), "{ended:?}");
-    assert!(
-        ended.stderr.starts_with(
-            "warning: nobody reads the JSON lines on stdout any more; the run goes on\n"
-        )
-    );
+    assert!(ended.stderr.starts_with(
+        "warning: the reader of the JSON lines on stdout is gone; the run continues\n"
+    ));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn assert_clean(terminal: &Terminal, summary: &str) {
     assert!(lines[0].starts_with(summary), "{screen}");
     assert_eq!(
         lines[1..],
-        ["the collection lies in wallpapers/simpledesktops"],
+        ["saved to wallpapers/simpledesktops"],
         "{screen}"
     );
     assert!(terminal.shows_cursor());
@@ -138,7 +138,7 @@ fn progress_bars_redraw_one_frame_after_a_resize() {
         "{screen}"
     );
     assert!(
-        end[1].starts_with("the collection lies in ") && terminal.shows_cursor(),
+        end[1].starts_with("saved to ") && terminal.shows_cursor(),
         "{screen}"
     );
 }
@@ -161,7 +161,8 @@ fn progress_bars_stay_below_a_failure_line_in_color() {
         site.gallery.originals[0].path
     );
     let host = site.nginx.origin().replace("http://", "");
-    let line = format!("{lost}`{host}` answered 404 (1 try, not asked again for a while)");
+    let line =
+        format!("{lost}`{host}` answered 404 (1 attempt; gone, not requested again for a while)");
     let seen = lines(&screen);
     assert_eq!(seen[0], line, "{screen}");
     assert!(
@@ -190,7 +191,7 @@ fn progress_bars_stay_below_a_failure_line_in_color() {
 #[test]
 fn ctrl_c_leaves_a_clean_terminal_and_the_next_run_completes() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
-    let terminal = fetch(&world, &site, (100, 30), "6");
+    let terminal = fetch(&world, &site, (120, 30), "6");
     site.gate.admit(10);
     terminal.until("ten images, and six on their way", |screen| {
         screen.contains("]  10/40") && screen.matches("  waiting").count() == 6
@@ -213,7 +214,9 @@ fn ctrl_c_leaves_a_clean_terminal_and_the_next_run_completes() {
         "{screen}"
     );
     assert!(
-        terminal.screen().contains("; 30 left for the next run"),
+        terminal
+            .screen()
+            .contains("; 6 interrupted, 24 not started (run again to continue)"),
         "{}",
         terminal.screen()
     );
@@ -292,7 +295,7 @@ fn dumb_terminal_gets_lines_without_color_or_escape_sequences() {
         assert!(!written.contains(['\x1b', '\r']), "{env}: {written:?}");
         assert_eq!(
             (
-                written.matches("\nsaved ").count(),
+                written.matches("\nsaved 20").count(),
                 written.matches("\nfailed ").count()
             ),
             (4, 1),

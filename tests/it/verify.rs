@@ -436,7 +436,7 @@ fn verify_works_during_a_run_and_repair_is_refused_by_the_lock() {
     mirror.put("/stuck", b"");
     let running = mirror.fetch(&world).args(["-vv"]).start();
     until("an image to be asked for", || {
-        running.stderr().contains("asking ").then_some(())
+        running.stderr().contains("requesting ").then_some(())
     });
     let ended = verify(&world).run();
     assert_eq!(

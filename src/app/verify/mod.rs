@@ -67,7 +67,7 @@ pub async fn verify(
     } else {
         blocking(move || look.over(&*ledger)).await?
     };
-    if !settings.telling.quiet {
+    if !settings.output.quiet {
         // Where nobody listens nothing can be said.
         let _ = io::stderr().write_all(found.counts.summary(id.as_str()).as_bytes());
     }
@@ -141,7 +141,7 @@ impl Verifier {
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
-            telling: settings.telling,
+            telling: settings.output,
             sums_to_stdout: sums.as_deref() == Some(Path::new("-")),
         }
     }
@@ -202,7 +202,7 @@ impl Verifier {
             |filed, verdict| {
                 note(filed, verdict, told)?;
                 seen += 1;
-                told.stands(seen);
+                told.set_progress(seen);
                 Ok(())
             },
         )?;

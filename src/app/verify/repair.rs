@@ -39,7 +39,7 @@ pub(super) async fn repair(
         settings,
         world,
         &look.judge.shutdown,
-        aloud(&settings.telling),
+        aloud(&settings.output),
     );
     let Some(sink) = held.await? else {
         return Ok(None);
@@ -61,7 +61,7 @@ pub(super) async fn repair(
     let images = wanted.images(&visit.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
-    settings.telling.json = false;
+    settings.output.json = false;
     let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
     let bringing = async |events| {
         let run = visit.run(world, events, shutdown);
@@ -70,8 +70,8 @@ pub(super) async fn repair(
     let tally = reported(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
-    found = blocking(move || looking.again(&*ledger, found)).await?;
-    found.exit = Exit::of_tally(&tally);
+    found = blocking(move || looking.will_retry(&*ledger, found)).await?;
+    found.exit = Exit::from_tally(&tally);
     Ok(Some(found))
 }
 
@@ -115,7 +115,7 @@ impl Findings {
 
 impl Verifier {
     /// Looks once more at what was broken, and tells what is sound now. Blocks.
-    fn again(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
+    fn will_retry(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
         let names: HashSet<_> = found
             .repairable()
             .map(|broken| broken.name.clone())

@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::exit::OutputError;
-use crate::report::figures::{count, size};
 use crate::report::{Counter, OutputSettings, escape, object};
+use crate::units::{ByteSize, count};
 
 /// Something that is not as it should be, or that one should know.
 #[derive(Debug, Serialize)]
@@ -97,13 +97,13 @@ impl Told {
         let out = &mut self.out;
         let written = self
             .counter
-            .aside(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
+            .suspend(|| out.write_all(line.as_bytes()).and_then(|()| out.flush()));
         Ok(written.map_err(OutputError::from)?)
     }
 
     /// Says how many files were seen.
-    pub(in crate::app) fn stands(&mut self, seen: usize) {
-        self.counter.stands(seen);
+    pub(in crate::app) fn set_progress(&mut self, seen: usize) {
+        self.counter.set(seen);
     }
 }
 
@@ -130,7 +130,11 @@ impl Counts {
 
     /// The summary: one line.
     pub(in crate::app) fn summary(&self, site: &str) -> String {
-        let mut text = format!("{site}: {} sound ({})", count(self.sound), size(self.bytes));
+        let mut text = format!(
+            "{site}: {} sound ({})",
+            count(self.sound),
+            ByteSize(self.bytes)
+        );
         let further = [
             (self.damaged, "damaged"),
             (self.missing, "missing"),

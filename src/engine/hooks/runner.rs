@@ -219,8 +219,8 @@ impl HookRunner {
                 End::Done => None,
                 End::Failed(cause) => Some(cause),
             };
-            let again = cause.is_some() && failed + 1 < MAX_RUNS;
-            if again {
+            let will_retry = cause.is_some() && failed + 1 < MAX_RUNS;
+            if will_retry {
                 record = Record::Hooks {
                     of: of.clone(),
                     failed: Some(failed + 1),
@@ -241,7 +241,7 @@ impl HookRunner {
                     command,
                     name: image.map(|image| image.name.clone()),
                     cause,
-                    again,
+                    will_retry,
                     output,
                     took,
                 })

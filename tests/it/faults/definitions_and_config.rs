@@ -473,14 +473,14 @@ fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
         assert_kept(&world, &rogue, &FaultServer::GOOD, &ended);
         let sum = ended.sum();
         assert_eq!(
-            (&sum["found"], &sum["saved"], &sum["filtered"]),
+            (&sum["found"], &sum["saved"], &sum["skipped"]),
             (&5.into(), &4.into(), &1.into()),
             "{what}"
         );
         let named = ended
             .objects()
             .into_iter()
-            .find(|event| event["outcome"] == "filtered")
+            .find(|event| event["outcome"] == "skipped")
             .expect("one is named");
         let (key, detail) = (
             named["key"].as_str().unwrap_or_default(),
@@ -581,7 +581,7 @@ fn config_error_names_file_line_column_and_the_nearest_key() {
         (
             "no length of time",
             "wait = \"soon\"\n",
-            &["line 1, column 8", "expected a length of time"],
+            &["line 1, column 8", "expected a duration"],
         ),
         (
             "no size",

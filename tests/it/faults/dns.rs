@@ -172,9 +172,9 @@ fn dns_timeout_of_an_image_host_is_retried_then_fails() {
             ended.stderr
         );
         let due = if tries == 1 {
-            "(1 try)".to_owned()
+            "(1 attempt)".to_owned()
         } else {
-            format!("({tries} tries)")
+            format!("({tries} attempts)")
         };
         assert!(told.contains(&due), "{}", ended.stderr);
 

@@ -48,7 +48,7 @@ fn wrong_content_length_never_saves_a_truncated_file() {
         .with(&["--stall-timeout", "700ms"])
         .fails(3, &["timed out waiting"]),
         Case::image("too small", whole("100"))
-            .fails(2, &["cut", "2 tries"])
+            .fails(2, &["cut", "2 attempts"])
             .seen(never_again),
         Case::image("nothing, and then the image", whole("0"))
             .fails(1, &["empty"])
@@ -293,7 +293,7 @@ fn malformed_http_response_is_not_printed_and_not_retried() {
     hold(
         &cases
             .into_iter()
-            .map(|case| case.fails(1, &["127.0.0.1:", "invalid HTTP response", "(1 try)"]))
+            .map(|case| case.fails(1, &["127.0.0.1:", "invalid HTTP response", "(1 attempt)"]))
             .collect::<Vec<_>>(),
     );
 }

@@ -22,13 +22,13 @@ fn permanent_status_4xx_is_not_retried() {
     let mut cases: Vec<Case> = told
         .into_iter()
         .map(|(words, code)| {
-            Case::image(words, move |_| Answer::status(code)).fails(1, &[words, "1 try"])
+            Case::image(words, move |_| Answer::status(code)).fails(1, &[words, "1 attempt"])
         })
         .collect();
     for (words, code) in [("404", 404), ("410", 410)] {
         cases.push(
             Case::image(words, move |_| Answer::status(code))
-                .gone(&[words, "not asked again for a while"]),
+                .gone(&[words, "not requested again for a while"]),
         );
     }
     hold(&cases);
@@ -45,7 +45,8 @@ fn transient_status_429_and_5xx_is_retried() {
         ("503", 503),
         ("504", 504),
     ] {
-        let often = Case::image(words, move |_| Answer::status(code)).fails(3, &[words, "3 tries"]);
+        let often =
+            Case::image(words, move |_| Answer::status(code)).fails(3, &[words, "3 attempts"]);
         let late = Case::image(
             format!("{words}, healthy at the last try"),
             move |asked| match asked.nth {

@@ -104,7 +104,7 @@ fn non_image_content_is_named_and_requested_once() {
         ("JSON", b"{\"error\": \"gone\"}".to_vec(), "plain text"),
         ("BMP", b"BM\x36\0\0\0\0\0".repeat(20), "a BMP image"),
     ];
-    hold(&others.map(|(name, bytes, says)| sent(name, bytes).fails(1, &[says, "(1 try)"])));
+    hold(&others.map(|(name, bytes, says)| sent(name, bytes).fails(1, &[says, "(1 attempt)"])));
 }
 
 /// A picture in each format that is taken.
@@ -126,7 +126,7 @@ fn truncated_or_corrupt_image_is_requested_once_more() {
             let cut = whole[..whole.len() - missing].to_vec();
             cases.push(
                 sent(format!("{name} without its last {missing}"), cut)
-                    .fails(2, &["cut", "2 tries"]),
+                    .fails(2, &["cut", "2 attempts"]),
             );
         }
         let once = Case::new(format!("{name} cut once"), move |rogue| {
@@ -185,12 +185,12 @@ fn bad_image_is_retried_once_after_any_earlier_failure() {
         )
         .comes(4),
         case("503, bad, bad", |nth| (nth == 1).then_some(503), [2, 3])
-            .fails(3, &["cut", "3 tries"]),
+            .fails(3, &["cut", "3 attempts"]),
         case("bad, 503, good", |nth| (nth == 2).then_some(503), [1, 0]).comes(3),
         case("bad, 503, bad", |nth| (nth == 2).then_some(503), [1, 3])
-            .fails(3, &["cut", "3 tries"]),
+            .fails(3, &["cut", "3 attempts"]),
         case("bad, 503 for good", |nth| (nth > 1).then_some(503), [1, 0])
-            .fails(5, &["503", "5 tries"]),
+            .fails(5, &["503", "5 attempts"]),
     ]);
 }
 

@@ -237,14 +237,14 @@ fn unusable_urls_in_html_are_skipped_and_counted() {
     let ended = assert_all_good("addresses that lead astray", &gallery(html(page + &good())));
     let sum = ended.sum();
     assert_eq!(
-        (&sum["found"], &sum["filtered"], &sum["saved"]),
+        (&sum["found"], &sum["skipped"], &sum["saved"]),
         (&8.into(), &4.into(), &4.into()),
         "{sum}"
     );
     let why = ended
         .objects()
         .into_iter()
-        .filter(|event| event["why"] == "address");
+        .filter(|event| event["reason"] == "address");
     assert_eq!(
         why.filter(|event| event["detail"]
             .as_str()

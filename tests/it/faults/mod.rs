@@ -253,12 +253,14 @@ impl Case {
                 .unwrap_or_else(|| panic!("no {what} in {sum}"))
         };
         let ends = [
-            "known",
             "saved",
-            "filtered",
+            "duplicate",
+            "already_there",
+            "gone",
+            "skipped",
             "failed",
             "interrupted",
-            "left",
+            "not_started",
         ]
         .map(of);
         assert_eq!(

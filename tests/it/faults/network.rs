@@ -57,7 +57,7 @@ const BREAKS: [Break; 6] = [
 fn connection_reset_is_retried() {
     let mut cases = Vec::new();
     for (name, script, says) in BREAKS {
-        cases.push(Case::image(name, script).fails(3, &["127.0.0.1:", says, "(3 tries)"]));
+        cases.push(Case::image(name, script).fails(3, &["127.0.0.1:", says, "(3 attempts)"]));
         let once = Case::image(format!("{name}, once"), move |asked| match asked.nth {
             1 => script(asked),
             _ => asked.served(),
@@ -93,7 +93,7 @@ fn stall_timeout_ends_a_hanging_response_and_retries() {
     ];
     let mut cases = Vec::new();
     for (name, script, says) in hangs {
-        cases.push(Case::image(name, script).fails(3, &[says, "(3 tries)"]));
+        cases.push(Case::image(name, script).fails(3, &[says, "(3 attempts)"]));
         cases.push(Case::page(format!("{name} of a page"), script).fails(3, &[says]));
     }
     let slow_body = move |asked: &Asked| promise().drip(asked.shown.repeat(10), every).hang();

@@ -147,7 +147,7 @@ fn redirect_to_a_private_address_is_refused_without_a_request() {
     // Neither asked nor looked up: each would be refused, or wait, otherwise.
     let case = |location: &'static str| {
         Case::image(location, move |_| Answer::to(302, location))
-            .fails(1, &["bad redirect", "is not allowed", "(1 try)"])
+            .fails(1, &["bad redirect", "is not allowed", "(1 attempt)"])
     };
     hold(&private.map(case));
 }
@@ -155,7 +155,10 @@ fn redirect_to_a_private_address_is_refused_without_a_request() {
 #[test]
 fn redirect_with_a_password_is_refused() {
     let to = |location: &'static str| Case::image(location, move |_| Answer::to(302, location));
-    let says = ["contains a password that the user did not give", "(1 try)"];
+    let says = [
+        "contains a password that the user did not give",
+        "(1 attempt)",
+    ];
     hold(
         &[
             "http://me:secret@static.simpledesktops.com/a.png",
@@ -289,7 +292,7 @@ fn redirect_from_http_to_tls_checks_the_certificate() {
         }
         assert_eq!(ended.code, Some(1), "{papers:?}: {}", ended.stderr);
         assert!(
-            ended.stderr.contains(says) && ended.stderr.contains("(1 try)"),
+            ended.stderr.contains(says) && ended.stderr.contains("(1 attempt)"),
             "{papers:?}: {}",
             ended.stderr
         );
