@@ -1,4 +1,4 @@
-//! What a run asks of the ledger and tells it: a page of keys, a group of images.
+//! The ledger: looking up a page of keys, and writing a group of images.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -11,7 +11,7 @@ use wallhaul::outcome::{Content, Format};
 
 use crate::{address, job, runtime, sure};
 
-/// As many as the keeper gathers.
+/// The most images that a committer writes at once.
 const GROUP: usize = 256;
 const ROWS: usize = 100_000;
 const ON_A_PAGE: usize = 28;
@@ -33,15 +33,15 @@ impl Open {
         }
     }
 
-    /// Writes a group down as the keeper does: names promised, then kept.
+    /// Writes a group as the committer does: placed, then recorded.
     fn insert(&self, group: Vec<Intent>) {
         self.runtime.block_on(async {
             let keys: Vec<ImageKey> = group.iter().map(|intent| intent.key.clone()).collect();
-            let berths = sure(self.ledger.placing(group).await);
+            let placements = sure(self.ledger.placing(group).await);
             let saved = keys
                 .into_iter()
-                .zip(berths)
-                .map(|(key, berth)| match berth {
+                .zip(placements)
+                .map(|(key, placement)| match placement {
                     Placement::New(name) | Placement::Duplicate(name) => {
                         Record::Saved { key, name }
                     }
@@ -99,7 +99,7 @@ fn insert_a_group_of_256_durable(bencher: Bencher<'_, '_>, durable: bool) {
         .bench_local_values(|group| open.insert(group));
 }
 
-/// A page of a second run; one of a first costs the same.
+/// A page of a second run, where all images are known.
 #[divan::bench]
 fn ask_for_a_page_of_28_in_100_000(bencher: Bencher<'_, '_>) {
     let open = Open::new(false);

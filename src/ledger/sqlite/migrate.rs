@@ -199,7 +199,7 @@ fn convert_promises(
         if owner.is_none() && file.is_none() {
             return Err(unusable(0, format!("there is no file {}", image.file)));
         }
-        // A promise took the place of the image's row when it was made, so there is none. A damaged file may have one.
+        // Schema 2 deleted an image's row when it was placed again, so there is none but in a damaged file.
         if let Some(row) = tables.image(&key, hash64(key.as_str()))? {
             tables.clear_image(row.id)?;
         }
@@ -535,7 +535,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_of_an_older_ledger_is_told_how_to_migrate_it() {
+    fn a_reader_of_an_older_ledger_gets_an_error_that_says_how_to_migrate_it() {
         let home = old_ledger();
         let message = open_to_read(home.path()).err().unwrap().to_string();
         assert!(

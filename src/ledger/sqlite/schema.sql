@@ -6,7 +6,7 @@ CREATE TABLE images (
     state             INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),
     -- The first 8 bytes of the BLAKE3 hash of `key`, and of `name` in NFC and lower case, as little-endian
     -- integers. An index of integers is a tenth of the size of one of texts. Two texts may share a
-    -- hash: whoever looks up compares the text as well.
+    -- hash, so a lookup compares the text as well.
     key_hash          INTEGER,
     name_hash         INTEGER,
     owner             INTEGER,  -- a duplicate: the `id` of the row that has the file, with the same bytes
