@@ -207,7 +207,7 @@ mod tests {
             let line: Value = serde_json::from_str(line).unwrap();
             for (field, value) in line.as_object().unwrap() {
                 assert!(documented(field), "field `{field}` in {line}");
-                if ["event", "outcome", "reason", "stage"].contains(&field.as_str()) {
+                if ["event", "outcome", "reason", "stage", "warning"].contains(&field.as_str()) {
                     assert!(documented(value.as_str().unwrap()), "{field} in {line}");
                 }
             }
