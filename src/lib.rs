@@ -1,25 +1,25 @@
-//! Hauls wallpapers: walks a gallery's listing pages, finds each thumbnail's original, and keeps a
-//! verified collection that is never fetched twice.
+//! Downloads wallpapers: reads a gallery's listing pages, finds the original of each thumbnail, and builds a
+//! verified collection. Nothing is fetched twice.
 //!
 //! ```text
-//! producer --Job--> queue --Lease--> workers --Sound--> keeper        engine
-//!    |                                  |                 |
-//!    +-- site, fetch                    +-- fetch, part   +-- sink, then ledger
-//!    |                                  |   verify        +-- hooks
-//!    +-------------- events ------------+-----------------+--> report --> Tally --> exit code
+//! producer --Job--> queue --Lease--> workers --VerifiedImage--> committer           engine
+//!    |                                  |                           |
+//!    +-- site, fetch, ledger            +-- fetch, part, verify     +-- sink, then ledger, then hooks
+//!    |                                  |                           |
+//!    +-------------- events ------------+---------------------------+--> report --> Tally --> exit code
 //! ```
 //!
-//! A module names what stands below it in this list, never beside or above.
+//! A module names modules below it in this list, never beside or above it. `docs/architecture.md` says more.
 
-// level 5: what the user said, and what becomes of it
+// level 5: what the user wants, and how it is started
 pub mod app;
 pub mod config;
 pub mod exit;
 
-// level 4: the line
+// level 4: the pipeline
 pub mod engine;
 
-// level 3: sockets and doors
+// level 3: sockets (queue, sink, ledger, report) and services
 pub mod demo;
 pub mod fetch;
 pub mod hooks;
@@ -28,14 +28,14 @@ pub mod queue;
 pub mod report;
 pub mod sink;
 
-// level 2: judgement
+// level 2: verification of images
 pub mod verify;
 
-// level 1: values and bytes
+// level 1: pure site logic, and unfinished files
 pub mod part;
 pub mod site;
 
-// level 0: words everybody uses
+// level 0: words that every module uses
 pub mod event;
 pub mod job;
 pub mod outcome;
