@@ -10,7 +10,6 @@ mod committer;
 mod discover;
 mod download;
 mod free_space;
-
 mod hooks;
 mod pipeline;
 mod prefetch;

@@ -51,7 +51,9 @@ pub(super) async fn run(
                 })
                 .await;
         }
-        Stop::Failed(page, reason) => events.emit(Event::ListingFailed { page, reason }).await,
+        Stop::Failed(page, reason) => {
+            events.emit(Event::ListingFailed { page, reason }).await;
+        }
         Stop::Stopped => {}
     }
     Ok(())

@@ -35,8 +35,6 @@ pub async fn recover(
     // folder. A row must never outlast a power cut that its file does not.
     sink.flush().await?;
     if let Some(hooks) = hooks {
-        // Their table may have to be made first.
-        ledger.pending_hooks().await?;
         let saved = records.iter().filter_map(|record| match record {
             Record::Saved { key, name: _ } => Some(key),
             Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,

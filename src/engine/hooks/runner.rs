@@ -73,7 +73,6 @@ impl HookRunner {
         ledger: Arc<dyn Ledger>,
         hooks: Hooks,
     ) -> Result<(Self, HookSender), EngineError> {
-        // First, for it makes the table where there is none.
         let waiting = ledger.pending_hooks().await?;
         let backlog = Backlog::open(Arc::clone(&ledger), hooks.any(Trigger::Image)).await?;
         let (sender, images) = mpsc::channel(IMAGES_WAITING);
