@@ -199,7 +199,7 @@ pub(super) async fn save_new(
         ledger,
         hooks,
     } = collection;
-    let Queue { sender, receiver } = queue::open(&memory(), capacity(settings.jobs))?;
+    let Queue { sender, receiver } = queue::open(&memory(), capacity(settings.jobs)).await?;
     run.events.emit(started(visit, settings)).await;
     let (source, sender) = images.source(visit, sender);
     let pipeline = Pipeline {
