@@ -36,7 +36,7 @@ pub trait SinkReader: Send + Sync {
     /// # Errors
     ///
     /// When there is no such image, something else has its name, or it cannot be read.
-    fn read(&self, name: &str) -> Result<Box<dyn ImageReader>, ReadError>;
+    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError>;
 }
 
 /// A place that keeps images under names: what every place can do.
@@ -66,7 +66,7 @@ pub trait Sink: SinkReader {
     /// When it cannot be stored, or the name belongs to something that is not a stored image.
     async fn replace(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError>;
 
-    /// Makes durable whatever is stored and may not be yet: what an earlier run placed and [`Sink::exists`] found,
+    /// Makes durable what is not durable yet: what an earlier run placed and [`Sink::exists`] found,
     /// and anything the plug still buffers. The last call of a run; costs nothing where nothing is left to do.
     ///
     /// # Errors
@@ -99,7 +99,7 @@ pub trait LocalCollection: Sink {
 pub type EntryStream = BoxStream<'static, Result<SinkEntry, SinkError>>;
 
 /// The bytes of a stored image.
-pub trait ImageReader: io::Read + io::Seek + Send {
+pub trait StoredImageReader: io::Read + io::Seek + Send {
     /// Its size in bytes.
     ///
     /// # Errors
@@ -127,7 +127,7 @@ pub enum EntryKind {
     },
     /// A folder.
     Folder,
-    /// A symbolic link, to whatever.
+    /// A symbolic link.
     Symlink,
     /// A named pipe: opening it could wait for ever.
     Pipe,

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Shutdown;
 use crate::ledger::StoredFile;
 use crate::outcome::Content;
-use crate::sink::{ImageReader, ReadError, SinkReader};
+use crate::sink::{ReadError, SinkReader, StoredImageReader};
 use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
 /// What checking files takes; shared by all threads.
@@ -64,7 +64,11 @@ impl FileCheck {
         (!self.shutdown.is_stopping()).then_some(verdict)
     }
 
-    fn check(&self, reader: Box<dyn ImageReader>, fetched: &Content) -> io::Result<FileVerdict> {
+    fn check(
+        &self,
+        reader: Box<dyn StoredImageReader>,
+        fetched: &Content,
+    ) -> io::Result<FileVerdict> {
         let bytes = reader.size()?;
         if bytes != fetched.bytes {
             return Ok(FileVerdict::Damaged(format!(
@@ -112,7 +116,7 @@ impl FileCheck {
 /// Sums up the bytes of a file while they are read, so that it is read once, and fails when the run is interrupted:
 /// a large image must not delay the end.
 struct CheckedReader<'a> {
-    reader: Box<dyn ImageReader>,
+    reader: Box<dyn StoredImageReader>,
     sum: Option<Sha256>,
     shutdown: &'a Shutdown,
 }

@@ -10,7 +10,8 @@ use futures_util::{StreamExt as _, stream};
 use parking_lot::Mutex;
 
 use super::super::{
-    EntryKind, EntryStream, ImageReader, Placed, ReadError, Sink, SinkEntry, SinkError, SinkReader,
+    EntryKind, EntryStream, Placed, ReadError, Sink, SinkEntry, SinkError, SinkReader,
+    StoredImageReader,
 };
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
@@ -77,14 +78,14 @@ impl SinkReader for InMemory {
         stream::iter(entries).boxed()
     }
 
-    fn read(&self, name: &str) -> Result<Box<dyn ImageReader>, ReadError> {
+    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
         let objects = self.objects.lock();
         let bytes = objects.get(name).ok_or(ReadError::Missing)?;
         Ok(Box::new(Cursor::new(Arc::clone(bytes))))
     }
 }
 
-impl ImageReader for Cursor<Arc<[u8]>> {
+impl StoredImageReader for Cursor<Arc<[u8]>> {
     fn size(&self) -> io::Result<u64> {
         Ok(self.get_ref().len() as u64)
     }

@@ -193,7 +193,7 @@ impl LocalDir {
         }
     }
 
-    /// One `fsync` of the folder makes every name in it durable, whoever gave it.
+    /// One `fsync` of the folder makes every name in it durable, also those that an earlier run gave.
     fn flush_names(&self) -> io::Result<()> {
         if self.durability == Durability::Group {
             self.handle.sync_all()?;

@@ -23,8 +23,8 @@ pub use self::staging::Staging;
 use self::dir::LocalDir;
 use self::read::LocalReader;
 use super::{
-    EntryStream, ImageReader, LocalCollection, OpenSink, Placed, ReadError, Sink, SinkError,
-    SinkOptions, SinkReader,
+    EntryStream, LocalCollection, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions,
+    SinkReader, StoredImageReader,
 };
 use crate::job::ImageName;
 use crate::outcome::Content;
@@ -127,7 +127,7 @@ impl SinkReader for LocalSink {
         self.reader.list()
     }
 
-    fn read(&self, name: &str) -> Result<Box<dyn ImageReader>, ReadError> {
+    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
         self.reader.read(name)
     }
 }

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rustix::fs::{Mode, OFlags};
 
 use super::super::{
-    EntryKind, EntryStream, ImageReader, ReadError, SinkEntry, SinkError, SinkReader,
+    EntryKind, EntryStream, ReadError, SinkEntry, SinkError, SinkReader, StoredImageReader,
 };
 use super::{STATE_DIR, storage_error};
 
@@ -36,12 +36,12 @@ impl SinkReader for LocalReader {
         stream::once(reading).try_flatten().boxed()
     }
 
-    fn read(&self, name: &str) -> Result<Box<dyn ImageReader>, ReadError> {
+    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
         Ok(Box::new(open(&self.path, name)?))
     }
 }
 
-impl ImageReader for File {
+impl StoredImageReader for File {
     fn size(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
     }
