@@ -1,4 +1,4 @@
-//! Handing jobs from one producer to many workers, without any work in them.
+//! The queue alone: one producer, many workers, no work in the jobs.
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{address, job, runtime, sure};
 const JOBS: usize = 100_000;
 const WORKERS: usize = 400;
 
-/// As many as the program lets wait for so many workers.
+/// What the program gives a queue for this many workers.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4 * WORKERS).expect("not zero");
 
 #[divan::bench(sample_size = 1)]
@@ -27,31 +27,31 @@ fn hop_100_000_jobs_to_400_workers(bencher: Bencher<'_, '_>) {
         .bench_local_values(|jobs| assert_eq!(runtime.block_on(hop(jobs)), JOBS));
 }
 
-/// Feeds `jobs` and answers with how many the workers settled.
+/// Sends `jobs` and returns how many the workers acknowledged.
 async fn hop(jobs: Vec<Job>) -> usize {
-    let Queue { sender, receiver } = sure(queue::open(&address("memory:"), CAPACITY));
+    let Queue { sender, receiver } = sure(queue::open(&address("memory:"), CAPACITY).await);
     let receiver = Arc::from(receiver);
     let mut workers: JoinSet<usize> = (0..WORKERS)
-        .map(|_| settle_all(Arc::clone(&receiver)))
+        .map(|_| ack_all(Arc::clone(&receiver)))
         .collect();
     let producer = tokio::spawn(async move {
         for job in jobs {
             sure(sender.send(job).await);
         }
     });
-    let mut settled = 0;
+    let mut done = 0;
     while let Some(worker) = workers.join_next().await {
-        settled += sure(worker);
+        done += sure(worker);
     }
     sure(producer.await);
-    settled
+    done
 }
 
-async fn settle_all(receiver: Arc<dyn queue::JobReceiver>) -> usize {
-    let mut settled = 0;
+async fn ack_all(receiver: Arc<dyn queue::JobReceiver>) -> usize {
+    let mut done = 0;
     while let Some(lease) = sure(receiver.next().await) {
         sure(lease.ack(Ack::Done).await);
-        settled += 1;
+        done += 1;
     }
-    settled
+    done
 }

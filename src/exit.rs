@@ -126,10 +126,11 @@ impl Exit {
 
     fn from_sink(error: &SinkError) -> Self {
         match error {
-            SinkError::Storage { .. } | SinkError::Low { .. } | SinkError::Name { .. } => {
+            SinkError::Storage { .. } | SinkError::LowSpace { .. } | SinkError::Name { .. } => {
                 Self::Storage
             }
             SinkError::Locked { .. } => Self::Busy,
+            SinkError::UnknownScheme(_) => Self::Usage,
         }
     }
 

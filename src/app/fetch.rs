@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -14,8 +13,8 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::addresses::{Target, targets};
-use super::hold::hold;
-use super::rebuild::{adopt, left_behind};
+use super::hold::acquire_lock;
+use super::rebuild::{adopt, orphaned_images};
 use super::visit::{Collection, ListingPages, SiteSession, discover_options};
 use super::{Environment, print_error};
 use crate::config::{Options, Settings};
@@ -128,15 +127,15 @@ async fn fetch_one(
             return dry_run(visit, settings, run, images).await;
         }
         // Without our folder beside them, images in the directory belong to no collection of ours.
-        let was_there = sink::ours(&visit.directory).is_dir();
-        let held = hold(&visit.directory, settings, world, shutdown, |reason| {
+        let was_there = sink::state_dir(&visit.location)?.is_dir();
+        let held = acquire_lock(&visit.location, settings, world, shutdown, |reason| {
             events.waiting(reason);
         });
-        let Some(sink) = held.await? else {
+        let Some(opened) = held.await? else {
             return Ok(());
         };
         let left = if was_there {
-            left_behind(&visit.directory, shutdown).await?
+            orphaned_images(&opened, shutdown).await?
         } else {
             Vec::new()
         };
@@ -144,10 +143,12 @@ async fn fetch_one(
             // The search may have been cut short: a ledger made now would not know every image in the folder.
             return Ok(());
         }
-        let mut collection = Collection::open(sink, &visit.directory, settings)?;
+        let mut collection = Collection::open(opened, settings)?;
         if let Some(found) = hooks {
+            let local = collection.sink.as_local();
+            let local = local.context("hooks need a collection in a folder: give one with -d")?;
             let directory =
-                std::path::absolute(&visit.directory).context("finding the working folder")?;
+                std::path::absolute(local.folder()).context("finding the working folder")?;
             collection.hooks = Some(Hooks::new(found, visit.source.id().clone(), directory));
         }
         if !left.is_empty() {
@@ -196,16 +197,18 @@ pub(super) async fn save_new(
 ) -> anyhow::Result<()> {
     let Collection {
         sink,
+        staging,
         ledger,
         hooks,
     } = collection;
-    let Queue { sender, receiver } = queue::open(&memory(), capacity(settings.jobs))?;
+    let Queue { sender, receiver } = queue::open(&memory(), capacity(settings.jobs)).await?;
     run.events.emit(started(visit, settings)).await;
     let (source, sender) = images.source(visit, sender);
     let pipeline = Pipeline {
         source,
         queue: Queue { sender, receiver },
         sink,
+        staging,
         ledger,
         hooks,
         discover: discover_options(settings),
@@ -227,7 +230,7 @@ async fn dry_run(
     run: Run,
     images: WantedImages,
 ) -> anyhow::Result<()> {
-    let ledger = ledger::open_to_read(&sink::ours(&visit.directory))?;
+    let ledger = ledger::open_to_read(&sink::state_dir(&visit.location)?)?;
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::empty));
     run.events.emit(started(visit, settings)).await;
     let jobs = Box::new(DryRunSender(run.events.clone()));
@@ -253,10 +256,9 @@ impl JobSender for DryRunSender {
 }
 
 fn started(visit: &SiteSession, settings: &Settings) -> Event {
-    let shown = |path: &Path| path.display().to_string();
     Event::RunStarted {
         site: visit.source.id().clone(),
-        directory: shown(&visit.directory),
+        directory: visit.location.to_string(),
         jobs: settings.jobs.get(),
     }
 }

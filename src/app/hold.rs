@@ -1,8 +1,6 @@
-//! Takes a collection for this run alone, or does what was said for when another run has it.
+//! Locks a collection for this run, or does what `--lock` says when another run holds it.
 
 use std::io::{self, Write as _};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -10,60 +8,60 @@ use tokio::time::{Instant, sleep};
 use super::Environment;
 use crate::config::{HumanDuration, OnLocked, Settings};
 use crate::engine::Shutdown;
-use crate::event::{LockHolder, LockProcess, WaitReason};
+use crate::event::WaitReason;
 use crate::report::{OutputSettings, escape, messages};
-use crate::sink::{self, Holder, Sink, SinkError};
+use crate::sink::{self, Location, OpenSink, SinkError, SinkOptions};
 
-/// How often a collection that another run has is looked at again: soon enough for a person, and it costs nothing.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often a locked collection is tried again. Soon enough for a person, and ten system calls a second cost nothing;
+/// a blocking `flock` would need a thread that no signal ends.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes the collection in `directory`, making it where there is none. `None` when it is left to the run that has it,
-/// or the wait for it was ended. `note` hears why nothing seems to happen.
+/// Opens the collection at `location`, creating it if needed, and locks it. `None` when `--lock skip` leaves it to
+/// the run that holds it, or the wait was interrupted. `note` receives the reason why nothing happens.
 ///
 /// # Errors
 ///
-/// When another run has it for longer than was said, or the folder cannot be made or written to.
-pub(super) async fn hold(
-    directory: &Path,
+/// When another run holds it for longer than `--lock` allows, or it cannot be created or written to.
+pub(super) async fn acquire_lock(
+    location: &Location,
     settings: &Settings,
-    world: &Environment,
+    environment: &Environment,
     shutdown: &Shutdown,
     note: impl Fn(WaitReason),
-) -> Result<Option<Arc<dyn Sink>>, SinkError> {
-    let came = Instant::now();
+) -> Result<Option<OpenSink>, SinkError> {
+    let start = Instant::now();
     let mut noted = false;
     loop {
-        let now = (world.clock)();
-        let (path, holder) = match sink::open(
-            directory,
-            settings.durability,
-            settings.min_free,
-            &world.boot,
-            now,
-        ) {
-            Ok(sink) => return Ok(Some(Arc::from(sink))),
-            Err(SinkError::Locked { path, holder }) => (path, holder),
+        let options = SinkOptions {
+            durability: settings.durability,
+            min_free: settings.min_free,
+            boot_id: &environment.boot,
+            now: (environment.clock)(),
+        };
+        let holder = match sink::open(location, &options).await {
+            Ok(opened) => return Ok(Some(opened)),
+            Err(SinkError::Locked(holder)) => holder,
             Err(error) => return Err(error),
         };
         let pause = match settings.lock {
-            OnLocked::Fail => return Err(SinkError::Locked { path, holder }),
+            OnLocked::Fail => return Err(SinkError::Locked(holder)),
             OnLocked::Skip => {
-                note(WaitReason::LockSkipped(lock_holder(&path, holder)));
+                note(WaitReason::LockSkipped(holder));
                 return Ok(None);
             }
-            OnLocked::Wait(None) => AGAIN,
-            OnLocked::Wait(Some(HumanDuration(most))) => {
-                match most.saturating_sub(came.elapsed()) {
-                    Duration::ZERO => return Err(SinkError::Locked { path, holder }),
-                    left => AGAIN.min(left),
+            OnLocked::Wait(None) => POLL_INTERVAL,
+            OnLocked::Wait(Some(HumanDuration(limit))) => {
+                match limit.saturating_sub(start.elapsed()) {
+                    Duration::ZERO => return Err(SinkError::Locked(holder)),
+                    left => POLL_INTERVAL.min(left),
                 }
             }
         };
         if !noted {
-            note(WaitReason::LockHeld(lock_holder(&path, holder)));
+            note(WaitReason::LockHeld(holder));
             noted = true;
         }
-        // Both are cancel-safe.
+        // Both branches are cancel-safe.
         tokio::select! {
             biased;
             () = shutdown.stopping() => return Ok(None),
@@ -72,20 +70,12 @@ pub(super) async fn hold(
     }
 }
 
-fn lock_holder(path: &Path, holder: Holder) -> LockHolder {
-    let process = holder.process();
-    LockHolder {
-        lock: path.display().to_string(),
-        process: process.map(|(pid, since)| LockProcess { pid, since }),
-    }
-}
-
-/// Notes on stderr, for commands that emit no events.
-pub(super) fn aloud(telling: &OutputSettings) -> impl Fn(WaitReason) + use<> {
-    let watched = telling.watched();
+/// Prints notes on stderr, for commands that emit no events.
+pub(super) fn note_on_stderr(output: &OutputSettings) -> impl Fn(WaitReason) + use<> {
+    let watched = output.watched();
     move |reason| {
         if watched {
-            // Where nobody listens nothing can be said.
+            // A closed stderr is no reason to fail.
             let _ = writeln!(
                 io::stderr(),
                 "note: {}",

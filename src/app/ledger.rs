@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use anyhow::bail;
 
@@ -12,7 +11,7 @@ use crate::config::options::LocationArgs;
 use crate::exit::{Exit, OutputError};
 use crate::ledger::{self, Ledger, LedgerRow, RowState, Selection, Stats};
 use crate::report::{escape, object};
-use crate::sink;
+use crate::sink::{self, Location};
 use crate::units::{ByteSize, count};
 
 /// Prints the images of a collection, one a line.
@@ -87,16 +86,17 @@ fn open(site: &str, place: &LocationArgs) -> anyhow::Result<Box<dyn Ledger>> {
     open_to_read(&place.collection(site, false))
 }
 
-/// Opens the ledger of the collection in `directory` to be read.
-pub(super) fn open_to_read(directory: &Path) -> anyhow::Result<Box<dyn Ledger>> {
-    let ours = sink::ours(directory);
-    let shown = directory.display();
-    match ledger::open_to_read(&ours)? {
+/// Opens the ledger of the collection at `location` for reading.
+pub(super) fn open_to_read(location: &Location) -> anyhow::Result<Box<dyn Ledger>> {
+    let state_dir = sink::state_dir(location)?;
+    match ledger::open_to_read(&state_dir)? {
         Some(ledger) => Ok(ledger),
-        None if ours.is_dir() => bail!(
-            "the collection in `{shown}` has no ledger: `wallhaul ledger rebuild -d {shown}` makes one from its images"
+        None if state_dir.is_dir() => bail!(
+            "the collection in `{location}` has no ledger: `wallhaul ledger rebuild -d {location}` makes one from its images"
         ),
-        None => bail!("there is no collection in `{shown}`: name its folder with -d, or its site"),
+        None => {
+            bail!("there is no collection in `{location}`: name its folder with -d, or its site")
+        }
     }
 }
 

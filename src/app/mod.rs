@@ -3,7 +3,6 @@
 mod addresses;
 mod environment;
 mod fetch;
-mod folder;
 mod hold;
 mod ledger;
 mod many;

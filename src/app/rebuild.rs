@@ -1,16 +1,18 @@
-//! `wallhaul ledger rebuild`: a new ledger from the images that lie in the folder; nothing is fetched for it.
+//! `wallhaul ledger rebuild`: makes a new ledger from the images of a collection, without fetching anything.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, FileType};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
+use futures_util::TryStreamExt as _;
 
-use super::folder::{self, NoFile};
-use super::hold::{aloud, hold};
+use super::hold::{acquire_lock, note_on_stderr};
 use super::many::{cores, parallel_ordered};
-use super::verify::told::{Finding, Kind, Told};
+use super::verify::findings::{Finding, FindingKind, FindingWriter};
 use super::{Environment, blocking};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -19,126 +21,131 @@ use crate::job::ImageName;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::outcome::Content;
 use crate::report::escape;
-use crate::sink::{self, SinkError};
+use crate::sink::{self, EntryKind, OpenSink, ReadError, SinkError, SinkReader};
 use crate::units::plural;
 use crate::verify::{Limits, verify_file};
 
-/// Makes a new ledger of the images in a site's collection, and moves the old one aside under a dated name.
+/// Makes a new ledger from the images of a site's collection, and keeps the old one under a dated name.
 ///
 /// # Errors
 ///
-/// When there is no such folder, another run holds it, or the ledger cannot be written; the old one then stays.
+/// When there is no such collection, another run holds it, or the ledger cannot be written; the old one then stays.
 pub async fn rebuild_ledger(
     site: &str,
     options: Options,
-    world: &Environment,
+    environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, world.stderr, world.clock);
-    let directory = settings.place.collection(site, false);
-    if !directory.is_dir() {
-        bail!(
-            "there is no folder `{}`: name it with -d, or its site with --site",
-            directory.display()
-        );
+    let settings = Settings::new(options, environment.stderr, environment.clock);
+    let location = settings.place.collection(site, false);
+    // Before the lock, which would create a collection where there is none.
+    if sink::open_to_read(&location).await?.is_none() {
+        bail!("there is no folder `{location}`: name it with -d, or its site with --site");
     }
-    let held = hold(
-        &directory,
+    let locking = acquire_lock(
+        &location,
         &settings,
-        world,
+        environment,
         &shutdown,
-        aloud(&settings.output),
-    )
-    .await?;
-    let Some(_held) = held else {
+        note_on_stderr(&settings.output),
+    );
+    let Some(OpenSink { sink, staging }) = locking.await? else {
         return Ok(Exit::Done);
     };
-    let workshop = ScratchDir::open(&directory)?;
-    let ledger = ledger::open(&workshop.0, true)?;
-    let (looked, telling) = (directory.clone(), settings.output);
-    let judged = blocking(move || {
-        let entries = folder::entries(&looked)?;
-        let mut told = Told::new(&telling, Box::new(io::stdout()), "judging", entries.len());
-        judge(&looked, entries, &shutdown, &mut |seen, foreign| {
-            told.set_progress(seen);
-            foreign.map_or(Ok(()), |finding| told.tell(&finding))
+    let scratch = ScratchDir::create(staging.state_dir())?;
+    let new_ledger = ledger::open(&scratch.0, true)?;
+    let entries = entries(&*sink).await?;
+    let output = settings.output;
+    let checking = blocking(move || {
+        let mut writer =
+            FindingWriter::new(&output, Box::new(io::stdout()), "judging", entries.len());
+        collect_images(&*sink, entries, &shutdown, &mut |checked, foreign| {
+            writer.set_checked(checked);
+            foreign.map_or(Ok(()), |finding| writer.write(&finding))
         })
     });
-    let Some(images) = judged.await? else {
+    let Some(images) = checking.await? else {
         return Ok(Exit::Done);
     };
-    let adopted = adopt(&*ledger, images).await?;
-    // Closed, it is whole and in one file.
-    drop(ledger);
-    let old = ledger::replace(&sink::ours(&directory), &workshop.0, (world.clock)())?;
+    let adopted = adopt(&*new_ledger, images).await?;
+    // Closing it moves everything into its one file.
+    drop(new_ledger);
+    let old = ledger::replace(staging.state_dir(), &scratch.0, (environment.clock)())?;
     if !settings.output.quiet {
-        tell(adopted, old.as_deref());
+        print_summary(adopted, old.as_deref());
     }
     Ok(Exit::Done)
 }
 
-fn tell(adopted: usize, old: Option<&Path>) {
+fn print_summary(adopted: usize, old: Option<&Path>) {
     let images = plural(adopted, "image", "images");
     let old = old.map_or_else(String::new, |old| {
         format!("; the old one is `{}`", escape(&old.display().to_string()))
     });
-    // Where nobody listens nothing can be said.
+    // A closed stderr is no reason to fail.
     let _ = writeln!(io::stderr(), "the new ledger knows {images}{old}");
 }
 
-/// The images of a collection whose ledger is not there any more, for [`adopt`]; none where there is a ledger, or
-/// the run is to end.
+/// Everything in a place by name, so that it is checked and reported in the order of the names.
 ///
 /// # Errors
 ///
-/// When the folder cannot be read.
-pub(super) async fn left_behind(
-    directory: &Path,
+/// When the place cannot be listed.
+pub(super) async fn entries(
+    reader: &dyn SinkReader,
+) -> Result<BTreeMap<OsString, EntryKind>, SinkError> {
+    let entries = reader.list().map_ok(|entry| (entry.name, entry.kind));
+    entries.try_collect().await
+}
+
+/// The images of a collection whose ledger is gone, for [`adopt`]; none where there is a ledger, or the run was
+/// interrupted.
+///
+/// # Errors
+///
+/// When the collection cannot be listed.
+pub(super) async fn orphaned_images(
+    opened: &OpenSink,
     shutdown: &Shutdown,
 ) -> anyhow::Result<Vec<(ImageName, Content)>> {
-    if !ledger::is_blank(&sink::ours(directory)) {
+    if !ledger::is_blank(opened.staging.state_dir()) {
         return Ok(Vec::new());
     }
-    let (directory, shutdown) = (directory.to_owned(), shutdown.clone());
-    let judged = blocking(move || {
-        judge(
-            &directory,
-            folder::entries(&directory)?,
-            &shutdown,
-            &mut |_, _| Ok(()),
-        )
-    });
-    Ok(judged.await?.unwrap_or_default())
+    let (sink, shutdown) = (Arc::clone(&opened.sink), shutdown.clone());
+    let entries = entries(&*sink).await?;
+    let collecting =
+        blocking(move || collect_images(&*sink, entries, &shutdown, &mut |_, _| Ok(())));
+    Ok(collecting.await?.unwrap_or_default())
 }
 
 /// The folder in which the new ledger is made; removed when dropped.
 struct ScratchDir(PathBuf);
 
 impl ScratchDir {
-    fn open(directory: &Path) -> Result<Self, SinkError> {
-        let folder = sink::ours(directory).join("rebuilding");
-        let what = format!("making the folder `{}`", folder.display());
-        // What a killed rebuilding left is of no use.
-        let cleared = match fs::remove_dir_all(&folder) {
+    fn create(state_dir: &Path) -> Result<Self, SinkError> {
+        let folder = state_dir.join("rebuilding");
+        let what = format!("creating the folder `{}`", folder.display());
+        // A rebuild that was killed left a ledger that is not complete.
+        let created = match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => fs::create_dir(&folder),
         };
-        cleared.map_err(|source| SinkError::Storage { what, source })?;
+        created.map_err(|source| SinkError::Storage { what, source })?;
         Ok(Self(folder))
     }
 }
 
 impl Drop for ScratchDir {
     fn drop(&mut self) {
-        // What cannot be removed now is cleared away by the next one.
+        // If this fails, the next rebuild removes it.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Rows written at once: enough that a transaction costs nothing, few enough to be soon written.
+/// Rows in one transaction: enough that its cost does not matter, few enough to be written in a moment.
 const GROUP: usize = 1_000;
 
-/// Has the ledger take images in; answers with how many it did not know.
+/// Adds images to the ledger; returns how many were new to it.
 ///
 /// # Errors
 ///
@@ -154,61 +161,71 @@ pub(super) async fn adopt(
     Ok(adopted)
 }
 
-/// Judges everything in the folder and answers with the images; nothing where the run is to end. `tell` hears how many
-/// were seen, and what is left alone.
-fn judge(
-    directory: &Path,
-    entries: impl IntoIterator<Item = (OsString, FileType)>,
+/// Checks every entry and returns the images; `None` where it was interrupted. `on_checked` gets how many entries were
+/// checked, and what is not an image of ours.
+fn collect_images(
+    reader: &dyn SinkReader,
+    entries: BTreeMap<OsString, EntryKind>,
     shutdown: &Shutdown,
-    tell: &mut dyn FnMut(usize, Option<Finding>) -> anyhow::Result<()>,
+    on_checked: &mut dyn FnMut(usize, Option<Finding>) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<Vec<(ImageName, Content)>>> {
     let entries: Vec<_> = entries.into_iter().collect();
     let mut images = Vec::new();
-    let mut seen = 0;
-    let work = |(name, kind): &(OsString, FileType)| {
-        (!shutdown.is_stopping()).then(|| image(directory, &name.to_string_lossy(), *kind))
+    let mut checked = 0;
+    let check = |(name, kind): &(OsString, EntryKind)| {
+        (!shutdown.is_stopping()).then(|| image(reader, &name.to_string_lossy(), *kind))
     };
-    parallel_ordered(&entries, cores(), work, |(name, _kind), judged| {
-        seen += 1;
-        let foreign = match judged {
+    parallel_ordered(&entries, cores(), check, |(name, _kind), image| {
+        checked += 1;
+        let foreign = match image {
             Ok(image) => {
                 images.push(image);
                 None
             }
             Err(reason) => Some(Finding {
-                kind: Kind::Foreign,
+                kind: FindingKind::Foreign,
                 name: name.to_string_lossy().into_owned(),
                 reason,
             }),
         };
-        tell(seen, foreign)
+        on_checked(checked, foreign)
     })?;
-    Ok((seen == entries.len()).then_some(images))
+    Ok((checked == entries.len()).then_some(images))
 }
 
-/// The image of this name, or why there is none: in words.
-fn image(directory: &Path, name: &str, kind: FileType) -> Result<(ImageName, Content), String> {
-    if !kind.is_file() {
-        return Err(format!("{}, left alone", folder::kind(kind)));
+/// The image of this name, or why it is not one of ours: in words.
+fn image(
+    reader: &dyn SinkReader,
+    name: &str,
+    kind: EntryKind,
+) -> Result<(ImageName, Content), String> {
+    match kind {
+        EntryKind::File { bytes: _ } => {}
+        EntryKind::Folder
+        | EntryKind::Symlink
+        | EntryKind::Pipe
+        | EntryKind::Socket
+        | EntryKind::Device => return Err(format!("{kind}, left alone")),
     }
-    let file = folder::open(directory, name).map_err(|why| match why {
-        NoFile::Missing => "its name cannot be written here".to_owned(),
-        NoFile::Odd(why) | NoFile::Unreadable(why) => why,
+    let file = reader.read(name).map_err(|error| match error {
+        // It was listed, so only its name as text can be wrong.
+        ReadError::Missing => "its name is not valid UTF-8".to_owned(),
+        ReadError::NotAFile(_) | ReadError::Unreadable(_) => error.to_string(),
     })?;
-    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
-    let bytes = file.metadata().map_err(unreadable)?.len();
+    let unreadable = |error: io::Error| ReadError::Unreadable(error).to_string();
+    let bytes = file.size().map_err(unreadable)?;
     let any_size = Limits {
         max_pixels: u64::MAX,
     };
-    let content = verify_file(&file, bytes, any_size)
+    let content = verify_file(file, bytes, any_size)
         .map_err(unreadable)?
-        .map_err(|flaw| flaw.to_string())?;
-    let due = content.format.extension();
+        .map_err(|defect| defect.to_string())?;
+    let extension = content.format.extension();
     match name.rsplit_once('.') {
-        Some((_stem, extension)) if extension == due => Ok((ImageName::from_stored(name), content)),
-        // Ours always say what they are, so this is somebody else's.
+        Some((_stem, found)) if found == extension => Ok((ImageName::from_stored(name), content)),
+        // We name images by their format, so this one is not ours.
         _ => Err(format!(
-            "its bytes are those of a .{due}, its name is another's"
+            "its bytes are .{extension}, its name says otherwise"
         )),
     }
 }

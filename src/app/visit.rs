@@ -1,6 +1,6 @@
 //! The source that a command works on: its definition, the way to it over the network, and its collection's folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -17,7 +17,7 @@ use crate::hooks::Hooks;
 use crate::job::SiteId;
 use crate::ledger::{self, Ledger};
 use crate::report::escape;
-use crate::sink::{self, Durability, Sink};
+use crate::sink::{Durability, Location, OpenSink, Sink, Staging};
 use crate::site::{self, DirectUrls, ImageSource, Pages, Site, SiteError, UrlKind};
 
 /// The site where none is named.
@@ -30,7 +30,7 @@ const DEMO: &str = "demo";
 pub(super) struct SiteSession {
     pub(super) source: ImageSource,
     pub(super) fetcher: Arc<Fetcher>,
-    pub(super) directory: PathBuf,
+    pub(super) location: Location,
     /// The built-in site is served as long as this lives.
     _served: Option<DemoServer>,
 }
@@ -105,7 +105,7 @@ impl SiteSession {
         settings: &Settings,
         several: bool,
     ) -> anyhow::Result<Self> {
-        let directory = settings.place.collection(selected.id().as_str(), several);
+        let location = settings.place.collection(selected.id().as_str(), several);
         let named = match selected {
             SelectedSource::Site(named) => named,
             SelectedSource::Direct(direct) => {
@@ -113,7 +113,7 @@ impl SiteSession {
                 return Ok(Self {
                     source: ImageSource::Direct(direct),
                     fetcher: Arc::new(fetcher),
-                    directory,
+                    location,
                     _served: None,
                 });
             }
@@ -136,7 +136,7 @@ impl SiteSession {
         Ok(Self {
             source: ImageSource::Site(site),
             fetcher,
-            directory,
+            location,
             _served: served,
         })
     }
@@ -176,25 +176,24 @@ pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
 /// A collection that this run works on: its folder is locked, and its ledger can be written.
 pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
+    pub(super) staging: Arc<Staging>,
     pub(super) ledger: Arc<dyn Ledger>,
     /// The user's commands for what is new in it.
     pub(super) hooks: Option<Hooks>,
 }
 
 impl Collection {
-    /// Opens the ledger of the collection in `directory`, which `sink` holds; there is room for more then.
-    pub(super) fn open(
-        sink: Arc<dyn Sink>,
-        directory: &Path,
-        settings: &Settings,
-    ) -> anyhow::Result<Self> {
-        sink.look_for_room()?;
+    /// Opens the ledger of a locked collection, once there is enough free space for more images.
+    pub(super) fn open(opened: OpenSink, settings: &Settings) -> anyhow::Result<Self> {
+        let OpenSink { sink, staging } = opened;
+        staging.check_free_space()?;
         let ledger = ledger::open(
-            &sink::ours(directory),
+            staging.state_dir(),
             settings.durability == Durability::Group,
         )?;
         Ok(Self {
             sink,
+            staging,
             ledger: Arc::from(ledger),
             hooks: None,
         })

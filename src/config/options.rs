@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, ValueEnum};
 use super::network::NetworkArgs;
 use super::{ByteSize, HumanDuration, OnLocked, PageRange};
 use crate::hooks::CommandTemplate;
+use crate::sink::Location;
 
 /// Every option of a run; `None` or empty means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -272,12 +273,14 @@ impl Options {
 }
 
 impl LocationArgs {
-    /// The folder of `site`'s collection. With `several` sites each has its own folder inside the user's.
-    pub fn collection(&self, site: &str, several: bool) -> PathBuf {
+    /// Where `site`'s collection is. With `several` sites each has its own folder inside the user's.
+    pub fn collection(&self, site: &str, several: bool) -> Location {
         match &self.directory {
-            Some(directory) if several => directory.join(site),
-            Some(directory) => directory.clone(),
-            None => Path::new("wallpapers").join(site),
+            Some(directory) => {
+                let given = Location::parse(directory.as_os_str());
+                if several { given.join(site) } else { given }
+            }
+            None => Location::Folder(Path::new("wallpapers").join(site)),
         }
     }
 

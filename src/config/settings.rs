@@ -108,7 +108,7 @@ impl Settings {
                 SyncMode::Group => Durability::Group,
                 SyncMode::Off => Durability::Off,
             },
-            min_free: min_free_space.map_or(MinFree::Usual, |least| MinFree::Bytes(least.0)),
+            min_free: min_free_space.map_or(MinFree::Default, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange {
                 first: None,

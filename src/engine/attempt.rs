@@ -70,7 +70,7 @@ impl AttemptError {
     /// The error that ends the run, where nothing can be written any more.
     pub(super) fn fatal(&self, parts: &Parts) -> Option<SinkError> {
         match self.kind()? {
-            AttemptErrorKind::Write(error) => SinkError::of_part(parts, error),
+            AttemptErrorKind::Write(error) => SinkError::from_part_write(parts, error),
             AttemptErrorKind::Fetch(_) | AttemptErrorKind::Defect(_) => None,
         }
     }

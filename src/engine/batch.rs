@@ -194,7 +194,7 @@ pub(super) mod tests {
     pub(in crate::engine) async fn leases(number: usize) -> Vec<Lease> {
         let memory = Url::parse("memory:").unwrap();
         let capacity = NonZeroUsize::new(number).unwrap();
-        let Queue { sender, receiver } = queue::open(&memory, capacity).unwrap();
+        let Queue { sender, receiver } = queue::open(&memory, capacity).await.unwrap();
         let mut leases = Vec::new();
         for number in 0..number {
             sender.send(job(number)).await.unwrap();

@@ -38,7 +38,7 @@ impl Committer {
             // Other programs may fill the disk as well, which counting our own bytes does not show.
             self.free_space.check();
         }
-        Ok(())
+        Ok(self.sink.finish().await?)
     }
 
     /// Pending rows, data on disk, names, folder on disk, rows, acknowledgements, hooks, in this order: a kill
@@ -115,17 +115,24 @@ impl Committer {
         for (image, placement) in images.into_iter().zip(&placements) {
             match placement {
                 Placement::New(name) => {
+                    names.push((name.clone(), *image.content()));
                     group.push((image, name.clone()));
-                    names.push(name.clone());
                 }
                 Placement::Duplicate(_) => image.into_file().discard(),
             }
         }
         // By the name that was asked for: a duplicate in this group shares the fate of the image it equals.
         let mut results = HashMap::with_capacity(names.len());
-        for (wanted, placed) in names.into_iter().zip(self.sink.place(group).await) {
+        for ((wanted, content), placed) in names.into_iter().zip(self.sink.place(group).await) {
+            let placed = match placed {
+                Ok(Placed::Stored(name)) => Ok(Some(name)),
+                // The sink lost the answer, so it is asked what it has.
+                Ok(Placed::Unknown) => self.sink.exists(&wanted, &content).await,
+                Err(error) => Err(error),
+            };
             let result = match placed {
-                Ok(Placed { name }) => Ok(name),
+                Ok(Some(name)) => Ok(name),
+                Ok(None) => Err("it was not stored".to_owned()),
                 Err(SinkError::Name { source, .. }) => Err(source.to_string()),
                 Err(error) => return Err(error.into()),
             };

@@ -13,7 +13,7 @@ use super::{EngineError, Quota, Recorder, Run, joined, stage};
 use crate::event::WaitReason;
 use crate::fetch::Retry;
 use crate::queue::JobReceiver;
-use crate::sink::Sink;
+use crate::sink::{Sink, Staging};
 use crate::verify::Limits;
 
 /// How images are fetched.
@@ -38,6 +38,7 @@ pub async fn download(
     run: Run,
     receiver: Arc<dyn JobReceiver>,
     sink: Arc<dyn Sink>,
+    staging: Arc<Staging>,
     recorder: Arc<dyn Recorder>,
     options: DownloadOptions,
 ) -> Result<(), EngineError> {
@@ -47,14 +48,14 @@ pub async fn download(
         limits,
         quota,
     } = options;
-    sink.parts().set_concurrency(jobs);
+    staging.parts().set_concurrency(jobs);
     let (shutdown, events) = (run.shutdown.clone(), run.events.clone());
-    let free_space = FreeSpaceGuard::new(&sink, &shutdown);
+    let free_space = FreeSpaceGuard::new(&staging, &shutdown);
     let (commits, batches) = commit_queue();
     let mut stages = JoinSet::new();
     let committer = Committer {
         run: run.clone(),
-        sink: Arc::clone(&sink),
+        sink,
         recorder,
         quota: quota.clone(),
         free_space: free_space.clone(),
@@ -64,7 +65,7 @@ pub async fn download(
     let worker = Worker {
         run,
         receiver,
-        sink,
+        staging,
         commits,
         retry,
         limits,

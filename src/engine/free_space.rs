@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::Shutdown;
-use crate::sink::{Sink, SinkError};
+use crate::sink::{SinkError, Staging};
 
 /// Watches the free space while workers write. Clones share what was found.
 ///
@@ -13,7 +13,7 @@ use crate::sink::{Sink, SinkError};
 /// brought everything by then is complete.
 #[derive(Clone)]
 pub(super) struct FreeSpaceGuard {
-    sink: Arc<dyn Sink>,
+    staging: Arc<Staging>,
     shutdown: Shutdown,
     /// A lock and not an atomic, because [`FreeSpaceGuard::allows_new`] looks at the disk and decides in one step;
     /// it is taken once an image, and never held while waiting.
@@ -30,9 +30,9 @@ enum Space {
 }
 
 impl FreeSpaceGuard {
-    pub(super) fn new(sink: &Arc<dyn Sink>, shutdown: &Shutdown) -> Self {
+    pub(super) fn new(staging: &Arc<Staging>, shutdown: &Shutdown) -> Self {
         Self {
-            sink: Arc::clone(sink),
+            staging: Arc::clone(staging),
             shutdown: shutdown.clone(),
             space: Arc::new(Mutex::new(Space::Enough)),
         }
@@ -40,13 +40,13 @@ impl FreeSpaceGuard {
 
     /// Looks at the free space.
     pub(super) fn check(&self) {
-        self.record(&self.sink.look_for_room());
+        self.record(&self.staging.check_free_space());
     }
 
     /// Counts further bytes that were written, and looks at the free space only when they may have made the
     /// difference: cheap enough for every chunk.
     pub(super) fn reserve(&self, bytes: usize) {
-        self.record(&self.sink.take_room(bytes as u64));
+        self.record(&self.staging.reserve_space(bytes as u64));
     }
 
     fn record(&self, checked: &Result<(), SinkError>) {
@@ -66,8 +66,8 @@ impl FreeSpaceGuard {
         if let Space::Low = *space {
             // Somebody may have made space since.
             *space = self
-                .sink
-                .look_for_room()
+                .staging
+                .check_free_space()
                 .map_or_else(Space::Refused, |()| Space::Enough);
         }
         let allowed = matches!(*space, Space::Enough);

@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::hooks::Hooks;
 use crate::ledger::Ledger;
 use crate::queue::Queue;
-use crate::sink::Sink;
+use crate::sink::{Sink, Staging};
 
 /// What is joined to a pipeline.
 pub struct Pipeline {
@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub queue: Queue,
     /// Where images go.
     pub sink: Arc<dyn Sink>,
+    /// Where they are prepared, and whose disk must keep some space free.
+    pub staging: Arc<Staging>,
     /// The memory of what is there.
     pub ledger: Arc<dyn Ledger>,
     /// The user's commands, if there are any.
@@ -43,6 +45,7 @@ pub async fn run(run: Run, pipeline: Pipeline) -> Result<(), EngineError> {
         source,
         queue,
         sink,
+        staging,
         ledger,
         hooks,
         discover: discover_options,
@@ -62,7 +65,7 @@ pub async fn run(run: Run, pipeline: Pipeline) -> Result<(), EngineError> {
     let finding = discover(run.clone(), ledger, source, discover_options, queue.sender);
     stages.spawn(stage(shutdown.clone(), finding));
     let receiver = Arc::from(queue.receiver);
-    let fetching = download(run, receiver, sink, recorder, download_options);
+    let fetching = download(run, receiver, sink, staging, recorder, download_options);
     stages.spawn(stage(shutdown.clone(), fetching));
     // Each stage now owns the only sender of the next one: the end travels along as they are dropped, and nobody
     // has to announce it.

@@ -20,7 +20,7 @@ pub async fn recover(
     let mut records = Vec::new();
     for unfinished in ledger.pending().await? {
         let key = unfinished.key;
-        let record = match sink.holds(&unfinished.name, &unfinished.content).await {
+        let record = match sink.exists(&unfinished.name, &unfinished.content).await {
             Ok(Some(name)) => Record::Saved { key, name },
             // A file that cannot be read is not the image that was to be placed.
             Ok(None) | Err(SinkError::Name { .. }) => Record::Unplaced { key },
@@ -33,7 +33,7 @@ pub async fn recover(
     }
     // A name that we see may not be on the disk yet: the run that gave it was killed before it could flush the
     // folder. A row must never outlast a power cut that its file does not.
-    sink.flush().await?;
+    sink.finish().await?;
     if let Some(hooks) = hooks {
         let saved = records.iter().filter_map(|record| match record {
             Record::Saved { key, name: _ } => Some(key),

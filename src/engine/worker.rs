@@ -19,7 +19,7 @@ use crate::ledger::Origin;
 use crate::outcome::{Content, Outcome};
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
-use crate::sink::{Sink, SinkError};
+use crate::sink::{SinkError, Staging};
 use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, verify};
 
 /// Each worker has a clone.
@@ -27,7 +27,7 @@ use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, ver
 pub(super) struct Worker {
     pub(super) run: Run,
     pub(super) receiver: Arc<dyn JobReceiver>,
-    pub(super) sink: Arc<dyn Sink>,
+    pub(super) staging: Arc<Staging>,
     pub(super) commits: CommitQueue,
     pub(super) retry: Retry,
     pub(super) limits: Limits,
@@ -122,7 +122,7 @@ impl Worker {
             Err(error) => error,
         };
         self.quota.give_back();
-        if let Some(fatal) = error.fatal(self.sink.parts()) {
+        if let Some(fatal) = error.fatal(self.staging.parts()) {
             return Err(fatal.into());
         }
         match self.retry_after(&lease, &error) {
@@ -165,7 +165,7 @@ impl Worker {
                 None
             }
             AttemptErrorKind::Defect(_) => self.retry.backoff(attempt),
-            AttemptErrorKind::Write(error) if SinkError::passes(error) => {
+            AttemptErrorKind::Write(error) if SinkError::is_transient(error) => {
                 self.retry.backoff(attempt)
             }
             AttemptErrorKind::Write(_) => None,
@@ -265,7 +265,10 @@ impl Worker {
         let limits = Limits {
             max_pixels: job.limits.max_pixels.min(self.limits.max_pixels),
         };
-        let (part, resume) = self.sink.parts().begin(&job.key, Inspector::new(limits))?;
+        let (part, resume) = self
+            .staging
+            .parts()
+            .begin(&job.key, Inspector::new(limits))?;
         Ok((part, resume.filter(|info| info.address == address.as_str())))
     }
 

@@ -1,6 +1,9 @@
-//! The queue between the producer and the workers: a socket with one plug a kind of address.
+//! The queue between the producer and the workers: a socket, opened by URL.
 
 mod memory;
+
+#[cfg(test)]
+mod contract;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,21 +14,22 @@ use url::Url;
 
 use crate::job::Job;
 
-/// Where jobs go in. Held by the producer alone: dropping it is the end of the jobs.
+/// Where jobs go in. The producer alone holds it: dropping it says that no more jobs come, so there is no flag to set
+/// and none to forget.
 #[async_trait]
 pub trait JobSender: Send + Sync {
     /// Puts `job` into the queue, waiting while it is full.
     ///
     /// # Errors
     ///
-    /// When the queue is out of reach, or nobody is left to take the job.
+    /// When the queue is out of reach, or every receiver is gone.
     async fn send(&self, job: Job) -> Result<(), QueueError>;
 }
 
 /// Where jobs come out; shared by all workers.
 #[async_trait]
 pub trait JobReceiver: Send + Sync {
-    /// The next job, or `None` once there will never be one again. Cancel-safe: a job that was not
+    /// The next job, or `None` once the sender is dropped and every job is done. Cancel-safe: a job that was not
     /// returned is still in the queue.
     ///
     /// # Errors
@@ -34,13 +38,13 @@ pub trait JobReceiver: Send + Sync {
     async fn next(&self) -> Result<Option<Lease>, QueueError>;
 }
 
-/// A job on loan from the queue. Dropped without a verdict it is given back at once.
+/// A job that one worker has. Dropped without [`Lease::ack`] it goes back to the queue at once.
 pub struct Lease {
     /// The job.
     pub job: Job,
-    /// Which try this is, from 1.
+    /// Counts from 1.
     pub attempt: u32,
-    /// Taken by the verdict; still there when the lease is dropped without one.
+    /// Taken by `ack`; still there when the lease is dropped without it.
     handle: Option<Box<dyn AckHandle>>,
 }
 
@@ -53,14 +57,14 @@ impl Lease {
         }
     }
 
-    /// Tells the queue how it went and ends the loan.
+    /// Says what becomes of the job and ends the lease.
     ///
     /// # Errors
     ///
-    /// When the queue is out of reach; somebody else will then see the job again.
-    pub async fn ack(mut self, verdict: Ack) -> Result<(), QueueError> {
+    /// When the queue is out of reach; the job will then be delivered again.
+    pub async fn ack(mut self, ack: Ack) -> Result<(), QueueError> {
         match self.handle.take() {
-            Some(handle) => handle.ack(&self.job, self.attempt, verdict).await,
+            Some(handle) => handle.ack(&self.job, self.attempt, ack).await,
             None => Ok(()),
         }
     }
@@ -77,38 +81,39 @@ impl Drop for Lease {
 /// A plug's side of a lease.
 #[async_trait]
 trait AckHandle: Send + Sync {
-    async fn ack(self: Box<Self>, job: &Job, attempt: u32, verdict: Ack) -> Result<(), QueueError>;
+    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError>;
 
-    /// Gives the job back; cannot wait, so a plug that is far away leaves it to its time-out.
+    /// Returns the job to the queue. Called from `Drop`, which cannot await: a plug over the network leaves it to the
+    /// lease's deadline.
     fn nack(self: Box<Self>, job: &Job, attempt: u32);
 }
 
 /// What becomes of a leased job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ack {
-    /// It has another try, not before this long from now.
+    /// It is delivered again.
     Retry {
-        /// The pause.
+        /// Not before this long from now.
         after: Duration,
     },
-    /// It came to its end.
+    /// It is removed: the image was saved, skipped or given up.
     Done,
 }
 
 /// Both ends of an open queue.
 pub struct Queue {
-    /// For the producer.
+    /// Belongs to the producer.
     pub sender: Box<dyn JobSender>,
-    /// For the workers.
+    /// Shared by the workers.
     pub receiver: Box<dyn JobReceiver>,
 }
 
 /// Why a queue does not work.
 #[derive(Debug, Error)]
 pub enum QueueError {
-    /// No plug knows the address.
+    /// No plug serves this kind of URL.
     #[error("no queue for `{0}:` in this build: use `memory:`")]
-    Unknown(String),
+    UnknownScheme(String),
     /// The other end is gone.
     #[error("the queue is closed")]
     Closed,
@@ -118,10 +123,14 @@ pub enum QueueError {
 ///
 /// # Errors
 ///
-/// When no plug of this build knows the address, or the queue is out of reach.
-pub fn open(url: &Url, capacity: NonZeroUsize) -> Result<Queue, QueueError> {
+/// When no plug of this build serves the URL, or the queue is out of reach.
+#[expect(
+    clippy::unused_async,
+    reason = "a plug that is reached over the network awaits here"
+)]
+pub async fn open(url: &Url, capacity: NonZeroUsize) -> Result<Queue, QueueError> {
     match url.scheme() {
         "memory" => Ok(memory::open(capacity)),
-        scheme => Err(QueueError::Unknown(scheme.to_owned())),
+        scheme => Err(QueueError::UnknownScheme(scheme.to_owned())),
     }
 }

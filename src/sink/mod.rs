@@ -1,81 +1,162 @@
-//! Where finished images go: a socket with one plug a kind of place.
+//! Where verified images are kept: a socket, opened by the [`Location`] of the place.
 
-mod dir;
-mod free_space;
-mod rejected;
+mod error;
+mod local;
+mod location;
 
+#[cfg(test)]
+mod contract;
+
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 use jiff::Timestamp;
-use thiserror::Error;
 
+pub use self::error::{ReadError, SinkError};
+pub use self::local::Staging;
+pub use self::location::Location;
 use crate::job::ImageName;
 use crate::outcome::Content;
-use crate::part::Parts;
-use crate::units::ByteSize;
 use crate::verify::VerifiedImage;
 
-/// A place that keeps images under names.
-#[async_trait]
-pub trait Sink: Send + Sync {
-    /// Where bytes on their way lie: beside the target, so that placing is a rename.
-    fn parts(&self) -> &Parts;
+/// The reading side of a place. It needs no lock, so it may be used beside a run that writes.
+pub trait SinkReader: Send + Sync {
+    /// Everything that is stored, in no particular order; our own files beside the images are left out.
+    fn list(&self) -> EntryStream;
 
-    /// Gives each of a group its name; what returns as placed is durable. Nothing is ever overwritten: where
-    /// something foreign has the name, the image is told apart by its hash.
-    async fn place(&self, group: Vec<(VerifiedImage, ImageName)>)
-    -> Vec<Result<Placed, SinkError>>;
-
-    /// Whether a file of this name, or of the name told apart, holds these bytes; answers with its name.
+    /// Opens the image of this name. Blocks, and so do the reads: decoders are synchronous, and `verify` runs them
+    /// on threads of its own. An async stream would cost a thread hop for each piece of a local file; a plug over
+    /// the network blocks on its runtime here instead.
     ///
     /// # Errors
     ///
-    /// When it is there and cannot be read.
-    async fn holds(
+    /// When there is no such image, something else has its name, or it cannot be read.
+    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError>;
+}
+
+/// A place that keeps images under names: what every place can do.
+#[async_trait]
+pub trait Sink: SinkReader {
+    /// Stores each image of a group under its name and answers in the same order; what is [`Placed::Stored`] is
+    /// durable. Nothing is overwritten: where other bytes have the name, the image gets a suffix from its hash.
+    async fn place(&self, group: Vec<(VerifiedImage, ImageName)>)
+    -> Vec<Result<Placed, SinkError>>;
+
+    /// Whether this name, or the name with the hash suffix, holds exactly these bytes; answers with the name that
+    /// does. Settles a [`Placed::Unknown`] and what a killed run was about to place.
+    ///
+    /// # Errors
+    ///
+    /// When it is there and cannot be read, or the place is out of reach.
+    async fn exists(
         &self,
         name: &ImageName,
         content: &Content,
     ) -> Result<Option<ImageName>, SinkError>;
 
-    /// Makes the names that are there durable, whoever gave them.
+    /// Stores an image under exactly this name, in place of a damaged one. Durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored, or the name belongs to something that is not a stored image.
+    async fn replace(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError>;
+
+    /// Makes durable what is not durable yet: what an earlier run placed and [`Sink::exists`] found,
+    /// and anything the plug still buffers. The last call of a run; costs nothing where nothing is left to do.
     ///
     /// # Errors
     ///
     /// When the place cannot be flushed.
-    async fn flush(&self) -> Result<(), SinkError>;
+    async fn finish(&self) -> Result<(), SinkError>;
 
-    /// Takes the file of this name out of the collection, to where a bounded number of damaged ones are kept
-    /// with the reasons.
-    ///
-    /// # Errors
-    ///
-    /// When it is not there, is no plain file, or cannot be moved.
-    async fn reject(&self, name: &ImageName, why: &str) -> Result<(), SinkError>;
-
-    /// Looks whether as much is free as is to be left to others.
-    ///
-    /// # Errors
-    ///
-    /// When it is less: nothing more should be begun.
-    fn look_for_room(&self) -> Result<(), SinkError>;
-
-    /// The same after so many further bytes were written to parts. Looks only when they may have made the
-    /// difference, so it may be asked for every chunk.
-    ///
-    /// # Errors
-    ///
-    /// As [`Sink::look_for_room`].
-    fn take_room(&self, bytes: u64) -> Result<(), SinkError>;
+    /// The same place as a folder on this machine, if it is one.
+    fn as_local(&self) -> Option<&dyn LocalCollection> {
+        None
+    }
 }
 
-/// An image that has its name.
+/// What only a folder on this machine can do, beyond a [`Sink`]. The lock, the unfinished files and the free space
+/// are in [`Staging`], since a run that stores its images elsewhere needs those as well.
+#[async_trait]
+pub trait LocalCollection: Sink {
+    /// The folder of the images.
+    fn folder(&self) -> &Path;
+
+    /// Moves a damaged file out of the collection, to where the latest 100 are kept with the reasons.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, not a regular file, or cannot be moved.
+    async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
+}
+
+/// The entries of a place.
+pub type EntryStream = BoxStream<'static, Result<SinkEntry, SinkError>>;
+
+/// The bytes of a stored image.
+pub trait StoredImageReader: io::Read + io::Seek + Send {
+    /// Its size in bytes.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be asked.
+    fn size(&self) -> io::Result<u64>;
+}
+
+/// One name that is taken in a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
-    /// The name it got.
-    pub name: ImageName,
+pub struct SinkEntry {
+    /// As the place spells it; not every file system's names are UTF-8.
+    pub name: OsString,
+    /// What has the name.
+    pub kind: EntryKind,
+}
+
+/// What has a name in a place. Only a folder holds anything but files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file, or an object.
+    File {
+        /// Its size.
+        bytes: u64,
+    },
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Symlink,
+    /// A named pipe: opening it could wait for ever.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A device.
+    Device,
+}
+
+impl fmt::Display for EntryKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File { bytes: _ } => "a file",
+            Self::Folder => "a folder",
+            Self::Symlink => "a symbolic link",
+            Self::Pipe => "a pipe",
+            Self::Socket => "a socket",
+            Self::Device => "a device",
+        })
+    }
+}
+
+/// What became of an image that was to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placed {
+    /// It is stored under this name, and durable.
+    Stored(ImageName),
+    /// The answer was lost, so it may be stored or not; [`Sink::exists`] settles it. A folder never answers this.
+    Unknown,
 }
 
 /// Whether what is placed is made durable.
@@ -88,151 +169,80 @@ pub enum Durability {
     Off,
 }
 
-/// How much of the disk is left free.
+/// How much of the disk stays free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MinFree {
     /// 1 GiB, or 5 % of a small disk, whichever is less.
     #[default]
-    Usual,
-    /// So many bytes; with zero nobody looks.
+    Default,
+    /// This many bytes; with zero the free space is never checked.
     Bytes(u64),
 }
 
-/// Why an image could not be given its name.
-#[derive(Debug, Error)]
-pub enum SinkError {
-    /// The place as a whole does not work: nothing more can be kept.
-    #[error("{what}")]
-    Storage {
-        /// What was being done, naming the path.
-        what: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// Less is free than is to be left to others.
-    #[error(
-        "only {} are free in `{}`, and --min-free-space leaves {} to others: make room and run again, or give a smaller size",
-        ByteSize(*.free), .path.display(), ByteSize(*.least)
-    )]
-    Low {
-        /// The folder.
-        path: PathBuf,
-        /// How many bytes are free.
-        free: u64,
-        /// How many should be.
-        least: u64,
-    },
-    /// Another process works on the place.
-    #[error("`{}` is held by another run{holder}: wait for it to end, as `--lock wait` does", .path.display())]
-    Locked {
-        /// The lock.
-        path: PathBuf,
-        /// Who holds it.
-        holder: Holder,
-    },
-    /// This one name cannot be used.
-    #[error("`{name}`")]
-    Name {
-        /// The name.
-        name: ImageName,
-        /// What the system said.
-        source: io::Error,
-    },
+/// How a place is opened.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkOptions<'a> {
+    /// Whether what is placed is made durable.
+    pub durability: Durability,
+    /// What stays free on the disk of the unfinished files.
+    pub min_free: MinFree,
+    /// Identifies the current boot of the system: pages that were never flushed survive a kill, not a reboot.
+    pub boot_id: &'a str,
+    /// Written into the lock, for the message of a run that finds it taken.
+    pub now: Timestamp,
 }
 
-/// The process that works on a place and since when, as it wrote that down; nothing where that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holder(Option<(u32, Timestamp)>);
-
-impl Holder {
-    /// Its process ID, and when it took the lock.
-    pub fn process(self) -> Option<(u32, Timestamp)> {
-        self.0
-    }
-
-    /// What the holder writes down.
-    fn written(pid: u32, since: Timestamp) -> String {
-        format!("{pid} {since:.0}\n")
-    }
-
-    /// Reads that back.
-    fn read(text: &str) -> Self {
-        let read = || {
-            let (pid, since) = text.strip_suffix('\n')?.split_once(' ')?;
-            Some((pid.parse().ok()?, since.parse().ok()?))
-        };
-        Self(read())
-    }
+/// A place that is open for one run alone.
+#[derive(Clone)]
+pub struct OpenSink {
+    /// Where images are stored.
+    pub sink: Arc<dyn Sink>,
+    /// The folder on this machine in which they are prepared. Holds the lock.
+    pub staging: Arc<Staging>,
 }
 
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some((pid, since)) => write!(f, " (pid {pid}, since {since})"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// Opens the folder `directory`, making it where it is missing, and takes it for this process, `now`. `least` is
-/// what stays free on its disk, `boot` tells one start of the system from another.
+/// Opens the place at `location`, creating it if needed, and locks it for this process.
 ///
 /// # Errors
 ///
-/// When another process has it, or it cannot be made or written to.
-pub fn open(
-    directory: &Path,
-    sync: Durability,
-    least: MinFree,
-    boot: &str,
-    now: Timestamp,
-) -> Result<Box<dyn Sink>, SinkError> {
-    Ok(Box::new(dir::Dir::open(directory, sync, least, boot, now)?))
-}
-
-impl SinkError {
-    /// What a part that cannot be written means for the run: an error when nothing can be kept any more, and
-    /// nothing when only this image is concerned.
-    pub fn of_part(parts: &Parts, error: &io::Error) -> Option<Self> {
-        dir::is_fatal(error)
-            .then(|| dir::storage("writing an image to", parts.folder())(dir::same(error)))
-    }
-
-    /// Whether a part that cannot be written now may be a little later: others let go of files they have open.
-    pub fn passes(error: &io::Error) -> bool {
-        use rustix::io::Errno;
-        matches!(
-            Errno::from_io_error(error),
-            Some(Errno::MFILE | Errno::NFILE)
-        )
+/// When no plug of this build serves the location, another process has the lock, or the place cannot be created or
+/// written to.
+#[expect(
+    clippy::unused_async,
+    reason = "a plug that is reached over the network awaits here"
+)]
+pub async fn open(location: &Location, options: &SinkOptions<'_>) -> Result<OpenSink, SinkError> {
+    match location {
+        Location::Folder(folder) => local::open(folder, options),
+        Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
     }
 }
 
-/// The folder inside `directory` where everything lies that is no image: the ledger too.
-pub fn ours(directory: &Path) -> PathBuf {
-    directory.join(dir::STATE_DIR)
+/// Opens the place at `location` for reading, without its lock; `None` where there is none.
+///
+/// # Errors
+///
+/// When no plug of this build serves the location.
+#[expect(
+    clippy::unused_async,
+    reason = "a plug that is reached over the network awaits here"
+)]
+pub async fn open_to_read(location: &Location) -> Result<Option<Arc<dyn SinkReader>>, SinkError> {
+    match location {
+        Location::Folder(folder) => Ok(local::open_to_read(folder)),
+        Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_holder_reads_back_what_it_wrote_and_nothing_else() {
-        let noon = "2026-11-23T12:00:00.9Z".parse().unwrap();
-        let written = Holder::written(42, noon);
-        assert_eq!(
-            Holder::read(&written).to_string(),
-            " (pid 42, since 2026-11-23T12:00:00Z)"
-        );
-        for odd in [
-            "",
-            "42\n",
-            "42 2026-11-23T12:00",
-            "\x1b[2J now\n",
-            "-1 2026-11-23T12:00:00Z\n",
-        ] {
-            assert_eq!(Holder::read(odd).to_string(), "", "{odd:?}");
-        }
+/// The folder on this machine that keeps the ledger, the lock and the unfinished files of the collection at
+/// `location`; it may not exist yet.
+///
+/// # Errors
+///
+/// When no plug of this build serves the location.
+pub fn state_dir(location: &Location) -> Result<PathBuf, SinkError> {
+    match location {
+        Location::Folder(folder) => Ok(local::state_dir(folder)),
+        Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
     }
 }

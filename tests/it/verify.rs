@@ -102,7 +102,7 @@ fn verify_reports_an_intact_collection() {
             ended.stderr
         );
         assert!(
-            ended.stderr.starts_with("simpledesktops: 60 sound ("),
+            ended.stderr.starts_with("simpledesktops: 60 intact ("),
             "{}",
             ended.stderr
         );
@@ -149,7 +149,7 @@ fn verify_names_missing_changed_and_corrupt_files_and_changes_nothing() {
         ended.stdout
     );
     assert!(
-        ended.stderr.contains("37 sound") && ended.stderr.contains("5 foreign"),
+        ended.stderr.contains("37 intact") && ended.stderr.contains("5 foreign"),
         "{}",
         ended.stderr
     );
@@ -193,8 +193,7 @@ fn verify_does_not_follow_open_or_move_links_pipes_and_folders() {
             .collect();
         assert_eq!(
             reasons,
-            ["a symbolic link", "a pipe", "a folder"]
-                .map(|what| format!("{what} lies in its place"))
+            ["a symbolic link", "a pipe", "a folder"].map(|what| format!("{what} is in its place"))
         );
     }
     assert!(link.is_symlink() && inner.is_dir());
@@ -403,7 +402,7 @@ fn verify_shows_progress_and_summary_on_a_terminal() {
     let [changed, ..] = damage(&world);
     let terminal = Terminal::open(&world, (100, 30), &[program::WALLHAUL, "verify", "-d", GOT]);
     assert_eq!(terminal.ended(), 1);
-    let screen = terminal.until("the summary", |screen| screen.contains("57 sound"));
+    let screen = terminal.until("the summary", |screen| screen.contains("57 intact"));
     assert!(screen.contains(&changed), "{screen}");
     assert!(!screen.contains("verifying"), "the bar is gone: {screen}");
     assert!(terminal.shows_cursor());

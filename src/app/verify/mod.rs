@@ -1,127 +1,135 @@
-//! `wallhaul verify`: looks at every file of a collection, beside its ledger and at its own structure.
+//! `wallhaul verify`: checks every file of a collection against its ledger and for its own structure.
 
-mod judge;
+mod file_check;
+pub(super) mod findings;
 mod repair;
-pub(super) mod told;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use self::judge::{FileCheck, FileVerdict};
-use self::told::{Counts, Finding, Kind, Told};
+use anyhow::Context as _;
+
+use self::file_check::{FileCheck, FileVerdict};
+use self::findings::{Counts, Finding, FindingKind, FindingWriter};
 use super::ledger::open_to_read;
 use super::many::{cores, parallel_ordered};
+use super::rebuild::entries;
 use super::visit::collected;
-use super::{Environment, blocking, folder, print};
+use super::{Environment, blocking, print};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
 use crate::job::ImageName;
 use crate::ledger::{Ledger, StoredFile};
 use crate::report::OutputSettings;
-use crate::sink::SinkError;
+use crate::sink::{self, EntryKind, SinkError, SinkReader};
 use crate::verify::Decoder;
 
-/// How deep to look, and what to do then.
+/// How thoroughly to check, and what to do then.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyOptions {
     /// Fetch again what is damaged or missing.
     pub repair: bool,
-    /// Look at every pixel.
+    /// Decode every pixel.
     pub decode: bool,
-    /// Write the SHA-256 sums of what is sound to this file, or to standard output.
+    /// Write the SHA-256 sums of intact files to this file, or to standard output for `-`.
     pub sums: Option<PathBuf>,
-    /// Files looked at a time; as many as there are cores, where nothing is said.
+    /// How many files are checked at a time; by default as many as there are cores.
     pub threads: Option<u16>,
 }
 
-/// Looks at every file of a site's collection, and says on standard output what is not as it was fetched.
+/// Checks every file of a site's collection, and prints what is not as it was fetched.
 ///
 /// # Errors
 ///
-/// When there is no collection, its ledger or its folder cannot be used, or standard output cannot be written to.
+/// When there is no collection, its ledger or its images cannot be read, or standard output cannot be written to.
 pub async fn verify(
     site: Option<String>,
-    wanted: VerifyOptions,
+    checks: VerifyOptions,
     options: Options,
-    world: &Environment,
+    environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, world.stderr, world.clock);
+    let settings = Settings::new(options, environment.stderr, environment.clock);
     let site = collected(site, &settings)?;
     let id = site.id().clone();
-    let directory = settings.place.collection(id.as_str(), false);
-    // Also before a repair, which would make a collection where there is none.
-    let ledger = open_to_read(&directory)?;
-    let look = Verifier::new(directory, &settings, &wanted, shutdown);
-    let found = if wanted.repair {
+    let location = settings.place.collection(id.as_str(), false);
+    // Also before a repair, which would create a collection where there is none.
+    let ledger = open_to_read(&location)?;
+    let reader = sink::open_to_read(&location).await?;
+    let reader = reader.with_context(|| format!("there is no collection in `{location}`"))?;
+    let verifier = Verifier::new(reader, &settings, &checks, shutdown);
+    let found = if checks.repair {
         drop(ledger);
-        let Some(found) = repair::repair(look, site, &settings, world).await? else {
+        let Some(found) = repair::repair(verifier, site, &settings, environment).await? else {
             return Ok(Exit::Done);
         };
         found
     } else {
-        blocking(move || look.over(&*ledger)).await?
+        // The collection first: a run that works beside this writes a name into the ledger before it gives it to a file.
+        let entries = entries(&*verifier.check.reader).await?;
+        blocking(move || verifier.check_all(&*ledger, entries)).await?
     };
     if !settings.output.quiet {
-        // Where nobody listens nothing can be said.
+        // A closed stderr is no reason to fail.
         let _ = io::stderr().write_all(found.counts.summary(id.as_str()).as_bytes());
     }
-    if let Some(path) = wanted.sums.filter(|_| !found.counts.stopped) {
+    if let Some(path) = checks.sums.filter(|_| !found.counts.stopped) {
         write_sums(&path, &found.sums)?;
     }
-    let whole = if found.counts.broken() > 0 {
+    let result = if found.counts.bad() > 0 {
         Exit::Incomplete
     } else {
         Exit::Done
     };
-    Ok(found.exit.max_severity(whole))
+    Ok(found.exit.max_severity(result))
 }
 
-/// How a collection is looked at.
+/// Checks a collection.
 struct Verifier {
-    judge: FileCheck,
+    check: FileCheck,
     threads: NonZeroUsize,
-    telling: OutputSettings,
-    /// Whether standard output is for the sums, so that findings go beside it.
+    output: OutputSettings,
+    /// Whether standard output is for the sums, so that findings go to stderr.
     sums_to_stdout: bool,
 }
 
 /// What was found in a collection.
 struct Findings {
     counts: Counts,
-    /// What is not there as it was fetched, in the order of the names.
-    broken: Vec<BadFile>,
-    /// The SHA-256 sum of each sound file.
+    /// In the order of the names.
+    bad_files: Vec<BadFile>,
+    /// The SHA-256 sum of each intact file.
     sums: BTreeMap<String, String>,
     /// How a repair ended.
     exit: Exit,
 }
 
-/// A file that is not there as it was fetched.
+/// A file that is not as it was fetched.
 struct BadFile {
     name: ImageName,
     reason: String,
-    state: State,
+    problem: Problem,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum Problem {
     Damaged,
     Missing,
-    /// Something that is not ours lies under its name.
+    /// Something that is not ours has its name.
     Displaced,
 }
 
 impl Verifier {
     fn new(
-        directory: PathBuf,
+        reader: Arc<dyn SinkReader>,
         settings: &Settings,
-        wanted: &VerifyOptions,
+        checks: &VerifyOptions,
         shutdown: Shutdown,
     ) -> Self {
         let VerifyOptions {
@@ -129,11 +137,11 @@ impl Verifier {
             decode,
             sums,
             threads,
-        } = wanted;
+        } = checks;
         let pixels = decode.then(|| Decoder::new(settings.limits));
         Self {
-            judge: FileCheck {
-                directory,
+            check: FileCheck {
+                reader,
                 pixels,
                 sums: sums.is_some(),
                 shutdown,
@@ -141,72 +149,73 @@ impl Verifier {
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
-            telling: settings.output,
+            output: settings.output,
             sums_to_stdout: sums.as_deref() == Some(Path::new("-")),
         }
     }
 
-    /// Looks at the whole collection. Blocks.
-    fn over(&self, ledger: &dyn Ledger) -> anyhow::Result<Findings> {
-        // The folder first: a run at work beside this writes a name down before it gives it to a file.
-        let mut entries = folder::entries(&self.judge.directory)?;
+    /// Checks the whole collection, whose names are `entries`. Blocks.
+    fn check_all(
+        &self,
+        ledger: &dyn Ledger,
+        mut entries: BTreeMap<OsString, EntryKind>,
+    ) -> anyhow::Result<Findings> {
         let files = ledger.files()?;
-        for filed in &files {
-            entries.remove(OsStr::new(&filed.name.to_string()));
+        for file in &files {
+            entries.remove(OsStr::new(&file.name.to_string()));
         }
-        let (saved, unfinished): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|filed| filed.saved);
-        let mut told = Told::new(&self.telling, self.out(), "verifying", saved.len());
+        let (saved, unfinished): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.saved);
+        let mut writer = FindingWriter::new(&self.output, self.out(), "verifying", saved.len());
         let mut found = Findings {
             counts: Counts::default(),
-            broken: Vec::new(),
+            bad_files: Vec::new(),
             sums: BTreeMap::new(),
             exit: Exit::Done,
         };
-        self.judge_each(&saved, &mut told, |filed, verdict, told| {
-            found.note(filed, verdict, told)
+        self.check_each(&saved, &mut writer, |file, verdict, writer| {
+            found.add(file, verdict, writer)
         })?;
-        for filed in unfinished {
+        for file in unfinished {
             let reason =
                 "a run was about to place it; the next `wallhaul fetch` settles it".to_owned();
-            told.tell(&Finding {
-                kind: Kind::Unfinished,
-                name: filed.name.to_string(),
+            writer.write(&Finding {
+                kind: FindingKind::Unfinished,
+                name: file.name.to_string(),
                 reason,
             })?;
         }
-        for (name, what) in entries {
-            let reason = format!("{} that the ledger does not know", folder::kind(what));
-            told.tell(&Finding {
-                kind: Kind::Foreign,
+        for (name, kind) in entries {
+            let reason = format!("{kind} that the ledger does not know");
+            writer.write(&Finding {
+                kind: FindingKind::Foreign,
                 name: name.to_string_lossy().into_owned(),
                 reason,
             })?;
         }
-        found.counts = told.counts;
+        found.counts = writer.counts;
         Ok(found)
     }
 
-    /// Judges files and has each verdict noted, in the order of the files.
-    fn judge_each(
+    /// Checks files and hands each verdict to `on_verdict`, in the order of the files.
+    fn check_each(
         &self,
         files: &[StoredFile],
-        told: &mut Told,
-        mut note: impl FnMut(&StoredFile, FileVerdict, &mut Told) -> anyhow::Result<()>,
+        writer: &mut FindingWriter,
+        mut on_verdict: impl FnMut(&StoredFile, FileVerdict, &mut FindingWriter) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut seen = 0;
+        let mut checked = 0;
         parallel_ordered(
             files,
             self.threads,
-            |filed| self.judge.verdict(filed),
-            |filed, verdict| {
-                note(filed, verdict, told)?;
-                seen += 1;
-                told.set_progress(seen);
+            |file| self.check.verdict(file),
+            |file, verdict| {
+                on_verdict(file, verdict, writer)?;
+                checked += 1;
+                writer.set_checked(checked);
                 Ok(())
             },
         )?;
-        told.counts.stopped |= seen < files.len();
+        writer.counts.stopped |= checked < files.len();
         Ok(())
     }
 
@@ -220,55 +229,56 @@ impl Verifier {
 }
 
 impl Findings {
-    fn note(
+    fn add(
         &mut self,
-        filed: &StoredFile,
+        file: &StoredFile,
         verdict: FileVerdict,
-        told: &mut Told,
+        writer: &mut FindingWriter,
     ) -> anyhow::Result<()> {
-        let name = || filed.name.to_string();
-        let (state, kind, reason) = match verdict {
-            FileVerdict::Sound { sum, unseen } => {
-                self.note_sound(filed, sum, told);
-                return match unseen {
-                    Some(reason) => told.tell(&Finding {
-                        kind: Kind::Undecoded,
+        let name = || file.name.to_string();
+        let (problem, kind, reason) = match verdict {
+            FileVerdict::Intact { sum, undecoded } => {
+                self.add_intact(file, sum, writer);
+                return match undecoded {
+                    Some(reason) => writer.write(&Finding {
+                        kind: FindingKind::Undecoded,
                         name: name(),
                         reason,
                     }),
                     None => Ok(()),
                 };
             }
-            FileVerdict::Damaged(why) => (State::Damaged, Kind::Damaged, why),
-            FileVerdict::Displaced(why) => (State::Displaced, Kind::Damaged, why),
+            FileVerdict::Damaged(reason) => (Problem::Damaged, FindingKind::Damaged, reason),
+            FileVerdict::Displaced(reason) => (Problem::Displaced, FindingKind::Damaged, reason),
             FileVerdict::Missing => {
-                let why = "deleted on purpose it stays deleted; `--repair` fetches it".to_owned();
-                (State::Missing, Kind::Missing, why)
+                let reason =
+                    "not fetched again if you deleted it; `--repair` fetches it".to_owned();
+                (Problem::Missing, FindingKind::Missing, reason)
             }
         };
-        told.tell(&Finding {
+        writer.write(&Finding {
             kind,
             name: name(),
             reason: reason.clone(),
         })?;
-        self.broken.push(BadFile {
-            name: filed.name.clone(),
+        self.bad_files.push(BadFile {
+            name: file.name.clone(),
             reason,
-            state,
+            problem,
         });
         Ok(())
     }
 
-    fn note_sound(&mut self, filed: &StoredFile, sum: Option<String>, told: &mut Told) {
-        told.counts.sound += 1;
-        told.counts.bytes += filed.content.bytes;
+    fn add_intact(&mut self, file: &StoredFile, sum: Option<String>, writer: &mut FindingWriter) {
+        writer.counts.intact += 1;
+        writer.counts.bytes += file.content.bytes;
         if let Some(sum) = sum {
-            self.sums.insert(filed.name.to_string(), sum);
+            self.sums.insert(file.name.to_string(), sum);
         }
     }
 }
 
-/// Writes sums as `sha256sum -c` reads them, beside the images.
+/// Writes sums in the form that `sha256sum -c` reads, for names relative to the collection.
 fn write_sums(path: &Path, sums: &BTreeMap<String, String>) -> anyhow::Result<Exit> {
     let mut text = String::new();
     for (name, sum) in sums {

@@ -1,20 +1,22 @@
-//! `wallhaul verify --repair`: what is damaged is set aside, the ledger lets go of it and of what is missing, and
-//! the line that fetched them first fetches them again.
+//! `wallhaul verify --repair`: quarantines damaged files, has the ledger forget them and the missing ones, and runs
+//! the same pipeline that fetched them first.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::judge::FileVerdict;
-use super::told::{Finding, Kind, Told};
-use super::{BadFile, Findings, State, Verifier};
+use super::file_check::FileVerdict;
+use super::findings::{Finding, FindingKind, FindingWriter};
+use super::{BadFile, Findings, Problem, Verifier};
 use crate::app::fetch::{WantedImages, reported, save_new};
-use crate::app::hold::{aloud, hold};
+use crate::app::hold::{acquire_lock, note_on_stderr};
+use crate::app::rebuild::entries;
 use crate::app::visit::{Collection, ListingPages, SelectedSource, SiteSession};
 use crate::app::{Environment, blocking};
 use crate::config::Settings;
@@ -25,125 +27,127 @@ use crate::ledger::{self, Ledger, Selection, StoredFile};
 use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages};
 
-/// Looks at a collection and fetches again what is not there as it was.
-/// `None` when the collection is left to another run.
+/// Checks a collection and fetches what is damaged or missing. `None` when another run holds the collection and
+/// `--lock skip` leaves it to that.
 pub(super) async fn repair(
-    look: Verifier,
+    verifier: Verifier,
     source: SelectedSource,
     settings: &Settings,
-    world: &Environment,
+    environment: &Environment,
 ) -> anyhow::Result<Option<Findings>> {
-    let visit = SiteSession::open(source, settings, false).await?;
-    let held = hold(
-        &visit.directory,
+    let session = SiteSession::open(source, settings, false).await?;
+    let locking = acquire_lock(
+        &session.location,
         settings,
-        world,
-        &look.judge.shutdown,
-        aloud(&settings.output),
+        environment,
+        &verifier.check.shutdown,
+        note_on_stderr(&settings.output),
     );
-    let Some(sink) = held.await? else {
+    let Some(opened) = locking.await? else {
         return Ok(None);
     };
-    let collection = Collection::open(sink, &visit.directory, settings)?;
-    let (look, ledger) = (Arc::new(look), Arc::clone(&collection.ledger));
-    let looking = Arc::clone(&look);
-    let mut found = blocking(move || looking.over(&*ledger)).await?;
+    let collection = Collection::open(opened, settings)?;
+    let (verifier, ledger) = (Arc::new(verifier), Arc::clone(&collection.ledger));
+    let entries = entries(&*collection.sink).await?;
+    let checking = Arc::clone(&verifier);
+    let mut found = blocking(move || checking.check_all(&*ledger, entries)).await?;
     if found.counts.stopped || found.repairable().next().is_none() {
         return Ok(Some(found));
     }
-    let wanted = Wanted::read(&found, &*collection.ledger, &visit.source)?;
+    let wanted = Wanted::read(&found, &*collection.ledger, &session.source)?;
     if wanted.is_empty() {
         return Ok(Some(found));
     }
-    forget(&found, &wanted, &collection, world).await?;
+    forget(&found, &wanted, &collection, environment).await?;
 
     let ledger = Arc::clone(&collection.ledger);
-    let images = wanted.images(&visit.source);
+    let images = wanted.images(&session.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
     settings.output.json = false;
-    let (settings, shutdown, quota) = (&settings, &look.judge.shutdown, Quota::new(None, None));
-    let bringing = async |events| {
-        let run = visit.run(world, events, shutdown);
-        save_new(&visit, settings, run, collection, &quota, images).await
+    let (settings, shutdown, quota) = (&settings, &verifier.check.shutdown, Quota::new(None, None));
+    let fetching = async |events| {
+        let run = session.run(environment, events, shutdown);
+        save_new(&session, settings, run, collection, &quota, images).await
     };
-    let tally = reported(settings, bringing).await?;
+    let tally = reported(settings, fetching).await?;
 
-    let looking = Arc::clone(&look);
-    found = blocking(move || looking.will_retry(&*ledger, found)).await?;
+    let checking = Arc::clone(&verifier);
+    found = blocking(move || checking.check_repaired(&*ledger, found)).await?;
     found.exit = Exit::from_tally(&tally);
     Ok(Some(found))
 }
 
-/// Sets damaged files aside and has the ledger forget them and those that are missing. Killed between the two, the
-/// next repair finds them missing.
+/// Quarantines damaged files and has the ledger forget them and the missing ones, in this order: killed in between,
+/// the next repair finds them missing. The other way round a damaged file would be left that no ledger knows.
 async fn forget(
     found: &Findings,
     wanted: &Wanted,
     collection: &Collection,
-    world: &Environment,
+    environment: &Environment,
 ) -> anyhow::Result<()> {
+    let local = collection.sink.as_local();
+    let local = local.context("only a collection in a folder can be repaired")?;
     let mut files = Vec::new();
     for BadFile {
         name,
         reason,
-        state,
+        problem,
     } in found
         .repairable()
-        .filter(|broken| !wanted.lost.contains(&broken.name))
+        .filter(|bad| !wanted.lost.contains(&bad.name))
     {
-        let cause = match state {
-            State::Damaged => {
-                collection.sink.reject(name, reason).await?;
+        let cause = match problem {
+            Problem::Damaged => {
+                local.quarantine(name, reason).await?;
                 format!("it was damaged: {reason}")
             }
-            State::Missing | State::Displaced => "it was missing".to_owned(),
+            Problem::Missing | Problem::Displaced => "it was missing".to_owned(),
         };
         files.push((name.clone(), cause));
     }
-    Ok(collection.ledger.forget(files, (world.clock)()).await?)
+    Ok(collection
+        .ledger
+        .forget(files, (environment.clock)())
+        .await?)
 }
 
 impl Findings {
     /// What can be fetched again under its name.
     fn repairable(&self) -> impl Iterator<Item = &BadFile> {
-        self.broken
+        self.bad_files
             .iter()
-            .filter(|broken| broken.state != State::Displaced)
+            .filter(|bad| bad.problem != Problem::Displaced)
     }
 }
 
 impl Verifier {
-    /// Looks once more at what was broken, and tells what is sound now. Blocks.
-    fn will_retry(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
-        let names: HashSet<_> = found
-            .repairable()
-            .map(|broken| broken.name.clone())
-            .collect();
+    /// Checks the bad files once more, and prints those that were repaired. Blocks.
+    fn check_repaired(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
+        let names: HashSet<_> = found.repairable().map(|bad| bad.name.clone()).collect();
         let mut files = ledger.files()?;
-        files.retain(|filed| filed.saved && names.contains(&filed.name));
-        let mut told = Told::new(&self.telling, self.out(), "verifying", files.len());
-        told.counts = found.counts.clone();
-        self.judge_each(
+        files.retain(|file| file.saved && names.contains(&file.name));
+        let mut writer = FindingWriter::new(&self.output, self.out(), "verifying", files.len());
+        writer.counts = found.counts.clone();
+        self.check_each(
             &files,
-            &mut told,
-            |filed: &StoredFile, verdict, told| match verdict {
-                FileVerdict::Sound { sum, unseen: _ } => {
-                    found.note_sound(filed, sum, told);
-                    let reason = "fetched again".to_owned();
-                    told.tell(&Finding {
-                        kind: Kind::Repaired,
-                        name: filed.name.to_string(),
-                        reason,
+            &mut writer,
+            |file: &StoredFile, verdict, writer| match verdict {
+                FileVerdict::Intact { sum, undecoded: _ } => {
+                    found.add_intact(file, sum, writer);
+                    writer.write(&Finding {
+                        kind: FindingKind::Repaired,
+                        name: file.name.to_string(),
+                        reason: "fetched again".to_owned(),
                     })
                 }
-                // It was told when it was found, and stands.
+                // Printed when it was found, and still so.
                 FileVerdict::Damaged(_) | FileVerdict::Displaced(_) | FileVerdict::Missing => {
                     Ok(())
                 }
             },
         )?;
-        found.counts = told.counts;
+        found.counts = writer.counts;
         Ok(found)
     }
 }
@@ -151,11 +155,11 @@ impl Verifier {
 /// The images that are to be fetched again.
 struct Wanted {
     keys: HashSet<ImageKey>,
-    /// Where they were fetched from.
+    /// What they were fetched from.
     addresses: Vec<String>,
-    /// Of files whose addresses are not known, since the ledger was rebuilt.
+    /// Of files whose addresses are not known because the ledger was rebuilt.
     stems: HashSet<Stem>,
-    /// Such files of a site that has no listing: nobody knows where they are from, and they are left as they are.
+    /// Such files of a site without a listing: their origin cannot be found out, so they are left as they are.
     lost: HashSet<ImageName>,
 }
 
@@ -209,7 +213,7 @@ impl Wanted {
                 let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
                 return WantedImages::Listed(
                     ListingPages { site, pages },
-                    Box::new(|jobs| Box::new(Only { wanted, jobs })),
+                    Box::new(|jobs| Box::new(WantedOnly { wanted, jobs })),
                 );
             }
             ImageSource::Direct(direct) => direct,
@@ -238,17 +242,18 @@ impl Wanted {
     }
 }
 
-/// Hands on the jobs that are wanted; closed behind the last of them.
-struct Only {
+/// Forwards only the jobs that are wanted, and closes after the last one, which ends the listing early.
+struct WantedOnly {
     wanted: Mutex<Wanted>,
     jobs: Box<dyn JobSender>,
 }
 
 #[async_trait]
-impl JobSender for Only {
+impl JobSender for WantedOnly {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
         let (taken, over) = {
-            let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            // Held for the look-up only: `send` below may wait for a slot.
+            let mut wanted = self.wanted.lock();
             (wanted.take(&job), wanted.is_empty())
         };
         if taken {

@@ -1,4 +1,4 @@
-//! What is said of a collection: a line a finding, and a summary.
+//! What `verify` and `ledger rebuild` print about a collection: one line for each finding, and a summary.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -9,18 +9,18 @@ use crate::exit::OutputError;
 use crate::report::{Counter, OutputSettings, escape, object};
 use crate::units::{ByteSize, count};
 
-/// Something that is not as it should be, or that one should know.
+/// Something about one name of a collection that the user should know.
 #[derive(Debug, Serialize)]
 pub(in crate::app) struct Finding {
     #[serde(rename = "finding")]
-    pub(in crate::app) kind: Kind,
+    pub(in crate::app) kind: FindingKind,
     pub(in crate::app) name: String,
     pub(in crate::app) reason: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(in crate::app) enum Kind {
+pub(in crate::app) enum FindingKind {
     Damaged,
     Missing,
     Repaired,
@@ -29,7 +29,7 @@ pub(in crate::app) enum Kind {
     Foreign,
 }
 
-impl Kind {
+impl FindingKind {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Damaged => "damaged",
@@ -42,18 +42,18 @@ impl Kind {
     }
 }
 
-/// Where findings go, and how many there were.
-pub(in crate::app) struct Told {
+/// Prints findings and counts them.
+pub(in crate::app) struct FindingWriter {
     out: Box<dyn Write + Send>,
     json: bool,
     counter: Counter,
     pub(in crate::app) counts: Counts,
 }
 
-/// What a look at a collection came to.
+/// How many files were found in which state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::app) struct Counts {
-    pub(in crate::app) sound: usize,
+    pub(in crate::app) intact: usize,
     pub(in crate::app) bytes: u64,
     damaged: usize,
     missing: usize,
@@ -61,34 +61,34 @@ pub(in crate::app) struct Counts {
     undecoded: usize,
     unfinished: usize,
     foreign: usize,
-    /// Whether it ended before all was seen.
+    /// Whether the check was interrupted before its end.
     pub(in crate::app) stopped: bool,
 }
 
-impl Told {
-    /// Findings to `out`, and a bar over `files` where there may be one; `what` is done to them.
+impl FindingWriter {
+    /// Prints findings to `out`, and on a terminal a bar over `files`, labelled `activity`.
     pub(in crate::app) fn new(
-        telling: &OutputSettings,
+        output: &OutputSettings,
         out: Box<dyn Write + Send>,
-        what: &'static str,
+        activity: &'static str,
         files: usize,
     ) -> Self {
-        let counter = Counter::new(telling, Box::new(io::stderr()), what, files);
+        let counter = Counter::new(output, Box::new(io::stderr()), activity, files);
         Self {
             out,
-            json: telling.json,
+            json: output.json,
             counter,
             counts: Counts::default(),
         }
     }
 
-    /// Tells a finding and counts it.
+    /// Prints a finding and counts it.
     ///
     /// # Errors
     ///
     /// When it cannot be written.
-    pub(in crate::app) fn tell(&mut self, finding: &Finding) -> anyhow::Result<()> {
-        *self.counts.of(finding.kind) += 1;
+    pub(in crate::app) fn write(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        *self.counts.of_kind(finding.kind) += 1;
         let line = if self.json {
             object(finding)? + "\n"
         } else {
@@ -101,9 +101,9 @@ impl Told {
         Ok(written.map_err(OutputError::from)?)
     }
 
-    /// Says how many files were seen.
-    pub(in crate::app) fn set_progress(&mut self, seen: usize) {
-        self.counter.set(seen);
+    /// Moves the bar to the number of files that were checked.
+    pub(in crate::app) fn set_checked(&mut self, files: usize) {
+        self.counter.set(files);
     }
 }
 
@@ -112,30 +112,30 @@ fn line(Finding { kind, name, reason }: &Finding) -> String {
 }
 
 impl Counts {
-    fn of(&mut self, kind: Kind) -> &mut usize {
+    fn of_kind(&mut self, kind: FindingKind) -> &mut usize {
         match kind {
-            Kind::Damaged => &mut self.damaged,
-            Kind::Missing => &mut self.missing,
-            Kind::Repaired => &mut self.repaired,
-            Kind::Undecoded => &mut self.undecoded,
-            Kind::Unfinished => &mut self.unfinished,
-            Kind::Foreign => &mut self.foreign,
+            FindingKind::Damaged => &mut self.damaged,
+            FindingKind::Missing => &mut self.missing,
+            FindingKind::Repaired => &mut self.repaired,
+            FindingKind::Undecoded => &mut self.undecoded,
+            FindingKind::Unfinished => &mut self.unfinished,
+            FindingKind::Foreign => &mut self.foreign,
         }
     }
 
-    /// Files that are not there as they were fetched.
-    pub(in crate::app) fn broken(&self) -> usize {
+    /// How many files are damaged or missing and were not repaired.
+    pub(in crate::app) fn bad(&self) -> usize {
         (self.damaged + self.missing).saturating_sub(self.repaired)
     }
 
-    /// The summary: one line.
+    /// The summary in one line, with its line end.
     pub(in crate::app) fn summary(&self, site: &str) -> String {
         let mut text = format!(
-            "{site}: {} sound ({})",
-            count(self.sound),
+            "{site}: {} intact ({})",
+            count(self.intact),
             ByteSize(self.bytes)
         );
-        let further = [
+        let others = [
             (self.damaged, "damaged"),
             (self.missing, "missing"),
             (self.repaired, "repaired"),
@@ -143,12 +143,12 @@ impl Counts {
             (self.unfinished, "unfinished"),
             (self.foreign, "foreign, left alone"),
         ];
-        for (number, what) in further.into_iter().filter(|(number, _)| *number > 0) {
+        for (number, what) in others.into_iter().filter(|(number, _)| *number > 0) {
             // Writing to a string cannot fail.
             let _ = write!(text, ", {} {what}", count(number));
         }
         if self.stopped {
-            text += "; stopped before all was seen";
+            text += "; interrupted before the end";
         }
         text + "\n"
     }

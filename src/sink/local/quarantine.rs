@@ -1,5 +1,4 @@
-//! What was set aside: files of the collection that turned out damaged, a bounded number of them, each with the
-//! reason beside it.
+//! Damaged files that were moved out of the collection: the latest ones, each with the reason beside it.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -8,45 +7,54 @@ use std::time::SystemTime;
 
 use crate::part;
 
-/// So many are kept, the latest ones: to be looked at, not to be collected.
-const KEPT: usize = 100;
+/// How many are kept: to be examined, not to fill the disk.
+const MAX_FILES: usize = 100;
 
-/// Behind the name of what was set aside: the file that says why.
-const WHY: &str = "why";
+/// The extension, after the whole file name, of the file that holds the reason.
+const REASON: &str = "why";
 
-/// Moves the file `name` of `directory` into `folder`, over what was set aside under that name before. What is no
-/// plain file stays where it is.
-pub(super) fn quarantine(directory: &Path, folder: &Path, name: &str, why: &str) -> io::Result<()> {
+/// Moves the regular file `name` of `directory` into `folder`, over an earlier one of that name.
+pub(super) fn quarantine(
+    directory: &Path,
+    folder: &Path,
+    name: &str,
+    reason: &str,
+) -> io::Result<()> {
     let file = directory.join(name);
     if !fs::symlink_metadata(&file)?.is_file() {
-        return Err(io::Error::other("it is no plain file"));
+        return Err(io::Error::other("not a regular file"));
     }
     part::ensure_dir(folder)?;
-    let reason = folder.join(format!("{name}.{WHY}"));
-    part::remove_if_exists(&reason)?;
+    let reason_file = folder.join(format!("{name}.{REASON}"));
+    part::remove_if_exists(&reason_file)?;
+    // The reason first: killed in between, a reason without a file is thinned out later, and a file without a reason
+    // would never be.
     OpenOptions::new()
         .write(true)
         .create_new(true)
-        .open(&reason)?
-        .write_all(format!("{why}\n").as_bytes())?;
+        .open(&reason_file)?
+        .write_all(format!("{reason}\n").as_bytes())?;
     fs::rename(&file, folder.join(name))?;
-    thin_out(folder)
+    remove_oldest(folder)
 }
 
-/// Removes the oldest of what is kept too many, by when it was set aside.
-fn thin_out(folder: &Path) -> io::Result<()> {
+/// Removes all but the latest, by when they were quarantined.
+fn remove_oldest(folder: &Path) -> io::Result<()> {
     let mut reasons: Vec<(SystemTime, PathBuf)> = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == WHY) {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == REASON)
+        {
             reasons.push((fs::symlink_metadata(&path)?.modified()?, path));
         }
     }
     reasons.sort_unstable();
-    for (_when, reason) in &reasons[..reasons.len().saturating_sub(KEPT)] {
-        match fs::remove_file(reason.with_extension("")) {
+    for (_since, reason_file) in &reasons[..reasons.len().saturating_sub(MAX_FILES)] {
+        match fs::remove_file(reason_file.with_extension("")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => fs::remove_file(reason)?,
+            _ => fs::remove_file(reason_file)?,
         }
     }
     Ok(())
@@ -57,10 +65,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bounded_number_is_kept_each_with_its_reason() {
+    fn the_latest_damaged_files_are_kept_each_with_its_reason() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("rejected");
-        for number in 0..KEPT + 3 {
+        for number in 0..MAX_FILES + 3 {
             let name = format!("{number}.png");
             fs::write(home.path().join(&name), &name).unwrap();
             quarantine(home.path(), &folder, &name, "cut").unwrap();
@@ -71,11 +79,11 @@ mod tests {
                 "cut\n"
             );
         }
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2 * KEPT);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2 * MAX_FILES);
     }
 
     #[test]
-    fn what_is_set_aside_again_takes_the_place_of_the_earlier_one() {
+    fn a_file_quarantined_again_replaces_the_earlier_one() {
         let home = tempfile::tempdir().unwrap();
         let folder = home.path().join("rejected");
         for bytes in ["first", "second"] {
@@ -87,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_file_stays() {
+    fn a_folder_in_place_of_an_image_is_not_quarantined() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("a.png")).unwrap();
         assert!(quarantine(home.path(), &home.path().join("rejected"), "a.png", "cut").is_err());

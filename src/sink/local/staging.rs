@@ -1,0 +1,100 @@
+//! The folder on this machine in which a run works, wherever it stores its images.
+
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::super::{SinkError, SinkOptions};
+use super::free_space::FreeSpace;
+use super::{lock, storage_error};
+use crate::part::{self, Parts};
+
+/// Unfinished files, the lock, and the free space of their disk.
+///
+/// Not part of the sink: a run that stores its images over the network prepares and locks them here all the same.
+/// Beside a local collection it is on the same file system, so that placing an image is a rename.
+pub struct Staging {
+    state_dir: PathBuf,
+    parts: Parts,
+    free_space: FreeSpace,
+    disk: Arc<File>,
+    /// Freed by the kernel when this process ends, however it ends.
+    _lock: File,
+}
+
+impl Staging {
+    /// Opens the folder `state_dir`, whose parent exists, and locks it. `on_disk` is the folder that messages about
+    /// its disk name: the one that the user knows.
+    pub(super) fn open(
+        state_dir: &Path,
+        on_disk: &Path,
+        options: &SinkOptions<'_>,
+    ) -> Result<Self, SinkError> {
+        let SinkOptions {
+            durability: _,
+            min_free,
+            boot_id,
+            now,
+        } = *options;
+        part::ensure_dir(state_dir).map_err(storage_error("creating the folder", state_dir))?;
+        // Before the parts: opening them removes what no run could resume.
+        let lock = lock::acquire(&state_dir.join("lock"), now)?;
+        let folder = state_dir.join("parts");
+        let parts =
+            Parts::open(&folder, boot_id).map_err(storage_error("creating the folder", &folder))?;
+        probe(&folder)?;
+        let disk = File::open(on_disk).map_err(storage_error("opening the folder", on_disk))?;
+        let free_space = FreeSpace::new(on_disk, &disk, min_free)
+            .map_err(storage_error("checking the free space in", on_disk))?;
+        Ok(Self {
+            state_dir: state_dir.to_owned(),
+            parts,
+            free_space,
+            disk: Arc::new(disk),
+            _lock: lock,
+        })
+    }
+
+    /// The folder of all that is not an image: the ledger is in it too.
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The unfinished files.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Checks that as much is free as should stay free.
+    ///
+    /// # Errors
+    ///
+    /// When it is less: no further image should be begun.
+    pub fn check_free_space(&self) -> Result<(), SinkError> {
+        self.free_space.check(&self.disk)
+    }
+
+    /// The same after `bytes` more were written to parts. Asks the system only when they may have made the
+    /// difference, so it may be called for every chunk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Staging::check_free_space`].
+    pub fn reserve_space(&self, bytes: u64) -> Result<(), SinkError> {
+        self.free_space.reserve(bytes, &self.disk)
+    }
+
+    /// The folder `on_disk`, open.
+    pub(super) fn disk(&self) -> Arc<File> {
+        Arc::clone(&self.disk)
+    }
+}
+
+/// Creates and removes a file, to learn before anything is fetched whether that is possible here.
+fn probe(folder: &Path) -> Result<(), SinkError> {
+    let probe = folder.join("probe");
+    let created = OpenOptions::new().write(true).create_new(true).open(&probe);
+    created
+        .and_then(|_| fs::remove_file(&probe))
+        .map_err(storage_error("writing to the folder", folder))
+}
