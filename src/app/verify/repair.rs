@@ -70,7 +70,7 @@ pub(super) async fn repair(
     let tally = reported(settings, bringing).await?;
 
     let looking = Arc::clone(&look);
-    found = blocking(move || looking.will_retry(&*ledger, found)).await?;
+    found = blocking(move || looking.recheck(&*ledger, found)).await?;
     found.exit = Exit::from_tally(&tally);
     Ok(Some(found))
 }
@@ -115,7 +115,7 @@ impl Findings {
 
 impl Verifier {
     /// Looks once more at what was broken, and tells what is sound now. Blocks.
-    fn will_retry(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
+    fn recheck(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
         let names: HashSet<_> = found
             .repairable()
             .map(|broken| broken.name.clone())
