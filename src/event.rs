@@ -127,7 +127,7 @@ pub enum Event {
         cause: Option<String>,
         /// Whether the next run retries it.
         will_retry: bool,
-        /// What it wrote last: untrusted text.
+        /// The end of its output: untrusted text.
         output: String,
         /// How long it took.
         #[serde(rename = "seconds", serialize_with = "seconds")]

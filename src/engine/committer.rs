@@ -156,11 +156,10 @@ impl Committer {
                     if duplicate {
                         Outcome::Duplicate(Duplicate { name, content })
                     } else {
-                        let warned = false;
                         Outcome::Saved(Saved {
                             name,
                             content,
-                            warned,
+                            warned: false,
                         })
                     }
                 });

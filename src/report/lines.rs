@@ -159,20 +159,12 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             (Color::Yellow, "not started:", hooks)
         }
         Event::Waiting { reason } => {
-            let message = messages::waiting(reason);
-            (
-                Color::Plain,
-                "note:",
-                escape_truncated(&message).into_owned(),
-            )
+            let text = escape_truncated(&messages::waiting(reason)).into_owned();
+            (Color::Plain, "note:", text)
         }
         Event::Warned { warning } => {
-            let message = messages::warning(warning);
-            (
-                Color::Yellow,
-                "warning:",
-                escape_truncated(&message).into_owned(),
-            )
+            let text = escape_truncated(&messages::warning(warning)).into_owned();
+            (Color::Yellow, "warning:", text)
         }
     }
 }

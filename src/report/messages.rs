@@ -141,7 +141,7 @@ pub fn warning(warning: &Warning) -> String {
     }
 }
 
-/// That the run goes on without a reporter, and why.
+/// That the run continues without a reporter, and why.
 pub(super) fn reporter_failed(reporter: &str, cause: &str, reader_gone: bool) -> String {
     if reader_gone {
         format!("the reader of {reporter} is gone; the run continues")

@@ -5,9 +5,8 @@ use std::io;
 
 use serde::Serialize;
 
-use super::Reporter;
 use super::causes::Causes;
-use super::messages;
+use super::{Reporter, messages};
 use crate::event::Event;
 use crate::job::{ImageKey, SiteId};
 use crate::outcome::{Duplicate, Outcome, Saved, Skip, SkipReason};

@@ -166,7 +166,7 @@ fn retries_flag_limits_the_requests_to_a_503_server() {
         ended.stderr
     );
     assert!(
-        lines_with(&ended, &address(&path))[0].contains("(3 attempts)"),
+        lines_with(&ended, &path)[0].contains("(3 attempts)"),
         "{}",
         ended.stderr
     );
