@@ -245,7 +245,7 @@ impl Case {
         for good in kept.into_iter().filter(|path| *path != faulty) {
             assert_eq!(count(&requests, good), 1, "{good}");
         }
-        self.assert_said(&ended);
+        self.assert_said(&ended, &rogue.origin());
         let sum = ended.sum();
         let of = |what: &str| {
             sum[what]
@@ -318,12 +318,12 @@ impl Case {
     }
 
     /// One line is said of the faulty thing, or none where nothing is wrong in the end.
-    fn assert_said(&self, ended: &ProgramOutput) {
+    fn assert_said(&self, ended: &ProgramOutput, mirror: &str) {
         let begins = match self.end {
             End::Comes => "failed ".to_owned(),
             End::Fails | End::Gone => format!(
                 "failed {}{}: ",
-                self.home.as_deref().unwrap_or(IMAGES),
+                self.home.as_deref().unwrap_or(mirror),
                 FaultServer::FAULTY
             ),
             End::Unlisted => "error: cannot read the listing at ".to_owned(),
