@@ -9,6 +9,7 @@ use super::local::{clone_error, is_fatal, storage_error};
 use crate::event::{LockHolder, LockProcess};
 use crate::job::ImageName;
 use crate::part::Parts;
+use crate::units::ByteSize;
 
 /// Why an image could not be stored.
 #[derive(Debug, Error)]
@@ -24,7 +25,7 @@ pub enum SinkError {
     /// Less is free than should stay free.
     #[error(
         "only {} are free in `{}`, less than the {} of --min-free-space: make room and run again, or give a smaller size",
-        megabytes(*.free), .path.display(), megabytes(*.min)
+        ByteSize(*.free), .path.display(), ByteSize(*.min)
     )]
     LowSpace {
         /// The folder.
@@ -81,12 +82,6 @@ pub enum ReadError {
     /// It is a regular file and cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
-}
-
-/// One unit for both figures, so that they can be compared; the last digit is rounded.
-#[expect(clippy::cast_precision_loss, reason = "far more digits than are shown")]
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn process(holder: &LockHolder) -> String {
