@@ -321,11 +321,7 @@ impl Case {
     fn assert_said(&self, ended: &ProgramOutput, mirror: &str) {
         let begins = match self.end {
             End::Comes => "failed ".to_owned(),
-            End::Fails | End::Gone => format!(
-                "failed {}{}: ",
-                self.home.as_deref().unwrap_or(mirror),
-                FaultServer::FAULTY
-            ),
+            End::Fails | End::Gone => format!("failed {mirror}{}: ", FaultServer::FAULTY),
             End::Unlisted => "error: cannot read the listing at ".to_owned(),
         };
         let told: Vec<&str> = ended
