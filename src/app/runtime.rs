@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Environment, print_error, signals};
+use super::console::print_error;
+use super::environment::Environment;
+use super::signals;
 use crate::engine::Shutdown;
 use crate::exit::{Exit, ThreadError};
 
@@ -27,7 +29,7 @@ const EXIT_DELAY: Duration = Duration::from_millis(500);
 ///
 /// Those of `work`, or when the system lets no thread start.
 pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
-    env: &Environment,
+    environment: &Environment,
     work: impl FnOnce(Shutdown) -> F,
 ) -> anyhow::Result<Exit> {
     raise_open_files_limit();
@@ -42,8 +44,8 @@ pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
     let received = OnceCell::new();
     let shutdown = Shutdown::default();
     let result = runtime.block_on(async {
-        let ended =
-            signals::handle(env, shutdown.clone(), &received).context("listening for signals")?;
+        let ended = signals::handle(environment, shutdown.clone(), &received)
+            .context("listening for signals")?;
         tokio::select! {
             result = work(shutdown) => result,
             // `received` holds the signal, which decides the exit code below.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Environment;
+use super::environment::Environment;
 use crate::engine::Shutdown;
 use crate::exit::Signal;
 
@@ -25,12 +25,13 @@ const ABORT_TIMEOUT: Duration = Duration::from_millis(700);
 ///
 /// When a handler cannot be installed.
 pub(super) fn handle<'a>(
-    env: &Environment,
+    environment: &Environment,
     shutdown: Shutdown,
     received: &'a OnceCell<Signal>,
 ) -> anyhow::Result<impl Future<Output = ()> + 'a> {
     let listen = |kind: SignalKind| {
-        env.handles(kind.as_raw_value())
+        environment
+            .handles(kind.as_raw_value())
             .then(|| signal(kind))
             .transpose()
     };

@@ -128,7 +128,7 @@ impl Counts {
         (self.damaged + self.missing).saturating_sub(self.repaired)
     }
 
-    /// The summary in one line, with its line end.
+    /// The summary in one line.
     pub(in crate::app) fn summary(&self, site: &str) -> String {
         let mut text = format!(
             "{site}: {} intact ({})",
@@ -150,6 +150,6 @@ impl Counts {
         if self.stopped {
             text += "; interrupted before the end";
         }
-        text + "\n"
+        text
     }
 }

@@ -4,14 +4,12 @@ use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
 use std::ops::ControlFlow;
 
-use anyhow::bail;
-
-use super::print;
+use crate::app::collection::open_to_read;
+use crate::app::console::print;
 use crate::config::options::LocationArgs;
 use crate::exit::{Exit, OutputError};
-use crate::ledger::{self, Ledger, LedgerRow, RowState, Selection, Stats};
+use crate::ledger::{Ledger, LedgerRow, RowState, Selection, Stats};
 use crate::report::{escape, object};
-use crate::sink::{self, Location};
 use crate::units::{ByteSize, count};
 
 /// Prints the images of a collection, one a line.
@@ -84,20 +82,6 @@ pub fn count_ledger(site: &str, place: &LocationArgs, json: bool) -> anyhow::Res
 
 fn open(site: &str, place: &LocationArgs) -> anyhow::Result<Box<dyn Ledger>> {
     open_to_read(&place.collection(site, false))
-}
-
-/// Opens the ledger of the collection at `location` for reading.
-pub(super) fn open_to_read(location: &Location) -> anyhow::Result<Box<dyn Ledger>> {
-    let state_dir = sink::state_dir(location)?;
-    match ledger::open_to_read(&state_dir)? {
-        Some(ledger) => Ok(ledger),
-        None if state_dir.is_dir() => bail!(
-            "the collection in `{location}` has no ledger: `wallhaul ledger rebuild -d {location}` makes one from its images"
-        ),
-        None => {
-            bail!("there is no collection in `{location}`: name its folder with -d, or its site")
-        }
-    }
 }
 
 /// Prints what `shown` makes of each row, and answers with how many there were.

@@ -1,14 +1,15 @@
 //! `wallhaul urls`: the addresses of the originals, for other download programs.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use url::Url;
 
-use super::Environment;
-use super::visit::{SelectedSource, SiteSession, discover_options, sites, wanted_pages};
+use crate::app::console::write_flushed;
+use crate::app::environment::Environment;
+use crate::app::run::{discover_options, new_run};
+use crate::app::targets::{SelectedSource, SiteSession, sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
@@ -27,12 +28,12 @@ use crate::report::{self, OutputSettings, Progress};
 pub async fn urls(
     names: Vec<String>,
     options: Options,
-    world: &Environment,
+    environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, world.stderr, world.clock);
+    let settings = Settings::new(options, environment.stderr, environment.clock);
     // The addresses are the output; beside them only errors are reported.
-    let telling = OutputSettings {
+    let output = OutputSettings {
         progress: Progress::None,
         json: false,
         quiet: true,
@@ -41,17 +42,17 @@ pub async fn urls(
     let mut exit = Exit::Done;
     for site in sites(&names, &settings)? {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
-        let visit = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
+        let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, receiver) = Events::channel(settings.output.watches_images());
-        let reporters = report::open(&telling, Box::new(io::sink()), Box::new(io::stderr()));
+        let reporters = report::open(&output, Box::new(io::sink()), Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
         let failed = Arc::new(Mutex::new(None));
         let jobs = Printer {
-            fetcher: Arc::clone(&visit.fetcher),
+            fetcher: Arc::clone(&session.fetcher),
             failed: Arc::clone(&failed),
         };
         let result = engine::discover(
-            visit.run(world, events, &shutdown),
+            new_run(&session, environment, events, &shutdown),
             Arc::from(ledger::empty()),
             source,
             discover_options(&settings),
@@ -81,10 +82,10 @@ impl JobSender for Printer {
         let Some(original) = job.candidates.first() else {
             return Ok(());
         };
-        let address = self.fetcher.request_url(original.url());
+        let line = format!("{}\n", self.fetcher.request_url(original.url()));
         // Blocks while the reader of a pipe does not read; on a thread of its own, so that signals are handled
         // meanwhile.
-        let written = tokio::task::spawn_blocking(move || print(&address)).await;
+        let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))
             .map_err(|error| {
@@ -92,10 +93,4 @@ impl JobSender for Printer {
                 QueueError::Closed
             })
     }
-}
-
-fn print(address: &Url) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{address}")?;
-    stdout.flush()
 }

@@ -1,4 +1,4 @@
-//! One piece of work on many things, several threads at a time; the answers come in the things' order.
+//! Work that blocks: on a thread beside the runtime, or on many items with several threads at a time.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -8,36 +8,45 @@ use std::thread;
 
 use crate::exit::ThreadError;
 
+/// Runs blocking work on a thread of its own, so that signals and servers are still served. Passes its panic on.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let working = tokio::task::spawn_blocking(work);
+    working
+        .await
+        .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
 /// As many threads as can work at once.
 pub(super) fn cores() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Does `work` on each of `things` and hands what came of it to `take`. A thread stops when its work answers with
-/// nothing, and all of them do when `take` fails.
+/// Does `work` on each of `items` and hands the results to `take`, in the order of the items. A thread stops when its
+/// work returns `None`, and all of them do when `take` fails.
 ///
 /// # Errors
 ///
 /// That of `take`, or when no thread can be started.
 pub(super) fn parallel_ordered<T: Sync, A: Send>(
-    things: &[T],
+    items: &[T],
     threads: NonZeroUsize,
     work: impl Fn(&T) -> Option<A> + Sync,
     mut take: impl FnMut(&T, A) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let next = AtomicUsize::new(0);
-    // Room for one answer a thread: what was done is soon told.
-    let (sender, answers) = mpsc::sync_channel(threads.get());
+    // Bounded, so that a slow `take` holds the threads back and results do not pile up; one place for each thread, so
+    // that none waits while `take` works.
+    let (sender, results) = mpsc::sync_channel(threads.get());
     thread::scope(|scope| {
-        for _ in 0..threads.get().min(things.len()) {
+        for _ in 0..threads.get().min(items.len()) {
             let (sender, next, work) = (sender.clone(), &next, &work);
             let works = move || {
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(answer) = things.get(at).and_then(work) else {
+                    let Some(result) = items.get(at).and_then(work) else {
                         break;
                     };
-                    if sender.send((at, answer)).is_err() {
+                    if sender.send((at, result)).is_err() {
                         break;
                     }
                 }
@@ -49,10 +58,10 @@ pub(super) fn parallel_ordered<T: Sync, A: Send>(
         drop(sender);
         let mut waiting = BTreeMap::new();
         let mut due = 0;
-        for (at, answer) in answers {
-            waiting.insert(at, answer);
-            while let Some(answer) = waiting.remove(&due) {
-                take(&things[due], answer)?;
+        for (at, result) in results {
+            waiting.insert(at, result);
+            while let Some(result) = waiting.remove(&due) {
+                take(&items[due], result)?;
                 due += 1;
             }
         }
@@ -67,43 +76,43 @@ mod tests {
     const THREE: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 
     #[test]
-    fn answers_come_in_the_order_of_the_things() {
-        let things: Vec<u32> = (0..1000).collect();
+    fn results_come_in_the_order_of_the_items() {
+        let items: Vec<u32> = (0..1000).collect();
         let mut taken = Vec::new();
-        let take = |thing: &u32, answer: u32| {
-            taken.push((*thing, answer));
+        let take = |item: &u32, result: u32| {
+            taken.push((*item, result));
             Ok(())
         };
-        parallel_ordered(&things, THREE, |thing| Some(thing * 2), take).unwrap();
+        parallel_ordered(&items, THREE, |item| Some(item * 2), take).unwrap();
         assert_eq!(
             taken,
-            things
+            items
                 .iter()
-                .map(|thing| (*thing, thing * 2))
+                .map(|item| (*item, item * 2))
                 .collect::<Vec<_>>()
         );
     }
 
     #[test]
     fn a_failure_to_take_ends_the_work() {
-        let things: Vec<u32> = (0..100_000).collect();
+        let items: Vec<u32> = (0..100_000).collect();
         let done = AtomicUsize::new(0);
         let work = |_: &u32| Some(done.fetch_add(1, Ordering::Relaxed));
         assert!(
-            parallel_ordered(&things, THREE, work, |_, _| anyhow::bail!("nobody reads")).is_err()
+            parallel_ordered(&items, THREE, work, |_, _| anyhow::bail!("nobody reads")).is_err()
         );
         assert!(done.into_inner() < 100);
     }
 
     #[test]
-    fn work_that_answers_with_nothing_is_the_end() {
-        let things: Vec<u32> = (0..1000).collect();
+    fn work_that_returns_none_ends_it() {
+        let items: Vec<u32> = (0..1000).collect();
         let mut taken = 0;
         let take = |_: &u32, ()| {
             taken += 1;
             Ok(())
         };
-        parallel_ordered(&things, THREE, |thing| (*thing < 10).then_some(()), take).unwrap();
+        parallel_ordered(&items, THREE, |item| (*item < 10).then_some(()), take).unwrap();
         assert_eq!(taken, 10);
         parallel_ordered(&[], THREE, |_: &u32| Some(()), |_, ()| Ok(())).unwrap();
     }

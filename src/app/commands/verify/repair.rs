@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::file_check::FileVerdict;
-use super::findings::{Finding, FindingKind, FindingWriter};
 use super::{BadFile, Findings, Problem, Verifier};
-use crate::app::fetch::{WantedImages, reported, save_new};
-use crate::app::hold::{acquire_lock, note_on_stderr};
-use crate::app::rebuild::entries;
-use crate::app::visit::{Collection, ListingPages, SelectedSource, SiteSession};
-use crate::app::{Environment, blocking};
+use crate::app::blocking::blocking;
+use crate::app::collection::{Collection, acquire_lock, entries};
+use crate::app::console::{Finding, FindingKind, FindingWriter, note_on_stderr};
+use crate::app::environment::Environment;
+use crate::app::run::{WantedImages, new_run, reported, save_new};
+use crate::app::targets::{SelectedSource, SiteSession};
 use crate::config::Settings;
 use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
@@ -67,7 +67,7 @@ pub(super) async fn repair(
     settings.output.json = false;
     let (settings, shutdown, quota) = (&settings, &verifier.check.shutdown, Quota::new(None, None));
     let fetching = async |events| {
-        let run = session.run(environment, events, shutdown);
+        let run = new_run(&session, environment, events, shutdown);
         save_new(&session, settings, run, collection, &quota, images).await
     };
     let tally = reported(settings, fetching).await?;
@@ -165,10 +165,7 @@ struct Wanted {
 
 impl Wanted {
     fn read(found: &Findings, ledger: &dyn Ledger, source: &ImageSource) -> anyhow::Result<Self> {
-        let mut unknown: HashSet<_> = found
-            .repairable()
-            .map(|broken| broken.name.to_string())
-            .collect();
+        let mut unknown: HashSet<_> = found.repairable().map(|bad| bad.name.to_string()).collect();
         let names = unknown.clone();
         let (mut keys, mut addresses) = (HashSet::new(), Vec::new());
         let saved = Selection {
@@ -193,7 +190,7 @@ impl Wanted {
         let unknown = found
             .repairable()
             .filter(|broken| unknown.contains(&broken.name.to_string()));
-        let unknown = unknown.map(|broken| broken.name.clone());
+        let unknown = unknown.map(|bad| bad.name.clone());
         let (stems, lost) = match source {
             ImageSource::Site(_) => (unknown.map(|name| name.stem()).collect(), HashSet::new()),
             ImageSource::Direct(_) => (HashSet::new(), unknown.collect()),
@@ -212,7 +209,8 @@ impl Wanted {
             ImageSource::Site(site) => {
                 let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
                 return WantedImages::Listed(
-                    ListingPages { site, pages },
+                    site,
+                    pages,
                     Box::new(|jobs| Box::new(WantedOnly { wanted, jobs })),
                 );
             }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
-use super::print;
+use crate::app::console::print;
 use crate::exit::Exit;
 use crate::site::{self, Site};
 
@@ -33,7 +33,7 @@ pub fn list_sites() -> anyhow::Result<Exit> {
 ///
 /// When there is no such site, or standard output cannot be written to.
 pub fn show_site(name: &str) -> anyhow::Result<Exit> {
-    // Asked by its name, so that a name nearly right is told.
+    // Looked up by name, so that the error for a misspelt one suggests the right one.
     let site = Site::shipped(name)?;
     let shipped = site::shipped()
         .iter()

@@ -1,15 +1,13 @@
 //! Locks a collection for this run, or does what `--lock` says when another run holds it.
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::Environment;
+use crate::app::environment::Environment;
 use crate::config::{HumanDuration, OnLocked, Settings};
 use crate::engine::Shutdown;
 use crate::event::WaitReason;
-use crate::report::{OutputSettings, escape, messages};
 use crate::sink::{self, Location, OpenSink, SinkError, SinkOptions};
 
 /// How often a locked collection is tried again. Soon enough for a person, and ten system calls a second cost nothing;
@@ -22,7 +20,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// When another run holds it for longer than `--lock` allows, or it cannot be created or written to.
-pub(super) async fn acquire_lock(
+pub(in crate::app) async fn acquire_lock(
     location: &Location,
     settings: &Settings,
     environment: &Environment,
@@ -66,21 +64,6 @@ pub(super) async fn acquire_lock(
             biased;
             () = shutdown.stopping() => return Ok(None),
             () = sleep(pause) => {}
-        }
-    }
-}
-
-/// Prints notes on stderr, for commands that emit no events.
-pub(super) fn note_on_stderr(output: &OutputSettings) -> impl Fn(WaitReason) + use<> {
-    let watched = output.watched();
-    move |reason| {
-        if watched {
-            // A closed stderr is no reason to fail.
-            let _ = writeln!(
-                io::stderr(),
-                "note: {}",
-                escape(&messages::waiting(&reason))
-            );
         }
     }
 }

@@ -1,7 +1,6 @@
 //! `wallhaul verify`: checks every file of a collection against its ledger and for its own structure.
 
 mod file_check;
-pub(super) mod findings;
 mod repair;
 
 use std::collections::BTreeMap;
@@ -15,12 +14,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use self::file_check::{FileCheck, FileVerdict};
-use self::findings::{Counts, Finding, FindingKind, FindingWriter};
-use super::ledger::open_to_read;
-use super::many::{cores, parallel_ordered};
-use super::rebuild::entries;
-use super::visit::collected;
-use super::{Environment, blocking, print};
+use crate::app::blocking::{blocking, cores, parallel_ordered};
+use crate::app::collection::{entries, open_to_read};
+use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
+use crate::app::environment::Environment;
+use crate::app::targets::collected;
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
@@ -76,8 +74,7 @@ pub async fn verify(
         blocking(move || verifier.check_all(&*ledger, entries)).await?
     };
     if !settings.output.quiet {
-        // A closed stderr is no reason to fail.
-        let _ = io::stderr().write_all(found.counts.summary(id.as_str()).as_bytes());
+        print_note(&found.counts.summary(id.as_str()));
     }
     if let Some(path) = checks.sums.filter(|_| !found.counts.stopped) {
         write_sums(&path, &found.sums)?;

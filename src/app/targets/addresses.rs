@@ -4,22 +4,23 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::blocking;
+use super::session::{SelectedSite, SelectedSource, sites, wanted_pages};
 use super::url_file::{self, UrlFile};
-use super::visit::{SelectedSite, SelectedSource, sites, wanted_pages};
+use crate::app::blocking::blocking;
 use crate::config::Settings;
 use crate::engine::GivenLine;
 use crate::job::{ImageRef, SiteId};
 use crate::site::{self, DirectUrls, Pages, UrlKind};
 
 /// A collection to be worked on, and the images that are wanted for it.
-pub(super) enum Target {
+pub(in crate::app) enum Target {
     /// New images on these pages of the site's listing.
     Listing { site: SelectedSite, pages: Pages },
     /// Images whose URLs are given.
@@ -30,14 +31,14 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn id(&self) -> &SiteId {
+    pub(in crate::app) fn id(&self) -> &SiteId {
         match self {
             Self::Listing { site, pages: _ } => site.id(),
             Self::Urls { source, urls: _ } => source.id(),
         }
     }
 
-    pub(super) fn source(&self) -> SelectedSource {
+    pub(in crate::app) fn source(&self) -> SelectedSource {
         match self {
             Self::Listing { site, pages: _ } => SelectedSource::Site(site.clone()),
             Self::Urls { source, urls: _ } => source.clone(),
@@ -50,13 +51,14 @@ impl Target {
 /// # Errors
 ///
 /// When a name, an argument or a definition is wrong, a file cannot be read, or has no usable address.
-pub(super) async fn targets(
-    said: Vec<String>,
+pub(in crate::app) async fn targets(
+    arguments: Vec<String>,
     lists: &[PathBuf],
     settings: &Settings,
 ) -> anyhow::Result<Vec<Target>> {
-    let (addresses, names): (Vec<_>, Vec<_>) =
-        said.into_iter().partition(|said| said.contains("://"));
+    let (addresses, names): (Vec<_>, Vec<_>) = arguments
+        .into_iter()
+        .partition(|argument| argument.contains("://"));
     let pages = wanted_pages(settings);
     let listing = |site| Target::Listing { site, pages };
     if addresses.is_empty() && lists.is_empty() {
@@ -204,18 +206,16 @@ impl KnownSources {
 /// All URLs that are given.
 struct UrlInput {
     known: KnownSources,
+    /// Locked while they are read: reading moves the one position that a file has. Targets are worked on one after
+    /// another, so nobody waits for it.
     lists: Mutex<Vec<UrlFile>>,
 }
 
 impl UrlInput {
-    fn lists(&self) -> MutexGuard<'_, Vec<UrlFile>> {
-        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The owners of the given images, in the order of their first URLs.
     fn owners(&self) -> anyhow::Result<Vec<UrlOwner>> {
         let (mut met, mut bad) = (Vec::new(), None);
-        for list in self.lists().iter_mut() {
+        for list in self.lists.lock().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
                 match text
@@ -239,7 +239,7 @@ impl UrlInput {
 }
 
 /// The images of one owner among all URLs that are given.
-pub(super) struct OwnerUrls {
+pub(in crate::app) struct OwnerUrls {
     given: Arc<UrlInput>,
     owner: UrlOwner,
     /// Whether the lines that are not usable are reported with them.
@@ -251,7 +251,7 @@ const BATCH: usize = 64;
 
 impl OwnerUrls {
     /// Reads them in batches, no faster than they are received.
-    pub(super) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
+    pub(in crate::app) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
         let (sender, lines) = mpsc::channel(1);
         // Not joined: it ends with the list, or when the receiver is dropped.
         tokio::task::spawn_blocking(move || {
@@ -275,7 +275,7 @@ impl OwnerUrls {
     }
 
     fn each(&self, mut take: impl FnMut(GivenLine) -> ControlFlow<()>) {
-        for list in self.given.lists().iter_mut() {
+        for list in self.given.lists.lock().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
                 let found =

@@ -6,18 +6,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use super::Environment;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::engine::{self, DiscoverOptions, Run, Shutdown};
-use crate::event::Events;
 use crate::exit::RenderedError;
 use crate::fetch::{Fetcher, SiteOrigins};
-use crate::hooks::Hooks;
 use crate::job::SiteId;
-use crate::ledger::{self, Ledger};
 use crate::report::escape;
-use crate::sink::{Durability, Location, OpenSink, Sink, Staging};
+use crate::sink::Location;
 use crate::site::{self, DirectUrls, ImageSource, Pages, Site, SiteError, UrlKind};
 
 /// The site where none is named.
@@ -27,17 +22,17 @@ const DEFAULT_SITE: &str = "simpledesktops";
 const DEMO: &str = "demo";
 
 /// A source of images, the way to it over the network, and its folder.
-pub(super) struct SiteSession {
-    pub(super) source: ImageSource,
-    pub(super) fetcher: Arc<Fetcher>,
-    pub(super) location: Location,
+pub(in crate::app) struct SiteSession {
+    pub(in crate::app) source: ImageSource,
+    pub(in crate::app) fetcher: Arc<Fetcher>,
+    pub(in crate::app) location: Location,
     /// The built-in site is served as long as this lives.
     _served: Option<DemoServer>,
 }
 
 /// A site, or the user's own URLs, before anything is requested.
 #[derive(Clone)]
-pub(super) enum SelectedSource {
+pub(in crate::app) enum SelectedSource {
     Site(SelectedSite),
     /// URLs that belong to no site.
     Direct(DirectUrls),
@@ -45,14 +40,17 @@ pub(super) enum SelectedSource {
 
 /// A site that was named, before anything is requested.
 #[derive(Clone)]
-pub(super) struct SelectedSite {
-    pub(super) site: Arc<Site>,
+pub(in crate::app) struct SelectedSite {
+    pub(in crate::app) site: Arc<Site>,
     /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
     own: bool,
 }
 
 /// The sites that were named; every definition is read before the first request.
-pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec<SelectedSite>> {
+pub(in crate::app) fn sites(
+    names: &[String],
+    settings: &Settings,
+) -> anyhow::Result<Vec<SelectedSite>> {
     let mut own = settings
         .site_file
         .as_deref()
@@ -84,7 +82,7 @@ pub(super) fn sites(names: &[String], settings: &Settings) -> anyhow::Result<Vec
 }
 
 /// The source whose collection is named: a site, or `direct`, which has no listing.
-pub(super) fn collected(
+pub(in crate::app) fn collected(
     name: Option<String>,
     settings: &Settings,
 ) -> anyhow::Result<SelectedSource> {
@@ -100,7 +98,7 @@ pub(super) fn collected(
 
 impl SiteSession {
     /// Prepares requests to a source; the built-in site is started first.
-    pub(super) async fn open(
+    pub(in crate::app) async fn open(
         selected: SelectedSource,
         settings: &Settings,
         several: bool,
@@ -140,68 +138,16 @@ impl SiteSession {
             _served: served,
         })
     }
-
-    /// What every stage of a run on this source shares.
-    pub(super) fn run(&self, world: &Environment, events: Events, shutdown: &Shutdown) -> Run {
-        Run {
-            fetcher: Arc::clone(&self.fetcher),
-            clock: world.clock,
-            events,
-            shutdown: shutdown.clone(),
-        }
-    }
-}
-
-/// Pages of a site's listing.
-pub(super) struct ListingPages {
-    pub(super) site: Arc<Site>,
-    pub(super) pages: Pages,
 }
 
 /// The listing pages that the settings ask for.
-pub(super) fn wanted_pages(settings: &Settings) -> Pages {
+pub(in crate::app) fn wanted_pages(settings: &Settings) -> Pages {
     let PageRange { first, last } = settings.pages;
     Pages { first, last }
 }
 
-/// How images are looked for.
-pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
-    DiscoverOptions {
-        prefetch: engine::pages_ahead(settings.jobs),
-        limits: settings.limits,
-        wait: settings.fetch.wait,
-    }
-}
-
-/// A collection that this run works on: its folder is locked, and its ledger can be written.
-pub(super) struct Collection {
-    pub(super) sink: Arc<dyn Sink>,
-    pub(super) staging: Arc<Staging>,
-    pub(super) ledger: Arc<dyn Ledger>,
-    /// The user's commands for what is new in it.
-    pub(super) hooks: Option<Hooks>,
-}
-
-impl Collection {
-    /// Opens the ledger of a locked collection, once there is enough free space for more images.
-    pub(super) fn open(opened: OpenSink, settings: &Settings) -> anyhow::Result<Self> {
-        let OpenSink { sink, staging } = opened;
-        staging.check_free_space()?;
-        let ledger = ledger::open(
-            staging.state_dir(),
-            settings.durability == Durability::Group,
-        )?;
-        Ok(Self {
-            sink,
-            staging,
-            ledger: Arc::from(ledger),
-            hooks: None,
-        })
-    }
-}
-
 impl SelectedSource {
-    pub(super) fn id(&self) -> &SiteId {
+    pub(in crate::app) fn id(&self) -> &SiteId {
         match self {
             Self::Site(named) => named.id(),
             Self::Direct(direct) => direct.id(),
@@ -211,7 +157,7 @@ impl SelectedSource {
 
 impl SelectedSite {
     /// Every site there is: the user's own definition first, then those that ship.
-    pub(super) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
+    pub(in crate::app) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
         let mut sites: Vec<_> = settings
             .site_file
             .as_deref()
@@ -225,17 +171,17 @@ impl SelectedSite {
         Ok(sites)
     }
 
-    pub(super) fn id(&self) -> &SiteId {
+    pub(in crate::app) fn id(&self) -> &SiteId {
         self.site.id()
     }
 
     /// The one that ships under this name.
-    pub(super) fn shipped(name: &str) -> anyhow::Result<Self> {
+    pub(in crate::app) fn shipped(name: &str) -> anyhow::Result<Self> {
         shipped(name)
     }
 
     /// What a URL is to the site.
-    pub(super) fn classify_url(&self, url: &Url) -> Option<UrlKind> {
+    pub(in crate::app) fn classify_url(&self, url: &Url) -> Option<UrlKind> {
         self.site.classify_url(url)
     }
 

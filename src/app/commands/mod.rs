@@ -1,0 +1,15 @@
+//! One leaf for each command. They do not import each other: what two of them need is in a room below.
+
+mod fetch;
+mod ledger;
+mod rebuild;
+mod sites;
+mod urls;
+mod verify;
+
+pub use fetch::fetch;
+pub use ledger::{count_ledger, list_ledger, show_ledger};
+pub use rebuild::rebuild_ledger;
+pub use sites::{list_sites, show_site};
+pub use urls::urls;
+pub use verify::{VerifyOptions, verify};

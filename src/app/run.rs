@@ -1,0 +1,156 @@
+//! Starts the engine for a command: what `fetch` and `verify --repair` both do.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use url::Url;
+
+use super::collection::Collection;
+use super::environment::Environment;
+use super::targets::SiteSession;
+use crate::config::Settings;
+use crate::engine::{
+    self, DiscoverOptions, DownloadOptions, GivenLine, Pipeline, Quota, Run, Shutdown, Source,
+};
+use crate::event::{Event, Events, Warning};
+use crate::exit::ThreadError;
+use crate::fetch::Retry;
+use crate::queue::{self, JobSender, Queue};
+use crate::report::{self, Tally};
+use crate::site::{Pages, Site};
+
+/// What every stage of a run on the session's source shares.
+pub(super) fn new_run(
+    session: &SiteSession,
+    environment: &Environment,
+    events: Events,
+    shutdown: &Shutdown,
+) -> Run {
+    Run {
+        fetcher: Arc::clone(&session.fetcher),
+        clock: environment.clock,
+        events,
+        shutdown: shutdown.clone(),
+    }
+}
+
+/// How the engine looks for images.
+pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
+    DiscoverOptions {
+        prefetch: engine::pages_ahead(settings.jobs),
+        limits: settings.limits,
+        wait: settings.fetch.wait,
+    }
+}
+
+/// Wraps a sender in one that passes only some jobs on to it.
+type JobFilter = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send>;
+
+/// The images that a run is to fetch.
+pub(super) enum WantedImages {
+    /// Those of the listing whose jobs pass the filter.
+    Listed(Arc<Site>, Pages, JobFilter),
+    /// Those at given addresses, in batches.
+    Given(mpsc::Receiver<Vec<GivenLine>>),
+}
+
+impl WantedImages {
+    /// Where the engine looks for them; jobs that it finds there go through the filter to `jobs`.
+    pub(super) fn source(
+        self,
+        session: &SiteSession,
+        jobs: Box<dyn JobSender>,
+    ) -> (Source, Box<dyn JobSender>) {
+        match self {
+            Self::Listed(site, pages, filter) => (Source::Listing(site, pages), filter(jobs)),
+            Self::Given(lines) => (Source::UrlList(session.source.clone(), lines), jobs),
+        }
+    }
+}
+
+/// Does `work` while its events are reported as the settings say; returns the counts.
+pub(super) async fn reported(
+    settings: &Settings,
+    work: impl AsyncFnOnce(Events) -> anyhow::Result<()>,
+) -> anyhow::Result<Tally> {
+    let (events, receiver) = Events::channel(settings.output.watches_images());
+    let reporters = report::open(
+        &settings.output,
+        Box::new(io::stdout()),
+        Box::new(io::stderr()),
+    );
+    let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
+    if settings.fetch.insecure {
+        events.warn(Warning::InsecureTls).await;
+    }
+    if let Some(path) = &settings.world_readable_config {
+        let path = path.display().to_string();
+        events.warn(Warning::ReadableConfig { path }).await;
+    }
+    // The dispatcher ends when the last clone of `events` is dropped, so `work` takes ours.
+    let result = work(events).await;
+    let tally = dispatch.await;
+    result?;
+    Ok(tally)
+}
+
+/// Saves the wanted images that are new to the collection.
+pub(super) async fn save_new(
+    session: &SiteSession,
+    settings: &Settings,
+    run: Run,
+    collection: Collection,
+    quota: &Quota,
+    images: WantedImages,
+) -> anyhow::Result<()> {
+    let Collection {
+        sink,
+        staging,
+        ledger,
+        hooks,
+    } = collection;
+    let Queue { sender, receiver } = queue::open(&memory_queue(), capacity(settings.jobs)).await?;
+    run.events.emit(started(session, settings)).await;
+    let (source, sender) = images.source(session, sender);
+    let pipeline = Pipeline {
+        source,
+        queue: Queue { sender, receiver },
+        sink,
+        staging,
+        ledger,
+        hooks,
+        discover: discover_options(settings),
+        download: DownloadOptions {
+            jobs: settings.jobs,
+            retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
+            limits: settings.limits,
+            quota: quota.clone(),
+        },
+    };
+    engine::run(run, pipeline).await?;
+    Ok(())
+}
+
+/// The first event of a run.
+pub(super) fn started(session: &SiteSession, settings: &Settings) -> Event {
+    Event::RunStarted {
+        site: session.source.id().clone(),
+        directory: session.location.to_string(),
+        jobs: settings.jobs.get(),
+    }
+}
+
+fn memory_queue() -> Url {
+    Url::parse("memory:").expect("a constant that parses")
+}
+
+/// Jobs queued for each worker: enough that none is idle while the producer reads the next page.
+const JOBS_PER_WORKER: usize = 4;
+/// Even one worker gets two pages' worth.
+const MIN_CAPACITY: NonZeroUsize = NonZeroUsize::new(64).expect("not zero");
+
+fn capacity(jobs: NonZeroUsize) -> NonZeroUsize {
+    MIN_CAPACITY.max(jobs.saturating_mul(NonZeroUsize::new(JOBS_PER_WORKER).expect("not zero")))
+}

@@ -1,0 +1,8 @@
+//! From what the user named to the sites and URLs that a command works on.
+
+mod addresses;
+mod session;
+mod url_file;
+
+pub(super) use addresses::{Target, targets};
+pub(super) use session::{SelectedSource, SiteSession, collected, sites, wanted_pages};
