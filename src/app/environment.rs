@@ -25,7 +25,7 @@ pub struct Environment {
     /// background of a script, they must stay ignored.
     pub ignored_signals: u64,
     /// The environment variables.
-    pub environment: Vec<(OsString, OsString)>,
+    pub variables: Vec<(OsString, OsString)>,
     /// The current time.
     pub clock: fn() -> Timestamp,
 }
@@ -50,7 +50,7 @@ impl Environment {
                 .trim()
                 .to_owned(),
             ignored_signals: ignored_signals().unwrap_or(0),
-            environment: std::env::vars_os().collect(),
+            variables: std::env::vars_os().collect(),
             clock: Timestamp::now,
         }
     }

@@ -50,7 +50,7 @@ type JobFilter = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send
 
 /// The images that a run is to fetch.
 pub(super) enum WantedImages {
-    /// Those of the listing whose jobs pass the filter.
+    /// Those on these pages of the listing whose jobs pass the filter.
     Listed(Arc<Site>, Pages, JobFilter),
     /// Those at given addresses, in batches.
     Given(mpsc::Receiver<Vec<GivenLine>>),

@@ -32,17 +32,33 @@ const BESIDE: [(&str, &[&str]); 5] = [
 
 /// The rooms of the modules that have levels inside, lowest level first: a room names those of lower levels and itself,
 /// and never the module it is in. A room is a file or a folder; `mod.rs` stands above them all.
-const ROOMS: [(&str, &[&[&str]]); 1] = [(
-    "fetch",
-    &[
-        &["error", "settings"],
-        &["access"],
-        &["limits"],
-        &["body"],
-        &["transport"],
-        &["request"],
-    ],
-)];
+const ROOMS: [(&str, &[&[&str]]); 3] = [
+    (
+        "fetch",
+        &[
+            &["error", "settings"],
+            &["access"],
+            &["limits"],
+            &["body"],
+            &["transport"],
+            &["request"],
+        ],
+    ),
+    (
+        "app",
+        &[
+            &["environment", "blocking", "console"],
+            &["signals", "targets", "collection"],
+            &["runtime", "run"],
+            &["commands"],
+        ],
+    ),
+    // One level: a command never imports another.
+    (
+        "app/commands",
+        &[&["fetch", "urls", "verify", "ledger", "rebuild", "sites"]],
+    ),
+];
 
 /// Crates that only some files may name, by how the files' paths begin.
 const CRATES: [(&[&str], &[&str]); 9] = [
@@ -158,10 +174,28 @@ fn module_rule(own: &str, other: &str) -> Option<String> {
 fn room_breaches(file: &str, source: &str) -> Vec<Breach> {
     let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
     let home: Vec<&str> = path.split('/').collect();
-    let rooms = ROOMS.iter().find(|(module, _)| *module == home[0]);
-    let (Some((module, levels)), Some(own)) = (rooms, home.get(1)) else {
-        return Vec::new();
-    };
+    let around = ROOMS.iter().filter_map(|(module, levels)| {
+        let module: Vec<&str> = module.split('/').collect();
+        let own = home.strip_prefix(&module[..])?.first()?;
+        Some((module, levels, *own))
+    });
+    around
+        .flat_map(|(module, levels, own)| {
+            breaches_inside(&module, levels, own, &home, (file, source))
+        })
+        .collect()
+}
+
+/// Every breach of the `levels` inside `parent` in the source of the file, which is in the room `own` and whose module
+/// is `home`.
+fn breaches_inside(
+    parent: &[&str],
+    levels: &[&[&str]],
+    own: &str,
+    home: &[&str],
+    (file, source): (&str, &str),
+) -> Vec<Breach> {
+    let module = parent.join("::");
     let breach = |line, rule| Breach {
         file: file.to_owned(),
         line,
@@ -173,11 +207,12 @@ fn room_breaches(file: &str, source: &str) -> Vec<Breach> {
     };
     let production: Vec<&str> = source.lines().take(length(source)).collect();
     let production = production.join("\n");
-    let named = paths(&without_visibility(tokens(&production)), &home);
-    let inside = named
-        .iter()
-        .filter(|path| path.segments.starts_with(&["crate", module]));
-    let rule = |path: &source::Path<'_>| match path.segments.get(2) {
+    let named = paths(&without_visibility(tokens(&production)), home);
+    let inside = named.iter().filter_map(|path| {
+        let below_crate = path.segments.strip_prefix(&["crate"])?;
+        Some((below_crate.strip_prefix(parent)?.first(), path.line))
+    });
+    let rule = |other: Option<&&str>| match other.copied() {
         Some(other) if other == own => None,
         Some(other) => match room_level(levels, other) {
             Some(theirs) if theirs < ours => None,
@@ -193,7 +228,7 @@ fn room_breaches(file: &str, source: &str) -> Vec<Breach> {
         )),
     };
     inside
-        .filter_map(|path| rule(path).map(|rule| breach(path.line, rule)))
+        .filter_map(|(other, line)| rule(other).map(|rule| breach(line, rule)))
         .collect()
 }
 
@@ -459,6 +494,15 @@ mod tests {
             ("fetch/limits/host.rs", "use crate::fetch;"),
             ("fetch/limits.rs", "use super::*;"),
             ("fetch/lounge.rs", ""),
+            ("app/console/mod.rs", "use crate::app::collection::entries;"),
+            ("app/targets/session.rs", "use crate::app::Environment;"),
+            ("app/run.rs", "use super::runtime::block_on;"),
+            ("app/commands/urls.rs", "use super::fetch::fetch;"),
+            (
+                "app/commands/verify/repair.rs",
+                "use super::super::rebuild::rebuild_ledger;",
+            ),
+            ("app/commands/lounge.rs", ""),
         ];
         for (file, source) in planted {
             assert_eq!(rules(file, source).len(), 1, "{file}: {source}");
@@ -482,6 +526,15 @@ mod tests {
                 "\n#[cfg(test)]\nmod tests {\n    use crate::fetch::Fetcher;\n}",
             ),
             ("sink/dir.rs", "use super::Sink;"),
+            (
+                "app/commands/fetch.rs",
+                "use crate::app::run::new_run; use crate::fetch::Retry;",
+            ),
+            (
+                "app/commands/verify/repair.rs",
+                "use super::file_check::FileVerdict;",
+            ),
+            ("app/commands/mod.rs", "pub use fetch::fetch;"),
         ];
         for (file, source) in sound {
             assert_eq!(

@@ -1,4 +1,4 @@
-//! `wallhaul fetch`: what is new on a site, into its collection.
+//! `wallhaul fetch`: saves what is new on a site in its collection.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub async fn fetch(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, environment.stderr, environment.clock);
-    let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.environment)?;
+    let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let targets = targets(arguments, &settings.input_files, &settings).await?;
     let several = targets

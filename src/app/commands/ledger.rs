@@ -25,7 +25,7 @@ pub fn list_ledger(
 ) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
     let selection = Selection { like: None, state };
-    each(&*ledger, &selection, |row| {
+    print_rows(&*ledger, &selection, |row| {
         if json {
             Ok(object(row)? + "\n")
         } else {
@@ -51,21 +51,21 @@ pub fn show_ledger(
         like: Some(text),
         state: None,
     };
-    let shown = each(&*ledger, &selection, |row| {
+    let rows = print_rows(&*ledger, &selection, |row| {
         if json {
             Ok(object(row)? + "\n")
         } else {
-            Ok(card(row))
+            Ok(details(row))
         }
     })?;
-    Ok(if shown == 0 {
+    Ok(if rows == 0 {
         Exit::Incomplete
     } else {
         Exit::Done
     })
 }
 
-/// Prints a collection in figures.
+/// Prints the counts and sizes of a collection.
 ///
 /// # Errors
 ///
@@ -75,7 +75,7 @@ pub fn count_ledger(site: &str, place: &LocationArgs, json: bool) -> anyhow::Res
     let text = if json {
         object(&stats)? + "\n"
     } else {
-        figures(&stats)
+        summary(&stats)
     };
     print(text.as_bytes())
 }
@@ -84,18 +84,18 @@ fn open(site: &str, place: &LocationArgs) -> anyhow::Result<Box<dyn Ledger>> {
     open_to_read(&place.collection(site, false))
 }
 
-/// Prints what `shown` makes of each row, and answers with how many there were.
-fn each(
+/// Prints each selected row as `format` renders it; returns the number of rows.
+fn print_rows(
     ledger: &dyn Ledger,
     selection: &Selection,
-    shown: impl Fn(&LedgerRow) -> anyhow::Result<String>,
+    format: impl Fn(&LedgerRow) -> anyhow::Result<String>,
 ) -> anyhow::Result<usize> {
     let mut stdout = BufWriter::new(io::stdout().lock());
     let mut rows = 0;
     let mut written = Ok(());
     ledger.each(selection, &mut |row| {
         rows += 1;
-        written = shown(&row).and_then(|text| {
+        written = format(&row).and_then(|text| {
             Ok(stdout
                 .write_all(text.as_bytes())
                 .map_err(OutputError::from)?)
@@ -125,12 +125,12 @@ fn line(row: &LedgerRow) -> String {
     )
 }
 
-fn card(row: &LedgerRow) -> String {
-    let mut card = String::new();
+fn details(row: &LedgerRow) -> String {
+    let mut details = String::new();
     let mut field = |label: &str, value: Option<String>| {
         if let Some(value) = value {
             // Writing to a string cannot fail.
-            let _ = writeln!(card, "{label:<14}{}", escape(&value));
+            let _ = writeln!(details, "{label:<14}{}", escape(&value));
         }
     };
     field("name", row.name.clone());
@@ -154,11 +154,11 @@ fn card(row: &LedgerRow) -> String {
     field("last-modified", row.last_modified.clone());
     field("cause", row.cause.clone());
     field("asked again", row.until.map(|until| until.to_string()));
-    card.push('\n');
-    card
+    details.push('\n');
+    details
 }
 
-fn figures(stats: &Stats) -> String {
+fn summary(stats: &Stats) -> String {
     let mut text = String::new();
     let mut field = |label: &str, value: String| {
         // Writing to a string cannot fail.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::app::console::write_flushed;
 use crate::app::environment::Environment;
 use crate::app::run::{discover_options, new_run};
-use crate::app::targets::{SelectedSource, SiteSession, sites, wanted_pages};
+use crate::app::targets::{SelectedSource, SiteSession, select_sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
@@ -40,7 +40,7 @@ pub async fn urls(
         ..settings.output
     };
     let mut exit = Exit::Done;
-    for site in sites(&names, &settings)? {
+    for site in select_sites(&names, &settings)? {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
         let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, receiver) = Events::channel(settings.output.watches_images());
@@ -83,8 +83,7 @@ impl JobSender for Printer {
             return Ok(());
         };
         let line = format!("{}\n", self.fetcher.request_url(original.url()));
-        // Blocks while the reader of a pipe does not read; on a thread of its own, so that signals are handled
-        // meanwhile.
+        // Blocks while nothing reads the pipe, so it runs on a thread of its own: signals are handled meanwhile.
         let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))

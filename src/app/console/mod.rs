@@ -20,7 +20,7 @@ pub fn print(text: &[u8]) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Writes to standard output and flushes it, so that the reader of a pipe gets it now. Blocks while he does not read.
+/// Writes to standard output and flushes it, so that the reader of a pipe gets it now. Blocks while nothing reads the pipe.
 pub(super) fn write_flushed(text: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text)?;
@@ -42,8 +42,9 @@ pub fn print_error(error: &anyhow::Error) -> Exit {
 
 /// Prints a line on stderr.
 pub(super) fn print_note(line: &str) {
-    // A closed stderr is no reason to fail, and there is nowhere left to report to.
-    let _ = writeln!(io::stderr(), "{line}");
+    // In one write, so that no other process writes into the line; `writeln!` takes two, since stderr is not buffered.
+    // If stderr is closed there is nowhere left to report to, and that is no reason to fail.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Prints why nothing happens on stderr, for commands that emit no events; nothing unless `output` is watched.

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use url::Url;
 
-use super::session::{SelectedSite, SelectedSource, sites, wanted_pages};
+use super::session::{SelectedSite, SelectedSource, select_sites, wanted_pages};
 use super::url_file::{self, UrlFile};
 use crate::app::blocking::blocking;
 use crate::config::Settings;
@@ -19,7 +19,7 @@ use crate::engine::GivenLine;
 use crate::job::{ImageRef, SiteId};
 use crate::site::{self, DirectUrls, Pages, UrlKind};
 
-/// A collection to be worked on, and the images that are wanted for it.
+/// A source, and the images of it that are wanted.
 pub(in crate::app) enum Target {
     /// New images on these pages of the site's listing.
     Listing { site: SelectedSite, pages: Pages },
@@ -62,7 +62,10 @@ pub(in crate::app) async fn targets(
     let pages = wanted_pages(settings);
     let listing = |site| Target::Listing { site, pages };
     if addresses.is_empty() && lists.is_empty() {
-        return Ok(sites(&names, settings)?.into_iter().map(listing).collect());
+        return Ok(select_sites(&names, settings)?
+            .into_iter()
+            .map(listing)
+            .collect());
     }
     let known = KnownSources::new(settings)?;
     let mut targets = Vec::new();
@@ -94,20 +97,20 @@ pub(in crate::app) async fn targets(
     }
     let paths = lists.to_vec();
     let lists = blocking(move || url_file::open(images, &paths)).await?;
-    let given = Arc::new(UrlInput {
+    let input = Arc::new(UrlInput {
         known,
         lists: Mutex::new(lists),
     });
-    let reading = Arc::clone(&given);
+    let reading = Arc::clone(&input);
     targets.extend(
         blocking(move || reading.owners())
             .await?
             .into_iter()
             .enumerate()
             .map(|(at, owner)| Target::Urls {
-                source: given.known.source(owner),
+                source: input.known.source(owner),
                 urls: OwnerUrls {
-                    given: Arc::clone(&given),
+                    input: Arc::clone(&input),
                     owner,
                     first: at == 0,
                 },
@@ -141,14 +144,14 @@ struct KnownSources {
     direct: DirectUrls,
 }
 
-/// Whose URL it is: a site's, by its place among the known ones, or no site's.
+/// The source that a URL belongs to: a site, by its index among the known ones, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UrlOwner {
     Site(usize),
     Direct,
 }
 
-/// What a URL is to its owner.
+/// The role of a URL on the site that it is on.
 enum KnownUrl {
     /// Pages of a known site's listing.
     Listing(usize, Pages),
@@ -214,7 +217,7 @@ struct UrlInput {
 impl UrlInput {
     /// The owners of the given images, in the order of their first URLs.
     fn owners(&self) -> anyhow::Result<Vec<UrlOwner>> {
-        let (mut met, mut bad) = (Vec::new(), None);
+        let (mut seen, mut bad) = (Vec::new(), None);
         for list in self.lists.lock().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
@@ -222,8 +225,8 @@ impl UrlInput {
                     .map_err(|(_, why)| why)
                     .and_then(|text| self.known.image(&text))
                 {
-                    Ok((owner, _)) if met.contains(&owner) => {}
-                    Ok((owner, _)) => met.push(owner),
+                    Ok((owner, _)) if seen.contains(&owner) => {}
+                    Ok((owner, _)) => seen.push(owner),
                     Err(why) if bad.is_none() => bad = Some(anyhow!("{name}:{number}: {why}")),
                     Err(_) => {}
                 }
@@ -232,15 +235,15 @@ impl UrlInput {
             read.with_context(|| format!("reading the list `{name}`"))?;
         }
         match bad {
-            Some(bad) if met.is_empty() => Err(bad.context("no usable address in the input")),
-            _ => Ok(met),
+            Some(bad) if seen.is_empty() => Err(bad.context("no usable address in the input")),
+            _ => Ok(seen),
         }
     }
 }
 
 /// The images of one owner among all URLs that are given.
 pub(in crate::app) struct OwnerUrls {
-    given: Arc<UrlInput>,
+    input: Arc<UrlInput>,
     owner: UrlOwner,
     /// Whether the lines that are not usable are reported with them.
     first: bool,
@@ -253,15 +256,16 @@ impl OwnerUrls {
     /// Reads them in batches, no faster than they are received.
     pub(in crate::app) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
         let (sender, lines) = mpsc::channel(1);
-        // Not joined: it ends with the list, or when the receiver is dropped.
+        // Not joined: it ends with the list, or when the receiver is dropped. The channel holds one batch, so that the
+        // next is read while one is worked on, and a list of any length costs no more memory than two.
         tokio::task::spawn_blocking(move || {
-            let mut some = Vec::with_capacity(BATCH);
+            let mut batch = Vec::with_capacity(BATCH);
             self.each(|line| {
-                some.push(line);
-                let full = some.len() == BATCH;
+                batch.push(line);
+                let full = batch.len() == BATCH;
                 let is_closed = full
                     && sender
-                        .blocking_send(std::mem::replace(&mut some, Vec::with_capacity(BATCH)))
+                        .blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))
                         .is_err();
                 if is_closed {
                     ControlFlow::Break(())
@@ -269,17 +273,17 @@ impl OwnerUrls {
                     ControlFlow::Continue(())
                 }
             });
-            let _ = sender.blocking_send(some);
+            let _ = sender.blocking_send(batch);
         });
         lines
     }
 
     fn each(&self, mut take: impl FnMut(GivenLine) -> ControlFlow<()>) {
-        for list in self.given.lists.lock().iter_mut() {
+        for list in self.input.lists.lock().iter_mut() {
             let name = list.name.clone();
             let read = list.each(|number, text| {
                 let found =
-                    text.and_then(|text| self.given.known.image(&text).map_err(|why| (text, why)));
+                    text.and_then(|text| self.input.known.image(&text).map_err(|why| (text, why)));
                 match found {
                     Ok((owner, image)) if owner == self.owner => take(GivenLine::Image(image)),
                     Err((text, why)) if self.first => take(GivenLine::Bad {

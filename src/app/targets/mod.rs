@@ -5,4 +5,4 @@ mod session;
 mod url_file;
 
 pub(super) use addresses::{Target, targets};
-pub(super) use session::{SelectedSource, SiteSession, collected, sites, wanted_pages};
+pub(super) use session::{SelectedSource, SiteSession, select_sites, select_source, wanted_pages};

@@ -1,6 +1,5 @@
-//! The source that a command works on: its definition, the way to it over the network, and its collection's folder.
+//! The source that a command works on: its definition, the fetcher for its hosts, and where its collection is.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -21,13 +20,13 @@ const DEFAULT_SITE: &str = "simpledesktops";
 /// The site that the program serves itself.
 const DEMO: &str = "demo";
 
-/// A source of images, the way to it over the network, and its folder.
+/// A source of images, the fetcher for its hosts, and the location of its collection.
 pub(in crate::app) struct SiteSession {
     pub(in crate::app) source: ImageSource,
     pub(in crate::app) fetcher: Arc<Fetcher>,
     pub(in crate::app) location: Location,
     /// The built-in site is served as long as this lives.
-    _served: Option<DemoServer>,
+    _demo_server: Option<DemoServer>,
 }
 
 /// A site, or the user's own URLs, before anything is requested.
@@ -42,22 +41,20 @@ pub(in crate::app) enum SelectedSource {
 #[derive(Clone)]
 pub(in crate::app) struct SelectedSite {
     pub(in crate::app) site: Arc<Site>,
-    /// Whether the definition is the user's own: he named its hosts himself, so they may be private.
+    /// Whether the definition is the user's own. Its hosts were then named by the user, so they may be private.
     own: bool,
 }
 
 /// The sites that were named; every definition is read before the first request.
-pub(in crate::app) fn sites(
+pub(in crate::app) fn select_sites(
     names: &[String],
     settings: &Settings,
 ) -> anyhow::Result<Vec<SelectedSite>> {
-    let mut own = settings
-        .site_file
-        .as_deref()
-        .map(|path| own(path, settings))
-        .transpose()?;
+    let mut own = SelectedSite::own(settings)?;
     if names.is_empty() {
-        return Ok(vec![own.map_or_else(|| shipped(DEFAULT_SITE), Ok)?]);
+        return Ok(vec![
+            own.map_or_else(|| SelectedSite::shipped(DEFAULT_SITE), Ok)?,
+        ]);
     }
     if names.len() > 1 && settings.base_url.is_some() {
         bail!("--base-url is the mirror of one site: name one");
@@ -69,7 +66,7 @@ pub(in crate::app) fn sites(
         }
         sites.push(match own.take_if(|own| own.site.id().as_str() == name) {
             Some(own) => own,
-            None => shipped(name)?,
+            None => SelectedSite::shipped(name)?,
         });
     }
     if let Some(unused) = own {
@@ -82,7 +79,7 @@ pub(in crate::app) fn sites(
 }
 
 /// The source whose collection is named: a site, or `direct`, which has no listing.
-pub(in crate::app) fn collected(
+pub(in crate::app) fn select_source(
     name: Option<String>,
     settings: &Settings,
 ) -> anyhow::Result<SelectedSource> {
@@ -90,7 +87,7 @@ pub(in crate::app) fn collected(
         return Ok(SelectedSource::Direct(DirectUrls::new()));
     }
     let names: Vec<_> = name.into_iter().collect();
-    sites(&names, settings)?
+    select_sites(&names, settings)?
         .pop()
         .map(SelectedSource::Site)
         .context("there is no site of that name")
@@ -112,7 +109,7 @@ impl SiteSession {
                     source: ImageSource::Direct(direct),
                     fetcher: Arc::new(fetcher),
                     location,
-                    _served: None,
+                    _demo_server: None,
                 });
             }
         };
@@ -120,7 +117,7 @@ impl SiteSession {
         let site = named.site;
         let mut fetch_settings = settings.fetch.clone();
         let mut mirror = settings.base_url.clone();
-        let mut served = None;
+        let mut demo_server = None;
         if mirror.is_none() && site.id().as_str() == DEMO {
             let demo = demo::serve(Gallery::demo())
                 .await
@@ -128,14 +125,14 @@ impl SiteSession {
             mirror = Some(demo.address().clone());
             // A proxy cannot reach the loopback interface of this machine.
             fetch_settings.proxies = false;
-            served = Some(demo);
+            demo_server = Some(demo);
         }
         let fetcher = Arc::new(Fetcher::new(&fetch_settings, &origins, mirror)?);
         Ok(Self {
             source: ImageSource::Site(site),
             fetcher,
             location,
-            _served: served,
+            _demo_server: demo_server,
         })
     }
 }
@@ -158,15 +155,9 @@ impl SelectedSource {
 impl SelectedSite {
     /// Every site there is: the user's own definition first, then those that ship.
     pub(in crate::app) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
-        let mut sites: Vec<_> = settings
-            .site_file
-            .as_deref()
-            .map(|path| own(path, settings))
-            .transpose()?
-            .into_iter()
-            .collect();
-        for (name, _) in site::shipped() {
-            sites.push(shipped(name)?);
+        let mut sites = Vec::from_iter(Self::own(settings)?);
+        for (name, _text) in site::shipped() {
+            sites.push(Self::shipped(name)?);
         }
         Ok(sites)
     }
@@ -177,7 +168,27 @@ impl SelectedSite {
 
     /// The one that ships under this name.
     pub(in crate::app) fn shipped(name: &str) -> anyhow::Result<Self> {
-        shipped(name)
+        Ok(Self {
+            site: Arc::new(Site::shipped(name)?),
+            own: false,
+        })
+    }
+
+    /// The user's own, from `--site-file`; `None` if that is not given.
+    fn own(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        let Some(path) = settings.site_file.as_deref() else {
+            return Ok(None);
+        };
+        let file = path.display().to_string();
+        let text =
+            text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
+        let render = |error: SiteError| {
+            RenderedError(error.render(&escape(&file), settings.output.colored()))
+        };
+        Ok(Some(Self {
+            site: Arc::new(Site::from_toml(&text).map_err(render)?),
+            own: true,
+        }))
     }
 
     /// What a URL is to the site.
@@ -215,31 +226,13 @@ impl SelectedSite {
     }
 }
 
-/// The origins of no site: a host that cannot exist (RFC 2606), so that no URL of the user is taken for a site's own.
+/// The origins for URLs of no site: a host that cannot exist (RFC 2606), so that no given URL counts as a site's own.
 fn direct_origins() -> anyhow::Result<SiteOrigins> {
-    let nowhere = Url::parse("https://direct.invalid")?;
+    let reserved = Url::parse("https://direct.invalid")?;
     Ok(SiteOrigins {
-        pages: nowhere.clone(),
-        images: nowhere,
+        pages: reserved.clone(),
+        images: reserved,
         hosts: Vec::new(),
         named: Vec::new(),
-    })
-}
-
-fn shipped(name: &str) -> anyhow::Result<SelectedSite> {
-    Ok(SelectedSite {
-        site: Arc::new(Site::shipped(name)?),
-        own: false,
-    })
-}
-
-fn own(path: &Path, settings: &Settings) -> anyhow::Result<SelectedSite> {
-    let file = path.display().to_string();
-    let text = text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
-    let render =
-        |error: SiteError| RenderedError(error.render(&escape(&file), settings.output.colored()));
-    Ok(SelectedSite {
-        site: Arc::new(Site::from_toml(&text).map_err(render)?),
-        own: true,
     })
 }

@@ -11,17 +11,17 @@ use crate::outcome::Content;
 use crate::sink::{ReadError, SinkReader, StoredImageReader};
 use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
-/// What checking files takes; shared by all threads.
+/// Checks files; shared by all threads.
 pub(super) struct FileCheck {
     pub(super) reader: Arc<dyn SinkReader>,
     /// Decodes every pixel, with `--decode`.
-    pub(super) pixels: Option<Decoder>,
+    pub(super) decoder: Option<Decoder>,
     /// Whether SHA-256 sums are wanted.
     pub(super) sums: bool,
     pub(super) shutdown: Shutdown,
 }
 
-/// What became of a file.
+/// The result of checking a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum FileVerdict {
     /// It is what was fetched, and complete.
@@ -86,20 +86,20 @@ impl FileCheck {
             Err(defect) => return Ok(FileVerdict::Damaged(defect.to_string())),
         };
         if content.hash != fetched.hash {
-            let (found, due) = (content.hash, fetched.hash);
+            let (found, expected) = (content.hash, fetched.hash);
             return Ok(FileVerdict::Damaged(format!(
-                "not the bytes that were fetched: BLAKE3 {found} instead of {due}"
+                "not the bytes that were fetched: BLAKE3 {found} instead of {expected}"
             )));
         }
         let sum = reader.sum.take().map(|sum| hexadecimal(&sum.finalize()));
-        let Some(pixels) = &self.pixels else {
+        let Some(decoder) = &self.decoder else {
             return Ok(FileVerdict::Intact {
                 sum,
                 undecoded: None,
             });
         };
         reader.rewind()?;
-        Ok(match pixels.decode(reader, &content) {
+        Ok(match decoder.decode(reader, &content) {
             Ok(DecodeResult::Complete) => FileVerdict::Intact {
                 sum,
                 undecoded: None,
@@ -113,7 +113,7 @@ impl FileCheck {
     }
 }
 
-/// Sums up the bytes of a file while they are read, so that it is read once, and fails when the run is interrupted:
+/// Hashes the bytes of a file while they are read, so that it is read once, and fails when the run is interrupted:
 /// a large image must not delay the end.
 struct CheckedReader<'a> {
     reader: Box<dyn StoredImageReader>,

@@ -18,7 +18,7 @@ use crate::app::blocking::{blocking, cores, parallel_ordered};
 use crate::app::collection::{entries, open_to_read};
 use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
 use crate::app::environment::Environment;
-use crate::app::targets::collected;
+use crate::app::targets::select_source;
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
@@ -54,7 +54,7 @@ pub async fn verify(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, environment.stderr, environment.clock);
-    let site = collected(site, &settings)?;
+    let site = select_source(site, &settings)?;
     let id = site.id().clone();
     let location = settings.place.collection(id.as_str(), false);
     // Also before a repair, which would create a collection where there is none.
@@ -135,11 +135,11 @@ impl Verifier {
             sums,
             threads,
         } = checks;
-        let pixels = decode.then(|| Decoder::new(settings.limits));
+        let decoder = decode.then(|| Decoder::new(settings.limits));
         Self {
             check: FileCheck {
                 reader,
-                pixels,
+                decoder,
                 sums: sums.is_some(),
                 shutdown,
             },
