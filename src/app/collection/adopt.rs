@@ -54,8 +54,8 @@ pub(in crate::app) async fn adopt(
     Ok(adopted)
 }
 
-/// Checks every entry and returns the images; `None` where it was interrupted. `on_checked` gets how many entries were
-/// checked, and what is not an image of ours.
+/// Checks every entry and returns the images; `None` where it was interrupted. `on_checked` gets the number of
+/// entries checked so far, and the finding if the last one is foreign.
 pub(in crate::app) fn collect_images(
     reader: &dyn SinkReader,
     entries: BTreeMap<OsString, EntryKind>,
@@ -86,7 +86,7 @@ pub(in crate::app) fn collect_images(
     Ok((checked == entries.len()).then_some(images))
 }
 
-/// The image of this name, or why it is not one of ours: in words.
+/// The image of this name, or the reason why the entry is not an image that this program made.
 fn image(
     reader: &dyn SinkReader,
     name: &str,
@@ -101,7 +101,7 @@ fn image(
         | EntryKind::Device => return Err(format!("{kind}, left alone")),
     }
     let file = reader.read(name).map_err(|error| match error {
-        // It was listed, so only its name as text can be wrong.
+        // It was listed, so it exists: only the conversion of its name to text can have changed it.
         ReadError::Missing => "its name is not valid UTF-8".to_owned(),
         ReadError::NotAFile(_) | ReadError::Unreadable(_) => error.to_string(),
     })?;
@@ -116,7 +116,7 @@ fn image(
     let extension = content.format.extension();
     match name.rsplit_once('.') {
         Some((_stem, found)) if found == extension => Ok((ImageName::from_stored(name), content)),
-        // We name images by their format, so this one is not ours.
+        // This program names images by their format, so it did not make this one.
         _ => Err(format!(
             "its bytes are .{extension}, its name says otherwise"
         )),

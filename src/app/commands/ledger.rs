@@ -1,4 +1,4 @@
-//! `wallhaul ledger`: what a collection remembers, for people and for scripts.
+//! `wallhaul ledger list`, `show` and `stats`: print what the ledger of a collection holds, for people and for scripts.
 
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write as _};
@@ -153,7 +153,7 @@ fn details(row: &LedgerRow) -> String {
     field("etag", row.etag.clone());
     field("last-modified", row.last_modified.clone());
     field("cause", row.cause.clone());
-    field("asked again", row.until.map(|until| until.to_string()));
+    field("retry after", row.until.map(|until| until.to_string()));
     details.push('\n');
     details
 }

@@ -51,7 +51,7 @@ pub async fn rebuild_ledger(
     let output = settings.output;
     let checking = blocking(move || {
         let mut writer =
-            FindingWriter::new(&output, Box::new(io::stdout()), "judging", entries.len());
+            FindingWriter::new(&output, Box::new(io::stdout()), "checking", entries.len());
         collect_images(&*sink, entries, &shutdown, &mut |checked, foreign| {
             writer.set_checked(checked);
             foreign.map_or(Ok(()), |finding| writer.write(&finding))

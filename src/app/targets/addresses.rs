@@ -71,7 +71,7 @@ pub(in crate::app) async fn targets(
     let mut targets = Vec::new();
     for name in names {
         let site = known.sites.iter().find(|site| site.id().as_str() == name);
-        // The error for an unknown name lists the known ones.
+        // Looked up among those that ship too, since the error for an unknown name lists the known ones.
         let site = site
             .cloned()
             .map_or_else(|| SelectedSite::shipped(&name), Ok)?;
@@ -209,8 +209,9 @@ impl KnownSources {
 /// All URLs that are given.
 struct UrlInput {
     known: KnownSources,
-    /// Locked while they are read: reading moves the one position that a file has. Targets are worked on one after
-    /// another, so nobody waits for it.
+    /// Locked while they are read: reading moves the one position that a file has. Opening them again for each owner
+    /// was dropped: a pipe has no second time. Targets are worked on one after another, so at most the end of the last
+    /// target's reader is waited for.
     lists: Mutex<Vec<UrlFile>>,
 }
 
@@ -257,7 +258,8 @@ impl OwnerUrls {
     pub(in crate::app) fn read(self) -> mpsc::Receiver<Vec<GivenLine>> {
         let (sender, lines) = mpsc::channel(1);
         // Not joined: it ends with the list, or when the receiver is dropped. The channel holds one batch, so that the
-        // next is read while one is worked on, and a list of any length costs no more memory than two.
+        // next is there when one is done, and a list of any length costs the memory of three: one is being read, one
+        // waits, one is worked on.
         tokio::task::spawn_blocking(move || {
             let mut batch = Vec::with_capacity(BATCH);
             self.each(|line| {

@@ -69,7 +69,8 @@ pub async fn verify(
         };
         found
     } else {
-        // The collection first: a run that works beside this writes a name into the ledger before it gives it to a file.
+        // The collection first: a concurrent run writes a name into the ledger before it gives it to a file, so a file
+        // that is listed and is not in the ledger read later is foreign.
         let entries = entries(&*verifier.check.reader).await?;
         blocking(move || verifier.check_all(&*ledger, entries)).await?
     };
@@ -118,7 +119,7 @@ struct BadFile {
 enum Problem {
     Damaged,
     Missing,
-    /// Something that is not ours has its name.
+    /// Something other than a file has its name.
     Displaced,
 }
 
