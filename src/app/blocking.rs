@@ -16,7 +16,7 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
         .unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
 }
 
-/// As many threads as can work at once.
+/// The number of threads that this machine runs at once; one if it cannot be found out.
 pub(super) fn cores() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
@@ -33,6 +33,8 @@ pub(super) fn parallel_ordered<T: Sync, A: Send>(
     work: impl Fn(&T) -> Option<A> + Sync,
     mut take: impl FnMut(&T, A) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
+    // Shared, so that each thread takes the next item when it is free; a fixed share for each would leave threads idle,
+    // because files differ much in size. Relaxed: no other memory is published through it.
     let next = AtomicUsize::new(0);
     // Bounded, so that a slow `take` holds the threads back and results do not pile up; one place for each thread, so
     // that none waits while `take` works.

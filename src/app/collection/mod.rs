@@ -25,7 +25,7 @@ pub(super) struct Collection {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) staging: Arc<Staging>,
     pub(super) ledger: Arc<dyn Ledger>,
-    /// The user's commands for what is new in it.
+    /// The user's commands that run for newly saved images.
     pub(super) hooks: Option<Hooks>,
 }
 

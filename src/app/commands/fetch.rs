@@ -96,7 +96,7 @@ async fn fetch_one(
         if settings.dry_run {
             return dry_run(session, settings, run, images).await;
         }
-        // Without our folder beside them, images in the directory belong to no collection of ours.
+        // Without the `.wallhaul` folder beside them, images in the directory belong to no collection.
         let was_there = sink::state_dir(&session.location)?.is_dir();
         let locking = acquire_lock(
             &session.location,

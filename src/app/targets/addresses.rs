@@ -173,7 +173,7 @@ impl KnownSources {
         }
     }
 
-    /// Finds the first known site that the URL is on, and what it is there; a URL on no site is an image of its own.
+    /// Finds the first known site that the URL is on, and its kind there; a URL on no site is an image of its own.
     fn classify(&self, text: &str) -> Result<KnownUrl, String> {
         let url = Url::parse(text).map_err(|error| {
             format!("not an absolute URL, as https://example.com/a.png ({error})")

@@ -191,7 +191,7 @@ impl SelectedSite {
         }))
     }
 
-    /// What a URL is to the site.
+    /// Finds out whether a URL is one of the site's, and of which kind.
     pub(in crate::app) fn classify_url(&self, url: &Url) -> Option<UrlKind> {
         self.site.classify_url(url)
     }
