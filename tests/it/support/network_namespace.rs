@@ -85,7 +85,7 @@ mod tests {
             .run();
         assert_eq!(
             (ended.stdout.as_str(), ended.stderr.as_str()),
-            ("NetworkArgs is unreachable\n", "")
+            ("Network is unreachable\n", "")
         );
         assert!(listener.accept().is_ok());
         assert!(
