@@ -49,6 +49,9 @@ pub struct Duplicate {
 /// An image that was left out on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Skip {
+    /// The address of the thumb, or of the original where a dry run would fetch it, in the form that is requested:
+    /// untrusted text.
+    pub address: String,
     /// Why.
     #[serde(flatten)]
     pub reason: SkipReason,
@@ -56,10 +59,14 @@ pub struct Skip {
     pub new: bool,
 }
 
-impl From<SkipReason> for Skip {
+impl Skip {
     /// A skip that no earlier run reported.
-    fn from(reason: SkipReason) -> Self {
-        Self { reason, new: true }
+    pub fn new(address: impl Into<String>, reason: SkipReason) -> Self {
+        Self {
+            address: address.into(),
+            reason,
+            new: true,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use url::Url;
 
 use crate::fetch::FetchError;
-use crate::outcome::{Failure, Outcome, SkipReason, Stage};
+use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
 use crate::sink::SinkError;
@@ -78,7 +78,10 @@ impl AttemptError {
     /// The image's outcome, where no attempt follows.
     pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
         match self {
-            Self::NoCandidate => Outcome::Skipped(SkipReason::NoRule.into()),
+            // Workers know no ledger, so that such a skip counts as new each time.
+            Self::NoCandidate => {
+                Outcome::Skipped(Skip::new(lease.job.key.address(), SkipReason::NoRule))
+            }
             Self::Candidate { address, kind } => Outcome::Failed(Failure {
                 stage: kind.stage(),
                 address: address.into(),

@@ -14,7 +14,7 @@ use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
-use crate::outcome::{Outcome, SkipReason};
+use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site};
 
 /// How reading a listing came to its end.
@@ -171,18 +171,11 @@ impl Producer {
         let failure = unresolved
             .first()
             .filter(|_| self.pages == 1 && jobs.is_empty())
-            .map(|(_key, why)| ListingFailure::NoOriginals {
+            .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
                 images: found,
                 example: why.clone(),
             });
-        for (key, why) in unresolved {
-            let outcome = Outcome::Skipped(why.into());
-            self.discovery
-                .run
-                .events
-                .emit(Event::ImageFinished { key, outcome })
-                .await;
-        }
+        self.report_skips(unresolved).await?;
         if let Some(failure) = failure {
             return Ok(Err(Stop::Failed(shown.clone(), failure)));
         }
@@ -195,6 +188,33 @@ impl Producer {
             }
         }
         Ok(Ok(found))
+    }
+
+    /// Reports the images of a page that have no original, each as new if no earlier run skipped it for this reason.
+    async fn report_skips(
+        &self,
+        unresolved: Vec<(ImageKey, Url, SkipReason)>,
+    ) -> Result<(), EngineError> {
+        // Most pages skip nothing, and are spared the ledger's transaction.
+        if unresolved.is_empty() {
+            return Ok(());
+        }
+        let Discovery { run, ledger, .. } = &self.discovery;
+        let asked = unresolved
+            .iter()
+            .map(|(key, _thumb, reason)| (key.clone(), reason.to_string()))
+            .collect();
+        let are_new = ledger.note_skips(asked, (run.clock)()).await?;
+        for ((key, thumb, reason), new) in unresolved.into_iter().zip(are_new) {
+            let address = run.shown(&thumb).into();
+            let outcome = Outcome::Skipped(Skip {
+                address,
+                reason,
+                new,
+            });
+            run.events.emit(Event::ImageFinished { key, outcome }).await;
+        }
+        Ok(())
     }
 
     async fn emit_page_read(
@@ -238,7 +258,7 @@ impl Producer {
                     let job = self.discovery.job(key, image, resolved);
                     unseen.jobs.push((job, stem));
                 }
-                Err(why) => unseen.unresolved.push((key, why)),
+                Err(why) => unseen.unresolved.push((key, image.thumb, why)),
             }
         }
         unseen
@@ -255,8 +275,8 @@ pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
 #[derive(Default)]
 struct Unseen {
     jobs: Vec<(Job, Stem)>,
-    /// Images without an original to request, by the thumb's address, and why.
-    unresolved: Vec<(ImageKey, SkipReason)>,
+    /// Images without an original to request: the key made of the thumb, the thumb's canonical address, and why.
+    unresolved: Vec<(ImageKey, Url, SkipReason)>,
 }
 
 /// The keys that this run has seen, as hashes of eight bytes: the keys of a million items would take a hundred megabytes.

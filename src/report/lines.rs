@@ -53,7 +53,11 @@ fn min_detail(event: &Event) -> Option<Detail> {
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
             Outcome::Failed(_) => Detail::Errors,
-            Outcome::Skipped(Skip { reason, new }) => match reason {
+            Outcome::Skipped(Skip {
+                address: _,
+                reason,
+                new,
+            }) => match reason {
                 SkipReason::DryRun => Detail::Trouble,
                 SkipReason::NoRule | SkipReason::Address(_) if *new => Detail::Images,
                 SkipReason::NoRule | SkipReason::Address(_) => Detail::Events,
@@ -197,17 +201,26 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
             (Color::Plain, "duplicate", text)
         }
         Outcome::AlreadyThere => (Color::Plain, "already there", address(key).into_owned()),
-        Outcome::Skipped(Skip {
-            reason: SkipReason::DryRun,
-            new: _,
-        }) => (Color::Plain, "would fetch", address(key).into_owned()),
-        Outcome::Skipped(Skip { reason, new: _ }) => {
-            let reason = reason.to_string();
-            let text = format!("{}: {}", address(key), escape_truncated(&reason));
-            (Color::Yellow, "skipped", text)
-        }
+        Outcome::Skipped(skip) => skipped(skip),
         Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
         Outcome::Interrupted => (Color::Yellow, "interrupted", address(key).into_owned()),
+    }
+}
+
+fn skipped(skip: &Skip) -> (Color, &'static str, String) {
+    let Skip {
+        address,
+        reason,
+        new: _,
+    } = skip;
+    let address = escape_truncated(address);
+    match reason {
+        SkipReason::DryRun => (Color::Plain, "would fetch", address.into_owned()),
+        SkipReason::NoRule | SkipReason::Address(_) => {
+            let reason = reason.to_string();
+            let text = format!("{address}: {}", escape_truncated(&reason));
+            (Color::Yellow, "skipped", text)
+        }
     }
 }
 
@@ -362,8 +375,11 @@ mod tests {
     #[test]
     fn an_old_skip_is_shown_only_when_verbose() {
         let skip = |new| {
-            let reason = SkipReason::NoRule;
-            finished("a.png", Outcome::Skipped(Skip { reason, new }))
+            let skip = Skip {
+                new,
+                ..Skip::new("https://demo.invalid/a.png", SkipReason::NoRule)
+            };
+            finished("a.png", Outcome::Skipped(skip))
         };
         assert!(line(&skip(true), Detail::Images, false).is_some());
         assert!(line(&skip(false), Detail::Images, false).is_none());

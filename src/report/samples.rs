@@ -12,7 +12,9 @@ use url::Url;
 use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
-use crate::outcome::{Content, Duplicate, Failure, Format, Outcome, Saved, SkipReason, Stage};
+use crate::outcome::{
+    Content, Duplicate, Failure, Format, Outcome, Saved, Skip, SkipReason, Stage,
+};
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
 
@@ -143,7 +145,8 @@ pub(super) fn duplicate(name: &str) -> Event {
 }
 
 pub(super) fn skipped(name: &str, reason: SkipReason) -> Event {
-    finished(name, Outcome::Skipped(reason.into()))
+    let address = key(name).address().to_owned();
+    finished(name, Outcome::Skipped(Skip::new(address, reason)))
 }
 
 pub(super) fn any_outcome() -> impl Strategy<Value = Event> {

@@ -269,8 +269,8 @@ mod tests {
     #[test]
     fn new_skips_are_grouped_by_cause_and_old_ones_are_only_counted() {
         let old = Skip {
-            reason: SkipReason::NoRule,
             new: false,
+            ..Skip::new("https://demo.invalid/d.png", SkipReason::NoRule)
         };
         let address = |host: &str| SkipReason::Address(format!("host `{host}` is not named"));
         let events = [

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::causes::Causes;
 use super::{Reporter, messages};
 use crate::event::Event;
-use crate::job::{ImageKey, SiteId};
+use crate::job::SiteId;
 use crate::outcome::{Duplicate, Outcome, Saved, Skip, SkipReason};
 
 /// The counts of one run over one site, in the words of [`Outcome`].
@@ -144,7 +144,7 @@ impl Tally {
             }
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Waiting { .. } => {}
             Event::FetchRetried { .. } => self.retries += 1,
-            Event::ImageFinished { key, outcome } => self.add_outcome(key, outcome),
+            Event::ImageFinished { key: _, outcome } => self.add_outcome(outcome),
             Event::HookFinished { cause: None, .. } => self.hooks_done += 1,
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_not_started = *number,
@@ -160,7 +160,7 @@ impl Tally {
         self.repeated += repeated;
     }
 
-    fn add_outcome(&mut self, key: &ImageKey, outcome: &Outcome) {
+    fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Saved(Saved {
                 name: _,
@@ -176,7 +176,7 @@ impl Tally {
                 content: _,
             }) => self.duplicate += 1,
             Outcome::AlreadyThere => self.already_there += 1,
-            Outcome::Skipped(skip) => self.add_skip(key, skip),
+            Outcome::Skipped(skip) => self.add_skip(skip),
             Outcome::Failed(failure) => {
                 self.failed += 1;
                 self.failures.add(&failure.cause, &failure.address);
@@ -185,13 +185,18 @@ impl Tally {
         }
     }
 
-    fn add_skip(&mut self, key: &ImageKey, Skip { reason, new }: &Skip) {
+    fn add_skip(&mut self, skip: &Skip) {
+        let Skip {
+            address,
+            reason,
+            new,
+        } = skip;
         self.skipped += 1;
         match reason {
             SkipReason::DryRun => self.would_fetch += 1,
             SkipReason::NoRule | SkipReason::Address(_) if *new => {
                 self.new_skips += 1;
-                self.skips.add(&reason.to_string(), key.address());
+                self.skips.add(&reason.to_string(), address);
             }
             SkipReason::NoRule | SkipReason::Address(_) => {}
         }

@@ -379,6 +379,52 @@ fn second_run_without_news_is_silent_off_a_terminal() {
 }
 
 #[test]
+fn a_skip_is_explained_in_the_first_run_and_silent_in_the_next() {
+    let (world, site) = (Sandbox::new(), Site::open(3));
+    let thumb = format!("{}.295x184_q100.png", site.gallery.originals[2].path);
+    let page = site.folder.path().join("browse/1/index.html");
+    let listing = fs::read_to_string(&page).unwrap();
+    fs::write(&page, listing.replace(&thumb, "/uploads/advertisement")).unwrap();
+    let address = format!("{}/uploads/advertisement", site.nginx.origin());
+    let json_skip = |stdout: &str| {
+        let lines = stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        let skips: Vec<Value> = lines
+            .filter(|line: &Value| line["outcome"] == "skipped")
+            .collect();
+        assert_eq!(skips.len(), 1, "{stdout}");
+        (skips[0]["address"].clone(), skips[0]["new"].clone())
+    };
+    let explained = format!("  1 skipped: no rewrite rule matches ({address})\n");
+    // A dry run only asks the ledger, so that the skip stays new for the run that follows.
+    let dry = site.fetch(&world).args(["--dry-run"]).run();
+    assert!(dry.stderr.contains(&explained), "{}", dry.stderr);
+    let would_fetch = format!(
+        "would fetch {}{}\n",
+        site.nginx.origin(),
+        site.gallery.originals[0].path
+    );
+    assert!(dry.stderr.contains(&would_fetch), "{}", dry.stderr);
+    let first = site.fetch(&world).args(["--json"]).run();
+    assert_eq!(first.code, Some(0), "{}", first.stderr);
+    assert!(first.stderr.contains(&explained), "{}", first.stderr);
+    assert_eq!(
+        json_skip(&first.stdout),
+        (address.as_str().into(), true.into())
+    );
+    let second = site.fetch(&world).args(["--json"]).run();
+    assert_eq!((second.code, second.stderr.as_str()), (Some(0), ""));
+    assert_eq!(
+        json_skip(&second.stdout),
+        (address.as_str().into(), false.into())
+    );
+    let verbose = site.fetch(&world).args(["-v"]).run();
+    let line = format!("skipped {address}: no rewrite rule matches\n");
+    assert!(verbose.stderr.contains(&line), "{}", verbose.stderr);
+}
+
+#[test]
 fn quiet_run_prints_failures_only() {
     let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["-q"]).run();
@@ -421,7 +467,10 @@ fn verbose_run_names_pages_and_images() {
             site.nginx.origin()
         ),
         "saved 2021-03-18-Light_Em_Up_2880x1800.jpg (",
-        "skipped https://static.simpledesktops.com/uploads/odd: no rewrite rule matches\n",
+        &format!(
+            "skipped {}/uploads/odd: no rewrite rule matches\n",
+            site.nginx.origin()
+        ),
         "listed 1 page: there is no page 2 (status 404)\n",
     ] {
         assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);

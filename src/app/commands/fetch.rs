@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::hooks::{Hooks, ResolvedHooks};
 use crate::job::Job;
 use crate::ledger::{self, Ledger};
-use crate::outcome::{Outcome, SkipReason};
+use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError};
 use crate::sink;
 
@@ -146,22 +146,28 @@ async fn dry_run(
     let ledger = ledger::open_to_read(&sink::state_dir(&session.location)?)?;
     let ledger: Arc<dyn Ledger> = Arc::from(ledger.unwrap_or_else(ledger::empty));
     run.events.emit(started(session, settings)).await;
-    let jobs = Box::new(DryRunSender(run.events.clone()));
+    let jobs = Box::new(DryRunSender(run.clone()));
     let (source, jobs) = images.source(session, jobs);
     engine::discover(run, ledger, source, discover_options(settings), jobs).await?;
     Ok(())
 }
 
 /// Reports jobs in place of queueing them.
-struct DryRunSender(Events);
+struct DryRunSender(Run);
 
 #[async_trait]
 impl JobSender for DryRunSender {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
-        self.0
+        let Self(run) = self;
+        let address = match job.candidates.first() {
+            Some(original) => run.shown(original.url()).into(),
+            None => job.key.address().to_owned(),
+        };
+        let skip = Skip::new(address, SkipReason::DryRun);
+        run.events
             .emit(Event::ImageFinished {
                 key: job.key,
-                outcome: Outcome::Skipped(SkipReason::DryRun.into()),
+                outcome: Outcome::Skipped(skip),
             })
             .await;
         Ok(())
