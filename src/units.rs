@@ -105,6 +105,8 @@ impl fmt::Display for HumanDuration {
             0..60 if self.0.subsec_nanos() == 0 => return write!(f, "{seconds} s"),
             0..60 => return write!(f, "{seconds}.{} s", self.0.subsec_millis() / 100),
             60..3_600 => ((seconds / 60, "min"), (seconds % 60, "s")),
+            // A server may send any number of seconds, and more than this parses to nothing.
+            _ if self.0 > Self::MAX => return f.write_str("more than a year"),
             _ => ((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
         };
         write!(f, "{} {}", large.0, large.1)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::units::HumanDuration;
+
 /// A setting that cannot be used; nothing was requested yet.
 #[derive(Debug, Clone, Error)]
 #[error("{setting}: {reason}")]
@@ -269,12 +271,12 @@ impl fmt::Display for FetchError {
             Kind::Timeout { limit } => write!(
                 f,
                 "timed out waiting {} for `{host}`",
-                format_duration(*limit)
+                HumanDuration(*limit)
             ),
             Kind::TooSlow { floor, over } => write!(
                 f,
                 "`{host}` sent fewer than {floor} bytes a second for {}",
-                format_duration(*over)
+                HumanDuration(*over)
             ),
             Kind::Truncated { got, want, reason } => {
                 write!(f, "transfer from `{host}` broke off after {got} ")?;
@@ -292,7 +294,7 @@ impl fmt::Display for FetchError {
             } => {
                 write!(f, "`{host}` answered {status}")?;
                 match (status, retry_after) {
-                    (_, Some(wait)) => write!(f, ", retry after {}", format_duration(*wait)),
+                    (_, Some(wait)) => write!(f, ", retry after {}", HumanDuration(*wait)),
                     (206, None) => f.write_str(" with a part, though the whole was requested"),
                     (407, None) => f.write_str(": a proxy asks for a password"),
                     (_, None) => Ok(()),
@@ -324,19 +326,6 @@ impl fmt::Display for TlsFailure {
             Self::WrongName => f.write_str("its certificate is for another name"),
             Self::Other(reason) => f.write_str(reason),
         }
-    }
-}
-
-/// The largest unit that leaves at least two digits, rounded down.
-pub(crate) fn format_duration(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0 => format!("{} ms", duration.as_millis()),
-        1..=179 => format!("{seconds} s"),
-        180..=10_799 => format!("{} minutes", seconds / 60),
-        10_800..=259_199 => format!("{} hours", seconds / 3600),
-        259_200..=315_359_999 => format!("{} days", seconds / 86_400),
-        _ => "more than ten years".to_owned(),
     }
 }
 
@@ -388,7 +377,7 @@ mod tests {
         assert_eq!(message(90), "`gallery.test` answered 429, retry after 90 s");
         assert_eq!(
             message(7200),
-            "`gallery.test` answered 429, retry after 120 minutes"
+            "`gallery.test` answered 429, retry after 2 h"
         );
         assert_eq!(
             message(u64::MAX),

@@ -409,7 +409,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .ends_with("retry after more than ten years"),
+                .ends_with("retry after more than a year"),
             "{error}"
         );
         assert_eq!(server.request_count("/"), 1);

@@ -17,7 +17,8 @@ use tokio::time::{Instant, timeout};
 
 use super::origins::UserOrigins;
 use super::private::is_private;
-use crate::fetch::error::format_duration;
+
+use crate::units::HumanDuration;
 
 /// How long an answer is cached. Many connections are opened within a moment and few much later;
 /// the system's resolver does not tell how long the answer is really valid.
@@ -67,7 +68,7 @@ impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::System(error) => error.fmt(f),
-            Self::Timeout(limit) => write!(f, "no answer within {}", format_duration(*limit)),
+            Self::Timeout(limit) => write!(f, "no answer within {}", HumanDuration(*limit)),
         }
     }
 }

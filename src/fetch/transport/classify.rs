@@ -13,7 +13,8 @@ use url::Url;
 use super::direct::DirectError;
 use super::tls::is_ca_used_as_server;
 use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
-use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure, format_duration};
+use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure};
+use crate::units::HumanDuration;
 
 /// Why a request to `address` brought no response. `proxies` are those that the client used, and
 /// `connect_timeout` is its limit, for the message.
@@ -49,7 +50,7 @@ fn request_error_kind(
         let reason = match lookup {
             Some(lookup) => lookup.to_string(),
             None if is_timeout(error) => {
-                format!("timed out after {}", format_duration(connect_timeout))
+                format!("timed out after {}", HumanDuration(connect_timeout))
             }
             None => root_cause(error),
         };
