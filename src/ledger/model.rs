@@ -177,7 +177,7 @@ pub enum RowState {
     Placing,
     /// Could not be fetched; the next run tries again.
     Failed,
-    /// Gone from the site; not asked for again for a while.
+    /// Gone from the site; not requested again for a while.
     Gone,
 }
 
@@ -228,7 +228,7 @@ pub struct LedgerRow {
     /// Why it could not be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// If it is gone: when it is asked for again.
+    /// If it is gone: when it is requested again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

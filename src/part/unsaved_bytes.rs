@@ -97,8 +97,7 @@ impl UnsavedBytes {
         &self.boot
     }
 
-    /// Sets how many images are downloaded at a time; the limit is so many times
-    /// [`RESUME_THRESHOLD`].
+    /// Sets how many images are downloaded at a time; the limit is [`RESUME_THRESHOLD`] for each.
     pub(super) fn set_concurrency(&self, jobs: NonZeroUsize) {
         self.limit.store(
             (jobs.get() as u64).saturating_mul(RESUME_THRESHOLD),

@@ -17,8 +17,8 @@ const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 /// The rate of one host, shared by all requests to it.
 ///
 /// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a
-/// channel with a task of its own would also serialise the requests, but could not be told to pause
-/// those that already wait.
+/// channel with a task of its own would also serialise the requests, but could not pause those that
+/// already wait.
 #[derive(Debug)]
 pub(crate) struct HostRate {
     cooldowns: Retry,
@@ -30,7 +30,7 @@ struct State {
     interval: Duration,
     /// The next request may be sent from here on.
     next: Option<Instant>,
-    /// The end of a pause that the host asked for, or of a cooldown.
+    /// The end of a pause (`Retry-After`) or of a cooldown.
     paused: Option<Instant>,
     failures: u32,
     cooldowns: u32,
@@ -68,7 +68,7 @@ impl HostRate {
                 }
                 until
             };
-            // The state is checked again after the sleep: the host may have asked for a pause
+            // The state is checked again after the sleep: another response may have set a pause
             // meanwhile.
             sleep_until(until).await;
         }

@@ -60,8 +60,8 @@ impl Connection {
     /// Whether the next request can be sent. The server may have hung up without us having read
     /// that yet; then the request comes back unsent.
     pub(super) fn is_usable(&mut self) -> bool {
-        // One poll reads what the server did since the last request. No waker is kept: whoever asks
-        // looks at the answer at once, and an idle connection must not wake a worker that is busy
+        // One poll reads what the server did since the last request. No waker is kept: the caller
+        // uses the answer at once, and an idle connection must not wake a worker that is busy
         // with another one.
         drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()

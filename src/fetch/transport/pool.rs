@@ -57,7 +57,7 @@ impl OriginPools {
     }
 
     /// The pool for `address`; `None` where the direct client cannot be used for its origin.
-    /// `is_direct` is asked for that once an origin.
+    /// `is_direct` decides that, once an origin.
     pub(super) fn pool(
         &self,
         address: &Url,
