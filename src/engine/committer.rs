@@ -29,7 +29,7 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits group after group until the workers are gone.
     pub(super) async fn run(self, mut batches: BatchReceiver) -> Result<(), EngineError> {
-        // Once the run is aborted no new group is begun: the rest of it goes back to the queue.
+        // Once the run is aborted no group is begun any more: dropping it returns its jobs to the queue.
         while let Some(group) = batches.next_batch().await {
             if self.run.shutdown.is_aborting() {
                 break;

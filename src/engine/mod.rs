@@ -42,7 +42,7 @@ use crate::ledger::LedgerError;
 use crate::queue::QueueError;
 use crate::sink::SinkError;
 
-/// Tells the time; a test's clock may stand still.
+/// Returns the time. A function, so that a test can give a fixed one.
 pub type Clock = fn() -> Timestamp;
 
 /// What every stage of a run shares. Cheap to clone.

@@ -19,7 +19,7 @@ use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site
 
 /// How reading a listing came to its end.
 enum Stop {
-    /// There are no more pages, or no more are wanted. The last page that was requested, if it decided that.
+    /// There are no more pages, or no more are wanted. With the page whose answer ended the listing, if one did.
     Ended(Option<Url>, ListingEnd),
     /// The page could not be read, or no longer looks like the site.
     Failed(Url, ListingFailure),

@@ -99,7 +99,8 @@ impl HookRunner {
         Ok((runner, sender))
     }
 
-    /// Runs the backlog and what comes, until no more can come or no more may begin; then the hooks for the end.
+    /// Runs the hooks of the backlog and of this run's images until none is left or none may begin; then the hooks for
+    /// the end.
     pub(in crate::engine) async fn run(mut self) -> Result<(), EngineError> {
         let shutdown = self.shutdown.clone();
         // Dropped when this stage is, and every running hook with it.

@@ -210,7 +210,7 @@ mod tests {
         let rate = rate(Duration::ZERO, 2);
         let start = Instant::now();
         fail(&rate, FAILURES_IN_A_ROW + 2).await;
-        assert!(start.elapsed() >= SECOND, "it rested twice");
+        assert!(start.elapsed() >= SECOND, "it had two cooldowns");
         assert_eq!(rate.acquire().await, Err(FAILURES_IN_A_ROW + 2));
     }
 
@@ -230,7 +230,7 @@ mod tests {
         for _ in 0..3 * FAILURES_IN_A_ROW {
             rate.record_failure(begun, &answered(500, None));
         }
-        assert!(rate.acquire().await.is_ok(), "one wave, one rest");
+        assert!(rate.acquire().await.is_ok(), "one wave, one cooldown");
     }
 
     #[tokio::test(start_paused = true)]

@@ -125,7 +125,7 @@ struct HtmlListing {
     end: EndMark<Selector>,
 }
 
-/// Where in an item a text stands.
+/// Where in an item a text is.
 #[derive(Debug)]
 struct ItemField {
     /// The element within the item; the item itself without one.
