@@ -217,7 +217,7 @@ pub struct JobLimits {
     pub min_width: u32,
     /// A lower image is one too.
     pub min_height: u32,
-    /// Width times height at most. A worker may set a lower limit of its own.
+    /// Width times height at most. A worker may set a lower limit.
     pub max_pixels: u64,
 }
 

@@ -13,7 +13,7 @@ use crate::site::{NextPage, PageRequest, Pager};
 
 /// The page requests in flight, in the listing's order.
 ///
-/// Each has a task of its own, so that it continues while the producer waits for a slot in the queue. The tasks are few
+/// Each has its own task, so that it continues while the producer waits for a slot in the queue. The tasks are few
 /// (see [`super::pages_ahead`]), and end when this is dropped.
 pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,

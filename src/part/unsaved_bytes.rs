@@ -4,7 +4,7 @@
 //! kinds of them: parts that are being downloaded and are still short, and complete images that
 //! wait for the committer to give them a name.
 //!
-//! - A part that is being downloaded gets a file of its own once it is [`RESUME_THRESHOLD`] long,
+//! - A part that is being downloaded gets its own file once it is [`RESUME_THRESHOLD`] long,
 //!   and counts no longer.
 //! - A complete image counts with its full length while it waits for its name.
 //! - When the sum of both exceeds [`RESUME_THRESHOLD`] times the number of connections, the resume
@@ -29,7 +29,7 @@ use parking_lot::Mutex;
 use super::folder::PartId;
 use super::resume_info::{self, ResumeInfo};
 
-/// A part that is this long, in bytes, gets resume information of its own. Below 1 MB by the room
+/// A part that is this long, in bytes, gets its own resume information. Below 1 MB by the room
 /// that the chunk takes which is being read.
 pub(super) const RESUME_THRESHOLD: u64 = 700_000;
 
@@ -50,7 +50,7 @@ pub(super) struct UnsavedBytes {
     pending: Mutex<PendingImages>,
 }
 
-/// The images that wait for their names and have no resume information of their own.
+/// The images that wait for their names and have no resume information on disk.
 #[derive(Debug, Default)]
 struct PendingImages {
     /// A kill would throw these away.

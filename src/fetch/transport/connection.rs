@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection that is driven by the task that waits for the response.
 //!
 //! hyper splits a connection into a sender of requests and a future that does the reading and
-//! writing. Usually that future is spawned as a task of its own. Each image then goes from the
+//! writing. Usually that future is spawned as a separate task. Each image then goes from the
 //! worker's task to the connection's and back, often on another thread, and each hop is a wake-up.
 //! Here the worker polls both halves itself: there is no second task, nothing is passed between
 //! threads, and only the socket wakes anybody.

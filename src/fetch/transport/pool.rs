@@ -25,7 +25,7 @@ pub(super) struct OriginPools {
     default_headers: HeaderMap,
     /// The most idle connections of one origin.
     max_idle: usize,
-    /// Locked for one look-up a request; a pool has a lock of its own for its connections.
+    /// Locked for one look-up a request; a pool has its own lock for its connections.
     state: Mutex<PoolState>,
 }
 
@@ -68,7 +68,7 @@ impl OriginPools {
         let PoolState { pools, swept } = &mut *state;
         if swept.elapsed() >= SWEEP_EVERY {
             // A list may name thousands of hosts, most of them once: their connections would stay
-            // open until the end of the run. The sweep rides on a request, where a task of its own
+            // open until the end of the run. The sweep rides on a request, where a separate task
             // would have to be stopped with the run.
             pools.values().flatten().for_each(|pool| pool.idle.sweep());
             *swept = Instant::now();
