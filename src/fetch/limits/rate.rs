@@ -17,7 +17,7 @@ const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 /// The rate of one host, shared by all requests to it.
 ///
 /// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a
-/// channel with a task would also serialise the requests, but could not pause those that
+/// channel to a separate task would also serialise the requests, but could not pause those that
 /// already wait.
 #[derive(Debug)]
 pub(crate) struct HostRate {
