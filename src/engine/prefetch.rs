@@ -73,7 +73,7 @@ impl Prefetch {
     }
 }
 
-/// The request that may be made now. A pager that waits for an answer is asked again when that has arrived.
+/// The request that may be made now. A pager that needs an answer first is tried again when that has arrived.
 fn next_request(pager: &mut Pager) -> Option<PageRequest> {
     match pager.next_page() {
         NextPage::Request(request) => Some(request),

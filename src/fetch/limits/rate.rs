@@ -1,4 +1,4 @@
-//! How fast one host may be asked: its interval, its pauses, and when it is given up.
+//! How fast requests are sent to one host: the interval, the pauses, and when the host is given up.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ impl HostRate {
         }
     }
 
-    /// Waits until the host may be asked, and returns that moment; or the number of failures after
+    /// Waits until a request may be sent, and returns that moment; or the number of failures after
     /// which the host was given up.
     pub(crate) async fn acquire(&self) -> Result<Instant, u32> {
         let mut slot = None;

@@ -19,7 +19,7 @@ const MAX_IDLE: Duration = Duration::from_secs(90);
 /// How often the idle connections of all origins are looked through, for those to close.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// The pools of all origins that were asked so far.
+/// The pools of all origins that were connected to so far.
 pub(super) struct OriginPools {
     /// Sent with every request.
     default_headers: HeaderMap,
