@@ -122,7 +122,7 @@ impl Committer {
                 Placement::Duplicate(_) => image.into_file().discard(),
             }
         }
-        // By the intended name: a duplicate in this group shares the fate of the image it equals.
+        // By the intended name: a duplicate in this group ends like the image with the same bytes.
         let mut results = HashMap::with_capacity(names.len());
         for ((wanted, content), placed) in names.into_iter().zip(self.sink.place(group).await) {
             let placed = match placed {
