@@ -220,7 +220,7 @@ pub enum Warning {
         /// How many images it took in.
         images: usize,
     },
-    /// So many hooks failed in a row that this run starts no more.
+    /// Too many hooks failed in a row: this run starts no more.
     HooksGivenUp {
         /// How many.
         failures: u32,
@@ -350,7 +350,7 @@ impl Events {
     }
 
     /// Says what the run waits for, if the channel has room. Never waits: a stage that is asked to end must not be
-    /// held up by a slow terminal, so the note is lost instead.
+    /// held up by a slow terminal, so the event is lost instead.
     pub fn waiting(&self, reason: WaitReason) {
         let _ = self.sender.try_send(Event::Waiting { reason });
     }

@@ -59,7 +59,7 @@ impl Exit {
         }
     }
 
-    /// The one of two that the program ends with: a signal, then 2, 4, 5, 3, 1, 0.
+    /// The one of two that the program ends with: a signal, then 141, 2, 4, 5, 3, 1, 0.
     #[must_use]
     pub fn max_severity(self, other: Self) -> Self {
         if other.severity() > self.severity() {
@@ -102,8 +102,8 @@ impl Exit {
         images.max_severity(listing).max_severity(output)
     }
 
-    /// The exit code of an error that ended the program. An error of none of our types is wrong usage: all others
-    /// come up before anything is fetched.
+    /// The exit code of an error that ended the program. An error of any other type than ours means wrong usage: such
+    /// errors come up only before anything is fetched.
     pub fn from_error(error: &anyhow::Error) -> Self {
         let typed = error.chain().find_map(|cause| {
             let engine = cause.downcast_ref().map(Self::from_engine);

@@ -217,13 +217,13 @@ pub struct JobLimits {
     pub min_width: u32,
     /// A lower image is one too.
     pub min_height: u32,
-    /// Width times height at most. A worker may set a lower limit of its own.
+    /// Width times height at most. A worker may set a lower limit.
     pub max_pixels: u64,
 }
 
 /// A way to an image's original.
 ///
-/// A variant `Follow` has room here: a page to be read first, on which the original's address stands.
+/// A variant `Follow` has room here: a page to be read first, that holds the original's address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Candidate {
@@ -256,7 +256,7 @@ pub struct Resolved {
 #[serde(into = "String")]
 pub struct ImageName {
     written: String,
-    /// Bytes of the stem; the dot stands behind it.
+    /// Bytes of the stem; the dot follows it.
     stem: usize,
 }
 

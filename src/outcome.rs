@@ -113,7 +113,7 @@ pub struct Content {
 /// would then be neither recognized nor read back from the ledger.
 macro_rules! formats {
     ($($(#[doc = $doc:literal])+ $format:ident: $extension:literal $(or $other:literal)*;)+) => {
-        /// The image formats a collection takes. What verification knows of each stands in `verify/formats/`.
+        /// The image formats a collection takes. What verification knows of each is in `verify/formats/`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
         pub enum Format {
             $($(#[doc = $doc])+ #[serde(rename = $extension)] $format,)+

@@ -8,7 +8,7 @@ use std::thread;
 
 use crate::exit::ThreadError;
 
-/// Runs blocking work on a thread of its own, so that signals and servers are still served. Passes its panic on.
+/// Runs blocking work on its own thread, so that signals and servers are still served. Passes its panic on.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let working = tokio::task::spawn_blocking(work);
     working

@@ -1,7 +1,8 @@
 //! The application: opens what a command works on, starts the engine, and turns how it ended into an exit code.
 //!
-//! `commands` has a leaf for each command; `run` starts the engine for them. Below it, `targets` finds the sites and URLs
-//! that the user named, `collection` opens and locks a collection, and `console` prints what commands, not runs, say.
+//! `commands` has a file or folder for each command; `run` starts the engine for them. Below it, `targets` finds the
+//! sites and URLs that the user named, `collection` opens and locks a collection, and `console` prints what commands
+//! say outside a run.
 
 mod blocking;
 mod collection;

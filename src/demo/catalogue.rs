@@ -71,7 +71,7 @@ const AWKWARD: [AwkwardName; 29] = [
         Coding::Png,
         USUAL,
     ),
-    // extensions: other ones, shouted, missing, and one that lies
+    // extensions: other ones, shouted, missing, and a wrong one
     (
         "2020/08/11/Harbor-Lights.jpg",
         "Harbor Lights",
@@ -360,9 +360,9 @@ mod tests {
 
     #[test]
     fn one_name_says_png_and_holds_jpeg() {
-        let lies = |picture: &Picture| {
+        let is_misnamed = |picture: &Picture| {
             base_and_extension(&picture.path).1 == "png" && picture.coding != Coding::Png
         };
-        assert_eq!(pictures().iter().filter(|picture| lies(picture)).count(), 1);
+        assert_eq!(pictures().iter().filter(|picture| is_misnamed(picture)).count(), 1);
     }
 }

@@ -21,7 +21,7 @@ const CREATORS: [(&str, &str); 7] = [
     ("someone", ""),
 ];
 
-/// What real pages carry between head and body: script that looks like markup to whoever reads by pattern.
+/// What real pages carry between head and body: script that looks like markup to a parser that reads by pattern.
 const SCRIPT: &str = concat!(
     "<script type=\"text/javascript\">\n",
     "\tvar notice = '<scr' + 'ipt src=\"/notice.js\"></scr' + 'ipt><img src=\"/notice.gif\" alt=\"\" />';\n",
@@ -29,12 +29,13 @@ const SCRIPT: &str = concat!(
     "</script>",
 );
 
-/// The address of a picture's thumb: the original's, and a suffix that ends in `.png` whatever that is.
+/// The address of a picture's thumb: the original's, and a suffix that ends in `.png` for every format.
 pub(super) fn thumb((width, height): (u32, u32), path: &str) -> String {
     format!("{path}.{width}x{height}_q100.png")
 }
 
-/// Page `number` of the listing, its thumbs written for whoever calls the gallery `host`; `None` past the last page.
+/// Page `number` of the listing; `host` is the name by which the gallery was requested, and is in the thumbs' addresses.
+/// `None` past the last page.
 pub(super) fn listing(gallery: &Gallery, number: usize, host: &str) -> Option<String> {
     let pictures = gallery.page(number);
     if pictures.is_empty() {

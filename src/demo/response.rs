@@ -61,7 +61,7 @@ pub(super) struct ServedFile<'a> {
 }
 
 impl<'a> ServedFile<'a> {
-    /// The file at `path` that shows `picture`, asked for by `method` with the headers `headers`.
+    /// The file at `path` that shows `picture`, requested by `method` with the headers `headers`.
     pub(super) fn new(
         picture: &Picture,
         path: &'a str,

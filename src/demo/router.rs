@@ -19,7 +19,7 @@ use super::response::{self, HttpResponse, ServedFile};
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedRequest {
-    /// What it asked for.
+    /// The kind of resource that its path names.
     pub resource: Resource,
     /// The method, mostly `GET`.
     pub method: Method,

@@ -57,7 +57,7 @@ impl DemoServer {
         self.router.log().clone()
     }
 
-    /// How many requests asked for this kind of resource.
+    /// How many requests there were for this kind of resource.
     pub fn count_requests(&self, what: Resource) -> usize {
         self.router
             .log()

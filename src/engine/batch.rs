@@ -28,7 +28,7 @@ pub(super) struct FinishedJob {
 
 /// What a worker made of a job.
 pub(super) enum WorkerResult {
-    /// An image to be saved, and where it came from. Boxed, so that a channel with room for a whole group is small.
+    /// An image to be saved, and where it came from. Boxed, so that the channel, which has a slot for each image of a group, is small.
     VerifiedImage(Box<(VerifiedImage, Origin)>),
     /// No image: the outcome is final.
     NoImage(Outcome),
@@ -66,8 +66,8 @@ pub(super) struct ActiveCount(Arc<State>);
 /// While it lives, its worker counts as having an image in flight.
 pub(super) struct ActiveGuard(Arc<State>);
 
-/// A channel with room for a whole group, so that workers go on while the group before is flushed; a further one
-/// would only add to what a kill makes us verify again.
+/// A channel for as many images as a group has, so that workers continue while the group before is flushed. With a
+/// longer one there would only be more images to verify again after a kill.
 pub(super) fn commit_queue() -> (CommitQueue, BatchReceiver) {
     let (sender, receiver) = mpsc::channel(GROUP_IMAGES);
     let state = Arc::new(State::default());

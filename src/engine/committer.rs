@@ -29,7 +29,7 @@ pub(super) struct Committer {
 impl Committer {
     /// Commits group after group until the workers are gone.
     pub(super) async fn run(self, mut batches: BatchReceiver) -> Result<(), EngineError> {
-        // Once the run is aborted no new group is begun: the rest of it goes back to the queue.
+        // Once the run is aborted no group is begun any more: dropping it returns its jobs to the queue.
         while let Some(group) = batches.next_batch().await {
             if self.run.shutdown.is_aborting() {
                 break;
@@ -80,7 +80,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Spends the quota that the worker took for an image, or returns it: only a saved image counts.
+    /// Spends the quota that the worker took for an image, or returns it: only an image that was fetched counts, also
+    /// where its bytes were there before.
     fn settle_quota(&self, outcome: &Outcome) {
         match outcome {
             Outcome::Saved(_) | Outcome::Duplicate(_) => {
@@ -121,12 +122,12 @@ impl Committer {
                 Placement::Duplicate(_) => image.into_file().discard(),
             }
         }
-        // By the name that was asked for: a duplicate in this group shares the fate of the image it equals.
+        // By the intended name: a duplicate in this group ends like the image with the same bytes.
         let mut results = HashMap::with_capacity(names.len());
         for ((wanted, content), placed) in names.into_iter().zip(self.sink.place(group).await) {
             let placed = match placed {
                 Ok(Placed::Stored(name)) => Ok(Some(name)),
-                // The sink lost the answer, so it is asked what it has.
+                // The answer was lost on its way, so the sink is asked again.
                 Ok(Placed::Unknown) => self.sink.exists(&wanted, &content).await,
                 Err(error) => Err(error),
             };

@@ -22,8 +22,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Its name, and the least width and height of its originals.
-    fn facts(&self) -> (SiteId, (u32, u32)) {
+    fn id_and_min_size(&self) -> (SiteId, (u32, u32)) {
         match self {
             Self::Listing(site, _) => (site.id().clone(), site.min_size()),
             Self::UrlList(source, _) => (source.id().clone(), source.min_size()),
@@ -42,8 +41,8 @@ pub struct DiscoverOptions {
     pub wait: Duration,
 }
 
-/// A listing page keeps that many workers busy for one round trip, so one more page is requested ahead for each
-/// such number of workers.
+/// Images on a usual listing page. A page keeps this many workers busy for one round trip, so one more page is
+/// requested ahead for each 28 workers.
 const IMAGES_PER_PAGE: usize = 28;
 
 /// How many listing pages to request ahead so that `jobs` workers never wait for the listing.
@@ -51,8 +50,8 @@ pub const fn pages_ahead(jobs: NonZeroUsize) -> NonZeroUsize {
     NonZeroUsize::MIN.saturating_add(jobs.get().div_ceil(IMAGES_PER_PAGE))
 }
 
-/// Reads `source` to its end and sends a job for every image that neither the ledger nor this run has seen. The jobs
-/// end when `jobs` is dropped, which happens when this returns.
+/// Reads `source` to its end and sends a job for every image that neither the ledger nor this run has seen. Drops
+/// `jobs` when it returns, from which the workers learn that no more jobs come.
 ///
 /// # Errors
 ///
@@ -64,7 +63,7 @@ pub async fn discover(
     options: DiscoverOptions,
     jobs: Box<dyn JobSender>,
 ) -> Result<(), EngineError> {
-    let (site_id, min_size) = source.facts();
+    let (site_id, min_size) = source.id_and_min_size();
     let discovery = Discovery {
         run,
         site_id,
@@ -83,6 +82,7 @@ pub async fn discover(
 pub(super) struct Discovery {
     pub(super) run: Run,
     pub(super) site_id: SiteId,
+    /// The least width and height of an original.
     min_size: (u32, u32),
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) options: DiscoverOptions,
@@ -90,7 +90,7 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// The job for an image: everything that a worker needs, who knows no site.
+    /// The job for an image, with everything that a worker needs: workers know no site.
     pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
         let (min_width, min_height) = self.min_size;
         Job {

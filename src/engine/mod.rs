@@ -42,7 +42,7 @@ use crate::ledger::LedgerError;
 use crate::queue::QueueError;
 use crate::sink::SinkError;
 
-/// Tells the time; a test's clock may stand still.
+/// Returns the time. A function, so that a test can give a fixed one.
 pub type Clock = fn() -> Timestamp;
 
 /// What every stage of a run shares. Cheap to clone.
@@ -59,7 +59,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// The address that is requested for a canonical one, as people and records may see it: that of the mirror
+    /// The address that is requested for the canonical `address`, as events and messages show it: that of the mirror
     /// where there is one, without the password that the user may have given for it.
     pub(crate) fn shown(&self, address: &Url) -> Url {
         let mut shown = self.fetcher.request_url(address);
@@ -73,13 +73,13 @@ impl Run {
 /// A stage broke, so that the run cannot go on.
 #[derive(Debug, Error)]
 pub enum EngineError {
-    /// The queue.
+    /// The queue is out of reach.
     #[error(transparent)]
     Queue(#[from] QueueError),
-    /// The ledger.
+    /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The place where images go.
+    /// The sink as a whole does not work.
     #[error(transparent)]
     Sink(#[from] SinkError),
 }
@@ -97,7 +97,8 @@ async fn stage(
     result
 }
 
-/// The result of a task; its panic becomes ours.
+/// The result of a task; its panic becomes ours. A panic is the only error there is: no task is cancelled while
+/// something waits for it.
 fn joined<T>(result: Result<T, tokio::task::JoinError>) -> T {
     result.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
 }

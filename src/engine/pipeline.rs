@@ -15,17 +15,17 @@ use crate::ledger::Ledger;
 use crate::queue::Queue;
 use crate::sink::{Sink, Staging};
 
-/// What is joined to a pipeline.
+/// The parts that a run connects to one pipeline.
 pub struct Pipeline {
     /// Where images are looked for.
     pub source: Source,
-    /// Between the halves.
+    /// Carries jobs from discovery to download.
     pub queue: Queue,
     /// Where images go.
     pub sink: Arc<dyn Sink>,
-    /// Where they are prepared, and whose disk must keep some space free.
+    /// The local folder where they are prepared; its disk must keep some space free.
     pub staging: Arc<Staging>,
-    /// The memory of what is there.
+    /// Remembers what was fetched.
     pub ledger: Arc<dyn Ledger>,
     /// The user's commands, if there are any.
     pub hooks: Option<Hooks>,
@@ -54,6 +54,7 @@ pub async fn run(run: Run, pipeline: Pipeline) -> Result<(), EngineError> {
     // Before anything else, so that the producer knows what a killed run had placed, and requests none of it.
     recover(&*ledger, &*sink, hooks.as_ref()).await?;
     let (shutdown, events) = (run.shutdown.clone(), run.events.clone());
+    // A set of tasks, and not `join!` of futures: the stages run on several threads, and end in any order.
     let mut stages = JoinSet::new();
     let mut hook_sender = None;
     if let Some(hooks) = hooks {
@@ -62,11 +63,11 @@ pub async fn run(run: Run, pipeline: Pipeline) -> Result<(), EngineError> {
         hook_sender = Some(sender);
     }
     let recorder = Arc::new(LedgerRecorder::new(Arc::clone(&ledger), hook_sender));
-    let finding = discover(run.clone(), ledger, source, discover_options, queue.sender);
-    stages.spawn(stage(shutdown.clone(), finding));
+    let discovering = discover(run.clone(), ledger, source, discover_options, queue.sender);
+    stages.spawn(stage(shutdown.clone(), discovering));
     let receiver = Arc::from(queue.receiver);
-    let fetching = download(run, receiver, sink, staging, recorder, download_options);
-    stages.spawn(stage(shutdown.clone(), fetching));
+    let downloading = download(run, receiver, sink, staging, recorder, download_options);
+    stages.spawn(stage(shutdown.clone(), downloading));
     // Each stage now owns the only sender of the next one: the end travels along as they are dropped, and nobody
     // has to announce it.
     let mut result = Ok(());

@@ -13,14 +13,14 @@ use crate::site::{NextPage, PageRequest, Pager};
 
 /// The page requests in flight, in the listing's order.
 ///
-/// Each has a task of its own, so that it goes on while the producer waits for room in the queue. The tasks are few
+/// Each has its own task, so that it continues while the producer waits for a slot in the queue. The tasks are few
 /// (see [`super::pages_ahead`]), and end when this is dropped.
 pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,
     pager: Pager,
     /// Pages to have in flight beside the one that is waited for.
     ahead: NonZeroUsize,
-    /// The request that is made next, if the pager was asked already.
+    /// A request that was taken from the pager and not spawned yet.
     next: Option<PageRequest>,
     robots_read: bool,
     in_flight: VecDeque<(PageRequest, AbortOnDropHandle<Result<Page, FetchError>>)>,
@@ -38,7 +38,7 @@ impl Prefetch {
         }
     }
 
-    /// The pager, which takes note of what the pages answered.
+    /// The pager. It decides from the answers of the pages which one comes next, so each answer is passed to it.
     pub(super) fn pager(&mut self) -> &mut Pager {
         &mut self.pager
     }
@@ -48,8 +48,8 @@ impl Prefetch {
     pub(super) async fn next(&mut self) -> Option<(PageRequest, Result<Page, FetchError>)> {
         if !self.robots_read {
             self.next = self.next.take().or_else(|| next_request(&mut self.pager));
-            // Read before any page is requested: robots.txt leaves its connection free for the first page, which all
-            // workers wait for. With several pages at once, each would wait for it and the order would be lost.
+            // Before any page is requested: the connection is then free for the first page, which all workers wait
+            // for. If several pages waited for robots.txt at once, they would be requested in any order afterwards.
             if let Some(first) = &self.next {
                 self.fetcher.load_robots(&first.url).await;
             }
@@ -73,7 +73,7 @@ impl Prefetch {
     }
 }
 
-/// The request that may be made now. A pager that waits for an answer is asked again when that has arrived.
+/// The request that may be made now. A pager that needs an answer first is tried again when that has arrived.
 fn next_request(pager: &mut Pager) -> Option<PageRequest> {
     match pager.next_page() {
         NextPage::Request(request) => Some(request),

@@ -19,7 +19,7 @@ use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site
 
 /// How reading a listing came to its end.
 enum Stop {
-    /// There are no more pages, or no more are wanted. The last page that was requested, if it decided that.
+    /// There are no more pages, or no more are wanted. With the page whose answer ended the listing, if one did.
     Ended(Option<Url>, ListingEnd),
     /// The page could not be read, or no longer looks like the site.
     Failed(Url, ListingFailure),
@@ -75,6 +75,7 @@ impl Producer {
             self.discovery.options.prefetch,
         );
         loop {
+            // The stop comes first: a page that has arrived must not begin new images any more.
             let next = tokio::select! {
                 biased;
                 () = self.discovery.run.shutdown.stopping() => return Ok(Stop::Stopped),
@@ -85,6 +86,7 @@ impl Producer {
             };
             let shown = self.discovery.run.shown(&request.url);
             let status = page.as_ref().err().and_then(FetchError::status);
+            // With an end status (404) the listing is over; any other status is left to `read_page` as an error.
             let ended = status.and_then(|status| {
                 prefetch
                     .pager()
@@ -108,6 +110,7 @@ impl Producer {
             if let Some(end) = prefetch.pager().answered(&request, answer) {
                 return Ok(Stop::Ended(Some(shown), end));
             }
+            // An empty page within the listing was read, too. The one that ends it is in `ListingEnded`.
             if answer == PageAnswer::Empty {
                 self.emit_page_read(&request, shown, [0; 4]).await;
             }
@@ -155,19 +158,20 @@ impl Producer {
         let images = listing.images.len();
         let Unseen { jobs, unresolved } = self.resolve_unseen(listing.images);
         let found = jobs.len() + unresolved.len();
-        let asked = jobs
+        let lookups = jobs
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
         let known = self
             .discovery
             .ledger
-            .known(asked, (self.discovery.run.clock)())
+            .known(lookups, (self.discovery.run.clock)())
             .await?;
         let gone = gone(&known);
         let counts = [found, known.len() - gone, gone, images - found];
         self.emit_page_read(request, shown.clone(), counts).await;
-        // Only the first page with images is judged: if no rule matches there, the rules no longer fit the site.
+        // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
+        // pages may hold odd images, each of which is skipped.
         let failure = unresolved
             .first()
             .filter(|_| self.pages == 1 && jobs.is_empty())
@@ -200,11 +204,11 @@ impl Producer {
             return Ok(());
         }
         let Discovery { run, ledger, .. } = &self.discovery;
-        let asked = unresolved
+        let skips = unresolved
             .iter()
             .map(|(key, _thumb, reason)| (key.clone(), reason.to_string()))
             .collect();
-        let are_new = ledger.note_skips(asked, (run.clock)()).await?;
+        let are_new = ledger.note_skips(skips, (run.clock)()).await?;
         for ((key, thumb, reason), new) in unresolved.into_iter().zip(are_new) {
             let address = run.shown(&thumb).into();
             let outcome = Outcome::Skipped(Skip {

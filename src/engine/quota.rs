@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 /// Limits that all workers, and all sites of a run, share. Before a worker fetches an image it takes one from the
-/// quota; that one is spent when the image is saved, and given back when it is not.
+/// quota; that one is spent when the image is saved or turns out to be a duplicate, and given back otherwise.
 #[derive(Debug, Clone)]
 pub struct Quota {
     images: Option<Arc<ImageQuota>>,

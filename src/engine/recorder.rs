@@ -1,4 +1,5 @@
-//! Where outcomes are recorded: a socket between the committer and the ledger, or a stream of results.
+//! Where outcomes are recorded: the trait between the committer and the ledger. A worker without a ledger would send
+//! its results elsewhere through the same trait.
 
 use std::sync::Arc;
 
@@ -23,25 +24,25 @@ pub struct CompletedJob {
     pub outcome: Outcome,
 }
 
-/// Takes what becomes of images, a group at a time. For each group the committer calls, in this order: `placing`,
+/// Records how images ended, a group at a time. For each group the committer calls, in this order: `placing`,
 /// then it places the files, `record`, then it acknowledges the jobs, `acknowledged`. A kill between any two of
 /// these repeats work and loses none.
 #[async_trait]
 pub trait Recorder: Send + Sync {
-    /// Writes down, durably, what is about to be placed, and answers with the name that each may have, in the order
-    /// asked.
+    /// Records durably what is about to be placed, and answers with the name that each image gets, in the order of
+    /// the group.
     ///
     /// # Errors
     ///
-    /// When it cannot be written down; nothing of the group may be placed then.
+    /// When it cannot be recorded; nothing of the group may be placed then.
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, EngineError>;
 
-    /// Writes down, durably, how a group ended at the time `at`. Answers with the images that
-    /// [`Recorder::acknowledged`] is to be given.
+    /// Records durably how a group ended at the time `at`. Answers with the images that [`Recorder::acknowledged`]
+    /// takes.
     ///
     /// # Errors
     ///
-    /// When it cannot be written down; no job of the group may be acknowledged then.
+    /// When it cannot be recorded; no job of the group may be acknowledged then.
     async fn record(
         &self,
         group: &[CompletedJob],
@@ -56,7 +57,7 @@ pub trait Recorder: Send + Sync {
 /// Records in a ledger, and forwards saved images to the hooks.
 pub struct LedgerRecorder {
     ledger: Arc<dyn Ledger>,
-    /// Dropping it tells the hook runner that no more images come.
+    /// When it is dropped, the hook runner knows that no more images come.
     hooks: Option<HookSender>,
 }
 
@@ -178,11 +179,11 @@ mod tests {
             group.push(CompletedJob { lease, outcome });
         }
         assert!(recorder.record(&group, now).await.unwrap().is_empty());
-        let asked = group.iter().map(|CompletedJob { lease, .. }| {
+        let lookups = group.iter().map(|CompletedJob { lease, .. }| {
             let job = &lease.job;
             (job.key.clone(), Stem::new(&job.stem))
         });
-        let known = ledger.known(asked.collect(), now).await.unwrap();
+        let known = ledger.known(lookups.collect(), now).await.unwrap();
         let until = now.checked_add(GONE_FOR).unwrap();
         assert_eq!(known.len(), 1);
         assert_eq!(

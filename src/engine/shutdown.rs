@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-/// The steps by which a run ends before its work does. Clones share them, and each step is for good.
+/// The steps by which a run ends early. Clones share them, and no step is ever taken back.
 ///
 /// Tokens and not a watch channel of states: a stage waits for one step without being woken for the others.
 #[derive(Debug, Clone, Default)]

@@ -21,7 +21,7 @@ pub enum GivenLine {
     Bad {
         /// The text of the line, cut if it is long.
         text: String,
-        /// Where it stands, and what is wrong with it.
+        /// Where it is in the input, and what is wrong with it.
         cause: String,
     },
 }
@@ -34,6 +34,7 @@ pub(super) async fn run(
 ) -> Result<(), EngineError> {
     let mut seen = Seen::default();
     loop {
+        // Both are cancel-safe. The stop comes first: a batch that was read must not begin new images any more.
         let lines = tokio::select! {
             biased;
             () = discovery.run.shutdown.stopping() => return Ok(()),
@@ -90,13 +91,13 @@ async fn enqueue(
             }
         }
     }
-    let asked = new
+    let lookups = new
         .iter()
         .map(|(job, stem)| (job.key.clone(), stem.clone()))
         .collect();
     let known = discovery
         .ledger
-        .known(asked, (discovery.run.clock)())
+        .known(lookups, (discovery.run.clock)())
         .await?;
     let gone = gone(&known);
     let read = Event::AddressesRead {

@@ -22,7 +22,7 @@ use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
 use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, verify};
 
-/// Each worker has a clone.
+/// One of the `--jobs` workers. Each has a clone, and they share what the fields point to.
 #[derive(Clone)]
 pub(super) struct Worker {
     pub(super) run: Run,
@@ -66,7 +66,7 @@ impl Worker {
                 lease = self.receiver.next() => lease?,
             };
             let Some(lease) = lease else { break };
-            // So is the quota. A lease that is dropped here gives its job back.
+            // Taking from the quota is cancel-safe too. A lease that is dropped here returns its job to the queue.
             tokio::select! {
                 biased;
                 () = stopping.as_mut() => break,
@@ -86,13 +86,14 @@ impl Worker {
                 attempt = self.fetch(&lease) => attempt,
             };
             self.finish(lease, attempt).await?;
-            // Only now: the committer waits for images in flight, so this one must be in its queue before.
+            // Not earlier: the committer waits for images in flight, so this one must be in its queue before it no
+            // longer counts as one.
             drop(in_flight);
         }
         Ok(())
     }
 
-    /// Leaves an image to the next run: its part stays, and the dropped lease gives its job back.
+    /// Leaves an image to the next run: its part stays, and the dropped lease returns its job to the queue.
     async fn abandon(&self, lease: Lease) {
         let key = lease.job.key.clone();
         self.run
@@ -255,8 +256,8 @@ impl Worker {
         });
     }
 
-    /// Begins the image's part, or goes on with one that an earlier attempt left of this very address; then with
-    /// what must still hold of the image for that.
+    /// Begins the image's part, or continues the one that an earlier attempt left for the same address; then with the
+    /// facts that the server must confirm before anything is added to it.
     fn begin(
         &self,
         job: &Job,
@@ -272,7 +273,8 @@ impl Worker {
         Ok((part, resume.filter(|info| info.address == address.as_str())))
     }
 
-    /// Requests the image: what `part` lacks, if the server still has what `resume` says, else all of it.
+    /// Requests the bytes that `part` lacks, if the server still has the image that `resume` describes; otherwise the
+    /// whole image.
     async fn request(
         &self,
         address: &Url,
@@ -288,6 +290,7 @@ impl Worker {
             Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
             answer => answer?,
         };
+        // The server sent the whole image instead of the rest.
         if body.from() != part.received() {
             part.restart()?;
         }
@@ -316,7 +319,7 @@ fn verify_original(
     Ok(image)
 }
 
-/// What a server says of the image beside its bytes, and whether a later attempt may resume it: only with a strong
+/// What a server says about the image beside its bytes, and whether a later attempt may resume it: only with a strong
 /// validator (RFC 9110, 13.1.5) and a known length.
 fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
     let info = ResumeInfo {

@@ -105,7 +105,7 @@ pub enum FetchErrorKind {
         /// In bytes.
         limit: u64,
     },
-    /// The status is not the one that was asked for.
+    /// The status is not one that the request expects.
     Status {
         /// The status code.
         status: u16,

@@ -6,7 +6,7 @@
 //!                                                         ^-------------------- redirect ----------+
 //! ```
 //!
-//! Rooms, each of which names only those after it:
+//! The submodules, each of which names only those after it:
 //! `request` > `transport` > `body` > `limits` > `access` > `error`, `settings`.
 
 mod access;

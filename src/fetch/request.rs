@@ -52,8 +52,8 @@ impl Requester {
     /// Reads the robots.txt for `address`, unless that happened already.
     pub(super) async fn load_robots(&self, address: &Url) {
         if self.policy.check(address).is_ok() {
-            // Whatever it forbids, or why it could not be read, is the result of each later request
-            // to the host.
+            // If it forbids the address or could not be read, each later request to the host fails
+            // with that error.
             let _ = self.check_robots(&self.hosts.of(address), address).await;
         }
     }
@@ -96,8 +96,8 @@ impl Requester {
         }
     }
 
-    /// Requests an image, or the rest of one, once. Whoever calls this puts the address on the
-    /// user's list, where there is one.
+    /// Requests an image, or the rest of one, once. Where the user gave a list of addresses, the
+    /// origin of this one is allowed from now on.
     pub(super) async fn image(
         &self,
         address: Url,

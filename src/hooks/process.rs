@@ -1,4 +1,4 @@
-//! One running command: in a process group of its own, with an empty stdin and its output drained. The whole group
+//! One running command: in its own process group, with an empty stdin and its output drained. The whole group
 //! is ended when it exceeds its time limit or the run is cancelled.
 
 use std::io;

@@ -28,7 +28,7 @@ use crate::outcome::Content;
 pub trait Ledger: Send + Sync {
     /// Looks up the images of a listing page. An image that is not in the answer has to be fetched.
     ///
-    /// `now` decides whether an image that was gone is asked for again.
+    /// `now` decides whether an image that was gone is requested again.
     ///
     /// # Errors
     ///
@@ -39,7 +39,7 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError>;
 
-    /// Decides which name each image gets, and writes that down durably before any file is placed.
+    /// Decides which name each image gets, and records that durably before any file is placed.
     ///
     /// The answers are in the order of the group. No two files of a ledger ever have the same normalized name.
     /// A group holds an image once. An earlier placement of the same image that was not settled is withdrawn.
@@ -49,7 +49,7 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be written; then nothing of the group is written.
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError>;
 
-    /// Writes down how a group of images ended, in one transaction. A duplicate comes after the image whose file it
+    /// Records how a group of images ended, in one transaction. A duplicate comes after the image whose file it
     /// shares.
     ///
     /// # Errors

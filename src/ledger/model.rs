@@ -14,7 +14,7 @@ pub enum KnownState {
     Saved,
     /// The site answered that it is gone.
     Gone {
-        /// When to ask again.
+        /// When to request it again.
         until: Timestamp,
     },
     /// The collection has a file of this stem whose address is not known, as the ledger was rebuilt.
@@ -88,7 +88,7 @@ pub enum Record {
         failure: Failure,
         /// When.
         at: Timestamp,
-        /// If it is gone: when to ask again.
+        /// If it is gone: when to request it again.
         until: Option<Timestamp>,
     },
     /// The user's hooks are to run, or are done.
@@ -177,7 +177,7 @@ pub enum RowState {
     Placing,
     /// Could not be fetched; the next run tries again.
     Failed,
-    /// Gone from the site; not asked for again for a while.
+    /// Gone from the site; not requested again for a while.
     Gone,
 }
 
@@ -214,7 +214,7 @@ pub struct LedgerRow {
     /// The listing page that showed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
-    /// The address that was asked.
+    /// The address that was requested.
     pub address: String,
     /// Its title: untrusted text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -228,7 +228,7 @@ pub struct LedgerRow {
     /// Why it could not be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// If it is gone: when it is asked for again.
+    /// If it is gone: when it is requested again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

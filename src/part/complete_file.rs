@@ -17,7 +17,7 @@ use super::unsaved_bytes::UnsavedBytes;
 pub struct CompleteFile {
     id: PartId,
     path: PathBuf,
-    /// Whether a file of its own holds its resume information.
+    /// Whether its resume information is in a separate file.
     has_resume_info: bool,
     /// Whether dropping it removes the file although there is resume information.
     remove_on_drop: bool,
@@ -91,7 +91,7 @@ impl CompleteFile {
         self.has_resume_info
     }
 
-    /// Writes resume information to a file of its own; a kill throws away none of its bytes from
+    /// Writes resume information to a separate file; a kill throws away none of its bytes from
     /// then on.
     pub(super) fn write_resume_info(&mut self, info: &ResumeInfo) -> io::Result<()> {
         info.write(&resume_info::own_path(&self.path), self.unsaved.boot())?;

@@ -25,7 +25,7 @@ pub struct ResumeInfo {
     pub length: u64,
 }
 
-/// A [`ResumeInfo`] as it is stored: one JSON object, on a line of its own where several share a
+/// A [`ResumeInfo`] as it is stored: one JSON object, on its own line where several share a
 /// file.
 #[derive(Serialize, Deserialize)]
 struct StoredResumeInfo {

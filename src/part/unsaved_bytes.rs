@@ -4,8 +4,8 @@
 //! kinds of them: parts that are being downloaded and are still short, and complete images that
 //! wait for the committer to give them a name.
 //!
-//! - A part that is being downloaded gets a file of its own once it is [`RESUME_THRESHOLD`] long,
-//!   and counts no longer.
+//! - A part that is being downloaded gets its own file of resume information once it is
+//!   [`RESUME_THRESHOLD`] long, and counts no longer.
 //! - A complete image counts with its full length while it waits for its name.
 //! - When the sum of both exceeds [`RESUME_THRESHOLD`] times the number of connections, the resume
 //!   information of all waiting images is written to one shared file, and they count no longer.
@@ -29,8 +29,8 @@ use parking_lot::Mutex;
 use super::folder::PartId;
 use super::resume_info::{self, ResumeInfo};
 
-/// A part that is this long, in bytes, gets resume information of its own. Below 1 MB by the room
-/// that the chunk takes which is being read.
+/// A part that is this long, in bytes, gets its own resume information. Below 1 MB by the size of
+/// the chunk that is being read.
 pub(super) const RESUME_THRESHOLD: u64 = 700_000;
 
 /// The bytes in a folder of parts that a kill would throw away.
@@ -50,7 +50,7 @@ pub(super) struct UnsavedBytes {
     pending: Mutex<PendingImages>,
 }
 
-/// The images that wait for their names and have no resume information of their own.
+/// The images that wait for their names and have no resume information on disk.
 #[derive(Debug, Default)]
 struct PendingImages {
     /// A kill would throw these away.
@@ -97,8 +97,7 @@ impl UnsavedBytes {
         &self.boot
     }
 
-    /// Sets how many images are downloaded at a time; the limit is so many times
-    /// [`RESUME_THRESHOLD`].
+    /// Sets how many images are downloaded at a time; the limit is [`RESUME_THRESHOLD`] for each.
     pub(super) fn set_concurrency(&self, jobs: NonZeroUsize) {
         self.limit.store(
             (jobs.get() as u64).saturating_mul(RESUME_THRESHOLD),

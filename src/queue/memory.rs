@@ -114,7 +114,7 @@ impl Drop for MemoryReceiver {
     }
 }
 
-/// What a worker finds.
+/// What a look for a job finds, without waiting.
 #[expect(
     clippy::large_enum_variant,
     reason = "it lives for a moment, and most often it is the job"
@@ -156,7 +156,7 @@ impl MemoryReceiver {
 }
 
 impl Shared {
-    /// Ends a lease; the job goes back where it is to be delivered again.
+    /// Ends a lease; with `requeue` its job is delivered again.
     fn release(&self, requeue: Option<(Job, u32, Instant)>) {
         let mut state = self.state.lock();
         state.leased -= 1;

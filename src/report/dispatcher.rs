@@ -40,7 +40,7 @@ pub fn dispatch(
 ) -> io::Result<impl Future<Output = Tally>> {
     let (sender, tally) = oneshot::channel();
     // Reporters write synchronously, and a stopped terminal or a pipe that nobody reads blocks them. So they get a
-    // thread and a timer of their own: on the runtime's threads they would hold up signals and downloads.
+    // separate thread with a timer: on the runtime's threads they would hold up signals and downloads.
     let thread = thread::Builder::new()
         .name("reports".to_owned())
         .spawn(move || {

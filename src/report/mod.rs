@@ -44,7 +44,7 @@ pub trait Reporter: Send {
     /// What it writes, for the message that it failed.
     fn name(&self) -> &'static str;
 
-    /// Whether it writes what the user asked for (JSON lines), not only a log: losing that is an error (exit code 4).
+    /// Whether it writes the output that the user chose (JSON lines), not only a log: losing that is exit code 4.
     fn is_primary_output(&self) -> bool {
         false
     }

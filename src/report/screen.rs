@@ -81,7 +81,7 @@ impl Screen {
         let size = reported
             .filter(|size| size.rows > 0 && size.columns > 0)
             .unwrap_or(DEFAULT_SIZE);
-        // Two columns stay free for the `^C` that a terminal echoes behind the frame: wrapped into a row of its own
+        // Two columns stay free for the `^C` that a terminal echoes behind the frame: wrapped into its own row
         // it would stay on the screen.
         let lines = lines(TerminalSize {
             columns: size.columns.saturating_sub(2).max(1),
@@ -159,7 +159,7 @@ impl TermLike for Screen {
 
     fn write_str(&self, s: &str) -> io::Result<()> {
         // indicatif ends a line by filling it with blanks to the window's edge. When the window is made narrower, the
-        // blanks wrap into a row of their own. So they are dropped, and a line break is written once another line
+        // blanks wrap into their own row. So they are dropped, and a line break is written once another line
         // follows.
         let ends_line = s.trim_matches(' ').is_empty();
         let after_line = std::mem::replace(&mut self.0.lock().after_line, ends_line);

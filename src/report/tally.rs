@@ -82,7 +82,7 @@ pub struct FailedReporter {
     pub cause: String,
     /// Whether its reader closed the pipe, as `head` does; otherwise writing failed.
     pub reader_gone: bool,
-    /// Whether it wrote what the user asked for, not only a log.
+    /// Whether it wrote the output that the user chose, not only a log.
     pub primary_output: bool,
 }
 

@@ -30,7 +30,7 @@ pub trait SinkReader: Send + Sync {
     fn list(&self) -> EntryStream;
 
     /// Opens the image of this name. Blocks, and so do the reads: decoders are synchronous, and `verify` runs them
-    /// on threads of its own. An async stream would cost a thread hop for each piece of a local file; a plug over
+    /// on its own threads. An async stream would cost a thread hop for each piece of a local file; a plug over
     /// the network blocks on its runtime here instead.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::diagnostic::{Diagnostic, nearest_of};
 use super::extract::ListingPage;
 use crate::event::ListingEnd;
 
-/// Consecutive pages that show only what earlier ones showed: so many mean that the site repeats itself.
+/// After this many consecutive pages that show only what earlier ones showed, the site repeats itself.
 const PAGES_WITHOUT_NEWS: u32 = 2;
 
 /// The placeholder of a page's number in `listing.url`: in the query of the parsed URL, and percent-encoded in its path.
@@ -234,12 +234,12 @@ impl Pager {
         self.paging.next()
     }
 
-    /// Takes note of a page that was read, before its images are processed, so that the page after it can be requested.
+    /// Records a page that was read, before its images are processed, so that the page after it can be requested.
     pub fn follow(&mut self, page: &ListingPage) {
         self.paging.follow(page);
     }
 
-    /// Takes note of how `request` was answered. `Some` when the listing ends with it; with `None` it goes on, unless
+    /// Records how `request` was answered. `Some` when the listing ends with it; with `None` it goes on, unless
     /// the answer was a status, which then is an error.
     pub fn answered(&mut self, request: &PageRequest, answer: PageAnswer) -> Option<ListingEnd> {
         let number = request.number;

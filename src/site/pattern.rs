@@ -40,7 +40,7 @@ fn in_words(variant: &str) -> String {
     spaced.collect::<String>().trim().to_owned()
 }
 
-/// Compiles a pattern; `text` is the definition it stands in.
+/// Compiles a pattern; `text` is the definition that contains it.
 pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Diagnostic> {
     let compiled = RegexBuilder::new(written.get_ref())
         .size_limit(PATTERN_BYTES)
@@ -69,7 +69,7 @@ fn syntax_error(written: &Spanned<String>, text: &str, error: &regex::Error) -> 
     };
     let message = format!("not a regular expression: {reason}");
     let span = written.span();
-    // Between quotes without escapes the pattern stands in the definition as it is.
+    // Between quotes without escapes the definition holds the pattern as it is.
     let is_verbatim = text
         .get(span.clone())
         .is_some_and(|quoted| quoted.get(1..quoted.len() - 1) == Some(pattern));

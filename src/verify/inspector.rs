@@ -24,7 +24,7 @@ pub struct Inspector {
 enum State {
     /// Too few bytes to tell the format; these are all so far.
     Head(Vec<u8>),
-    /// The signature has told the format.
+    /// The signature has identified the format.
     Body {
         format: Format,
         checker: Box<dyn Checker>,

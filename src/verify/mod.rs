@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Bytes behind an image's end mark are kept as served: they count in hash and length and are no
-//! defect. AVIF has no end mark, so whatever follows its last required box must be boxes too.
+//! defect. AVIF has no end mark, so all bytes after its last required box must be boxes too.
 
 mod checker;
 mod cursor;

@@ -177,7 +177,7 @@ fn hold_ledger(world: &Sandbox, mirror: &Mirror) {
     assert_eq!(named("2012/02/08/Liquid-45"), "2012-02-08-Liquid-45.png");
     assert_eq!(named("2010/08/31/.png"), "2010-08-31.png");
 
-    let mut told: Vec<String> = rows
+    let mut listed: Vec<String> = rows
         .values()
         .map(|row| {
             format!(
@@ -193,9 +193,9 @@ fn hold_ledger(world: &Sandbox, mirror: &Mirror) {
         "select name, bytes, blake3, width, height from collection where state = 'saved'",
     );
     let mut shell: Vec<String> = shell.lines().map(str::to_owned).collect();
-    told.sort_unstable();
+    listed.sort_unstable();
     shell.sort_unstable();
-    assert_eq!(shell, told);
+    assert_eq!(shell, listed);
 }
 
 /// What `wallhaul ledger list --json` has, by address.

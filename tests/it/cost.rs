@@ -124,7 +124,7 @@ struct Call {
 }
 
 impl Call {
-    /// Reads a line of strace's; none where it tells of something else, or of the end of a call that was told of.
+    /// Reads a line of strace's; none where it is about something else, or the end of a call that was counted.
     fn read(line: &str) -> Option<Self> {
         let (_process, call) = line.split_once(' ')?;
         let (name, given) = call.trim_start().split_once('(')?;

@@ -85,11 +85,11 @@ fn disk_full_ends_the_run_and_the_next_run_completes_once_space_is_freed() {
         ];
         let ended = program.under(strace).run();
         assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-        let told = ended.stderr.lines().last().unwrap_or_default();
+        let last = ended.stderr.lines().last().unwrap_or_default();
         let due = ["error: ", "make room"];
-        assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
+        assert!(due.iter().all(|due| last.contains(due)), "{}", ended.stderr);
         assert!(
-            told.contains("No space left on device") || told.contains("disk is full"),
+            last.contains("No space left on device") || last.contains("disk is full"),
             "{}",
             ended.stderr
         );
@@ -300,10 +300,10 @@ fn out_of_memory_is_reported_and_loses_nothing() {
         let limit = format!("--as={}", megabytes * 1_000_000);
         let ended = mirror.fetch(&world).under(["prlimit", &limit]).run();
         // An allocation that is refused ends the process there and then.
-        let told =
+        let refused =
             ended.signal == Some(Signal::ABORT) || matches!(ended.code, Some(1 | 3 | 4 | 127));
         assert!(
-            ended.code == Some(0) || told && !ended.stderr.is_empty(),
+            ended.code == Some(0) || refused && !ended.stderr.is_empty(),
             "{megabytes} MB: {ended:?}"
         );
         mirror.hold_completed(&world);

@@ -261,7 +261,7 @@ impl Bench {
     }
 }
 
-/// Every image that was found came to some end that was told.
+/// Every image that was found has an outcome, and it was reported.
 fn hold_counts(stdout: &str, what: &str) {
     let Some(sum) = stdout
         .lines()

@@ -237,7 +237,7 @@ fn assert_good(name: &ImageName, format: Format) {
     assert_eq!(ImageName::from_stored(&written), *name);
 }
 
-/// Names a collection's images as a run does, and answers with how many met another and were told apart.
+/// Names a collection's images as a run does, and answers with how many collided with another and got a suffix.
 async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
     let mut dice = Rng::new("names", &format!("{numbers:?}"));
     let (mut keys, mut taken) = (HashSet::new(), HashSet::new());
@@ -263,13 +263,13 @@ async fn fill(ledger: &dyn Ledger, site: &Site, numbers: Range<u64>) -> usize {
             .iter()
             .map(|intent| (intent.name.clone(), intent.content))
             .collect();
-        let berths = ledger
+        let placements = ledger
             .placing(std::mem::take(&mut group))
             .await
             .expect("a ledger that can be written");
-        for (berth, (wanted, content)) in berths.into_iter().zip(wanted) {
-            let Placement::New(name) = berth else {
-                panic!("{wanted} has the bytes of no other: {berth:?}")
+        for (placement, (wanted, content)) in placements.into_iter().zip(wanted) {
+            let Placement::New(name) = placement else {
+                panic!("{wanted} has the bytes of no other: {placement:?}")
             };
             assert_good(&name, content.format);
             assert!(

@@ -26,13 +26,13 @@ fn free(world: &Sandbox) -> u64 {
 /// It says how much is free and what is to be done.
 fn hold_told(ended: &ProgramOutput) {
     assert_eq!(ended.code, Some(4), "{}", ended.stderr);
-    let told = ended
+    let error = ended
         .stderr
         .lines()
         .find(|line| line.starts_with("error: "))
         .unwrap_or_default();
     let due = ["B are free", GOT, "--min-free-space", "make room"];
-    assert!(due.iter().all(|due| told.contains(due)), "{}", ended.stderr);
+    assert!(due.iter().all(|due| error.contains(due)), "{}", ended.stderr);
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn min_free_space_ends_the_run_before_the_disk_is_full_and_the_next_run_complete
         .run();
     hold_told(&ended);
     let (sum, kept) = (ended.sum(), mirror.kept(&world).len());
-    // Images in hand were finished: none was dropped, and none was begun that would have to be.
+    // Images in flight were finished: none was dropped, and none was begun that would have to be.
     assert_eq!(
         (&sum["saved"], &sum["failed"], &sum["interrupted"]),
         (&kept.into(), &0.into(), &0.into())

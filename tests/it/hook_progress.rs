@@ -36,11 +36,11 @@ fn exec_hooks_still_running_at_the_end_are_reported_once() {
     for ((world, _mirror, running), hooks) in runs {
         let count = usize::from(hooks.is_some());
         if let Some((hooks, them)) = hooks {
-            let told = format!(
+            let note = format!(
                 "note: waiting for {hooks}, at most 1 min each; press Ctrl-C to end {them}\n"
             );
             until("the note", || {
-                running.stderr().contains(&told).then_some(())
+                running.stderr().contains(&note).then_some(())
             });
         }
         assert_eq!(collection(&world).len(), 3);
@@ -59,20 +59,20 @@ fn exec_hooks_still_running_at_the_end_are_reported_once() {
 #[test]
 fn exec_hooks_get_a_grace_period_at_a_signal_and_it_is_reported() {
     let runs = [("-q", "", false), ("-v", "", true), ("-v", "end:", true)]
-        .map(|(flag, when, told)| (begun(1, flag, when), told));
+        .map(|(flag, when, is_shown)| (begun(1, flag, when), is_shown));
     for ((_, _, running), _) in &runs {
         running.signal(Signal::INT);
     }
-    for ((world, _mirror, running), told) in runs {
+    for ((world, _mirror, running), is_shown) in runs {
         let note = "note: finishing 1 running hook; press Ctrl-C again to kill it\n";
-        if told {
+        if is_shown {
             until("the note", || running.stderr().contains(note).then_some(()));
         }
         fs::write(world.work().join("go"), "").unwrap();
         let ended = running.wait();
         assert_eq!(
             (ended.code, ended.stderr.contains(note)),
-            (Some(130), told),
+            (Some(130), is_shown),
             "{}",
             ended.stderr
         );

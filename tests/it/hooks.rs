@@ -97,7 +97,7 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
             written(&world, &format!("{name}.args")),
             format!("2\n{format} 32x32\n{path}\n")
         );
-        let told = written(&world, &format!("{name}.env"));
+        let variables = written(&world, &format!("{name}.env"));
         for due in [
             format!("WALLHAUL_PATH={path}"),
             format!("WALLHAUL_DIRECTORY={}", folder.display()),
@@ -108,8 +108,8 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
             "WALLHAUL_PAGE=https://simpledesktops.com/browse/1/".to_owned(),
         ] {
             assert!(
-                told.lines().any(|line| line == due),
-                "{due} is not in {told}"
+                variables.lines().any(|line| line == due),
+                "{due} is not in {variables}"
             );
         }
         for begun in [
@@ -117,11 +117,11 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
             "WALLHAUL_TITLE=",
         ] {
             assert!(
-                told.lines().any(|line| line.starts_with(begun)),
-                "{begun} is not in {told}"
+                variables.lines().any(|line| line.starts_with(begun)),
+                "{begun} is not in {variables}"
             );
         }
-        assert_eq!(told.lines().count(), 12, "{told}");
+        assert_eq!(variables.lines().count(), 12, "{variables}");
     }
     assert_eq!(written(&world, "states"), "saved\n".repeat(5));
     assert_eq!(
@@ -169,18 +169,18 @@ fn exec_failure_keeps_the_image_and_is_reported_with_exit_status() {
         ("cat - {path}", 0, ""),
         ("./empty", 1, ": cannot start it: "),
     ];
-    let worlds = cases.map(|(command, code, told)| {
+    let worlds = cases.map(|(command, code, message)| {
         let (world, mirror) = (Sandbox::new(), Mirror::of(1));
         fs::write(world.work().join("empty"), "").unwrap();
         let made = world.program("chmod").args(["+x", "empty"]).run();
         assert_eq!(made.code, Some(0));
         let running = fetch(&world, &mirror, &[command]).start();
-        (command, code, told, world, mirror, running)
+        (command, code, message, world, mirror, running)
     });
-    for (command, code, told, world, _mirror, running) in worlds {
+    for (command, code, message, world, _mirror, running) in worlds {
         let ended = running.wait();
         assert_eq!(ended.code, Some(code), "{command}: {}", ended.stderr);
-        assert!(ended.stderr.contains(told), "{command}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{command}: {}", ended.stderr);
         assert_eq!(
             ended
                 .stderr
@@ -361,7 +361,7 @@ fn exec_is_stopped_by_a_signal_and_runs_again_next_time() {
             (world, mirror, running, signal, code, twice)
         });
     for (world, mirror, running, signal, code, twice) in runs {
-        let told = Instant::now();
+        let signalled = Instant::now();
         let ended = if twice {
             running.insist(signal)
         } else {
@@ -369,7 +369,7 @@ fn exec_is_stopped_by_a_signal_and_runs_again_next_time() {
             running.wait()
         };
         // It is over in 4.5 s; twice that counts as hanging on a busy machine.
-        assert!(told.elapsed().as_secs() < 9, "{:?}", told.elapsed());
+        assert!(signalled.elapsed().as_secs() < 9, "{:?}", signalled.elapsed());
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         gone(&world, "ids");
         assert!(!world.work().join("ended").exists());
@@ -593,10 +593,10 @@ fn exec_command_not_found_or_invalid_is_reported_before_any_request() {
             "program not found: `nowhere-at-all`",
         ),
     ];
-    for (flags, told) in cases {
+    for (flags, message) in cases {
         let ended = mirror.fetch(&world).args(flags).run();
         assert_eq!(ended.code, Some(2), "{flags:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(told), "{flags:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{flags:?}: {}", ended.stderr);
     }
     assert_eq!(mirror.nginx.requests(), []);
     assert!(!world.work().join(GOT).exists());

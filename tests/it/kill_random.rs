@@ -78,8 +78,8 @@ impl Hung {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let whole = collection(&world);
         assert_eq!(whole.len(), IMAGES);
-        let told = sqlite(&world, "select name, address, bytes from collection");
-        let images = told.lines().map(|row| {
+        let rows = sqlite(&world, "select name, address, bytes from collection");
+        let images = rows.lines().map(|row| {
             let [name, address, bytes] = row.split('|').collect::<Vec<_>>()[..] else {
                 panic!("{row}")
             };
@@ -195,7 +195,7 @@ impl RunGenerator {
         match (complete, within(0, 8).as_millis()) {
             // The start, where what an earlier run left is put in order; one that finds nothing to do is over then.
             (true, _) | (false, 0) => Moment::After(within(0, 25)),
-            // The keeper at work, at its groups.
+            // The committer at work on a group.
             (false, 1) => Moment::AfterRename(Duration::from_secs(2)),
             (false, _) => Moment::After(within(20, 250)),
         }
@@ -309,7 +309,7 @@ fn kill_at_200_random_moments_loses_nothing_and_requests_no_finished_image_again
 fn one_life(hung: &Hung, world: &Sandbox, dice: &mut RunGenerator, sum: &mut Totals) {
     let (named, had) = (names(world), hung.kept(world));
     let (moment, flags) = (dice.moment(named.len() == IMAGES), dice.flags());
-    let told = format!(
+    let context = format!(
         "{moment:?} {flags:?}, life {} of {sum}",
         sum.killed + sum.ended
     );
@@ -328,8 +328,8 @@ fn one_life(hung: &Hung, world: &Sandbox, dice: &mut RunGenerator, sum: &mut Tot
     running.kill();
     let ended = running.wait();
     match ended.signal {
-        Some(signal) => assert_eq!(signal, Signal::KILL, "{told}: {ended:?}"),
-        None => assert_eq!(ended.code, Some(0), "{told}: {ended:?}"),
+        Some(signal) => assert_eq!(signal, Signal::KILL, "{context}: {ended:?}"),
+        None => assert_eq!(ended.code, Some(0), "{context}: {ended:?}"),
     }
     hung.settle();
     let new: Vec<String> = names(world).difference(&named).cloned().collect();
@@ -338,7 +338,7 @@ fn one_life(hung: &Hung, world: &Sandbox, dice: &mut RunGenerator, sum: &mut Tot
         assert_eq!(
             Some(&blake3::hash(&bytes)),
             hung.whole.get(name),
-            "{told}: {name}"
+            "{context}: {name}"
         );
     }
     sum.naming += usize::from(ended.signal.is_some() && !new.is_empty());
@@ -351,7 +351,7 @@ fn one_life(hung: &Hung, world: &Sandbox, dice: &mut RunGenerator, sum: &mut Tot
         sum.wasted += sent.saturating_sub(kept[&path].saturating_sub(had[&path]));
     }
     let lost = hung.lost(world);
-    // Without a validator it is the images in hand beside that.
+    // Without a validator the images in flight are lost as well.
     let unsure = lost
         .keys()
         .filter(|path| is_unsure(path))
@@ -361,10 +361,10 @@ fn one_life(hung: &Hung, world: &Sandbox, dice: &mut RunGenerator, sum: &mut Tot
         .filter(|(path, _)| !is_unsure(path))
         .map(|(_, bytes)| bytes)
         .sum();
-    assert!(sure <= JOBS * BOUND, "{told}: {lost:?}");
+    assert!(sure <= JOBS * BOUND, "{context}: {lost:?}");
     assert!(
         unsure.sum::<u64>() <= JOBS * (BOUND + UNSURE as u64 + 1_000),
-        "{told}: {lost:?}"
+        "{context}: {lost:?}"
     );
     sum.most = sum.most.max(lost.values().sum());
     if ended.signal.is_some() {

@@ -56,7 +56,7 @@ const STEPS: [Step; 10] = [
         asks: [Whole, Whole],
     },
     Step {
-        over: "3 fetching, a piece worth a note",
+        over: "3 fetching, a piece with resume information",
         call: "close",
         file: File::Note,
         when: 1,
@@ -64,7 +64,7 @@ const STEPS: [Step; 10] = [
         asks: [Rest, Whole],
     },
     Step {
-        over: "4 sealed",
+        over: "4 finished",
         call: "close",
         file: File::Part,
         when: 1,
@@ -72,7 +72,7 @@ const STEPS: [Step; 10] = [
         asks: [Nothing, Whole],
     },
     Step {
-        over: "5 sound",
+        over: "5 verified",
         call: "pwrite64",
         file: File::Log,
         when: 1,
@@ -80,7 +80,7 @@ const STEPS: [Step; 10] = [
         asks: [Nothing, Whole],
     },
     Step {
-        over: "5 sound, and promised a name",
+        over: "5 verified, and waiting for their names",
         call: "fsync",
         file: File::Log,
         when: 2,
@@ -88,7 +88,7 @@ const STEPS: [Step; 10] = [
         asks: [Nothing, Whole],
     },
     Step {
-        over: "5 sound, and its data flushed",
+        over: "5 verified, and its data flushed",
         call: "renameat2",
         file: File::Part,
         when: 1,
@@ -120,7 +120,7 @@ const STEPS: [Step; 10] = [
         asks: [Nothing, Nothing],
     },
     Step {
-        over: "8 settled",
+        over: "8 acknowledged",
         call: "unlink",
         file: File::Log,
         when: 1,
@@ -240,15 +240,15 @@ fn kill(world: &Sandbox, mirror: &Mirror, step: &Step, failing: Option<&str>) {
 fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
     let (world, mirror) = started(bytes);
     kill(&world, &mirror, step, failing);
-    let told = format!("{bytes} bytes, {}", step.over);
+    let context = format!("{bytes} bytes, {}", step.over);
     mirror.nginx.forget();
     let next = mirror.fetch(&world).run();
-    assert_eq!(next.code, Some(0), "{told}: {}", next.stderr);
-    assert_eq!(asked(&mirror), asks, "{told}");
+    assert_eq!(next.code, Some(0), "{context}: {}", next.stderr);
+    assert_eq!(asked(&mirror), asks, "{context}");
     assert_eq!(
         (collection(&world).len(), parts(&world).len()),
         (2, 0),
-        "{told}"
+        "{context}"
     );
     assert_eq!(
         sqlite(
@@ -256,13 +256,13 @@ fn hold(step: &Step, bytes: usize, asks: Ask, failing: Option<&str>) {
             "select state, count(*) from collection group by state"
         ),
         "saved|2\n",
-        "{told}"
+        "{context}"
     );
     let verified = world.wallhaul().args(["verify", "-d", GOT]).run();
     assert_eq!(
         (verified.code, verified.stdout.as_str()),
         (Some(0), ""),
-        "{told}: {}",
+        "{context}: {}",
         verified.stderr
     );
 }

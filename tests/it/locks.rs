@@ -15,7 +15,7 @@ use crate::support::until;
 
 const IMAGES: usize = 6;
 
-/// What images in hand would be waited for; a wait for another run has none.
+/// What images in flight would be waited for; a wait for another run has none.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Where the collection lies, seen from where runs are started.
@@ -95,10 +95,10 @@ fn lock_flag_decides_for_every_command_when_the_collection_is_in_use() {
     .unwrap();
     let lock = fs::read_to_string(world.work().join(FOLDER).join(".wallhaul/lock")).unwrap();
     let refused = |ended: &ProgramOutput| {
-        let told = since
+        let holder = since
             .captures(&ended.stderr)
-            .map(|told| format!("{} {}\n", &told[1], &told[2]));
-        ended.code == Some(5) && ended.stdout.is_empty() && told.as_ref() == Some(&lock)
+            .map(|holder| format!("{} {}\n", &holder[1], &holder[2]));
+        ended.code == Some(5) && ended.stdout.is_empty() && holder.as_ref() == Some(&lock)
     };
     let skipped = |ended: &ProgramOutput| {
         (ended.code, ended.stdout.as_str(), ended.stderr.as_str()) == (Some(0), "", "")
@@ -139,7 +139,7 @@ fn lock_wait_ends_at_once_on_a_signal() {
             listens(running).then_some(())
         });
     }
-    let told = Instant::now();
+    let signalled = Instant::now();
     for (signal, running) in [Signal::INT, Signal::TERM, Signal::HUP]
         .into_iter()
         .zip(&runs)
@@ -147,7 +147,7 @@ fn lock_wait_ends_at_once_on_a_signal() {
         running.signal(signal);
     }
     let ends = runs.map(Running::wait);
-    assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < GRACE, "{:?}", signalled.elapsed());
     let ends = ends.map(|ended| (ended.code, ended.stdout, ended.stderr));
     assert_eq!(
         ends,

@@ -11,7 +11,7 @@ use crate::support::site::Site;
 
 const README: &str = include_str!("../../README.md");
 
-/// What a command prints that needs no site, told for a window of 100 columns.
+/// The output of a command that needs no site, in a window of 100 columns.
 fn said(args: &[&str]) -> String {
     let ended = Sandbox::new()
         .wallhaul()
@@ -88,7 +88,7 @@ fn every_long_flag_of_fetch_is_a_config_key_and_an_env_variable() {
         .map(|flag| flag.extract().1)
         .collect();
     assert!(flags.len() > 25, "{flags:?}");
-    // Whoever has got past the options finds that there is no such site, and asks nobody.
+    // A command whose options are valid finds that there is no such site, and requests nothing.
     let beyond = "error: no site `nowhere` ships";
     for [flag, named] in flags {
         let Some(value) = value(flag, named) else {
@@ -152,7 +152,7 @@ fn help_lists_every_exit_code_of_its_command() {
             .map(|code| code.as_str().to_owned())
             .collect::<BTreeSet<_>>()
     };
-    let told = exits("fetch");
+    let documented = exits("fetch");
     let table = Regex::new(r"(?m)^\| ([\d, ]+) \|").unwrap();
     let listed: Vec<&str> = table
         .captures_iter(README)
@@ -160,8 +160,8 @@ fn help_lists_every_exit_code_of_its_command() {
         .collect();
     assert!(listed.len() >= 10, "{listed:?}");
     for code in listed {
-        let told = if code == "141" { &exits("urls") } else { &told };
-        assert!(told.contains(code), "{code}: {told:?}");
+        let documented = if code == "141" { &exits("urls") } else { &documented };
+        assert!(documented.contains(code), "{code}: {documented:?}");
     }
 }
 
@@ -277,7 +277,7 @@ fn json_lines_of_a_whole_run() {
     let (world, site) = (Sandbox::new(), mixed());
     let ended = site.fetch(&world).args(["--json", "-j", "1"]).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let mut told = ended.stdout;
+    let mut output = ended.stdout;
     for (what, hidden) in [
         (
             r#""time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z""#,
@@ -289,13 +289,13 @@ fn json_lines_of_a_whole_run() {
         (r#""blake3":"[0-9a-f]{64}""#, r#""blake3":"HASH""#),
         (r"127\.0\.0\.1:\d+", "HOST"),
     ] {
-        told = Regex::new(what)
+        output = Regex::new(what)
             .unwrap()
-            .replace_all(&told, hidden)
+            .replace_all(&output, hidden)
             .into_owned();
     }
     // The listing ends while images are on their way; the first line and the last one have their places.
-    let mut lines: Vec<_> = told.lines().collect();
+    let mut lines: Vec<_> = output.lines().collect();
     let last = lines.len() - 1;
     lines[1..last].sort_unstable();
     insta::assert_snapshot!(lines.join("\n"));
@@ -308,12 +308,12 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
     site.lose(1);
     for (already_there, gone) in [(0, 0), (38, 2)] {
         let ended = site.fetch(&world).args(["--json"]).run();
-        let told: Vec<Value> = ended
+        let events: Vec<Value> = ended
             .stdout
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        for (number, line) in (1..).zip(&told) {
+        for (number, line) in (1..).zip(&events) {
             assert_eq!(
                 (&line["v"], &line["seq"]),
                 (&Value::from(1), &Value::from(number))
@@ -323,8 +323,8 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
                 "{line}"
             );
         }
-        assert_eq!(told.first().unwrap()["event"], "run_started");
-        let end = told.last().unwrap();
+        assert_eq!(events.first().unwrap()["event"], "run_started");
+        let end = events.last().unwrap();
         let count = |name: &str| end[name].as_u64().unwrap();
         let parts = [
             "saved",
@@ -345,7 +345,7 @@ fn json_lines_are_numbered_and_their_counts_add_up() {
             (count("already_there"), count("gone"), count("not_started")),
             (already_there, gone, 0)
         );
-        let finished: Vec<_> = told
+        let finished: Vec<_> = events
             .iter()
             .filter(|line| line["event"] == "image_finished")
             .collect();

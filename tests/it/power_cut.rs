@@ -21,8 +21,8 @@ const IMAGES: usize = 40;
 struct Run {
     disk: RecordedDisk,
     log: Vec<LogEntry>,
-    /// What it told, as long as it got.
-    told: String,
+    /// Its JSON lines.
+    stdout: String,
     /// What came of it.
     names: BTreeMap<String, Hash>,
     _folder: TempDir,
@@ -57,19 +57,19 @@ impl Run {
         Self {
             disk,
             log,
-            told: ended.stdout,
+            stdout: ended.stdout,
             names,
             _folder: folder,
             _world: world,
         }
     }
 
-    /// The names that had been told as saved before entry `cut`.
-    fn told(&self, cut: usize) -> Vec<String> {
-        let length = usize::try_from(self.log[cut].told).unwrap();
-        let whole = self.told[..length]
+    /// The names that were reported as saved before entry `cut`.
+    fn reported(&self, cut: usize) -> Vec<String> {
+        let length = usize::try_from(self.log[cut].reported).unwrap();
+        let whole = self.stdout[..length]
             .rfind('\n')
-            .map_or("", |end| &self.told[..end]);
+            .map_or("", |end| &self.stdout[..end]);
         let events = whole
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -91,11 +91,11 @@ impl Run {
         (world, folder, left)
     }
 
-    /// How many of the images that had been told as saved are not there after such a cut.
+    /// How many of the images that were reported as saved are not there after such a cut.
     fn lost(&self, cut: usize, luck: Luck) -> usize {
         let (world, _folder, _left) = self.cut(cut, luck);
         let there = collection(&world);
-        self.told(cut)
+        self.reported(cut)
             .iter()
             .filter(|name| there.get(*name) != self.names.get(*name))
             .count()
@@ -113,13 +113,13 @@ impl Run {
             "cut at {cut}, {luck:?}: `{wrong:?}` is wrong"
         );
         let lost: Vec<_> = self
-            .told(cut)
+            .reported(cut)
             .into_iter()
             .filter(|name| !there.contains_key(name))
             .collect();
         assert!(
             lost.is_empty(),
-            "cut at {cut}, {luck:?}: {lost:?} had been told"
+            "cut at {cut}, {luck:?}: {lost:?} had been reported"
         );
 
         let kept = mirror.kept(&world);
@@ -205,7 +205,7 @@ fn moments(run: &Run, count: usize) -> Vec<(usize, Luck)> {
 fn power_cut_crash_with_sync_off_loses_saved_images() {
     let run = Run::record(&mirror(), "off");
     let cut = (0..run.log.len())
-        .find(|&cut| !run.told(cut).is_empty())
+        .find(|&cut| !run.reported(cut).is_empty())
         .expect("something written after the first image");
     assert!(run.lost(cut, Luck::None) > 0, "nothing is lost at {cut}");
 }

@@ -8,7 +8,7 @@ use crate::support::program::{Sandbox, WALLHAUL, files};
 use crate::support::site::Site;
 use crate::support::until;
 
-/// Images in hand may take this long after the first signal.
+/// Images in flight may take this long after the first signal.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// A run that was signalled is over within 5 s; twice that counts as hanging on a busy machine.
@@ -31,12 +31,12 @@ fn signal_ends_a_run_with_a_hanging_server_and_the_next_run_fetches_only_the_res
         });
         (signal, code, world, site, running)
     });
-    let told = Instant::now();
+    let signalled = Instant::now();
     for (signal, _, _, _, running) in &runs {
         running.signal(*signal);
     }
     let ended = runs.map(|(_, code, world, site, running)| (code, running.wait(), world, site));
-    assert!(told.elapsed() < SOON, "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < SOON, "{:?}", signalled.elapsed());
     for (code, ended, world, site) in ended {
         assert_eq!(
             (ended.code, ended.stdout.as_str()),
@@ -68,7 +68,7 @@ fn signal_ends_a_run_with_a_hanging_server_and_the_next_run_fetches_only_the_res
 fn signal_lets_images_in_flight_finish() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4"]).start();
-    until("four images in hand", || {
+    until("four images in flight", || {
         (site.gate.waiting() == 4).then_some(())
     });
     running.signal(Signal::INT);
@@ -86,12 +86,12 @@ fn signal_lets_images_in_flight_finish() {
 fn second_signal_drops_images_in_flight_before_the_grace_period_ends() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     let running = site.fetch(&world).args(["-j", "4", "--json"]).start();
-    until("four images in hand", || {
+    until("four images in flight", || {
         (site.gate.waiting() == 4).then_some(())
     });
-    let told = Instant::now();
+    let signalled = Instant::now();
     let ended = running.insist(Signal::INT);
-    assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < GRACE, "{:?}", signalled.elapsed());
     assert_eq!(
         (ended.code, kept(&world)),
         (Some(130), 0),
@@ -118,12 +118,12 @@ fn signal_while_waiting_for_the_listing_ends_without_a_grace_period() {
     let runs = commands.map(|(command, flags, signal, code)| {
         let (world, site) = (Sandbox::new(), Site::closed(3, Site::LISTING));
         let running = site.visit(&world, command).args(flags).start();
-        until("the first page being asked for", || {
+        until("the first page being requested", || {
             (site.gate.waiting() > 0).then_some(())
         });
         (world, site, running, signal, code)
     });
-    let told = Instant::now();
+    let signalled = Instant::now();
     for (_, _, running, signal, _) in &runs {
         running.signal(*signal);
     }
@@ -134,7 +134,7 @@ fn signal_while_waiting_for_the_listing_ends_without_a_grace_period() {
             (Some(code), "", "")
         );
     }
-    assert!(told.elapsed() < GRACE, "{:?}", told.elapsed());
+    assert!(signalled.elapsed() < GRACE, "{:?}", signalled.elapsed());
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn signal_ignored_at_start_stays_ignored() {
         .program("/bin/sh")
         .args(["-c", line, WALLHAUL, &site.nginx.origin()])
         .start();
-    until("three images in hand", || {
+    until("three images in flight", || {
         (site.gate.waiting() == 3).then_some(())
     });
     running.signal(Signal::HUP);
@@ -155,22 +155,22 @@ fn signal_ignored_at_start_stays_ignored() {
 
 #[test]
 fn signal_message_about_images_in_flight_needs_verbose_off_a_terminal() {
-    let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, told)| {
+    let runs = [("-q", false), ("--progress=none", false), ("-v", true)].map(|(flag, is_shown)| {
         let (world, site) = (Sandbox::new(), Site::closed(5, Site::IMAGES));
         let running = site.fetch(&world).args(["-j", "2", flag]).start();
-        until("two images in hand", || {
+        until("two images in flight", || {
             (site.gate.waiting() == 2).then_some(())
         });
         running.signal(Signal::INT);
-        (world, site, running, told)
+        (world, site, running, is_shown)
     });
-    for (_world, site, running, told) in runs {
+    for (_world, site, running, is_shown) in runs {
         site.gate.admit(2);
         let ended = running.wait();
         let note = "note: finishing 2 images in flight; press Ctrl-C again to drop them\n";
         assert_eq!(
             (ended.code, ended.stderr.contains(note)),
-            (Some(130), told),
+            (Some(130), is_shown),
             "{}",
             ended.stderr
         );

@@ -157,7 +157,7 @@ fn blocked_stdout_pipe_does_not_delay_the_end_at_a_signal() {
         });
         (world, site, reader, running)
     });
-    let told = Instant::now();
+    let signalled = Instant::now();
     for (.., running) in &runs {
         running.signal(Signal::INT);
     }
@@ -166,9 +166,9 @@ fn blocked_stdout_pipe_does_not_delay_the_end_at_a_signal() {
     }
     // Within 5 s, and twice that on a busy machine; nothing else would ever end it.
     assert!(
-        told.elapsed() < Duration::from_secs(10),
+        signalled.elapsed() < Duration::from_secs(10),
         "{:?}",
-        told.elapsed()
+        signalled.elapsed()
     );
 }
 
@@ -186,7 +186,7 @@ fn blocked_stdout_and_stderr_with_hanging_downloads_still_end_at_a_signal() {
             });
             (world, site, reader, running, signal, code)
         });
-    let told = Instant::now();
+    let signalled = Instant::now();
     for (.., running, signal, _) in &runs {
         running.signal(*signal);
     }
@@ -201,9 +201,9 @@ fn blocked_stdout_and_stderr_with_hanging_downloads_still_end_at_a_signal() {
     }
     // Within 5 s, and twice that on a busy machine.
     assert!(
-        told.elapsed() < Duration::from_secs(10),
+        signalled.elapsed() < Duration::from_secs(10),
         "{:?}",
-        told.elapsed()
+        signalled.elapsed()
     );
 }
 

@@ -148,7 +148,7 @@ fn progress_bars_stay_below_a_failure_line_in_color() {
     let (world, site) = (Sandbox::new(), Site::closed(40, Site::IMAGES));
     site.lose(0);
     let terminal = fetch(&world, &site, (200, 30), "6");
-    until("six images in hand", || {
+    until("six images in flight", || {
         (site.gate.waiting() == 6).then_some(())
     });
     site.gate.admit(6);
@@ -198,7 +198,7 @@ fn ctrl_c_leaves_a_clean_terminal_and_the_next_run_completes() {
     });
     terminal.press(&["C-c"]);
     let note = "note: finishing 6 images in flight; press Ctrl-C again to drop them";
-    terminal.until("a word on the images in hand", |screen| {
+    terminal.until("a word on the images in flight", |screen| {
         screen.starts_with(note) && overall(screen) == 1
     });
     terminal.press(&["C-c"]);
@@ -247,7 +247,7 @@ fn signals_leave_the_terminal_as_it_was() {
         });
         let id = fs::read_to_string(world.work().join("id")).unwrap();
         kill_process(Pid::from_raw(id.trim().parse().unwrap()).unwrap(), signal).unwrap();
-        terminal.until("a word on the images in hand", |screen| {
+        terminal.until("a word on the images in flight", |screen| {
             screen.starts_with("note: finishing 6 images in flight")
         });
         site.gate.admit(6);

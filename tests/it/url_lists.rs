@@ -172,7 +172,7 @@ fn url_list_is_read_from_a_file_or_stdin_and_bad_lines_are_skipped() {
             (due(&mirror), 4)
         );
         let name = if from == "-" { "standard input" } else { from };
-        for told in [
+        for message in [
             format!(
                 "failed nonsense: {name}:5: not an absolute URL, as https://example.com/a.png ("
             ),
@@ -182,8 +182,8 @@ fn url_list_is_read_from_a_file_or_stdin_and_bad_lines_are_skipped() {
             format!("{name}:9: it contains a user name or a password"),
         ] {
             assert!(
-                ended.stderr.contains(&told),
-                "{told} is not in {}",
+                ended.stderr.contains(&message),
+                "{message} is not in {}",
                 ended.stderr
             );
         }
@@ -323,10 +323,10 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
         (&["-i", "utf16"], "utf16:1: the list is not UTF-8"),
         (&[&good, "nowhere"], "no site `nowhere` ships"),
     ];
-    for (given, told) in cases {
+    for (given, message) in cases {
         let ended = fetch(&world).args(given).run();
         assert_eq!(ended.code, Some(2), "{given:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(told), "{given:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{given:?}: {}", ended.stderr);
     }
     assert_eq!(mirror.nginx.requests(), []);
     assert!(!world.work().join(GOT).exists());

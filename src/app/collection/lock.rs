@@ -15,7 +15,7 @@ use crate::sink::{self, Location, OpenSink, SinkError, SinkOptions};
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Opens the collection at `location`, creating it if needed, and locks it. `None` when `--lock skip` leaves it to
-/// the run that holds it, or the wait was interrupted. `note` receives the reason why nothing happens.
+/// the run that holds it, or the wait was interrupted. `report` receives the reason why nothing happens.
 ///
 /// # Errors
 ///
@@ -25,10 +25,10 @@ pub(in crate::app) async fn acquire_lock(
     settings: &Settings,
     environment: &Environment,
     shutdown: &Shutdown,
-    note: impl Fn(WaitReason),
+    report: impl Fn(WaitReason),
 ) -> Result<Option<OpenSink>, SinkError> {
     let start = Instant::now();
-    let mut noted = false;
+    let mut reported = false;
     loop {
         let options = SinkOptions {
             durability: settings.durability,
@@ -44,7 +44,7 @@ pub(in crate::app) async fn acquire_lock(
         let pause = match settings.lock {
             OnLocked::Fail => return Err(SinkError::Locked(holder)),
             OnLocked::Skip => {
-                note(WaitReason::LockSkipped(holder));
+                report(WaitReason::LockSkipped(holder));
                 return Ok(None);
             }
             OnLocked::Wait(None) => POLL_INTERVAL,
@@ -55,9 +55,9 @@ pub(in crate::app) async fn acquire_lock(
                 }
             }
         };
-        if !noted {
-            note(WaitReason::LockHeld(holder));
-            noted = true;
+        if !reported {
+            report(WaitReason::LockHeld(holder));
+            reported = true;
         }
         // Both branches are cancel-safe.
         tokio::select! {

@@ -1,4 +1,5 @@
-//! One leaf for each command. They do not import each other: what two of them need is in a room below.
+//! One file or folder for each command. They do not import each other: code that two of them need is in `app`, beside
+//! this folder.
 
 mod fetch;
 mod ledger;

@@ -83,7 +83,7 @@ impl JobSender for Printer {
             return Ok(());
         };
         let line = format!("{}\n", self.fetcher.request_url(original.url()));
-        // Blocks while nothing reads the pipe, so it runs on a thread of its own: signals are handled meanwhile.
+        // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
         let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))

@@ -15,7 +15,7 @@ const READ_AT_ONCE: usize = 64;
 pub(super) struct Backlog {
     ledger: Arc<dyn Ledger>,
     read: VecDeque<PendingImageHooks>,
-    /// What is not read yet has lower numbers than this.
+    /// The images that are not read yet have lower numbers than this.
     below: i64,
     exhausted: bool,
 }

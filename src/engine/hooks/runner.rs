@@ -42,9 +42,9 @@ pub(in crate::engine) struct HookRunner {
     images: mpsc::Receiver<HookImage>,
     /// Cancelled when this run saves no more.
     all_saved: CancellationToken,
-    /// What earlier runs left in the ledger: how much, less what was begun,
+    /// How many hooks earlier runs left in the ledger, without those that were begun since.
     waiting: PendingHooks,
-    /// and the images themselves.
+    /// The images of these hooks.
     backlog: Backlog,
     /// Images taken from the channel, for the hooks at the end.
     saved: u64,
@@ -99,12 +99,13 @@ impl HookRunner {
         Ok((runner, sender))
     }
 
-    /// Runs the backlog and what comes, until no more can come or no more may begin; then the hooks for the end.
+    /// Runs the hooks of the backlog and of this run's images until none is left or none may begin; then the hooks for
+    /// the end.
     pub(in crate::engine) async fn run(mut self) -> Result<(), EngineError> {
         let shutdown = self.shutdown.clone();
         // Dropped when this stage is, and every running hook with it.
         let mut running = JoinSet::new();
-        // Whether no more hooks are begun, whether that was asked for, and whether the wait was explained.
+        // Whether no more hooks are begun, whether the run was asked to end, and whether the wait was explained.
         let (mut closed, mut terminating, mut explained) = (false, false, false);
         // Pinned out here, because a timer that was made in the loop would begin again with every hook that ends.
         let mut explain = pin!(explain_after(self.all_saved.clone()));
@@ -141,7 +142,7 @@ impl HookRunner {
             }
             closed |= self.gave_up;
             if closed {
-                // A committer that waits for room in the channel would wait for ever.
+                // A committer that waits for a slot in the channel would wait for ever.
                 self.images.close();
             }
         }
@@ -289,7 +290,7 @@ impl HookRunner {
             let record = self.report(None, failed, results).await;
             self.ledger.record(record.into_iter().collect()).await?;
         }
-        // Asked again, for it counts what could not be begun too.
+        // Counted again: hooks that could not be begun are now pending as well.
         let PendingHooks { images, end } = self.ledger.pending_hooks().await?;
         let of = |when, number| if self.hooks.any(when) { number } else { 0 };
         let number = of(Trigger::Image, images) + of(Trigger::End, u64::from(end.is_some()));

@@ -1,4 +1,4 @@
-//! The recorder's end: what is written down as pending, and the channel to the runner.
+//! The recorder's end: which hooks are recorded as pending, and the channel to the runner.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::DropGuard;

@@ -8,7 +8,7 @@ use url::Url;
 use super::origins::{SiteOrigins, same_origin};
 use crate::job::ImageRef;
 
-/// A site's canonical addresses, and the mirror that is asked instead.
+/// A site's canonical addresses, and the mirror that is used instead.
 #[derive(Debug)]
 pub(crate) struct Mirror {
     base: Option<Url>,

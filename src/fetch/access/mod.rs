@@ -1,5 +1,5 @@
 //! What may be requested: the policy for addresses, DNS without private addresses, robots.txt, and
-//! the mirror that is asked instead of a site.
+//! the mirror that is used instead of a site.
 
 mod mirror;
 mod origins;

@@ -1,4 +1,4 @@
-//! robots.txt: what a host asks crawlers not to request, and how slowly it wants to be asked.
+//! robots.txt: what a host asks crawlers not to request, and how slowly they should send requests.
 
 use std::fmt;
 use std::time::Duration;

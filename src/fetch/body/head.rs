@@ -32,7 +32,7 @@ pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
 }
 
 /// The content encoding that is left. The client has already decoded, and dropped from the headers,
-/// what it asked for; so any encoding here was not requested.
+/// what it had offered to accept; so any encoding here was not requested.
 pub(super) fn leftover_encoding(headers: &HeaderMap) -> Option<&str> {
     headers
         .get_all(CONTENT_ENCODING)

@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn only_the_exact_content_range_and_etag_are_accepted() {
-        let (address, note) = (Url::parse(&info().address).unwrap(), info());
-        let rest = RangeRequest::new(&address, &note, 40).unwrap();
+        let (address, resume) = (Url::parse(&info().address).unwrap(), info());
+        let rest = RangeRequest::new(&address, &resume, 40).unwrap();
         let mut headers = HeaderMap::new();
         rest.add_headers(&mut headers);
         assert_eq!(
@@ -184,8 +184,8 @@ mod tests {
     ) -> (Server, Result<Body, FetchError>) {
         let server = Server::start(script).await;
         let address = server.url("/a.png");
-        let note = info_with(address.as_str(), Some("\"v1\""), 10);
-        let body = server.fetcher().image(&address, Some((&note, 4))).await;
+        let resume = info_with(address.as_str(), Some("\"v1\""), 10);
+        let body = server.fetcher().image(&address, Some((&resume, 4))).await;
         (server, body)
     }
 
@@ -267,10 +267,10 @@ mod tests {
     async fn a_part_with_a_weak_etag_is_not_resumed() {
         let server = Server::start(|_| Reply::ok(WHOLE)).await;
         let address = server.url("/a.png");
-        let note = info_with(address.as_str(), Some("W/\"v1\""), 10);
+        let resume = info_with(address.as_str(), Some("W/\"v1\""), 10);
         let body = server
             .fetcher()
-            .image(&address, Some((&note, 4)))
+            .image(&address, Some((&resume, 4)))
             .await
             .unwrap();
         assert_eq!(

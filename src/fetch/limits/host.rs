@@ -1,4 +1,4 @@
-//! The hosts of a run: what is remembered about each while it is asked.
+//! The hosts of a run: the state of each between requests to it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ pub(crate) struct Host {
     pub(crate) name: String,
     pub(crate) rate: HostRate,
     /// The rules of its robots.txt, or why they could not be read. A cell that is initialised once:
-    /// all who ask the host first wait for the same request, and a failure is kept too, or each
+    /// all first requests to the host wait for the same request, and a failure is kept too, or each
     /// image would repeat it.
     pub(crate) rules: OnceCell<Result<RobotRules, Arc<FetchError>>>,
 }
 
-/// Every origin that was asked so far; the policy bounds how many there can be.
+/// Every origin that was requested from so far; the policy bounds how many there can be.
 #[derive(Debug)]
 pub(crate) struct Hosts {
     interval: Duration,
@@ -72,7 +72,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Waits until the host may be asked.
+    /// Waits until a request may be sent to the host.
     pub(crate) async fn start(host: Arc<Host>, stall: StallTimer) -> Result<Self, FetchError> {
         match host.rate.acquire().await {
             Ok(started) => Ok(Self {

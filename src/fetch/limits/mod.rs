@@ -1,5 +1,5 @@
-//! How fast and how long a host is asked: its rate, pauses and retries, the stall time-out, and the
-//! bandwidth of the whole run.
+//! How fast requests are sent to a host, and how long it may take: rate, pauses and retries, the
+//! stall time-out, and the bandwidth of the whole run.
 
 mod bandwidth;
 mod host;

@@ -1,4 +1,4 @@
-//! How fast one host may be asked: its interval, its pauses, and when it is given up.
+//! How fast requests are sent to one host: the interval, the pauses, and when the host is given up.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 /// The rate of one host, shared by all requests to it.
 ///
 /// A mutex around a few numbers, locked twice a request and never across an await. A semaphore or a
-/// channel with a task of its own would also serialise the requests, but could not be told to pause
-/// those that already wait.
+/// channel to a separate task would also serialise the requests, but could not pause those that
+/// already wait.
 #[derive(Debug)]
 pub(crate) struct HostRate {
     cooldowns: Retry,
@@ -30,7 +30,7 @@ struct State {
     interval: Duration,
     /// The next request may be sent from here on.
     next: Option<Instant>,
-    /// The end of a pause that the host asked for, or of a cooldown.
+    /// The end of a pause (`Retry-After`) or of a cooldown.
     paused: Option<Instant>,
     failures: u32,
     cooldowns: u32,
@@ -50,7 +50,7 @@ impl HostRate {
         }
     }
 
-    /// Waits until the host may be asked, and returns that moment; or the number of failures after
+    /// Waits until a request may be sent, and returns that moment; or the number of failures after
     /// which the host was given up.
     pub(crate) async fn acquire(&self) -> Result<Instant, u32> {
         let mut slot = None;
@@ -68,7 +68,7 @@ impl HostRate {
                 }
                 until
             };
-            // The state is checked again after the sleep: the host may have asked for a pause
+            // The state is checked again after the sleep: another response may have set a pause
             // meanwhile.
             sleep_until(until).await;
         }
@@ -210,7 +210,7 @@ mod tests {
         let rate = rate(Duration::ZERO, 2);
         let start = Instant::now();
         fail(&rate, FAILURES_IN_A_ROW + 2).await;
-        assert!(start.elapsed() >= SECOND, "it rested twice");
+        assert!(start.elapsed() >= SECOND, "it had two cooldowns");
         assert_eq!(rate.acquire().await, Err(FAILURES_IN_A_ROW + 2));
     }
 
@@ -230,7 +230,7 @@ mod tests {
         for _ in 0..3 * FAILURES_IN_A_ROW {
             rate.record_failure(begun, &answered(500, None));
         }
-        assert!(rate.acquire().await.is_ok(), "one wave, one rest");
+        assert!(rate.acquire().await.is_ok(), "one wave, one cooldown");
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::fetch::error::{FetchError, Retryability};
 
 /// The longest `Retry-After` that is waited for; beyond it the request fails, and its error says
-/// how long the host asked for.
+/// how long the host wants to be left alone.
 pub(crate) const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
 
 /// Where the doubling ends.

@@ -33,7 +33,7 @@ pub(crate) enum RequestKind {
     Image,
 }
 
-/// The clients of a run, each with connections of its own.
+/// The clients of a run, each with its own connections.
 #[derive(Debug)]
 pub(crate) struct Clients {
     pages: Client,

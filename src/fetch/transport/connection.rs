@@ -1,7 +1,7 @@
 //! One HTTP/1.1 connection that is driven by the task that waits for the response.
 //!
 //! hyper splits a connection into a sender of requests and a future that does the reading and
-//! writing. Usually that future is spawned as a task of its own. Each image then goes from the
+//! writing. Usually that future is spawned as a separate task. Each image then goes from the
 //! worker's task to the connection's and back, often on another thread, and each hop is a wake-up.
 //! Here the worker polls both halves itself: there is no second task, nothing is passed between
 //! threads, and only the socket wakes anybody.
@@ -60,8 +60,8 @@ impl Connection {
     /// Whether the next request can be sent. The server may have hung up without us having read
     /// that yet; then the request comes back unsent.
     pub(super) fn is_usable(&mut self) -> bool {
-        // One poll reads what the server did since the last request. No waker is kept: whoever asks
-        // looks at the answer at once, and an idle connection must not wake a worker that is busy
+        // One poll reads what the server did since the last request. No waker is kept: the caller
+        // uses the answer at once, and an idle connection must not wake a worker that is busy
         // with another one.
         drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()

@@ -91,7 +91,7 @@ impl DirectClient {
                 Ok(response) => return Ok(DirectResponse::new(response, connection, pool)),
                 Err(mut unsent) => match unsent.take_message() {
                     // The server closed the idle connection before any byte of the request was
-                    // sent, so trying the next one asks nothing twice. It is not a retry and does
+                    // sent, so trying the next one sends nothing twice. It is not a retry and does
                     // not count as one.
                     Some(unsent) => request = unsent,
                     None => return Err(unsent.into_error().into()),

@@ -1,5 +1,5 @@
-//! A response whose body was not asked for yet: its status, where it redirects to, and how it is
-//! disposed of.
+//! A response whose body is not read yet: its status, where it redirects to, and how it is disposed
+//! of.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

@@ -19,13 +19,13 @@ const MAX_IDLE: Duration = Duration::from_secs(90);
 /// How often the idle connections of all origins are looked through, for those to close.
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// The pools of all origins that were asked so far.
+/// The pools of all origins that were connected to so far.
 pub(super) struct OriginPools {
     /// Sent with every request.
     default_headers: HeaderMap,
     /// The most idle connections of one origin.
     max_idle: usize,
-    /// Locked for one look-up a request; a pool has a lock of its own for its connections.
+    /// Locked for one look-up a request; a pool has its own lock for its connections.
     state: Mutex<PoolState>,
 }
 
@@ -57,7 +57,7 @@ impl OriginPools {
     }
 
     /// The pool for `address`; `None` where the direct client cannot be used for its origin.
-    /// `is_direct` is asked for that once an origin.
+    /// `is_direct` decides that, once an origin.
     pub(super) fn pool(
         &self,
         address: &Url,
@@ -68,7 +68,7 @@ impl OriginPools {
         let PoolState { pools, swept } = &mut *state;
         if swept.elapsed() >= SWEEP_EVERY {
             // A list may name thousands of hosts, most of them once: their connections would stay
-            // open until the end of the run. The sweep rides on a request, where a task of its own
+            // open until the end of the run. The sweep rides on a request, where a separate task
             // would have to be stopped with the run.
             pools.values().flatten().for_each(|pool| pool.idle.sweep());
             *swept = Instant::now();

@@ -53,7 +53,7 @@ impl BodySource for ClientResponse {
             Inner::Reqwest(response) => {
                 let chunk = response.chunk().await.map_err(|error| body_error(&error))?;
                 if chunk.is_none() {
-                    // reqwest's connection is a task of its own, which puts itself back into the
+                    // reqwest's connection is a separate task, which puts itself back into the
                     // pool only when it runs next. Without this yield the next request would come
                     // first and open another connection.
                     yield_now().await;

@@ -219,7 +219,7 @@ mod tests {
         )
     }
 
-    /// Asks `server`, trusting what stands in `pem` as well.
+    /// Asks `server`, trusting the certificates in `pem` as well.
     async fn ask(server: &Server, pem: &str) -> Result<Vec<u8>, FetchError> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("root.pem");

@@ -8,7 +8,7 @@ use crate::job::ContentHash;
 use crate::ledger::RowState;
 use crate::outcome::{Content, Format};
 
-/// The column `state`. That a placement is pending stands in a table of its own.
+/// The column `state`. Pending placements are in another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoredState {
     Saved = 1,

@@ -65,7 +65,7 @@ impl Sqlite {
         }
     }
 
-    /// Starts the thread. A thread of its own and not `spawn_blocking`, so that statements stay prepared on one
+    /// Starts the thread. A separate thread and not `spawn_blocking`, so that statements stay prepared on one
     /// connection and groups are written in the order in which they were sent.
     fn start(path: PathBuf, mut connection: Connection) -> Result<Self, LedgerError> {
         let mut cache = Cache::read(&connection).map_err(|error| ledger_error(&path, &error))?;

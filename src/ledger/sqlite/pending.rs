@@ -89,7 +89,7 @@ impl PendingPlacements {
         self.ids.insert(id);
     }
 
-    /// Adds the row of an image that gets a file of its own.
+    /// Adds the row of an image that gets its own file.
     pub(super) fn insert_file(&mut self, id: RowId, key: ImageKey, name: ImageName) {
         self.insert(id);
         self.decided.insert(key, (id, name));

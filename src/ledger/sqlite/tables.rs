@@ -18,7 +18,7 @@ pub(super) struct Tables<'a> {
     /// Statements that this transaction has used, found by the address of their text. rusqlite's own cache hashes the
     /// whole text at every use, which costs more than many a row.
     statements: Vec<(&'static str, CachedStatement<'a>)>,
-    /// Whether there is any adopted file. Asked for every image, and hardly ever true.
+    /// Whether there is any adopted file. Checked for every image, and hardly ever true.
     has_adopted: Option<bool>,
 }
 

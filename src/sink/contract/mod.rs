@@ -26,7 +26,7 @@ impl Fixture {
     /// A verified image whose bytes are made of `seed`; two seeds make two images of one size.
     fn image(&self, seed: u8) -> VerifiedImage {
         let site = SiteId::new("demo").unwrap();
-        // A part of its own for each: the same image may be on its way twice.
+        // A separate part for each: the same image may be on its way twice.
         let number = std::fs::read_dir(self.parts.folder()).unwrap().count();
         let address = format!("https://demo.invalid/{seed}-{number}.png");
         let key = ImageKey::new(&site, &Url::parse(&address).unwrap());

@@ -150,8 +150,8 @@ impl LocalDir {
         }
     }
 
-    /// Flushes the folder if a name was found in it that we did not give. What we placed was flushed with its group,
-    /// so a run that recovered nothing ends without a system call here.
+    /// Flushes the folder if a name was found in it that another run gave. The names that this run gave were flushed
+    /// with their groups, so a run that recovered nothing ends without a system call here.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
         if self.unflushed.load(Ordering::Relaxed) {
             self.flush_names()

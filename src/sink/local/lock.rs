@@ -22,7 +22,7 @@ pub(super) fn acquire(path: &Path, now: Timestamp) -> Result<File, SinkError> {
             .read(true)
             .write(true)
             .create(true)
-            // Not before it is ours: what is in it is the holder's.
+            // Not before the lock is taken: until then the text belongs to its holder.
             .truncate(false),
     );
     let mut file = opened.map_err(storage_error("opening the lock", path))?;
@@ -30,7 +30,7 @@ pub(super) fn acquire(path: &Path, now: Timestamp) -> Result<File, SinkError> {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
-            // Who holds it is a courtesy: that somebody does is what counts.
+            // Naming the holder is a courtesy; that the lock is held decides.
             let _ = file.read_to_string(&mut text);
             return Err(SinkError::Locked(LockHolder {
                 lock: path.display().to_string(),

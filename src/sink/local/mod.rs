@@ -75,7 +75,7 @@ pub(super) fn state_dir(folder: &Path) -> PathBuf {
     folder.join(STATE_DIR)
 }
 
-/// The async side of the folder: hands what waits for the disk to one thread.
+/// The async side of the folder: passes blocking work on to one thread.
 struct LocalSink {
     dir: Arc<LocalDir>,
     tasks: mpsc::Sender<Task>,
@@ -107,7 +107,7 @@ impl LocalSink {
     }
 }
 
-/// Starts the thread that does what waits for the disk. One thread of our own, not `spawn_blocking`: a system that
+/// Starts the thread for blocking work. One thread of our own, not `spawn_blocking`: a system that
 /// allows no more threads says so now and not after images were fetched, and the groups need no lock among themselves.
 fn spawn(dir: Arc<LocalDir>) -> io::Result<mpsc::Sender<Task>> {
     let (sender, mut tasks) = mpsc::channel::<Task>(TASKS);
@@ -139,6 +139,7 @@ impl Sink for LocalSink {
         group: Vec<(VerifiedImage, ImageName)>,
     ) -> Vec<Result<Placed, SinkError>> {
         let placing = self.run(move |dir| Ok(dir.place(group))).await;
+        // One error for the whole group: it is fatal, so the caller looks at no further image.
         placing.unwrap_or_else(|stopped| vec![Err(stopped)])
     }
 

@@ -1,8 +1,8 @@
-//! Judges a listing page by the counts of its items: a healthy page, the end, or not the site any more.
+//! Tells by the counts of a listing page's items whether it is healthy, after the last one, or not the site any more.
 
 use crate::event::ListingFailure;
 
-/// The counts that a listing page is judged by.
+/// The counts from which the verdict on a listing page follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PageHealth {
     /// Everything that the definition selects as an item.
@@ -29,7 +29,7 @@ pub enum PageVerdict {
 }
 
 impl PageHealth {
-    /// Judges the page. The site's first page (`is_first`) cannot be the one after the last.
+    /// The verdict on the page. The site's first page (`is_first`) cannot be the one after the last.
     pub fn verdict(&self, is_first: bool) -> PageVerdict {
         let shown = self
             .items

@@ -12,7 +12,7 @@ use crate::site::name::char_boundary_before;
 use crate::site::pattern::selector;
 use crate::site::schema::OneOrMore;
 
-/// Bytes of one text that are kept until it is judged: more than a usable address has, so that a cut one is refused.
+/// Bytes of one text that are kept until it is parsed: more than a usable address has, so that a cut one is refused.
 const TEXT_BYTES: usize = 2 * address::MAX_BYTES;
 
 /// Titles are kept up to this many characters.
@@ -125,7 +125,7 @@ struct HtmlListing {
     end: EndMark<Selector>,
 }
 
-/// Where in an item a text stands.
+/// Where in an item a text is.
 #[derive(Debug)]
 struct ItemField {
     /// The element within the item; the item itself without one.

@@ -111,7 +111,7 @@ struct RawItem {
 pub struct ListingPage {
     /// The images whose thumb has a usable address, in the page's order.
     pub images: Vec<ImageRef>,
-    /// The counts that the page is judged by.
+    /// The counts from which the verdict on the page follows.
     pub health: PageHealth,
 }
 

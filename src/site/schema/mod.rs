@@ -1,7 +1,7 @@
 //! A definition as written in TOML, with the span of each value that can be wrong. `definition` compiles it.
 //!
-//! The tables that every kind of listing shares stand here; the `[item]` table of a kind stands beside the code that
-//! reads its pages, in `extract`.
+//! The tables that every kind of listing shares are here; the `[item]` table of a kind is beside the code that reads
+//! its pages, in `extract`.
 
 mod one_or_more;
 

@@ -244,10 +244,10 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
             .rev()
             .take_while(|&c| c != '\n')
             .count();
-        let told = format!("{DEFINITION}:{line}:{column}\n");
+        let position = format!("{DEFINITION}:{line}:{column}\n");
         assert!(
-            ended.stderr.contains(&told),
-            "{what}: not at {told}{}",
+            ended.stderr.contains(&position),
+            "{what}: not at {position}{}",
             ended.stderr
         );
         assert!(

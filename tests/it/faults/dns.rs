@@ -161,13 +161,13 @@ fn dns_timeout_of_an_image_host_is_retried_then_fails() {
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert_kept(&world, &here, &FaultServer::GOOD, &ended);
         assert_eq!(here.asked(FaultServer::FAULTY).len(), tries, "{robots}");
-        let told = ended
+        let line = ended
             .stderr
             .lines()
             .find(|line| line.starts_with("failed "))
             .unwrap_or_default();
         assert!(
-            told.contains("DNS lookup of `static.simpledesktops.com` failed: "),
+            line.contains("DNS lookup of `static.simpledesktops.com` failed: "),
             "{}",
             ended.stderr
         );
@@ -176,7 +176,7 @@ fn dns_timeout_of_an_image_host_is_retried_then_fails() {
         } else {
             format!("({tries} attempts)")
         };
-        assert!(told.contains(&due), "{}", ended.stderr);
+        assert!(line.contains(&due), "{}", ended.stderr);
 
         let before = here.originals_asked().len();
         let healed = run(&format!("{PUBLIC} {NAMES}\n"));

@@ -189,12 +189,12 @@ fn hostile_file_name_is_sanitized_and_stays_in_the_folder() {
             ended.stderr
         );
     }
-    let told: BTreeSet<_> = ended
+    let reported: BTreeSet<_> = ended
         .objects()
         .iter()
         .filter_map(|event| Some(event["name"].as_str()?.to_owned()))
         .collect();
-    assert_eq!(told, due);
+    assert_eq!(reported, due);
     for list in [
         &["list"][..],
         &["list", "--json"],

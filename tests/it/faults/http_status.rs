@@ -9,7 +9,7 @@ use crate::support::gallery::picture;
 
 #[test]
 fn permanent_status_4xx_is_not_retried() {
-    let told = [
+    let permanent = [
         ("400", 400),
         ("401", 401),
         ("402", 402),
@@ -18,8 +18,8 @@ fn permanent_status_4xx_is_not_retried() {
         ("416", 416),
         ("418", 418),
     ];
-    let told = [&told[..], &[("451", 451), ("501", 501), ("505", 505)]].concat();
-    let mut cases: Vec<Case> = told
+    let permanent = [&permanent[..], &[("451", 451), ("501", 501), ("505", 505)]].concat();
+    let mut cases: Vec<Case> = permanent
         .into_iter()
         .map(|(words, code)| {
             Case::image(words, move |_| Answer::status(code)).fails(1, &[words, "1 attempt"])
@@ -171,12 +171,12 @@ fn host_that_always_fails_is_given_up() {
     let asked: usize = rogue.originals_asked().values().sum();
     // Twenty in a row, then once more after each of two rests; as many again may be on their way each time.
     assert!(asked <= 20 + 2 + 3 * 16, "{asked} requests");
-    let told = ended
+    let reported = ended
         .stderr
         .lines()
         .filter(|line| line.starts_with("failed "))
         .count();
-    assert_eq!((told, ended.sum()["failed"].as_u64()), (200, Some(200)));
+    assert_eq!((reported, ended.sum()["failed"].as_u64()), (200, Some(200)));
     assert!(
         ended.stderr.contains("is skipped for the rest of this run"),
         "{}",

@@ -495,7 +495,7 @@ fn empty_page_in_the_middle_ends_the_listing_as_the_definition_says() {
         &[],
         &[],
     ];
-    for (after, kept, told) in [
+    for (after, kept, message) in [
         (1, 2, "page 2 is empty"),
         (2, 4, "page 5 is empty"),
         (3, 4, "there is no page 6"),
@@ -512,7 +512,7 @@ fn empty_page_in_the_middle_ends_the_listing_as_the_definition_says() {
         fs::write(world.work().join(DEFINITION), own).unwrap();
         let ended = run(&world, &rogue, &["-v", "--site-file", DEFINITION]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(ended.stderr.contains(told), "{}", ended.stderr);
+        assert!(ended.stderr.contains(message), "{}", ended.stderr);
         assert_eq!(
             ended.stderr.contains("read page 2 ") && ended.stderr.contains("/browse/2/): 0 images"),
             after > 1

@@ -324,18 +324,18 @@ impl Case {
             End::Fails | End::Gone => format!("failed {mirror}{}: ", FaultServer::FAULTY),
             End::Unlisted => "error: cannot read the listing at ".to_owned(),
         };
-        let told: Vec<&str> = ended
+        let shown: Vec<&str> = ended
             .stderr
             .lines()
             .filter(|line| line.starts_with(&begins))
             .collect();
         assert_eq!(
-            told.len(),
+            shown.len(),
             usize::from(self.end != End::Comes),
             "{}",
             ended.stderr
         );
-        for (line, words) in told
+        for (line, words) in shown
             .iter()
             .flat_map(|line| self.says.iter().map(move |words| (line, words)))
         {
@@ -351,7 +351,7 @@ fn hold(cases: &[Case]) {
         thread::scope(|scope| {
             let mut running = Vec::new();
             for case in some {
-                // What panics is told under the thread's name.
+                // A panic is reported under the name of its thread.
                 let thread = thread::Builder::new().name(case.name.clone());
                 running.push((
                     &case.name,

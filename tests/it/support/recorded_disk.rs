@@ -26,10 +26,10 @@ pub(crate) enum DiskRequest {
     Flush,
 }
 
-/// Something that the disk was sent, and how long the file was by which a program tells what it did.
+/// A request to the disk, and the length of the program's output file at that moment.
 pub(crate) struct LogEntry {
     pub(crate) sent: DiskRequest,
-    pub(crate) told: u64,
+    pub(crate) reported: u64,
 }
 
 /// A disk with a file system on it, mounted. Undone when dropped.
@@ -45,8 +45,8 @@ struct BackingStore {
     file: File,
     size: u64,
     log: Mutex<Vec<LogEntry>>,
-    /// How a program says what it did.
-    told: Mutex<Option<PathBuf>>,
+    /// The output file of the program.
+    output: Mutex<Option<PathBuf>>,
 }
 
 impl RecordedDisk {
@@ -67,7 +67,7 @@ impl RecordedDisk {
             file,
             size,
             log: Mutex::default(),
-            told: Mutex::default(),
+            output: Mutex::default(),
         });
         let served = folder.join("disk");
         File::create(&served).expect("a file to mount on");
@@ -95,13 +95,13 @@ impl RecordedDisk {
         }
     }
 
-    /// From now on notes with all it is sent how long this file is.
-    pub(crate) fn listen_to(&self, told: &Path) {
+    /// From now on records the length of this file with each request.
+    pub(crate) fn listen_to(&self, output: &Path) {
         *self
             .store
-            .told
+            .output
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(told.to_owned());
+            .unwrap_or_else(PoisonError::into_inner) = Some(output.to_owned());
     }
 
     /// Everything it was sent so far.
@@ -239,11 +239,11 @@ impl BackingStore {
     }
 
     fn note(&self, sent: DiskRequest) {
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = told
+        let output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let reported = output
             .as_ref()
             .map_or(0, |path| fs::metadata(path).map_or(0, |found| found.len()));
-        self.log().push(LogEntry { sent, told });
+        self.log().push(LogEntry { sent, reported });
     }
 
     fn attributes(&self) -> Vec<u8> {

@@ -225,7 +225,7 @@ impl Wanted {
                 },
             };
         let (sender, lines) = mpsc::channel(1);
-        // The channel has room for the one batch that there is.
+        // The channel has a slot for the only batch.
         let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
         WantedImages::Given(lines)
     }
