@@ -363,6 +363,12 @@ mod tests {
         let is_misnamed = |picture: &Picture| {
             base_and_extension(&picture.path).1 == "png" && picture.coding != Coding::Png
         };
-        assert_eq!(pictures().iter().filter(|picture| is_misnamed(picture)).count(), 1);
+        assert_eq!(
+            pictures()
+                .iter()
+                .filter(|picture| is_misnamed(picture))
+                .count(),
+            1
+        );
     }
 }

@@ -374,14 +374,17 @@ mod tests {
     #[test]
     fn a_long_retry_after_is_shown_in_a_large_unit() {
         let message = |seconds| status(429, Some(Duration::from_secs(seconds))).to_string();
-        assert_eq!(message(90), "`gallery.test` answered 429, retry after 90 s");
+        assert_eq!(
+            message(90),
+            "`gallery.test` answered 429, retry after 1 min 30 s"
+        );
         assert_eq!(
             message(7200),
             "`gallery.test` answered 429, retry after 2 h"
         );
         assert_eq!(
             message(u64::MAX),
-            "`gallery.test` answered 429, retry after more than ten years"
+            "`gallery.test` answered 429, retry after more than a year"
         );
     }
 

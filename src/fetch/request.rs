@@ -407,9 +407,7 @@ mod tests {
             .await
             .unwrap_err();
         assert!(
-            error
-                .to_string()
-                .ends_with("retry after more than a year"),
+            error.to_string().ends_with("retry after more than a year"),
             "{error}"
         );
         assert_eq!(server.request_count("/"), 1);

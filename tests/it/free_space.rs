@@ -32,7 +32,11 @@ fn hold_told(ended: &ProgramOutput) {
         .find(|line| line.starts_with("error: "))
         .unwrap_or_default();
     let due = ["B are free", GOT, "--min-free-space", "make room"];
-    assert!(due.iter().all(|due| error.contains(due)), "{}", ended.stderr);
+    assert!(
+        due.iter().all(|due| error.contains(due)),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

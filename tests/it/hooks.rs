@@ -180,7 +180,11 @@ fn exec_failure_keeps_the_image_and_is_reported_with_exit_status() {
     for (command, code, message, world, _mirror, running) in worlds {
         let ended = running.wait();
         assert_eq!(ended.code, Some(code), "{command}: {}", ended.stderr);
-        assert!(ended.stderr.contains(message), "{command}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(message),
+            "{command}: {}",
+            ended.stderr
+        );
         assert_eq!(
             ended
                 .stderr
@@ -369,7 +373,11 @@ fn exec_is_stopped_by_a_signal_and_runs_again_next_time() {
             running.wait()
         };
         // It is over in 4.5 s; twice that counts as hanging on a busy machine.
-        assert!(signalled.elapsed().as_secs() < 9, "{:?}", signalled.elapsed());
+        assert!(
+            signalled.elapsed().as_secs() < 9,
+            "{:?}",
+            signalled.elapsed()
+        );
         assert_eq!(ended.code, Some(code), "{}", ended.stderr);
         gone(&world, "ids");
         assert!(!world.work().join("ended").exists());
@@ -596,7 +604,11 @@ fn exec_command_not_found_or_invalid_is_reported_before_any_request() {
     for (flags, message) in cases {
         let ended = mirror.fetch(&world).args(flags).run();
         assert_eq!(ended.code, Some(2), "{flags:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(message), "{flags:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(message),
+            "{flags:?}: {}",
+            ended.stderr
+        );
     }
     assert_eq!(mirror.nginx.requests(), []);
     assert!(!world.work().join(GOT).exists());

@@ -78,8 +78,8 @@ impl Hung {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let whole = collection(&world);
         assert_eq!(whole.len(), IMAGES);
-        let rows = sqlite(&world, "select name, address, bytes from collection");
-        let images = rows.lines().map(|row| {
+        let output = sqlite(&world, "select name, address, bytes from collection");
+        let images = output.lines().map(|row| {
             let [name, address, bytes] = row.split('|').collect::<Vec<_>>()[..] else {
                 panic!("{row}")
             };

@@ -160,7 +160,11 @@ fn help_lists_every_exit_code_of_its_command() {
         .collect();
     assert!(listed.len() >= 10, "{listed:?}");
     for code in listed {
-        let documented = if code == "141" { &exits("urls") } else { &documented };
+        let documented = if code == "141" {
+            &exits("urls")
+        } else {
+            &documented
+        };
         assert!(documented.contains(code), "{code}: {documented:?}");
     }
 }

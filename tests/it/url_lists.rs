@@ -326,7 +326,11 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
     for (given, message) in cases {
         let ended = fetch(&world).args(given).run();
         assert_eq!(ended.code, Some(2), "{given:?}: {}", ended.stderr);
-        assert!(ended.stderr.contains(message), "{given:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains(message),
+            "{given:?}: {}",
+            ended.stderr
+        );
     }
     assert_eq!(mirror.nginx.requests(), []);
     assert!(!world.work().join(GOT).exists());
