@@ -322,8 +322,7 @@ fn dry_run_prints_each_image_once_and_writes_nothing() {
         .lines()
         .filter_map(|line| line.strip_prefix("would fetch "));
     let wanted = mirror.gallery.originals.iter();
-    let wanted =
-        wanted.map(|original| format!("https://static.simpledesktops.com{}", original.path));
+    let wanted = wanted.map(|original| format!("{}{}", mirror.nginx.origin(), original.path));
     assert_eq!(named.collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     assert!(
         ended.stderr.contains("60 would be fetched"),
