@@ -1,7 +1,7 @@
 //! The pipeline: a producer fills a queue, workers fetch what is in it, a committer saves what they fetched.
 //!
-//! It has two halves, joined by a queue of jobs. [`discover`] knows the site and the ledger and makes jobs;
-//! [`download`] knows neither: a job carries what it needs of its site, and a [`Recorder`] takes the outcomes.
+//! It has two halves, joined by a queue of jobs. [`discover()`] knows the site and the ledger and makes jobs;
+//! [`download()`] knows neither: a job carries what it needs of its site, and a [`Recorder`] takes the outcomes.
 //! [`run`] is both in one process, with the user's hooks behind them.
 
 mod attempt;

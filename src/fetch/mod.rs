@@ -98,7 +98,7 @@ impl Fetcher {
     }
 
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
-    /// that a part holds. If the part cannot be resumed, [`Body::from`] is 0 and the part starts
+    /// that a part holds. If the part cannot be resumed, `Body::from` is 0 and the part starts
     /// over.
     ///
     /// # Errors
