@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 
 use hyper::body::Incoming;
 use hyper::header::{HOST, RANGE};
 use hyper::{Method, Request, StatusCode};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -111,8 +112,7 @@ impl Router {
 
     /// Every request so far.
     pub(super) fn log(&self) -> MutexGuard<'_, Vec<LoggedRequest>> {
-        // The list is only appended to, so it is valid even after a panic.
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock()
     }
 
     /// Finds the route of `path`.
