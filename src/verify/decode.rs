@@ -21,9 +21,18 @@ pub(super) const MEMORY_LIMIT: u64 = 512 << 20;
 pub(super) struct FormatDecoder {
     /// The most bytes that decoding an image of this width and height takes.
     pub(super) memory: fn(u64, u64) -> u64,
-    /// Decodes every pixel of an image; the number is what `memory` answered. The error is what the
-    /// decoder says.
-    pub(super) decode: fn(ImageReader<'_>, &Content, u64) -> Result<(), String>,
+    /// Decodes every pixel of an image; the number is what `memory` answered.
+    pub(super) decode: fn(ImageReader<'_>, &Content, u64) -> Result<(), DecodeError>,
+}
+
+/// Why a decoder did not reach the last pixel of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DecodeError {
+    /// This decoder cannot decode such an image, which may be a good one: the reason, as a clause
+    /// (`arithmetic coding is not supported`).
+    Unsupported(String),
+    /// Pixels are missing or wrong: what the decoder says.
+    Damaged(String),
 }
 
 /// The file that a decoder reads. The buffer is outermost, so that a decoder's many small reads are
@@ -97,10 +106,14 @@ impl Decoder {
         }
         let _permit = self.acquire(memory);
         let file = BufReader::new(&mut file as &mut dyn SeekableRead);
-        catch_panic(|| (decoder.decode)(file, content, memory))
-            .and_then(|decoded| decoded)
-            .map(|()| DecodeResult::Complete)
-            .map_err(|reason| Defect::Undecodable { reason })
+        let decoded = catch_panic(|| (decoder.decode)(file, content, memory))
+            .map_err(DecodeError::Damaged)
+            .and_then(|decoded| decoded);
+        match decoded {
+            Ok(()) => Ok(DecodeResult::Complete),
+            Err(DecodeError::Unsupported(reason)) => Ok(DecodeResult::NotDecoded(reason)),
+            Err(DecodeError::Damaged(reason)) => Err(Defect::Undecodable { reason }),
+        }
     }
 
     /// Waits until `bytes` bytes of memory are free, and takes them.

@@ -7,7 +7,7 @@ use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
@@ -174,7 +174,7 @@ impl Checker for GifChecker {
     }
 }
 
-fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), String> {
+fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), DecodeError> {
     let read = || {
         let mut options = gif::DecodeOptions::new();
         // A frame that is larger than the whole image is no valid frame.
@@ -185,7 +185,7 @@ fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), String>
         while decoder.read_next_frame()?.is_some() {}
         Ok(())
     };
-    read().map_err(|error: gif::DecodingError| error.to_string())
+    read().map_err(|error: gif::DecodingError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]

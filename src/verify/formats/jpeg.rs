@@ -8,7 +8,7 @@ use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
@@ -205,7 +205,7 @@ impl Checker for JpegChecker {
     }
 }
 
-fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), String> {
+fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), DecodeError> {
     let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
     let options = DecoderOptions::default()
         .set_strict_mode(true)
@@ -213,7 +213,7 @@ fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), String
         .set_max_height(side(content.height));
     JpegDecoder::new_with_options(file, options)
         .decode()
-        .map_err(|error| format!("{error:?}"))?;
+        .map_err(|error| DecodeError::Damaged(format!("{error:?}")))?;
     Ok(())
 }
 

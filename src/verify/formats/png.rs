@@ -2,7 +2,7 @@
 
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{FormatDecoder, ImageReader, MEMORY_LIMIT};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader, MEMORY_LIMIT};
 use crate::verify::limits::Dimensions;
 use crate::verify::{Defect, Limits};
 
@@ -170,7 +170,7 @@ impl Checker for PngChecker {
     }
 }
 
-fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
+fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
     let mut options = png::DecodeOptions::default();
     // Off by default. Without it, wrong pixels in a chunk whose checksum was computed from them
     // pass as right.
@@ -197,7 +197,7 @@ fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
         }
         reader.finish()
     };
-    read().map_err(|error: png::DecodingError| error.to_string())
+    read().map_err(|error: png::DecodingError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{FormatDecoder, ImageReader};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
@@ -162,7 +162,7 @@ impl Checker for WebpChecker {
     }
 }
 
-fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
+fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
     let read = || {
         let decoder = WebPDecoder::new(file)?;
         if decoder.has_animation() {
@@ -171,7 +171,7 @@ fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), String> {
         let mut pixels = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
         decoder.read_image(&mut pixels)
     };
-    read().map_err(|error: image::ImageError| error.to_string())
+    read().map_err(|error: image::ImageError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]
