@@ -12,6 +12,7 @@ mod checker;
 mod cursor;
 mod decode;
 mod defect;
+mod exif;
 mod formats;
 mod hash;
 mod inspector;
