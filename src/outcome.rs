@@ -32,8 +32,6 @@ pub struct Saved {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
-    /// Whether something about it was worth a warning, which did not keep it from being saved.
-    pub warned: bool,
 }
 
 /// An image whose bytes were in the collection already, from another address.
@@ -102,10 +100,102 @@ pub struct Content {
     pub hash: ContentHash,
     /// The format by signature and structure, not by the address.
     pub format: Format,
-    /// Pixels across, as declared.
+    /// Pixels across, as displayed.
     pub width: u32,
-    /// Pixels down, as declared.
+    /// Pixels down, as displayed.
     pub height: u32,
+    /// The size in the file, where viewers display another: a photo that EXIF metadata turn, a GIF
+    /// whose first frame is larger than its screen.
+    #[serde(flatten)]
+    pub stored: Option<StoredSize>,
+    /// What is odd about the file and did not keep it from being accepted.
+    #[serde(flatten)]
+    pub warning: Option<ImageWarning>,
+}
+
+/// An image's width and height in its file, before it is turned for display.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct StoredSize {
+    /// Pixels across.
+    #[serde(rename = "stored_width")]
+    pub width: u32,
+    /// Pixels down.
+    #[serde(rename = "stored_height")]
+    pub height: u32,
+}
+
+/// What is odd about an image that viewers show all the same. The ledger keeps it as
+/// [`ImageWarning::to_stored`] writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "warning", rename_all = "snake_case")]
+pub enum ImageWarning {
+    /// A JPEG has bytes between two segments in front of its first scan; decoders skip them.
+    BytesBetweenSegments,
+    /// The checksum of an ancillary PNG chunk is wrong; decoders drop the chunk.
+    BadAncillaryChecksum {
+        /// The chunk's name.
+        chunk: ChunkName,
+    },
+}
+
+impl ImageWarning {
+    /// Whether it may have come from the transfer, so that the image is worth a second request.
+    pub fn is_doubtful(self) -> bool {
+        match self {
+            Self::BytesBetweenSegments => false,
+            Self::BadAncillaryChecksum { .. } => true,
+        }
+    }
+
+    /// Its form in the ledger: the word of the JSON lines and, behind a space, the chunk.
+    pub fn to_stored(self) -> String {
+        match self {
+            Self::BytesBetweenSegments => "bytes_between_segments".to_owned(),
+            Self::BadAncillaryChecksum { chunk } => format!("bad_ancillary_checksum {chunk}"),
+        }
+    }
+
+    /// Reads [`ImageWarning::to_stored`]; `None` for what a later version wrote.
+    pub fn from_stored(text: &str) -> Option<Self> {
+        match text.split_once(' ') {
+            None => (text == "bytes_between_segments").then_some(Self::BytesBetweenSegments),
+            Some(("bad_ancillary_checksum", chunk)) => {
+                let chunk = ChunkName(chunk.as_bytes().try_into().ok()?);
+                Some(Self::BadAncillaryChecksum { chunk })
+            }
+            Some(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for ImageWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BytesBetweenSegments => {
+                f.write_str("there are bytes between its segments, which decoders skip")
+            }
+            Self::BadAncillaryChecksum { chunk } => write!(
+                f,
+                "the checksum of its chunk `{chunk}` is wrong, and decoders drop that chunk"
+            ),
+        }
+    }
+}
+
+/// The name of a PNG chunk: four ASCII letters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkName(pub [u8; 4]);
+
+impl fmt::Display for ChunkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+impl Serialize for ChunkName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 /// Declares [`Format`], the list of its variants and their file extensions from one table. A list
@@ -207,6 +297,26 @@ pub enum Stage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn warning_is_read_back_from_the_ledger_and_an_unknown_one_is_not() {
+        let chunk = ChunkName(*b"iCCP");
+        for warning in [
+            ImageWarning::BytesBetweenSegments,
+            ImageWarning::BadAncillaryChecksum { chunk },
+        ] {
+            let stored = warning.to_stored();
+            assert_eq!(ImageWarning::from_stored(&stored), Some(warning));
+        }
+        for text in [
+            "",
+            "later",
+            "bad_ancillary_checksum",
+            "bad_ancillary_checksum iCC",
+        ] {
+            assert_eq!(ImageWarning::from_stored(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn json_and_ledger_call_a_format_by_its_extension() {

@@ -157,11 +157,7 @@ impl Committer {
                     if duplicate {
                         Outcome::Duplicate(Duplicate { name, content })
                     } else {
-                        Outcome::Saved(Saved {
-                            name,
-                            content,
-                            warned: false,
-                        })
+                        Outcome::Saved(Saved { name, content })
                     }
                 });
         Ok(outcomes.collect())

@@ -173,6 +173,8 @@ impl Hooks {
             format,
             width,
             height,
+            stored: _,
+            warning: _,
         } = content;
         let text = |text: &Option<String>| sanitize(text.as_deref().unwrap_or_default());
         let variables = vec![

@@ -185,15 +185,17 @@ fn started(site: &SiteId, directory: &str, jobs: usize) -> String {
 
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) {
     match outcome {
-        Outcome::Saved(Saved {
-            name,
-            content,
-            warned,
-        }) => {
+        Outcome::Saved(Saved { name, content }) => {
             let name = escape_truncated(name.as_str());
-            let warned = if *warned { ", with a warning" } else { "" };
-            let text = format!("{name} ({}{warned})", ByteSize(content.bytes));
-            (Color::Green, "saved", text)
+            let size = ByteSize(content.bytes);
+            match content.warning {
+                None => (Color::Green, "saved", format!("{name} ({size})")),
+                Some(warning) => (
+                    Color::Yellow,
+                    "saved",
+                    format!("{name} ({size}): {warning}"),
+                ),
+            }
         }
         Outcome::Duplicate(Duplicate { name, content: _ }) => {
             let name = escape_truncated(name.as_str());

@@ -128,7 +128,6 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
             content: content(bytes),
-            warned: false,
         }),
     )
 }
@@ -169,6 +168,8 @@ fn content(bytes: u64) -> Content {
         format: Format::Png,
         width: 2880,
         height: 1800,
+        stored: None,
+        warning: None,
     }
 }
 

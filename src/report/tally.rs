@@ -162,13 +162,9 @@ impl Tally {
 
     fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(Saved {
-                name: _,
-                content,
-                warned,
-            }) => {
+            Outcome::Saved(Saved { name: _, content }) => {
                 self.saved += 1;
-                self.warned += usize::from(*warned);
+                self.warned += usize::from(content.warning.is_some());
                 self.bytes += content.bytes;
             }
             Outcome::Duplicate(Duplicate {

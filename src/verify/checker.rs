@@ -4,6 +4,7 @@
 use super::Defect;
 use super::cursor::ByteCursor;
 use super::limits::Dimensions;
+use crate::outcome::ImageWarning;
 
 /// Follows one format's structure. It is a state machine and no parser that reads, because bytes
 /// arrive in chunks of any size and are seen once: a parser would need the whole image in memory,
@@ -14,8 +15,19 @@ pub(super) trait Checker: Send {
     /// bytes.
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop>;
 
-    /// The image's size, if the image may end after the bytes seen so far.
+    /// The image's size as the file stores it, if the image may end after the bytes seen so far.
     fn end(&self) -> Option<Dimensions>;
+
+    /// The size at which viewers display the image, where it is not the stored one. Asked after
+    /// [`Checker::end`] has given a size.
+    fn displayed(&self) -> Option<Dimensions> {
+        None
+    }
+
+    /// The first thing that is odd about the image and is no defect.
+    fn warning(&self) -> Option<ImageWarning> {
+        None
+    }
 
     /// False when the image leaves it to its sender to say where it ends.
     fn knows_its_end(&self) -> bool {

@@ -5,7 +5,7 @@ use super::cursor::{ByteCursor, Carry};
 use super::formats::{self, SignatureMatch};
 use super::hash::ContentHasher;
 use super::{Defect, Limits, sniff};
-use crate::outcome::{Content, Format};
+use crate::outcome::{Content, Format, StoredSize};
 use crate::part::ByteObserver;
 
 /// How many bytes without an image's signature are gathered before they are rejected: enough for an
@@ -103,19 +103,25 @@ impl Inspector {
         if let Some(want) = want.filter(|&want| want != bytes) {
             return Err(Defect::WrongLength { want, got: bytes });
         }
-        let size = checker
+        let stored = checker
             .end()
             .filter(|_| carry.is_empty())
             .ok_or(Defect::Truncated)?;
         if want.is_none() && !checker.knows_its_end() {
             return Err(Defect::EndUnknown);
         }
+        let displayed = checker.displayed().unwrap_or(stored);
         Ok(Content {
             bytes,
             hash: self.hasher.finish(),
             format,
-            width: size.width,
-            height: size.height,
+            width: displayed.width,
+            height: displayed.height,
+            stored: (stored != displayed).then_some(StoredSize {
+                width: stored.width,
+                height: stored.height,
+            }),
+            warning: checker.warning(),
         })
     }
 }

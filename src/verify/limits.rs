@@ -41,6 +41,14 @@ pub(super) struct Dimensions {
 }
 
 impl Dimensions {
+    /// The size after a quarter turn.
+    pub(super) fn turned(self) -> Self {
+        Self {
+            width: self.height,
+            height: self.width,
+        }
+    }
+
     pub(super) fn pixels(self) -> u64 {
         u64::from(self.width) * u64::from(self.height)
     }

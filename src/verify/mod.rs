@@ -165,6 +165,8 @@ mod tests {
                 format,
                 width: WIDTH,
                 height: HEIGHT,
+                stored: None,
+                warning: None,
             };
             assert_eq!(*through_a_part(&bytes, None).unwrap().content(), content);
             assert_eq!(

@@ -204,6 +204,8 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
         format,
         width: 1,
         height: 1,
+        stored: None,
+        warning: None,
     };
     let name = site.name(&image, original, format);
     let page = site.first_page();

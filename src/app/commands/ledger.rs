@@ -148,6 +148,14 @@ fn details(row: &LedgerRow) -> String {
                 content.format, content.width, content.height
             )),
         );
+        let stored = content
+            .stored
+            .map(|size| format!("{} x {}", size.width, size.height));
+        field("stored as", stored);
+        field(
+            "warning",
+            content.warning.map(|warning| warning.to_string()),
+        );
         field("blake3", Some(content.hash.to_string()));
     }
     field("etag", row.etag.clone());

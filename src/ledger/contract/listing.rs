@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
+use crate::outcome::{ImageWarning, StoredSize};
 
 #[tokio::test]
 async fn a_row_reads_back_as_it_was_written() {
@@ -49,6 +50,29 @@ async fn a_row_reads_back_as_it_was_written() {
             ..first.clone()
         };
         assert_eq!(rows(&*ledger, &Selection::default()), [first, second]);
+    }
+}
+
+#[tokio::test]
+async fn a_displayed_size_and_a_warning_read_back_as_they_were_written() {
+    for (_home, ledger) in plugs() {
+        let mut turned = intent("1.png", "a.png", 1);
+        turned.content.stored = Some(StoredSize {
+            width: turned.content.height,
+            height: turned.content.width,
+        });
+        turned.content.warning = Some(ImageWarning::BytesBetweenSegments);
+        ledger.placing(vec![turned.clone()]).await.unwrap();
+        let name = turned.name.clone();
+        let key = turned.key.clone();
+        ledger
+            .record(vec![Record::Saved { key, name }])
+            .await
+            .unwrap();
+        let files = ledger.files().unwrap();
+        assert_eq!(files[0].content, turned.content);
+        let row = &rows(&*ledger, &Selection::default())[0];
+        assert_eq!(row.content, Some(turned.content));
     }
 }
 

@@ -65,6 +65,8 @@ pub(super) fn content(picture: u8) -> Content {
         format: Format::Png,
         width: 2880,
         height: 1800,
+        stored: None,
+        warning: None,
     }
 }
 

@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 
 use crate::job::ContentHash;
 use crate::ledger::RowState;
-use crate::outcome::{Content, Format};
+use crate::outcome::{Content, Format, ImageWarning, StoredSize};
 
 /// The column `state`. Pending placements are in another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,14 +63,47 @@ pub(super) fn length(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     u64::try_from(length).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, length))
 }
 
-/// Reads five columns from `first` on: bytes, blake3, format, width, height.
+/// The columns that [`content`] reads, of `images` under the name `$table`.
+macro_rules! content_columns {
+    ($table:literal) => {
+        concat!(
+            $table,
+            ".bytes, ",
+            $table,
+            ".blake3, ",
+            $table,
+            ".format, ",
+            $table,
+            ".width, ",
+            $table,
+            ".height, ",
+            $table,
+            ".displayed_width, ",
+            $table,
+            ".displayed_height, ",
+            $table,
+            ".warnings"
+        )
+    };
+}
+pub(super) use content_columns;
+
+/// Reads the `content_columns!` from `first` on.
 pub(super) fn content(row: &Row<'_>, first: usize) -> rusqlite::Result<Content> {
+    let stored = StoredSize {
+        width: row.get(first + 3)?,
+        height: row.get(first + 4)?,
+    };
+    let displayed: (Option<u32>, Option<u32>) = (row.get(first + 5)?, row.get(first + 6)?);
+    let warning = row.get_ref(first + 7)?.as_str_or_null()?;
     Ok(Content {
         bytes: length(row, first)?,
         hash: hash(row, first + 1)?,
         format: format(row, first + 2)?,
-        width: row.get(first + 3)?,
-        height: row.get(first + 4)?,
+        width: displayed.0.unwrap_or(stored.width),
+        height: displayed.1.unwrap_or(stored.height),
+        stored: displayed.0.and(displayed.1).map(|_| stored),
+        warning: warning.and_then(ImageWarning::from_stored),
     })
 }
 

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
+use rusqlite::{
+    Connection, ErrorCode, MAIN_DB, OpenFlags, OptionalExtension as _, TransactionBehavior,
+};
 use url::Url;
 
 use super::cache::Cache;
@@ -22,6 +24,9 @@ const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
 /// `user_version`: the version of `schema.sql`.
 pub(super) const SCHEMA: i32 = 3;
+
+/// The ledger as a person reads it: every address with its file, then the files whose address is not known.
+const VIEW: &str = include_str!("view.sql");
 
 /// The one older schema that can be migrated.
 pub(super) const MIGRATED_SCHEMA: i32 = 2;
@@ -206,14 +211,32 @@ fn prepare(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::R
     if matches!(age, Age::New) && marks(&transaction)? == (0, 0, 0) {
         create_tables(&transaction)?;
     }
+    refresh_view(&transaction)?;
     PendingPlacements::discard_unclaimed(&transaction)?;
     transaction.commit()?;
     Ok(true)
 }
 
+/// Gives a ledger of an earlier build this build's view. A view holds no data, so it may gain columns without a new
+/// `user_version`, with which the earlier build would refuse the ledger.
+fn refresh_view(connection: &Connection) -> rusqlite::Result<()> {
+    let current: Option<String> = connection
+        .query_row(
+            "SELECT sql FROM sqlite_schema WHERE type = 'view' AND name = 'collection'",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if current.as_deref() == Some(VIEW.trim_end()) {
+        return Ok(());
+    }
+    connection.execute_batch(&format!("DROP VIEW IF EXISTS collection; {VIEW}"))
+}
+
 /// Creates the tables of this build's schema.
 pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema.sql"))?;
+    connection.execute_batch(VIEW)?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", SCHEMA)
 }
@@ -404,6 +427,27 @@ mod tests {
         let error = open(&path, true, LOCK_TIMEOUT).unwrap_err();
         assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
         assert!(fs::read(&path).unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_ledger_with_the_view_of_an_earlier_build_gets_this_one() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let connection = open(&path, true, LOCK_TIMEOUT).unwrap();
+        connection
+            .execute_batch(
+                "DROP VIEW collection; CREATE VIEW collection AS SELECT name FROM images;",
+            )
+            .unwrap();
+        drop(connection);
+        let connection = open(&path, true, LOCK_TIMEOUT).unwrap();
+        connection
+            .prepare("SELECT width, stored_width, warnings FROM collection")
+            .unwrap();
+        assert_eq!(
+            connection.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0)),
+            Ok(SCHEMA)
+        );
     }
 
     #[test]

@@ -289,6 +289,8 @@ impl OldFile {
             format,
             width,
             height,
+            stored: None,
+            warning: None,
         };
         Ok((ImageName::from_stored(&name), content))
     }
@@ -310,6 +312,8 @@ fn old_content(row: &Row<'_>) -> rusqlite::Result<(ImageName, Content)> {
         format: parsed(row, 3, Format::from_extension)?,
         width: row.get(4)?,
         height: row.get(5)?,
+        stored: None,
+        warning: None,
     };
     Ok((ImageName::from_stored(row.get_ref(0)?.as_str()?), content))
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use jiff::Timestamp;
 use rusqlite::{Connection, Row};
 
-use super::column::{StoredState, content, length, time};
+use super::column::{StoredState, content, content_columns, length, time};
 use super::pending::IS_PENDING;
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::{LedgerRow, PendingPlacement, Selection, Stats, StoredFile};
@@ -15,28 +15,30 @@ pub(super) const WITH_FILE: &str =
     "LEFT JOIN images AS file ON file.id = coalesce(images.owner, images.id)";
 
 /// The columns that [`row`] reads, from `images` [`WITH_FILE`].
-pub(super) const COLUMNS: &str = "file.bytes, file.blake3, file.format, file.width, file.height,
-    images.key, images.state, images.at, file.name, images.page, images.address, images.title, images.etag,
-    images.last_modified, images.cause, images.until,
-    EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last)";
+pub(super) const COLUMNS: &str = concat!(
+    "images.key, images.state, images.at, file.name, images.page, images.address, images.title, images.etag,
+     images.last_modified, images.cause, images.until,
+     EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last), ",
+    content_columns!("file")
+);
 
 /// Reads the [`COLUMNS`].
 pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
-    let key = ImageKey::from_stored(row.get(5)?);
-    let name: Option<String> = row.get(8)?;
-    let address: Option<String> = row.get(10)?;
+    let key = ImageKey::from_stored(row.get(0)?);
+    let name: Option<String> = row.get(3)?;
+    let address: Option<String> = row.get(5)?;
     Ok(LedgerRow {
-        content: name.is_some().then(|| content(row, 0)).transpose()?,
-        state: StoredState::read(row, 6)?.of_image(row.get(16)?),
-        at: time(row, 7)?.unwrap_or(Timestamp::UNIX_EPOCH),
+        content: name.is_some().then(|| content(row, 12)).transpose()?,
+        state: StoredState::read(row, 1)?.of_image(row.get(11)?),
+        at: time(row, 2)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
-        page: row.get(9)?,
+        page: row.get(4)?,
         address: address.unwrap_or_else(|| key.address().to_owned()),
-        title: row.get(11)?,
-        etag: row.get(12)?,
-        last_modified: row.get(13)?,
-        cause: row.get(14)?,
-        until: time(row, 15)?,
+        title: row.get(6)?,
+        etag: row.get(7)?,
+        last_modified: row.get(8)?,
+        cause: row.get(9)?,
+        until: time(row, 10)?,
         key,
     })
 }
@@ -64,15 +66,16 @@ pub(super) fn each(
 /// `Ledger::pending`. A row whose file has no row any more is left out: there is nothing to look for.
 pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<PendingPlacement>> {
     let mut statement = connection.prepare(&format!(
-        "SELECT file.bytes, file.blake3, file.format, file.width, file.height, images.key, file.name FROM images {WITH_FILE}
+        "SELECT images.key, file.name, {} FROM images {WITH_FILE}
          WHERE images.key IS NOT NULL AND images.state = 1 AND file.name IS NOT NULL AND {IS_PENDING}
-         ORDER BY images.id"
+         ORDER BY images.id",
+        content_columns!("file")
     ))?;
     let pending = statement.query_map([], |row| {
         Ok(PendingPlacement {
-            key: ImageKey::from_stored(row.get(5)?),
-            name: ImageName::from_stored(row.get_ref(6)?.as_str()?),
-            content: content(row, 0)?,
+            key: ImageKey::from_stored(row.get(0)?),
+            name: ImageName::from_stored(row.get_ref(1)?.as_str()?),
+            content: content(row, 2)?,
         })
     })?;
     pending.collect()
@@ -82,14 +85,14 @@ pub(super) fn pending(connection: &Connection) -> rusqlite::Result<Vec<PendingPl
 pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<StoredFile>> {
     // Sorted by bytes, as the index by hashes has no order that anybody wants.
     let mut statement = connection.prepare(&format!(
-        "SELECT bytes, blake3, format, width, height, name, NOT {IS_PENDING} FROM images
-         WHERE name IS NOT NULL ORDER BY name"
+        "SELECT name, NOT {IS_PENDING}, {} FROM images WHERE name IS NOT NULL ORDER BY name",
+        content_columns!("images")
     ))?;
     let files = statement.query_map([], |row| {
         Ok(StoredFile {
-            name: ImageName::from_stored(row.get_ref(5)?.as_str()?),
-            content: content(row, 0)?,
-            saved: row.get(6)?,
+            name: ImageName::from_stored(row.get_ref(0)?.as_str()?),
+            saved: row.get(1)?,
+            content: content(row, 2)?,
         })
     })?;
     files.collect()

@@ -31,7 +31,7 @@ CREATE TABLE images (
     item              TEXT,     -- the site's own key of the item
     second_address    TEXT,     -- where else the image can be had
     capture           TEXT,     -- the web archive's capture that the image came from
-    displayed_width   INTEGER,  -- pixels as shown, where the file says to turn it
+    displayed_width   INTEGER,  -- pixels as displayed, where that is another size
     displayed_height  INTEGER,
     warnings          TEXT,     -- what was odd about the file that was saved all the same
     CHECK ((key IS NULL) = (key_hash IS NULL)),
@@ -74,21 +74,3 @@ CREATE TABLE seen_ranges (
     at       INTEGER NOT NULL,
     PRIMARY KEY (listing, first)
 ) WITHOUT ROWID;
-
--- The ledger as a person reads it: every address with its file, then the files whose address is not known.
-CREATE VIEW collection AS
-SELECT strftime('%Y-%m-%dT%H:%M:%SZ', images.at, 'unixepoch') AS at,
-       substr(images.key, 1, instr(images.key, ' ') - 1) AS site,
-       CASE WHEN EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last) THEN 'placing'
-            WHEN images.state = 1 AND file.id <> images.id AND file.key IS NOT NULL THEN 'duplicate'
-            WHEN images.state = 1 THEN 'saved'
-            WHEN images.state = 2 THEN 'adopted'
-            WHEN images.state = 3 THEN 'failed'
-            ELSE 'gone' END AS state,
-       file.name, file.format, file.width, file.height, file.bytes, nullif(lower(hex(file.blake3)), '') AS blake3,
-       images.title, coalesce(images.address, substr(images.key, instr(images.key, ' ') + 1)) AS address,
-       images.page, images.cause,
-       strftime('%Y-%m-%dT%H:%M:%SZ', images.until, 'unixepoch') AS until
-FROM images LEFT JOIN images AS file ON file.id = coalesce(images.owner, images.id)
-WHERE images.key IS NOT NULL
-   OR NOT EXISTS (SELECT 1 FROM images AS duplicate WHERE duplicate.owner = images.id);

@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row,
 use super::cache::Cache;
 use super::column::{StoredState, hash, hash64, length, stored_length, time};
 use crate::job::{ContentHash, ImageKey, ImageName, Stem};
-use crate::outcome::Content;
+use crate::outcome::{Content, ImageWarning, StoredSize};
 
 /// A row's `id`.
 pub(super) type RowId = i64;
@@ -239,10 +239,18 @@ impl<'a> Tables<'a> {
             self.has_adopted = Some(true);
         }
         let content = file.as_ref().map(|file| file.content);
+        let size = content.map(|content| {
+            let Content { width, height, .. } = *content;
+            content.stored.unwrap_or(StoredSize { width, height })
+        });
+        // Empty for all but a few images: the columns cost nothing there.
+        let displayed = content.filter(|content| content.stored.is_some());
         self.run(
             "INSERT INTO images (state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
-                 attempts, key, name, address, page, title, etag, last_modified, cause, stem)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 attempts, key, name, address, page, title, etag, last_modified, cause, stem, displayed_width,
+                 displayed_height, warnings)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                 ?22, ?23, ?24)",
             params![
                 state.as_i64(),
                 key.map(|(_, hash)| hash),
@@ -251,8 +259,8 @@ impl<'a> Tables<'a> {
                 content.map(|content| stored_length(content.bytes)),
                 content.map(|content| content.hash.as_bytes()),
                 content.map(|content| content.format.extension()),
-                content.map(|content| content.width),
-                content.map(|content| content.height),
+                size.map(|size| size.width),
+                size.map(|size| size.height),
                 at.map(Timestamp::as_second),
                 until.map(Timestamp::as_second),
                 attempts,
@@ -266,6 +274,9 @@ impl<'a> Tables<'a> {
                 last_modified,
                 cause,
                 stem.as_ref().map(Stem::as_str),
+                displayed.map(|content| content.width),
+                displayed.map(|content| content.height),
+                content.and_then(|content| content.warning).map(ImageWarning::to_stored),
             ],
         )?;
         Ok(self.connection.last_insert_rowid())
@@ -300,7 +311,8 @@ impl<'a> Tables<'a> {
         self.run("UPDATE images SET owner = ?2 WHERE owner = ?1", [from, to])?;
         let made_duplicate = self.run(
             "UPDATE images SET owner = ?2, name_hash = NULL, name = NULL, bytes = NULL, blake3 = NULL, format = NULL,
-                 width = NULL, height = NULL, stem = NULL
+                 width = NULL, height = NULL, displayed_width = NULL, displayed_height = NULL, warnings = NULL,
+                 stem = NULL
              WHERE id = ?1 AND key IS NOT NULL",
             [from, to],
         )?;
@@ -325,7 +337,8 @@ impl<'a> Tables<'a> {
             self.cache.pending.remove(image);
             self.run(
                 "UPDATE images SET state = ?2, cause = ?3, at = ?4, owner = NULL, name_hash = NULL, name = NULL,
-                     bytes = NULL, blake3 = NULL, format = NULL, width = NULL, height = NULL, stem = NULL
+                     bytes = NULL, blake3 = NULL, format = NULL, width = NULL, height = NULL,
+                     displayed_width = NULL, displayed_height = NULL, warnings = NULL, stem = NULL
                  WHERE id = ?1",
                 params![image, StoredState::Failed.as_i64(), cause, at.as_second()],
             )?;
