@@ -139,14 +139,6 @@ pub enum ImageWarning {
 }
 
 impl ImageWarning {
-    /// Whether it may have come from the transfer, so that the image is worth a second request.
-    pub fn is_doubtful(self) -> bool {
-        match self {
-            Self::BytesBetweenSegments => false,
-            Self::BadAncillaryChecksum { .. } => true,
-        }
-    }
-
     /// Its form in the ledger: the word of the JSON lines and, behind a space, the chunk.
     pub fn to_stored(self) -> String {
         match self {

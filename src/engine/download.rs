@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use super::batch::commit_queue;
 use super::committer::Committer;
 use super::free_space::FreeSpaceGuard;
-use super::worker::{RetriedOnce, Worker};
+use super::worker::{DoubtedImages, RetriedOnce, Worker};
 use super::{EngineError, Quota, Recorder, Run, joined, stage};
 use crate::event::WaitReason;
 use crate::fetch::Retry;
@@ -71,6 +71,7 @@ pub async fn download(
         limits,
         quota,
         retried: RetriedOnce::default(),
+        doubted: DoubtedImages::default(),
         free_space: free_space.clone(),
     };
     for _ in 0..jobs.get() {

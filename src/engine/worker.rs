@@ -1,6 +1,6 @@
 //! A worker: takes a job, finds the original, streams it into a part, and sends the verified image to the committer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use super::free_space::FreeSpaceGuard;
 use super::{EngineError, Quota, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{Candidate, ImageKey, Job};
+use crate::job::{Candidate, ContentHash, ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{Content, Outcome};
+use crate::outcome::{Content, ImageWarning, Outcome};
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
@@ -33,6 +33,7 @@ pub(super) struct Worker {
     pub(super) limits: Limits,
     pub(super) quota: Quota,
     pub(super) retried: RetriedOnce,
+    pub(super) doubted: DoubtedImages,
     pub(super) free_space: FreeSpaceGuard,
 }
 
@@ -45,6 +46,19 @@ impl RetriedOnce {
     /// Whether an image's bytes are bad for the first time.
     fn is_first(&self, key: &ImageKey) -> bool {
         self.0.lock().insert(key.clone())
+    }
+}
+
+/// The images whose bytes are whole but for something that may have happened on the way, with the hash of those bytes.
+/// A fault of the transfer does not repeat itself: when the same bytes come again, that is what the server has. Shared
+/// and locked as [`RetriedOnce`] is.
+#[derive(Clone, Default)]
+pub(super) struct DoubtedImages(Arc<Mutex<HashMap<ImageKey, ContentHash>>>);
+
+impl DoubtedImages {
+    /// Whether the same bytes have come before; remembers them for the next time.
+    fn confirm(&self, key: &ImageKey, hash: ContentHash) -> bool {
+        self.0.lock().insert(key.clone(), hash) == Some(hash)
     }
 }
 
@@ -217,7 +231,7 @@ impl Worker {
         let (mut part, mut resume) = self.begin(job, address)?;
         if let Some(info) = resume.take_if(|info| info.length == part.received()) {
             // A run was killed between the last byte and the name: no request is needed.
-            if let Ok(image) = verify_original(job, part, Some(info.length)) {
+            if let Ok(image) = self.verify_original(job, part, Some(info.length)) {
                 return Ok((image, info));
             }
             (part, resume) = self.begin(job, address)?;
@@ -242,7 +256,7 @@ impl Worker {
             }
         }
         self.hint_progress(key, part.received(), Some(part.received()));
-        let mut image = verify_original(job, part, body.length())?;
+        let mut image = self.verify_original(job, part, body.length())?;
         info.length = image.content().bytes;
         image.mark_pending(&info);
         Ok((image, info))
@@ -296,27 +310,46 @@ impl Worker {
         }
         Ok(body)
     }
-}
 
-/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced.
-fn verify_original(
-    job: &Job,
-    part: Part<Inspector>,
-    length: Option<u64>,
-) -> Result<VerifiedImage, AttemptErrorKind> {
-    let image = verify(part.finish()?, length)
-        .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
-    let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
-    let Content { width, height, .. } = *image.content();
-    if width < min_width || height < min_height {
-        return Err(AttemptErrorKind::Defect(Defect::TooSmall {
+    /// Verifies the bytes, that they are large enough to be an original's, and that what is doubtful about them came
+    /// twice. `length` is what the server announced.
+    fn verify_original(
+        &self,
+        job: &Job,
+        part: Part<Inspector>,
+        length: Option<u64>,
+    ) -> Result<VerifiedImage, AttemptErrorKind> {
+        let image = verify(part.finish()?, length)
+            .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
+        let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
+        let Content {
             width,
             height,
-            min_width,
-            min_height,
-        }));
+            hash,
+            warning,
+            ..
+        } = *image.content();
+        if width < min_width || height < min_height {
+            return Err(AttemptErrorKind::Defect(Defect::TooSmall {
+                width,
+                height,
+                min_width,
+                min_height,
+            }));
+        }
+        match warning {
+            Some(ImageWarning::BadAncillaryChecksum { chunk })
+                if !self.doubted.confirm(&job.key, hash) =>
+            {
+                let chunk = chunk.to_string();
+                Err(AttemptErrorKind::Defect(Defect::BadChecksum { chunk }))
+            }
+            Some(
+                ImageWarning::BadAncillaryChecksum { .. } | ImageWarning::BytesBetweenSegments,
+            )
+            | None => Ok(image),
+        }
     }
-    Ok(image)
 }
 
 /// What a server says about the image beside its bytes, and whether a later attempt may resume it: only with a strong

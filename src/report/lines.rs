@@ -62,6 +62,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 SkipReason::NoRule | SkipReason::Address(_) if *new => Detail::Images,
                 SkipReason::NoRule | SkipReason::Address(_) => Detail::Events,
             },
+            Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
             Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
             Outcome::Interrupted => Detail::Events,
             Outcome::AlreadyThere => Detail::Everything,

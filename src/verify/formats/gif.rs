@@ -26,7 +26,9 @@ pub(super) static ROW: FormatRow = FormatRow {
 struct GifChecker {
     limits: Limits,
     state: State,
-    size: Option<Dimensions>,
+    screen: Dimensions,
+    /// The screen, enlarged by the first frame; none before that frame.
+    displayed: Option<Dimensions>,
     has_image: bool,
 }
 
@@ -39,6 +41,9 @@ enum State {
     },
     /// Expects the byte that tells the kind of the next block.
     Block,
+    /// The same behind a zero byte that is no part of a block. Some encoders write one after a frame or in place of the
+    /// trailer; viewers show what came before.
+    BlockAfterZero,
     ExtensionLabel,
     Descriptor,
     /// Expects the first byte of an image's data.
@@ -68,19 +73,41 @@ impl GifChecker {
         Self {
             limits,
             state: State::Screen,
-            size: None,
+            screen: Dimensions {
+                width: 0,
+                height: 0,
+            },
+            displayed: None,
             has_image: false,
         }
     }
 
     fn block(&self, introducer: u8) -> Result<State, ParseStop> {
         match introducer {
+            0x00 if self.has_image => Ok(State::BlockAfterZero),
             0x21 => Ok(State::ExtensionLabel),
             0x2C => Ok(State::Descriptor),
             0x3B if self.has_image => Ok(State::Ended),
             0x3B => Err(ParseStop::broken("a GIF without an image")),
             _ => Err(ParseStop::broken("a GIF block of an unknown kind")),
         }
+    }
+
+    /// The first frame enlarges the screen where it does not fit, as viewers make room for it; later ones are clipped.
+    /// A frame without pixels stands for one as large as the screen. Browsers do both.
+    fn frame(&mut self, left: u16, top: u16, width: u16, height: u16) -> Result<(), ParseStop> {
+        if self.displayed.is_none() {
+            let extent = |offset: u16, side: u16| u32::from(offset) + u32::from(side);
+            self.displayed = Some(self.limits.allow(
+                self.screen.width.max(extent(left, width)),
+                self.screen.height.max(extent(top, height)),
+            )?);
+        }
+        // Decoders allocate a whole frame, also where it is clipped.
+        if width > 0 && height > 0 {
+            self.limits.allow(width.into(), height.into())?;
+        }
+        Ok(())
     }
 }
 
@@ -114,7 +141,14 @@ impl Checker for GifChecker {
                     _aspect,
                 ] = input.record::<13>()?;
                 let (width, height) = (u16::from_le_bytes([w0, w1]), u16::from_le_bytes([h0, h1]));
-                self.size = Some(self.limits.allow(width.into(), height.into())?);
+                self.screen = Dimensions {
+                    width: width.into(),
+                    height: height.into(),
+                };
+                // A screen of 0 x 0 is filled by the first frame.
+                if self.screen.pixels() > 0 {
+                    self.limits.allow(self.screen.width, self.screen.height)?;
+                }
                 color_table(flags, AfterColorTable::Block)
             }
             State::ColorTable { ref mut left, then } => {
@@ -124,7 +158,7 @@ impl Checker for GifChecker {
                     AfterColorTable::CodeSize => State::CodeSize,
                 }
             }
-            State::Block => {
+            State::Block | State::BlockAfterZero => {
                 let [introducer] = input.record()?;
                 self.block(introducer)?
             }
@@ -133,12 +167,10 @@ impl Checker for GifChecker {
                 State::SubBlock { image: false }
             }
             State::Descriptor => {
-                let [_, _, _, _, w0, w1, h0, h1, flags] = input.record()?;
-                // A frame may be larger than the screen, and viewers then allocate that much.
-                self.limits.allow(
-                    u16::from_le_bytes([w0, w1]).into(),
-                    u16::from_le_bytes([h0, h1]).into(),
-                )?;
+                let [l0, l1, t0, t1, w0, w1, h0, h1, flags] = input.record()?;
+                let [left, top, width, height] =
+                    [[l0, l1], [t0, t1], [w0, w1], [h0, h1]].map(u16::from_le_bytes);
+                self.frame(left, top, width, height)?;
                 color_table(flags, AfterColorTable::CodeSize)
             }
             State::CodeSize => match input.record()? {
@@ -170,7 +202,22 @@ impl Checker for GifChecker {
     }
 
     fn end(&self) -> Option<Dimensions> {
-        self.size.filter(|_| matches!(self.state, State::Ended))
+        let size = self.displayed?;
+        let stored = if self.screen.pixels() > 0 {
+            self.screen
+        } else {
+            size
+        };
+        matches!(self.state, State::Ended | State::BlockAfterZero).then_some(stored)
+    }
+
+    fn displayed(&self) -> Option<Dimensions> {
+        self.displayed
+    }
+
+    /// Without a trailer nothing but the announced length says that no frame is missing.
+    fn knows_its_end(&self) -> bool {
+        !matches!(self.state, State::BlockAfterZero)
     }
 }
 
@@ -190,8 +237,9 @@ fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), DecodeE
 
 #[cfg(test)]
 mod tests {
-    use crate::verify::Defect;
+    use crate::part::ByteObserver as _;
     use crate::verify::testing::{broken, inspect, patched};
+    use crate::verify::{Defect, Inspector, Limits};
 
     const SCREEN: &[u8] = b"GIF87a\x07\0\x05\0\x80\0\0rgbRGB";
     const IMAGE: &[u8] = b"\x2c\0\0\0\0\x07\0\x05\0\x81rgbRGBrgbRGB\x02\x03\x3b\x3b\x3b\x01!\0";
@@ -218,11 +266,12 @@ mod tests {
     #[test]
     fn invalid_gif_blocks_are_rejected() {
         let without_data = [&IMAGE[..23], b"\0"].concat();
-        let cases: [(&[&[u8]], _); 5] = [
+        let cases: [(&[&[u8]], _); 6] = [
             (&[b";"], "a GIF without an image"),
             (&[EXTENSION, b";"], "a GIF without an image"),
             (&[&without_data, b";"], "a GIF without an image"),
-            (&[IMAGE, b"\0;"], "a GIF block of an unknown kind"),
+            (&[IMAGE, b"x;"], "a GIF block of an unknown kind"),
+            (&[b"\0", IMAGE, b";"], "a GIF block of an unknown kind"),
             (
                 &[&patched(IMAGE, 22, &[12])],
                 "a GIF image with an impossible code size",
@@ -242,13 +291,51 @@ mod tests {
             limit: 200_000_000,
         };
         assert_eq!(inspect(&gif(&[&huge, b";"])), Err(defect));
-        let blank = patched(&gif(&[IMAGE, b";"]), 6, &[0, 0]);
+        // The screen has none and the frame has none.
+        let blank = patched(&gif(&[&patched(IMAGE, 5, &[0; 4]), b";"]), 6, &[0; 4]);
         assert_eq!(
             inspect(&blank),
             Err(Defect::NoPixels {
                 width: 0,
-                height: 5
+                height: 0
             })
         );
+    }
+
+    #[test]
+    fn zero_bytes_between_gif_blocks_are_skipped_and_may_stand_for_the_trailer() {
+        for pieces in [
+            [IMAGE, b"\0\0", IMAGE, b"\0;"],
+            [IMAGE, b"\0", EXTENSION, b"\0;"],
+        ] {
+            assert!(inspect(&gif(&pieces)).is_ok());
+        }
+        let open = gif(&[IMAGE, b"\0"]);
+        assert!(inspect(&open).is_ok());
+        let mut inspector = Inspector::new(Limits::default());
+        inspector.update(&open);
+        let without_length = inspector.finish(open.len() as u64, None);
+        assert_eq!(without_length, Err(Defect::EndUnknown));
+        let cut = gif(&[&IMAGE[..IMAGE.len() - 2], b"\0"]);
+        assert_eq!(inspect(&cut), Err(Defect::Truncated));
+    }
+
+    #[test]
+    fn first_gif_frame_enlarges_its_screen() {
+        let size = |bytes: &[u8]| {
+            let content = inspect(bytes).unwrap();
+            let stored = content.stored.map(|size| (size.width, size.height));
+            ((content.width, content.height), stored)
+        };
+        // At 3, 4 and 7 x 5 large, on a screen of 7 x 5.
+        let moved = patched(IMAGE, 1, &[3, 0, 4, 0]);
+        assert_eq!(size(&gif(&[&moved, b";"])), ((10, 9), Some((7, 5))));
+        assert_eq!(size(&gif(&[IMAGE, &moved, b";"])), ((7, 5), None));
+        // A screen of 0 x 0 is no size that anything is displayed at.
+        let no_screen = patched(&gif(&[&moved, b";"]), 6, &[0; 4]);
+        assert_eq!(size(&no_screen), ((10, 9), None));
+        // A frame without pixels is as large as the screen.
+        let no_frame = patched(IMAGE, 5, &[0; 4]);
+        assert_eq!(size(&gif(&[&no_frame, b";"])), ((7, 5), None));
     }
 }

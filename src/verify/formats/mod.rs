@@ -50,6 +50,13 @@ pub(super) const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"MM\0*", "a TIFF image"),
     (b"\0\0\x01\0", "an icon"),
     (b"8BPS", "a Photoshop document"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"II\xbc\x01", "a JPEG XR image"),
+    (b"gimp xcf", "a GIMP document"),
+    (b"qoif", "a QOI image"),
+    (b"FLV\x01", "a video"),
+    (b"OggS", "an Ogg media file"),
     (b"\xff\x0a", "a JPEG XL image"),
     (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
 ];

@@ -7,7 +7,7 @@ use crate::verify::limits::Dimensions;
 use crate::verify::{Defect, Limits};
 
 use super::FormatRow;
-use crate::outcome::Content;
+use crate::outcome::{ChunkName, Content, ImageWarning};
 
 pub(super) static ROW: FormatRow = FormatRow {
     name: "PNG",
@@ -30,6 +30,7 @@ struct PngChecker {
     fields: [u8; 13],
     size: Option<Dimensions>,
     has_pixels: bool,
+    warning: Option<ImageWarning>,
 }
 
 enum State {
@@ -54,6 +55,7 @@ impl PngChecker {
             fields: [0; 13],
             size: None,
             has_pixels: false,
+            warning: None,
         }
     }
 
@@ -155,8 +157,13 @@ impl Checker for PngChecker {
             State::Checksum => {
                 let written = u32::from_be_bytes(input.record()?);
                 if self.checksum.clone().finalize() != written {
-                    let chunk = self.kind.escape_ascii().to_string();
-                    return Err(Defect::BadChecksum { chunk }.into());
+                    if !is_expendable(self.kind) {
+                        let chunk = self.kind.escape_ascii().to_string();
+                        return Err(Defect::BadChecksum { chunk }.into());
+                    }
+                    let chunk = ChunkName(self.kind);
+                    self.warning
+                        .get_or_insert(ImageWarning::BadAncillaryChecksum { chunk });
                 }
                 self.chunk_ended()?
             }
@@ -168,6 +175,22 @@ impl Checker for PngChecker {
     fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
+
+    fn warning(&self) -> Option<ImageWarning> {
+        self.warning
+    }
+}
+
+/// Whether decoders show the whole image without this chunk: an ancillary one, whose name begins with a lower-case
+/// letter (PNG, third edition, sections 5.4 and 13.2). The chunks of an animation are ancillary too, and hold its
+/// pixels; and the name of a critical chunk with one bit flipped looks ancillary.
+fn is_expendable(kind: [u8; 4]) -> bool {
+    let holds_pixels = matches!(&kind, b"acTL" | b"fcTL" | b"fdAT")
+        || matches!(
+            &kind.map(|letter| letter.to_ascii_uppercase()),
+            b"IHDR" | b"PLTE" | b"IDAT" | b"IEND"
+        );
+    kind[0].is_ascii_lowercase() && !holds_pixels
 }
 
 fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
@@ -242,6 +265,44 @@ mod tests {
                 let flipped = patched(&bytes, at, &[bytes[at] ^ 1 << bit]);
                 assert!(inspect(&flipped).is_err(), "bit {bit} of byte {at}");
             }
+        }
+    }
+
+    #[test]
+    fn wrong_crc_of_an_ancillary_chunk_is_a_warning_and_of_any_other_a_defect() {
+        let drawn = drawn_png();
+        let (head, rest) = drawn.split_at(find(&drawn, b"IDAT") - 4);
+        for (kind, is_kept) in [
+            (*b"iCCP", true),
+            (*b"tEXt", true),
+            (*b"eXIf", true),
+            (*b"prVt", true),
+            (*b"PLTE", false),
+            (*b"ABCD", false),
+            (*b"acTL", false),
+            (*b"fcTL", false),
+            (*b"fdAT", false),
+            (*b"iDAT", false),
+        ] {
+            let mut wrong = chunk(kind, b"data");
+            wrong[13] ^= 1;
+            // A second one, so that the first is seen to be the one that is named.
+            let mut second = chunk(*b"tIME", b"");
+            second[11] ^= 1;
+            let bytes = [head, &wrong, &second, rest].concat();
+            let warning = ImageWarning::BadAncillaryChecksum {
+                chunk: ChunkName(kind),
+            };
+            let defect = Defect::BadChecksum {
+                chunk: kind.escape_ascii().to_string(),
+            };
+            let result = inspect(&bytes).map(|content| content.warning);
+            let expected = if is_kept {
+                Ok(Some(warning))
+            } else {
+                Err(defect)
+            };
+            assert_eq!(result, expected);
         }
     }
 
