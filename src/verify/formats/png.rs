@@ -4,7 +4,7 @@ use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
 use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader, MEMORY_LIMIT};
 use crate::verify::limits::Dimensions;
-use crate::verify::{Defect, Limits};
+use crate::verify::{Defect, Limits, exif};
 
 use super::FormatRow;
 use crate::outcome::{ChunkName, Content, ImageWarning};
@@ -31,6 +31,8 @@ struct PngChecker {
     size: Option<Dimensions>,
     has_pixels: bool,
     warning: Option<ImageWarning>,
+    /// The content of `eXIf`, as much of it as is kept.
+    exif: Vec<u8>,
 }
 
 enum State {
@@ -45,6 +47,10 @@ enum State {
 /// The longest chunk that the specification allows, in bytes (PNG, section 5.3).
 const LONGEST_CHUNK: u32 = (1 << 31) - 1;
 
+/// How much of an `eXIf` chunk is kept, in bytes: as much as a JPEG can hold. The orientation stands near
+/// the front.
+const LONGEST_EXIF: usize = 64 << 10;
+
 impl PngChecker {
     fn new(limits: Limits) -> Self {
         Self {
@@ -56,6 +62,7 @@ impl PngChecker {
             size: None,
             has_pixels: false,
             warning: None,
+            exif: Vec::new(),
         }
     }
 
@@ -151,7 +158,14 @@ impl Checker for PngChecker {
                 State::Checksum
             }
             State::Data { ref mut left } => {
-                input.take(left, |slice| self.checksum.update(slice))?;
+                let is_exif = self.kind == *b"eXIf";
+                input.take(left, |slice| {
+                    self.checksum.update(slice);
+                    if is_exif {
+                        let room = LONGEST_EXIF - self.exif.len();
+                        self.exif.extend_from_slice(&slice[..slice.len().min(room)]);
+                    }
+                })?;
                 State::Checksum
             }
             State::Checksum => {
@@ -160,6 +174,9 @@ impl Checker for PngChecker {
                     if !is_expendable(self.kind) {
                         let chunk = self.kind.escape_ascii().to_string();
                         return Err(Defect::BadChecksum { chunk }.into());
+                    }
+                    if self.kind == *b"eXIf" {
+                        self.exif.clear();
                     }
                     let chunk = ChunkName(self.kind);
                     self.warning
@@ -174,6 +191,11 @@ impl Checker for PngChecker {
 
     fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+
+    fn displayed(&self) -> Option<Dimensions> {
+        let is_turned = exif::orientation(&self.exif).is_some_and(|turn| turn >= 5);
+        self.size.filter(|_| is_turned).map(Dimensions::turned)
     }
 
     fn warning(&self) -> Option<ImageWarning> {
@@ -226,7 +248,7 @@ fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verify::testing::{broken, drawn, find, inspect, patched};
+    use crate::verify::testing::{HEIGHT, WIDTH, broken, drawn, find, inspect, patched};
 
     fn drawn_png() -> Vec<u8> {
         drawn(image::ImageFormat::Png)
@@ -303,6 +325,31 @@ mod tests {
                 Err(defect)
             };
             assert_eq!(result, expected);
+        }
+    }
+
+    #[test]
+    fn png_is_displayed_as_its_exif_chunk_says() {
+        let drawn = drawn_png();
+        let (head, rest) = drawn.split_at(find(&drawn, b"IDAT") - 4);
+        for orientation in 1..=8 {
+            let mut tiff = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+            tiff.extend([orientation, 0, 0, 0, 0, 0, 0]);
+            let mut exif = chunk(*b"eXIf", &tiff);
+            let content = inspect(&[head, &exif, rest].concat()).unwrap();
+            let is_turned = orientation >= 5;
+            let displayed = if is_turned {
+                (HEIGHT, WIDTH)
+            } else {
+                (WIDTH, HEIGHT)
+            };
+            assert_eq!((content.width, content.height), displayed);
+            assert_eq!(content.stored.is_some(), is_turned);
+            // Decoders drop the chunk with a wrong checksum.
+            let last = exif.len() - 1;
+            exif[last] ^= 1;
+            let content = inspect(&[head, &exif, rest].concat()).unwrap();
+            assert_eq!((content.width, content.height), (WIDTH, HEIGHT));
         }
     }
 
