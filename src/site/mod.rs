@@ -15,6 +15,7 @@ mod paging;
 mod pattern;
 mod rewrite;
 mod schema;
+mod selector;
 mod source;
 
 use thiserror::Error;
@@ -27,7 +28,7 @@ use crate::outcome::{Format, SkipReason};
 pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
-pub use extract::{ListingPage, PageHealth, PageVerdict};
+pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
 pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
 pub use source::ImageSource;
 
@@ -148,14 +149,17 @@ impl Site {
         Pager::new(&self.page_order, &self.end, pages)
     }
 
-    /// Reads the text of a listing page that came from the address `page`, to which its relative addresses are
-    /// resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
+    /// Reads a listing page that came from the address `page`, to which its relative addresses are resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
     ///
     /// # Errors
     ///
     /// When reading the page would take too much memory or time.
-    pub fn read(&self, page: &Url, body: &str) -> Result<ListingPage, ListingFailure> {
-        extract::read(self, page, body)
+    pub fn read<'a>(
+        &self,
+        page: &Url,
+        body: impl Into<PageText<'a>>,
+    ) -> Result<ListingPage, ListingFailure> {
+        extract::read(self, page, body.into())
     }
 
     /// Where the image's original may be found, in the order to be tried; never empty, never the thumb.

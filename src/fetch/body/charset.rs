@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252, X_USER_DEFINED};
 use html5ever::TokenizerResult;
 use html5ever::buffer_queue::BufferQueue;
@@ -39,7 +40,23 @@ pub(super) fn of_page(
             looks_at_meta.then(|| meta(head)).flatten()
         })
         .or_else(|| declaration(head));
-    (encoding.unwrap_or(UTF_8), 0)
+    (encoding.unwrap_or_else(|| guessed(page)), 0)
+}
+
+/// The encoding of a page that names none, by its bytes as in browsers.
+fn guessed(page: &[u8]) -> &'static Encoding {
+    // Some broken bytes leave UTF-8 what it is; text in another encoding hardly ever has a character of UTF-8.
+    let (mut characters, mut broken) = (0, 0);
+    for chunk in page.utf8_chunks() {
+        characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        broken += usize::from(!chunk.invalid().is_empty());
+    }
+    if broken <= characters {
+        return UTF_8;
+    }
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+    detector.feed(page, true);
+    detector.guess(None, Utf8Detection::Deny)
 }
 
 /// The encoding with this label; none for the few that browsers know only to refuse them.
@@ -246,6 +263,20 @@ mod tests {
         );
         assert_eq!(xhtml("<meta charset='gbk'/>\u{e9}".as_bytes()), UTF_8);
         assert_eq!(xhtml(b"<meta charset='gbk'/>\xb2\xe5"), GBK);
+    }
+
+    #[test]
+    fn the_charset_of_a_page_that_names_none_is_guessed_where_it_is_not_utf_8() {
+        let russian = "<p>\u{41a}\u{440}\u{430}\u{441}\u{438}\u{432}\u{44b}\u{435} \u{43e}\u{431}\u{43e}\u{438} \u{434}\u{43b}\u{44f} \u{440}\u{430}\u{431}\u{43e}\u{447}\u{435}\u{433}\u{43e} \u{441}\u{442}\u{43e}\u{43b}\u{430}";
+        let (bytes, ..) = WINDOWS_1251.encode(russian);
+        assert_eq!(of_page(&bytes, None, false).0, WINDOWS_1251);
+        assert_eq!(of_page(russian.as_bytes(), None, false).0, UTF_8);
+        // One broken byte in a long page in UTF-8 is no other encoding.
+        let broken = [russian.repeat(50).as_bytes(), b"\xff"].concat();
+        assert_eq!(
+            of_page(&broken, Some("text/html; charset=utf-8"), false).0,
+            UTF_8
+        );
     }
 
     #[test]
