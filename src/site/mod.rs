@@ -209,6 +209,13 @@ impl Site {
     }
 }
 
+/// The safe stem of the file that a server names so; `None` if nothing is left of the name. The extension comes from the
+/// bytes, as always.
+pub fn served_stem(file_name: &str) -> Option<String> {
+    let last = name::last(file_name);
+    (!last.trim_matches(['.', ' ', '-']).is_empty()).then(|| name::stem(last))
+}
+
 /// The definitions that ship: name and TOML text, the default site first.
 pub fn shipped() -> &'static [(&'static str, &'static str)] {
     &[

@@ -2,6 +2,7 @@
 //! bytes, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
 mod charset;
+mod disposition;
 mod head;
 mod page;
 mod ranges;
