@@ -65,8 +65,9 @@ pub(super) fn last(path: &str) -> &str {
 /// it, while a file's own extension comes from its bytes.
 pub(super) fn without_extension(mut name: &str) -> &str {
     while let Some((stem, extension)) = name.rsplit_once('.') {
-        let other = |known: &&str| known.eq_ignore_ascii_case(extension);
-        if !Format::is_extension(extension) && !OTHER_EXTENSIONS.iter().any(|known| other(&known)) {
+        let mut others = OTHER_EXTENSIONS.iter();
+        let is_other = others.any(|known| known.eq_ignore_ascii_case(extension));
+        if !is_other && !Format::is_extension(extension) {
             break;
         }
         name = stem;

@@ -124,8 +124,8 @@ fn meta(head: &[u8]) -> Option<&'static Encoding> {
     let input = BufferQueue::default();
     let mut rest = &*head;
     while !rest.is_empty() && tokenizer.sink.found.get().is_none() {
-        let end = (STEP_BYTES..).find(|&end| end >= rest.len() || rest.is_char_boundary(end));
-        let (step, after) = rest.split_at(end.unwrap_or(rest.len()).min(rest.len()));
+        let end = rest.char_indices().nth(STEP_BYTES);
+        let (step, after) = rest.split_at(end.map_or(rest.len(), |(at, _)| at));
         input.push_back(StrTendril::from_slice(step));
         while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
         rest = after;

@@ -206,9 +206,12 @@ impl ItemField {
                     .iter()
                     .filter_map(|name| Some((name, attribute(element, name)?)));
                 values
-                    .flat_map(|(name, value)| match css::is_css(name, value) {
-                        true => css::addresses(value),
-                        false => vec![cut(value).to_owned()],
+                    .flat_map(|(name, value)| {
+                        if css::is_css(name, value) {
+                            css::addresses(value)
+                        } else {
+                            vec![cut(value).to_owned()]
+                        }
                     })
                     .collect()
             }
