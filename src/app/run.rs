@@ -41,6 +41,8 @@ pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
     DiscoverOptions {
         prefetch: engine::pages_ahead(settings.jobs),
         limits: settings.limits,
+        min_width: settings.min_width,
+        min_height: settings.min_height,
         wait: settings.fetch.wait,
     }
 }
@@ -126,6 +128,7 @@ pub(super) async fn save_new(
             jobs: settings.jobs,
             retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),
             limits: settings.limits,
+            names_from_header: settings.names_from_header,
             quota: quota.clone(),
         },
     };

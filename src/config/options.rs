@@ -5,8 +5,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args};
 
+pub use super::choice::{ColorChoice, NamesMode, ProgressMode, SyncMode};
 use super::network::NetworkArgs;
 use super::{ByteSize, HumanDuration, OnLocked, PageRange};
 use crate::hooks::CommandTemplate;
@@ -78,6 +79,15 @@ pub struct StorageArgs {
         hide_env = true
     )]
     pub sync: Option<SyncMode>,
+    /// Name files by their URL, or as the server's Content-Disposition header says [default: url]
+    #[arg(
+        long,
+        value_name = "HOW",
+        value_enum,
+        env = "WALLHAUL_NAMES",
+        hide_env = true
+    )]
+    pub names: Option<NamesMode>,
     /// Stop before free space falls below SIZE (0: no limit) [default: 1Gi, or 5 % of a small disk]
     #[arg(
         long,
@@ -149,6 +159,12 @@ pub struct SelectionArgs {
     /// Refuse images of more than N pixels [default: 200000000]
     #[arg(long, value_name = "N", env = "WALLHAUL_MAX_PIXELS", hide_env = true)]
     pub max_pixels: Option<u64>,
+    /// Refuse images less than N pixels wide [default: as the site's definition says]
+    #[arg(long, value_name = "N", env = "WALLHAUL_MIN_WIDTH", hide_env = true)]
+    pub min_width: Option<u32>,
+    /// Refuse images less than N pixels high [default: as the site's definition says]
+    #[arg(long, value_name = "N", env = "WALLHAUL_MIN_HEIGHT", hide_env = true)]
+    pub min_height: Option<u32>,
 }
 
 /// Which commands run for new images.
@@ -209,39 +225,6 @@ pub struct OutputArgs {
     pub verbose: u8,
 }
 
-/// `--sync`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum SyncMode {
-    /// Flush a group of images to disk before any of them gets its name
-    Group,
-    /// Leave it to the system: faster on slow disks, but a power cut may lose the newest images
-    Off,
-}
-
-/// `--progress`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ProgressMode {
-    /// Bars on a terminal; elsewhere only problems and a summary, and nothing when nothing is new
-    Auto,
-    /// Bars, if the terminal can show them
-    Bars,
-    /// A line for each image, and a summary
-    Plain,
-    /// Only problems and a summary
-    None,
-}
-
-/// `--color`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ColorChoice {
-    /// On a terminal, unless `NO_COLOR` is set or the terminal is dumb
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
 impl Options {
     /// Merges option by option; `chosen` wins over `defaults`.
     pub fn merge(chosen: Self, defaults: Self) -> Self {
@@ -296,10 +279,12 @@ impl StorageArgs {
     fn merge(self, defaults: Self) -> Self {
         let Self {
             sync,
+            names,
             min_free_space,
         } = self;
         Self {
             sync: sync.or(defaults.sync),
+            names: names.or(defaults.names),
             min_free_space: min_free_space.or(defaults.min_free_space),
         }
     }
@@ -316,6 +301,8 @@ impl SelectionArgs {
             dry_run,
             max_size,
             max_pixels,
+            min_width,
+            min_height,
         } = self;
         Self {
             input_file: replace_if_empty(input_file, defaults.input_file),
@@ -326,6 +313,8 @@ impl SelectionArgs {
             dry_run: dry_run.or(defaults.dry_run),
             max_size: max_size.or(defaults.max_size),
             max_pixels: max_pixels.or(defaults.max_pixels),
+            min_width: min_width.or(defaults.min_width),
+            min_height: min_height.or(defaults.min_height),
         }
     }
 }

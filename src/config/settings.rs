@@ -9,7 +9,7 @@ use url::Url;
 
 use super::network::{NetworkArgs, RobotsMode};
 use super::options::{
-    ColorChoice, HookArgs, LocationArgs, LockArgs, OutputArgs, PagingArgs, ProgressMode,
+    ColorChoice, HookArgs, LocationArgs, LockArgs, NamesMode, OutputArgs, PagingArgs, ProgressMode,
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
@@ -28,6 +28,8 @@ pub struct Settings {
     pub lock: OnLocked,
     /// Whether placed images are flushed to disk.
     pub durability: Durability,
+    /// Whether files are named as the server's Content-Disposition header says.
+    pub names_from_header: bool,
     /// Free space to leave on the collection's disk.
     pub min_free: MinFree,
     /// How many images are fetched at a time.
@@ -46,6 +48,10 @@ pub struct Settings {
     pub dry_run: bool,
     /// Limits on what an image may declare.
     pub limits: Limits,
+    /// The least width of an image in pixels, where not the definition's own counts.
+    pub min_width: Option<u32>,
+    /// The least height of an image in pixels, where not the definition's own counts.
+    pub min_height: Option<u32>,
     /// The user's commands.
     pub hooks: HookSettings,
     /// How results and progress are shown.
@@ -93,9 +99,12 @@ impl Settings {
             dry_run,
             max_size,
             max_pixels,
+            min_width,
+            min_height,
         } = selection;
         let StorageArgs {
             sync,
+            names,
             min_free_space,
         } = storage;
         let jobs = NonZeroUsize::from(
@@ -108,6 +117,7 @@ impl Settings {
                 SyncMode::Group => Durability::Group,
                 SyncMode::Off => Durability::Off,
             },
+            names_from_header: names.unwrap_or(NamesMode::Url) == NamesMode::Header,
             min_free: min_free_space.map_or(MinFree::Default, |least| MinFree::Bytes(least.0)),
             jobs,
             pages: pages.unwrap_or(PageRange {
@@ -122,6 +132,8 @@ impl Settings {
             limits: Limits {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
             },
+            min_width,
+            min_height,
             hooks: hook_settings(hooks),
             output: output_settings(output, stderr, clock),
             base_url: network.base_url.clone(),

@@ -37,6 +37,10 @@ pub struct DiscoverOptions {
     pub prefetch: NonZeroUsize,
     /// What an image may declare.
     pub limits: Limits,
+    /// The least width of an image in pixels, where not the definition's own counts.
+    pub min_width: Option<u32>,
+    /// The least height of an image in pixels, where not the definition's own counts.
+    pub min_height: Option<u32>,
     /// The least time between two requests to one host.
     pub wait: Duration,
 }
@@ -63,7 +67,12 @@ pub async fn discover(
     options: DiscoverOptions,
     jobs: Box<dyn JobSender>,
 ) -> Result<(), EngineError> {
-    let (site_id, min_size) = source.id_and_min_size();
+    let (site_id, (min_width, min_height)) = source.id_and_min_size();
+    // The user's own minimum wins in both directions: a definition cannot know what a screen needs.
+    let min_size = (
+        options.min_width.unwrap_or(min_width),
+        options.min_height.unwrap_or(min_height),
+    );
     let discovery = Discovery {
         run,
         site_id,

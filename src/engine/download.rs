@@ -25,6 +25,8 @@ pub struct DownloadOptions {
     pub retry: Retry,
     /// What an image may declare on this machine; a job may set a lower limit.
     pub limits: Limits,
+    /// Whether files are named as the server's Content-Disposition header says.
+    pub names_from_header: bool,
     /// How much more may be saved.
     pub quota: Quota,
 }
@@ -46,6 +48,7 @@ pub async fn download(
         jobs,
         retry,
         limits,
+        names_from_header,
         quota,
     } = options;
     staging.parts().set_concurrency(jobs);
@@ -69,6 +72,7 @@ pub async fn download(
         commits,
         retry,
         limits,
+        names_from_header,
         quota,
         retried: RetriedOnce::default(),
         doubted: DoubtedImages::default(),

@@ -15,7 +15,7 @@ use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
-use crate::site::{ListingPage, PageAnswer, PageRequest, PageVerdict, Pages, Site};
+use crate::site::{ListingPage, PageAnswer, PageRequest, PageText, PageVerdict, Pages, Site};
 
 /// How reading a listing came to its end.
 enum Stop {
@@ -127,7 +127,12 @@ impl Producer {
             status: error.status(),
             cause: error.to_string(),
         })?;
-        let listing = self.site.read(&page.url, &page.text)?;
+        let text = PageText {
+            text: &page.text,
+            encoding: page.encoding,
+            is_xml: page.is_xml,
+        };
+        let listing = self.site.read(&page.url, text)?;
         match listing.health.verdict(request.is_first) {
             PageVerdict::Items => Ok(Some(listing)),
             PageVerdict::End => Ok(None),

@@ -20,6 +20,7 @@ use crate::outcome::{Content, ImageWarning, Outcome};
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
+use crate::site;
 use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, verify};
 
 /// One of the `--jobs` workers. Each has a clone, and they share what the fields point to.
@@ -31,6 +32,7 @@ pub(super) struct Worker {
     pub(super) commits: CommitQueue,
     pub(super) retry: Retry,
     pub(super) limits: Limits,
+    pub(super) names_from_header: bool,
     pub(super) quota: Quota,
     pub(super) retried: RetriedOnce,
     pub(super) doubted: DoubtedImages,
@@ -122,11 +124,14 @@ impl Worker {
     /// Forwards the result of an attempt: to the committer, or back to the queue for another attempt.
     async fn finish(
         &self,
-        lease: Lease,
-        attempt: Result<(VerifiedImage, Origin), AttemptError>,
+        mut lease: Lease,
+        attempt: Result<(VerifiedImage, Origin, Option<String>), AttemptError>,
     ) -> Result<(), EngineError> {
         let error = match attempt {
-            Ok((image, origin)) => {
+            Ok((image, origin, stem)) => {
+                if let Some(stem) = stem {
+                    lease.job.stem = stem;
+                }
                 if let Some(limit) = self.quota.spend_bytes(image.content().bytes) {
                     self.run.shutdown.stop_at(limit);
                 }
@@ -188,14 +193,17 @@ impl Worker {
         wait.map(|wait| (wait, kind.to_string()))
     }
 
-    /// Tries one candidate after the other until one is an image.
+    /// Tries one candidate after the other until one is an image; with the stem of its file, where the server names it.
     ///
     /// A job that came from another machine is as untrusted as a page, and nothing here relies on its producer: the
     /// fetcher requests only hosts that its own policy allows, a part is named by a hash of the key, and the worker's
     /// own pixel limit holds beside the job's. A queue that crosses machines must still pass the stem through
     /// `site::name` before it names a file. The job's `wait` is carried for such a queue's sake: here the fetcher
     /// paces each host by the same setting, and to hand it over with every request would cost a look-up each.
-    async fn fetch(&self, lease: &Lease) -> Result<(VerifiedImage, Origin), AttemptError> {
+    async fn fetch(
+        &self,
+        lease: &Lease,
+    ) -> Result<(VerifiedImage, Origin, Option<String>), AttemptError> {
         let job = &lease.job;
         self.run.events.hint(|| Event::FetchStarted {
             key: job.key.clone(),
@@ -212,7 +220,9 @@ impl Worker {
                         etag: served.etag,
                         last_modified: served.last_modified,
                     };
-                    return Ok((image, origin));
+                    let file_name = served.file_name.filter(|_| self.names_from_header);
+                    let stem = file_name.and_then(|file_name| site::served_stem(&file_name));
+                    return Ok((image, origin, stem));
                 }
                 Err(kind) if kind.is_absence() => absent = Some(AttemptError::new(address, kind)),
                 Err(kind) => return Err(AttemptError::new(address, kind)),
@@ -360,6 +370,7 @@ fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
         etag: body.etag().map(str::to_owned),
         last_modified: body.last_modified().map(str::to_owned),
         length: body.length().unwrap_or_default(),
+        file_name: body.file_name(),
     };
     let resumable = body.strong_etag().is_some() && body.length().is_some();
     (info, resumable)

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use url::{Position, Url};
 
 use super::access::{MAX_REDIRECTS, MAX_ROBOTS_BYTES, Policy, RobotRules, same_origin};
-use super::body::{BodySource as _, BodyStream, Page, RangeRequest, decode, head_size};
+use super::body::{BodySource as _, BodyStream, Page, RangeRequest, head_size};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
@@ -73,8 +73,7 @@ impl Requester {
             .text_body(response, self.settings.max_page_bytes)
             .await?;
         let bytes = body.collect(usize::MAX).await?;
-        let text = decode(&bytes, content_type.as_deref());
-        Ok(Page { url, text })
+        Ok(Page::new(url, &bytes, content_type.as_deref()))
     }
 
     async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {

@@ -70,6 +70,7 @@ mod tests {
             etag: Some("\"1\"".into()),
             last_modified: None,
             length,
+            file_name: None,
         }
     }
 

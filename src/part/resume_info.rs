@@ -23,6 +23,9 @@ pub struct ResumeInfo {
     pub last_modified: Option<String>,
     /// The length of the complete image in bytes.
     pub length: u64,
+    /// The name that the server gave the file: untrusted text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
 }
 
 /// A [`ResumeInfo`] as it is stored: one JSON object, on its own line where several share a

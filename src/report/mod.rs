@@ -13,6 +13,7 @@ mod line_buffer;
 mod lines;
 pub mod messages;
 mod plain;
+mod same_images;
 #[cfg(test)]
 mod samples;
 mod screen;
@@ -209,6 +210,12 @@ pub fn open(
         reporters.push(Box::new(Plain::new(stderr, detail, colored)));
     }
     reporters
+}
+
+/// Opens the log of a command whose output is not a collection: problems and what is left out, without counts of images.
+pub fn open_log(output: &OutputSettings, stderr: Box<dyn Write + Send>) -> Vec<Box<dyn Reporter>> {
+    let log = Plain::new(stderr, output.detail(), output.colored());
+    vec![Box::new(log.without_counts())]
 }
 
 #[cfg(test)]

@@ -14,6 +14,8 @@ pub(super) struct Plain {
     stderr: LineBuffer,
     detail: Detail,
     colored: bool,
+    /// Whether images were fetched, so that a summary has something to count.
+    counts: bool,
 }
 
 impl Plain {
@@ -22,12 +24,21 @@ impl Plain {
             stderr: LineBuffer::new(stderr),
             detail,
             colored,
+            counts: true,
+        }
+    }
+
+    /// The same for a run that only lists: its summary has what was left out, and no counts.
+    pub(super) fn without_counts(self) -> Self {
+        Self {
+            counts: false,
+            ..self
         }
     }
 
     fn has_summary(&self, tally: &Tally) -> bool {
         match self.detail {
-            _ if !tally.has_begun() => false,
+            _ if !self.counts || !tally.has_begun() => false,
             Detail::Errors => false,
             // Under cron a run without news and trouble prints nothing, so that no mail is sent.
             Detail::Trouble => tally.is_news(),
@@ -64,6 +75,10 @@ impl Reporter for Plain {
             self.stderr
                 .push(summary::text(tally, elapsed, self.detail, self.colored).as_bytes());
         }
+        if !self.counts && self.detail > Detail::Errors {
+            self.stderr
+                .push(summary::left_out(tally, self.detail, self.colored).as_bytes());
+        }
         self.stderr.flush()
     }
 }
@@ -72,7 +87,10 @@ impl Reporter for Plain {
 mod tests {
     use super::*;
     use crate::event::Warning;
-    use crate::report::samples::{SharedBuffer, TOOK, eventful_run, run_through, second_run};
+    use crate::outcome::SkipReason;
+    use crate::report::samples::{
+        SharedBuffer, TOOK, eventful_run, page_read, run_started, run_through, second_run, skipped,
+    };
 
     fn log(events: &[Event], detail: Detail) -> String {
         let log = SharedBuffer::default();
@@ -93,6 +111,22 @@ mod tests {
     #[test]
     fn a_run_with_news_gets_its_trouble_and_a_summary() {
         insta::assert_snapshot!(log(&eventful_run(), Detail::Trouble));
+    }
+
+    #[test]
+    fn a_run_that_only_lists_tells_what_it_skipped_and_counts_nothing() {
+        let log = |detail| {
+            let log = SharedBuffer::default();
+            let mut plain = Plain::new(log.writer(), detail, false).without_counts();
+            let skip = skipped("a.png", SkipReason::NoRule);
+            run_through(&mut plain, &[run_started(), page_read(1, 2, 0), skip]);
+            log.text()
+        };
+        let skipped =
+            "  1 skipped: no rewrite rule matches (https://cdn.demo.invalid/originals/a.png)\n";
+        assert_eq!(log(Detail::Trouble), skipped);
+        assert_eq!(log(Detail::Watched), skipped);
+        assert_eq!(log(Detail::Errors), "");
     }
 
     #[test]

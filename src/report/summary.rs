@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Tally;
 use super::lines::Detail;
+use super::same_images::SameImage;
 use super::terminal::{Color, escape_truncated, paint};
 use crate::units::{ByteSize, HumanDuration, count, plural};
 
@@ -27,9 +28,23 @@ pub(super) fn text(tally: &Tally, elapsed: Duration, detail: Detail, colored: bo
             let _ = writeln!(text, "collection: {directory}");
         }
     }
+    for SameImage { name, addresses } in tally.same_images.groups() {
+        let addresses = plural(*addresses, "address", "addresses");
+        let name = escape_truncated(name.as_str());
+        let _ = writeln!(
+            text,
+            "{addresses} gave the same image {name}: a placeholder?"
+        );
+    }
     if tally.failed > FEW_FAILURES {
         write_failures(&mut text, tally, colored);
     }
+    text + &left_out(tally, detail, colored)
+}
+
+/// What was left out for the first time, where it had no lines of its own. Safe to print.
+pub(super) fn left_out(tally: &Tally, detail: Detail, colored: bool) -> String {
+    let mut text = String::new();
     // From `Images` on each skip has had its own line.
     if detail < Detail::Images {
         write_new_skips(&mut text, tally, colored);
@@ -244,6 +259,18 @@ mod tests {
             "{}",
             summary(&events)
         );
+    }
+
+    #[test]
+    fn three_addresses_with_the_same_image_are_a_placeholder_and_two_are_not() {
+        let shared = |number: usize| {
+            let mut events = vec![run_started(), page_read(1, 4, 0), saved("a.png", 5)];
+            events.extend((0..number).map(|_| duplicate("a.png")));
+            summary(&events)
+        };
+        assert!(!shared(1).contains("placeholder"), "{}", shared(1));
+        let told = "3 addresses gave the same image a.png: a placeholder?\n";
+        assert!(shared(2).contains(told), "{}", shared(2));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use serde::Serialize;
 
 use super::causes::Causes;
+use super::same_images::SameImages;
 use super::{Reporter, messages};
 use crate::event::Event;
 use crate::job::SiteId;
@@ -36,6 +37,8 @@ pub struct Tally {
     pub warned: usize,
     /// Images whose bytes were in the collection already.
     pub duplicate: usize,
+    /// Images that three or more addresses of the run gave: perhaps placeholders of removed ones.
+    pub same_images: SameImages,
     /// Images in the collection before the run.
     pub already_there: usize,
     /// Images that the site said are gone, too recently to be requested again.
@@ -162,15 +165,16 @@ impl Tally {
 
     fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(Saved { name: _, content }) => {
+            Outcome::Saved(Saved { name, content }) => {
                 self.saved += 1;
                 self.warned += usize::from(content.warning.is_some());
                 self.bytes += content.bytes;
+                self.same_images.add_saved(name, &content.hash);
             }
-            Outcome::Duplicate(Duplicate {
-                name: _,
-                content: _,
-            }) => self.duplicate += 1,
+            Outcome::Duplicate(Duplicate { name, content }) => {
+                self.duplicate += 1;
+                self.same_images.add_duplicate(name, &content.hash);
+            }
             Outcome::AlreadyThere => self.already_there += 1,
             Outcome::Skipped(skip) => self.add_skip(skip),
             Outcome::Failed(failure) => {

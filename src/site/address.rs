@@ -1,20 +1,64 @@
 //! Addresses on a page: resolved as a browser does, then checked.
 
+use std::borrow::Cow;
+
+use encoding_rs::{EncoderResult, Encoding};
 use url::{Position, Url};
 
 /// The longest usable address in bytes; servers accept no longer ones.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// Resolves `written` on a page whose addresses are relative to `base`; `None` when the result cannot be requested:
+/// Resolves `written` on a page in `encoding` whose addresses are relative to `base`; `None` when the result cannot be requested:
 /// another scheme, credentials, the page itself, or not an address at all.
-pub(super) fn resolve(base: &Url, written: &str) -> Option<Url> {
+pub(super) fn resolve(base: &Url, written: &str, encoding: &'static Encoding) -> Option<Url> {
     // The HTML parser writes this character in place of a NUL and of bytes that are not text.
     if written.len() > MAX_BYTES || written.contains('\u{fffd}') {
         return None;
     }
-    let mut address = base.join(written).ok()?;
+    let mut address = join(base, written, encoding)?;
     address.set_fragment(None);
     (usable(&address).is_ok() && !same(&address, base)).then_some(address)
+}
+
+/// Resolves `written` as a page in `encoding` means it: its path is in UTF-8 and its query in the page's own encoding
+/// (URL Standard, section 4.4, "query state").
+pub(super) fn join(base: &Url, written: &str, encoding: &'static Encoding) -> Option<Url> {
+    let in_encoding = borrowing(|query| encode(query, encoding));
+    let parser = Url::options().base_url(Some(base));
+    let parser = parser.encoding_override(Some(&in_encoding));
+    parser.parse(written).ok()
+}
+
+/// The same function, known to the compiler as one whose result borrows from its argument.
+fn borrowing<F: Fn(&str) -> Cow<'_, [u8]>>(function: F) -> F {
+    function
+}
+
+/// A query in the encoding of a page (URL Standard, "percent-encode after encoding"); the parser escapes what is not
+/// ASCII then.
+fn encode<'a>(query: &'a str, encoding: &'static Encoding) -> Cow<'a, [u8]> {
+    let encoding = encoding.output_encoding();
+    if query.is_ascii() || encoding == encoding_rs::UTF_8 {
+        return query.as_bytes().into();
+    }
+    let mut encoder = encoding.new_encoder();
+    let mut bytes = Vec::new();
+    let mut rest = query;
+    loop {
+        let most = encoder.max_buffer_length_from_utf8_without_replacement(rest.len());
+        bytes.reserve(most.unwrap_or(rest.len()));
+        let (result, read) =
+            encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut bytes, true);
+        rest = &rest[read..];
+        match result {
+            EncoderResult::InputEmpty => return bytes.into(),
+            EncoderResult::OutputFull => {}
+            // A browser sends what the encoding lacks as a character reference, escaped.
+            EncoderResult::Unmappable(c) => {
+                bytes.extend(format!("%26%23{}%3B", u32::from(c)).into_bytes());
+            }
+        }
+    }
 }
 
 /// Parses `text`, the result of a rewrite, as an absolute address.
@@ -76,7 +120,9 @@ mod tests {
         ];
         for (written, expected) in cases {
             assert_eq!(
-                resolve(&base, written).as_ref().map(Url::as_str),
+                resolve(&base, written, encoding_rs::UTF_8)
+                    .as_ref()
+                    .map(Url::as_str),
                 Some(expected),
                 "{written}"
             );
@@ -112,7 +158,54 @@ mod tests {
             &spread,
         ];
         for written in bad {
-            assert_eq!(resolve(&base, written), None, "{written:.80}");
+            assert_eq!(
+                resolve(&base, written, encoding_rs::UTF_8),
+                None,
+                "{written:.80}"
+            );
+        }
+    }
+    #[test]
+    fn a_query_is_in_the_charset_of_its_page_and_a_path_in_utf_8() {
+        let base = Url::parse("https://demo.invalid/browse/2/").unwrap();
+        let cases: [(&'static Encoding, &str, &str); 9] = [
+            (
+                encoding_rs::GBK,
+                "/\u{63d2}?n=\u{63d2}\u{5934}",
+                "%E6%8F%92?n=%B2%E5%CD%B7",
+            ),
+            (
+                encoding_rs::WINDOWS_1251,
+                "/a?n=\u{417}\u{430}#\u{417}",
+                "a?n=%C7%E0",
+            ),
+            (encoding_rs::WINDOWS_1251, "/a?n=%D0%97+x", "a?n=%D0%97+x"),
+            (
+                encoding_rs::WINDOWS_1251,
+                "/a?n=\u{63d2}&\u{417}",
+                "a?n=%26%2325554%3B&%C7",
+            ),
+            (
+                encoding_rs::SHIFT_JIS,
+                "/a?n=\u{58c1}\u{7d19}",
+                "a?n=%95%C7%8E%86",
+            ),
+            (encoding_rs::UTF_16LE, "/a?n=\u{417}", "a?n=%D0%97"),
+            (encoding_rs::UTF_8, "/a?n=\u{417}", "a?n=%D0%97"),
+            (
+                encoding_rs::WINDOWS_1252,
+                "//demo.invalid/\u{e9}?\u{e9}",
+                "%C3%A9?%E9",
+            ),
+            (
+                encoding_rs::BIG5,
+                "https://demo.invalid/?\u{63d2}",
+                "?%B4%A1",
+            ),
+        ];
+        for (encoding, written, expected) in cases {
+            let address = resolve(&base, written, encoding).unwrap();
+            assert_eq!(address.as_str(), format!("https://demo.invalid/{expected}"));
         }
     }
 }

@@ -118,7 +118,10 @@ impl FileNameTemplate {
 pub(super) fn last_part_and_query(address: &Url) -> String {
     let part = name::part(address.path());
     match address.query() {
-        Some(query) => format!("{part}-{}", name::decoded(query)),
+        Some(query) => {
+            let name = format!("{part}-{}", name::decoded(query));
+            name::without_extension(&name).to_owned()
+        }
         None => part.into_owned(),
     }
 }

@@ -15,6 +15,7 @@ mod paging;
 mod pattern;
 mod rewrite;
 mod schema;
+mod selector;
 mod source;
 
 use thiserror::Error;
@@ -27,7 +28,7 @@ use crate::outcome::{Format, SkipReason};
 pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
-pub use extract::{ListingPage, PageHealth, PageVerdict};
+pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
 pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
 pub use source::ImageSource;
 
@@ -148,14 +149,17 @@ impl Site {
         Pager::new(&self.page_order, &self.end, pages)
     }
 
-    /// Reads the text of a listing page that came from the address `page`, to which its relative addresses are
-    /// resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
+    /// Reads a listing page that came from the address `page`, to which its relative addresses are resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
     ///
     /// # Errors
     ///
     /// When reading the page would take too much memory or time.
-    pub fn read(&self, page: &Url, body: &str) -> Result<ListingPage, ListingFailure> {
-        extract::read(self, page, body)
+    pub fn read<'a>(
+        &self,
+        page: &Url,
+        body: impl Into<PageText<'a>>,
+    ) -> Result<ListingPage, ListingFailure> {
+        extract::read(self, page, body.into())
     }
 
     /// Where the image's original may be found, in the order to be tried; never empty, never the thumb.
@@ -203,6 +207,13 @@ impl Site {
     fn file_stem(&self, image: &ImageRef, original: &Url) -> String {
         name::stem(&self.file_name.text(image, original))
     }
+}
+
+/// The safe stem of the file that a server names so; `None` if nothing is left of the name. The extension comes from the
+/// bytes, as always.
+pub fn served_stem(file_name: &str) -> Option<String> {
+    let last = name::last(file_name);
+    (!last.trim_matches(['.', ' ', '-']).is_empty()).then(|| name::stem(last))
 }
 
 /// The definitions that ship: name and TOML text, the default site first.

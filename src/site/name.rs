@@ -14,6 +14,12 @@ const LONGEST_EXTENSION: usize = 4;
 /// The longest stem in bytes: the rest of the name is for the extension and the suffix against a collision.
 const MAX_BYTES: usize = ImageName::MAX_BYTES - ImageName::SUFFIX_BYTES - 1 - LONGEST_EXTENSION;
 
+/// Extensions of images beside those of the formats that we take: other spellings, and what a server converts from.
+const OTHER_EXTENSIONS: [&str; 15] = [
+    "apng", "bmp", "heic", "heif", "jfi", "jfif", "jif", "jpe", "jxl", "pjp", "pjpeg", "svg",
+    "tga", "tif", "tiff",
+];
+
 /// Digits of the hash that replaces the cut part of a long name.
 const HASH_DIGITS: usize = 16;
 
@@ -50,18 +56,31 @@ pub(super) fn part(path: &str) -> Cow<'_, str> {
     }
 }
 
-fn last(path: &str) -> &str {
-    let last = path.rsplit(['/', '\\']).next().unwrap_or_default();
-    match last.rsplit_once('.') {
-        // A file's own extension comes from its bytes.
-        Some((stem, extension)) if Format::is_extension(extension) => stem,
-        _ => last,
-    }
+/// The last part of a path that is not escaped, without the extension of an image.
+pub(super) fn last(path: &str) -> &str {
+    without_extension(path.rsplit(['/', '\\']).next().unwrap_or_default())
 }
 
-/// `text` percent-decoded once; bytes that are not UTF-8 then are replaced.
+/// `name` without all extensions of images at its end: `a.jfif.jpg` is named after what each program along the way made of
+/// it, while a file's own extension comes from its bytes.
+pub(super) fn without_extension(mut name: &str) -> &str {
+    while let Some((stem, extension)) = name.rsplit_once('.') {
+        let mut others = OTHER_EXTENSIONS.iter();
+        let is_other = others.any(|known| known.eq_ignore_ascii_case(extension));
+        if !is_other && !Format::is_extension(extension) {
+            break;
+        }
+        name = stem;
+    }
+    name
+}
+
+/// `text` percent-decoded once, if that is UTF-8; the escapes of another encoding stay, for they tell one name from the
+/// next.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
-    percent_decode_str(text).decode_utf8_lossy()
+    percent_decode_str(text)
+        .decode_utf8()
+        .unwrap_or(Cow::Borrowed(text))
 }
 
 /// The last character boundary of `text` at or before the byte `at`.
@@ -141,7 +160,15 @@ mod tests {
             ("Liquid-45", "Liquid-45"),
             ("st.-patric.png", "st.-patric"),
             ("A.PNG", "A"),
-            ("a.png.jpg", "a.png"),
+            ("a.png.jpg", "a"),
+            ("a.jfif.jpg", "a"),
+            ("a.jpg.webp", "a"),
+            ("b.PNG.JPE", "b"),
+            ("a.jfif", "a"),
+            ("a.pjpeg.heic.png", "a"),
+            ("jpg.png", "jpg"),
+            ("1.0.png", "1.0"),
+            ("%B2%E5.png", "%B2%E5"),
             ("a.html", "a.html"),
             ("%E6%8F%92%E5%A4%B4.png", "\u{63d2}\u{5934}"),
             ("..%2F..%2Fetc%2Fpasswd", "passwd"),
@@ -151,7 +178,7 @@ mod tests {
             ("%4", "%4"),
             ("%zz%41", "%zzA"),
             ("..", ".."),
-            ("%ff.webp", "\u{fffd}"),
+            ("%ff.webp", "%ff"),
             ("C:\\x.avif", "x"),
             ("", ""),
         ];

@@ -1,11 +1,11 @@
 //! Regular expressions and CSS selectors of a definition, compiled once: linear to match, bounded to build.
 
 use regex::{Captures, Regex, RegexBuilder};
-use scraper::Selector;
 use scraper::error::SelectorErrorKind;
 use toml::Spanned;
 
 use super::diagnostic::{Diagnostic, nearest_of};
+use super::selector::Selector;
 
 /// Limit of one compiled pattern: a hundred times what a rule for an address needs.
 const PATTERN_BYTES: usize = 1 << 20;

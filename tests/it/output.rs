@@ -55,6 +55,7 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
         ("sync", _) => "\"off\"",
         ("lock", _) => "\"wait=5s\"",
         ("color", _) => "\"never\"",
+        ("names", _) => "\"header\"",
         ("progress", _) => "\"plain\"",
         ("robots", _) => "\"ignore\"",
         ("site-file", _) => "\"site.toml\"",

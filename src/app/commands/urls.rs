@@ -32,19 +32,18 @@ pub async fn urls(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, environment.stderr, environment.clock);
-    // The addresses are the output; beside them only errors are reported.
+    // The addresses are the output; beside them stands what is wrong, and what is left out.
     let output = OutputSettings {
         progress: Progress::None,
         json: false,
-        quiet: true,
         ..settings.output
     };
     let mut exit = Exit::Done;
     for site in select_sites(&names, &settings)? {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
         let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
-        let (events, receiver) = Events::channel(settings.output.watches_images());
-        let reporters = report::open(&output, Box::new(io::sink()), Box::new(io::stderr()));
+        let (events, receiver) = Events::channel(output.watches_images());
+        let reporters = report::open_log(&output, Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
         let failed = Arc::new(Mutex::new(None));
         let jobs = Printer {

@@ -1,6 +1,8 @@
 //! Bodies: what a response's headers say about one, the rest of a partial file, the stream of
 //! bytes, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
+mod charset;
+mod disposition;
 mod head;
 mod page;
 mod ranges;

@@ -1,10 +1,9 @@
 //! Pages: text out of bytes, by the encoding that the header or the page itself declares.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::Encoding;
 use url::Url;
 
-/// How far into a page its own `meta` is looked for; browsers look as far.
-const PRESCAN_BYTES: usize = 1024;
+use super::charset;
 
 /// A page of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,50 +12,42 @@ pub struct Page {
     pub url: Url,
     /// Decoded to UTF-8.
     pub text: String,
+    /// What it was decoded from: queries of addresses on the page are in it.
+    pub encoding: &'static Encoding,
+    /// Whether browsers parse it as XML: XHTML by its content type.
+    pub is_xml: bool,
 }
 
-/// Decodes a page as a browser does: by its byte order mark, else by the header, else by its own
-/// `meta`, else as UTF-8. Bytes that cannot be decoded are replaced, never refused.
+impl Page {
+    /// Decodes the page that `url` answered with. Bytes that cannot be decoded are replaced, never refused.
+    pub(in crate::fetch) fn new(url: Url, bytes: &[u8], content_type: Option<&str>) -> Self {
+        let is_xml = content_type.is_some_and(is_xml);
+        let (encoding, text) = decoded(bytes, content_type, is_xml);
+        Self {
+            url,
+            text,
+            encoding,
+            is_xml,
+        }
+    }
+}
+
+fn decoded(page: &[u8], content_type: Option<&str>, is_xml: bool) -> (&'static Encoding, String) {
+    let (encoding, mark) = charset::of_page(page, content_type, is_xml);
+    let (text, _) = encoding.decode_without_bom_handling(&page[mark..]);
+    (encoding, text.into_owned())
+}
+
+/// Whether a content type is XML's (MIME Sniffing Standard, "XML MIME type").
+fn is_xml(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default();
+    let essence = essence.trim().to_ascii_lowercase();
+    essence.ends_with("+xml") || matches!(&*essence, "text/xml" | "application/xml")
+}
+
+/// The text of a page with this content type.
 pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
-    let (encoding, text) = match Encoding::for_bom(page) {
-        Some((encoding, mark)) => (encoding, &page[mark..]),
-        None => (
-            content_type
-                .and_then(charset)
-                .or_else(|| meta_charset(page))
-                .unwrap_or(UTF_8),
-            page,
-        ),
-    };
-    encoding.decode_without_bom_handling(text).0.into_owned()
-}
-
-/// The encoding that the page's `meta` declares.
-fn meta_charset(page: &[u8]) -> Option<&'static Encoding> {
-    let head = String::from_utf8_lossy(&page[..page.len().min(PRESCAN_BYTES)]);
-    let mut metas = head.split('<').filter(|tag| {
-        tag.get(..4)
-            .is_some_and(|name| name.eq_ignore_ascii_case("meta"))
-    });
-    let encoding = metas.find_map(|tag| charset(tag.split('>').next().unwrap_or(tag)))?;
-    // A page whose `meta` can be read byte by byte is not UTF-16.
-    Some(if encoding == UTF_16LE || encoding == UTF_16BE {
-        UTF_8
-    } else {
-        encoding
-    })
-}
-
-/// The encoding after the first `charset=` that names a known one.
-fn charset(text: &str) -> Option<&'static Encoding> {
-    let lower = text.to_ascii_lowercase();
-    lower.split("charset").skip(1).find_map(|rest| {
-        let label = rest.trim_start().strip_prefix('=')?.trim_start();
-        let label = label.trim_start_matches(['"', '\'']);
-        let end =
-            label.find(|c: char| matches!(c, '"' | '\'' | ';' | '/' | '>') || c.is_whitespace());
-        Encoding::for_label(&label.as_bytes()[..end.unwrap_or(label.len())])
-    })
+    decoded(page, content_type, content_type.is_some_and(is_xml)).1
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ impl<'a> RangeRequest<'a> {
             etag,
             last_modified: _,
             length,
+            file_name: _,
         } = info;
         let etag = etag
             .as_deref()
@@ -113,6 +114,7 @@ mod tests {
             etag: etag.map(str::to_owned),
             last_modified: None,
             length,
+            file_name: None,
         }
     }
 

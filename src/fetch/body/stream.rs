@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
+use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
+use super::disposition;
 use super::head::{content_length, is_chunked, leftover_encoding, text_value};
 use super::ranges::{RangeRequest, is_strong};
 use crate::fetch::error::{FetchError, FetchErrorKind};
@@ -129,6 +130,12 @@ impl<S: BodySource> BodyStream<S> {
     /// The server's `Last-Modified`.
     pub fn last_modified(&self) -> Option<&str> {
         self.header(&LAST_MODIFIED)
+    }
+
+    /// The name that the server's `Content-Disposition` gives the file: untrusted text.
+    pub fn file_name(&self) -> Option<String> {
+        let header = self.source.headers().get(CONTENT_DISPOSITION)?;
+        disposition::file_name(header.as_bytes())
     }
 
     /// The next bytes; `None` after the last ones.

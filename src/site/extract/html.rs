@@ -1,16 +1,19 @@
 //! HTML listings: items, thumbs, links and titles by CSS selectors.
 
-use scraper::{ElementRef, Html, Selector};
+use std::borrow::Cow;
+
+use scraper::{ElementRef, Html};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{EndMark, Extract, ItemTable, RawItem, RawPage, tree};
+use super::{EndMark, Extract, ItemTable, PageText, RawItem, RawPage, css, tree, xhtml};
 use crate::event::ListingFailure;
 use crate::site::address;
 use crate::site::diagnostic::Diagnostic;
 use crate::site::name::char_boundary_before;
 use crate::site::pattern::selector;
 use crate::site::schema::OneOrMore;
+use crate::site::selector::Selector;
 
 /// Bytes of one text that are kept until it is parsed: more than a usable address has, so that a cut one is refused.
 const TEXT_BYTES: usize = 2 * address::MAX_BYTES;
@@ -142,17 +145,22 @@ enum FieldText {
 }
 
 impl Extract for HtmlListing {
-    fn extract(&self, body: &str) -> Result<RawPage, ListingFailure> {
+    fn extract(&self, body: PageText<'_>) -> Result<RawPage, ListingFailure> {
         let mut page = RawPage {
             end_mark: matches!(self.end, EndMark::Empty),
             ..RawPage::default()
         };
-        let trees = tree::each(body, |html| {
+        let text = if body.is_xml {
+            Cow::Owned(xhtml::to_html(body.text))
+        } else {
+            Cow::Borrowed(body.text)
+        };
+        let trees = tree::each(&text, !body.is_xml, |html| {
             page.base = page.base.take().or_else(|| base_of(html));
-            page.items
-                .extend(html.select(&self.item).map(|item| self.raw(item)));
+            let items = self.item.select(html);
+            page.items.extend(items.map(|item| self.raw(html, item)));
             if let EndMark::Marker(marker) = &self.end {
-                page.end_mark |= html.select(marker).next().is_some();
+                page.end_mark |= marker.select(html).next().is_some();
             }
         })?;
         page.split = trees > 1;
@@ -168,8 +176,8 @@ fn base_of(html: &Html) -> Option<String> {
 }
 
 impl HtmlListing {
-    fn raw(&self, item: ElementRef<'_>) -> RawItem {
-        let texts = |field: &ItemField| field.texts(item);
+    fn raw(&self, page: &Html, item: ElementRef<'_>) -> RawItem {
+        let texts = |field: &ItemField| field.texts(page, item);
         let titles = self.title.as_ref().map(texts).unwrap_or_default();
         RawItem {
             thumb: texts(&self.thumb),
@@ -184,9 +192,9 @@ impl HtmlListing {
 
 impl ItemField {
     /// The texts there, the preferred one first; none when the item lacks the element.
-    fn texts(&self, item: ElementRef<'_>) -> Vec<String> {
+    fn texts(&self, page: &Html, item: ElementRef<'_>) -> Vec<String> {
         let element = match &self.select {
-            Some(select) => item.select(select).next(),
+            Some(select) => select.first_within(page, item),
             None => Some(item),
         };
         let Some(element) = element else {
@@ -194,9 +202,17 @@ impl ItemField {
         };
         match &self.text {
             FieldText::Attributes(names) => {
-                let values = names.iter().filter_map(|name| element.attr(name));
+                let values = names
+                    .iter()
+                    .filter_map(|name| Some((name, attribute(element, name)?)));
                 values
-                    .map(|value| value[..char_boundary_before(value, TEXT_BYTES)].to_owned())
+                    .flat_map(|(name, value)| {
+                        if css::is_css(name, value) {
+                            css::addresses(value)
+                        } else {
+                            vec![cut(value).to_owned()]
+                        }
+                    })
                     .collect()
             }
             FieldText::Inner => vec![
@@ -208,6 +224,23 @@ impl ItemField {
             ],
         }
     }
+}
+
+/// The value of an attribute. In SVG and XHTML the parser splits a name as `xlink:href` in two.
+fn attribute<'a>(element: ElementRef<'a>, name: &str) -> Option<&'a str> {
+    element.attr(name).or_else(|| {
+        let (prefix, local) = name.split_once(':')?;
+        let mut attributes = element.value().attrs.iter();
+        let found = attributes.find(|(attribute, _)| {
+            &*attribute.local == local && attribute.prefix.as_deref() == Some(prefix)
+        });
+        found.map(|(_, value)| &**value)
+    })
+}
+
+/// As much of an attribute's value as is kept.
+fn cut(value: &str) -> &str {
+    &value[..char_boundary_before(value, TEXT_BYTES)]
 }
 
 /// The title on one line, without the page's indentation.

@@ -3,12 +3,16 @@
 //! To add a kind: one file with its `[item]` table ([`ItemTable`]) and what reads its pages ([`Extract`]), and a row in
 //! [`ListingKind`]. A kind whose pages do not have numbers adds its order of pages to `paging` as well.
 
+mod css;
 mod health;
 mod html;
+mod pending;
 mod tree;
+mod xhtml;
 
 use std::fmt;
 
+use encoding_rs::{Encoding, UTF_8};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -77,14 +81,42 @@ pub(super) enum EndMark<M> {
     Marker(M),
 }
 
+/// The text of a page, and what the server says about it.
+#[derive(Debug, Clone, Copy)]
+pub struct PageText<'a> {
+    /// Decoded to UTF-8.
+    pub text: &'a str,
+    /// What it was decoded from: the queries of addresses on the page are in it.
+    pub encoding: &'static Encoding,
+    /// Whether browsers parse it as XML: XHTML by its content type.
+    pub is_xml: bool,
+}
+
+impl<'a> From<&'a str> for PageText<'a> {
+    /// A page in UTF-8 that is HTML.
+    fn from(text: &'a str) -> Self {
+        Self {
+            text,
+            encoding: UTF_8,
+            is_xml: false,
+        }
+    }
+}
+
+impl<'a> From<&'a String> for PageText<'a> {
+    fn from(text: &'a String) -> Self {
+        text.as_str().into()
+    }
+}
+
 /// Reads the pages of one kind of listing.
 pub(super) trait Extract: fmt::Debug + Send + Sync {
-    /// The items in `body`, as written there.
+    /// The items on `page`, as written there.
     ///
     /// # Errors
     ///
     /// When reading the page would take too much memory or time.
-    fn extract(&self, body: &str) -> Result<RawPage, ListingFailure>;
+    fn extract(&self, page: PageText<'_>) -> Result<RawPage, ListingFailure>;
 }
 
 /// What a plug finds on a page; a plug starts from the default, so that a new field concerns only those who set it.
@@ -116,7 +148,11 @@ pub struct ListingPage {
 }
 
 /// Reads the page that came from `page`.
-pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, ListingFailure> {
+pub(super) fn read(
+    site: &Site,
+    page: &Url,
+    body: PageText<'_>,
+) -> Result<ListingPage, ListingFailure> {
     let RawPage {
         base,
         items,
@@ -124,7 +160,7 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, L
         end_mark,
     } = site.extract.extract(body)?;
     let base = base
-        .and_then(|written| page.join(&written).ok())
+        .and_then(|written| address::join(page, &written, body.encoding))
         .filter(|base| matches!(base.scheme(), "http" | "https"))
         .unwrap_or_else(|| page.clone());
     let mut health = PageHealth {
@@ -136,8 +172,8 @@ pub(super) fn read(site: &Site, page: &Url, body: &str) -> Result<ListingPage, L
     };
     let mut images = Vec::new();
     for RawItem { thumb, link, title } in items {
-        let first =
-            |texts: Vec<String>| texts.iter().find_map(|text| address::resolve(&base, text));
+        let resolve = |text: &String| address::resolve(&base, text, body.encoding);
+        let first = |texts: Vec<String>| texts.iter().find_map(resolve);
         let has_none = thumb.is_empty();
         match first(thumb) {
             Some(thumb) => images.push(ImageRef {

@@ -1,10 +1,14 @@
 //! Parses HTML into trees within bounds of memory and time, for any input.
 
-use html5ever::ParseOpts;
-use html5ever::driver::parse_document;
-use html5ever::tendril::TendrilSink as _;
+use std::cell::Cell;
+
+use html5ever::TokenizerResult;
+use html5ever::buffer_queue::BufferQueue;
+use html5ever::tokenizer::{Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts};
+use html5ever::tree_builder::{QuirksMode, TreeBuilder, TreeBuilderOpts, TreeSink};
 use scraper::{Html, HtmlTreeSink, StrTendril};
 
+use super::pending::{Emitted, Pending};
 use crate::event::ListingFailure;
 use crate::site::name::char_boundary_before;
 
@@ -15,97 +19,140 @@ const MAX_DEPTH: usize = 256;
 /// Elements and texts of a whole page; a gallery's page has some hundreds.
 const MAX_NODES: usize = 200_000;
 
-/// Places where an attribute could begin, in text that has not reached the tree yet. A tag takes time by the square of
-/// its attributes, so an endless one must be refused; a long comment or inline image has fewer such places.
-const MAX_SEPARATORS: usize = 50_000;
+/// Attributes of one tag. A tag takes time by the square of them, so an endless one must be refused.
+const MAX_ATTRIBUTES: usize = 10_000;
 
-/// Bytes parsed between two checks of the tree: a few hundred bytes can make only a few nodes.
-const STEP_BYTES: usize = 512;
-
-/// Bytes within which the next tag is searched for, to end a step before it.
-const LONGEST_STEP: usize = 4 * 1024;
+/// Bytes parsed at most between two checks of the tree: they can make only a few thousand nodes.
+const STEP_BYTES: usize = 4 * 1024;
 
 /// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
-/// gives several: the rest of it is parsed as if nothing were open.
-pub(super) fn each(text: &str, mut on_tree: impl FnMut(&Html)) -> Result<usize, ListingFailure> {
+/// gives several: the rest of it is parsed as if nothing were open. `quirks` says whether the page may be one that
+/// browsers read in quirks mode (HTML Standard, section 13.2.6.4.1).
+pub(super) fn each(
+    text: &str,
+    quirks: bool,
+    mut on_tree: impl FnMut(&Html),
+) -> Result<usize, ListingFailure> {
+    let whole = StrTendril::from(text);
     let mut rest = text;
     let mut nodes_left = MAX_NODES;
     let mut trees = 0;
+    let mut mode = (!quirks).then_some(QuirksMode::NoQuirks);
     loop {
-        let (tree, after) = one(rest, nodes_left)?;
+        let at = text.len() - rest.len();
+        let (mut tree, length) = one(&whole, &text[at..], at, nodes_left)?;
+        rest = &rest[length..];
         nodes_left = nodes_left.saturating_sub(tree.tree.nodes().len());
+        // Only the first tree has seen the doctype.
+        tree.quirks_mode = *mode.get_or_insert(tree.quirks_mode);
         on_tree(&tree);
         trees += 1;
-        if after.is_empty() {
+        if rest.is_empty() {
             return Ok(trees);
         }
-        rest = after;
     }
 }
 
-/// One tree of at most `max_nodes` nodes, and the text after it.
-fn one(text: &str, max_nodes: usize) -> Result<(Html, &str), ListingFailure> {
-    let mut parser = parse_document(
-        HtmlTreeSink::new(Html::new_document()),
-        ParseOpts::default(),
-    );
+/// One tree of at most `max_nodes` nodes, and how many bytes of `text` are in it: of the part of `whole` behind the byte
+/// `at`.
+fn one(
+    whole: &StrTendril,
+    text: &str,
+    at: usize,
+    max_nodes: usize,
+) -> Result<(Html, usize), ListingFailure> {
+    let options = TreeBuilderOpts {
+        // We run no scripts: what a page holds for those who run none is markup to us.
+        scripting_enabled: false,
+        ..TreeBuilderOpts::default()
+    };
+    let builder = TreeBuilder::new(HtmlTreeSink::new(Html::new_document()), options);
+    let watched = Watched {
+        builder,
+        emitted: Cell::default(),
+    };
+    let tokenizer = Tokenizer::new(watched, TokenizerOpts::default());
+    let input = BufferQueue::default();
     let mut rest = text;
-    let mut grown = (0, 0);
-    let mut pending = 0;
+    let mut known_nodes = 0;
+    let mut pending = Pending::default();
     while !rest.is_empty() {
         let (step, after) = rest.split_at(step_end(rest));
-        parser.process(StrTendril::from(step));
+        // A reference into the page's one text: to copy each step would cost an allocation for every tag.
+        input.push_back(whole.subtendril(offset(at + text.len() - rest.len()), offset(step.len())));
+        while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
         rest = after;
 
-        let html = parser.tokenizer.sink.sink.0.borrow();
-        let before = std::mem::replace(&mut grown, size(&html));
-        pending = if grown == before {
-            pending + separators(step)
-        } else {
-            0
-        };
-        let (nodes, _) = grown;
+        pending.follow(step, tokenizer.sink.emitted.take());
+        if pending.attributes() > MAX_ATTRIBUTES {
+            return Err(ListingFailure::TagTooLong {
+                limit: MAX_ATTRIBUTES,
+            });
+        }
+        let html = tokenizer.sink.builder.sink.0.borrow();
+        let nodes = html.tree.nodes().len();
         if nodes > max_nodes {
             return Err(ListingFailure::TooManyElements { limit: MAX_NODES });
         }
-        if pending > MAX_SEPARATORS {
-            return Err(ListingFailure::TagTooLong {
-                limit: MAX_SEPARATORS,
-            });
-        }
-        let mut new = html.tree.nodes().rev().take(nodes - before.0);
+        let mut new = html.tree.nodes().rev().take(nodes - known_nodes);
         if new.any(|node| node.ancestors().nth(MAX_DEPTH).is_some()) {
             break;
         }
+        known_nodes = nodes;
     }
-    Ok((parser.finish(), rest))
+    tokenizer.end();
+    let html = tokenizer.sink.builder.sink.finish();
+    Ok((html, text.len() - rest.len()))
 }
 
-/// Changes when any of the text reaches the tree: the number of nodes, and the length of the last text.
-fn size(html: &Html) -> (usize, usize) {
-    let mut nodes = html.tree.nodes();
-    let text = nodes
-        .next_back()
-        .and_then(|last| last.value().as_text())
-        .map_or(0, |text| text.len());
-    (html.tree.nodes().len(), text)
+/// Tendrils count in 32 bits; a page is smaller by its own limit.
+fn offset(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
-/// How many attributes could begin in `step`.
-fn separators(step: &str) -> usize {
-    step.bytes()
-        .filter(|byte| byte.is_ascii_whitespace() || matches!(byte, b'/' | b'"' | b'\''))
-        .count()
+/// The tree builder, and what the tokenizer gave it last.
+struct Watched<Handle, Sink> {
+    builder: TreeBuilder<Handle, Sink>,
+    emitted: Cell<Emitted>,
 }
 
-/// Where the next step ends: before a nearby tag if there is one, so that few tags are cut in two.
+impl<Handle: Clone, Sink: TreeSink<Handle = Handle>> TokenSink for Watched<Handle, Sink> {
+    type Handle = Handle;
+
+    fn process_token(&self, token: Token, line: u64) -> TokenSinkResult<Handle> {
+        let is_markup = match token {
+            Token::DoctypeToken(_) | Token::TagToken(_) | Token::CommentToken(_) => Some(true),
+            Token::CharacterTokens(_) | Token::NullCharacterToken => Some(false),
+            Token::EOFToken | Token::ParseError(_) => None,
+        };
+        let result = self.builder.process_token(token, line);
+        match is_markup {
+            Some(true) => self.emitted.set(Emitted::Markup {
+                is_raw_behind: matches!(
+                    result,
+                    TokenSinkResult::RawData(_) | TokenSinkResult::Plaintext
+                ),
+            }),
+            Some(false) => self.emitted.set(Emitted::Text),
+            None => {}
+        }
+        result
+    }
+
+    fn end(&self) {
+        self.builder.end();
+    }
+
+    fn adjusted_current_node_present_but_not_in_html_namespace(&self) -> bool {
+        self.builder
+            .adjusted_current_node_present_but_not_in_html_namespace()
+    }
+}
+
+/// Where the next step ends: behind the next tag, or before it is too long.
 fn step_end(text: &str) -> usize {
-    let longest = char_boundary_before(text, LONGEST_STEP);
-    let tag = text.as_bytes()[..longest]
-        .iter()
-        .skip(STEP_BYTES)
-        .position(|&byte| byte == b'<');
-    tag.map_or(longest, |after| STEP_BYTES + after)
+    let longest = char_boundary_before(text, STEP_BYTES);
+    memchr::memchr(b'>', &text.as_bytes()[..longest]).map_or(longest, |tag| tag + 1)
 }
 
 #[cfg(test)]
@@ -118,7 +165,7 @@ mod tests {
     fn good(text: &str) -> Option<usize> {
         let wanted = Selector::parse("body .good > a > img").unwrap();
         let mut found = 0;
-        each(text, |html| found += html.select(&wanted).count())
+        each(text, true, |html| found += html.select(&wanted).count())
             .ok()
             .map(|_| found)
     }
@@ -129,7 +176,7 @@ mod tests {
     fn an_html_page_gives_one_tree() {
         let text = format!("<div class=more>{}</div>", GOOD.repeat(1_000));
         assert_eq!(
-            (each(&text, |_| ()).ok(), good(&text)),
+            (each(&text, true, |_| ()).ok(), good(&text)),
             (Some(1), Some(1_000))
         );
     }
@@ -179,7 +226,7 @@ mod tests {
 
     #[test]
     fn an_endless_html_tag_is_refused_and_a_long_one_is_not() {
-        let attributes = (0..60_000)
+        let attributes = (0..12_000)
             .map(|number| format!("a{number}"))
             .collect::<Vec<_>>();
         assert_eq!(
@@ -196,5 +243,39 @@ mod tests {
             good(&format!("{style}{GOOD}{picture}{comment}{GOOD}")),
             Some(2)
         );
+        let hidden = format!("{GOOD}<!-- <p a=\" --><a {}>{GOOD}", attributes.join(" "));
+        assert_eq!(good(&hidden), None);
+        let hidden = format!("<svg><![CDATA[ ]]><a {}>{GOOD}", attributes.join(" "));
+        assert_eq!(good(&hidden), None);
+    }
+
+    #[test]
+    fn an_html_attribute_of_several_megabytes_is_not_too_long() {
+        let base64 = "iVBORw0KGgo//8AAA/".repeat(300_000);
+        let json = "{&quot;path&quot;: 'https://demo.invalid/a/b.png', > < } ".repeat(80_000);
+        let svg = "%3Csvg xmlns='http://www.w3.org/2000/svg'> <path d='M 0 0'/> ".repeat(60_000);
+        for attribute in [
+            format!("src='data:image/png;base64,{base64}'"),
+            format!("src=data:image/png;base64,{base64}"),
+            format!("data-state=\"{json}\""),
+            format!("style=\"background: url(data:image/svg+xml,{svg})\""),
+        ] {
+            let page = format!("<p>text <i {attribute}></i></p>{GOOD}<b {attribute} />{GOOD}");
+            assert_eq!(good(&page), Some(2), "{attribute:.60}");
+        }
+    }
+
+    #[test]
+    fn an_html_page_without_a_doctype_is_in_quirks_mode_in_all_its_pieces() {
+        let modes = |text: &str, quirks: bool| {
+            let mut modes = Vec::new();
+            each(text, quirks, |html| modes.push(html.quirks_mode)).unwrap();
+            modes
+        };
+        let nest = "<div>".repeat(300);
+        assert_eq!(modes(&nest, true), [QuirksMode::Quirks; 2]);
+        assert_eq!(modes(&nest, false), [QuirksMode::NoQuirks; 2]);
+        let page = format!("<!doctype html>{nest}");
+        assert_eq!(modes(&page, true), [QuirksMode::NoQuirks; 2]);
     }
 }

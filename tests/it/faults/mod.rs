@@ -14,6 +14,7 @@ mod listing;
 mod malformed_images;
 mod memory;
 mod network;
+mod pages;
 mod redirects;
 mod resume;
 mod robots;

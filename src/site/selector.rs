@@ -1,0 +1,117 @@
+//! CSS selectors, compiled once and matched as a browser does.
+
+use scraper::error::SelectorErrorKind;
+use scraper::selector::{Parser, Simple};
+use scraper::{ElementRef, Html};
+use selectors::Element as _;
+use selectors::context::{
+    MatchingContext, MatchingForInvalidation, MatchingMode, NeedsSelectorFlags, QuirksMode,
+    SelectorCaches,
+};
+use selectors::matching::matches_selector;
+use selectors::parser::{ParseRelative, SelectorList};
+
+/// A list of CSS selectors.
+///
+/// Not scraper's own: that one compares classes and ids by case on every page, while browsers do not on a page in quirks
+/// mode.
+#[derive(Debug)]
+pub(super) struct Selector(SelectorList<Simple>);
+
+impl Selector {
+    /// Parses a list of selectors.
+    pub(super) fn parse(text: &str) -> Result<Self, SelectorErrorKind> {
+        let mut input = cssparser::Parser::new(text);
+        Ok(Self(SelectorList::parse(
+            &Parser,
+            &mut input,
+            ParseRelative::No,
+        )?))
+    }
+
+    /// The elements of a page that match, in its order.
+    pub(super) fn select<'a>(&self, page: &'a Html) -> impl Iterator<Item = ElementRef<'a>> {
+        let quirks = quirks(page);
+        let mut caches = SelectorCaches::default();
+        page.tree
+            .nodes()
+            .filter_map(ElementRef::wrap)
+            .filter(move |element| {
+                // A node that the parser dropped is still there, without a parent.
+                element.parent().is_some() && self.matches(element, None, quirks, &mut caches)
+            })
+    }
+
+    /// The first element within `scope` that matches.
+    pub(super) fn first_within<'a>(
+        &self,
+        page: &Html,
+        scope: ElementRef<'a>,
+    ) -> Option<ElementRef<'a>> {
+        let quirks = quirks(page);
+        let mut caches = SelectorCaches::default();
+        let mut inner = scope.descendants().skip(1).filter_map(ElementRef::wrap);
+        inner.find(|element| self.matches(element, Some(scope), quirks, &mut caches))
+    }
+
+    fn matches(
+        &self,
+        element: &ElementRef<'_>,
+        scope: Option<ElementRef<'_>>,
+        quirks: QuirksMode,
+        caches: &mut SelectorCaches,
+    ) -> bool {
+        let mut context = MatchingContext::new(
+            MatchingMode::Normal,
+            None,
+            caches,
+            quirks,
+            NeedsSelectorFlags::No,
+            MatchingForInvalidation::No,
+        );
+        context.scope_element = scope.map(|scope| scope.opaque());
+        let mut alternatives = self.0.slice().iter();
+        alternatives.any(|selector| matches_selector(selector, 0, None, element, &mut context))
+    }
+}
+
+fn quirks(page: &Html) -> QuirksMode {
+    use html5ever::tree_builder::QuirksMode as Parsed;
+    match page.quirks_mode {
+        Parsed::Quirks => QuirksMode::Quirks,
+        Parsed::LimitedQuirks => QuirksMode::LimitedQuirks,
+        Parsed::NoQuirks => QuirksMode::NoQuirks,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(selector: &str, page: &str) -> usize {
+        let selector = Selector::parse(selector).unwrap();
+        selector.select(&Html::parse_document(page)).count()
+    }
+
+    #[test]
+    fn quirks_mode_compares_classes_and_ids_without_case() {
+        let items = "<div class='Item' id=One title=X></div><div class='item other'></div>";
+        for selector in [".item", "div.ITEM", ":is(.Item)", "#one, .Other"] {
+            assert_eq!(found(selector, items), 2, "{selector}");
+        }
+        let standard = format!("<!doctype html>{items}");
+        assert_eq!(found(".item", &standard), 1);
+        assert_eq!(found("#one", &standard), 0);
+        assert_eq!(found("[class=item]", items), 0, "an attribute has its case");
+    }
+
+    #[test]
+    fn a_selector_within_an_element_does_not_match_that_element() {
+        let page = Html::parse_document("<div class=a><p><div class=a id=x></div></p></div>");
+        let selector = Selector::parse("div.a").unwrap();
+        let outer = selector.select(&page).next().unwrap();
+        let inner = selector.first_within(&page, outer).unwrap();
+        assert_eq!(inner.attr("id"), Some("x"));
+        assert!(selector.first_within(&page, inner).is_none());
+    }
+}
