@@ -215,6 +215,22 @@ pub enum Warning {
         /// The file.
         path: String,
     },
+    /// The cookie file can be read by other users.
+    ReadableCookies {
+        /// The file.
+        path: String,
+    },
+    /// A host's robots.txt makes the run slower than the user's settings do; told when a request has to wait for it.
+    CrawlDelay {
+        /// The host: `HOST`, with `:PORT` where that is not the scheme's own.
+        host: String,
+        /// The time between two requests that it asks for.
+        #[serde(rename = "asked_seconds", serialize_with = "seconds")]
+        asked: Duration,
+        /// The time between two requests that is kept.
+        #[serde(rename = "wait_seconds", serialize_with = "seconds")]
+        wait: Duration,
+    },
     /// The collection had no ledger: a new one was made of the images in the folder.
     LedgerRebuilt {
         /// How many images it took in.
@@ -329,6 +345,21 @@ pub struct Events {
     hints: bool,
 }
 
+/// Where events may still be sent, if the run has not ended.
+#[derive(Debug, Clone)]
+pub struct WeakEvents {
+    sender: mpsc::WeakSender<Event>,
+    hints: bool,
+}
+
+impl WeakEvents {
+    /// The events, as long as some stage of the run can send them.
+    pub fn upgrade(&self) -> Option<Events> {
+        let hints = self.hints;
+        self.sender.upgrade().map(|sender| Events { sender, hints })
+    }
+}
+
 impl Events {
     /// A bounded channel of events, so that a slow terminal slows the run instead of filling the memory. Without
     /// `hints` only what is emitted comes through: where nobody watches single images, sending their progress would
@@ -342,6 +373,15 @@ impl Events {
     pub async fn emit(&self, event: Event) {
         // The reader outlives the stages; if it died, its own error says so.
         let _ = self.sender.send(event).await;
+    }
+
+    /// A handle that does not keep the run's events from ending, for what outlives the run.
+    pub fn downgrade(&self) -> WeakEvents {
+        let Self { sender, hints } = self;
+        WeakEvents {
+            sender: sender.downgrade(),
+            hints: *hints,
+        }
     }
 
     /// Sends a warning, as [`Events::emit`].

@@ -205,6 +205,7 @@ fn fetch_settings(
         http2,
         user_agent,
         header,
+        cookies,
         world_readable_config: _,
     } = network;
     let period = |said: Option<HumanDuration>, default: Duration| {
@@ -232,6 +233,7 @@ fn fetch_settings(
             .into_iter()
             .map(|Header { name, value }| (name, value))
             .collect(),
+        cookies,
         wait: period(wait, Duration::ZERO),
         limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
         proxies: true,

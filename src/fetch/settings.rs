@@ -36,6 +36,8 @@ pub struct FetchSettings {
     /// Further headers, sent to the origin of the first request and never to another one that it
     /// redirects to.
     pub headers: Vec<(String, String)>,
+    /// A cookie file in Netscape's format; its cookies are sent to the hosts it names alone.
+    pub cookies: Option<PathBuf>,
     /// The least time between two requests to one host.
     pub wait: Duration,
     /// In bytes a second, for all bodies together.

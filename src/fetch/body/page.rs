@@ -31,6 +31,19 @@ pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     encoding.decode_without_bom_handling(text).0.into_owned()
 }
 
+/// Whether a page shows by its last tag that it is complete. Behind that, generators and caches
+/// leave blanks and comments.
+pub(crate) fn ends_like_html(page: &str) -> bool {
+    let mut page = page.trim_end();
+    while let Some(comment) = page.strip_suffix("-->").and_then(|page| page.rfind("<!--")) {
+        page = page[..comment].trim_end();
+    }
+    let tag = page.strip_suffix('>').map_or("", str::trim_end);
+    let name = tag.len().checked_sub("</html".len());
+    name.and_then(|name| tag.get(name..))
+        .is_some_and(|tag| tag.eq_ignore_ascii_case("</html"))
+}
+
 /// The encoding that the page's `meta` declares.
 fn meta_charset(page: &[u8]) -> Option<&'static Encoding> {
     let head = String::from_utf8_lossy(&page[..page.len().min(PRESCAN_BYTES)]);
@@ -146,6 +159,30 @@ mod tests {
             decode(b"a\xffb", Some("text/html; charset=utf-8")),
             "a\u{fffd}b"
         );
+    }
+
+    #[test]
+    fn a_page_is_complete_behind_its_last_tag() {
+        for whole in [
+            "<html></html>",
+            "x</HTML \n>\r\n \n",
+            "x</html><!-- cached in 0.1 s -->\n<!-- by x --> ",
+        ] {
+            assert!(ends_like_html(whole), "{whole}");
+        }
+        for cut in [
+            "",
+            "</html",
+            "html>",
+            "<html>",
+            "</html><p>",
+            "</html><!-- a",
+            "<!-- </html> -->",
+            "\u{e9}\u{e9}\u{e9}>",
+            "</body>",
+        ] {
+            assert!(!ends_like_html(cut), "{cut}");
+        }
     }
 
     #[tokio::test]
