@@ -17,7 +17,7 @@ use crate::engine::{
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
-use crate::fetch::Retry;
+use crate::fetch::{CookieSource, Retry};
 use crate::queue::{self, JobSender, Queue};
 use crate::report::{self, Tally};
 use crate::site::{Pages, Site};
@@ -91,7 +91,7 @@ pub(super) async fn reported(
         let path = path.display().to_string();
         events.warn(Warning::ReadableConfig { path }).await;
     }
-    let readable = settings.fetch.cookies.as_deref();
+    let readable = settings.fetch.cookies.as_ref().map(CookieSource::path);
     if let Some(path) = readable.filter(|path| is_world_readable(path)) {
         let path = path.display().to_string();
         events.warn(Warning::ReadableCookies { path }).await;

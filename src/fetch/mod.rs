@@ -33,7 +33,7 @@ pub use self::access::SiteOrigins;
 pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
-pub use self::settings::{FetchSettings, Robots};
+pub use self::settings::{CookieSource, FetchSettings, Robots};
 
 /// The body of a response.
 pub type Body = body::BodyStream<transport::ClientResponse>;

@@ -51,7 +51,7 @@ impl Requester {
             hosts: Hosts::new(settings.wait, retry),
             retry,
             headers: parse_headers(&settings.headers)?,
-            cookies: settings.cookies.as_deref().map_or_else(
+            cookies: settings.cookies.as_ref().map_or_else(
                 || Ok(CookieFile::default()),
                 |file| CookieFile::read(file, SystemTime::now()),
             )?,
@@ -350,7 +350,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
-    use crate::fetch::{Fetcher, Retryability, SiteOrigins};
+    use crate::fetch::{CookieSource, Fetcher, Retryability, SiteOrigins};
 
     fn with_retries() -> FetchSettings {
         FetchSettings {
@@ -775,7 +775,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let settings = FetchSettings {
             headers: vec![("Cookie".to_owned(), "own=1".to_owned())],
-            cookies: Some(file),
+            cookies: Some(CookieSource::new(file)),
             robots: Robots::Obey,
             ..settings()
         };

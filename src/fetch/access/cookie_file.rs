@@ -4,8 +4,6 @@
 //! since 1970 (0: with the browser's session), name, value.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue};
@@ -13,6 +11,7 @@ use url::{Host, Url};
 
 use super::cookies::{Cookie, HopCookies, header};
 use crate::fetch::error::SettingError;
+use crate::fetch::settings::CookieSource;
 
 /// Before the domain of a cookie that scripts cannot read; otherwise `#` begins a comment.
 const HTTP_ONLY: &str = "#HttpOnly_";
@@ -24,14 +23,14 @@ pub(crate) struct CookieFile {
 }
 
 impl CookieFile {
-    /// Reads `path`; cookies that have expired by `now` are left out.
-    pub(crate) fn read(path: &Path, now: SystemTime) -> Result<Self, SettingError> {
+    /// Reads the file; cookies that have expired by `now` are left out.
+    pub(crate) fn read(source: &CookieSource, now: SystemTime) -> Result<Self, SettingError> {
         let refuse = |reason: String| SettingError {
-            setting: format!("cookie file `{}`", path.display()),
+            setting: format!("cookie file `{}`", source.path().display()),
             reason,
         };
-        let bytes = fs::read(path).map_err(|error| refuse(error.to_string()))?;
-        let text = str::from_utf8(&bytes).map_err(|error| {
+        let bytes = source.bytes().map_err(refuse)?;
+        let text = str::from_utf8(bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
             let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
             refuse(format!("line {line}: not UTF-8"))
@@ -251,11 +250,25 @@ mod tests {
     fn a_cookie_file_that_cannot_be_read_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cookies.txt");
-        let error = CookieFile::read(&file, now()).unwrap_err();
+        let read = || CookieFile::read(&CookieSource::new(file.clone()), now());
+        let error = read().unwrap_err();
         assert!(error.setting.contains("cookies.txt"), "{error}");
-        fs::write(&file, b"# x\n\xff").unwrap();
-        let error = CookieFile::read(&file, now()).unwrap_err();
+        std::fs::write(&file, b"# x\n\xff").unwrap();
+        let error = read().unwrap_err();
         assert_eq!(error.reason, "line 2: not UTF-8");
+    }
+
+    #[test]
+    fn a_cookie_file_is_read_once_for_all_sites() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cookies.txt");
+        std::fs::write(&file, "a.test\tFALSE\t/\tFALSE\t0\tc\t1\n").unwrap();
+        let source = CookieSource::new(file.clone());
+        let shared = source.clone();
+        CookieFile::read(&source, now()).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let again = CookieFile::read(&shared, now()).unwrap();
+        assert_eq!(again.by_domain.len(), 1);
     }
 
     proptest! {
