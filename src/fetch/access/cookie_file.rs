@@ -32,7 +32,7 @@ impl CookieFile {
         let bytes = source.bytes().map_err(refuse)?;
         let text = str::from_utf8(bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let line = before.split(|&byte| byte == b'\n').count();
             refuse(format!("line {line}: not UTF-8"))
         })?;
         Self::parse(text, now).map_err(refuse)
