@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::fetch::FetchError;
+use crate::fetch::{Body, FetchError};
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -46,6 +46,16 @@ impl AttemptErrorKind {
     /// Whether the host says that there is nothing at the address.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Fetch(error) if error.is_gone())
+    }
+
+    /// What was wrong with bytes that failed verification: their transfer, where it is that which was cut.
+    pub(super) fn or_cut_transfer(self, body: &Body) -> Self {
+        match self {
+            Self::Defect(Defect::Truncated | Defect::EndUnknown) => {
+                body.reject_end().map_or(self, Self::Fetch)
+            }
+            Self::Defect(_) | Self::Fetch(_) | Self::Write(_) => self,
+        }
     }
 
     fn stage(&self) -> Stage {

@@ -269,7 +269,7 @@ impl Worker {
         self.hint_progress(key, part.received(), Some(part.received()));
         let mut image = self
             .verify_original(job, part, body.length())
-            .map_err(|kind| with_cut_transfer(kind, &body))?;
+            .map_err(|kind| kind.or_cut_transfer(&body))?;
         body.accept_end();
         info.length = image.content().bytes;
         image.mark_pending(&info);
@@ -370,16 +370,6 @@ impl Worker {
             )
             | None => Ok(image),
         }
-    }
-}
-
-/// What is wrong with the bytes that failed verification with `kind`: the transfer, where it is that which was cut.
-fn with_cut_transfer(kind: AttemptErrorKind, body: &Body) -> AttemptErrorKind {
-    match kind {
-        AttemptErrorKind::Defect(Defect::Truncated | Defect::EndUnknown) => {
-            body.reject_end().map_or(kind, AttemptErrorKind::Fetch)
-        }
-        other => other,
     }
 }
 
