@@ -11,12 +11,13 @@ use super::collection::Collection;
 use super::environment::Environment;
 use super::targets::SiteSession;
 use crate::config::Settings;
+use crate::config::file::is_world_readable;
 use crate::engine::{
     self, DiscoverOptions, DownloadOptions, GivenLine, Pipeline, Quota, Run, Shutdown, Source,
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
-use crate::fetch::Retry;
+use crate::fetch::{CookieSource, Retry};
 use crate::queue::{self, JobSender, Queue};
 use crate::report::{self, Tally};
 use crate::site::{Pages, Site};
@@ -28,6 +29,7 @@ pub(super) fn new_run(
     events: Events,
     shutdown: &Shutdown,
 ) -> Run {
+    session.fetcher.report_to(&events);
     Run {
         fetcher: Arc::clone(&session.fetcher),
         clock: environment.clock,
@@ -90,6 +92,11 @@ pub(super) async fn reported(
     if let Some(path) = &settings.world_readable_config {
         let path = path.display().to_string();
         events.warn(Warning::ReadableConfig { path }).await;
+    }
+    let readable = settings.fetch.cookies.as_ref().map(CookieSource::path);
+    if let Some(path) = readable.filter(|path| is_world_readable(path)) {
+        let path = path.display().to_string();
+        events.warn(Warning::ReadableCookies { path }).await;
     }
     // The dispatcher ends when the last clone of `events` is dropped, so `work` takes ours.
     let result = work(events).await;

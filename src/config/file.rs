@@ -53,7 +53,7 @@ impl ConfigSource {
 }
 
 /// Whether every user of this machine can read the file.
-fn is_world_readable(path: &Path) -> bool {
+pub fn is_world_readable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
 }
 

@@ -115,6 +115,9 @@ pub struct NetworkArgs {
     /// Send this header, `Name: value`, to the site's hosts
     #[arg(long, value_name = "HEADER", env = "WALLHAUL_HEADER", hide_env = true)]
     pub header: Vec<Header>,
+    /// Send the cookies in FILE (Netscape format) to the hosts it names
+    #[arg(long, value_name = "FILE", env = "WALLHAUL_COOKIES", hide_env = true)]
+    pub cookies: Option<PathBuf>,
     /// Set when the configuration file holds headers, which may be secrets, and every user can read it.
     #[arg(skip)]
     pub world_readable_config: Option<PathBuf>,
@@ -148,6 +151,7 @@ impl NetworkArgs {
             http2,
             user_agent,
             header,
+            cookies,
             world_readable_config,
         } = self;
         Self {
@@ -167,6 +171,7 @@ impl NetworkArgs {
             http2: http2.or(defaults.http2),
             user_agent: user_agent.or(defaults.user_agent),
             header: replace_if_empty(header, defaults.header),
+            cookies: cookies.or(defaults.cookies),
             world_readable_config: world_readable_config.or(defaults.world_readable_config),
         }
     }

@@ -13,7 +13,7 @@ use super::options::{
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
-use crate::fetch::{FetchSettings, Robots};
+use crate::fetch::{CookieSource, FetchSettings, Robots};
 use crate::hooks::HookSettings;
 use crate::report::{self, ColorMode, Progress, Stderr};
 use crate::sink::{Durability, MinFree};
@@ -217,6 +217,7 @@ fn fetch_settings(
         http2,
         user_agent,
         header,
+        cookies,
         world_readable_config: _,
     } = network;
     let period = |said: Option<HumanDuration>, default: Duration| {
@@ -244,6 +245,7 @@ fn fetch_settings(
             .into_iter()
             .map(|Header { name, value }| (name, value))
             .collect(),
+        cookies: cookies.map(CookieSource::new),
         wait: period(wait, Duration::ZERO),
         limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
         proxies: true,

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::fetch::FetchError;
+use crate::fetch::{Body, FetchError};
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -13,7 +13,8 @@ use crate::verify::Defect;
 pub(super) enum AttemptError {
     /// The job names no candidate: no producer of ours makes such a job, but it may come from elsewhere.
     NoCandidate,
-    /// The last candidate that was tried.
+    /// The last candidate that was tried; of several that are absent, the last that is not gone (404, 410), if any:
+    /// an image is gone only if it is gone from every address.
     Candidate {
         /// Its canonical address.
         address: Url,
@@ -36,9 +37,24 @@ impl AttemptErrorKind {
     /// Whether the image may be at the next candidate's address instead.
     pub(super) fn is_absence(&self) -> bool {
         match self {
-            Self::Fetch(error) => error.is_gone(),
+            Self::Fetch(error) => error.is_absence(),
             Self::Defect(defect) => defect.is_not_an_image(),
             Self::Write(_) => false,
+        }
+    }
+
+    /// Whether the host says that there is nothing at the address.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.is_gone())
+    }
+
+    /// What was wrong with bytes that failed verification: their transfer, where it is that which was cut.
+    pub(super) fn or_cut_transfer(self, body: &Body) -> Self {
+        match self {
+            Self::Defect(Defect::Truncated | Defect::EndUnknown) => {
+                body.reject_end().map_or(self, Self::Fetch)
+            }
+            Self::Defect(_) | Self::Fetch(_) | Self::Write(_) => self,
         }
     }
 
@@ -87,7 +103,7 @@ impl AttemptError {
                 address: address.into(),
                 cause: kind.to_string(),
                 attempts: lease.attempt,
-                gone: matches!(&kind, AttemptErrorKind::Fetch(error) if error.is_gone()),
+                gone: kind.is_gone(),
             }),
         }
     }

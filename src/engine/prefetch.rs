@@ -60,7 +60,8 @@ impl Prefetch {
                 break;
             };
             let (fetcher, url) = (Arc::clone(&self.fetcher), request.url.clone());
-            let page = tokio::spawn(async move { fetcher.page(&url).await });
+            let end_statuses = self.pager.end_statuses(&request).to_vec();
+            let page = tokio::spawn(async move { fetcher.listing_page(&url, &end_statuses).await });
             self.in_flight
                 .push_back((request, AbortOnDropHandle::new(page)));
             // Tokio runs the task spawned last first: without this the pages would be requested in reverse order.

@@ -209,9 +209,10 @@ impl Worker {
             key: job.key.clone(),
             attempt: lease.attempt,
         });
-        let mut absent = None;
-        for Candidate::Direct(address) in &job.candidates {
-            match self.stream(job, address).await {
+        let mut absent: Option<(&Url, AttemptErrorKind)> = None;
+        let mut candidates = job.candidates.iter().peekable();
+        while let Some(Candidate::Direct(address)) = candidates.next() {
+            match self.stream(job, address, candidates.peek().is_some()).await {
                 Ok((image, served)) => {
                     let origin = Origin {
                         page: job.page.clone(),
@@ -224,18 +225,26 @@ impl Worker {
                     let stem = file_name.and_then(|file_name| site::served_stem(&file_name));
                     return Ok((image, origin, stem));
                 }
-                Err(kind) if kind.is_absence() => absent = Some(AttemptError::new(address, kind)),
+                Err(kind) if kind.is_absence() => {
+                    absent = match absent {
+                        Some(before) if kind.is_gone() && !before.1.is_gone() => Some(before),
+                        Some(_) | None => Some((address, kind)),
+                    };
+                }
                 Err(kind) => return Err(AttemptError::new(address, kind)),
             }
         }
-        Err(absent.unwrap_or(AttemptError::NoCandidate))
+        Err(absent.map_or(AttemptError::NoCandidate, |(address, kind)| {
+            AttemptError::new(address, kind)
+        }))
     }
 
-    /// Streams the original at `address` into a part and verifies it.
+    /// Streams the original at `address` into a part and verifies it. With `has_next`, another candidate follows.
     async fn stream(
         &self,
         job: &Job,
         address: &Url,
+        has_next: bool,
     ) -> Result<(VerifiedImage, ResumeInfo), AttemptErrorKind> {
         let key = &job.key;
         let (mut part, mut resume) = self.begin(job, address)?;
@@ -246,7 +255,9 @@ impl Worker {
             }
             (part, resume) = self.begin(job, address)?;
         }
-        let mut body = self.request(address, &mut part, resume.as_ref()).await?;
+        let mut body = self
+            .request(address, &mut part, resume.as_ref(), has_next)
+            .await?;
         let (mut info, resumable) = resume_info(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
@@ -266,7 +277,10 @@ impl Worker {
             }
         }
         self.hint_progress(key, part.received(), Some(part.received()));
-        let mut image = self.verify_original(job, part, body.length())?;
+        let mut image = self
+            .verify_original(job, part, body.length())
+            .map_err(|kind| kind.or_cut_transfer(&body))?;
+        body.accept_end();
         info.length = image.content().bytes;
         image.mark_pending(&info);
         Ok((image, info))
@@ -304,14 +318,21 @@ impl Worker {
         address: &Url,
         part: &mut Part<Inspector>,
         resume: Option<&ResumeInfo>,
+        has_next: bool,
     ) -> Result<Body, AttemptErrorKind> {
         let fetcher = &self.run.fetcher;
         let body = match fetcher
-            .image(address, resume.map(|info| (info, part.received())))
+            .candidate(
+                address,
+                resume.map(|info| (info, part.received())),
+                has_next,
+            )
             .await
         {
             // Boxed, so that the rare second request does not double the size of every worker's task.
-            Err(error) if error.is_stale_part() => Box::pin(fetcher.image(address, None)).await?,
+            Err(error) if error.is_stale_part() => {
+                Box::pin(fetcher.candidate(address, None, has_next)).await?
+            }
             answer => answer?,
         };
         // The server sent the whole image instead of the rest.

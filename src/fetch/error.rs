@@ -180,7 +180,7 @@ impl FetchError {
         use FetchErrorKind as Kind;
         match &self.kind {
             Kind::Status {
-                status: 408 | 429 | 500 | 502 | 503 | 504,
+                status: 408 | 429 | 500..=599,
                 retry_after,
             } => retry_after.map_or(Retryability::AfterBackoff, Retryability::After),
             Kind::Dns { .. }
@@ -215,6 +215,33 @@ impl FetchError {
     /// Whether the host says that there is nothing at the address (404 or 410).
     pub fn is_gone(&self) -> bool {
         matches!(self.status(), Some(404 | 410))
+    }
+
+    /// Whether the image may be at another address instead: the host refuses this one (4xx, but for
+    /// those that speak of us or of the moment), it leads nowhere that may be requested, or nothing
+    /// may be requested there.
+    pub fn is_absence(&self) -> bool {
+        use FetchErrorKind as Kind;
+        match &self.kind {
+            Kind::Status { status, .. } => {
+                matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
+            }
+            Kind::Refused { .. } | Kind::RobotsDisallowed { .. } | Kind::Redirect { .. } => true,
+            Kind::RobotsUnreadable { .. }
+            | Kind::GivenUp { .. }
+            | Kind::Dns { .. }
+            | Kind::Connect { .. }
+            | Kind::Tls(_)
+            | Kind::Proxy { .. }
+            | Kind::Disconnected { .. }
+            | Kind::InvalidHttp { .. }
+            | Kind::Timeout { .. }
+            | Kind::TooSlow { .. }
+            | Kind::Truncated { .. }
+            | Kind::TooLarge { .. }
+            | Kind::ContentEncoding { .. }
+            | Kind::StalePart { .. } => false,
+        }
     }
 
     /// Whether the part must be dropped before the next try.
@@ -343,14 +370,16 @@ mod tests {
 
     #[test]
     fn only_a_status_that_may_change_is_retryable() {
-        for code in [408, 429, 500, 502, 503, 504] {
+        for code in [
+            408, 429, 500, 501, 502, 503, 504, 505, 509, 511, 520, 522, 529, 530, 599,
+        ] {
             assert_eq!(
                 status(code, None).retryability(),
                 Retryability::AfterBackoff,
                 "{code}"
             );
         }
-        for code in [204, 206, 304, 400, 401, 403, 404, 410, 416, 451, 501, 999] {
+        for code in [204, 206, 304, 400, 401, 403, 404, 410, 416, 451, 600, 999] {
             assert_eq!(
                 status(code, None).retryability(),
                 Retryability::Never,
@@ -362,6 +391,22 @@ mod tests {
             status(503, Some(wait)).retryability(),
             Retryability::After(wait)
         );
+    }
+
+    #[test]
+    fn an_image_may_be_elsewhere_after_a_refusal_and_not_after_a_plea_to_wait() {
+        for code in [
+            400, 401, 402, 403, 404, 405, 406, 410, 418, 421, 425, 451, 499,
+        ] {
+            assert!(status(code, None).is_absence(), "{code}");
+        }
+        for code in [204, 206, 304, 407, 408, 429, 500, 503, 522, 999] {
+            assert!(!status(code, None).is_absence(), "{code}");
+        }
+        let refused = FetchErrorKind::Redirect {
+            reason: "redirect loop".to_owned(),
+        };
+        assert!(FetchError::new("h", refused).is_absence());
     }
 
     #[test]

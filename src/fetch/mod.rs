@@ -7,11 +7,12 @@
 //! ```
 //!
 //! The submodules, each of which names only those after it:
-//! `request` > `transport` > `body` > `limits` > `access` > `error`, `settings`.
+//! `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings`.
 
 mod access;
 mod body;
 mod error;
+mod hops;
 mod limits;
 mod request;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use url::Url;
 use self::access::{Mirror, Policy};
 use self::body::RangeRequest;
 use self::request::Requester;
+use crate::event::Events;
 use crate::job::ImageRef;
 use crate::part::ResumeInfo;
 
@@ -31,7 +33,7 @@ pub use self::access::SiteOrigins;
 pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
-pub use self::settings::{FetchSettings, Robots};
+pub use self::settings::{CookieSource, FetchSettings, Robots};
 
 /// The body of a response.
 pub type Body = body::BodyStream<transport::ClientResponse>;
@@ -81,6 +83,11 @@ impl Fetcher {
         })
     }
 
+    /// Tells `events` what concerns a whole host, as long as the run of these events goes on.
+    pub fn report_to(&self, events: &Events) {
+        self.requester.report_to(events.downgrade());
+    }
+
     /// Reads the robots.txt that holds for a canonical address, unless that happened already: later
     /// requests to the host then need not wait for it. Whether it could be read is the result of
     /// those.
@@ -94,7 +101,23 @@ impl Fetcher {
     ///
     /// The error of the last try. [`FetchError::is_gone`] is how many listings end.
     pub async fn page(&self, address: &Url) -> Result<Page, FetchError> {
-        self.requester.page(&self.request_url(address)).await
+        self.listing_page(address, &[]).await
+    }
+
+    /// Reads a page as [`Fetcher::page`] does, but follows no redirect whose status is among
+    /// `end_statuses`: that status is then the answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::page`]; one of `end_statuses` is an error too.
+    pub async fn listing_page(
+        &self,
+        address: &Url,
+        end_statuses: &[u16],
+    ) -> Result<Page, FetchError> {
+        self.requester
+            .page(&self.request_url(address), end_statuses)
+            .await
     }
 
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
@@ -110,8 +133,26 @@ impl Fetcher {
         address: &Url,
         resume: Option<(&ResumeInfo, u64)>,
     ) -> Result<Body, FetchError> {
+        self.candidate(address, resume, false).await
+    }
+
+    /// Requests an image as [`Fetcher::image`] does, where it may be at another address as well:
+    /// with `has_next`, a refusal (403) that only means to try that one does not count against the
+    /// host.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::image`]; [`FetchError::is_absence`] says to try the next address.
+    pub async fn candidate(
+        &self,
+        address: &Url,
+        resume: Option<(&ResumeInfo, u64)>,
+        has_next: bool,
+    ) -> Result<Body, FetchError> {
         let range = resume.and_then(|(info, have)| RangeRequest::new(address, info, have));
-        self.requester.image(self.request_url(address), range).await
+        self.requester
+            .image(self.request_url(address), range, has_next)
+            .await
     }
 
     /// The address that is requested for a canonical one: with a mirror, the mirror's.

@@ -3,17 +3,21 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use tokio::time::sleep;
 use url::{Position, Url};
 
-use super::access::{MAX_REDIRECTS, MAX_ROBOTS_BYTES, Policy, RobotRules, same_origin};
-use super::body::{BodySource as _, BodyStream, Page, RangeRequest, head_size};
+use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
+use super::body::{BodySource as _, BodyStream, Page, RangeRequest, ends_like_html, head_size};
 use super::error::{FetchError, FetchErrorKind, SettingError};
+use super::hops::{Hops, Question};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
 use super::transport::{ClientResponse, Clients, HostResponse, RequestKind, parse_headers};
+use crate::event::{Warning, WeakEvents};
 
 /// The most bytes that the headers of a response may have together. Headers that never end are
 /// stopped by the read buffer of the client.
@@ -28,6 +32,9 @@ pub(super) struct Requester {
     hosts: Hosts,
     retry: Retry,
     headers: HeaderMap,
+    cookies: CookieFile,
+    /// Locked for each run, and for the one event of a host.
+    events: Mutex<Option<WeakEvents>>,
     throttle: Option<Arc<Throttle>>,
     settings: FetchSettings,
 }
@@ -42,11 +49,21 @@ impl Requester {
             hosts: Hosts::new(settings.wait, retry),
             retry,
             headers: parse_headers(&settings.headers)?,
+            cookies: settings.cookies.as_ref().map_or_else(
+                || Ok(CookieFile::default()),
+                |file| CookieFile::read(file, SystemTime::now()),
+            )?,
+            events: Mutex::default(),
             throttle: settings
                 .limit_rate
                 .map(|rate| Arc::new(Throttle::new(rate))),
             settings: settings.clone(),
         })
+    }
+
+    /// Where events go from now on.
+    pub(super) fn report_to(&self, events: WeakEvents) {
+        *self.events.lock() = Some(events);
     }
 
     /// Reads the robots.txt for `address`, unless that happened already.
@@ -58,30 +75,45 @@ impl Requester {
         }
     }
 
-    /// Reads a page, with retries.
-    pub(super) async fn page(&self, address: &Url) -> Result<Page, FetchError> {
-        self.retry(|| self.page_once(address)).await
+    /// Reads a page, with retries. A redirect with one of `end_statuses` is not followed.
+    pub(super) async fn page(
+        &self,
+        address: &Url,
+        end_statuses: &[u16],
+    ) -> Result<Page, FetchError> {
+        let question = Question {
+            end_statuses,
+            ..Question::new(RequestKind::Page)
+        };
+        self.retry(|| self.page_once(question, address)).await
     }
 
-    async fn page_once(&self, address: &Url) -> Result<Page, FetchError> {
-        let response = self
-            .request(RequestKind::Page, address.clone(), None)
-            .await?;
+    async fn page_once(&self, question: Question<'_>, address: &Url) -> Result<Page, FetchError> {
+        let response = self.request(question, address.clone()).await?;
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
-        let body = self
+        let mut body = self
             .text_body(response, self.settings.max_page_bytes)
             .await?;
-        let bytes = body.collect(usize::MAX).await?;
-        Ok(Page::new(url, &bytes, content_type.as_deref()))
+        let bytes = body.collect_to_close(usize::MAX).await?;
+        let page = Page::new(url, &bytes, content_type.as_deref());
+        if ends_like_html(&page.text) {
+            body.accept_end();
+        } else if let Some(cut) = body.reject_end() {
+            return Err(cut);
+        }
+        Ok(page)
     }
 
     async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
-        let response = self
-            .request(RequestKind::Robots, address.clone(), None)
-            .await?;
-        let body = self.text_body(response, u64::MAX).await?;
-        body.collect(MAX_ROBOTS_BYTES).await
+        let question = Question::new(RequestKind::Robots);
+        let response = self.request(question, address.clone()).await?;
+        let mut body = self.text_body(response, u64::MAX).await?;
+        let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
+        // No robots.txt could show that it is complete; to refuse this one would be to refuse
+        // everything on a host that closes all its connections so.
+        body.accept_end();
+        Ok(text)
     }
 
     async fn text_body(
@@ -89,9 +121,10 @@ impl Requester {
         response: HostResponse,
         limit: u64,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
-        match response.status() {
-            200 => response.into_body(limit, self.throttle.clone()),
-            _ => Err(response.into_status_error().await),
+        if response.is_whole() {
+            response.into_body(limit, self.throttle.clone())
+        } else {
+            Err(response.into_status_error(false).await)
         }
     }
 
@@ -101,22 +134,28 @@ impl Requester {
         &self,
         address: Url,
         range: Option<RangeRequest<'_>>,
+        has_next: bool,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         self.policy.add_user_origin(&address);
-        let response = self.request(RequestKind::Image, address, range).await?;
+        let question = Question {
+            range,
+            ..Question::new(RequestKind::Image)
+        };
+        let response = self.request(question, address).await?;
         let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
         match (response.status(), range) {
-            (200, _) => response.into_body(limit, throttle),
+            _ if response.is_whole() => response.into_body(limit, throttle),
             (206, Some(range)) => response.into_rest(range, limit, throttle),
-            (416, Some(_)) => {
-                let reason = "the image is shorter now".to_owned();
+            // Not only 416: what a server cannot do with a range, it may do without one.
+            (status @ (400 | 412 | 416 | 501), Some(_)) => {
+                let reason = format!("it answered {status} to a request for the rest");
                 let error = response.error(FetchErrorKind::StalePart { reason });
                 response.drain().await;
                 Err(error)
             }
             // Boxed: errors are rare, and unboxed every worker would hold the room for this all the
             // time.
-            _ => Err(Box::pin(response.into_status_error()).await),
+            _ => Err(Box::pin(response.into_status_error(has_next)).await),
         }
     }
 
@@ -142,31 +181,39 @@ impl Requester {
     /// Requests `address` and follows redirects; each of them is checked like the first address.
     async fn request(
         &self,
-        kind: RequestKind,
+        question: Question<'_>,
         address: Url,
-        range: Option<RangeRequest<'_>>,
     ) -> Result<HostResponse, FetchError> {
+        let kind = question.kind;
         self.policy.check(&address)?;
         let mut address = address;
-        let mut visited = Vec::new();
+        let mut hops = Hops::default();
         loop {
             let host = self.hosts.of(&address);
             if kind != RequestKind::Robots {
                 self.check_robots(&host, &address).await?;
             }
             // The user's headers may be credentials, meant for the first origin alone.
-            let is_first_origin = visited
-                .first()
-                .is_none_or(|first| same_origin(first, &address));
-            let with_user_headers = is_first_origin && kind != RequestKind::Robots;
-            let response = self
-                .send(kind, host, address, range, with_user_headers)
-                .await?;
+            let is_for_site = kind != RequestKind::Robots;
+            let mut headers = if is_for_site && hops.are_at_first_origin(&address) {
+                self.headers.clone()
+            } else {
+                HeaderMap::new()
+            };
+            self.cookies
+                .add_header(&mut headers, &address, hops.cookies(), is_for_site);
+            if let Some(range) = question.range {
+                range.add_headers(&mut headers);
+            }
+            let response = self.send(kind, host, address, headers).await?;
+            if question.end_statuses.contains(&response.status()) {
+                return Ok(response);
+            }
             let Some(next) = response.redirect_target()? else {
                 return Ok(response);
             };
             // Boxed like all that hardly any image needs.
-            address = Box::pin(self.follow(response, next, &mut visited)).await?;
+            address = Box::pin(self.follow(response, next, &mut hops)).await?;
         }
     }
 
@@ -175,17 +222,12 @@ impl Requester {
         &self,
         response: HostResponse,
         next: Url,
-        visited: &mut Vec<Url>,
+        hops: &mut Hops,
     ) -> Result<Url, FetchError> {
-        self.policy.check_redirect(&response.address, &next)?;
-        visited.push(response.address.clone());
-        let refused = |reason| response.error(FetchErrorKind::Redirect { reason });
-        if visited.contains(&next) {
-            return Err(refused("redirect loop".to_owned()));
-        }
-        if visited.len() > MAX_REDIRECTS {
-            return Err(refused(format!("more than {MAX_REDIRECTS} redirects")));
-        }
+        let address = &response.address;
+        self.policy.check_redirect(address, &next)?;
+        hops.add(address, &next, response.set_cookies())
+            .map_err(|reason| response.error(FetchErrorKind::Redirect { reason }))?;
         response.record_success();
         response.drain().await;
         Ok(next)
@@ -197,19 +239,10 @@ impl Requester {
         kind: RequestKind,
         host: Arc<Host>,
         address: Url,
-        range: Option<RangeRequest<'_>>,
-        with_user_headers: bool,
+        headers: HeaderMap,
     ) -> Result<HostResponse, FetchError> {
         let stall = StallTimer::new(self.settings.stall_timeout, self.settings.min_speed);
         let mut exchange = Exchange::start(host, stall).await?;
-        let mut headers = if with_user_headers {
-            self.headers.clone()
-        } else {
-            HeaderMap::new()
-        };
-        if let Some(range) = range {
-            range.add_headers(&mut headers);
-        }
         // One time-out from connecting to the last header: a byte of header a second does not
         // extend it.
         let result = {
@@ -247,7 +280,12 @@ impl Requester {
             None => Box::pin(host.rules.get_or_init(|| self.read_robots(host, address))).await,
         };
         let kind = match rules {
-            Ok(rules) if rules.allow(address) => return Ok(()),
+            Ok(rules) if rules.allow(address) => {
+                if rules.crawl_delay().is_some() {
+                    Box::pin(self.tell_crawl_delay(host)).await;
+                }
+                return Ok(());
+            }
             Ok(_) => FetchErrorKind::RobotsDisallowed {
                 path: address[Position::BeforePath..].to_owned(),
             },
@@ -256,6 +294,18 @@ impl Requester {
             },
         };
         Err(FetchError::new(&*host.name, kind))
+    }
+
+    /// Tells that robots.txt slows the run down, if the next request has to wait and nobody knows.
+    async fn tell_crawl_delay(&self, host: &Host) {
+        let Some((asked, wait)) = host.rate.untold_crawl_delay() else {
+            return;
+        };
+        let events = self.events.lock().as_ref().and_then(WeakEvents::upgrade);
+        if let Some(events) = events {
+            let host = host.name.clone();
+            events.warn(Warning::CrawlDelay { host, asked, wait }).await;
+        }
     }
 
     /// Reads the robots.txt of the host of `address`. A missing one (4xx) and one behind a bad
@@ -298,7 +348,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
-    use crate::fetch::{Fetcher, Retryability, SiteOrigins};
+    use crate::fetch::{CookieSource, Fetcher, Retryability, SiteOrigins};
 
     fn with_retries() -> FetchSettings {
         FetchSettings {
@@ -319,7 +369,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_missing_page_is_not_retried() {
-        for status in [400, 401, 403, 404, 410, 416, 451, 204, 206, 304, 999] {
+        for status in [400, 401, 403, 404, 410, 416, 451, 204, 206, 300, 304, 999] {
             let server = Server::start(move |_| Reply::new(status, &[], "")).await;
             let error = server
                 .fetcher_with(&with_retries())
@@ -335,7 +385,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_page_with_a_server_error_is_retried_and_then_given_up() {
-        for status in [500, 502, 503, 504, 429] {
+        for status in [500, 501, 502, 503, 504, 505, 511, 520, 522, 530, 429] {
             let server = Server::start(move |_| Reply::new(status, &[], "later")).await;
             let error = server
                 .fetcher_with(&with_retries())
@@ -552,6 +602,205 @@ mod tests {
             );
             assert_eq!(server.heads().len(), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_with_an_end_status_is_the_answer_wherever_it_leads() {
+        for (status, to) in [
+            (302, "/login"),
+            (303, "http://other.test/"),
+            (308, "/a"),
+            (301, ""),
+        ] {
+            let location = format!("Location: {to}");
+            let server = Server::start(move |head| match path_of(head) {
+                "/a" => Reply::new(302, &["Location: /b"], ""),
+                "/b" => Reply::new(status, &[&location], ""),
+                _ => Reply::ok("page"),
+            });
+            let server = server.await;
+            let page = |ends| {
+                let (fetcher, address) = (server.fetcher(), server.url("/b"));
+                async move { fetcher.listing_page(&address, ends).await }
+            };
+            let error = page(&[404, 301, 302, 303, 308]).await.unwrap_err();
+            assert_eq!(error.status(), Some(status));
+            assert_eq!(server.heads().len(), 1);
+        }
+        let server = Server::start(|head| match path_of(head) {
+            "/a" => Reply::new(301, &["Location: /a/"], ""),
+            "/a/" => Reply::to("/login"),
+            _ => Reply::ok("page"),
+        });
+        let server = server.await;
+        let (fetcher, address) = (server.fetcher(), server.url("/a"));
+        assert_eq!(fetcher.page(&address).await.unwrap().text, "page");
+        let error = fetcher.listing_page(&address, &[302]).await.unwrap_err();
+        assert_eq!(error.status(), Some(302));
+    }
+
+    #[tokio::test]
+    async fn a_whole_page_or_image_may_have_the_status_203_226_or_206() {
+        for (status, header) in [
+            (203, "Via: x"),
+            (226, "Via: x"),
+            (206, "Content-Range: bytes 0-3/4"),
+        ] {
+            let server = Server::start(move |_| Reply::new(status, &[header], "page")).await;
+            let fetcher = server.fetcher();
+            assert_eq!(fetcher.page(&server.url("/")).await.unwrap().text, "page");
+            assert_eq!(image(&fetcher, &server.url("/")).await.unwrap(), b"page");
+        }
+        for part in [
+            "bytes 0-3/5",
+            "bytes 1-4/5",
+            "bytes 0-3/*",
+            "bytes 0-4/5",
+            "lines 0-3/4",
+        ] {
+            let header = format!("Content-Range: {part}");
+            let server = Server::start(move |_| Reply::new(206, &[&header], "page")).await;
+            let error = image(&server.fetcher(), &server.url("/"))
+                .await
+                .unwrap_err();
+            assert_eq!(error.status(), Some(206), "{part}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_that_leave_a_candidate_do_not_count_against_the_host() {
+        let server = Server::start(|head| match path_of(head) {
+            "/b.png" => Reply::ok("b"),
+            _ => Reply::new(403, &[], ""),
+        });
+        let server = server.await;
+        let (fetcher, address) = (server.fetcher(), server.url("/a.png"));
+        for _ in 0..40 {
+            let error = fetcher.candidate(&address, None, true).await.unwrap_err();
+            assert_eq!(error.status(), Some(403));
+        }
+        assert!(image(&fetcher, &server.url("/b.png")).await.is_ok());
+        for _ in 0..20 {
+            image(&fetcher, &address).await.unwrap_err();
+        }
+        let error = image(&fetcher, &server.url("/b.png")).await.unwrap_err();
+        assert!(matches!(error.kind(), FetchErrorKind::GivenUp { .. }));
+    }
+
+    /// A page behind a wall that sets `seen=1` with these attributes, and wants it back.
+    async fn behind_a_wall(attributes: &'static str) -> (Server, Result<Vec<u8>, FetchError>) {
+        let server = Server::start(move |head| {
+            if header(head, "cookie").is_some_and(|cookies| cookies.contains("seen=1")) {
+                return Reply::ok("there");
+            }
+            let set = format!("Set-Cookie: seen=1{attributes}");
+            Reply::new(302, &[&format!("Location: {}", path_of(head)), &set], "")
+        });
+        let server = server.await;
+        let answer = image(&server.fetcher(), &server.url("/a.png")).await;
+        (server, answer)
+    }
+
+    #[tokio::test]
+    async fn a_cookie_is_sent_back_on_the_way_of_one_request_and_then_forgotten() {
+        let (server, answer) = behind_a_wall("; Path=/; HttpOnly").await;
+        assert_eq!(answer.unwrap(), b"there");
+        let fetcher = server.fetcher();
+        for _ in 0..2 {
+            image(&fetcher, &server.url("/a.png")).await.unwrap();
+        }
+        let with_cookie = server
+            .heads()
+            .iter()
+            .map(|head| header(head, "cookie").is_some())
+            .collect::<Vec<_>>();
+        assert_eq!(with_cookie, [false, true, false, true, false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_circle_for_want_of_a_cookie_names_the_cookie_file() {
+        for lost in [
+            "; Secure",
+            "; Path=/other",
+            "; Domain=other.test",
+            "; Max-Age=0",
+        ] {
+            let (server, answer) = behind_a_wall(lost).await;
+            let error = answer.unwrap_err().to_string();
+            assert!(
+                error.contains("redirect loop, which sets cookies"),
+                "{error}"
+            );
+            assert!(error.contains("`--cookies FILE`"), "{error}");
+            assert_eq!(server.heads().len(), 1, "{lost}");
+        }
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let (server, error) = redirected(move |_| {
+            let next = count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let set = format!("Set-Cookie: c={next}");
+            Reply::new(302, &["Location: /a.png", &set], "")
+        })
+        .await;
+        assert!(
+            error
+                .to_string()
+                .contains("more than 10 redirects, which sets"),
+            "{error}"
+        );
+        assert_eq!(server.heads().len(), 11);
+    }
+
+    #[tokio::test]
+    async fn cookies_on_the_way_and_of_the_file_go_only_where_they_belong() {
+        let other = Server::start(|_| Reply::ok("there")).await;
+        let there = other.url("/there.png");
+        let server = Server::start(move |head| match path_of(head) {
+            "/a.png" => Reply::new(
+                302,
+                &["Location: /b/c.png", "Set-Cookie: set=1; Path=/b"],
+                "",
+            ),
+            "/b/c.png" => Reply::to(there.as_str()),
+            _ => Reply::new(404, &[], ""),
+        });
+        let server = server.await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cookies.txt");
+        let text = "127.0.0.1\tFALSE\t/b\tFALSE\t0\tdeep\t1\n\
+                    127.0.0.1\tFALSE\t/there.png\tTRUE\t0\tsafe\t1\n\
+                    other.test\tTRUE\t/\tFALSE\t0\tother\t1\n\
+                    127.0.0.1\tFALSE\t/there.png\tFALSE\t0\tfiled\t1\n";
+        std::fs::write(&file, text).unwrap();
+        let settings = FetchSettings {
+            headers: vec![("Cookie".to_owned(), "own=1".to_owned())],
+            cookies: Some(CookieSource::new(file)),
+            robots: Robots::Obey,
+            ..settings()
+        };
+        let site = SiteOrigins {
+            pages: server.url("/"),
+            images: other.url("/"),
+            hosts: Vec::new(),
+            named: vec![server.url("/"), other.url("/")],
+        };
+        let fetcher = Fetcher::new(&settings, &site, None).unwrap();
+        image(&fetcher, &server.url("/a.png")).await.unwrap();
+        let cookies = |server: &Server| {
+            let heads = server.heads();
+            let cookies = heads
+                .iter()
+                .map(|head| header(head, "cookie").map(str::to_owned));
+            cookies.collect::<Vec<_>>()
+        };
+        let own = Some("own=1".to_owned());
+        let deep = Some("own=1; set=1; deep=1".to_owned());
+        assert_eq!(
+            cookies(&server),
+            [None, own, deep],
+            "robots.txt is asked without"
+        );
+        let filed = Some("filed=1".to_owned());
+        assert_eq!(cookies(&other), [None, filed], "it is another origin");
     }
 
     #[tokio::test]

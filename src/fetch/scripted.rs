@@ -250,6 +250,7 @@ pub(crate) fn settings() -> FetchSettings {
         proxies: true,
         connections: 4,
         headers: Vec::new(),
+        cookies: None,
         wait: Duration::ZERO,
         limit_rate: None,
     }

@@ -1,7 +1,9 @@
 //! How the network is used: what the user's options come down to.
 
+use std::fs;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// How the network is used.
@@ -36,12 +38,49 @@ pub struct FetchSettings {
     /// Further headers, sent to the origin of the first request and never to another one that it
     /// redirects to.
     pub headers: Vec<(String, String)>,
+    /// A cookie file in Netscape's format; its cookies are sent to the hosts it names alone.
+    pub cookies: Option<CookieSource>,
     /// The least time between two requests to one host.
     pub wait: Duration,
     /// In bytes a second, for all bodies together.
     pub limit_rate: Option<NonZeroU64>,
     /// Whether the proxies named by the environment are used.
     pub proxies: bool,
+}
+
+/// The user's cookie file, which is read once: it may be a pipe, as in `--cookies <(command)`, and
+/// each site of a run has its own fetcher.
+#[derive(Debug, Clone)]
+pub struct CookieSource {
+    path: PathBuf,
+    bytes: Arc<OnceLock<Result<Vec<u8>, String>>>,
+}
+
+impl CookieSource {
+    /// The file at `path`; it is not read yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            bytes: Arc::default(),
+        }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is in it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read: what the system said.
+    pub(super) fn bytes(&self) -> Result<&[u8], String> {
+        let bytes = self
+            .bytes
+            .get_or_init(|| fs::read(&self.path).map_err(|error| error.to_string()));
+        bytes.as_deref().map_err(Clone::clone)
+    }
 }
 
 /// Whether robots.txt is obeyed.

@@ -126,6 +126,23 @@ pub fn warning(warning: &Warning) -> String {
         Warning::ReadableConfig { path } => format!(
             "`{path}` contains headers and is readable by other users: run `chmod go-r` on it"
         ),
+        Warning::ReadableCookies { path } => {
+            format!(
+                "`{path}` contains cookies and is readable by other users: run `chmod go-r` on it"
+            )
+        }
+        Warning::CrawlDelay { host, asked, wait } => {
+            let (asked, wait) = (HumanDuration(*asked), HumanDuration(*wait));
+            let kept = if asked == wait {
+                String::new()
+            } else {
+                format!(", of which {wait} are kept")
+            };
+            format!(
+                "robots.txt of `{host}` asks for {asked} between two requests{kept}: images come no faster; \
+                 use `--robots ignore` to go without it"
+            )
+        }
         Warning::LedgerRebuilt { images } => format!(
             "the ledger was missing: made a new one from {} in the folder",
             plural(*images, "image", "images")
@@ -209,6 +226,23 @@ mod tests {
             hooks(3, Some(Duration::from_secs(60))),
             "waiting for 3 hooks, at most 1 min each; press Ctrl-C to end them"
         );
+    }
+
+    #[test]
+    fn a_crawl_delay_is_told_with_what_is_kept_of_it() {
+        let told = |asked| {
+            warning(&Warning::CrawlDelay {
+                host: "h".to_owned(),
+                asked: Duration::from_secs(asked),
+                wait: Duration::from_secs(10),
+            })
+        };
+        assert_eq!(
+            told(10),
+            "robots.txt of `h` asks for 10 s between two requests: images come no faster; use `--robots ignore` to go \
+             without it"
+        );
+        assert!(told(30).contains("asks for 30 s between two requests, of which 10 s are kept: "));
     }
 
     #[test]

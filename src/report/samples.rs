@@ -321,6 +321,18 @@ pub(super) fn hostile_run() -> Vec<Event> {
                 path: HOSTILE.to_owned(),
             },
         },
+        Event::Warned {
+            warning: Warning::ReadableCookies {
+                path: HOSTILE.to_owned(),
+            },
+        },
+        Event::Warned {
+            warning: Warning::CrawlDelay {
+                host: HOSTILE.to_owned(),
+                asked: Duration::ZERO,
+                wait: Duration::ZERO,
+            },
+        },
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/").unwrap(),
             reason: ListingFailure::Fetch {

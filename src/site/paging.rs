@@ -239,13 +239,22 @@ impl Pager {
         self.paging.follow(page);
     }
 
+    /// The statuses that end the listing when they answer `request`: a redirect with one of them is not followed.
+    pub fn end_statuses(&self, request: &PageRequest) -> &[u16] {
+        if request.is_first {
+            &[]
+        } else {
+            &self.end.statuses
+        }
+    }
+
     /// Records how `request` was answered. `Some` when the listing ends with it; with `None` it goes on, unless
     /// the answer was a status, which then is an error.
     pub fn answered(&mut self, request: &PageRequest, answer: PageAnswer) -> Option<ListingEnd> {
         let number = request.number;
         match answer {
             PageAnswer::Status(status) => {
-                let ends = !request.is_first && self.end.statuses.contains(&status);
+                let ends = self.end_statuses(request).contains(&status);
                 ends.then_some(ListingEnd::NoSuchPage { number, status })
             }
             PageAnswer::Empty => {
@@ -315,6 +324,8 @@ mod tests {
         let (first, second) = (request(&mut pager), request(&mut pager));
         assert_eq!(pager.answered(&first, PageAnswer::Status(404)), None);
         assert_eq!(pager.answered(&second, PageAnswer::Status(500)), None);
+        assert!(pager.end_statuses(&first).is_empty());
+        assert_eq!(pager.end_statuses(&second), [404]);
         let end = ListingEnd::NoSuchPage {
             number: Some(2),
             status: 404,

@@ -41,6 +41,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
             &["limits"],
             &["body"],
             &["transport"],
+            &["hops"],
             &["request"],
         ],
     ),

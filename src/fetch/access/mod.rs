@@ -1,6 +1,8 @@
-//! What may be requested: the policy for addresses, DNS without private addresses, robots.txt, and
-//! the mirror that is used instead of a site.
+//! What may be requested: the policy for addresses, DNS without private addresses, robots.txt, the
+//! mirror that is used instead of a site, and the cookies that go with a request.
 
+mod cookie_file;
+mod cookies;
 mod mirror;
 mod origins;
 mod policy;
@@ -8,6 +10,8 @@ mod private;
 mod resolver;
 mod robots;
 
+pub(super) use self::cookie_file::CookieFile;
+pub(super) use self::cookies::HopCookies;
 pub(super) use self::mirror::Mirror;
 pub use self::origins::SiteOrigins;
 pub(super) use self::origins::{host_of, origin_of, same_origin, without_password};

@@ -33,10 +33,10 @@ impl RobotRules {
             .is_none_or(|robot| robot.allowed(address.as_str()))
     }
 
-    /// The host's `Crawl-delay`.
+    /// The host's `Crawl-delay`, to the millisecond: 0.3 as a `f32` is a little more than 300 ms.
     pub(crate) fn crawl_delay(&self) -> Option<Duration> {
-        let delay = self.0.as_ref()?.delay?;
-        Duration::try_from_secs_f32(delay).ok()
+        let milliseconds = f64::from(self.0.as_ref()?.delay?) * 1000.0;
+        Duration::try_from_secs_f64(milliseconds.round() / 1000.0).ok()
     }
 }
 
@@ -110,6 +110,7 @@ mod tests {
                 .crawl_delay()
         };
         assert_eq!(delay("2.5"), Some(Duration::from_millis(2500)));
+        assert_eq!(delay("0.3"), Some(Duration::from_millis(300)));
         for senseless in ["-1", "nan", "1e39", "soon"] {
             assert_eq!(delay(senseless), None, "{senseless}");
         }

@@ -9,7 +9,8 @@ mod ranges;
 mod stream;
 
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};
+pub(super) use self::page::ends_like_html;
 pub use self::page::{Page, decode};
-pub(super) use self::ranges::RangeRequest;
 pub use self::ranges::parse_content_range;
-pub(super) use self::stream::{BodySource, BodyStream};
+pub(super) use self::ranges::{RangeRequest, whole_range};
+pub(super) use self::stream::{BodySource, BodyStream, BrokenBody};

@@ -50,6 +50,37 @@ pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     decoded(page, content_type, content_type.is_some_and(is_xml)).1
 }
 
+/// Whether a page shows by its last tag that it is complete. Behind that, generators, caches and cheap
+/// hosts leave blanks, comments and scripts.
+pub(crate) fn ends_like_html(page: &str) -> bool {
+    let mut page = page.trim_end();
+    while let Some(before) =
+        without_last(page, "<!--", "-->").or_else(|| without_last(page, "<script", "</script>"))
+    {
+        page = before.trim_end();
+    }
+    let tag = page.strip_suffix('>').map_or("", str::trim_end);
+    ends_with(tag, "</html")
+}
+
+/// `page` without what it ends with, from the last `start` to `end`; both in any case.
+fn without_last<'a>(page: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    if !ends_with(page, end) {
+        return None;
+    }
+    let bytes = page.as_bytes();
+    let at = bytes
+        .windows(start.len())
+        .rposition(|window| window.eq_ignore_ascii_case(start.as_bytes()))?;
+    page.get(..at)
+}
+
+fn ends_with(text: &str, end: &str) -> bool {
+    let at = text.len().checked_sub(end.len());
+    at.and_then(|at| text.get(at..))
+        .is_some_and(|tail| tail.eq_ignore_ascii_case(end))
+}
+
 #[cfg(test)]
 mod tests {
     use encoding_rs::GBK;
@@ -137,6 +168,34 @@ mod tests {
             decode(b"a\xffb", Some("text/html; charset=utf-8")),
             "a\u{fffd}b"
         );
+    }
+
+    #[test]
+    fn a_page_is_complete_behind_its_last_tag() {
+        for whole in [
+            "<html></html>",
+            "x</HTML \n>\r\n \n",
+            "x</html><!-- cached in 0.1 s -->\n<!-- by x --> ",
+            "x</html>\n<SCRIPT src='//x'></script>\n<!-- a --><script>b</Script>",
+        ] {
+            assert!(ends_like_html(whole), "{whole}");
+        }
+        for cut in [
+            "",
+            "</html",
+            "html>",
+            "<html>",
+            "</html><p>",
+            "</html><!-- a",
+            "<!-- </html> -->",
+            "\u{e9}\u{e9}\u{e9}>",
+            "</body>",
+            "</html><script>a",
+            "<script></html></script>",
+            "\u{e9}</script>",
+        ] {
+            assert!(!ends_like_html(cut), "{cut}");
+        }
     }
 
     #[tokio::test]

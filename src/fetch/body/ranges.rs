@@ -1,16 +1,19 @@
 //! Resuming a partial file with a range request (RFC 9110, 14): when it is possible, what is sent,
 //! and what a valid 206 must contain.
 
-use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, RANGE};
+use reqwest::header::{
+    CONTENT_RANGE, ETAG, HeaderMap, HeaderValue, IF_RANGE, LAST_MODIFIED, RANGE,
+};
 use url::Url;
 
-use super::head::text_value;
+use super::head::{content_length, text_value};
 use crate::part::ResumeInfo;
 
 /// A request for the rest of a partial image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RangeRequest<'a> {
     etag: &'a str,
+    last_modified: Option<&'a str>,
     length: u64,
     have: u64,
 }
@@ -23,7 +26,7 @@ impl<'a> RangeRequest<'a> {
         let ResumeInfo {
             address: part_of,
             etag,
-            last_modified: _,
+            last_modified,
             length,
             file_name: _,
         } = info;
@@ -33,6 +36,7 @@ impl<'a> RangeRequest<'a> {
         let fits = part_of == address.as_str() && (1..*length).contains(&have);
         fits.then_some(Self {
             etag,
+            last_modified: last_modified.as_deref(),
             length: *length,
             have,
         })
@@ -62,14 +66,24 @@ impl<'a> RangeRequest<'a> {
         format!("bytes={}-", self.have)
     }
 
-    /// Checks that a 206 with these headers is exactly the rest that was requested.
+    /// Checks that a 206 with these headers is exactly the rest that was requested, and of the same
+    /// image: several servers ignore `If-Range`, so the part's validators are compared with those of
+    /// the response (RFC 9110 section 15.3.7). It must repeat the `ETag`; the date it may leave out.
     ///
     /// # Errors
     ///
     /// When it is not: what does not match.
     pub(crate) fn check(&self, headers: &HeaderMap) -> Result<(), String> {
-        if text_value(headers, &ETAG) != Some(self.etag) {
-            return Err("the image now has another ETag".to_owned());
+        match text_value(headers, &ETAG) {
+            Some(etag) if etag == self.etag => {}
+            Some(_) => return Err("the image now has another ETag".to_owned()),
+            None => return Err("the response does not say which ETag the image has".to_owned()),
+        }
+        let last_modified = text_value(headers, &LAST_MODIFIED);
+        if let (Some(had), Some(has)) = (self.last_modified, last_modified)
+            && had != has
+        {
+            return Err("the image was modified".to_owned());
         }
         let due = (self.have, self.length - 1, self.length);
         match text_value(headers, &CONTENT_RANGE) {
@@ -83,6 +97,14 @@ impl<'a> RangeRequest<'a> {
 /// Whether an `ETag` is strong, so that equal tags mean equal bytes.
 pub(super) fn is_strong(etag: &str) -> bool {
     etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')
+}
+
+/// The length of the whole, if the `Content-Range` of a 206 says that this is what it brings.
+pub(crate) fn whole_range(headers: &HeaderMap) -> Option<u64> {
+    let (first, last, length) = parse_content_range(text_value(headers, &CONTENT_RANGE)?)?;
+    let is_whole = first == 0 && last.checked_add(1) == Some(length);
+    let fits = content_length(headers).is_none_or(|announced| announced == length);
+    (is_whole && fits).then_some(length)
 }
 
 /// Parses `bytes FIRST-LAST/LENGTH`; a `*` in place of a number is not accepted.
@@ -170,6 +192,9 @@ mod tests {
             ("\"v1\"", "bytes 40-109/110"),
             ("\"v1\"", "bytes 40-99/*"),
             ("\"v1\"", "bytes */100"),
+            ("\"v1\"", "bytes 40-39/100"),
+            ("\"v1\"", "bytes 100-99/100"),
+            ("\"v1\"", "bytes=40-99/100"),
             ("\"v1\"", "lines 40-99/100"),
             ("\"v1\"", "-1--1/-1"),
         ] {
@@ -237,9 +262,40 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_416_makes_the_part_stale() {
-        let (_, body) = resumed(|_| Reply::new(416, &["Content-Range: bytes */3"], "")).await;
-        assert!(body.unwrap_err().is_stale_part());
+    async fn a_server_that_cannot_do_the_range_makes_the_part_stale() {
+        for status in [400, 412, 416, 501] {
+            for header in ["Content-Range: bytes */3", "Via: x"] {
+                let (_, body) = resumed(move |_| Reply::new(status, &[header], "")).await;
+                assert!(body.unwrap_err().is_stale_part(), "{status} {header}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_206_of_the_whole_starts_the_part_over() {
+        let (_, body) = resumed(|_| rest("\"v2\"", "bytes 0-9/10", WHOLE)).await;
+        let body = body.unwrap();
+        assert_eq!((body.from(), body.length()), (0, Some(10)));
+        assert_eq!(body.collect(usize::MAX).await.unwrap(), WHOLE.as_bytes());
+    }
+
+    #[test]
+    fn the_date_of_a_206_is_compared_where_it_has_one() {
+        let (address, mut resume) = (Url::parse(&info().address).unwrap(), info());
+        resume.last_modified = Some("Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
+        let rest = RangeRequest::new(&address, &resume, 40).unwrap();
+        let mut headers = answer("\"v1\"", "bytes 40-99/100");
+        assert_eq!(rest.check(&headers), Ok(()));
+        headers.insert(
+            LAST_MODIFIED,
+            "Sun, 06 Nov 1994 08:49:37 GMT".parse().unwrap(),
+        );
+        assert_eq!(rest.check(&headers), Ok(()));
+        headers.insert(
+            LAST_MODIFIED,
+            "Sun, 06 Nov 1994 08:49:38 GMT".parse().unwrap(),
+        );
+        assert!(rest.check(&headers).is_err());
     }
 
     #[tokio::test]

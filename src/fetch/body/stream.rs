@@ -8,7 +8,7 @@ use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, LAST_MOD
 
 use super::disposition;
 use super::head::{content_length, is_chunked, leftover_encoding, text_value};
-use super::ranges::{RangeRequest, is_strong};
+use super::ranges::{RangeRequest, is_strong, whole_range};
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
 
@@ -25,7 +25,16 @@ pub trait BodySource {
     /// # Errors
     ///
     /// When the connection breaks or ends too early: why.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, String>> + Send;
+    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, BrokenBody>> + Send;
+}
+
+/// How a body ended too early.
+#[derive(Debug)]
+pub struct BrokenBody {
+    /// In the network crates' words.
+    pub reason: String,
+    /// Whether the server closed the connection, as opposed to breaking it or sending nonsense.
+    pub is_closed: bool,
 }
 
 /// The bytes of an image or a page, as the server sends them.
@@ -37,6 +46,8 @@ pub struct BodyStream<S> {
     from: u64,
     length: Option<u64>,
     received: u64,
+    /// Why the end of the body proves nothing, once it is reached.
+    doubt: Option<String>,
     throttle: Option<Arc<Throttle>>,
 }
 
@@ -52,7 +63,7 @@ impl<S: BodySource> BodyStream<S> {
         limit: u64,
         throttle: Option<Arc<Throttle>>,
     ) -> Result<Self, FetchError> {
-        let length = content_length(source.headers());
+        let length = content_length(source.headers()).or_else(|| whole_range(source.headers()));
         Self {
             source,
             exchange,
@@ -60,6 +71,7 @@ impl<S: BodySource> BodyStream<S> {
             from: 0,
             length,
             received: 0,
+            doubt: None,
             throttle,
         }
         .checked()
@@ -87,6 +99,7 @@ impl<S: BodySource> BodyStream<S> {
             from: range.from(),
             length: Some(range.length()),
             received: 0,
+            doubt: None,
             throttle,
         }
         .checked()
@@ -138,7 +151,10 @@ impl<S: BodySource> BodyStream<S> {
         disposition::file_name(header.as_bytes())
     }
 
-    /// The next bytes; `None` after the last ones.
+    /// The next bytes; `None` after the last ones. A server may close a TLS connection without a
+    /// `close_notify` (RFC 8446 section 6.1), as many do; if nothing else tells the end of the body,
+    /// that is one too, but its bytes must show that they are all there: with
+    /// [`BodyStream::accept_end`] or [`BodyStream::reject_end`] the reader says whether they do.
     ///
     /// # Errors
     ///
@@ -151,14 +167,39 @@ impl<S: BodySource> BodyStream<S> {
                     throttle.acquire(chunk.len()).await;
                 }
             }
+            Ok(None) if self.doubt.is_some() => {}
             Ok(None) => self.exchange.record_success(),
             Err(error) => self.exchange.record_failure(error),
         }
         next
     }
 
-    /// Reads the rest into memory, but at most `most` bytes; the limit of the body holds as well.
+    /// The bytes show that they are all there.
+    pub fn accept_end(&self) {
+        if self.doubt.is_some() {
+            self.exchange.record_success();
+        }
+    }
+
+    /// The bytes do not show that they are all there: the error that this is, unless the server
+    /// ended the body in a way that proves it.
+    pub fn reject_end(&self) -> Option<FetchError> {
+        let error = self.truncated(self.doubt.clone()?);
+        self.exchange.record_failure(&error);
+        Some(error)
+    }
+
+    /// Reads a body into memory that must be complete by its framing; otherwise as
+    /// [`BodyStream::collect_to_close`].
+    #[cfg(test)]
     pub(crate) async fn collect(mut self, most: usize) -> Result<Vec<u8>, FetchError> {
+        let collected = self.collect_to_close(most).await?;
+        self.reject_end().map_or(Ok(collected), Err)
+    }
+
+    /// Reads the rest into memory, but at most `most` bytes; the limit of the body holds as well.
+    /// The reader must judge the end, as after [`BodyStream::chunk`].
+    pub(crate) async fn collect_to_close(&mut self, most: usize) -> Result<Vec<u8>, FetchError> {
         let mut collected = Vec::new();
         while collected.len() < most {
             match self.chunk().await? {
@@ -171,9 +212,19 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        if self.doubt.is_some() {
+            return Ok(None);
+        }
         let next = self.exchange.stall.wait(self.source.chunk()).await;
-        let next = next.map_err(|error| self.stalled(error))?;
-        let Some(chunk) = next.map_err(|reason| self.truncated(reason))? else {
+        let next = match next.map_err(|error| self.stalled(error))? {
+            Ok(next) => next,
+            Err(broken) if broken.is_closed && self.ends_by_close() => {
+                self.doubt = Some(broken.reason);
+                return Ok(None);
+            }
+            Err(broken) => return Err(self.truncated(broken.reason)),
+        };
+        let Some(chunk) = next else {
             return match self.length {
                 Some(length) if self.from + self.received < length => {
                     Err(self.truncated("the connection was closed".to_owned()))
@@ -202,6 +253,12 @@ impl<S: BodySource> BodyStream<S> {
             .check_rate(chunk.len())
             .map_err(|error| self.stalled(error))?;
         Ok(Some(chunk))
+    }
+
+    /// Whether the end of the connection is the end of the body, because nothing else is
+    /// (RFC 9112 section 6.3).
+    fn ends_by_close(&self) -> bool {
+        self.length.is_none() && !is_chunked(self.source.headers())
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {

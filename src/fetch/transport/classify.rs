@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Version;
 use rustls::CertificateError;
 use url::Url;
 
 use super::direct::DirectError;
 use super::tls::is_ca_used_as_server;
 use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
+use crate::fetch::body::BrokenBody;
 use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure};
 use crate::units::HumanDuration;
 
@@ -75,9 +77,14 @@ fn request_error_kind(
     }
 }
 
-/// Why a body did not come to its end.
-pub(super) fn body_error(error: &(dyn Error + 'static)) -> String {
-    root_cause(error)
+/// Why a body did not come to its end. Where HTTP/2 frames it, a closed connection is never that end.
+pub(super) fn body_error(error: &(dyn Error + 'static), version: Version) -> BrokenBody {
+    let ended = |link: &io::Error| link.kind() == io::ErrorKind::UnexpectedEof;
+    BrokenBody {
+        reason: root_cause(error),
+        is_closed: version < Version::HTTP_2
+            && chain(error).any(|link| link.downcast_ref().is_some_and(ended)),
+    }
 }
 
 /// Host and port of the proxy for `address`.

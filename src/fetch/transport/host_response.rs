@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
 use tokio::time::timeout;
 use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
     BodySource as _, BodyStream, RangeRequest, content_length, redirect_target, text_value,
+    whole_range,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
@@ -42,6 +43,21 @@ impl HostResponse {
 
     pub(crate) fn status(&self) -> u16 {
         self.response.status()
+    }
+
+    /// Whether it brings the whole of what was requested: 203 through a proxy that changed it, 226
+    /// of an instance (RFC 3229), 206 with a range that nobody asked for and that leaves nothing out.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self.status() {
+            200 | 203 | 226 => true,
+            206 => whole_range(self.response.headers()).is_some(),
+            _ => false,
+        }
+    }
+
+    /// The `Set-Cookie` lines.
+    pub(crate) fn set_cookies(&self) -> impl Iterator<Item = &HeaderValue> {
+        self.response.headers().get_all(SET_COOKIE).into_iter()
     }
 
     pub(crate) fn content_type(&self) -> Option<&str> {
@@ -85,15 +101,18 @@ impl HostResponse {
         self.exchange.record_success();
     }
 
-    /// Turns a response with an unwanted status into the error that it is, and records it.
-    pub(crate) async fn into_status_error(self) -> FetchError {
+    /// Turns a response with an unwanted status into the error that it is, and records it. With
+    /// `has_next`, one that only refuses this address says nothing of the host.
+    pub(crate) async fn into_status_error(self, has_next: bool) -> FetchError {
         let retry_after = text_value(self.response.headers(), &RETRY_AFTER)
             .and_then(|text| parse_retry_after(text, SystemTime::now()));
         let error = self.error(FetchErrorKind::Status {
             status: self.status(),
             retry_after,
         });
-        self.exchange.record_failure(&error);
+        if !(has_next && error.is_absence()) {
+            self.exchange.record_failure(&error);
+        }
         self.drain().await;
         error
     }

@@ -1,12 +1,13 @@
 //! The response of one of the clients, its body still to come.
 
 use bytes::Bytes;
+use reqwest::Version;
 use reqwest::header::HeaderMap;
 use tokio::task::yield_now;
 
 use super::classify::body_error;
 use super::direct::DirectResponse;
-use crate::fetch::body::BodySource;
+use crate::fetch::body::{BodySource, BrokenBody};
 
 /// The response of one of the clients.
 #[derive(Debug)]
@@ -48,10 +49,14 @@ impl BodySource for ClientResponse {
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, String> {
+    async fn chunk(&mut self) -> Result<Option<Bytes>, BrokenBody> {
         match &mut self.0 {
             Inner::Reqwest(response) => {
-                let chunk = response.chunk().await.map_err(|error| body_error(&error))?;
+                let version = response.version();
+                let chunk = response
+                    .chunk()
+                    .await
+                    .map_err(|error| body_error(&error, version))?;
                 if chunk.is_none() {
                     // reqwest's connection is a separate task, which puts itself back into the
                     // pool only when it runs next. Without this yield the next request would come
@@ -60,7 +65,10 @@ impl BodySource for ClientResponse {
                 }
                 Ok(chunk)
             }
-            Inner::Direct(response) => response.chunk().await.map_err(|error| body_error(&error)),
+            Inner::Direct(response) => response
+                .chunk()
+                .await
+                .map_err(|error| body_error(&error, Version::HTTP_11)),
         }
     }
 }

@@ -517,7 +517,8 @@ fn rewrite_regex_falls_back_to_the_next_rule_when_an_original_is_missing() {
             Answer::ok("<!doctype html><title>no such picture</title>"),
             0,
         ),
-        ("a refusal", Answer::status(403), 1),
+        ("a refusal", Answer::status(403), 0),
+        ("a refusal of the proxy", Answer::status(407), 1),
     ] {
         let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
         rogue.everywhere(move |asked| match &*asked.path {

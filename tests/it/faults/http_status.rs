@@ -18,7 +18,7 @@ fn permanent_status_4xx_is_not_retried() {
         ("416", 416),
         ("418", 418),
     ];
-    let permanent = [&permanent[..], &[("451", 451), ("501", 501), ("505", 505)]].concat();
+    let permanent = [&permanent[..], &[("451", 451), ("600", 600), ("999", 999)]].concat();
     let mut cases: Vec<Case> = permanent
         .into_iter()
         .map(|(words, code)| {
@@ -44,6 +44,12 @@ fn transient_status_429_and_5xx_is_retried() {
         ("502", 502),
         ("503", 503),
         ("504", 504),
+        ("501", 501),
+        ("505", 505),
+        ("509", 509),
+        ("511", 511),
+        ("522", 522),
+        ("530", 530),
     ] {
         let often =
             Case::image(words, move |_| Answer::status(code)).fails(3, &[words, "3 attempts"]);

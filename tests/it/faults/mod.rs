@@ -4,6 +4,9 @@
 //! requests, and the messages. Then the fault is removed, and the same command once more must fetch
 //! what is missing and request nothing else.
 
+mod body_ends;
+mod candidates;
+mod cookies;
 mod definitions_and_config;
 mod dns;
 mod hostile_names;

@@ -63,6 +63,29 @@ fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
 }
 
 #[test]
+fn robots_txt_that_sets_the_pace_is_told_once() {
+    for (rule, args, told) in [
+        ("Crawl-delay: 0.3", &[][..], true),
+        ("Crawl-delay: 0.3", &["--wait", "300ms"], false),
+        ("Crawl-delay: 0.3", &["--robots", "ignore"], false),
+        ("Disallow: /x", &[], false),
+    ] {
+        let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
+        rogue.on("/robots.txt", move |_| {
+            Answer::ok(format!("User-agent: *\n{rule}\n"))
+        });
+        let ended = fetch(world.wallhaul(), &rogue).args(args).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let sentence = "asks for 0.3 s between two requests";
+        let lines = ended.stderr.lines().filter(|line| line.contains(sentence));
+        assert_eq!(lines.count(), usize::from(told), "{}", ended.stderr);
+        let event = "\"warning\":\"crawl_delay\"";
+        let events = ended.stdout.lines().filter(|line| line.contains(event));
+        assert_eq!(events.count(), usize::from(told), "{}", ended.stdout);
+    }
+}
+
+#[test]
 fn robots_txt_unreadable_stops_requests_to_its_host() {
     let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     rogue.on("/robots.txt", |_| Answer::status(503));

@@ -1,14 +1,17 @@
 //! What happened, in the past tense: stages emit facts, reporters make sentences of them.
 
+mod channel;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
-use tokio::sync::mpsc;
 use url::Url;
 
 use crate::job::{ImageKey, ImageName, SiteId};
 use crate::outcome::{Outcome, SkipReason};
+
+pub use self::channel::{Events, WeakEvents};
 
 /// One thing that happened in a run over one site.
 ///
@@ -215,6 +218,22 @@ pub enum Warning {
         /// The file.
         path: String,
     },
+    /// The cookie file can be read by other users.
+    ReadableCookies {
+        /// The file.
+        path: String,
+    },
+    /// A host's robots.txt makes the run slower than the user's settings do; told when a request has to wait for it.
+    CrawlDelay {
+        /// The host: `HOST`, with `:PORT` where that is not the scheme's own.
+        host: String,
+        /// The time between two requests that it asks for.
+        #[serde(rename = "asked_seconds", serialize_with = "seconds")]
+        asked: Duration,
+        /// The time between two requests that is kept.
+        #[serde(rename = "wait_seconds", serialize_with = "seconds")]
+        wait: Duration,
+    },
     /// The collection had no ledger: a new one was made of the images in the folder.
     LedgerRebuilt {
         /// How many images it took in.
@@ -317,49 +336,4 @@ fn optional_seconds<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     limit.map(|limit| limit.as_secs_f64()).serialize(serializer)
-}
-
-/// Events that may wait for their reporter; past that, `emit` waits and `hint` is lost.
-const WAITING_EVENTS: usize = 1024;
-
-/// Where stages send events. The run's events end when the last clone is dropped.
-#[derive(Debug, Clone)]
-pub struct Events {
-    sender: mpsc::Sender<Event>,
-    hints: bool,
-}
-
-impl Events {
-    /// A bounded channel of events, so that a slow terminal slows the run instead of filling the memory. Without
-    /// `hints` only what is emitted comes through: where nobody watches single images, sending their progress would
-    /// cost as much as fetching small ones.
-    pub fn channel(hints: bool) -> (Self, mpsc::Receiver<Event>) {
-        let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
-        (Self { sender, hints }, receiver)
-    }
-
-    /// Sends `event`: waits while the channel is full, and arrives.
-    pub async fn emit(&self, event: Event) {
-        // The reader outlives the stages; if it died, its own error says so.
-        let _ = self.sender.send(event).await;
-    }
-
-    /// Sends a warning, as [`Events::emit`].
-    pub async fn warn(&self, warning: Warning) {
-        self.emit(Event::Warned { warning }).await;
-    }
-
-    /// Says what the run waits for, if the channel has room. Never waits: a stage that is asked to end must not be
-    /// held up by a slow terminal, so the event is lost instead.
-    pub fn waiting(&self, reason: WaitReason) {
-        let _ = self.sender.try_send(Event::Waiting { reason });
-    }
-
-    /// Sends `event` if hints are wanted and the channel has room; for events that the next one of their kind
-    /// replaces.
-    pub fn hint(&self, event: impl FnOnce() -> Event) {
-        if self.hints {
-            let _ = self.sender.try_send(event());
-        }
-    }
 }
