@@ -117,6 +117,11 @@ pub enum FetchErrorKind {
         /// Why not.
         reason: String,
     },
+    /// The packed body is damaged, or ends before its coding does.
+    BadCoding {
+        /// The coding: `gzip`, `deflate` or `br`.
+        coding: &'static str,
+    },
     /// The body has a content encoding that was not requested.
     ContentEncoding {
         /// As the header names it.
@@ -190,6 +195,7 @@ impl FetchError {
             | Kind::Timeout { .. }
             | Kind::TooSlow { .. }
             | Kind::Truncated { .. }
+            | Kind::BadCoding { .. }
             | Kind::StalePart { .. } => Retryability::AfterBackoff,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
@@ -301,6 +307,9 @@ impl fmt::Display for FetchError {
                 }
             }
             Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
+            Kind::BadCoding { coding } => {
+                write!(f, "`{host}` sent damaged or incomplete {coding} data")
+            }
             // The server's own text comes last: it may be so long that it is cut off when shown.
             Kind::ContentEncoding { coding } => write!(
                 f,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use url::{Position, Url};
 
 use super::access::{MAX_REDIRECTS, MAX_ROBOTS_BYTES, Policy, RobotRules, same_origin};
-use super::body::{BodySource as _, BodyStream, Page, RangeRequest, decode, head_size};
+use super::body::{Accepted, BodySource as _, BodyStream, Page, RangeRequest, decode, head_size};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
@@ -91,7 +91,7 @@ impl Requester {
         limit: u64,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         match response.status() {
-            200 => response.into_body(limit, self.throttle.clone()),
+            200 => response.into_body(Accepted::Packed, limit, self.throttle.clone()),
             _ => Err(response.into_status_error().await),
         }
     }
@@ -107,7 +107,7 @@ impl Requester {
         let response = self.request(RequestKind::Image, address, range).await?;
         let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
         match (response.status(), range) {
-            (200, _) => response.into_body(limit, throttle),
+            (200, _) => response.into_body(Accepted::Identity, limit, throttle),
             (206, Some(range)) => response.into_rest(range, limit, throttle),
             (416, Some(_)) => {
                 let reason = "the image is shorter now".to_owned();

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::{ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
-use super::head::{content_length, is_chunked, leftover_encoding, text_value};
+use super::coding::{Accepted, Decoder};
+use super::head::{content_length, is_chunked, text_value};
+use super::layer::CodingError;
 use super::ranges::{RangeRequest, is_strong};
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
@@ -37,21 +39,46 @@ pub struct BodyStream<S> {
     length: Option<u64>,
     received: u64,
     throttle: Option<Arc<Throttle>>,
+    /// Boxed, for hardly any image is packed.
+    decoding: Option<Box<Decoding>>,
+}
+
+/// The state of a body that is packed.
+#[derive(Debug)]
+struct Decoding {
+    decoder: Decoder,
+    decoded: u64,
+    has_ended: bool,
+    /// The length after decoding, known at the end.
+    length: Option<u64>,
 }
 
 impl<S: BodySource> BodyStream<S> {
-    /// A whole body of at most `limit` bytes, read no faster than `throttle` allows.
+    /// A whole body of at most `limit` bytes, packed and unpacked, read no faster than `throttle`
+    /// allows. What it may be packed by, `accepted` says.
     ///
     /// # Errors
     ///
-    /// When the headers say that it is too large or encoded; no byte of it is read then.
+    /// When the headers say that it is too large, or name a coding that cannot be undone; no byte
+    /// of it is read then.
     pub(crate) fn whole(
         source: S,
         exchange: Exchange,
+        accepted: Accepted,
         limit: u64,
         throttle: Option<Arc<Throttle>>,
     ) -> Result<Self, FetchError> {
         let length = content_length(source.headers());
+        let decoder = Decoder::new(source.headers(), accepted)
+            .map_err(|coding| exchange.error(FetchErrorKind::ContentEncoding { coding }))?;
+        let decoding = decoder.map(|decoder| {
+            Box::new(Decoding {
+                decoder,
+                decoded: 0,
+                has_ended: false,
+                length: None,
+            })
+        });
         Self {
             source,
             exchange,
@@ -60,6 +87,7 @@ impl<S: BodySource> BodyStream<S> {
             length,
             received: 0,
             throttle,
+            decoding,
         }
         .checked()
     }
@@ -79,6 +107,14 @@ impl<S: BodySource> BodyStream<S> {
         if let Err(reason) = range.check(source.headers()) {
             return Err(exchange.error(FetchErrorKind::StalePart { reason }));
         }
+        if !matches!(
+            Decoder::new(source.headers(), Accepted::Identity),
+            Ok(None)
+        ) {
+            // A range of packed bytes continues nothing: a part holds unpacked ones.
+            let reason = "the rest of it came packed".to_owned();
+            return Err(exchange.error(FetchErrorKind::StalePart { reason }));
+        }
         Self {
             source,
             exchange,
@@ -87,27 +123,25 @@ impl<S: BodySource> BodyStream<S> {
             length: Some(range.length()),
             received: 0,
             throttle,
+            decoding: None,
         }
         .checked()
     }
 
     fn checked(self) -> Result<Self, FetchError> {
-        if let Some(coding) = leftover_encoding(self.source.headers()) {
-            let coding = coding.to_owned();
-            return Err(self
-                .exchange
-                .error(FetchErrorKind::ContentEncoding { coding }));
-        }
         if self.length.is_some_and(|length| length > self.limit) {
             return Err(self.too_large());
         }
         Ok(self)
     }
 
-    /// The length of the whole image, if the server announced it; for a chunked body it is known
-    /// after the last chunk.
+    /// The length of the whole image, if the server announced it; for a chunked or packed body it
+    /// is known after the last byte.
     pub fn length(&self) -> Option<u64> {
-        self.length
+        match &self.decoding {
+            None => self.length,
+            Some(decoding) => decoding.length,
+        }
     }
 
     /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be
@@ -164,6 +198,43 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            if let Some(decoding) = &mut self.decoding {
+                let bytes = match decoding.decoder.next() {
+                    Ok(bytes) => bytes,
+                    Err(CodingError { coding }) => {
+                        return Err(self.exchange.error(FetchErrorKind::BadCoding { coding }));
+                    }
+                };
+                if let Some(bytes) = bytes {
+                    decoding.decoded += bytes.len() as u64;
+                    if decoding.decoded > self.limit {
+                        return Err(self.too_large());
+                    }
+                    return Ok(Some(bytes));
+                }
+                if decoding.has_ended {
+                    let is_whole = self.length.is_some() || decoding.decoder.is_proven();
+                    decoding.length = is_whole.then_some(decoding.decoded);
+                    return Ok(None);
+                }
+            }
+            let received = self.receive().await?;
+            let Some(decoding) = &mut self.decoding else {
+                return Ok(received);
+            };
+            match received {
+                Some(packed) => decoding.decoder.push(&packed),
+                None => {
+                    decoding.decoder.end();
+                    decoding.has_ended = true;
+                }
+            }
+        }
+    }
+
+    /// The next bytes as they are sent.
+    async fn receive(&mut self) -> Result<Option<Bytes>, FetchError> {
         let next = self.exchange.stall.wait(self.source.chunk()).await;
         let next = next.map_err(|error| self.stalled(error))?;
         let Some(chunk) = next.map_err(|reason| self.truncated(reason))? else {

@@ -1,5 +1,5 @@
-//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or
-//! over HTTP/2; the direct client for all other images.
+//! The HTTP clients: the direct client, and reqwest for what that one cannot do: proxies, HTTP/2,
+//! passwords in addresses and unchecked certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use super::pool::OriginPool;
 use super::response::ClientResponse;
 use super::tls::CertificateVerifier;
 use crate::fetch::access::{Policy, Resolver};
+use crate::fetch::body::PAGE_CODINGS;
 use crate::fetch::error::{FetchError, SettingError};
 use crate::fetch::settings::FetchSettings;
 
@@ -33,11 +34,19 @@ pub(crate) enum RequestKind {
     Image,
 }
 
+impl RequestKind {
+    fn accept_encoding(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Page | Self::Robots => PAGE_CODINGS,
+            Self::Image => "identity",
+        })
+    }
+}
+
 /// The clients of a run, each with its own connections.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    pages: Client,
-    images: Client,
+    indirect: Client,
     direct: Option<DirectClient>,
     proxies: Option<Matcher>,
     connect_timeout: Duration,
@@ -53,22 +62,14 @@ impl Clients {
         let dns_timeout = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
         // One resolver, and so one cache, for all clients.
         let resolver = Arc::new(policy.resolver(dns_timeout));
-        let mut identity = HeaderMap::new();
-        identity.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let images = builder(settings, &resolver, &tls)
-            .no_gzip()
-            .no_brotli()
-            .no_deflate();
-        let images = images.default_headers(identity.clone());
-        let mut default_headers = identity;
+        let mut default_headers = HeaderMap::new();
         default_headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         default_headers.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
         let is_direct = !settings.http2 && !settings.insecure;
         Ok(Self {
-            pages: builder(settings, &resolver, &tls)
+            indirect: builder(settings, &resolver, &tls)
                 .build()
                 .map_err(unusable)?,
-            images: images.build().map_err(unusable)?,
             direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
             proxies: settings.proxies.then(Matcher::from_system),
             connect_timeout: settings.connect_timeout,
@@ -80,21 +81,17 @@ impl Clients {
         &self,
         kind: RequestKind,
         address: &Url,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<ClientResponse, FetchError> {
-        let client = match kind {
-            RequestKind::Page | RequestKind::Robots => &self.pages,
-            RequestKind::Image => match self.direct_route(address) {
-                Some((direct, pool, path)) => {
-                    let response = direct.get(pool, path, headers).await;
-                    return response
-                        .map(ClientResponse::from)
-                        .map_err(|error| self.error(&error, address, None));
-                }
-                None => &self.images,
-            },
-        };
-        let response = client.get(address.clone()).headers(headers).send().await;
+        headers.insert(ACCEPT_ENCODING, kind.accept_encoding());
+        if let Some((direct, pool, path)) = self.direct_route(address) {
+            let response = direct.get(pool, path, headers).await;
+            return response
+                .map(ClientResponse::from)
+                .map_err(|error| self.error(&error, address, None));
+        }
+        let request = self.indirect.get(address.clone()).headers(headers);
+        let response = request.send().await;
         response
             .map(ClientResponse::from)
             .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
