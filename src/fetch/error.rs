@@ -196,13 +196,13 @@ impl FetchError {
             | Kind::TooSlow { .. }
             | Kind::Truncated { .. }
             | Kind::BadCoding { .. }
+            | Kind::InvalidHttp { .. }
             | Kind::StalePart { .. } => Retryability::AfterBackoff,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
             | Kind::RobotsUnreadable { .. }
             | Kind::GivenUp { .. }
             | Kind::Tls(_)
-            | Kind::InvalidHttp { .. }
             | Kind::TooLarge { .. }
             | Kind::Status { .. }
             | Kind::Redirect { .. }
@@ -228,13 +228,15 @@ impl FetchError {
         matches!(self.kind, FetchErrorKind::StalePart { .. })
     }
 
+    /// Whether there was a response that no client can read.
+    pub(crate) fn is_invalid_http(&self) -> bool {
+        matches!(self.kind, FetchErrorKind::InvalidHttp { .. })
+    }
+
     /// Whether the error counts against the host as a whole, and not against this one address.
     pub(crate) fn blames_host(&self) -> bool {
         let refuses_us = matches!(self.status(), Some(401 | 403 | 407 | 500..));
-        let broken = matches!(
-            self.kind,
-            FetchErrorKind::Tls(_) | FetchErrorKind::InvalidHttp { .. }
-        );
+        let broken = matches!(self.kind, FetchErrorKind::Tls(_));
         let may_change = self.retryability() != Retryability::Never && !self.is_stale_part();
         refuses_us || broken || may_change
     }

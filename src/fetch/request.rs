@@ -13,11 +13,9 @@ use super::body::{Accepted, BodySource as _, BodyStream, Page, RangeRequest, dec
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
-use super::transport::{ClientResponse, Clients, HostResponse, RequestKind, parse_headers};
-
-/// The most bytes that the headers of a response may have together. Headers that never end are
-/// stopped by the read buffer of the client.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
+use super::transport::{
+    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
+};
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -433,6 +431,12 @@ mod tests {
             "hello, I am an old server\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length : 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n 3\r\n 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\rX: y\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nX: y\rContent-Length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding\x0b: chunked\r\n\r\nabc",
             "HTTP/1.1 2000 OK\r\n\r\n",
         ] {
             let server = Server::start(move |_| Reply::raw(nonsense).and_close()).await;

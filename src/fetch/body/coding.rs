@@ -142,3 +142,282 @@ fn quoted(headers: &HeaderMap) -> String {
         None => all,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packed<W>(mut encoder: W, bytes: &[u8], finish: impl FnOnce(W) -> Vec<u8>) -> Vec<u8>
+    where
+        W: Write,
+    {
+        encoder.write_all(bytes).unwrap();
+        finish(encoder)
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let encoder = GzEncoder::new(Vec::new(), Compression::default());
+        packed(encoder, bytes, |encoder| encoder.finish().unwrap())
+    }
+
+    fn zlib(bytes: &[u8]) -> Vec<u8> {
+        let encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+        packed(encoder, bytes, |encoder| encoder.finish().unwrap())
+    }
+
+    fn deflate(bytes: &[u8]) -> Vec<u8> {
+        let encoder = DeflateEncoder::new(Vec::new(), Compression::default());
+        packed(encoder, bytes, |encoder| encoder.finish().unwrap())
+    }
+
+    /// The word `page`, by brotli.
+    const BROTLI: &[u8] = b"\x8b\x01\x80\x70\x61\x67\x65\x03";
+
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on, as far as it goes";
+
+    fn headers(codings: &[&str]) -> HeaderMap {
+        let values = codings.iter().map(|coding| coding.parse().unwrap());
+        values.map(|value| (CONTENT_ENCODING, value)).collect()
+    }
+
+    /// Decodes bytes that arrive in packets of this size; `None` where they are damaged.
+    fn decode(codings: &[&str], bytes: &[u8], packet: usize) -> Option<Vec<u8>> {
+        let decoder = Decoder::new(&headers(codings), Accepted::Packed).unwrap();
+        let Some(mut decoder) = decoder else {
+            return Some(bytes.to_vec());
+        };
+        let mut decoded = Vec::new();
+        for packet in bytes.chunks(packet) {
+            decoder.push(packet);
+            while let Some(bytes) = decoder.next().ok()? {
+                decoded.extend_from_slice(&bytes);
+            }
+        }
+        decoder.end();
+        while let Some(bytes) = decoder.next().ok()? {
+            decoded.extend_from_slice(&bytes);
+        }
+        Some(decoded)
+    }
+
+    /// What is decoded, however the bytes are cut into packets.
+    #[track_caller]
+    fn decoded(codings: &[&str], bytes: &[u8]) -> Option<Vec<u8>> {
+        let whole = decode(codings, bytes, bytes.len().max(1));
+        for packet in [1, 2, 3, 7, 18, 19, 100] {
+            let pieces = decode(codings, bytes, packet);
+            assert_eq!(pieces, whole, "{codings:?} in packets of {packet}");
+        }
+        whole
+    }
+
+    #[test]
+    fn names_of_codings_know_no_case() {
+        for name in [
+            "gzip", "GZIP", "Gzip", "x-gzip", "X-GZIP", " gzip ", "gzip,",
+        ] {
+            assert_eq!(decoded(&[name], &gzip(b"page")).unwrap(), b"page", "{name}");
+        }
+        for name in ["deflate", "Deflate"] {
+            assert_eq!(decoded(&[name], &zlib(b"page")).unwrap(), b"page");
+            assert_eq!(decoded(&[name], &deflate(b"page")).unwrap(), b"page");
+        }
+        for name in ["br", "BR"] {
+            assert_eq!(decoded(&[name], BROTLI).unwrap(), b"page");
+        }
+    }
+
+    #[test]
+    fn words_that_are_no_coding_are_ignored() {
+        for word in [
+            "UTF-8",
+            "none",
+            "binary",
+            "aws-chunked",
+            "identity",
+            "",
+            ",",
+            "rot13",
+            "8bit",
+            "text/html",
+            "chunked",
+            "\u{e9}",
+        ] {
+            assert_eq!(decoded(&[word], b"page").unwrap(), b"page", "{word}");
+            assert_eq!(
+                decoded(&[word, "gzip"], &gzip(b"page")).unwrap(),
+                b"page",
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn codings_in_a_row_are_undone_from_the_last_one() {
+        let twice = zlib(&gzip(b"page"));
+        assert_eq!(decoded(&["gzip, deflate"], &twice).unwrap(), b"page");
+        assert_eq!(decoded(&["gzip", "deflate"], &twice).unwrap(), b"page");
+        assert_eq!(decoded(&["deflate, gzip"], &twice), None);
+        assert_eq!(decoded(&["br, gzip"], &gzip(BROTLI)).unwrap(), b"page");
+    }
+
+    #[test]
+    fn too_many_codings_and_those_without_a_decoder_are_named() {
+        let named =
+            |codings: &[&str], accepted| Decoder::new(&headers(codings), accepted).unwrap_err();
+        for coding in ["zstd", "compress", "x-compress", "dcb", "gzip, zstd"] {
+            assert_eq!(named(&[coding], Accepted::Packed), coding);
+        }
+        assert_eq!(named(&["br"], Accepted::Identity), "br");
+        assert_eq!(
+            named(&["gzip"; 5], Accepted::Packed),
+            ["gzip"; 5].join(", ")
+        );
+        let long = named(&[&["gzip"; 200].join(", ")], Accepted::Packed);
+        assert!(long.starts_with("gzip, gzip") && long.len() < 80, "{long}");
+    }
+
+    #[test]
+    fn every_member_of_a_gzip_file_is_decoded() {
+        let words = [
+            "one ",
+            "",
+            "two ",
+            "three ",
+            &"four ".repeat(50_000),
+            "five",
+        ];
+        let members: Vec<u8> = words
+            .iter()
+            .flat_map(|word| gzip(word.as_bytes()))
+            .collect();
+        assert!(decoded(&["gzip"], &members).unwrap() == words.concat().as_bytes());
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_ignored() {
+        for junk in [
+            &[0][..],
+            &[0; 512],
+            b"\r\n",
+            b"\x1f",
+            b"\x1f\x8b",
+            b"\x1f\x8bx",
+            b"<!-- cached -->",
+        ] {
+            for (coding, bytes) in [
+                ("gzip", gzip(b"page")),
+                ("deflate", zlib(b"page")),
+                ("deflate", deflate(b"page")),
+                ("br", BROTLI.to_vec()),
+            ] {
+                let bytes = [&bytes, junk].concat();
+                assert_eq!(
+                    decoded(&[coding], &bytes).unwrap(),
+                    b"page",
+                    "{coding} {junk:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_body_is_an_error_wherever_it_is_cut() {
+        let text = "a page of some length, ".repeat(20);
+        let bytes = text.as_bytes();
+        let two = [gzip(bytes), gzip(bytes)].concat();
+        let first = two.len() / 2;
+        for end in 1..two.len() {
+            // A file may end after a member; one or two bytes of the next are as good as junk.
+            if !(first..first + 3).contains(&end) {
+                assert_eq!(decode(&["gzip"], &two[..end], 100), None, "{end}");
+            }
+        }
+        for (coding, bytes) in [
+            ("deflate", zlib(bytes)),
+            ("deflate", deflate(bytes)),
+            ("br", BROTLI.to_vec()),
+        ] {
+            for end in 1..bytes.len() {
+                assert_eq!(
+                    decode(&[coding], &bytes[..end], 100),
+                    None,
+                    "{coding} {end}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_bytes_are_an_error() {
+        let mut checksum = gzip(b"page");
+        let last = checksum.len() - 5;
+        checksum[last] ^= 1;
+        assert_eq!(decoded(&["gzip"], &checksum), None);
+        assert_eq!(decoded(&["gzip"], b"<html>this was never packed"), None);
+        assert_eq!(
+            decoded(&["gzip, gzip"], &gzip(b"<html>packed once, named twice")),
+            None
+        );
+        assert_eq!(decoded(&["gzip"], b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn an_image_that_is_not_packed_is_taken_as_it_is() {
+        for coding in ["gzip", "deflate", "br", "gzip, gzip"] {
+            assert_eq!(decoded(&[coding], PNG).unwrap(), PNG, "{coding}");
+        }
+        assert_eq!(decoded(&["gzip"], &gzip(PNG)).unwrap(), PNG);
+        assert_eq!(decoded(&["gzip, gzip"], &gzip(PNG)).unwrap(), PNG);
+    }
+
+    #[test]
+    fn a_bomb_comes_out_in_small_pieces() {
+        let zeros = vec![0; 20_000_000];
+        for (coding, bomb) in [
+            ("gzip", gzip(&zeros)),
+            ("deflate", deflate(&zeros)),
+            ("gzip, gzip", gzip(&gzip(&zeros))),
+        ] {
+            let mut decoder = Decoder::new(&headers(&[coding]), Accepted::Packed)
+                .unwrap()
+                .unwrap();
+            decoder.push(&bomb);
+            decoder.end();
+            let mut length = 0;
+            while let Some(bytes) = decoder.next().unwrap() {
+                assert!(bytes.len() <= 64 * 1024, "{}", bytes.len());
+                length += bytes.len();
+            }
+            assert_eq!(length, zeros.len());
+            assert!(decoder.is_proven());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_decoder_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+            codings in "(gzip|deflate|br|, ){0,5}",
+            packet in 1_usize..50,
+        ) {
+            let _ = Decoder::new(&headers(&[&codings]), Accepted::Packed)
+                .map(|_| decode(&[&codings], &bytes, packet));
+        }
+
+        #[test]
+        fn what_was_packed_comes_back(
+            pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..2000), 1..6),
+            packet in 1_usize..500,
+        ) {
+            let members: Vec<u8> = pieces.iter().flat_map(|piece| gzip(piece)).collect();
+            prop_assert_eq!(decode(&["gzip"], &members, packet).unwrap(), pieces.concat());
+        }
+    }
+}

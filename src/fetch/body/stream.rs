@@ -107,10 +107,7 @@ impl<S: BodySource> BodyStream<S> {
         if let Err(reason) = range.check(source.headers()) {
             return Err(exchange.error(FetchErrorKind::StalePart { reason }));
         }
-        if !matches!(
-            Decoder::new(source.headers(), Accepted::Identity),
-            Ok(None)
-        ) {
+        if !matches!(Decoder::new(source.headers(), Accepted::Identity), Ok(None)) {
             // A range of packed bytes continues nothing: a part holds unpacked ones.
             let reason = "the rest of it came packed".to_owned();
             return Err(exchange.error(FetchErrorKind::StalePart { reason }));
@@ -477,9 +474,12 @@ mod tests {
         );
     }
 
+    /// The word `picture`, by gzip.
+    const PACKED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x2b\xc8\x4c\x2e\x29\x2d\x4a\x05\x00\x89\x4f\xdb\x16\x07\x00\x00\x00";
+
     #[tokio::test]
-    async fn an_image_with_a_content_encoding_is_refused() {
-        for coding in ["gzip", "br", "gzip, gzip", "klingon"] {
+    async fn an_image_in_a_coding_that_cannot_be_undone_is_refused() {
+        for coding in ["br", "zstd", "gzip, gzip, gzip, gzip, gzip"] {
             let header = format!("Content-Encoding: {coding}");
             let server = Server::start(move |_| Reply::new(200, &[&header], "packed")).await;
             let error = image(&server.fetcher(), &server.url("/a.png"))
@@ -490,13 +490,52 @@ mod tests {
                 "{error}"
             );
         }
-        let server =
-            Server::start(|_| Reply::new(200, &["Content-Encoding: identity"], "plain")).await;
-        assert_eq!(
-            image(&server.fetcher(), &server.url("/a.png"))
+    }
+
+    #[tokio::test]
+    async fn words_that_are_no_coding_leave_an_image_as_it_is() {
+        for word in [
+            "identity",
+            "UTF-8",
+            "none",
+            "binary",
+            "aws-chunked",
+            "klingon",
+            "",
+        ] {
+            let header = format!("Content-Encoding: {word}");
+            let server = Server::start(move |_| Reply::new(200, &[&header], "picture")).await;
+            let mut body = server
+                .fetcher()
+                .image(&server.url("/a.png"), None)
                 .await
-                .unwrap(),
-            b"plain"
+                .unwrap();
+            assert_eq!(body.length(), Some(7), "{word}");
+            assert_eq!(body.chunk().await.unwrap().unwrap(), "picture", "{word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_image_packed_without_request_is_unpacked_and_its_length_known_at_the_end() {
+        let gzip = ["Content-Encoding: gzip"];
+        let server = Server::start(move |_| Reply::new(200, &gzip, PACKED)).await;
+        let mut body = server
+            .fetcher()
+            .image(&server.url("/a.png"), None)
+            .await
+            .unwrap();
+        assert_eq!(body.length(), None);
+        assert_eq!(body.chunk().await.unwrap().unwrap(), "picture");
+        assert_eq!(body.chunk().await.unwrap(), None);
+        assert_eq!(body.length(), Some(7));
+        let server =
+            Server::start(move |_| Reply::new(200, &gzip, &PACKED[..PACKED.len() - 9])).await;
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.kind(), FetchErrorKind::BadCoding { coding: "gzip" }),
+            "{error}"
         );
     }
 

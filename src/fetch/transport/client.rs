@@ -173,6 +173,12 @@ fn builder(
         .retry(retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout)
+        // As far as these go, heads are read as the direct client reads them; it has a filter of its
+        // own, which does not fit in here.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_max_headers(MAX_HEADERS)
         // A connection that is closed for want of room is opened again, with all its round trips.
         .pool_max_idle_per_host(settings.connections.max(1))
         .tcp_nodelay(true)
@@ -195,6 +201,10 @@ fn builder(
         builder.http1_only()
     }
 }
+
+/// The most header fields of a response by way of reqwest. There is room for so many in memory with
+/// each response, and a header map has no room for 25,000.
+const MAX_HEADERS: usize = 4096;
 
 /// Headers that the user cannot set: they would change what the response means.
 const RESERVED_HEADERS: [HeaderName; 6] = [

@@ -10,7 +10,8 @@ use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
-    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, redirect_target, text_value,
+    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, redirect_target,
+    text_value,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
