@@ -1,5 +1,5 @@
-//! The HTTP clients: the direct client, and reqwest for what that one cannot do: proxies, HTTP/2,
-//! passwords in addresses and unchecked certificates.
+//! The HTTP clients: the direct client, and reqwest for what that one cannot do: SOCKS proxies and
+//! proxies behind TLS, HTTP/2, passwords in addresses and unchecked certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +17,9 @@ use rustls::crypto::ring;
 use url::{Position, Url};
 
 use super::classify::request_error;
+use super::connector::HttpProxy;
 use super::direct::DirectClient;
-use super::pool::OriginPool;
+use super::pool::{OriginPool, Route};
 use super::response::ClientResponse;
 use super::tls::CertificateVerifier;
 use crate::fetch::access::{Policy, Resolver};
@@ -88,27 +89,22 @@ impl Clients {
             let response = direct.get(pool, path, headers).await;
             return response
                 .map(ClientResponse::from)
-                .map_err(|error| self.error(&error, address, None));
+                .map_err(|error| self.error(&error, address));
         }
         let request = self.indirect.get(address.clone()).headers(headers);
         let response = request.send().await;
         response
             .map(ClientResponse::from)
-            .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
+            .map_err(|error| self.error(&error, address))
     }
 
-    fn error(
-        &self,
-        error: &(dyn std::error::Error + 'static),
-        address: &Url,
-        proxies: Option<&Matcher>,
-    ) -> FetchError {
-        request_error(error, address, proxies, self.connect_timeout)
+    fn error(&self, error: &(dyn std::error::Error + 'static), address: &Url) -> FetchError {
+        request_error(error, address, self.proxies.as_ref(), self.connect_timeout)
     }
 
-    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy,
-    /// with a password (which reqwest turns into a header), or where hyper does not accept the path
-    /// as it is.
+    /// How the direct client requests `address`; `None` where reqwest must do it: through a SOCKS
+    /// proxy, with a password (which reqwest turns into a header), or where hyper does not accept
+    /// the path as it is.
     fn direct_route(
         &self,
         address: &Url,
@@ -117,17 +113,25 @@ impl Clients {
         if !address.username().is_empty() || address.password().is_some() {
             return None;
         }
-        let pool = direct.pool(address, |origin| self.bypasses_proxy(origin))?;
+        let pool = direct.pool(address, |origin| self.route(origin))?;
         let path = address[Position::BeforePath..Position::AfterQuery]
             .parse()
             .ok()?;
         Some((direct, pool, path))
     }
 
-    fn bypasses_proxy(&self, origin: &Uri) -> bool {
-        self.proxies
-            .as_ref()
-            .is_none_or(|proxies| proxies.intercept(origin).is_none())
+    fn route(&self, origin: &Uri) -> Route {
+        let proxies = self.proxies.as_ref();
+        let Some(proxy) = proxies.and_then(|proxies| proxies.intercept(origin)) else {
+            return Route::Direct;
+        };
+        match proxy.uri().scheme_str() {
+            Some("http") => Route::Proxy(HttpProxy {
+                address: proxy.uri().clone(),
+                authorization: proxy.basic_auth().cloned(),
+            }),
+            _ => Route::Unsupported,
+        }
     }
 
     #[cfg(test)]

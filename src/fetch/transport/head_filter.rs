@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::response_head::{CleanHead, HeadError, clean, end_of_head};
+use super::response_head::{CleanHead, HeadError, MAX_HEAD_BYTES, clean, end_of_head};
 
 /// What ends a request; ours have no body.
 const REQUEST_END: [u8; 4] = *b"\r\n\r\n";
@@ -22,6 +22,9 @@ pub(super) struct HeadFilter<S> {
     stream: S,
     /// Whether the next byte that is read belongs to a head.
     is_head: bool,
+    /// The size of the interim heads (1xx) before this one, which count as a part of it: they may
+    /// come without end.
+    interim_bytes: usize,
     /// What was read of a head that is not complete.
     partial: Vec<u8>,
     /// How much of that was searched for the head's end.
@@ -38,6 +41,7 @@ impl<S> HeadFilter<S> {
         Self {
             stream,
             is_head: true,
+            interim_bytes: 0,
             partial: Vec::new(),
             searched: 0,
             cleaned: Vec::new(),
@@ -61,7 +65,7 @@ impl<S> HeadFilter<S> {
                         is_interim,
                         rewritten: None,
                     } => {
-                        self.is_head = is_interim;
+                        self.pass_head(end, is_interim)?;
                         start += end;
                     }
                     CleanHead { .. } => break,
@@ -93,12 +97,26 @@ impl<S> HeadFilter<S> {
                 None => self.cleaned.extend_from_slice(&self.partial[..end]),
             }
             self.partial.drain(..end);
-            self.is_head = is_interim;
+            self.pass_head(end, is_interim)?;
         }
         if !self.is_head {
             // The beginning of the body.
             self.cleaned.append(&mut self.partial);
             self.partial = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Notes that a head of this size is passed on.
+    fn pass_head(&mut self, size: usize, is_interim: bool) -> io::Result<()> {
+        self.is_head = is_interim;
+        self.interim_bytes = if is_interim {
+            self.interim_bytes + size
+        } else {
+            0
+        };
+        if self.interim_bytes > MAX_HEAD_BYTES {
+            return Err(invalid(HeadError::TooLarge));
         }
         Ok(())
     }

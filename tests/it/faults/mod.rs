@@ -4,10 +4,12 @@
 //! requests, and the messages. Then the fault is removed, and the same command once more must fetch
 //! what is missing and request nothing else.
 
+mod content_coding;
 mod definitions_and_config;
 mod dns;
 mod hostile_names;
 mod http_framing;
+mod http_heads;
 mod http_status;
 mod image_content;
 mod listing;
