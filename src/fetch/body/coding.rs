@@ -7,7 +7,7 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderValue};
 
 use super::layer::{Coding, CodingError, Layer};
 
@@ -125,9 +125,30 @@ impl Decoder {
 
 impl fmt::Debug for Decoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let codings: Vec<Coding> = self.layers.iter().map(|layer| layer.coding()).collect();
+        let codings: Vec<Coding> = self.layers.iter().map(Layer::coding).collect();
         f.debug_tuple("Decoder").field(&codings).finish()
     }
+}
+
+/// For the fuzz target: decodes `bytes` in two packets, and returns how many come of it; `None`
+/// where they are damaged.
+pub fn undo_codings(codings: &str, bytes: &[u8], cut: usize) -> Option<usize> {
+    let value = HeaderValue::from_str(codings).ok()?;
+    let headers = HeaderMap::from_iter([(CONTENT_ENCODING, value)]);
+    let mut decoder = Decoder::new(&headers, Accepted::Packed).ok()??;
+    let (first, second) = bytes.split_at(cut.min(bytes.len()));
+    let mut length = 0;
+    for packet in [first, second] {
+        decoder.push(packet);
+        while let Some(decoded) = decoder.next().ok()? {
+            length += decoded.len();
+        }
+    }
+    decoder.end();
+    while let Some(decoded) = decoder.next().ok()? {
+        length += decoded.len();
+    }
+    Some(length)
 }
 
 /// The codings as the headers name them, cut to a readable length.
@@ -192,18 +213,18 @@ mod tests {
         let Some(mut decoder) = decoder else {
             return Some(bytes.to_vec());
         };
-        let mut decoded = Vec::new();
+        let mut whole = Vec::new();
         for packet in bytes.chunks(packet) {
             decoder.push(packet);
             while let Some(bytes) = decoder.next().ok()? {
-                decoded.extend_from_slice(&bytes);
+                whole.extend_from_slice(&bytes);
             }
         }
         decoder.end();
         while let Some(bytes) = decoder.next().ok()? {
-            decoded.extend_from_slice(&bytes);
+            whole.extend_from_slice(&bytes);
         }
-        Some(decoded)
+        Some(whole)
     }
 
     /// What is decoded, however the bytes are cut into packets.

@@ -8,6 +8,7 @@ mod page;
 mod ranges;
 mod stream;
 
+pub use self::coding::undo_codings;
 pub(super) use self::coding::{Accepted, PAGE_CODINGS};
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};
 pub use self::page::{Page, decode};

@@ -220,12 +220,11 @@ impl<S: BodySource> BodyStream<S> {
             let Some(decoding) = &mut self.decoding else {
                 return Ok(received);
             };
-            match received {
-                Some(packed) => decoding.decoder.push(&packed),
-                None => {
-                    decoding.decoder.end();
-                    decoding.has_ended = true;
-                }
+            if let Some(packed) = received {
+                decoding.decoder.push(&packed);
+            } else {
+                decoding.decoder.end();
+                decoding.has_ended = true;
             }
         }
     }

@@ -115,20 +115,17 @@ impl HostRate {
         {
             state.pause(now + *pause);
         }
-        state.failures += match error.is_invalid_http() {
-            true => {
-                state.invalid += 1;
-                match state.invalid {
-                    ..INVALID_IN_A_ROW => return,
-                    // From now on all of them count.
-                    INVALID_IN_A_ROW => INVALID_IN_A_ROW,
-                    _ => 1,
-                }
+        state.failures += if error.is_invalid_http() {
+            state.invalid += 1;
+            match state.invalid {
+                ..INVALID_IN_A_ROW => return,
+                // From now on all of them count.
+                INVALID_IN_A_ROW => INVALID_IN_A_ROW,
+                _ => 1,
             }
-            false => {
-                state.invalid = 0;
-                1
-            }
+        } else {
+            state.invalid = 0;
+            1
         };
         // Requests that were under way when the cooldown began fail for the same reason: one wave,
         // one cooldown.

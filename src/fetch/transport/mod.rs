@@ -16,3 +16,4 @@ pub(super) use self::client::{Clients, RequestKind, parse_headers};
 pub(super) use self::host_response::HostResponse;
 pub(super) use self::response::ClientResponse;
 pub(super) use self::response_head::MAX_HEAD_BYTES;
+pub use self::response_head::clean_head;

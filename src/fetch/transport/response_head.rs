@@ -107,6 +107,13 @@ fn leading_blanks(bytes: &[u8]) -> usize {
     blanks.count()
 }
 
+/// For the fuzz target: the head that `bytes` begin with, if it can be used, as hyper accepts it.
+pub fn clean_head(bytes: &[u8]) -> Option<Vec<u8>> {
+    let end = end_of_head(bytes, 0).ok()??;
+    let rewritten = clean(&bytes[..end]).ok()?.rewritten;
+    Some(rewritten.unwrap_or_else(|| bytes[..end].to_vec()))
+}
+
 /// Cleans a complete head, that is, up to its empty line.
 ///
 /// # Errors
@@ -277,9 +284,10 @@ impl Field {
         // Whether a bare CR ends the line or not, nothing of such a line may frame the message.
         if memchr(b'\r', line).is_some() {
             let mut parts = line.split(|&byte| byte == b'\r');
-            return match parts.any(|part| names_framing(part)) {
-                true => Err(HeadError::Framing),
-                false => Ok(None),
+            return if parts.any(names_framing) {
+                Err(HeadError::Framing)
+            } else {
+                Ok(None)
             };
         }
         let Some(colon) = memchr(b':', line) else {
@@ -288,9 +296,10 @@ impl Field {
         // RFC 9112 (5.1) has clients remove a blank before the colon.
         let name = line[..colon].trim_ascii();
         if !is_token(name) {
-            return match names_framing(line) {
-                true => Err(HeadError::Framing),
-                false => Ok(None),
+            return if names_framing(line) {
+                Err(HeadError::Framing)
+            } else {
+                Ok(None)
             };
         }
         let mut field = Self {
