@@ -105,6 +105,8 @@ pub enum FetchErrorKind {
         /// In bytes.
         limit: u64,
     },
+    /// The body is longer than the response said, so that nobody knows what it is.
+    LongerThanAnnounced,
     /// The status is not one that the request expects.
     Status {
         /// The status code.
@@ -204,6 +206,7 @@ impl FetchError {
             | Kind::GivenUp { .. }
             | Kind::Tls(_)
             | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
             | Kind::Status { .. }
             | Kind::Redirect { .. }
             | Kind::ContentEncoding { .. } => Retryability::Never,
@@ -236,7 +239,10 @@ impl FetchError {
     /// Whether the error counts against the host as a whole, and not against this one address.
     pub(crate) fn blames_host(&self) -> bool {
         let refuses_us = matches!(self.status(), Some(401 | 403 | 407 | 500..));
-        let broken = matches!(self.kind, FetchErrorKind::Tls(_));
+        let broken = matches!(
+            self.kind,
+            FetchErrorKind::Tls(_) | FetchErrorKind::LongerThanAnnounced
+        );
         let may_change = self.retryability() != Retryability::Never && !self.is_stale_part();
         refuses_us || broken || may_change
     }
@@ -296,6 +302,10 @@ impl fmt::Display for FetchError {
             Kind::TooLarge { limit } => {
                 write!(f, "`{host}` sent more than the {limit} bytes allowed")
             }
+            Kind::LongerThanAnnounced => write!(
+                f,
+                "`{host}` sent an invalid HTTP response: the body is longer than announced"
+            ),
             Kind::Status {
                 status,
                 retry_after,

@@ -254,8 +254,7 @@ impl<S: BodySource> BodyStream<S> {
             return Err(self.too_large());
         }
         if self.length.is_some_and(|length| end > length) {
-            let reason = "the body is longer than announced".to_owned();
-            return Err(self.exchange.error(FetchErrorKind::InvalidHttp { reason }));
+            return Err(self.exchange.error(FetchErrorKind::LongerThanAnnounced));
         }
         self.exchange
             .stall

@@ -331,7 +331,7 @@ fn endless_response_headers_are_not_buffered() {
         })
         .comes(1),
         Case::image("20,000 headers", |asked| {
-            Answer::whole("200 OK", &["X: y"; 20_000], asked.shown.to_vec())
+            Answer::whole("200 OK", &vec!["X: y"; 20_000], asked.shown.to_vec())
         })
         .comes(1),
         Case::image("200 cookies", |asked| {
@@ -340,7 +340,7 @@ fn endless_response_headers_are_not_buffered() {
         .comes(1),
         Case::new("20,000 headers of a page", |rogue| {
             rogue.on(PAGE, |asked| {
-                Answer::whole("200 OK", &["X: y"; 20_000], asked.shown.to_vec())
+                Answer::whole("200 OK", &vec!["X: y"; 20_000], asked.shown.to_vec())
             });
         })
         .comes(1),

@@ -168,7 +168,7 @@ fn malformed_header_lines_are_passed_over_by_way_of_a_proxy() {
         with_head(&proxy, head, [&page, &image]);
         let world = Sandbox::new();
         let ended = fetch(world.wallhaul(), &site)
-            .env("http_proxy", &proxy.origin())
+            .env("http_proxy", proxy.origin())
             .run();
         assert_eq!(
             (ended.code, collection(&world).len(), site.connections()),
