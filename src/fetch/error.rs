@@ -105,6 +105,8 @@ pub enum FetchErrorKind {
         /// In bytes.
         limit: u64,
     },
+    /// The body is longer than the response said, so that nobody knows what it is.
+    LongerThanAnnounced,
     /// The status is not one that the request expects.
     Status {
         /// The status code.
@@ -116,6 +118,11 @@ pub enum FetchErrorKind {
     Redirect {
         /// Why not.
         reason: String,
+    },
+    /// The packed body is damaged, or ends before its coding does.
+    BadCoding {
+        /// The coding: `gzip`, `deflate` or `br`.
+        coding: &'static str,
     },
     /// The body has a content encoding that was not requested.
     ContentEncoding {
@@ -190,14 +197,16 @@ impl FetchError {
             | Kind::Timeout { .. }
             | Kind::TooSlow { .. }
             | Kind::Truncated { .. }
+            | Kind::BadCoding { .. }
+            | Kind::InvalidHttp { .. }
             | Kind::StalePart { .. } => Retryability::AfterBackoff,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
             | Kind::RobotsUnreadable { .. }
             | Kind::GivenUp { .. }
             | Kind::Tls(_)
-            | Kind::InvalidHttp { .. }
             | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
             | Kind::Status { .. }
             | Kind::Redirect { .. }
             | Kind::ContentEncoding { .. } => Retryability::Never,
@@ -239,7 +248,9 @@ impl FetchError {
             | Kind::TooSlow { .. }
             | Kind::Truncated { .. }
             | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
             | Kind::ContentEncoding { .. }
+            | Kind::BadCoding { .. }
             | Kind::StalePart { .. } => false,
         }
     }
@@ -249,12 +260,17 @@ impl FetchError {
         matches!(self.kind, FetchErrorKind::StalePart { .. })
     }
 
+    /// Whether there was a response that no client can read.
+    pub(crate) fn is_invalid_http(&self) -> bool {
+        matches!(self.kind, FetchErrorKind::InvalidHttp { .. })
+    }
+
     /// Whether the error counts against the host as a whole, and not against this one address.
     pub(crate) fn blames_host(&self) -> bool {
         let refuses_us = matches!(self.status(), Some(401 | 403 | 407 | 500..));
         let broken = matches!(
             self.kind,
-            FetchErrorKind::Tls(_) | FetchErrorKind::InvalidHttp { .. }
+            FetchErrorKind::Tls(_) | FetchErrorKind::LongerThanAnnounced
         );
         let may_change = self.retryability() != Retryability::Never && !self.is_stale_part();
         refuses_us || broken || may_change
@@ -315,6 +331,10 @@ impl fmt::Display for FetchError {
             Kind::TooLarge { limit } => {
                 write!(f, "`{host}` sent more than the {limit} bytes allowed")
             }
+            Kind::LongerThanAnnounced => write!(
+                f,
+                "`{host}` sent an invalid HTTP response: the body is longer than announced"
+            ),
             Kind::Status {
                 status,
                 retry_after,
@@ -328,6 +348,9 @@ impl fmt::Display for FetchError {
                 }
             }
             Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
+            Kind::BadCoding { coding } => {
+                write!(f, "`{host}` sent damaged or incomplete {coding} data")
+            }
             // The server's own text comes last: it may be so long that it is cut off when shown.
             Kind::ContentEncoding { coding } => write!(
                 f,

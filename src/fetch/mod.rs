@@ -41,8 +41,9 @@ pub type Body = body::BodyStream<transport::ClientResponse>;
 /// Parsers of what servers send, for the fuzz targets; not part of the interface.
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use super::body::{decode, parse_content_range};
+    pub use super::body::{decode, parse_content_range, undo_codings};
     pub use super::limits::parse_retry_after;
+    pub use super::transport::clean_head;
 }
 
 /// Fetches the pages and images of one site.

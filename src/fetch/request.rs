@@ -11,17 +11,17 @@ use tokio::time::sleep;
 use url::{Position, Url};
 
 use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
-use super::body::{BodySource as _, BodyStream, Page, RangeRequest, ends_like_html, head_size};
+use super::body::{
+    Accepted, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html, head_size,
+};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
 use super::settings::{FetchSettings, Robots};
-use super::transport::{ClientResponse, Clients, HostResponse, RequestKind, parse_headers};
+use super::transport::{
+    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
+};
 use crate::event::{Warning, WeakEvents};
-
-/// The most bytes that the headers of a response may have together. Headers that never end are
-/// stopped by the read buffer of the client.
-const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -122,7 +122,7 @@ impl Requester {
         limit: u64,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         if response.is_whole() {
-            response.into_body(limit, self.throttle.clone())
+            response.into_body(Accepted::Packed, limit, self.throttle.clone())
         } else {
             Err(response.into_status_error(false).await)
         }
@@ -144,7 +144,7 @@ impl Requester {
         let response = self.request(question, address).await?;
         let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
         match (response.status(), range) {
-            _ if response.is_whole() => response.into_body(limit, throttle),
+            _ if response.is_whole() => response.into_body(Accepted::Identity, limit, throttle),
             (206, Some(range)) => response.into_rest(range, limit, throttle),
             // Not only 416: what a server cannot do with a range, it may do without one.
             (status @ (400 | 412 | 416 | 501), Some(_)) => {
@@ -482,6 +482,12 @@ mod tests {
             "hello, I am an old server\r\n\r\n",
             "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nabc",
             "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length : 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length:\r\n 3\r\n 5\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\rX: y\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nX: y\rContent-Length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding\x0b: chunked\r\n\r\nabc",
             "HTTP/1.1 2000 OK\r\n\r\n",
         ] {
             let server = Server::start(move |_| Reply::raw(nonsense).and_close()).await;

@@ -28,6 +28,7 @@ pub use limits::Limits;
 
 use std::io::{self, Read};
 
+use self::formats::SignatureMatch;
 use crate::outcome::Content;
 use crate::part::{ByteObserver as _, CompleteFile, FinishedPart, ResumeInfo};
 
@@ -54,6 +55,11 @@ pub fn verify(
             bytes,
         }),
     }
+}
+
+/// Whether a file that begins with `head` is an image of a supported format, by its signature.
+pub fn is_image(head: &[u8]) -> bool {
+    matches!(formats::recognize(head), SignatureMatch::Full(_))
 }
 
 /// How much of an image on disk is read at a time, in bytes.

@@ -62,8 +62,9 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 9] = [
+const CRATES: [(&[&str], &[&str]); 10] = [
     (&["reqwest"], &["fetch"]),
+    (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
     (
         &["clap", "clap_complete", "clap_mangen"],

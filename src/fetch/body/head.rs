@@ -1,8 +1,6 @@
 //! What the headers of a response say about its body.
 
-use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, TRANSFER_ENCODING,
-};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, LOCATION, TRANSFER_ENCODING};
 use url::Url;
 
 /// The value of a header if there is one and it is plain text.
@@ -18,7 +16,7 @@ pub(crate) fn head_size(headers: &HeaderMap) -> usize {
         .sum()
 }
 
-/// The length of the body; unknown for a chunked one, and for one that was decompressed on the way.
+/// The length of the body; unknown for a chunked one.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     if is_chunked(headers) {
         return None;
@@ -29,16 +27,6 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Whether the body is chunked, so that its last chunk says that it is the last.
 pub(super) fn is_chunked(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
-}
-
-/// The content encoding that is left. The client has already decoded, and dropped from the headers,
-/// what it had offered to accept; so any encoding here was not requested.
-pub(super) fn leftover_encoding(headers: &HeaderMap) -> Option<&str> {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .into_iter()
-        .map(|coding| coding.to_str().map_or("?", str::trim))
-        .find(|coding| !coding.eq_ignore_ascii_case("identity") && !coding.is_empty())
 }
 
 /// The target of a redirect from `address`; `None` for any other status.

@@ -1,13 +1,17 @@
 //! Bodies: what a response's headers say about one, the rest of a partial file, the stream of
-//! bytes, and the text of a page. Where the bytes come from is behind [`BodySource`].
+//! bytes, its content codings, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
 mod charset;
+mod coding;
 mod disposition;
 mod head;
+mod layer;
 mod page;
 mod ranges;
 mod stream;
 
+pub use self::coding::undo_codings;
+pub(super) use self::coding::{Accepted, PAGE_CODINGS};
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};
 pub(super) use self::page::ends_like_html;
 pub use self::page::{Page, decode};

@@ -316,7 +316,7 @@ mod tests {
         let (_, body) = resumed(|_| rest("\"v1\"", "bytes 4-9/10", WHOLE)).await;
         let error = body.unwrap().collect(usize::MAX).await.unwrap_err();
         assert!(
-            matches!(error.kind(), FetchErrorKind::InvalidHttp { .. }),
+            matches!(error.kind(), FetchErrorKind::LongerThanAnnounced),
             "{error}"
         );
     }

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
+use super::coding::{Accepted, Decoder};
 use super::disposition;
-use super::head::{content_length, is_chunked, leftover_encoding, text_value};
+use super::head::{content_length, is_chunked, text_value};
+use super::layer::CodingError;
 use super::ranges::{RangeRequest, is_strong, whole_range};
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
@@ -49,21 +51,46 @@ pub struct BodyStream<S> {
     /// Why the end of the body proves nothing, once it is reached.
     doubt: Option<String>,
     throttle: Option<Arc<Throttle>>,
+    /// Boxed, for hardly any image is packed.
+    decoding: Option<Box<Decoding>>,
+}
+
+/// The state of a body that is packed.
+#[derive(Debug)]
+struct Decoding {
+    decoder: Decoder,
+    decoded: u64,
+    has_ended: bool,
+    /// The length after decoding, known at the end.
+    length: Option<u64>,
 }
 
 impl<S: BodySource> BodyStream<S> {
-    /// A whole body of at most `limit` bytes, read no faster than `throttle` allows.
+    /// A whole body of at most `limit` bytes, packed and unpacked, read no faster than `throttle`
+    /// allows. What it may be packed by, `accepted` says.
     ///
     /// # Errors
     ///
-    /// When the headers say that it is too large or encoded; no byte of it is read then.
+    /// When the headers say that it is too large, or name a coding that cannot be undone; no byte
+    /// of it is read then.
     pub(crate) fn whole(
         source: S,
         exchange: Exchange,
+        accepted: Accepted,
         limit: u64,
         throttle: Option<Arc<Throttle>>,
     ) -> Result<Self, FetchError> {
         let length = content_length(source.headers()).or_else(|| whole_range(source.headers()));
+        let decoder = Decoder::new(source.headers(), accepted)
+            .map_err(|coding| exchange.error(FetchErrorKind::ContentEncoding { coding }))?;
+        let decoding = decoder.map(|decoder| {
+            Box::new(Decoding {
+                decoder,
+                decoded: 0,
+                has_ended: false,
+                length: None,
+            })
+        });
         Self {
             source,
             exchange,
@@ -73,6 +100,7 @@ impl<S: BodySource> BodyStream<S> {
             received: 0,
             doubt: None,
             throttle,
+            decoding,
         }
         .checked()
     }
@@ -92,6 +120,11 @@ impl<S: BodySource> BodyStream<S> {
         if let Err(reason) = range.check(source.headers()) {
             return Err(exchange.error(FetchErrorKind::StalePart { reason }));
         }
+        if !matches!(Decoder::new(source.headers(), Accepted::Identity), Ok(None)) {
+            // A range of packed bytes continues nothing: a part holds unpacked ones.
+            let reason = "the rest of it came packed".to_owned();
+            return Err(exchange.error(FetchErrorKind::StalePart { reason }));
+        }
         Self {
             source,
             exchange,
@@ -101,27 +134,25 @@ impl<S: BodySource> BodyStream<S> {
             received: 0,
             doubt: None,
             throttle,
+            decoding: None,
         }
         .checked()
     }
 
     fn checked(self) -> Result<Self, FetchError> {
-        if let Some(coding) = leftover_encoding(self.source.headers()) {
-            let coding = coding.to_owned();
-            return Err(self
-                .exchange
-                .error(FetchErrorKind::ContentEncoding { coding }));
-        }
         if self.length.is_some_and(|length| length > self.limit) {
             return Err(self.too_large());
         }
         Ok(self)
     }
 
-    /// The length of the whole image, if the server announced it; for a chunked body it is known
-    /// after the last chunk.
+    /// The length of the whole image, if the server announced it; for a chunked or packed body it
+    /// is known after the last byte.
     pub fn length(&self) -> Option<u64> {
-        self.length
+        match &self.decoding {
+            None => self.length,
+            Some(decoding) => decoding.length,
+        }
     }
 
     /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be
@@ -212,6 +243,47 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+        loop {
+            if let Some(decoding) = &mut self.decoding {
+                let bytes = match decoding.decoder.next() {
+                    Ok(bytes) => bytes,
+                    Err(CodingError { coding }) => {
+                        return Err(self.exchange.error(FetchErrorKind::BadCoding { coding }));
+                    }
+                };
+                if let Some(bytes) = bytes {
+                    decoding.decoded += bytes.len() as u64;
+                    if decoding.decoded > self.limit {
+                        return Err(self.too_large());
+                    }
+                    return Ok(Some(bytes));
+                }
+                if decoding.has_ended {
+                    let is_proven = decoding.decoder.is_proven();
+                    if is_proven {
+                        // The coding has an end mark of its own.
+                        self.doubt = None;
+                    }
+                    let is_whole = self.length.is_some() || is_proven;
+                    decoding.length = is_whole.then_some(decoding.decoded);
+                    return Ok(None);
+                }
+            }
+            let received = self.receive().await?;
+            let Some(decoding) = &mut self.decoding else {
+                return Ok(received);
+            };
+            if let Some(packed) = received {
+                decoding.decoder.push(&packed);
+            } else {
+                decoding.decoder.end();
+                decoding.has_ended = true;
+            }
+        }
+    }
+
+    /// The next bytes as they are sent.
+    async fn receive(&mut self) -> Result<Option<Bytes>, FetchError> {
         if self.doubt.is_some() {
             return Ok(None);
         }
@@ -245,8 +317,7 @@ impl<S: BodySource> BodyStream<S> {
             return Err(self.too_large());
         }
         if self.length.is_some_and(|length| end > length) {
-            let reason = "the body is longer than announced".to_owned();
-            return Err(self.exchange.error(FetchErrorKind::InvalidHttp { reason }));
+            return Err(self.exchange.error(FetchErrorKind::LongerThanAnnounced));
         }
         self.exchange
             .stall
@@ -470,9 +541,12 @@ mod tests {
         );
     }
 
+    /// The word `picture`, by gzip.
+    const PACKED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x2b\xc8\x4c\x2e\x29\x2d\x4a\x05\x00\x89\x4f\xdb\x16\x07\x00\x00\x00";
+
     #[tokio::test]
-    async fn an_image_with_a_content_encoding_is_refused() {
-        for coding in ["gzip", "br", "gzip, gzip", "klingon"] {
+    async fn an_image_in_a_coding_that_cannot_be_undone_is_refused() {
+        for coding in ["br", "zstd", "gzip, gzip, gzip, gzip, gzip"] {
             let header = format!("Content-Encoding: {coding}");
             let server = Server::start(move |_| Reply::new(200, &[&header], "packed")).await;
             let error = image(&server.fetcher(), &server.url("/a.png"))
@@ -483,13 +557,52 @@ mod tests {
                 "{error}"
             );
         }
-        let server =
-            Server::start(|_| Reply::new(200, &["Content-Encoding: identity"], "plain")).await;
-        assert_eq!(
-            image(&server.fetcher(), &server.url("/a.png"))
+    }
+
+    #[tokio::test]
+    async fn words_that_are_no_coding_leave_an_image_as_it_is() {
+        for word in [
+            "identity",
+            "UTF-8",
+            "none",
+            "binary",
+            "aws-chunked",
+            "klingon",
+            "",
+        ] {
+            let header = format!("Content-Encoding: {word}");
+            let server = Server::start(move |_| Reply::new(200, &[&header], "picture")).await;
+            let mut body = server
+                .fetcher()
+                .image(&server.url("/a.png"), None)
                 .await
-                .unwrap(),
-            b"plain"
+                .unwrap();
+            assert_eq!(body.length(), Some(7), "{word}");
+            assert_eq!(body.chunk().await.unwrap().unwrap(), "picture", "{word}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_image_packed_without_request_is_unpacked_and_its_length_known_at_the_end() {
+        let gzip = ["Content-Encoding: gzip"];
+        let server = Server::start(move |_| Reply::new(200, &gzip, PACKED)).await;
+        let mut body = server
+            .fetcher()
+            .image(&server.url("/a.png"), None)
+            .await
+            .unwrap();
+        assert_eq!(body.length(), None);
+        assert_eq!(body.chunk().await.unwrap().unwrap(), "picture");
+        assert_eq!(body.chunk().await.unwrap(), None);
+        assert_eq!(body.length(), Some(7));
+        let server =
+            Server::start(move |_| Reply::new(200, &gzip, &PACKED[..PACKED.len() - 9])).await;
+        let error = image(&server.fetcher(), &server.url("/a.png"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.kind(), FetchErrorKind::BadCoding { coding: "gzip" }),
+            "{error}"
         );
     }
 

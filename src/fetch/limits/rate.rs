@@ -11,6 +11,10 @@ use crate::fetch::error::{FetchError, FetchErrorKind};
 /// After this many failures in a row the host gets a cooldown.
 const FAILURES_IN_A_ROW: u32 = 20;
 
+/// So many invalid responses in a row are the host's fault; fewer are that of single images, such as
+/// those of one script.
+const INVALID_IN_A_ROW: u32 = 3;
+
 /// The longest interval that a robots.txt may ask for.
 const MAX_CRAWL_DELAY: Duration = Duration::from_secs(10);
 
@@ -35,6 +39,8 @@ struct State {
     /// The end of a pause (`Retry-After`) or of a cooldown.
     paused: Option<Instant>,
     failures: u32,
+    /// How many responses in a row were invalid.
+    invalid: u32,
     cooldowns: u32,
     given_up: bool,
 }
@@ -102,6 +108,7 @@ impl HostRate {
     pub(crate) fn record_success(&self) {
         let mut state = self.state.lock();
         state.failures = 0;
+        state.invalid = 0;
         state.cooldowns = 0;
     }
 
@@ -126,7 +133,18 @@ impl HostRate {
         {
             state.pause(now + *pause);
         }
-        state.failures += 1;
+        state.failures += if error.is_invalid_http() {
+            state.invalid += 1;
+            match state.invalid {
+                ..INVALID_IN_A_ROW => return,
+                // From now on all of them count.
+                INVALID_IN_A_ROW => INVALID_IN_A_ROW,
+                _ => 1,
+            }
+        } else {
+            state.invalid = 0;
+            1
+        };
         // Requests that were under way when the cooldown began fail for the same reason: one wave,
         // one cooldown.
         if state.failures < FAILURES_IN_A_ROW || state.paused.is_some_and(|paused| started < paused)
@@ -264,6 +282,27 @@ mod tests {
             rate.record_failure(begun, &answered(500, None));
         }
         assert!(rate.acquire().await.is_ok(), "one wave, one cooldown");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn invalid_responses_count_against_the_host_from_the_third_in_a_row() {
+        let rate = rate(Duration::ZERO, 0);
+        let invalid = |times| {
+            let reason = "no status line".to_owned();
+            let error = FetchError::new("gallery.test", FetchErrorKind::InvalidHttp { reason });
+            for _ in 0..times {
+                rate.record_failure(Instant::now(), &error);
+            }
+        };
+        for _ in 0..FAILURES_IN_A_ROW {
+            invalid(INVALID_IN_A_ROW - 1);
+            rate.record_failure(Instant::now(), &answered(404, None));
+        }
+        fail(&rate, FAILURES_IN_A_ROW - INVALID_IN_A_ROW).await;
+        invalid(INVALID_IN_A_ROW - 1);
+        assert!(rate.acquire().await.is_ok());
+        invalid(1);
+        assert_eq!(rate.acquire().await, Err(FAILURES_IN_A_ROW));
     }
 
     #[tokio::test(start_paused = true)]

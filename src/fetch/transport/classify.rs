@@ -12,6 +12,7 @@ use rustls::CertificateError;
 use url::Url;
 
 use super::direct::DirectError;
+use super::response_head::HeadError;
 use super::tls::is_ca_used_as_server;
 use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
 use crate::fetch::body::BrokenBody;
@@ -65,7 +66,9 @@ fn request_error_kind(
         };
     }
     let reason = root_cause(error);
-    if find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse) {
+    let is_invalid = find::<HeadError>(error).is_some()
+        || find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
+    if is_invalid {
         FetchErrorKind::InvalidHttp { reason }
     } else if find::<reqwest::Error>(error).is_some_and(reqwest::Error::is_builder) {
         FetchErrorKind::Refused {

@@ -1,5 +1,5 @@
-//! The HTTP clients: reqwest for pages, which may come compressed, and for images behind a proxy or
-//! over HTTP/2; the direct client for all other images.
+//! The HTTP clients: the direct client, and reqwest for what that one cannot do: SOCKS proxies and
+//! proxies behind TLS, HTTP/2, passwords in addresses and unchecked certificates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,13 @@ use rustls::crypto::ring;
 use url::{Position, Url};
 
 use super::classify::request_error;
+use super::connector::HttpProxy;
 use super::direct::DirectClient;
-use super::pool::OriginPool;
+use super::pool::{OriginPool, Route};
 use super::response::ClientResponse;
 use super::tls::CertificateVerifier;
 use crate::fetch::access::{Policy, Resolver};
+use crate::fetch::body::PAGE_CODINGS;
 use crate::fetch::error::{FetchError, SettingError};
 use crate::fetch::settings::FetchSettings;
 
@@ -33,11 +35,19 @@ pub(crate) enum RequestKind {
     Image,
 }
 
+impl RequestKind {
+    fn accept_encoding(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Page | Self::Robots => PAGE_CODINGS,
+            Self::Image => "identity",
+        })
+    }
+}
+
 /// The clients of a run, each with its own connections.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    pages: Client,
-    images: Client,
+    indirect: Client,
     direct: Option<DirectClient>,
     proxies: Option<Matcher>,
     connect_timeout: Duration,
@@ -53,22 +63,14 @@ impl Clients {
         let dns_timeout = settings.connect_timeout.min(settings.stall_timeout) / 4 * 3;
         // One resolver, and so one cache, for all clients.
         let resolver = Arc::new(policy.resolver(dns_timeout));
-        let mut identity = HeaderMap::new();
-        identity.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let images = builder(settings, &resolver, &tls)
-            .no_gzip()
-            .no_brotli()
-            .no_deflate();
-        let images = images.default_headers(identity.clone());
-        let mut default_headers = identity;
+        let mut default_headers = HeaderMap::new();
         default_headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         default_headers.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
         let is_direct = !settings.http2 && !settings.insecure;
         Ok(Self {
-            pages: builder(settings, &resolver, &tls)
+            indirect: builder(settings, &resolver, &tls)
                 .build()
                 .map_err(unusable)?,
-            images: images.build().map_err(unusable)?,
             direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
             proxies: settings.proxies.then(Matcher::from_system),
             connect_timeout: settings.connect_timeout,
@@ -80,38 +82,29 @@ impl Clients {
         &self,
         kind: RequestKind,
         address: &Url,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
     ) -> Result<ClientResponse, FetchError> {
-        let client = match kind {
-            RequestKind::Page | RequestKind::Robots => &self.pages,
-            RequestKind::Image => match self.direct_route(address) {
-                Some((direct, pool, path)) => {
-                    let response = direct.get(pool, path, headers).await;
-                    return response
-                        .map(ClientResponse::from)
-                        .map_err(|error| self.error(&error, address, None));
-                }
-                None => &self.images,
-            },
-        };
-        let response = client.get(address.clone()).headers(headers).send().await;
+        headers.insert(ACCEPT_ENCODING, kind.accept_encoding());
+        if let Some((direct, pool, path)) = self.direct_route(address) {
+            let response = direct.get(pool, path, headers).await;
+            return response
+                .map(ClientResponse::from)
+                .map_err(|error| self.error(&error, address));
+        }
+        let request = self.indirect.get(address.clone()).headers(headers);
+        let response = request.send().await;
         response
             .map(ClientResponse::from)
-            .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
+            .map_err(|error| self.error(&error, address))
     }
 
-    fn error(
-        &self,
-        error: &(dyn std::error::Error + 'static),
-        address: &Url,
-        proxies: Option<&Matcher>,
-    ) -> FetchError {
-        request_error(error, address, proxies, self.connect_timeout)
+    fn error(&self, error: &(dyn std::error::Error + 'static), address: &Url) -> FetchError {
+        request_error(error, address, self.proxies.as_ref(), self.connect_timeout)
     }
 
-    /// How the direct client requests `address`; `None` where reqwest must do it: through a proxy,
-    /// with a password (which reqwest turns into a header), or where hyper does not accept the path
-    /// as it is.
+    /// How the direct client requests `address`; `None` where reqwest must do it: through a SOCKS
+    /// proxy, with a password (which reqwest turns into a header), or where hyper does not accept
+    /// the path as it is.
     fn direct_route(
         &self,
         address: &Url,
@@ -120,17 +113,25 @@ impl Clients {
         if !address.username().is_empty() || address.password().is_some() {
             return None;
         }
-        let pool = direct.pool(address, |origin| self.bypasses_proxy(origin))?;
+        let pool = direct.pool(address, |origin| self.route(origin))?;
         let path = address[Position::BeforePath..Position::AfterQuery]
             .parse()
             .ok()?;
         Some((direct, pool, path))
     }
 
-    fn bypasses_proxy(&self, origin: &Uri) -> bool {
-        self.proxies
-            .as_ref()
-            .is_none_or(|proxies| proxies.intercept(origin).is_none())
+    fn route(&self, origin: &Uri) -> Route {
+        let proxies = self.proxies.as_ref();
+        let Some(proxy) = proxies.and_then(|proxies| proxies.intercept(origin)) else {
+            return Route::Direct;
+        };
+        match proxy.uri().scheme_str() {
+            Some("http") => Route::Proxy(HttpProxy {
+                address: proxy.uri().clone(),
+                authorization: proxy.basic_auth().cloned(),
+            }),
+            _ => Route::Unsupported,
+        }
     }
 
     #[cfg(test)]
@@ -176,6 +177,12 @@ fn builder(
         .retry(retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout)
+        // As far as these go, heads are read as the direct client reads them; it has a filter of its
+        // own, which does not fit in here.
+        .http1_ignore_invalid_headers_in_responses(true)
+        .http1_allow_obsolete_multiline_headers_in_responses(true)
+        .http1_allow_spaces_after_header_name_in_responses(true)
+        .http1_max_headers(MAX_HEADERS)
         // A connection that is closed for want of room is opened again, with all its round trips.
         .pool_max_idle_per_host(settings.connections.max(1))
         .tcp_nodelay(true)
@@ -198,6 +205,10 @@ fn builder(
         builder.http1_only()
     }
 }
+
+/// The most header fields of a response by way of reqwest. There is room for so many in memory with
+/// each response, and a header map has no room for 25,000.
+const MAX_HEADERS: usize = 4096;
 
 /// Headers that the user cannot set: they would change what the response means.
 const RESERVED_HEADERS: [HeaderName; 6] = [

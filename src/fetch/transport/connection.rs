@@ -20,8 +20,9 @@ use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// The most that is read from a connection at once, so memory is jobs times this. It also ends
-/// headers that never end; those that do end are measured afterwards, against a smaller limit.
+use super::head_filter::HeadFilter;
+
+/// The most that is read from a connection at once, so memory is jobs times this.
 const READ_BUFFER: usize = 128 * 1024;
 
 /// A request without a body.
@@ -32,7 +33,11 @@ pub(super) type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// hyper's half that reads and writes; `None` once it has ended. Boxed because hyper wants it
 /// pinned, and a connection moves: from the worker to the idle ones and back.
-type Driver = Option<Pin<Box<http1::Connection<Stream, Empty<Bytes>>>>>;
+type Driver = Option<Pin<Box<http1::Connection<FilteredStream, Empty<Bytes>>>>>;
+
+/// hyper and tokio have traits of their own for reading and writing: the stream has hyper's, the
+/// filter tokio's, whose buffers can be looked into without unsafe code.
+type FilteredStream = TokioIo<HeadFilter<TokioIo<Stream>>>;
 
 /// A connection that carries one request after the other.
 ///
@@ -49,7 +54,7 @@ impl Connection {
     pub(super) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
         let (sender, driver) = Builder::new()
             .max_buf_size(READ_BUFFER)
-            .handshake(stream)
+            .handshake(TokioIo::new(HeadFilter::new(TokioIo::new(stream))))
             .await?;
         Ok(Self {
             sender,

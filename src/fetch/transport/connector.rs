@@ -9,45 +9,96 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::header::HeaderValue;
+use hyper::http::uri::Scheme;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use rustls::ClientConfig;
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::connection::Stream;
 use crate::fetch::access::Resolver;
 
-/// The connector of the direct client.
-pub(super) type Connector = TimeoutConnector<HttpsConnector<HttpConnector<DnsService>>>;
-
-/// A connector that opens a connection, TLS handshake included, within `limit`.
-pub(super) fn connector(
-    resolver: &Arc<Resolver>,
-    mut tls: ClientConfig,
+/// The connector of the direct client: opens connections, TLS handshake included, within a limit.
+pub(super) struct Connector {
+    tcp: Tcp,
+    tls: ClientConfig,
+    direct: TimeoutConnector<HttpsConnector<Tcp>>,
     limit: Duration,
-) -> Connector {
-    let mut tcp = HttpConnector::new_with_resolver(DnsService(Arc::clone(resolver)));
-    tcp.enforce_http(false);
-    tcp.set_nodelay(true);
-    tcp.set_connect_timeout(Some(limit));
-    // The builder sets the protocols itself, and panics if they are set already.
-    tls.alpn_protocols.clear();
+}
+
+type Tcp = HttpConnector<DnsService>;
+
+/// A proxy that is spoken to in HTTP, without TLS to itself.
+#[derive(Debug, Clone)]
+pub(super) struct HttpProxy {
+    pub(super) address: Uri,
+    /// For `Proxy-Authorization`.
+    pub(super) authorization: Option<HeaderValue>,
+}
+
+impl Connector {
+    pub(super) fn new(resolver: &Arc<Resolver>, mut tls: ClientConfig, limit: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(DnsService(Arc::clone(resolver)));
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(limit));
+        // The builder sets the protocols itself, and panics if they are set already.
+        tls.alpn_protocols.clear();
+        let direct = TimeoutConnector {
+            connector: over_tls(tls.clone(), tcp.clone()),
+            limit,
+        };
+        Self {
+            tcp,
+            tls,
+            direct,
+            limit,
+        }
+    }
+
+    /// Opens a connection to an origin. By way of a proxy it is a tunnel for https, and otherwise a
+    /// connection to the proxy itself.
+    pub(super) async fn connect(
+        &self,
+        origin: &Uri,
+        proxy: Option<&HttpProxy>,
+    ) -> Result<Stream, Box<dyn Error + Send + Sync>> {
+        let Some(proxy) = proxy else {
+            return self.direct.clone().call(origin.clone()).await;
+        };
+        if origin.scheme() != Some(&Scheme::HTTPS) {
+            return self.direct.clone().call(proxy.address.clone()).await;
+        }
+        let mut tunnel = Tunnel::new(proxy.address.clone(), self.tcp.clone());
+        if let Some(authorization) = &proxy.authorization {
+            tunnel = tunnel.with_auth(authorization.clone());
+        }
+        let mut connector = TimeoutConnector {
+            // Cloned configurations share their cache of TLS sessions.
+            connector: over_tls(self.tls.clone(), tunnel),
+            limit: self.limit,
+        };
+        connector.call(origin.clone()).await
+    }
+}
+
+fn over_tls<C>(tls: ClientConfig, connector: C) -> HttpsConnector<C> {
     let https = HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1();
-    TimeoutConnector {
-        connector: https.wrap_connector(tcp),
-        limit,
-    }
+    https.wrap_connector(connector)
 }
 
 /// Adds a time-out to a connector. The time-out of [`HttpConnector`] covers TCP alone, and divides
 /// itself among the addresses of a name; a server that accepts and then never answers the TLS
 /// handshake would hold a worker for ever.
 #[derive(Debug, Clone)]
-pub(super) struct TimeoutConnector<C> {
+struct TimeoutConnector<C> {
     connector: C,
     limit: Duration,
 }
@@ -78,7 +129,7 @@ where
 
 /// Our resolver in the shape that hyper's connector wants.
 #[derive(Debug, Clone)]
-pub(super) struct DnsService(Arc<Resolver>);
+struct DnsService(Arc<Resolver>);
 
 impl Service<Name> for DnsService {
     type Response = std::vec::IntoIter<SocketAddr>;

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
-    BodySource as _, BodyStream, RangeRequest, content_length, redirect_target, text_value,
-    whole_range,
+    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, redirect_target,
+    text_value, whole_range,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
@@ -81,10 +81,11 @@ impl HostResponse {
     /// The whole body; see [`BodyStream::whole`].
     pub(crate) fn into_body(
         self,
+        accepted: Accepted,
         limit: u64,
         throttle: Option<Arc<Throttle>>,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
-        BodyStream::whole(self.response, self.exchange, limit, throttle)
+        BodyStream::whole(self.response, self.exchange, accepted, limit, throttle)
     }
 
     /// The rest of a part; see [`BodyStream::rest`].

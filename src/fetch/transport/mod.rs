@@ -5,11 +5,15 @@ mod client;
 mod connection;
 mod connector;
 mod direct;
+mod head_filter;
 mod host_response;
 mod pool;
 mod response;
+mod response_head;
 mod tls;
 
 pub(super) use self::client::{Clients, RequestKind, parse_headers};
 pub(super) use self::host_response::HostResponse;
 pub(super) use self::response::ClientResponse;
+pub(super) use self::response_head::MAX_HEAD_BYTES;
+pub use self::response_head::clean_head;

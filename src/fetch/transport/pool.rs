@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Uri;
+use hyper::http::uri::{PathAndQuery, Scheme};
 use parking_lot::Mutex;
-use reqwest::header::{HOST, HeaderMap, HeaderValue};
+use reqwest::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use tokio::time::Instant;
 use url::{Position, Url};
 
 use super::connection::Connection;
+use super::connector::HttpProxy;
 
 /// A connection that was idle for this long is not used any more: servers and middleboxes forget
 /// theirs as well, often without a word.
@@ -35,9 +37,18 @@ struct PoolState {
     swept: Instant,
 }
 
-/// What images are requested with from one origin.
+/// How requests get to an origin.
+pub(super) enum Route {
+    Direct,
+    Proxy(HttpProxy),
+    /// The direct client does not speak the protocol of the proxy.
+    Unsupported,
+}
+
+/// What is requested with from one origin.
 pub(super) struct OriginPool {
     pub(super) origin: Uri,
+    pub(super) proxy: Option<HttpProxy>,
     /// The default headers and `Host`.
     pub(super) default_headers: HeaderMap,
     pub(super) idle: IdleConnections,
@@ -57,11 +68,11 @@ impl OriginPools {
     }
 
     /// The pool for `address`; `None` where the direct client cannot be used for its origin.
-    /// `is_direct` decides that, once an origin.
+    /// `route` decides that, once an origin.
     pub(super) fn pool(
         &self,
         address: &Url,
-        is_direct: impl FnOnce(&Uri) -> bool,
+        route: impl FnOnce(&Uri) -> Route,
     ) -> Option<Arc<OriginPool>> {
         let origin = &address[..Position::BeforePath];
         let mut state = self.state.lock();
@@ -76,23 +87,33 @@ impl OriginPools {
         if let Some(known) = pools.get(origin) {
             return known.clone();
         }
-        let pool = self
-            .new_pool(origin)
-            .filter(|pool| is_direct(&pool.origin))
-            .map(Arc::new);
+        let pool = self.new_pool(origin, route).map(Arc::new);
         pools.insert(origin.to_owned(), pool.clone());
         pool
     }
 
-    fn new_pool(&self, origin: &str) -> Option<OriginPool> {
+    fn new_pool(&self, origin: &str, route: impl FnOnce(&Uri) -> Route) -> Option<OriginPool> {
         let origin: Uri = origin.parse().ok()?;
+        let proxy = match route(&origin) {
+            Route::Direct => None,
+            Route::Proxy(proxy) => Some(proxy),
+            Route::Unsupported => return None,
+        };
         let mut default_headers = self.default_headers.clone();
         default_headers.insert(
             HOST,
             HeaderValue::from_str(origin.authority()?.as_str()).ok()?,
         );
+        let authorization = proxy.as_ref().and_then(|proxy| proxy.authorization.clone());
+        if let Some(authorization) = authorization
+            && origin.scheme() == Some(&Scheme::HTTP)
+        {
+            // In a tunnel only the request for the tunnel has it.
+            default_headers.insert(PROXY_AUTHORIZATION, authorization);
+        }
         Some(OriginPool {
             origin,
+            proxy,
             default_headers,
             idle: IdleConnections::new(self.max_idle),
         })
@@ -103,6 +124,19 @@ impl OriginPools {
         let state = self.state.lock();
         let pools = state.pools.values().flatten();
         pools.map(|pool| pool.idle.connections.lock().len()).sum()
+    }
+}
+
+impl OriginPool {
+    /// What a request for `path` names: the path, or the whole address where a proxy has to know it
+    /// (RFC 9112, 3.2.2).
+    pub(super) fn target(&self, path: PathAndQuery) -> Uri {
+        if self.proxy.is_none() || self.origin.scheme() != Some(&Scheme::HTTP) {
+            return path.into();
+        }
+        let mut parts = self.origin.clone().into_parts();
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).expect("an origin and a path are an address")
     }
 }
 

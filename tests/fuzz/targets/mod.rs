@@ -30,14 +30,16 @@ static SITES: LazyLock<[Site; 2]> = LazyLock::new(|| {
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 11] = [
     ("config", config),
+    ("content_coding", content_coding),
     ("content_range", content_range),
     ("definition", definition),
     ("image", image),
     ("ledger", ledger),
     ("listing", listing),
     ("name", name),
+    ("response_head", response_head),
     ("retry_after", retry_after),
     ("rewrite", rewrite),
 ];
@@ -133,6 +135,24 @@ pub fn config(data: &[u8]) {
             error.line > 0 && error.column > 0 && !error.message.is_empty(),
             "{error}"
         );
+    }
+}
+
+/// A line that names content codings, and a body below it.
+pub fn content_coding(data: &[u8]) {
+    let end = data.iter().position(|&byte| byte == b'\n');
+    let (line, body) = data.split_at(end.unwrap_or(data.len()));
+    let body = body.get(1..).unwrap_or_default();
+    let codings = String::from_utf8_lossy(line);
+    let whole = fuzzing::undo_codings(&codings, body, 0);
+    let cut = fuzzing::undo_codings(&codings, body, body.len() / 2);
+    assert_eq!(cut, whole, "{codings:?}");
+}
+
+/// The head of a response.
+pub fn response_head(data: &[u8]) {
+    if let Some(head) = fuzzing::clean_head(data) {
+        assert_eq!(fuzzing::clean_head(&head).as_ref(), Some(&head));
     }
 }
 

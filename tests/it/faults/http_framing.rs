@@ -1,11 +1,10 @@
-//! HTTP responses with wrong lengths, chunks, headers or encodings.
+//! HTTP responses with wrong lengths, chunks or headers.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::malformed_images::avif;
 use super::*;
-use crate::support::gzip::{gzip, gzip_bomb};
 
 /// A head with this `Content-Length`.
 fn promising(length: &str) -> Answer {
@@ -71,7 +70,7 @@ fn wrong_content_length_never_saves_a_truncated_file() {
         "+99999999999999999999",
     ] {
         cases.push(
-            Case::image(format!("`{junk}`"), whole(junk)).fails(1, &["invalid HTTP response"]),
+            Case::image(format!("`{junk}`"), whole(junk)).fails(3, &["invalid HTTP response"]),
         );
     }
     let twice = |asked: &Asked, other: usize| {
@@ -82,7 +81,7 @@ fn wrong_content_length_never_saves_a_truncated_file() {
         Case::image("two that differ", move |asked| {
             twice(asked, asked.shown.len() - 9)
         })
-        .fails(1, &["invalid HTTP response"]),
+        .fails(3, &["invalid HTTP response"]),
     );
     cases.push(
         Case::image("two that agree", move |asked| {
@@ -90,6 +89,24 @@ fn wrong_content_length_never_saves_a_truncated_file() {
         })
         .comes(1),
     );
+    for (name, lines) in [
+        ("a bare CR behind it", "Content-Length: {}\rX: y"),
+        ("a bare CR before it", "X: y\rContent-Length: {}"),
+        ("a control character in its name", "Content-Length\u{1}: {}"),
+        (
+            "a control character in its value",
+            "Content-Length: {}\u{b}",
+        ),
+        ("a fold in its number", "Content-Length: 1\r\n {}"),
+    ] {
+        cases.push(
+            Case::image(name, move |asked| {
+                let lines = lines.replace("{}", &asked.shown.len().to_string());
+                Answer::head("200 OK", &[&lines]).bytes(asked.shown.to_vec())
+            })
+            .fails(3, &["invalid HTTP response"]),
+        );
+    }
     let chunks_too = |asked: &Asked| Answer::chunked(&["Content-Length: 10"], &[&asked.shown]);
     cases.push(Case::image("chunks and a length", chunks_too).comes(1));
     hold(&cases);
@@ -236,7 +253,7 @@ fn endless_body_is_read_up_to_max_size() {
 }
 
 #[test]
-fn malformed_http_response_is_not_printed_and_not_retried() {
+fn malformed_http_response_is_not_printed_and_is_retried() {
     let noise: Vec<u8> = (0..4000_u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
         .collect();
@@ -269,7 +286,6 @@ fn malformed_http_response_is_not_printed_and_not_retried() {
         "HTTP/1.1 099 OK",
         "HTTP/1.1 -200 OK",
         "HTTP/7.3 200 OK",
-        "http/1.1 200 OK",
         "ICY 200 OK",
     ] {
         cases.push(Case::image(line, move |asked| {
@@ -280,20 +296,13 @@ fn malformed_http_response_is_not_printed_and_not_retried() {
             .bytes(asked.shown.to_vec())
         }));
     }
-    for (name, header) in [
-        ("a name with a space", "a b: c"),
-        ("NUL", "X: a\0b"),
-        ("no colon", "abc"),
-        ("no name", ": c"),
-    ] {
-        cases.push(Case::image(format!("a header with {name}"), move |asked| {
-            Answer::whole("200 OK", &[header], asked.shown.to_vec())
-        }));
-    }
+    cases.push(Case::image("a header with NUL", |asked| {
+        Answer::whole("200 OK", &["X: a\0b"], asked.shown.to_vec())
+    }));
     hold(
         &cases
             .into_iter()
-            .map(|case| case.fails(1, &["127.0.0.1:", "invalid HTTP response", "(1 attempt)"]))
+            .map(|case| case.fails(3, &["127.0.0.1:", "invalid HTTP response", "(3 attempts)"]))
             .collect::<Vec<_>>(),
     );
 }
@@ -306,46 +315,57 @@ fn endless_response_headers_are_not_buffered() {
     });
     let head = || Answer::raw("HTTP/1.1 200 OK\r\n");
     let interim = |code: &'static str| Answer::raw("").forever(format!("HTTP/1.1 {code}\r\n\r\n"));
-    let short = ["--stall-timeout", "700ms"];
     hold(&[
         Case::image("a huge header", move |_| {
             head().bytes(format!("X: {}\r\n\r\n", "y".repeat(10_000_000)))
         })
-        .fails(1, &["invalid HTTP response"]),
-        Case::image("headers of more than 64 KB", |asked| {
-            let long = format!("X: {}", "y".repeat(70_000));
+        .fails(3, &["invalid HTTP response"]),
+        Case::image("headers of more than 256 KB", |asked| {
+            let long = format!("X: {}", "y".repeat(263_000));
             Answer::whole("200 OK", &[&long], asked.shown.to_vec())
         })
-        .fails(1, &["invalid HTTP response", "more than 64 KB of headers"]),
-        Case::image("headers of less than 64 KB", |asked| {
-            let long = format!("X: {}", "y".repeat(60_000));
+        .fails(3, &["invalid HTTP response", "more than 256 KB of headers"]),
+        Case::image("a header of less than 256 KB", |asked| {
+            let long = format!("X: {}", "y".repeat(260_000));
             Answer::whole("200 OK", &[&long], asked.shown.to_vec())
+        })
+        .comes(1),
+        Case::image("20,000 headers", |asked| {
+            Answer::whole("200 OK", &vec!["X: y"; 20_000], asked.shown.to_vec())
+        })
+        .comes(1),
+        Case::image("200 cookies", |asked| {
+            Answer::whole("200 OK", &["Set-Cookie: a=b"; 200], asked.shown.to_vec())
+        })
+        .comes(1),
+        Case::new("20,000 headers of a page", |rogue| {
+            rogue.on(PAGE, |asked| {
+                Answer::whole("200 OK", &vec!["X: y"; 20_000], asked.shown.to_vec())
+            });
         })
         .comes(1),
         Case::image("50,000 headers", move |_| {
             head().bytes(many.clone()).bytes("\r\n")
         })
-        .fails(1, &["invalid HTTP response"]),
+        .fails(3, &["invalid HTTP response"]),
         Case::image("a header without end", move |_| {
             head().bytes("X: ").forever("y")
         })
-        .fails(1, &["invalid HTTP response"]),
+        .fails(3, &["invalid HTTP response"]),
         Case::image("headers without end", move |_| head().forever("X: y\r\n"))
-            .fails(1, &["invalid HTTP response"]),
+            .fails(3, &["invalid HTTP response"]),
         Case::image("a status line without end", |_| {
             Answer::raw("HTTP/1.1 200 ").forever("y")
         })
-        .fails(1, &["invalid HTTP response"]),
+        .fails(3, &["invalid HTTP response"]),
         Case::image("100 without end", move |_| interim("100 Continue"))
-            .fails(3, &["timed out waiting"])
-            .with(&short),
+            .fails(3, &["more than 256 KB of headers"]),
         Case::image("103 without end", move |_| interim("103 Early Hints"))
-            .fails(3, &["timed out waiting"])
-            .with(&short),
+            .fails(3, &["more than 256 KB of headers"]),
         Case::page("a page's header without end", move |_| {
             head().bytes("X: ").forever("y")
         })
-        .fails(1, &["invalid HTTP response"]),
+        .fails(3, &["invalid HTTP response"]),
         Case::image("100, then the image", |asked| {
             Answer::raw(
                 "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n",
@@ -382,91 +402,6 @@ fn unexpected_status_code_is_requested_once() {
     };
     cases.push(Case::image("101", switch).fails(1, &["101"]));
     hold(&cases);
-}
-
-#[test]
-fn unrequested_content_encoding_is_refused_and_never_saved() {
-    let coded = |codings: &str| {
-        let header = format!("Content-Encoding: {codings}");
-        move |asked: &Asked| Answer::whole("200 OK", &[&header], gzip(&asked.shown))
-    };
-    let often = vec!["gzip"; 200].join(", ");
-    let separately = |asked: &Asked| {
-        let headers = vec!["Content-Encoding: gzip"; 90];
-        Answer::whole("200 OK", &headers, gzip(&asked.shown))
-    };
-    let bombed = |_: &Asked| {
-        Answer::whole(
-            "200 OK",
-            &["Content-Encoding: gzip"],
-            gzip_bomb(b'x', 300_000_000),
-        )
-    };
-    let refused = "that was not requested";
-    hold(&[
-        Case::image("gzip", coded("gzip")).fails(1, &["`gzip`", refused]),
-        Case::image("x-gzip", coded("x-gzip")).fails(1, &["`x-gzip`", refused]),
-        Case::image("identity, then gzip", coded("identity, gzip")).fails(1, &["gzip", refused]),
-        Case::image("unknown", coded("rot13")).fails(1, &["`rot13`", refused]),
-        Case::image("gzip 200 times", coded(&often)).fails(1, &["gzip, gzip", refused]),
-        Case::image("gzip in 90 headers", separately).fails(1, &["gzip", refused]),
-        Case::image("gzip bomb", bombed).fails(1, &["`gzip`", refused]),
-        Case::image("gzip that is not named", |asked| {
-            Answer::ok(gzip(&asked.shown))
-        })
-        .fails(1, &["gzip-packed data"]),
-        Case::image("identity", |asked| {
-            Answer::whole(
-                "200 OK",
-                &["Content-Encoding: identity"],
-                asked.shown.to_vec(),
-            )
-        })
-        .comes(1),
-        Case::image("empty", |asked| {
-            Answer::whole("200 OK", &["Content-Encoding:"], asked.shown.to_vec())
-        })
-        .comes(1),
-    ]);
-}
-
-#[test]
-fn gzip_bomb_html_page_is_read_up_to_the_limit() {
-    let packed = |bytes: Vec<u8>| {
-        move |_: &Asked| Answer::whole("200 OK", &["Content-Encoding: gzip"], bytes.clone())
-    };
-    let page = |asked: &Asked| gzip(&asked.shown);
-    hold(&[
-        Case::new("packed", move |rogue| {
-            rogue.on(PAGE, move |asked| {
-                Answer::whole("200 OK", &["Content-Encoding: gzip"], page(asked))
-            });
-        })
-        .comes(1),
-        Case::page("gzip bomb", packed(gzip_bomb(b'x', 300_000_000)))
-            .fails(1, &["more than the 16000000 bytes allowed"]),
-        Case::page("cut gzip", move |asked| {
-            let packed = page(asked);
-            Answer::whole(
-                "200 OK",
-                &["Content-Encoding: gzip"],
-                &packed[..packed.len() / 2],
-            )
-        })
-        .fails(3, &["broke off"]),
-        Case::page("no gzip at all", packed(b"<html>".to_vec())).fails(3, &["broke off"]),
-        Case::page("gzip 200 times", move |asked| {
-            Answer::whole(
-                "200 OK",
-                &[&format!(
-                    "Content-Encoding: {}",
-                    vec!["gzip"; 200].join(", ")
-                )],
-                page(asked),
-            )
-        })
-        .fails(1, &["gzip, gzip", "that was not requested"]),
-    ]);
 }
 
 #[test]

@@ -6,11 +6,13 @@
 
 mod body_ends;
 mod candidates;
+mod content_coding;
 mod cookies;
 mod definitions_and_config;
 mod dns;
 mod hostile_names;
 mod http_framing;
+mod http_heads;
 mod http_status;
 mod image_content;
 mod listing;
