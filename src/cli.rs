@@ -1,9 +1,11 @@
 //! The command line as clap parses it. Nothing is decided here.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use wallhaul::config::arguments;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
 use wallhaul::config::{NetworkArgs, Options};
@@ -22,6 +24,15 @@ use wallhaul::ledger::RowState;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments and the variables of this process.
+    pub(crate) fn from_process() -> Result<Self, clap::Error> {
+        let given: Vec<OsString> = std::env::args_os().collect();
+        let matches = arguments::parse(Self::command(), &given)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! Options as the user gave them, and the settings they resolve to.
 
+pub mod arguments;
 pub mod file;
 pub mod network;
 pub mod options;
