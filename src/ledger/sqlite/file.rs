@@ -1,6 +1,6 @@
 //! Opens the ledger's file: finds out whose it is and which schema it has, and turns `SQLite`'s errors into ours.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,8 +44,12 @@ pub(super) fn open(
     lock_timeout: Duration,
 ) -> Result<Connection, LedgerError> {
     let path = &plain_path(path)?;
+    create(path).map_err(|error| LedgerError::Storage {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
     let failed = |error| ledger_error(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let mut connection = connect(path, flags, lock_timeout).map_err(failed)?;
     // SQLite opens a file that may not be written for reading, and would report it only at the first image.
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
@@ -108,6 +112,17 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
             path: path.clone(),
             found,
         }),
+    }
+}
+
+/// Creates the file, empty, where there is none. Not left to `SQLite`, which makes files that only their owner may
+/// write: here the umask decides, as it does for the images. A group may keep a collection together then, for the
+/// files beside the ledger get its permissions.
+fn create(path: &Path) -> io::Result<()> {
+    let created = OpenOptions::new().write(true).create_new(true).open(path);
+    match created {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
