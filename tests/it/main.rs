@@ -16,6 +16,7 @@ mod file_names;
 mod foreign_files;
 mod free_space;
 mod fuzz;
+mod home_and_names;
 mod hook_progress;
 mod hook_recipes;
 mod hooks;
