@@ -68,8 +68,8 @@ pub fn expand_here(written: &OsStr) -> Result<PathBuf, UserPathError> {
 /// Whether this, behind a `$`, is the name of a variable, with or without braces.
 fn is_variable(name: &[u8]) -> bool {
     let name = match name {
-        [b'{', name @ .., b'}'] => name,
-        name => name,
+        [b'{', inner @ .., b'}'] => inner,
+        bare => bare,
     };
     name.first()
         .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')

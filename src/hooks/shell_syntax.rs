@@ -38,7 +38,6 @@ fn raw_words(text: &str) -> Vec<&str> {
             (true, ..) => escaped = false,
             (false, None | Some('"'), '\\') => escaped = true,
             (false, Some(open), c) if c == open => quote = None,
-            (false, Some(_), _) => {}
             (false, None, '"' | '\'') => quote = Some(c),
             (false, None, ' ' | '\t' | '\n') => {
                 words.extend(start.take().map(|start| &text[start..at]));
@@ -48,7 +47,7 @@ fn raw_words(text: &str) -> Vec<&str> {
                 comment = true;
                 continue;
             }
-            (false, None, _) => {}
+            (false, ..) => {}
         }
         start.get_or_insert(at);
     }

@@ -160,7 +160,7 @@ fn disk_too_full_for_the_ledger_is_reported_as_a_full_disk() {
         assert_eq!(ended.code, Some(0), "{options}: {}", ended.stderr);
         // What was saved can be read on a disk that is full to the last byte.
         let mut filler = fs::File::create(world.work().join(GOT).join("filler")).unwrap();
-        while std::io::Write::write_all(&mut filler, &[1; 65_536]).is_ok() {}
+        while std::io::Write::write_all(&mut filler, &vec![1; 65_536]).is_ok() {}
         for command in [&["ledger", "stats"][..], &["verify"]] {
             let ended = world.wallhaul().args(command).args(["-d", GOT]).run();
             assert_eq!(ended.code, Some(0), "{options}: {}", ended.stderr);

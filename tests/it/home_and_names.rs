@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::cutting_proxy::CuttingProxy;
 use crate::support::mirror::Mirror;
 use crate::support::nginx::Nginx;
 use crate::support::program::{Program, Sandbox, WALLHAUL, files};
@@ -283,8 +284,9 @@ fn a_group_keeps_a_collection_together() {
     fs::create_dir(&shared).unwrap();
     chown(&shared, None, Some(52_000)).expect("tests that change users are run by root");
     fs::set_permissions(&shared, fs::Permissions::from_mode(0o2775)).unwrap();
-    let mirror = Mirror::of(4);
-    let run = |user: u32, args: &[&str]| {
+    let mut mirror = Mirror::of(5);
+    mirror.lengthen(4.., 3_000_000);
+    let run = |user: u32, code: i32, args: &[&str]| {
         // Group first: the user has no right to change it.
         let line = "umask 002; exec setpriv --regid 52000 --clear-groups --reuid \"$0\" \"$@\"";
         let ended = world
@@ -296,7 +298,7 @@ fn a_group_keeps_a_collection_together() {
             .run();
         assert_eq!(
             ended.code,
-            Some(0),
+            Some(code),
             "user {user}, {args:?}: {}",
             ended.stderr
         );
@@ -309,15 +311,36 @@ fn a_group_keeps_a_collection_together() {
         )
     };
     for (user, index) in [(52_001, 0), (52_002, 1), (52_001, 2)] {
-        run(user, &["fetch", &address(index)]);
+        run(user, 0, &["fetch", &address(index)]);
     }
     // One repairs what the other fetched, and makes a new ledger.
     let image = files(&shared).into_keys().next().unwrap();
     fs::write(shared.join(&image), "broken").unwrap();
-    run(52_002, &["verify", "direct", "--repair"]);
-    run(52_001, &["ledger", "rebuild", "--site", "direct"]);
-    run(52_002, &["fetch", &address(3)]);
-    assert_eq!(files(&shared).len(), 4);
+    run(52_002, 0, &["verify", "direct", "--repair"]);
+    run(52_001, 0, &["ledger", "rebuild", "--site", "direct"]);
+    run(52_002, 0, &["fetch", &address(3)]);
+    // The other's unfinished file, which may be read and not written, does not stand in the way.
+    let port = mirror
+        .nginx
+        .origin()
+        .rsplit_once(':')
+        .unwrap()
+        .1
+        .parse()
+        .unwrap();
+    let proxy = CuttingProxy::before(port);
+    let long = address(4).replace(&mirror.nginx.origin(), &proxy.origin());
+    proxy.cut_after(1_500_000);
+    run(52_001, 1, &["fetch", "-R", "0", &long]);
+    let parts = names(&shared.join(".wallhaul/parts"));
+    assert_eq!(parts.len(), 2, "{parts:?}");
+    for part in parts {
+        let part = shared.join(".wallhaul/parts").join(part);
+        fs::set_permissions(part, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    proxy.cut_after(usize::MAX);
+    run(52_002, 0, &["fetch", &long]);
+    assert_eq!(files(&shared).len(), 5);
     let mut folders = vec![shared.clone()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {

@@ -44,7 +44,7 @@ fn recipe(program: &str) -> String {
     found.unwrap_or_else(|| panic!("no recipe for {program}"))
 }
 
-/// Runs a program of ImageMagick's.
+/// Runs a program of `ImageMagick`.
 fn magick(program: &str, folder: &Path, args: &[&str], stdin: Stdio) -> String {
     let made = Command::new(program)
         .current_dir(folder)

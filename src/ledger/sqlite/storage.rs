@@ -29,7 +29,7 @@ pub(super) fn find_cause(path: &Path) -> Option<LedgerError> {
         .create_new(true)
         .open(&probe)
         .and_then(|mut file| {
-            file.write_all(&[0; NEEDED])?;
+            file.write_all(&vec![0; NEEDED])?;
             // Some file systems look for room only when the data are on their way to the disk.
             file.sync_all()
         });
