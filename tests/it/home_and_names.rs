@@ -334,9 +334,9 @@ fn a_group_keeps_a_collection_together() {
     run(52_001, 1, &["fetch", "-R", "0", &long]);
     let parts = names(&shared.join(".wallhaul/parts"));
     assert_eq!(parts.len(), 2, "{parts:?}");
-    for part in parts {
-        let part = shared.join(".wallhaul/parts").join(part);
-        fs::set_permissions(part, fs::Permissions::from_mode(0o644)).unwrap();
+    for unfinished in parts {
+        let unfinished = shared.join(".wallhaul/parts").join(unfinished);
+        fs::set_permissions(unfinished, fs::Permissions::from_mode(0o644)).unwrap();
     }
     proxy.cut_after(usize::MAX);
     run(52_002, 0, &["fetch", &long]);
