@@ -1,9 +1,11 @@
 //! The command line as clap parses it. Nothing is decided here.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use wallhaul::config::arguments;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
 use wallhaul::config::{NetworkArgs, Options};
@@ -22,6 +24,15 @@ use wallhaul::ledger::RowState;
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments and the variables of this process.
+    pub(crate) fn from_process() -> Result<Self, clap::Error> {
+        let given: Vec<OsString> = std::env::args_os().collect();
+        let matches = arguments::parse(Self::command(), &given)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -194,10 +205,12 @@ impl From<StateName> for RowState {
 
 const FETCH_HELP: &str = "\
 Every long flag is also an environment variable (`--max-downloads` is `WALLHAUL_MAX_DOWNLOADS`) and
-a key of the configuration file. A flag wins over the variable, the variable over the file.
+a key of the configuration file. A flag wins over the variable, the variable over the file. An empty
+variable counts as unset. `~` and `$HOME` at the head of a path are your home folder, also there.
 TIME is `30s`, `1m30s`, `500ms` or plain seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
 
-CMD is split into words by shell rules, but no shell runs it. The placeholders {path} {name}
+CMD is split into words by shell rules, but no shell runs it: for `&&`, `|` and `>` write
+`sh -c '...' sh {path}`, with \"$1\" for the path inside. The placeholders {path} {name}
 {directory} {site} {address} {page} {title} {format} {width} {height} {bytes} {hash} are filled in;
 without any, the path is added at the end. Commands also get them as variables: WALLHAUL_PATH and so
 on. `image:CMD`, or just CMD, runs for each saved image, in parallel on all cores; `end:CMD` knows
@@ -215,7 +228,7 @@ Examples:
   wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into your own folder
   wallhaul fetch -q --lock skip                for cron: silent unless something goes wrong
   wallhaul fetch -i favourites.txt             images by URL, one a line
-  wallhaul fetch --exec 'convert {path} -resize 640x thumbs/{name}'
+  wallhaul fetch --exec 'feh --no-fehbg --bg-fill {path}'
   wallhaul fetch --exec 'end:notify-send \"{saved} new wallpapers\"'
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";

@@ -136,7 +136,7 @@ impl Exit {
 
     fn from_ledger(error: &LedgerError) -> Self {
         match error {
-            LedgerError::Storage { .. } => Self::Storage,
+            LedgerError::Full { .. } | LedgerError::Storage { .. } => Self::Storage,
             LedgerError::Foreign { .. }
             | LedgerError::Damaged { .. }
             | LedgerError::Newer { .. }

@@ -40,3 +40,4 @@ pub mod event;
 pub mod job;
 pub mod outcome;
 pub mod units;
+pub mod user_path;

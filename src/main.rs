@@ -6,14 +6,13 @@ mod dispatch;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use wallhaul::app::{self, Environment};
 use wallhaul::exit::Exit;
 
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
-    let command = match Cli::try_parse() {
+    let command = match Cli::from_process() {
         Ok(cli) => cli.command,
         Err(message) => {
             // clap also reports `--help` and `--version` this way. If the stream is closed nothing can be said.

@@ -36,6 +36,8 @@ impl Environment {
         let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
         let folders = etcetera::choose_base_strategy().ok();
+        let config_file =
+            folders.map(|folders| folders.config_dir().join("wallhaul").join("config.toml"));
         Self {
             stderr: Stderr {
                 terminal: io::stderr().is_terminal(),
@@ -43,8 +45,8 @@ impl Environment {
                 no_color: set("NO_COLOR").is_some(),
                 size: terminal_size,
             },
-            config_file: folders
-                .map(|folders| folders.config_dir().join("wallhaul").join("config.toml")),
+            // An empty or relative HOME would make it a file of the working folder, which may be anybody's.
+            config_file: config_file.filter(|path| path.is_absolute()),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")
                 .unwrap_or_default()
                 .trim()

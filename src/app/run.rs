@@ -38,14 +38,15 @@ pub(super) fn new_run(
     }
 }
 
-/// How the engine looks for images.
-pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
+/// How the engine looks for images, for a place that takes names of `longest_name` bytes.
+pub(super) fn discover_options(settings: &Settings, longest_name: usize) -> DiscoverOptions {
     DiscoverOptions {
         prefetch: engine::pages_ahead(settings.jobs),
         limits: settings.limits,
         min_width: settings.min_width,
         min_height: settings.min_height,
         wait: settings.fetch.wait,
+        longest_name,
     }
 }
 
@@ -123,6 +124,7 @@ pub(super) async fn save_new(
     let Queue { sender, receiver } = queue::open(&memory_queue(), capacity(settings.jobs)).await?;
     run.events.emit(started(session, settings)).await;
     let (source, sender) = images.source(session, sender);
+    let discover = discover_options(settings, staging.longest_name());
     let pipeline = Pipeline {
         source,
         queue: Queue { sender, receiver },
@@ -130,7 +132,7 @@ pub(super) async fn save_new(
         staging,
         ledger,
         hooks,
-        discover: discover_options(settings),
+        discover,
         download: DownloadOptions {
             jobs: settings.jobs,
             retry: Retry::new(settings.fetch.retries, settings.fetch.retry_wait),

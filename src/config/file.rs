@@ -10,7 +10,7 @@ use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
-use super::{Options, text};
+use super::{Options, arguments, text};
 
 /// Which configuration file supplies options that neither flags nor variables give.
 #[derive(Debug, Clone, Default, Args)]
@@ -94,16 +94,16 @@ pub fn read(text: &str) -> Result<Options, FileError> {
             return Err(FileError::at(text, key.span(), unknown(name, &flags)));
         };
         let counts = matches!(flag.get_action(), ArgAction::Count);
-        let arguments = if counts {
+        let given = if counts {
             count_flag(name, value.get_ref())
         } else {
-            arguments(name, value.get_ref())
+            flag_arguments(name, value.get_ref())
         };
-        let arguments = arguments.ok_or_else(|| {
+        let given = given.ok_or_else(|| {
             let message = format!("`{name}` does not take a date or a table");
             FileError::at(text, value.span(), message)
         })?;
-        let given = parse(arguments).map_err(|reason| FileError::at(text, value.span(), reason))?;
+        let given = parse(given).map_err(|reason| FileError::at(text, value.span(), reason))?;
         options = Options::merge(options, given);
     }
     Ok(options)
@@ -111,12 +111,12 @@ pub fn read(text: &str) -> Result<Options, FileError> {
 
 /// The options as flags, without their variables: those win over the file and must not be read here.
 fn flags() -> Command {
-    Options::augment_args(Command::new("wallhaul").no_binary_name(true))
-        .mut_args(|flag| flag.env(None))
+    let flags = Options::augment_args(Command::new("wallhaul").no_binary_name(true));
+    arguments::prepared(flags.mut_args(|flag| flag.env(None)))
 }
 
 /// `name = value` as the flags it stands for; `None` for a type that no flag takes.
-fn arguments(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
+fn flag_arguments(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
     let flag = |value: &str| format!("--{name}={value}");
     match value {
         DeValue::String(text) => Some(vec![flag(text)]),
@@ -124,14 +124,16 @@ fn arguments(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
         DeValue::Float(number) => Some(vec![flag(&number.to_string())]),
         DeValue::Boolean(yes) => Some(vec![flag(&yes.to_string())]),
         DeValue::Array(values) => {
-            let each = values.iter().map(|value| arguments(name, value.get_ref()));
+            let each = values
+                .iter()
+                .map(|value| flag_arguments(name, value.get_ref()));
             each.collect::<Option<Vec<_>>>().map(|lists| lists.concat())
         }
         DeValue::Datetime(_) | DeValue::Table(_) => None,
     }
 }
 
-/// Like [`arguments`], for a flag that is counted: `verbose = 2` is `--verbose --verbose`.
+/// Like [`flag_arguments`], for a flag that is counted: `verbose = 2` is `--verbose --verbose`.
 fn count_flag(name: &str, value: &DeValue<'_>) -> Option<Vec<String>> {
     let times = match value {
         DeValue::Integer(number) => number.to_string().parse::<u8>().ok()?,

@@ -16,6 +16,7 @@ use crate::ledger::{Intent, Origin, Placement};
 use crate::outcome::{Content, Duplicate, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
 use crate::sink::{Placed, Sink, SinkError};
+use crate::site::fit_name;
 use crate::verify::VerifiedImage;
 
 pub(super) struct Committer {
@@ -52,7 +53,7 @@ impl Committer {
                 WorkerResult::NoImage(outcome) => completed.push(CompletedJob { lease, outcome }),
                 WorkerResult::VerifiedImage(image) => {
                     let (image, origin) = *image;
-                    intents.push(intent(&lease, origin, *image.content(), now));
+                    intents.push(self.intent(&lease, origin, *image.content(), now));
                     images.push(image);
                     leases.push(lease);
                 }
@@ -163,6 +164,20 @@ impl Committer {
         Ok(outcomes.collect())
     }
 
+    fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
+        let job = &lease.job;
+        // The stem fits the place already where the job was made for it. A job of another machine may not.
+        let name = job.name(content.format.extension());
+        Intent {
+            key: job.key.clone(),
+            site: job.site.clone(),
+            origin,
+            name: fit_name(name, self.sink.longest_name()),
+            content,
+            at,
+        }
+    }
+
     /// The outcome as people see it. Records keep canonical addresses, because a site and its mirror share them;
     /// people are shown the address that was requested.
     fn as_requested(&self, mut outcome: Outcome) -> Outcome {
@@ -183,16 +198,4 @@ fn unplaced(address: &Url, name: &ImageName, cause: &str) -> Outcome {
         attempts: 1,
         gone: false,
     })
-}
-
-fn intent(lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
-    let job = &lease.job;
-    Intent {
-        key: job.key.clone(),
-        site: job.site.clone(),
-        origin,
-        name: job.name(content.format.extension()),
-        content,
-        at,
-    }
 }

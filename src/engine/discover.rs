@@ -10,7 +10,7 @@ use super::{EngineError, GivenLine, Run, producer, url_list};
 use crate::job::{ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, SiteId};
 use crate::ledger::Ledger;
 use crate::queue::{JobSender, QueueError};
-use crate::site::{ImageSource, Pages, Site};
+use crate::site::{ImageSource, Pages, Site, fit_stem};
 use crate::verify::Limits;
 
 /// Where images are looked for.
@@ -43,6 +43,8 @@ pub struct DiscoverOptions {
     pub min_height: Option<u32>,
     /// The least time between two requests to one host.
     pub wait: Duration,
+    /// The longest file name that the place of the images takes, in bytes.
+    pub longest_name: usize,
 }
 
 /// Images on a usual listing page. A page keeps this many workers busy for one round trip, so one more page is
@@ -107,7 +109,7 @@ impl Discovery {
             key,
             site: self.site_id.clone(),
             candidates: resolved.candidates,
-            stem: resolved.stem,
+            stem: fit_stem(resolved.stem, self.options.longest_name),
             page: image.page,
             title: image.title,
             limits: JobLimits {

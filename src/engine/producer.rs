@@ -263,8 +263,8 @@ impl Producer {
             }
             match resolved {
                 Ok(resolved) => {
-                    let stem = Stem::new(&resolved.stem);
                     let job = self.discovery.job(key, image, resolved);
+                    let stem = Stem::new(&job.stem);
                     unseen.jobs.push((job, stem));
                 }
                 Err(why) => unseen.unresolved.push((key, image.thumb, why)),

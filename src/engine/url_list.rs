@@ -83,8 +83,9 @@ async fn enqueue(
                 };
                 let key = ImageKey::new(source.id(), resolved.candidates[0].url());
                 if seen.insert(&key) {
-                    let stem = Stem::new(&resolved.stem);
-                    new.push((discovery.job(key, image, resolved), stem));
+                    let job = discovery.job(key, image, resolved);
+                    let stem = Stem::new(&job.stem);
+                    new.push((job, stem));
                 } else {
                     repeated += 1;
                 }

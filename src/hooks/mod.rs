@@ -2,6 +2,7 @@
 //! shell, each with a time limit, and the run waits for them.
 
 mod process;
+mod shell_syntax;
 mod template;
 
 use std::collections::BTreeSet;

@@ -5,6 +5,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 
+use super::shell_syntax::find_operator;
+use crate::user_path;
+
 /// When a command runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trigger {
@@ -78,9 +81,14 @@ impl FromStr for CommandTemplate {
         if text.contains('\0') {
             return Err("a command cannot contain a NUL byte".to_owned());
         }
-        let mut words = shlex::split(&text).ok_or("unclosed quote")?.into_iter();
+        let words = shlex::split(&text).ok_or("unclosed quote")?;
+        if let Some(operator) = find_operator(&text) {
+            return Err(for_a_shell(operator));
+        }
+        let mut words = words.into_iter().map(in_home);
         let program = words
             .next()
+            .transpose()?
             .filter(|program| !program.is_empty())
             .ok_or("no program given")?;
         if parts(&program, trigger).is_none_or(|parts| parts.iter().any(ArgumentPart::is_value)) {
@@ -89,7 +97,9 @@ impl FromStr for CommandTemplate {
             );
         }
         let expanded = |word: String| parts(&word, trigger).ok_or_else(|| unknown(&word, trigger));
-        let mut arguments = words.map(expanded).collect::<Result<Vec<_>, _>>()?;
+        let mut arguments = words
+            .map(|word| word.and_then(expanded))
+            .collect::<Result<Vec<_>, _>>()?;
         // Without a placeholder the path goes last, as with `--exec` of yt-dlp and `xargs`. An `end:` command has
         // no single file, so nothing is added.
         if trigger == Trigger::Image && !arguments.iter().flatten().any(ArgumentPart::is_value) {
@@ -112,6 +122,30 @@ impl CommandTemplate {
             .map(|parts| expand(parts, variables))
             .collect()
     }
+}
+
+/// Why a command with a shell's operator is refused, and how it is written.
+fn for_a_shell(operator: &str) -> String {
+    format!(
+        "`{}` is for a shell, and no shell runs the command: write `sh -c '...' sh {{path}}`, with \"$1\" for the \
+         path inside, or quote the word if the program is to get it",
+        operator.escape_debug()
+    )
+}
+
+/// `word` with the home folder in place of a `~` or `$HOME` at its head, which no shell replaces here. Words with blanks
+/// are left alone: they are scripts for a shell or text. So is `~user`, for a program may know what it means.
+fn in_home(word: String) -> Result<String, String> {
+    let is_path = ["~/", "$HOME/", "${HOME}/"]
+        .iter()
+        .any(|head| word.starts_with(head));
+    if !is_path || word.contains(char::is_whitespace) {
+        return Ok(word);
+    }
+    let path = user_path::expand_here(OsStr::new(&word)).map_err(|error| error.to_string())?;
+    path.into_os_string()
+        .into_string()
+        .map_err(|_| "the home folder's name is not UTF-8".to_owned())
 }
 
 fn expand(parts: &[ArgumentPart], variables: &Variables) -> OsString {
@@ -271,6 +305,11 @@ mod tests {
                 "known: {directory} {site} {saved} (write `{{word}}`",
             ),
             ("feh \0", "NUL"),
+            (
+                "feh {path} && echo done",
+                "`&&` is for a shell, and no shell runs the command: write `sh -c '...' sh {path}`",
+            ),
+            ("end:sync > log", "`>` is for a shell"),
         ];
         for (template, message) in cases {
             let error = template.parse::<CommandTemplate>().unwrap_err();

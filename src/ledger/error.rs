@@ -55,6 +55,14 @@ pub enum LedgerError {
         /// The ledger's path.
         path: PathBuf,
     },
+    /// The disk has no room for it: it is full, out of inodes, or over a quota or a file size limit.
+    #[error("there is no room for the ledger `{}` ({reason}): make room and run again", path.display())]
+    Full {
+        /// The ledger's path.
+        path: PathBuf,
+        /// The system's error.
+        reason: String,
+    },
     /// The disk or the file system refused to read or write it.
     #[error(
         "the ledger `{}` cannot be read or written ({reason}): make room, give permission, \

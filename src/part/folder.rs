@@ -94,10 +94,16 @@ impl Parts {
             Err(error) => return Err(error),
         }
         if let Some(info) = self.resume_info(&path) {
-            let (file, length) = reread(&path, &mut observer)?;
-            if (1..=info.length).contains(&length) {
-                let part = Part::continued(file, self.file(id, path, true), observer, length);
-                return Ok((part, Some(info)));
+            match reread(&path, &mut observer) {
+                Ok((file, length)) if (1..=info.length).contains(&length) => {
+                    let part = Part::continued(file, self.file(id, path, true), observer, length);
+                    return Ok((part, Some(info)));
+                }
+                // Another user of the collection left it with an umask of their own: it may be replaced, if not
+                // continued.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
             observer.reset();
         }

@@ -74,6 +74,11 @@ pub trait Sink: SinkReader {
     /// When the place cannot be flushed.
     async fn finish(&self) -> Result<(), SinkError>;
 
+    /// The longest name that can be given to an image here, in bytes.
+    fn longest_name(&self) -> usize {
+        ImageName::MAX_BYTES
+    }
+
     /// The same place as a folder on this machine, if it is one.
     fn as_local(&self) -> Option<&dyn LocalCollection> {
         None
@@ -231,6 +236,15 @@ pub async fn open_to_read(location: &Location) -> Result<Option<Arc<dyn SinkRead
     match location {
         Location::Folder(folder) => Ok(local::open_to_read(folder)),
         Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
+    }
+}
+
+/// The longest name that the place at `location` says to take, in bytes, without opening it: [`Sink::longest_name`]
+/// of the open place has tried it.
+pub fn longest_name(location: &Location) -> usize {
+    match location {
+        Location::Folder(folder) => local::longest_name(folder),
+        Location::Url { .. } => ImageName::MAX_BYTES,
     }
 }
 

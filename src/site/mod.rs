@@ -29,6 +29,7 @@ pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
 pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
+pub use name::{fit_name, fit_stem};
 pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
 pub use source::ImageSource;
 

@@ -11,8 +11,11 @@ use crate::outcome::Format;
 /// Letters of the longest extension that a file is given.
 const LONGEST_EXTENSION: usize = 4;
 
-/// The longest stem in bytes: the rest of the name is for the extension and the suffix against a collision.
-const MAX_BYTES: usize = ImageName::MAX_BYTES - ImageName::SUFFIX_BYTES - 1 - LONGEST_EXTENSION;
+/// What a name has beside its stem at most, in bytes: the suffix against a collision, the dot and the extension.
+const BESIDE_STEM: usize = ImageName::SUFFIX_BYTES + 1 + LONGEST_EXTENSION;
+
+/// The longest stem in bytes where names may be as long as nearly every file system takes them.
+const MAX_BYTES: usize = ImageName::MAX_BYTES - BESIDE_STEM;
 
 /// Extensions of images beside those of the formats that we take: other spellings, and what a server converts from.
 const OTHER_EXTENSIONS: [&str; 15] = [
@@ -40,10 +43,32 @@ pub(super) fn stem(text: &str) -> String {
         device if is_device(device) => format!("_{device}"),
         shown => shown.to_owned(),
     };
-    if named.len() <= MAX_BYTES {
+    cut(named, MAX_BYTES, text)
+}
+
+/// The stem for a place that takes names of `longest_name` bytes only: a longer one is cut as [`stem`] cuts, and a stem
+/// that fits stays as it is.
+pub fn fit_stem(stem: String, longest_name: usize) -> String {
+    let text = stem.clone();
+    cut(stem, longest_name.saturating_sub(BESIDE_STEM), &text)
+}
+
+/// [`fit_stem`] for a whole name.
+pub fn fit_name(name: ImageName, longest_name: usize) -> ImageName {
+    match name.as_str().rsplit_once('.') {
+        Some((stem, extension)) if name.as_str().len() > longest_name => {
+            ImageName::from_safe(&fit_stem(stem.to_owned(), longest_name), extension)
+        }
+        _ => name,
+    }
+}
+
+/// Cuts a safe stem to `longest` bytes, at the end of which is a hash of `text` then.
+fn cut(named: String, longest: usize, text: &str) -> String {
+    if named.len() <= longest {
         return named;
     }
-    let kept = char_boundary_before(&named, MAX_BYTES - HASH_DIGITS - 1);
+    let kept = char_boundary_before(&named, longest.saturating_sub(HASH_DIGITS + 1));
     let hash = blake3::hash(text.as_bytes()).to_hex();
     format!("{}-{}", &named[..kept], &hash[..HASH_DIGITS])
 }
@@ -236,6 +261,27 @@ mod tests {
         assert!(long("a").starts_with("2018-03-29-\u{e9}"));
         assert_ne!(long("a"), long("b"));
         assert_eq!(long("a"), long("a"));
+    }
+
+    #[test]
+    fn a_file_name_is_cut_further_where_the_file_system_takes_shorter_names_only() {
+        let long = |end: &str| stem(&format!("{}{end}", "\u{58c1}".repeat(60)));
+        let fits = |stem: &str, longest: usize| {
+            let name = ImageName::from_safe(stem, "webp");
+            let hash = ContentHash::from_bytes([7; 32]);
+            name.with_hash_suffix(&hash).as_str().len() <= longest
+        };
+        for longest in [64, 128, 240] {
+            let short = fit_stem(long("a"), longest);
+            assert!(
+                fits(&short, longest) && short.starts_with("\u{58c1}"),
+                "{short}"
+            );
+            assert_ne!(short, fit_stem(long("b"), longest));
+            assert_eq!(fit_stem(short.clone(), longest), short, "cut once");
+        }
+        assert_eq!(fit_stem("Mountains".to_owned(), 64), "Mountains");
+        assert_eq!(fit_stem(long("a"), ImageName::MAX_BYTES), long("a"));
     }
 
     #[test]

@@ -133,6 +133,43 @@ fn file_size_ulimit_is_reported_like_a_full_disk() {
 }
 
 #[test]
+fn disk_too_full_for_the_ledger_is_reported_as_a_full_disk() {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(2));
+    let fetch = || mirror.fetch(&world).args(["--min-free-space", "0"]);
+    // The first have no room for a part of what the ledger needs, the others no inode for one of its files.
+    let sizes = ["4k", "16k", "24k", "32k", "40k", "64k"].map(|size| format!("size={size}"));
+    let inodes = (2..=7).map(|count| format!("size=1m,nr_inodes={count}"));
+    for options in sizes.into_iter().chain(inodes) {
+        let disk = Mount::memory(&world.work().join(GOT), &options);
+        let ended = fetch().run();
+        assert_eq!(ended.code, Some(4), "{options}: {}", ended.stderr);
+        let due = ["error: ", "make room and run again"];
+        assert!(
+            due.iter().all(|due| ended.stderr.contains(due)) && !ended.stderr.contains("I/O error"),
+            "{options}: {}",
+            ended.stderr
+        );
+        let full = ["No space left on device", "disk is full"];
+        assert!(
+            full.iter().any(|full| ended.stderr.contains(full)),
+            "{options}: {}",
+            ended.stderr
+        );
+        disk.remount("size=16m,nr_inodes=1000");
+        let ended = fetch().run();
+        assert_eq!(ended.code, Some(0), "{options}: {}", ended.stderr);
+        // What was saved can be read on a disk that is full to the last byte.
+        let mut filler = fs::File::create(world.work().join(GOT).join("filler")).unwrap();
+        while std::io::Write::write_all(&mut filler, &vec![1; 65_536]).is_ok() {}
+        for command in [&["ledger", "stats"][..], &["verify"]] {
+            let ended = world.wallhaul().args(command).args(["-d", GOT]).run();
+            assert_eq!(ended.code, Some(0), "{options}: {}", ended.stderr);
+        }
+        drop(filler);
+    }
+}
+
+#[test]
 fn read_only_disk_is_reported_before_any_request() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(3));
     let disk = Mount::memory(&world.work().join(GOT), "size=8m,ro");

@@ -10,7 +10,7 @@ use source::{Token, paths, tokens};
 
 /// The modules, lowest first: a module names those of lower levels and itself.
 const LEVELS: [&[&str]; 7] = [
-    &["job", "outcome", "event", "units"],
+    &["job", "outcome", "event", "units", "user_path"],
     &["site", "part"],
     &["verify"],
     &[

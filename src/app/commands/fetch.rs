@@ -148,7 +148,8 @@ async fn dry_run(
     run.events.emit(started(session, settings)).await;
     let jobs = Box::new(DryRunSender(run.clone()));
     let (source, jobs) = images.source(session, jobs);
-    engine::discover(run, ledger, source, discover_options(settings), jobs).await?;
+    let options = discover_options(settings, sink::longest_name(&session.location));
+    engine::discover(run, ledger, source, options, jobs).await?;
     Ok(())
 }
 

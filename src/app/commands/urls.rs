@@ -15,7 +15,7 @@ use crate::engine::{self, Shutdown, Source};
 use crate::event::Events;
 use crate::exit::{Exit, OutputError, ThreadError};
 use crate::fetch::Fetcher;
-use crate::job::Job;
+use crate::job::{ImageName, Job};
 use crate::ledger;
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
@@ -54,7 +54,7 @@ pub async fn urls(
             new_run(&session, environment, events, &shutdown),
             Arc::from(ledger::empty()),
             source,
-            discover_options(&settings),
+            discover_options(&settings, ImageName::MAX_BYTES),
             Box::new(jobs),
         )
         .await;

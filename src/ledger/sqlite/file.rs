@@ -1,6 +1,6 @@
 //! Opens the ledger's file: finds out whose it is and which schema it has, and turns `SQLite`'s errors into ours.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use url::Url;
 use super::cache::Cache;
 use super::migrate::migrate;
 use super::pending::PendingPlacements;
+use super::storage;
 use crate::ledger::LedgerError;
 
 /// How long another program may hold the file before that is an error.
@@ -44,8 +45,9 @@ pub(super) fn open(
     lock_timeout: Duration,
 ) -> Result<Connection, LedgerError> {
     let path = &plain_path(path)?;
+    create(path).map_err(|error| storage::refused(path, &error))?;
     let failed = |error| ledger_error(path, &error);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
     let mut connection = connect(path, flags, lock_timeout).map_err(failed)?;
     // SQLite opens a file that may not be written for reading, and would report it only at the first image.
     if connection.is_readonly(MAIN_DB).map_err(failed)? {
@@ -97,7 +99,9 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     });
     let (connection, age) = match identified {
         // An immutable file is read without its log, so this is only for a file that has none.
-        Err(LedgerError::Storage { .. }) if !has_log(path) => connect_immutable(path)?,
+        Err(LedgerError::Storage { .. } | LedgerError::Full { .. }) if !has_log(path) => {
+            connect_immutable(path)?
+        }
         identified => identified?,
     };
     forbid_writes(&connection).map_err(|error| ledger_error(path, &error))?;
@@ -108,6 +112,17 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
             path: path.clone(),
             found,
         }),
+    }
+}
+
+/// Creates the file, empty, where there is none. Not left to `SQLite`, which makes files that only their owner may
+/// write: here the umask decides, as it does for the images. A group may keep a collection together then, for the
+/// files beside the ledger get its permissions.
+fn create(path: &Path) -> io::Result<()> {
+    let created = OpenOptions::new().write(true).create_new(true).open(path);
+    match created {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -263,10 +278,7 @@ fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
 /// The absolute path, so that no folder's name is read as a `file:` address. Refuses anything but a plain file: opening
 /// a pipe would hang.
 fn plain_path(path: &Path) -> Result<PathBuf, LedgerError> {
-    let failed = |error: io::Error| LedgerError::Storage {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
+    let failed = |error: io::Error| storage::refused(path, &error);
     let path = std::path::absolute(path).map_err(failed)?;
     // A link is not followed: its target may be a pipe, or may be created by opening it.
     match fs::symlink_metadata(&path) {
@@ -296,11 +308,12 @@ pub(super) fn ledger_error(path: &Path, error: &rusqlite::Error) -> LedgerError 
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => LedgerError::Foreign { path, reason },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Locked { path },
+        Some(ErrorCode::DiskFull) => LedgerError::Full { path, reason },
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            storage::find_cause(&path).map_or(LedgerError::Storage { path, reason }, |cause| cause)
+        }
         Some(
-            ErrorCode::DiskFull
-            | ErrorCode::ReadOnly
-            | ErrorCode::SystemIoFailure
-            | ErrorCode::CannotOpen
+            ErrorCode::ReadOnly
             | ErrorCode::PermissionDenied
             | ErrorCode::FileLockingProtocolFailed
             | ErrorCode::NoLargeFileSupport

@@ -18,6 +18,7 @@ use super::cache::Cache;
 use super::column::{StoredState, hash64, length};
 use super::file::{MIGRATED_SCHEMA, create_tables, ledger_error};
 use super::replace::free_name;
+use super::storage;
 use super::tables::{NewFile, NewImageRow, RowId, Tables};
 use crate::job::{ContentHash, ImageKey, ImageName};
 use crate::ledger::LedgerError;
@@ -31,10 +32,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Le
 }
 
 fn keep_copy(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    let storage = |error: io::Error| LedgerError::Storage {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    };
+    let storage = |error: io::Error| storage::refused(path, &error);
     // The copy gets its name once it is complete, so a killed copy is never taken for one.
     let incomplete = path.with_file_name("ledger.copying");
     let text = incomplete

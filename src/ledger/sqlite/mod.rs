@@ -10,6 +10,7 @@ mod pending;
 mod placing;
 mod read;
 pub(super) mod replace;
+mod storage;
 mod tables;
 
 use std::collections::HashMap;
@@ -494,7 +495,7 @@ mod tests {
         ledger.placing(group(0..3)).await.unwrap();
         let refused = ledger.placing(group(3..200)).await;
         assert!(
-            matches!(refused, Err(LedgerError::Storage { .. })),
+            matches!(refused, Err(LedgerError::Full { .. })),
             "{refused:?}"
         );
         assert_eq!(ledger.pending().await.unwrap().len(), 3);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::NAME;
+use super::{NAME, storage};
 use crate::ledger::LedgerError;
 
 /// The files that `SQLite` keeps beside the ledger. The log is moved first: `SQLite` would apply an old log to a new file.
@@ -25,10 +25,7 @@ pub(in crate::ledger) fn replace(
         File::open(directory)?.sync_all()?;
         Ok(old)
     });
-    replaced.map_err(|error| LedgerError::Storage {
-        path,
-        reason: error.to_string(),
-    })
+    replaced.map_err(|error| storage::refused(&path, &error))
 }
 
 fn keep_old(path: &Path, at: Timestamp) -> io::Result<Option<PathBuf>> {

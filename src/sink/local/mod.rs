@@ -4,6 +4,7 @@ mod dir;
 mod errors;
 mod free_space;
 mod lock;
+mod name_limit;
 mod quarantine;
 mod read;
 mod staging;
@@ -60,7 +61,7 @@ pub(super) fn open(folder: &Path, options: &SinkOptions<'_>) -> Result<OpenSink,
         dir,
         tasks,
         reader: LocalReader::new(folder.to_owned()),
-        _locked: Arc::clone(&staging),
+        locked: Arc::clone(&staging),
     });
     Ok(OpenSink { sink, staging })
 }
@@ -69,6 +70,10 @@ pub(super) fn open_to_read(folder: &Path) -> Option<Arc<dyn SinkReader>> {
     folder
         .is_dir()
         .then(|| Arc::new(LocalReader::new(folder.to_owned())) as _)
+}
+
+pub(super) fn longest_name(folder: &Path) -> usize {
+    name_limit::longest_name(name_limit::declared(rustix::fs::statvfs(folder)))
 }
 
 pub(super) fn state_dir(folder: &Path) -> PathBuf {
@@ -81,7 +86,7 @@ struct LocalSink {
     tasks: mpsc::Sender<Task>,
     reader: LocalReader,
     /// Nobody else may place images while this can.
-    _locked: Arc<Staging>,
+    locked: Arc<Staging>,
 }
 
 impl LocalSink {
@@ -161,6 +166,10 @@ impl Sink for LocalSink {
 
     async fn finish(&self) -> Result<(), SinkError> {
         self.run(LocalDir::finish).await
+    }
+
+    fn longest_name(&self) -> usize {
+        self.locked.longest_name()
     }
 
     fn as_local(&self) -> Option<&dyn LocalCollection> {

@@ -1,12 +1,12 @@
 //! The folder on this machine in which a run works, wherever it stores its images.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::{SinkError, SinkOptions};
 use super::free_space::FreeSpace;
-use super::{lock, storage_error};
+use super::{lock, name_limit, storage_error};
 use crate::part::{self, Parts};
 
 /// Unfinished files, the lock, and the free space of their disk.
@@ -18,6 +18,8 @@ pub struct Staging {
     parts: Parts,
     free_space: FreeSpace,
     disk: Arc<File>,
+    /// In bytes, of an image.
+    longest_name: usize,
     /// Freed by the kernel when this process ends, however it ends.
     _lock: File,
 }
@@ -42,8 +44,11 @@ impl Staging {
         let folder = state_dir.join("parts");
         let parts =
             Parts::open(&folder, boot_id).map_err(storage_error("creating the folder", &folder))?;
-        probe(&folder)?;
         let disk = File::open(on_disk).map_err(storage_error("opening the folder", on_disk))?;
+        // The parts are on the file system of the images, and a file there is in nobody's way.
+        let declared = name_limit::declared(rustix::fs::fstatvfs(&disk));
+        let limit = name_limit::probe(&folder, declared)
+            .map_err(storage_error("writing to the folder", &folder))?;
         let free_space = FreeSpace::new(on_disk, &disk, min_free)
             .map_err(storage_error("checking the free space in", on_disk))?;
         Ok(Self {
@@ -51,6 +56,7 @@ impl Staging {
             parts,
             free_space,
             disk: Arc::new(disk),
+            longest_name: name_limit::longest_name(limit),
             _lock: lock,
         })
     }
@@ -58,6 +64,11 @@ impl Staging {
     /// The folder of all that is not an image: the ledger is in it too.
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
+    }
+
+    /// The longest name of an image beside this folder, in bytes.
+    pub fn longest_name(&self) -> usize {
+        self.longest_name
     }
 
     /// The unfinished files.
@@ -88,13 +99,4 @@ impl Staging {
     pub(super) fn disk(&self) -> Arc<File> {
         Arc::clone(&self.disk)
     }
-}
-
-/// Creates and removes a file, to learn before anything is fetched whether that is possible here.
-fn probe(folder: &Path) -> Result<(), SinkError> {
-    let probe = folder.join("probe");
-    let created = OpenOptions::new().write(true).create_new(true).open(&probe);
-    created
-        .and_then(|_| fs::remove_file(&probe))
-        .map_err(storage_error("writing to the folder", folder))
 }

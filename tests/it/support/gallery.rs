@@ -143,7 +143,7 @@ pub(super) fn keep(folder: &Path, path: &str, bytes: &[u8]) {
 }
 
 /// The file that a server looks for when it is asked for `path`.
-pub(super) fn file(folder: &Path, path: &str) -> PathBuf {
+pub(crate) fn file(folder: &Path, path: &str) -> PathBuf {
     folder.join(unescaped(path.trim_start_matches('/')))
 }
 

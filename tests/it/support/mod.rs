@@ -4,6 +4,7 @@
 //! lose their power.
 
 pub(crate) mod cgroup;
+pub(crate) mod cutting_proxy;
 pub(crate) mod fault_server;
 pub(crate) mod gallery;
 pub(crate) mod gzip;

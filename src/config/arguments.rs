@@ -1,0 +1,115 @@
+//! What holds for every option of every command, wherever its value comes from: how paths are read, that an empty
+//! variable counts as unset, and that an invalid value is reported with its variable.
+
+use std::any::TypeId;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::{PathBufValueParser, StyledStr, TypedValueParser as _};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgMatches, Command};
+
+use crate::user_path;
+
+/// Prepares all options of `command` and of its commands. Done to the finished command and not where an option is
+/// declared, so that no option can be forgotten.
+pub fn prepared(command: Command) -> Command {
+    each_argument(command, &|arg| {
+        let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        let arg = if is_path {
+            let expanded = |path: PathBuf| user_path::expand_here(path.as_os_str());
+            arg.value_parser(PathBufValueParser::new().try_map(expanded))
+        } else {
+            arg
+        };
+        if variable(&arg).is_some() {
+            arg
+        } else {
+            arg.env(None)
+        }
+    })
+}
+
+/// Parses `arguments`, the first of which is the program's name.
+///
+/// # Errors
+///
+/// Those of clap. An error in a variable's value names the variable, which clap does not.
+pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
+    let command = prepared(command);
+    let parse = |command: Command| command.try_get_matches_from(arguments);
+    parse(command.clone()).map_err(|mut error| {
+        if !error.use_stderr() {
+            return error;
+        }
+        let mut names = Vec::new();
+        collect_variables(&command, &mut names);
+        // clap does not say where a value came from. Without the variable that holds it the error is another or none.
+        let text = error.to_string();
+        let culprit = names.into_iter().find(|name| {
+            let without = each_argument(command.clone(), &|arg| {
+                let is_this = variable(&arg).as_ref() == Some(name);
+                if is_this { arg.env(None) } else { arg }
+            });
+            parse(without).map_or_else(|other| other.to_string() != text, |_| true)
+        });
+        if let Some(name) = culprit {
+            let name = name.to_string_lossy();
+            let tip = StyledStr::from(format!("the value comes from the variable {name}"));
+            error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
+        }
+        error
+    })
+}
+
+/// The name of the variable that gives this option a value now; an empty one gives none.
+fn variable(arg: &Arg) -> Option<OsString> {
+    let name = arg.get_env()?;
+    let value = std::env::var_os(name)?;
+    (!value.is_empty()).then(|| name.to_owned())
+}
+
+fn collect_variables(command: &Command, names: &mut Vec<OsString>) {
+    for name in command.get_arguments().filter_map(variable) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    for command in command.get_subcommands() {
+        collect_variables(command, names);
+    }
+}
+
+fn each_argument(command: Command, change: &dyn Fn(Arg) -> Arg) -> Command {
+    let names: Vec<_> = command
+        .get_subcommands()
+        .map(|command| command.get_name().to_owned())
+        .collect();
+    let command = command.mut_args(change);
+    names.into_iter().fold(command, |command, name| {
+        command.mut_subcommand(name, |command| each_argument(command, change))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Options;
+    use clap::Args as _;
+
+    #[test]
+    fn every_option_that_takes_a_path_replaces_a_tilde_at_its_head() {
+        let command = prepared(Options::augment_args(Command::new("wallhaul")));
+        let paths: Vec<_> = command
+            .get_arguments()
+            .filter(|arg| arg.get_value_parser().type_id() == TypeId::of::<PathBuf>())
+            .collect();
+        assert!(paths.len() >= 4, "{paths:?}");
+        for arg in paths {
+            let flag = format!("--{}=~nobody/x", arg.get_long().unwrap());
+            let refused = command.clone().try_get_matches_from(["wallhaul", &flag]);
+            let message = refused.unwrap_err().to_string();
+            assert!(message.contains("another user's home"), "{flag}: {message}");
+        }
+    }
+}

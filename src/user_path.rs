@@ -1,0 +1,138 @@
+//! Paths as users write them where no shell reads them: `~` and `$HOME` at the head stand for the home folder.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A path whose head cannot be replaced. A folder of that very name is never meant, so nothing is created.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum UserPathError {
+    /// `~name`: the home of another user.
+    #[error(
+        "`{0}` is another user's home, which is not looked up here: write the whole path, or `./{0}` for a folder of that name"
+    )]
+    OtherUser(String),
+    /// A variable other than `$HOME`.
+    #[error(
+        "only `~` and `$HOME` are replaced at the head of a path, `{0}` is not: write the whole path, or `./{0}` for a folder of that name"
+    )]
+    Variable(String),
+    /// There is no home folder.
+    #[error("`{0}` needs the variable HOME, which is not set to an absolute path")]
+    NoHome(String),
+}
+
+/// Replaces `~`, `$HOME` and `${HOME}` at the head of a path by `home`, the variable's value. A relative path that
+/// really begins like this is written `./~`.
+///
+/// # Errors
+///
+/// When the head is another user's home or another variable, or there is no absolute `home` to put in its place.
+pub fn expand(written: &OsStr, home: Option<&OsStr>) -> Result<PathBuf, UserPathError> {
+    let bytes = written.as_bytes();
+    let length = bytes
+        .iter()
+        .position(|&byte| byte == b'/')
+        .unwrap_or(bytes.len());
+    let (head, tail) = bytes.split_at(length);
+    let shown = || String::from_utf8_lossy(head).into_owned();
+    match head {
+        b"~" | b"$HOME" | b"${HOME}" => {
+            let home = home.map(Path::new).filter(|home| home.is_absolute());
+            let mut path = home
+                .ok_or_else(|| UserPathError::NoHome(shown()))?
+                .as_os_str()
+                .to_owned();
+            path.push(OsStr::from_bytes(tail));
+            Ok(path.into())
+        }
+        [b'~', ..] => Err(UserPathError::OtherUser(shown())),
+        [b'$', name @ ..] if is_variable(name) => Err(UserPathError::Variable(shown())),
+        _ => Ok(written.into()),
+    }
+}
+
+/// The same with the `HOME` of this process. Read here and not handed down, because the parsers of options get
+/// nothing but the text; the variables of the options are read by them as well.
+///
+/// # Errors
+///
+/// As [`expand`].
+pub fn expand_here(written: &OsStr) -> Result<PathBuf, UserPathError> {
+    let home: Option<OsString> = std::env::var_os("HOME");
+    expand(written, home.as_deref())
+}
+
+/// Whether this, behind a `$`, is the name of a variable, with or without braces.
+fn is_variable(name: &[u8]) -> bool {
+    let name = match name {
+        [b'{', inner @ .., b'}'] => inner,
+        bare => bare,
+    };
+    name.first()
+        .is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expanded(written: &str) -> Result<PathBuf, UserPathError> {
+        expand(OsStr::new(written), Some(OsStr::new("/home/a b")))
+    }
+
+    #[test]
+    fn tilde_and_home_variable_at_the_head_of_a_path_are_the_home_folder() {
+        for (written, path) in [
+            ("~", "/home/a b"),
+            ("~/", "/home/a b/"),
+            ("~/Pictures/~x", "/home/a b/Pictures/~x"),
+            ("$HOME", "/home/a b"),
+            ("$HOME/W", "/home/a b/W"),
+            ("${HOME}/W", "/home/a b/W"),
+            ("./~/x", "./~/x"),
+            ("x/~/y", "x/~/y"),
+            ("/~/$HOME", "/~/$HOME"),
+            ("a~", "a~"),
+            ("$", "$"),
+            ("$5 bills", "$5 bills"),
+            ("s3://~/x", "s3://~/x"),
+            ("", ""),
+            ("-", "-"),
+        ] {
+            assert_eq!(expanded(written), Ok(path.into()), "{written}");
+        }
+    }
+
+    #[test]
+    fn another_users_home_or_another_variable_at_the_head_of_a_path_is_refused() {
+        for user in ["~bob", "~+", "~bob/x"] {
+            let error = expanded(user).unwrap_err();
+            assert!(matches!(error, UserPathError::OtherUser(_)), "{user}");
+        }
+        for variable in ["$XDG_PICTURES_DIR/x", "${USER}", "$HOMES/x"] {
+            let error = expanded(variable).unwrap_err();
+            assert!(matches!(error, UserPathError::Variable(_)), "{variable}");
+        }
+    }
+
+    #[test]
+    fn tilde_without_an_absolute_home_is_an_error() {
+        for home in [None, Some(""), Some("relative")] {
+            let error = expand(OsStr::new("~/x"), home.map(OsStr::new)).unwrap_err();
+            assert_eq!(error, UserPathError::NoHome("~".to_owned()));
+        }
+        assert_eq!(expand(OsStr::new("x"), None), Ok("x".into()));
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf_8_stays_as_it_is_behind_the_home_folder() {
+        let path = expand(OsStr::from_bytes(b"~/\xff"), Some(OsStr::new("/h"))).unwrap();
+        assert_eq!(path.as_os_str().as_bytes(), b"/h/\xff");
+    }
+}
