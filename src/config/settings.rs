@@ -13,7 +13,7 @@ use super::options::{
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
-use crate::fetch::{FetchSettings, Robots};
+use crate::fetch::{FetchSettings, Proxies, Robots};
 use crate::hooks::HookSettings;
 use crate::report::{self, ColorMode, Progress, Stderr};
 use crate::sink::{Durability, MinFree};
@@ -234,6 +234,7 @@ fn fetch_settings(
             .collect(),
         wait: period(wait, Duration::ZERO),
         limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
-        proxies: true,
+        // What the environment names is read by the commands that use the network.
+        proxies: Proxies::default(),
     }
 }

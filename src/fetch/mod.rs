@@ -27,7 +27,7 @@ use self::request::Requester;
 use crate::job::ImageRef;
 use crate::part::ResumeInfo;
 
-pub use self::access::SiteOrigins;
+pub use self::access::{Proxies, ProxyError, SiteOrigins};
 pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;

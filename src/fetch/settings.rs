@@ -4,6 +4,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::Proxies;
+
 /// How the network is used.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
@@ -40,8 +42,8 @@ pub struct FetchSettings {
     pub wait: Duration,
     /// In bytes a second, for all bodies together.
     pub limit_rate: Option<NonZeroU64>,
-    /// Whether the proxies named by the environment are used.
-    pub proxies: bool,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
 }
 
 /// Whether robots.txt is obeyed.

@@ -5,14 +5,12 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use hyper::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use rustls::CertificateError;
 use url::Url;
 
 use super::direct::DirectError;
 use super::tls::is_ca_used_as_server;
-use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
+use crate::fetch::access::{LookupError, PrivateAddressError, Proxies, host_of, without_password};
 use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure};
 use crate::units::HumanDuration;
 
@@ -21,7 +19,7 @@ use crate::units::HumanDuration;
 pub(super) fn request_error(
     error: &(dyn Error + 'static),
     address: &Url,
-    proxies: Option<&Matcher>,
+    proxies: Option<&Proxies>,
     connect_timeout: Duration,
 ) -> FetchError {
     FetchError::new(
@@ -33,7 +31,7 @@ pub(super) fn request_error(
 fn request_error_kind(
     error: &(dyn Error + 'static),
     address: &Url,
-    proxies: Option<&Matcher>,
+    proxies: Option<&Proxies>,
     connect_timeout: Duration,
 ) -> FetchErrorKind {
     if let Some(private) = find::<PrivateAddressError>(error) {
@@ -54,7 +52,7 @@ fn request_error_kind(
             }
             None => root_cause(error),
         };
-        if let Some(proxy) = proxies.and_then(|proxies| proxy_for(proxies, address)) {
+        if let Some(proxy) = proxies.and_then(|proxies| proxies.shown(address)) {
             return FetchErrorKind::Proxy { proxy, reason };
         }
         return match lookup {
@@ -78,20 +76,6 @@ fn request_error_kind(
 /// Why a body did not come to its end.
 pub(super) fn body_error(error: &(dyn Error + 'static)) -> String {
     root_cause(error)
-}
-
-/// Host and port of the proxy for `address`.
-fn proxy_for(proxies: &Matcher, address: &Url) -> Option<String> {
-    let address = address.as_str().parse::<Uri>().ok()?;
-    let proxy = proxies.intercept(&address)?;
-    proxy.uri().authority().map(|authority| {
-        // The user name and password end at the last `@`.
-        let authority = authority.as_str();
-        authority
-            .rsplit_once('@')
-            .map_or(authority, |(_password, host)| host)
-            .to_owned()
-    })
 }
 
 fn tls_failure(error: &rustls::Error) -> TlsFailure {

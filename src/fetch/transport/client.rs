@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
     IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::{Client, ClientBuilder, redirect, retry};
+use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use url::{Position, Url};
@@ -21,7 +20,7 @@ use super::direct::DirectClient;
 use super::pool::OriginPool;
 use super::response::ClientResponse;
 use super::tls::CertificateVerifier;
-use crate::fetch::access::{Policy, Resolver};
+use crate::fetch::access::{Policy, Proxies, Resolver};
 use crate::fetch::error::{FetchError, SettingError};
 use crate::fetch::settings::FetchSettings;
 
@@ -39,7 +38,7 @@ pub(crate) struct Clients {
     pages: Client,
     images: Client,
     direct: Option<DirectClient>,
-    proxies: Option<Matcher>,
+    proxies: Proxies,
     connect_timeout: Duration,
 }
 
@@ -70,7 +69,7 @@ impl Clients {
                 .map_err(unusable)?,
             images: images.build().map_err(unusable)?,
             direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
-            proxies: settings.proxies.then(Matcher::from_system),
+            proxies: settings.proxies.clone(),
             connect_timeout: settings.connect_timeout,
         })
     }
@@ -97,14 +96,14 @@ impl Clients {
         let response = client.get(address.clone()).headers(headers).send().await;
         response
             .map(ClientResponse::from)
-            .map_err(|error| self.error(&error, address, self.proxies.as_ref()))
+            .map_err(|error| self.error(&error, address, Some(&self.proxies)))
     }
 
     fn error(
         &self,
         error: &(dyn std::error::Error + 'static),
         address: &Url,
-        proxies: Option<&Matcher>,
+        proxies: Option<&Proxies>,
     ) -> FetchError {
         request_error(error, address, proxies, self.connect_timeout)
     }
@@ -128,9 +127,9 @@ impl Clients {
     }
 
     fn bypasses_proxy(&self, origin: &Uri) -> bool {
-        self.proxies
-            .as_ref()
-            .is_none_or(|proxies| proxies.intercept(origin).is_none())
+        let host = origin.host().unwrap_or_default();
+        let scheme = origin.scheme_str().unwrap_or_default();
+        self.proxies.of(scheme, host).is_none()
     }
 
     #[cfg(test)]
@@ -185,10 +184,15 @@ fn builder(
     } else {
         builder.tls_backend_preconfigured(tls.clone())
     };
-    let builder = if settings.proxies {
+    // Without this reqwest reads the environment itself, and leaves out what it does not understand.
+    let builder = builder.no_proxy();
+    let builder = if settings.proxies.is_empty() {
         builder
     } else {
-        builder.no_proxy()
+        let proxies = settings.proxies.clone();
+        builder.proxy(Proxy::custom(move |address| {
+            proxies.of(address.scheme(), address.host_str()?).cloned()
+        }))
     };
     // HTTP/2 only on request: for large bodies its framing and flow control cost more than its
     // streams save.

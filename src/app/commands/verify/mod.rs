@@ -18,6 +18,7 @@ use crate::app::blocking::{blocking, cores, parallel_ordered};
 use crate::app::collection::{entries, open_to_read};
 use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
 use crate::app::environment::Environment;
+use crate::app::run::use_proxies;
 use crate::app::targets::select_source;
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -53,7 +54,10 @@ pub async fn verify(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, environment.stderr, environment.clock);
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    if checks.repair {
+        use_proxies(&mut settings, environment)?;
+    }
     let site = select_source(site, &settings)?;
     let id = site.id().clone();
     let location = settings.place.collection(id.as_str(), false);
