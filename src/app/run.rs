@@ -59,6 +59,7 @@ pub(super) fn discover_options(settings: &Settings) -> DiscoverOptions {
     DiscoverOptions {
         prefetch: engine::pages_ahead(settings.jobs),
         limits: settings.limits,
+        retry_gone: settings.retry_gone,
         wait: settings.fetch.wait,
     }
 }

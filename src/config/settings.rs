@@ -42,6 +42,8 @@ pub struct Settings {
     pub quota: Option<u64>,
     /// Start no new image after this time.
     pub max_time: Option<Duration>,
+    /// Request again what sites said lately is gone.
+    pub retry_gone: bool,
     /// Only report what would be fetched.
     pub dry_run: bool,
     /// Limits on what an image may declare.
@@ -91,6 +93,7 @@ impl Settings {
             quota,
             max_time,
             dry_run,
+            retry_gone,
             max_size,
             max_pixels,
         } = selection;
@@ -119,6 +122,7 @@ impl Settings {
             quota: quota.map(|ByteSize(bytes)| bytes),
             max_time: max_time.map(|HumanDuration(limit)| limit),
             dry_run: dry_run.unwrap_or(false),
+            retry_gone: retry_gone.unwrap_or(false),
             limits: Limits {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
             },

@@ -37,6 +37,8 @@ pub struct DiscoverOptions {
     pub prefetch: NonZeroUsize,
     /// What an image may declare.
     pub limits: Limits,
+    /// Request again what the site said lately is gone.
+    pub retry_gone: bool,
     /// The least time between two requests to one host.
     pub wait: Duration,
 }
