@@ -7,12 +7,13 @@
 //! ```
 //!
 //! The submodules, each of which names only those after it:
-//! `request` > `transport` > `body` > `limits` > `access` > `error`, `settings`.
+//! `request` > `transport` > `body` > `limits` > `access` > `error`, `settings` > `proxies`.
 
 mod access;
 mod body;
 mod error;
 mod limits;
+mod proxies;
 mod request;
 #[cfg(test)]
 mod scripted;
@@ -27,10 +28,11 @@ use self::request::Requester;
 use crate::job::ImageRef;
 use crate::part::ResumeInfo;
 
-pub use self::access::{Proxies, ProxyError, SiteOrigins};
+pub use self::access::SiteOrigins;
 pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
+pub use self::proxies::{Proxies, ProxyError};
 pub use self::settings::{FetchSettings, Robots};
 
 /// The body of a response.

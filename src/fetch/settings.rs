@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::access::Proxies;
+use super::proxies::Proxies;
 
 /// How the network is used.
 #[derive(Debug, Clone)]

@@ -36,6 +36,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
     (
         "fetch",
         &[
+            &["proxies"],
             &["error", "settings"],
             &["access"],
             &["limits"],

@@ -5,7 +5,6 @@ mod mirror;
 mod origins;
 mod policy;
 mod private;
-mod proxies;
 mod resolver;
 mod robots;
 
@@ -13,6 +12,5 @@ pub(super) use self::mirror::Mirror;
 pub use self::origins::SiteOrigins;
 pub(super) use self::origins::{host_of, origin_of, same_origin, without_password};
 pub(super) use self::policy::{MAX_REDIRECTS, Policy};
-pub use self::proxies::{Proxies, ProxyError};
 pub(super) use self::resolver::{LookupError, PrivateAddressError, Resolver};
 pub(super) use self::robots::{MAX_ROBOTS_BYTES, RobotRules};

@@ -10,8 +10,9 @@ use url::Url;
 
 use super::direct::DirectError;
 use super::tls::is_ca_used_as_server;
-use crate::fetch::access::{LookupError, PrivateAddressError, Proxies, host_of, without_password};
+use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
 use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure};
+use crate::fetch::proxies::Proxies;
 use crate::units::HumanDuration;
 
 /// Why a request to `address` brought no response. `proxies` are those that the client used, and

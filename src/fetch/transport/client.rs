@@ -20,8 +20,9 @@ use super::direct::DirectClient;
 use super::pool::OriginPool;
 use super::response::ClientResponse;
 use super::tls::CertificateVerifier;
-use crate::fetch::access::{Policy, Proxies, Resolver};
+use crate::fetch::access::{Policy, Resolver};
 use crate::fetch::error::{FetchError, SettingError};
+use crate::fetch::proxies::Proxies;
 use crate::fetch::settings::FetchSettings;
 
 /// What is requested.
