@@ -481,7 +481,7 @@ mod tests {
                 "//! x\nuse crate::fetch::limits::Retry;"
             ),
             [
-                "src/fetch/access/policy.rs:2: `fetch::access` (level 1) may not name `fetch::limits` (level 2)"
+                "src/fetch/access/policy.rs:2: `fetch::access` (level 2) may not name `fetch::limits` (level 3)"
             ]
         );
         let planted = [

@@ -84,6 +84,7 @@ fn gone_address_is_asked_again_as_an_argument_and_told_as_gone_in_a_list() {
         mirror.bytes(&path),
     );
     mirror.take(&path);
+    mirror.nginx.forget();
     let times_asked = || {
         let requests = mirror.nginx.requests();
         requests.iter().filter(|asked| asked.path == path).count()
