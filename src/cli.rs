@@ -249,6 +249,7 @@ Prints a line for each finding, `finding<TAB>name<TAB>reason`, or an object with
   damaged      the bytes changed, or the image is incomplete
   missing      the file is gone; a file you deleted stays deleted unless you --repair
   repaired     fetched again by --repair
+  undecodable  no decoder reads it, and the server has the same bytes: --repair leaves it as it is
   undecoded    not checked by --decode: AVIF, or too large for its memory (512 MB for all threads)
   unfinished   a killed run was about to place it; the next fetch finishes it
   foreign      not in the ledger; never changed, opened or followed

@@ -15,7 +15,7 @@ use crate::sink::SinkError;
 pub enum Exit {
     /// Everything wanted is there and verified.
     Done,
-    /// Some images or hooks failed, the rest are fine.
+    /// Some images or hooks failed, or images that the user named are gone; the rest are fine.
     Incomplete,
     /// Usage, configuration or site definition wrong; nothing was fetched.
     Usage,
@@ -84,7 +84,7 @@ impl Exit {
 
     /// The exit code of a run with these counts.
     pub fn from_tally(tally: &Tally) -> Self {
-        let images = if tally.failed + tally.hooks_failed > 0 {
+        let images = if tally.failed + tally.gone_named + tally.hooks_failed > 0 {
             Self::Incomplete
         } else {
             Self::Done

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::job::{ContentHash, ImageName};
@@ -16,6 +17,8 @@ pub enum Outcome {
     Duplicate(Duplicate),
     /// In the collection before the run.
     AlreadyThere,
+    /// Not requested: the site said too recently that it is gone.
+    Gone(Gone),
     /// Left out on purpose.
     Skipped(Skip),
     /// Not fetched because of an error.
@@ -42,6 +45,17 @@ pub struct Duplicate {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
+}
+
+/// An image that the user named in a list, and whose site said too recently that it is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Gone {
+    /// The original's address, in the form that would be requested: untrusted text.
+    pub address: String,
+    /// When the site said so last.
+    pub since: Timestamp,
+    /// When it is requested again.
+    pub until: Timestamp,
 }
 
 /// An image that was left out on purpose.

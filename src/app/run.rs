@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::collection::Collection;
+use super::console::print_note;
 use super::environment::Environment;
 use super::targets::SiteSession;
 use crate::config::Settings;
@@ -17,10 +18,27 @@ use crate::engine::{
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
-use crate::fetch::{CookieSource, Retry};
+use crate::fetch::{CookieSource, Proxies, Retry};
 use crate::queue::{self, JobSender, Queue};
-use crate::report::{self, Tally};
+use crate::report::{self, Tally, messages};
 use crate::site::{Pages, Site};
+
+/// Has the settings go through the proxies that the environment names. For every command that uses the network, and
+/// before it does.
+///
+/// # Errors
+///
+/// When a variable names no proxy that can be used.
+pub(super) fn use_proxies(
+    settings: &mut Settings,
+    environment: &Environment,
+) -> anyhow::Result<()> {
+    if Proxies::is_ignored(&environment.variables) && !settings.output.quiet {
+        print_note(messages::PROXY_IGNORED);
+    }
+    settings.fetch.proxies = Proxies::from_variables(&environment.variables)?;
+    Ok(())
+}
 
 /// What every stage of a run on the session's source shares.
 pub(super) fn new_run(
@@ -45,6 +63,7 @@ pub(super) fn discover_options(settings: &Settings, longest_name: usize) -> Disc
         limits: settings.limits,
         min_width: settings.min_width,
         min_height: settings.min_height,
+        retry_gone: settings.retry_gone,
         wait: settings.fetch.wait,
         longest_name,
     }

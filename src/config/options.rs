@@ -153,6 +153,9 @@ pub struct SelectionArgs {
     /// Show what would be fetched, and write nothing
     #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
+    /// Request again images that were gone (404, 410) within the last 30 days
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_RETRY_GONE", hide_env = true)]
+    pub retry_gone: Option<bool>,
     /// Refuse images larger than SIZE [default: 100M]
     #[arg(long, value_name = "SIZE", env = "WALLHAUL_MAX_SIZE", hide_env = true)]
     pub max_size: Option<ByteSize>,
@@ -299,6 +302,7 @@ impl SelectionArgs {
             quota,
             max_time,
             dry_run,
+            retry_gone,
             max_size,
             max_pixels,
             min_width,
@@ -311,6 +315,7 @@ impl SelectionArgs {
             quota: quota.or(defaults.quota),
             max_time: max_time.or(defaults.max_time),
             dry_run: dry_run.or(defaults.dry_run),
+            retry_gone: retry_gone.or(defaults.retry_gone),
             max_size: max_size.or(defaults.max_size),
             max_pixels: max_pixels.or(defaults.max_pixels),
             min_width: min_width.or(defaults.min_width),

@@ -13,7 +13,7 @@ use super::options::{
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
-use crate::fetch::{CookieSource, FetchSettings, Robots};
+use crate::fetch::{CookieSource, FetchSettings, Proxies, Robots};
 use crate::hooks::HookSettings;
 use crate::report::{self, ColorMode, Progress, Stderr};
 use crate::sink::{Durability, MinFree};
@@ -44,6 +44,8 @@ pub struct Settings {
     pub quota: Option<u64>,
     /// Start no new image after this time.
     pub max_time: Option<Duration>,
+    /// Request again what sites said lately is gone.
+    pub retry_gone: bool,
     /// Only report what would be fetched.
     pub dry_run: bool,
     /// Limits on what an image may declare.
@@ -97,6 +99,7 @@ impl Settings {
             quota,
             max_time,
             dry_run,
+            retry_gone,
             max_size,
             max_pixels,
             min_width,
@@ -129,6 +132,7 @@ impl Settings {
             quota: quota.map(|ByteSize(bytes)| bytes),
             max_time: max_time.map(|HumanDuration(limit)| limit),
             dry_run: dry_run.unwrap_or(false),
+            retry_gone: retry_gone.unwrap_or(false),
             limits: Limits {
                 max_pixels: max_pixels.unwrap_or(Limits::default().max_pixels),
             },
@@ -248,6 +252,7 @@ fn fetch_settings(
         cookies: cookies.map(CookieSource::new),
         wait: period(wait, Duration::ZERO),
         limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
-        proxies: true,
+        // What the environment names is read by the commands that use the network.
+        proxies: Proxies::default(),
     }
 }

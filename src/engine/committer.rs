@@ -91,6 +91,7 @@ impl Committer {
                 }
             }
             Outcome::AlreadyThere
+            | Outcome::Gone(_)
             | Outcome::Skipped(_)
             | Outcome::Failed(_)
             | Outcome::Interrupted => {

@@ -41,6 +41,8 @@ pub struct DiscoverOptions {
     pub min_width: Option<u32>,
     /// The least height of an image in pixels, where not the definition's own counts.
     pub min_height: Option<u32>,
+    /// Request again what the site said lately is gone.
+    pub retry_gone: bool,
     /// The least time between two requests to one host.
     pub wait: Duration,
     /// The longest file name that the place of the images takes, in bytes.

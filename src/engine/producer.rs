@@ -167,11 +167,14 @@ impl Producer {
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
-        let known = self
+        let mut known = self
             .discovery
             .ledger
             .known(lookups, (self.discovery.run.clock)())
             .await?;
+        if self.discovery.options.retry_gone {
+            known.retain(|_key, state| !is_gone(state));
+        }
         let gone = gone(&known);
         let counts = [found, known.len() - gone, gone, images - found];
         self.emit_page_read(request, shown.clone(), counts).await;
@@ -276,8 +279,11 @@ impl Producer {
 
 /// How many of the images that the ledger knows are gone from the site.
 pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
-    let is_gone = |state: &&KnownState| matches!(state, KnownState::Gone { .. });
-    known.values().filter(is_gone).count()
+    known.values().filter(|state| is_gone(state)).count()
+}
+
+fn is_gone(state: &KnownState) -> bool {
+    matches!(state, KnownState::Gone { .. })
 }
 
 /// A page's images that this run had not seen.

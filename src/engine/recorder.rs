@@ -121,7 +121,9 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
                 until,
             })
         }
-        Outcome::AlreadyThere | Outcome::Skipped(_) | Outcome::Interrupted => None,
+        Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Skipped(_) | Outcome::Interrupted => {
+            None
+        }
     }
 }
 
@@ -140,6 +142,7 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
         }
         Outcome::Duplicate(_)
         | Outcome::AlreadyThere
+        | Outcome::Gone(_)
         | Outcome::Skipped(_)
         | Outcome::Failed(_)
         | Outcome::Interrupted => None,
@@ -184,7 +187,7 @@ mod tests {
         assert_eq!(known.len(), 1);
         assert_eq!(
             known.get(&group[0].lease.job.key),
-            Some(&KnownState::Gone { until })
+            Some(&KnownState::Gone { since: now, until })
         );
     }
 }

@@ -9,14 +9,21 @@ use super::discover::Discovery;
 use super::producer::{Seen, gone};
 use crate::event::{Event, ListingEnd};
 use crate::job::{ImageKey, ImageRef, Stem};
-use crate::outcome::{Failure, Outcome, Stage};
+use crate::ledger::KnownState;
+use crate::outcome::{Failure, Gone, Outcome, Stage};
 use crate::site::ImageSource;
 
 /// One URL that the user gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GivenLine {
     /// An image.
-    Image(Box<ImageRef>),
+    Image {
+        /// Where it is.
+        image: Box<ImageRef>,
+        /// Whether it is requested even if the site said lately that it is gone: who names one image wants to know
+        /// about it now, a list is read again each night.
+        ask_again: bool,
+    },
     /// Not a URL that can be requested.
     Bad {
         /// The text of the line, cut if it is long.
@@ -68,7 +75,7 @@ async fn enqueue(
     for line in lines {
         match line {
             GivenLine::Bad { text, cause } => bad.push((text, cause)),
-            GivenLine::Image(image) => {
+            GivenLine::Image { image, ask_again } => {
                 let mut image = *image;
                 discovery
                     .run
@@ -85,7 +92,7 @@ async fn enqueue(
                 if seen.insert(&key) {
                     let job = discovery.job(key, image, resolved);
                     let stem = Stem::new(&job.stem);
-                    new.push((job, stem));
+                    new.push((job, stem, ask_again));
                 } else {
                     repeated += 1;
                 }
@@ -94,12 +101,18 @@ async fn enqueue(
     }
     let lookups = new
         .iter()
-        .map(|(job, stem)| (job.key.clone(), stem.clone()))
+        .map(|(job, stem, _)| (job.key.clone(), stem.clone()))
         .collect();
-    let known = discovery
+    let mut known = discovery
         .ledger
         .known(lookups, (discovery.run.clock)())
         .await?;
+    for (job, _stem, ask_again) in &new {
+        let ask_again = *ask_again || discovery.options.retry_gone;
+        if ask_again && matches!(known.get(&job.key), Some(KnownState::Gone { .. })) {
+            known.remove(&job.key);
+        }
+    }
     let gone = gone(&known);
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
@@ -126,9 +139,22 @@ async fn enqueue(
             })
             .await;
     }
-    for (job, _stem) in new {
-        if known.contains_key(&job.key) {
-            continue;
+    for (job, _stem, _ask_again) in new {
+        match known.get(&job.key) {
+            Some(&KnownState::Gone { since, until }) => {
+                let gone = Gone {
+                    address: discovery.run.shown(job.candidates[0].url()).into(),
+                    since,
+                    until,
+                };
+                let outcome = Outcome::Gone(gone);
+                let key = job.key;
+                let finished = Event::ImageFinished { key, outcome };
+                discovery.run.events.emit(finished).await;
+                continue;
+            }
+            Some(KnownState::Saved | KnownState::Adopted) => continue,
+            None => {}
         }
         if !discovery.send(job).await? {
             return Ok(false);

@@ -7,13 +7,14 @@
 //! ```
 //!
 //! The submodules, each of which names only those after it:
-//! `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings`.
+//! `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings` > `proxies`.
 
 mod access;
 mod body;
 mod error;
 mod hops;
 mod limits;
+mod proxies;
 mod request;
 #[cfg(test)]
 mod scripted;
@@ -33,6 +34,7 @@ pub use self::access::SiteOrigins;
 pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
+pub use self::proxies::{Proxies, ProxyError};
 pub use self::settings::{CookieSource, FetchSettings, Robots};
 
 /// The body of a response.

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::fetch::{FetchError, FetchSettings, Fetcher, Robots, SiteOrigins};
+use crate::fetch::{FetchError, FetchSettings, Fetcher, Proxies, Robots, SiteOrigins};
 
 /// The response to one request, and what happens to the connection afterwards.
 #[derive(Debug, Clone)]
@@ -247,7 +247,7 @@ pub(crate) fn settings() -> FetchSettings {
         insecure: false,
         http2: false,
         robots: Robots::Ignore,
-        proxies: true,
+        proxies: Proxies::default(),
         connections: 4,
         headers: Vec::new(),
         cookies: None,

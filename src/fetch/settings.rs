@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use super::proxies::Proxies;
+
 /// How the network is used.
 #[derive(Debug, Clone)]
 pub struct FetchSettings {
@@ -44,8 +46,8 @@ pub struct FetchSettings {
     pub wait: Duration,
     /// In bytes a second, for all bodies together.
     pub limit_rate: Option<NonZeroU64>,
-    /// Whether the proxies named by the environment are used.
-    pub proxies: bool,
+    /// The proxies that the environment names.
+    pub proxies: Proxies,
 }
 
 /// The user's cookie file, which is read once: it may be a pipe, as in `--cookies <(command)`, and

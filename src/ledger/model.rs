@@ -14,6 +14,8 @@ pub enum KnownState {
     Saved,
     /// The site answered that it is gone.
     Gone {
+        /// When it said so last.
+        since: Timestamp,
         /// When to request it again.
         until: Timestamp,
     },

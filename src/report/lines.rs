@@ -7,7 +7,7 @@ use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
 use crate::event::Event;
 use crate::job::{ImageKey, ImageName, SiteId};
-use crate::outcome::{Duplicate, Failure, Outcome, Saved, Skip, SkipReason};
+use crate::outcome::{Duplicate, Failure, Gone, Outcome, Saved, Skip, SkipReason};
 use crate::units::{ByteSize, HumanDuration, count, plural};
 
 /// How much is shown; each level shows what the one before shows, and more.
@@ -52,7 +52,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
         Event::FetchStarted { .. } => Detail::Everything,
         Event::FetchProgressed { .. } | Event::HooksLeft { .. } => return None,
         Event::ImageFinished { key: _, outcome } => match outcome {
-            Outcome::Failed(_) => Detail::Errors,
+            Outcome::Failed(_) | Outcome::Gone(_) => Detail::Errors,
             Outcome::Skipped(Skip {
                 address: _,
                 reason,
@@ -204,6 +204,18 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
             (Color::Plain, "duplicate", text)
         }
         Outcome::AlreadyThere => (Color::Plain, "already there", address(key).into_owned()),
+        Outcome::Gone(Gone {
+            address,
+            since,
+            until,
+        }) => {
+            let (since, until) = (since.strftime("%F"), until.strftime("%F"));
+            let text = format!(
+                "{}: the site said so on {since}; requested again from {until} on, or with --retry-gone",
+                escape_truncated(address)
+            );
+            (Color::Yellow, "gone", text)
+        }
         Outcome::Skipped(skip) => skipped(skip),
         Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
         Outcome::Interrupted => (Color::Yellow, "interrupted", address(key).into_owned()),

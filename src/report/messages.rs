@@ -158,6 +158,10 @@ pub fn warning(warning: &Warning) -> String {
     }
 }
 
+/// Said where the environment looks like that of a CGI program.
+pub const PROXY_IGNORED: &str = "note: HTTP_PROXY is ignored because REQUEST_METHOD is set: a client of the web server \
+may have chosen its value; set `http_proxy` in small letters to use a proxy";
+
 /// That the run continues without a reporter, and why.
 pub(super) fn reporter_failed(reporter: &str, cause: &str, reader_gone: bool) -> String {
     if reader_gone {

@@ -13,7 +13,7 @@ use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
 use crate::outcome::{
-    Content, Duplicate, Failure, Format, Outcome, Saved, Skip, SkipReason, Stage,
+    Content, Duplicate, Failure, Format, Gone, Outcome, Saved, Skip, SkipReason, Stage,
 };
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
@@ -148,6 +148,18 @@ pub(super) fn skipped(name: &str, reason: SkipReason) -> Event {
     finished(name, Outcome::Skipped(Skip::new(address, reason)))
 }
 
+pub(super) fn gone(name: &str) -> Event {
+    let time = |text: &str| text.parse().expect("a constant that parses");
+    finished(
+        name,
+        Outcome::Gone(Gone {
+            address: key(name).address().to_owned(),
+            since: time("2026-11-01T04:00:00Z"),
+            until: time("2026-12-01T04:00:00Z"),
+        }),
+    )
+}
+
 pub(super) fn any_outcome() -> impl Strategy<Value = Event> {
     prop_oneof![
         (0..1_000_u64).prop_map(|bytes| saved("a.png", bytes)),
@@ -155,6 +167,7 @@ pub(super) fn any_outcome() -> impl Strategy<Value = Event> {
         Just(failed("c.png", "reset", 2)),
         Just(finished("d.png", Outcome::AlreadyThere)),
         Just(finished("e.png", Outcome::Interrupted)),
+        Just(gone("h.png")),
         Just(skipped("f.png", SkipReason::NoRule)),
         Just(skipped("g.png", SkipReason::DryRun)),
     ]
@@ -235,6 +248,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
         skipped("2018-04-04-Dry.png", SkipReason::DryRun),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
+        gone("2018-04-07-Named.png"),
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/browse/3/").unwrap(),
             reason: ListingFailure::Fetch {

@@ -43,6 +43,8 @@ pub struct Tally {
     pub already_there: usize,
     /// Images that the site said are gone, too recently to be requested again.
     pub gone: usize,
+    /// Of `gone`, those that the user named in a list, each of which has its own line.
+    pub gone_named: usize,
     /// Bytes added to the collection.
     pub bytes: u64,
     /// Images left out on purpose.
@@ -138,9 +140,10 @@ impl Tally {
             Event::AddressesRead {
                 found,
                 already_there,
-                gone,
+                // Each of them has its outcome.
+                gone: _,
                 repeated,
-            } => self.add_found(*found, *already_there, *gone, *repeated),
+            } => self.add_found(*found, *already_there, 0, *repeated),
             Event::ListingEnded { .. } => self.listed = true,
             Event::ListingFailed { page: _, reason } => {
                 self.listing_failed = Some(messages::listing_failure(reason));
@@ -176,6 +179,10 @@ impl Tally {
                 self.same_images.add_duplicate(name, &content.hash);
             }
             Outcome::AlreadyThere => self.already_there += 1,
+            Outcome::Gone(_) => {
+                self.gone += 1;
+                self.gone_named += 1;
+            }
             Outcome::Skipped(skip) => self.add_skip(skip),
             Outcome::Failed(failure) => {
                 self.failed += 1;
@@ -234,7 +241,8 @@ impl Tally {
     /// Whether a summary is worth printing where nobody watches.
     pub fn is_news(&self) -> bool {
         let news = self.saved + self.duplicate + self.new_skips + self.would_fetch;
-        let trouble = self.failed + self.interrupted + self.not_started() + self.warnings;
+        let trouble =
+            self.failed + self.gone_named + self.interrupted + self.not_started() + self.warnings;
         news + trouble + self.hooks_failed > 0
             || self.hooks_not_started > 0
             || self.listing_failed.is_some()

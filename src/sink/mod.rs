@@ -98,6 +98,13 @@ pub trait LocalCollection: Sink {
     ///
     /// When it is missing, not a regular file, or cannot be moved.
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
+
+    /// Keeps a damaged file where [`LocalCollection::quarantine`] moves it, and in the collection too.
+    ///
+    /// # Errors
+    ///
+    /// When it is missing, not a regular file, or cannot be copied.
+    async fn keep_rejected(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
 }
 
 /// The entries of a place.

@@ -36,6 +36,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
     (
         "fetch",
         &[
+            &["proxies"],
             &["error", "settings"],
             &["access"],
             &["limits"],
@@ -482,7 +483,7 @@ mod tests {
                 "//! x\nuse crate::fetch::limits::Retry;"
             ),
             [
-                "src/fetch/access/policy.rs:2: `fetch::access` (level 1) may not name `fetch::limits` (level 2)"
+                "src/fetch/access/policy.rs:2: `fetch::access` (level 2) may not name `fetch::limits` (level 3)"
             ]
         );
         let planted = [

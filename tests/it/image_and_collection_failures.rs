@@ -68,6 +68,18 @@ fn gone_image_404_is_reported_once_and_not_requested_again() {
     let again = mirror.fetch(&world).run();
     assert_eq!((again.code, again.stderr.as_str()), (Some(0), ""));
     assert_eq!(times_asked(&mirror, &gone), 1);
+
+    let counted = mirror.fetch(&world).args(["-v"]).run();
+    assert!(
+        counted.code == Some(0) && counted.stderr.contains("29 already there, 1 gone"),
+        "{}",
+        counted.stderr
+    );
+    let anew = mirror
+        .fetch(&world)
+        .env("WALLHAUL_RETRY_GONE", "true")
+        .run();
+    assert_eq!((anew.code, times_asked(&mirror, &gone)), (Some(1), 2));
 }
 
 #[test]

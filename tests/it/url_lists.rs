@@ -76,6 +76,77 @@ fn url_argument_is_fetched_once() {
 }
 
 #[test]
+fn gone_address_is_asked_again_as_an_argument_and_told_as_gone_in_a_list() {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(3));
+    let path = mirror.gallery.originals[0].path.clone();
+    let (address, bytes) = (
+        format!("{}{path}", mirror.nginx.origin()),
+        mirror.bytes(&path),
+    );
+    mirror.take(&path);
+    mirror.nginx.forget();
+    let times_asked = || {
+        let requests = mirror.nginx.requests();
+        requests.iter().filter(|asked| asked.path == path).count()
+    };
+    for asked in 1..=2 {
+        let ended = fetch(&world).args([&address]).run();
+        assert_eq!(
+            (ended.code, times_asked()),
+            (Some(1), asked),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains("404"), "{}", ended.stderr);
+    }
+    for _night in 0..2 {
+        let listed = fetch(&world).args(["-i", "-"]).stdin(&address).run();
+        assert_eq!(
+            (listed.code, times_asked()),
+            (Some(1), 2),
+            "{}",
+            listed.stderr
+        );
+        assert!(
+            listed.stderr.starts_with(&format!("gone {address}: "))
+                && listed.stderr.contains("1 found: 1 gone"),
+            "{}",
+            listed.stderr
+        );
+    }
+    let listed = fetch(&world)
+        .args(["-i", "-", "--json"])
+        .stdin(&address)
+        .run();
+    let told = listed
+        .objects()
+        .into_iter()
+        .find(|object| object["outcome"] == "gone")
+        .unwrap();
+    assert!(
+        told["since"].is_string() && told["until"].is_string(),
+        "{told}"
+    );
+    assert_eq!(
+        (&listed.sum()["gone"], &listed.sum()["gone_named"]),
+        (&1.into(), &1.into())
+    );
+    let anew = fetch(&world)
+        .args(["-i", "-", "--retry-gone"])
+        .stdin(&address)
+        .run();
+    assert_eq!((anew.code, times_asked()), (Some(1), 3), "{}", anew.stderr);
+    mirror.put(&path, &bytes);
+    let mended = fetch(&world).args([&address]).run();
+    assert_eq!(
+        (mended.code, collection(&world).len()),
+        (Some(0), 1),
+        "{}",
+        mended.stderr
+    );
+}
+
+#[test]
 fn url_collection_is_verified_and_repaired_like_any_other() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(4));
     let ended = world

@@ -282,28 +282,97 @@ fn repair_fetches_no_new_image() {
 fn repair_keeps_a_damaged_image_that_the_site_no_longer_has() {
     let (world, mirror) = fetched(40);
     let [changed, cut, deleted] = damage(&world);
+    let before = collection(&world);
     for original in &mirror.gallery.originals {
         mirror.take(&original.path);
     }
     let ended = repair(&world, &mirror).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(
-        kinds(&ended),
-        [
-            found("damaged", &changed),
-            found("damaged", &cut),
-            found("missing", &deleted)
-        ]
+    let bad = [
+        found("damaged", &changed),
+        found("damaged", &cut),
+        found("missing", &deleted),
+    ];
+    assert_eq!(kinds(&ended), bad);
+    assert!(collection(&world) == before, "each stays where it is");
+    let saved = "select count(*) from collection where state = 'saved'";
+    assert_eq!(sqlite(&world, saved), "40\n");
+    for _night in 0..2 {
+        let ended = verify(&world).run();
+        assert_eq!((ended.code, kinds(&ended)), (Some(1), bad.to_vec()));
+    }
+}
+
+/// A fetched collection with one image whose structure is right and whose pixels are not, as the site has it; and its
+/// path on the site.
+fn fetched_with_wrong_pixels() -> (Sandbox, Mirror, String) {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(30));
+    let is_png = |original: &&Original| original.format == ImageFormat::Png;
+    let bad = mirror.gallery.originals.iter().find(is_png).unwrap();
+    let path = bad.path.clone();
+    mirror.put(&path, &with_wrong_pixels(&mirror.bytes(&path)));
+    assert_eq!(mirror.fetch(&world).run().code, Some(0));
+    mirror.nginx.forget();
+    (world, mirror, path)
+}
+
+#[test]
+fn repair_leaves_an_undecodable_image_whose_server_has_the_same_bytes_and_asks_once() {
+    let (world, mirror, path) = fetched_with_wrong_pixels();
+    let before = collection(&world);
+    for asked in [1, 1, 1] {
+        let ended = repair(&world, &mirror).args(["--decode"]).run();
+        assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+        let told = findings(&ended);
+        let [kind, _name, reason] = told.last().unwrap();
+        assert_eq!(kind, "undecodable", "{}", ended.stdout);
+        assert!(reason.contains("the server has these bytes"), "{reason}");
+        assert!(
+            ended.stderr.contains("1 undecodable as fetched") && !ended.stderr.contains("damaged"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(mirror.originals_asked(), vec![path.clone(); asked]);
+        assert!(collection(&world) == before);
+        assert!(!folder(&world).join(".wallhaul/rejected").exists());
+    }
+    let ended = verify(&world).args(["--decode"]).run();
+    assert_eq!((ended.code, kinds(&ended).len()), (Some(1), 1));
+}
+
+#[test]
+fn repair_keeps_an_undecodable_image_until_its_server_has_one_that_decodes() {
+    let (world, mirror, path) = fetched_with_wrong_pixels();
+    let before = collection(&world);
+    let other = |other: &&Original| other.format == ImageFormat::Png && other.path != path;
+    let other = mirror.gallery.originals.iter().find(other).unwrap();
+    let sound = mirror.bytes(&other.path);
+    mirror.take(&path);
+    for _night in 0..2 {
+        let ended = repair(&world, &mirror).args(["--decode"]).run();
+        assert_eq!(
+            (ended.code, kinds(&ended).len()),
+            (Some(1), 1),
+            "{}",
+            ended.stderr
+        );
+        assert!(collection(&world) == before, "404: it stays");
+    }
+    // Other bytes that do not decode either.
+    mirror.put(&path, &with_wrong_pixels(&sound));
+    let ended = repair(&world, &mirror).args(["--decode"]).run();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("so the old one stays"),
+        "{}",
+        ended.stderr
     );
-    assert_eq!(
-        sqlite(
-            &world,
-            "select count(*) from collection where state = 'gone'"
-        ),
-        "3\n"
-    );
-    let rejected = files(&folder(&world).join(".wallhaul/rejected"));
-    assert!(rejected.contains_key(&changed) && rejected.contains_key(&cut));
+    assert!(collection(&world) == before);
+    mirror.put(&path, &sound);
+    let ended = repair(&world, &mirror).args(["--decode"]).run();
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(collection(&world).len(), before.len());
+    assert_eq!(verify(&world).args(["--decode"]).run().code, Some(0));
 }
 
 #[test]

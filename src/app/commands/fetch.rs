@@ -11,7 +11,9 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::collection::{Collection, acquire_lock, adopt, orphaned_images};
 use crate::app::console::print_error;
 use crate::app::environment::Environment;
-use crate::app::run::{WantedImages, discover_options, new_run, reported, save_new, started};
+use crate::app::run::{
+    WantedImages, discover_options, new_run, reported, save_new, started, use_proxies,
+};
 use crate::app::targets::{SiteSession, Target, targets};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Quota, Run, Shutdown};
@@ -36,7 +38,8 @@ pub async fn fetch(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, environment.stderr, environment.clock);
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    use_proxies(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let targets = targets(arguments, &settings.input_files, &settings).await?;

@@ -25,6 +25,7 @@ pub(in crate::app) enum FindingKind {
     Missing,
     Repaired,
     Undecoded,
+    Undecodable,
     Unfinished,
     Foreign,
 }
@@ -36,6 +37,7 @@ impl FindingKind {
             Self::Missing => "missing",
             Self::Repaired => "repaired",
             Self::Undecoded => "undecoded",
+            Self::Undecodable => "undecodable",
             Self::Unfinished => "unfinished",
             Self::Foreign => "foreign",
         }
@@ -55,10 +57,11 @@ pub(in crate::app) struct FindingWriter {
 pub(in crate::app) struct Counts {
     pub(in crate::app) intact: usize,
     pub(in crate::app) bytes: u64,
-    damaged: usize,
+    pub(in crate::app) damaged: usize,
     missing: usize,
     repaired: usize,
     undecoded: usize,
+    undecodable: usize,
     unfinished: usize,
     foreign: usize,
     /// Whether the check was interrupted before its end.
@@ -118,14 +121,15 @@ impl Counts {
             FindingKind::Missing => &mut self.missing,
             FindingKind::Repaired => &mut self.repaired,
             FindingKind::Undecoded => &mut self.undecoded,
+            FindingKind::Undecodable => &mut self.undecodable,
             FindingKind::Unfinished => &mut self.unfinished,
             FindingKind::Foreign => &mut self.foreign,
         }
     }
 
-    /// How many files are damaged or missing and were not repaired.
+    /// How many files are damaged, missing or undecodable and were not repaired.
     pub(in crate::app) fn bad(&self) -> usize {
-        (self.damaged + self.missing).saturating_sub(self.repaired)
+        (self.damaged + self.missing).saturating_sub(self.repaired) + self.undecodable
     }
 
     /// The summary in one line.
@@ -140,6 +144,7 @@ impl Counts {
             (self.missing, "missing"),
             (self.repaired, "repaired"),
             (self.undecoded, "not decoded"),
+            (self.undecodable, "undecodable as fetched"),
             (self.unfinished, "unfinished"),
             (self.foreign, "foreign, left alone"),
         ];

@@ -282,12 +282,14 @@ impl OwnerUrls {
 
     fn each(&self, mut take: impl FnMut(GivenLine) -> ControlFlow<()>) {
         for list in self.input.lists.lock().iter_mut() {
-            let name = list.name.clone();
+            let (name, ask_again) = (list.name.clone(), list.arguments);
             let read = list.each(|number, text| {
                 let found =
                     text.and_then(|text| self.input.known.image(&text).map_err(|why| (text, why)));
                 match found {
-                    Ok((owner, image)) if owner == self.owner => take(GivenLine::Image(image)),
+                    Ok((owner, image)) if owner == self.owner => {
+                        take(GivenLine::Image { image, ask_again })
+                    }
                     Err((text, why)) if self.first => take(GivenLine::Bad {
                         text,
                         cause: format!("{name}:{number}: {why}"),

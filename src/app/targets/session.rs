@@ -8,7 +8,7 @@ use url::Url;
 use crate::config::{PageRange, Settings, text};
 use crate::demo::{self, DemoServer, Gallery};
 use crate::exit::RenderedError;
-use crate::fetch::{Fetcher, SiteOrigins};
+use crate::fetch::{Fetcher, Proxies, SiteOrigins};
 use crate::job::SiteId;
 use crate::report::escape;
 use crate::sink::Location;
@@ -124,7 +124,7 @@ impl SiteSession {
                 .context("serving the demo site")?;
             mirror = Some(demo.address().clone());
             // A proxy cannot reach the loopback interface of this machine.
-            fetch_settings.proxies = false;
+            fetch_settings.proxies = Proxies::default();
             demo_server = Some(demo);
         }
         let fetcher = Arc::new(Fetcher::new(&fetch_settings, &origins, mirror)?);

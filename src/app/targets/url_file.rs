@@ -15,6 +15,8 @@ impl<T: Read + Seek + Send> Rereadable for T {}
 pub(super) struct UrlFile {
     /// As error messages show it.
     pub(super) name: String,
+    /// Whether these are the arguments, and no file.
+    pub(super) arguments: bool,
     text: Box<dyn Rereadable>,
 }
 
@@ -23,6 +25,7 @@ pub(super) struct UrlFile {
 pub(super) fn open(arguments: String, lists: &[PathBuf]) -> anyhow::Result<Vec<UrlFile>> {
     let mut all = vec![UrlFile {
         name: "arguments".to_owned(),
+        arguments: true,
         text: Box::new(Cursor::new(arguments)),
     }];
     for path in lists {
@@ -43,7 +46,11 @@ pub(super) fn open(arguments: String, lists: &[PathBuf]) -> anyhow::Result<Vec<U
             copy_to_temporary(io::stdin().lock())
         };
         let text = open().with_context(|| format!("reading the list `{name}`"))?;
-        all.push(UrlFile { name, text });
+        all.push(UrlFile {
+            name,
+            arguments: false,
+            text,
+        });
     }
     Ok(all)
 }
@@ -122,6 +129,7 @@ mod tests {
     fn read(text: &[u8]) -> Vec<(usize, Result<String, String>)> {
         let mut list = UrlFile {
             name: "list".to_owned(),
+            arguments: false,
             text: Box::new(Cursor::new(text.to_vec())),
         };
         let mut lines = Vec::new();

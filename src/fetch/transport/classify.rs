@@ -5,8 +5,6 @@ use std::error::Error;
 use std::io;
 use std::time::Duration;
 
-use hyper::Uri;
-use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Version;
 use rustls::CertificateError;
 use url::Url;
@@ -17,6 +15,7 @@ use super::tls::is_ca_used_as_server;
 use crate::fetch::access::{LookupError, PrivateAddressError, host_of, without_password};
 use crate::fetch::body::BrokenBody;
 use crate::fetch::error::{FetchError, FetchErrorKind, TlsFailure};
+use crate::fetch::proxies::Proxies;
 use crate::units::HumanDuration;
 
 /// Why a request to `address` brought no response. `proxies` are those that the client used, and
@@ -24,7 +23,7 @@ use crate::units::HumanDuration;
 pub(super) fn request_error(
     error: &(dyn Error + 'static),
     address: &Url,
-    proxies: Option<&Matcher>,
+    proxies: Option<&Proxies>,
     connect_timeout: Duration,
 ) -> FetchError {
     FetchError::new(
@@ -36,7 +35,7 @@ pub(super) fn request_error(
 fn request_error_kind(
     error: &(dyn Error + 'static),
     address: &Url,
-    proxies: Option<&Matcher>,
+    proxies: Option<&Proxies>,
     connect_timeout: Duration,
 ) -> FetchErrorKind {
     if let Some(private) = find::<PrivateAddressError>(error) {
@@ -57,7 +56,7 @@ fn request_error_kind(
             }
             None => root_cause(error),
         };
-        if let Some(proxy) = proxies.and_then(|proxies| proxy_for(proxies, address)) {
+        if let Some(proxy) = proxies.and_then(|proxies| proxies.shown(address)) {
             return FetchErrorKind::Proxy { proxy, reason };
         }
         return match lookup {
@@ -88,20 +87,6 @@ pub(super) fn body_error(error: &(dyn Error + 'static), version: Version) -> Bro
         is_closed: version < Version::HTTP_2
             && chain(error).any(|link| link.downcast_ref().is_some_and(ended)),
     }
-}
-
-/// Host and port of the proxy for `address`.
-fn proxy_for(proxies: &Matcher, address: &Url) -> Option<String> {
-    let address = address.as_str().parse::<Uri>().ok()?;
-    let proxy = proxies.intercept(&address)?;
-    proxy.uri().authority().map(|authority| {
-        // The user name and password end at the last `@`.
-        let authority = authority.as_str();
-        authority
-            .rsplit_once('@')
-            .map_or(authority, |(_password, host)| host)
-            .to_owned()
-    })
 }
 
 fn tls_failure(error: &rustls::Error) -> TlsFailure {

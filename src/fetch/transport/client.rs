@@ -11,7 +11,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
     IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
-use reqwest::{Client, ClientBuilder, redirect, retry};
+use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
 use rustls::ClientConfig;
 use rustls::crypto::ring;
 use url::{Position, Url};
@@ -25,6 +25,7 @@ use super::tls::CertificateVerifier;
 use crate::fetch::access::{Policy, Resolver};
 use crate::fetch::body::PAGE_CODINGS;
 use crate::fetch::error::{FetchError, SettingError};
+use crate::fetch::proxies::Proxies;
 use crate::fetch::settings::FetchSettings;
 
 /// What is requested.
@@ -49,7 +50,7 @@ impl RequestKind {
 pub(crate) struct Clients {
     indirect: Client,
     direct: Option<DirectClient>,
-    proxies: Option<Matcher>,
+    proxies: Proxies,
     connect_timeout: Duration,
 }
 
@@ -72,7 +73,7 @@ impl Clients {
                 .build()
                 .map_err(unusable)?,
             direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
-            proxies: settings.proxies.then(Matcher::from_system),
+            proxies: settings.proxies.clone(),
             connect_timeout: settings.connect_timeout,
         })
     }
@@ -99,7 +100,7 @@ impl Clients {
     }
 
     fn error(&self, error: &(dyn std::error::Error + 'static), address: &Url) -> FetchError {
-        request_error(error, address, self.proxies.as_ref(), self.connect_timeout)
+        request_error(error, address, Some(&self.proxies), self.connect_timeout)
     }
 
     /// How the direct client requests `address`; `None` where reqwest must do it: through a SOCKS
@@ -121,17 +122,24 @@ impl Clients {
     }
 
     fn route(&self, origin: &Uri) -> Route {
-        let proxies = self.proxies.as_ref();
-        let Some(proxy) = proxies.and_then(|proxies| proxies.intercept(origin)) else {
+        let host = origin.host().unwrap_or_default();
+        let scheme = origin.scheme_str().unwrap_or_default();
+        let Some(proxy) = self.proxies.of(scheme, host) else {
             return Route::Direct;
         };
-        match proxy.uri().scheme_str() {
-            Some("http") => Route::Proxy(HttpProxy {
-                address: proxy.uri().clone(),
-                authorization: proxy.basic_auth().cloned(),
-            }),
-            _ => Route::Unsupported,
+        if proxy.scheme() != "http" {
+            return Route::Unsupported;
         }
+        // The library makes a header of the name and password.
+        let matcher = Matcher::builder().all(proxy.as_str()).build();
+        matcher
+            .intercept(origin)
+            .map_or(Route::Unsupported, |proxy| {
+                Route::Proxy(HttpProxy {
+                    address: proxy.uri().clone(),
+                    authorization: proxy.basic_auth().cloned(),
+                })
+            })
     }
 
     #[cfg(test)]
@@ -192,10 +200,15 @@ fn builder(
     } else {
         builder.tls_backend_preconfigured(tls.clone())
     };
-    let builder = if settings.proxies {
+    // Without this reqwest reads the environment itself, and leaves out what it does not understand.
+    let builder = builder.no_proxy();
+    let builder = if settings.proxies.is_empty() {
         builder
     } else {
-        builder.no_proxy()
+        let proxies = settings.proxies.clone();
+        builder.proxy(Proxy::custom(move |address| {
+            proxies.of(address.scheme(), address.host_str()?).cloned()
+        }))
     };
     // HTTP/2 only on request: for large bodies its framing and flow control cost more than its
     // streams save.

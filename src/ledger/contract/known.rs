@@ -40,7 +40,10 @@ async fn a_failed_image_is_fetched_again_at_once_and_a_gone_one_after_its_time()
         assert_eq!(known_state(&*ledger, "a.png", "a").await, None);
         assert_eq!(
             known_state(&*ledger, "b.png", "b").await,
-            Some(KnownState::Gone { until: later })
+            Some(KnownState::Gone {
+                since: noon(),
+                until: later
+            })
         );
         assert_eq!(known_state(&*ledger, "c.png", "c").await, None);
     }

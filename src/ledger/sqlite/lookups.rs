@@ -37,6 +37,7 @@ fn known_state(
         state,
         owner: _,
         until,
+        at,
     }) = tables.image(key, hash64(key.as_str()))?
     {
         match (state, until) {
@@ -45,7 +46,8 @@ fn known_state(
                 return Ok(is_there.then_some(KnownState::Saved));
             }
             (StoredState::Gone, Some(until)) if until > now => {
-                return Ok(Some(KnownState::Gone { until }));
+                let since = at.unwrap_or(now);
+                return Ok(Some(KnownState::Gone { since, until }));
             }
             (StoredState::Gone | StoredState::Failed, _) => {}
         }

@@ -27,6 +27,8 @@ pub(super) struct Tables<'a> {
 pub(super) struct ImageRow {
     pub(super) id: RowId,
     pub(super) state: StoredState,
+    /// When it was fetched, or failed.
+    pub(super) at: Option<Timestamp>,
     /// If it is a duplicate: the row that has its file.
     pub(super) owner: Option<RowId>,
     pub(super) until: Option<Timestamp>,
@@ -131,7 +133,7 @@ impl<'a> Tables<'a> {
         }
         let mut is_absent = true;
         {
-            let query = "SELECT key, id, state, owner, until FROM images WHERE key_hash = ?1";
+            let query = "SELECT key, id, state, owner, until, at FROM images WHERE key_hash = ?1";
             let mut rows = self.statement(query)?.query([hash])?;
             while let Some(row) = rows.next()? {
                 is_absent = false;
@@ -142,6 +144,7 @@ impl<'a> Tables<'a> {
                         state: StoredState::read(row, 2)?,
                         owner: row.get(3)?,
                         until: time(row, 4)?,
+                        at: time(row, 5)?,
                     }));
                 }
             }

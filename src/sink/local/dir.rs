@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::{Durability, Placed, SinkError};
+use super::quarantine::Rejected;
 use super::{clone_error, is_fatal, quarantine, state_dir, storage_error};
 use crate::job::{ContentHash, ImageName};
 use crate::outcome::Content;
@@ -139,9 +140,14 @@ impl LocalDir {
         Ok(Placed::Stored(name))
     }
 
-    pub(super) fn quarantine(&self, name: ImageName, reason: &str) -> Result<(), SinkError> {
+    pub(super) fn quarantine(
+        &self,
+        name: ImageName,
+        reason: &str,
+        rejected: Rejected,
+    ) -> Result<(), SinkError> {
         let folder = state_dir(&self.path).join("rejected");
-        match quarantine::quarantine(&self.path, &folder, name.as_str(), reason) {
+        match quarantine::quarantine(&self.path, &folder, name.as_str(), reason, rejected) {
             Ok(()) => Ok(()),
             Err(error) if is_fatal(&error) => {
                 Err(self.error("moving a damaged image out of", &error))

@@ -22,6 +22,7 @@ pub(super) use self::errors::{clone_error, is_fatal, storage_error};
 pub use self::staging::Staging;
 
 use self::dir::LocalDir;
+use self::quarantine::Rejected;
 use self::read::LocalReader;
 use super::{
     EntryStream, LocalCollection, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions,
@@ -185,6 +186,13 @@ impl LocalCollection for LocalSink {
 
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
         let (name, reason) = (name.clone(), reason.to_owned());
-        self.run(move |dir| dir.quarantine(name, &reason)).await
+        self.run(move |dir| dir.quarantine(name, &reason, Rejected::Moved))
+            .await
+    }
+
+    async fn keep_rejected(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
+        let (name, reason) = (name.clone(), reason.to_owned());
+        self.run(move |dir| dir.quarantine(name, &reason, Rejected::Kept))
+            .await
     }
 }

@@ -13,12 +13,22 @@ const MAX_FILES: usize = 100;
 /// The extension, after the whole file name, of the file that holds the reason.
 const REASON: &str = "why";
 
-/// Moves the regular file `name` of `directory` into `folder`, over an earlier one of that name.
+/// What becomes of a damaged file's own name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rejected {
+    /// It is free.
+    Moved,
+    /// It stays, until something better replaces the file.
+    Kept,
+}
+
+/// Moves or links the regular file `name` of `directory` into `folder`, over an earlier one of that name.
 pub(super) fn quarantine(
     directory: &Path,
     folder: &Path,
     name: &str,
     reason: &str,
+    rejected: Rejected,
 ) -> io::Result<()> {
     let file = directory.join(name);
     if !fs::symlink_metadata(&file)?.is_file() {
@@ -34,7 +44,17 @@ pub(super) fn quarantine(
         .create_new(true)
         .open(&reason_file)?
         .write_all(format!("{reason}\n").as_bytes())?;
-    fs::rename(&file, folder.join(name))?;
+    let kept = folder.join(name);
+    match rejected {
+        Rejected::Moved => fs::rename(&file, kept)?,
+        Rejected::Kept => {
+            part::remove_if_exists(&kept)?;
+            // Not every file system has links.
+            if fs::hard_link(&file, &kept).is_err() {
+                fs::copy(&file, &kept)?;
+            }
+        }
+    }
     remove_oldest(folder)
 }
 
@@ -71,7 +91,7 @@ mod tests {
         for number in 0..MAX_FILES + 3 {
             let name = format!("{number}.png");
             fs::write(home.path().join(&name), &name).unwrap();
-            quarantine(home.path(), &folder, &name, "cut").unwrap();
+            quarantine(home.path(), &folder, &name, "cut", Rejected::Moved).unwrap();
             assert!(!home.path().join(&name).exists());
             assert_eq!(fs::read_to_string(folder.join(&name)).unwrap(), name);
             assert_eq!(
@@ -88,7 +108,7 @@ mod tests {
         let folder = home.path().join("rejected");
         for bytes in ["first", "second"] {
             fs::write(home.path().join("a.png"), bytes).unwrap();
-            quarantine(home.path(), &folder, "a.png", bytes).unwrap();
+            quarantine(home.path(), &folder, "a.png", bytes, Rejected::Moved).unwrap();
         }
         assert_eq!(fs::read_to_string(folder.join("a.png")).unwrap(), "second");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
@@ -98,7 +118,16 @@ mod tests {
     fn a_folder_in_place_of_an_image_is_not_quarantined() {
         let home = tempfile::tempdir().unwrap();
         fs::create_dir(home.path().join("a.png")).unwrap();
-        assert!(quarantine(home.path(), &home.path().join("rejected"), "a.png", "cut").is_err());
+        assert!(
+            quarantine(
+                home.path(),
+                &home.path().join("rejected"),
+                "a.png",
+                "cut",
+                Rejected::Moved
+            )
+            .is_err()
+        );
         assert!(home.path().join("a.png").is_dir());
     }
 }

@@ -1,6 +1,8 @@
 //! Connections that fail, break or stall; DNS, TLS certificates, proxies.
 
+use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
@@ -293,6 +295,98 @@ fn proxy_env_variable_with_a_dead_or_407_proxy_is_named_and_never_bypassed() {
     assert_eq!(past_it.code, Some(0), "{}", past_it.stderr);
     let world = Sandbox::new();
     assert_eq!(fetch(world.wallhaul(), &plain).run().code, Some(0));
+}
+
+#[test]
+fn proxy_env_variable_that_cannot_be_used_is_named_before_any_request() {
+    let plain = FaultServer::gallery();
+    for (name, value) in [
+        ("http_proxy", "http://bad host:xx"),
+        ("HTTP_PROXY", "ftp://127.0.0.1:21"),
+        ("all_proxy", "quic://me:secret@127.0.0.1:1"),
+        ("ALL_PROXY", "http://me:sec/secret@127.0.0.1:1"),
+        ("https_proxy", "socks6://127.0.0.1:1"),
+    ] {
+        let world = Sandbox::new();
+        let ended = fetch(world.wallhaul(), &plain).env(name, value).run();
+        assert_eq!(
+            (ended.code, plain.connections()),
+            (Some(2), 0),
+            "{}",
+            ended.stderr
+        );
+        assert!(
+            ended.stderr.contains(&format!("`{name}`")) && !ended.stderr.contains("secret"),
+            "{}",
+            ended.stderr
+        );
+    }
+    let (world, dead) = (Sandbox::new(), dead());
+    let in_cgi = fetch(world.wallhaul(), &plain)
+        .env("HTTP_PROXY", format!("http://{dead}"))
+        .env("REQUEST_METHOD", "GET")
+        .run();
+    assert_eq!(in_cgi.code, Some(0), "{}", in_cgi.stderr);
+    assert!(
+        in_cgi.stderr.contains("HTTP_PROXY is ignored"),
+        "{}",
+        in_cgi.stderr
+    );
+    for empty in ["http_proxy", "all_proxy", "NO_PROXY"] {
+        let world = Sandbox::new();
+        assert_eq!(
+            fetch(world.wallhaul(), &plain).env(empty, "").run().code,
+            Some(0)
+        );
+    }
+}
+
+/// A SOCKS 5 proxy (RFC 1928) that connects every request to `origin`, and keeps what hosts it was asked for. Its
+/// threads end with the test's process.
+fn socks_proxy(origin: u16) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let keeps = Arc::clone(&asked);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, keeps) = (client.unwrap(), Arc::clone(&keeps));
+            thread::spawn(move || {
+                let mut buffer = [0; 300];
+                let _ = client.read(&mut buffer).unwrap();
+                client.write_all(b"\x05\x00").unwrap();
+                let read = client.read(&mut buffer).unwrap();
+                keeps.lock().unwrap().push(buffer[3..read].to_vec());
+                client.write_all(b"\x05\x00\x00\x01\0\0\0\0\0\0").unwrap();
+                let mut server = TcpStream::connect(("127.0.0.1", origin)).unwrap();
+                let (mut up, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                thread::spawn(move || io::copy(&mut up, &mut to));
+                let _ = io::copy(&mut server, &mut client);
+            });
+        }
+    });
+    (port, asked)
+}
+
+#[test]
+fn socks_proxy_as_gnome_names_it_is_used_and_resolves_the_names() {
+    for name in ["all_proxy", "ALL_PROXY", "http_proxy"] {
+        let (world, plain) = (Sandbox::new(), FaultServer::gallery());
+        let (port, asked) = socks_proxy(plain.port());
+        let ended = fetch_from(world.wallhaul(), "http://mirror.test")
+            .env(name, format!("socks://127.0.0.1:{port}/"))
+            .run();
+        assert_eq!(ended.code, Some(0), "{name}: {}", ended.stderr);
+        let asked = asked.lock().unwrap();
+        // A name (3) of eleven bytes, and port 80.
+        assert!(!asked.is_empty(), "{name}");
+        assert!(
+            asked
+                .iter()
+                .all(|host| host == b"\x03\x0bmirror.test\0\x50"),
+            "{asked:?}"
+        );
+    }
 }
 
 /// The program in a world where names are found in this hosts file first.

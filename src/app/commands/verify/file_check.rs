@@ -33,6 +33,8 @@ pub(super) enum FileVerdict {
     },
     /// It is not: the reason.
     Damaged(String),
+    /// It is what was fetched, and its pixels cannot be decoded: the reason.
+    Undecodable(String),
     /// Something else has its name, and is left alone: the reason.
     Displaced(String),
     /// Nothing has its name.
@@ -108,7 +110,7 @@ impl FileCheck {
                 sum,
                 undecoded: Some(reason),
             },
-            Err(defect) => FileVerdict::Damaged(defect.to_string()),
+            Err(defect) => FileVerdict::Undecodable(defect.to_string()),
         })
     }
 }

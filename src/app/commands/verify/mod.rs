@@ -2,8 +2,9 @@
 
 mod file_check;
 mod repair;
+mod replace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
@@ -12,18 +13,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
+use tokio::runtime::Handle;
 
 use self::file_check::{FileCheck, FileVerdict};
 use crate::app::blocking::{blocking, cores, parallel_ordered};
 use crate::app::collection::{entries, open_to_read};
 use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
 use crate::app::environment::Environment;
+use crate::app::run::use_proxies;
 use crate::app::targets::select_source;
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
-use crate::job::ImageName;
+use crate::job::{ImageKey, ImageName};
 use crate::ledger::{Ledger, StoredFile};
+use crate::outcome::Content;
 use crate::report::OutputSettings;
 use crate::sink::{self, EntryKind, SinkError, SinkReader};
 use crate::verify::Decoder;
@@ -53,7 +58,10 @@ pub async fn verify(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    let settings = Settings::new(options, environment.stderr, environment.clock);
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    if checks.repair {
+        use_proxies(&mut settings, environment)?;
+    }
     let site = select_source(site, &settings)?;
     let id = site.id().clone();
     let location = settings.place.collection(id.as_str(), false);
@@ -72,7 +80,7 @@ pub async fn verify(
         // The collection first: a concurrent run writes a name into the ledger before it gives it to a file, so a file
         // that is listed and is not in the ledger read later is foreign.
         let entries = entries(&*verifier.check.reader).await?;
-        blocking(move || verifier.check_all(&*ledger, entries)).await?
+        blocking(move || verifier.check_all(&*ledger, &*ledger, entries)).await?
     };
     if !settings.output.quiet {
         print_note(&found.counts.summary(id.as_str()));
@@ -104,13 +112,18 @@ struct Findings {
     bad_files: Vec<BadFile>,
     /// The SHA-256 sum of each intact file.
     sums: BTreeMap<String, String>,
+    /// Files whose server has the same bytes, which cannot be decoded.
+    as_fetched: HashSet<String>,
     /// How a repair ended.
     exit: Exit,
 }
 
 /// A file that is not as it was fetched.
+#[derive(Clone)]
 struct BadFile {
     name: ImageName,
+    /// What was fetched.
+    content: Content,
     reason: String,
     problem: Problem,
 }
@@ -118,6 +131,8 @@ struct BadFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Problem {
     Damaged,
+    /// It is what was fetched, and its pixels cannot be decoded.
+    Undecodable,
     Missing,
     /// Something other than a file has its name.
     Displaced,
@@ -152,10 +167,11 @@ impl Verifier {
         }
     }
 
-    /// Checks the whole collection, whose names are `entries`. Blocks.
+    /// Checks the whole collection, whose names are `entries`. `facts` is the ledger, opened to be read. Blocks.
     fn check_all(
         &self,
         ledger: &dyn Ledger,
+        facts: &dyn Ledger,
         mut entries: BTreeMap<OsString, EntryKind>,
     ) -> anyhow::Result<Findings> {
         let files = ledger.files()?;
@@ -168,10 +184,14 @@ impl Verifier {
             counts: Counts::default(),
             bad_files: Vec::new(),
             sums: BTreeMap::new(),
+            as_fetched: HashSet::new(),
             exit: Exit::Done,
         };
-        self.check_each(&saved, &mut writer, |file, verdict, writer| {
-            found.add(file, verdict, writer)
+        self.check_each(&saved, &mut writer, |file, verdict, writer| match verdict {
+            FileVerdict::Undecodable(reason) if is_as_fetched(facts, &file.content)? => {
+                found.add_as_fetched(file, &reason, writer)
+            }
+            verdict => found.add(file, verdict, writer),
         })?;
         for file in unfinished {
             let reason =
@@ -247,6 +267,9 @@ impl Findings {
                 };
             }
             FileVerdict::Damaged(reason) => (Problem::Damaged, FindingKind::Damaged, reason),
+            FileVerdict::Undecodable(reason) => {
+                (Problem::Undecodable, FindingKind::Damaged, reason)
+            }
             FileVerdict::Displaced(reason) => (Problem::Displaced, FindingKind::Damaged, reason),
             FileVerdict::Missing => {
                 let reason =
@@ -261,9 +284,28 @@ impl Findings {
         })?;
         self.bad_files.push(BadFile {
             name: file.name.clone(),
+            content: file.content,
             reason,
             problem,
         });
+        Ok(())
+    }
+
+    /// A file that fetching again does not change.
+    fn add_as_fetched(
+        &mut self,
+        file: &StoredFile,
+        reason: &str,
+        writer: &mut FindingWriter,
+    ) -> anyhow::Result<()> {
+        writer.write(&Finding {
+            kind: FindingKind::Undecodable,
+            name: file.name.to_string(),
+            reason: format!(
+                "undecodable as fetched: the server has these bytes, so `--repair` leaves it; delete it to have it fetched again ({reason})"
+            ),
+        })?;
+        self.as_fetched.insert(file.name.to_string());
         Ok(())
     }
 
@@ -274,6 +316,23 @@ impl Findings {
             self.sums.insert(file.name.to_string(), sum);
         }
     }
+}
+
+/// What the ledger remembers of bytes that cannot be decoded and came again when they were fetched again. It stands
+/// with the skips that were reported once: like them it says of something, once, that asking again is of no use.
+fn undecodable_fact(content: &Content) -> (ImageKey, String) {
+    (
+        ImageKey::from_stored(format!("blake3 {}", content.hash)),
+        "undecodable as fetched".to_owned(),
+    )
+}
+
+/// Whether bytes that cannot be decoded came again. Blocks.
+fn is_as_fetched(facts: &dyn Ledger, content: &Content) -> anyhow::Result<bool> {
+    // A ledger that was opened to be read only answers. The time would be that of a new fact.
+    let asked = facts.note_skips(vec![undecodable_fact(content)], Timestamp::UNIX_EPOCH);
+    let is_new = Handle::current().block_on(asked)?;
+    Ok(is_new == [false])
 }
 
 /// Writes sums in the form that `sha256sum -c` reads, for names relative to the collection.

@@ -1,20 +1,21 @@
-//! `wallhaul verify --repair`: quarantines damaged files, has the ledger forget them and the missing ones, and runs
-//! the same pipeline that fetched them first.
+//! `wallhaul verify --repair`: fetches damaged and missing files by the same pipeline that fetched them first. Each
+//! stays as it is until its replacement is there.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use url::Url;
 
 use super::file_check::FileVerdict;
-use super::{BadFile, Findings, Problem, Verifier};
+use super::replace::{RepairLedger, RepairSink, Replacements};
+use super::{BadFile, Findings, Problem, Verifier, is_as_fetched};
 use crate::app::blocking::blocking;
-use crate::app::collection::{Collection, acquire_lock, entries};
+use crate::app::collection::{Collection, acquire_lock, entries, open_to_read};
 use crate::app::console::{Finding, FindingKind, FindingWriter, note_on_stderr};
 use crate::app::environment::Environment;
 use crate::app::run::{WantedImages, new_run, reported, save_new};
@@ -46,11 +47,13 @@ pub(super) async fn repair(
     let Some(opened) = locking.await? else {
         return Ok(None);
     };
+    let session_location = session.location.clone();
     let collection = Collection::open(opened, settings)?;
     let (verifier, ledger) = (Arc::new(verifier), Arc::clone(&collection.ledger));
+    let facts = open_to_read(&session.location)?;
     let entries = entries(&*collection.sink).await?;
     let checking = Arc::clone(&verifier);
-    let mut found = blocking(move || checking.check_all(&*ledger, entries)).await?;
+    let mut found = blocking(move || checking.check_all(&*ledger, &*facts, entries)).await?;
     if found.counts.stopped || found.repairable().next().is_none() {
         return Ok(Some(found));
     }
@@ -58,9 +61,24 @@ pub(super) async fn repair(
     if wanted.is_empty() {
         return Ok(Some(found));
     }
-    forget(&found, &wanted, &collection, environment).await?;
-
     let ledger = Arc::clone(&collection.ledger);
+    let bad_files = found
+        .repairable()
+        .filter(|bad| !wanted.lost.contains(&bad.name))
+        .cloned();
+    let replacements = Replacements::new(
+        Arc::clone(&collection.sink),
+        Arc::clone(&collection.ledger),
+        Arc::clone(&verifier),
+        environment.clock,
+        bad_files,
+        wanted.keys.clone(),
+    );
+    let collection = Collection {
+        sink: Arc::new(RepairSink(Arc::clone(&replacements))),
+        ledger: Arc::new(RepairLedger(replacements)),
+        ..collection
+    };
     let images = wanted.images(&session.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
@@ -73,43 +91,20 @@ pub(super) async fn repair(
     let tally = reported(settings, fetching).await?;
 
     let checking = Arc::clone(&verifier);
-    found = blocking(move || checking.check_repaired(&*ledger, found)).await?;
+    let facts = open_to_read(&session_location)?;
+    found = blocking(move || checking.check_repaired(&*ledger, &*facts, found)).await?;
     found.exit = Exit::from_tally(&tally);
     Ok(Some(found))
 }
 
-/// Quarantines damaged files and has the ledger forget them and the missing ones, in this order: killed in between,
-/// the next repair finds them missing. The other way round a damaged file would be left that no ledger knows.
-async fn forget(
-    found: &Findings,
-    wanted: &Wanted,
-    collection: &Collection,
-    environment: &Environment,
-) -> anyhow::Result<()> {
-    let local = collection.sink.as_local();
-    let local = local.context("only a collection in a folder can be repaired")?;
-    let mut files = Vec::new();
-    for BadFile {
-        name,
-        reason,
-        problem,
-    } in found
-        .repairable()
-        .filter(|bad| !wanted.lost.contains(&bad.name))
-    {
-        let cause = match problem {
-            Problem::Damaged => {
-                local.quarantine(name, reason).await?;
-                format!("it was damaged: {reason}")
-            }
+impl BadFile {
+    /// What the ledger says of its image until the new bytes are recorded.
+    pub(super) fn cause(&self) -> String {
+        match self.problem {
+            Problem::Damaged | Problem::Undecodable => format!("it was damaged: {}", self.reason),
             Problem::Missing | Problem::Displaced => "it was missing".to_owned(),
-        };
-        files.push((name.clone(), cause));
+        }
     }
-    Ok(collection
-        .ledger
-        .forget(files, (environment.clock)())
-        .await?)
 }
 
 impl Findings {
@@ -123,7 +118,12 @@ impl Findings {
 
 impl Verifier {
     /// Checks the bad files once more, and prints those that were repaired. Blocks.
-    fn check_repaired(&self, ledger: &dyn Ledger, mut found: Findings) -> anyhow::Result<Findings> {
+    fn check_repaired(
+        &self,
+        ledger: &dyn Ledger,
+        facts: &dyn Ledger,
+        mut found: Findings,
+    ) -> anyhow::Result<Findings> {
         let names: HashSet<_> = found.repairable().map(|bad| bad.name.clone()).collect();
         let mut files = ledger.files()?;
         files.retain(|file| file.saved && names.contains(&file.name));
@@ -141,10 +141,19 @@ impl Verifier {
                         reason: "fetched again".to_owned(),
                     })
                 }
-                // Printed when it was found, and still so.
-                FileVerdict::Damaged(_) | FileVerdict::Displaced(_) | FileVerdict::Missing => {
-                    Ok(())
+                FileVerdict::Undecodable(reason)
+                    if !found.as_fetched.contains(&file.name.to_string())
+                        && is_as_fetched(facts, &file.content)? =>
+                {
+                    // It was counted as damaged until its server had been asked.
+                    writer.counts.damaged = writer.counts.damaged.saturating_sub(1);
+                    found.add_as_fetched(file, &reason, writer)
                 }
+                // Printed when it was found, and still so.
+                FileVerdict::Damaged(_)
+                | FileVerdict::Undecodable(_)
+                | FileVerdict::Displaced(_)
+                | FileVerdict::Missing => Ok(()),
             },
         )?;
         found.counts = writer.counts;
@@ -154,7 +163,8 @@ impl Verifier {
 
 /// The images that are to be fetched again.
 struct Wanted {
-    keys: HashSet<ImageKey>,
+    /// Each with the file that it is in.
+    keys: HashMap<ImageKey, String>,
     /// What they were fetched from.
     addresses: Vec<String>,
     /// Of files whose addresses are not known because the ledger was rebuilt.
@@ -167,7 +177,7 @@ impl Wanted {
     fn read(found: &Findings, ledger: &dyn Ledger, source: &ImageSource) -> anyhow::Result<Self> {
         let mut unknown: HashSet<_> = found.repairable().map(|bad| bad.name.to_string()).collect();
         let names = unknown.clone();
-        let (mut keys, mut addresses) = (HashSet::new(), Vec::new());
+        let (mut keys, mut addresses) = (HashMap::new(), Vec::new());
         let saved = Selection {
             like: None,
             state: Some(ledger::RowState::Saved),
@@ -175,12 +185,12 @@ impl Wanted {
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
                 unknown.remove(&name);
-                keys.insert(row.key);
+                keys.insert(row.key, name);
                 addresses.push(row.address);
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(other) = keys.iter().find(|key| key.site() != source.id().as_str()) {
+        if let Some(other) = keys.keys().find(|key| key.site() != source.id().as_str()) {
             bail!(
                 "the collection holds images of `{}`: name that site in place of `{}`",
                 other.site(),
@@ -218,7 +228,10 @@ impl Wanted {
         };
         let image =
             |address: String| match Url::parse(&address).ok().and_then(|url| direct.image(&url)) {
-                Some(image) => GivenLine::Image(Box::new(image)),
+                Some(image) => GivenLine::Image {
+                    image: Box::new(image),
+                    ask_again: true,
+                },
                 None => GivenLine::Bad {
                     text: address,
                     cause: "it cannot be requested any more".to_owned(),
@@ -232,7 +245,7 @@ impl Wanted {
 
     /// Removes the image from the wanted ones; false if it is not among them.
     fn take(&mut self, job: &Job) -> bool {
-        self.keys.remove(&job.key) || self.stems.remove(&Stem::new(&job.stem))
+        self.keys.remove(&job.key).is_some() || self.stems.remove(&Stem::new(&job.stem))
     }
 
     fn is_empty(&self) -> bool {
