@@ -1,32 +1,13 @@
-//! JPEG: marker segments, and scans of entropy-coded data in which only a marker begins with `FF`.
+//! Follows the markers of a JPEG while its bytes pass.
 
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
-use super::FormatRow;
-use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
-
-pub(super) static ROW: FormatRow = FormatRow {
-    name: "JPEG",
-    signatures: &[b"\xff\xd8\xff"],
-    checker: |limits| Box::new(JpegChecker::new(limits)),
-    decoder: Some(FormatDecoder {
-        // A progressive one holds its coefficients beside its pixels.
-        memory: |width, height| width.saturating_mul(height).saturating_mul(12),
-        decode,
-    }),
-    #[cfg(test)]
-    sample: || crate::verify::testing::drawn(image::ImageFormat::Jpeg),
-};
 
 /// Accepts any process (baseline, progressive, lossless). A JPEG that states its height after its
 /// first scan (`DNL`) is rejected: no encoder in use writes one.
-struct JpegChecker {
+pub(super) struct JpegChecker {
     limits: Limits,
     state: State,
     size: Option<Dimensions>,
@@ -63,7 +44,7 @@ enum AfterSegment {
 }
 
 impl JpegChecker {
-    fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             state: State::Start,
@@ -203,18 +184,6 @@ impl Checker for JpegChecker {
     fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
-}
-
-fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), DecodeError> {
-    let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(side(content.width))
-        .set_max_height(side(content.height));
-    JpegDecoder::new_with_options(file, options)
-        .decode()
-        .map_err(|error| DecodeError::Damaged(format!("{error:?}")))?;
-    Ok(())
 }
 
 #[cfg(test)]
