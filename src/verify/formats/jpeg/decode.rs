@@ -2,9 +2,11 @@
 
 use std::io;
 
+use super::damaged;
 use super::entropy::{DataEnd, EntropyReader};
-use super::frame::{Component, Frame, MAX_COMPONENTS, Process};
+use super::frame::{Component, Frame, Process};
 use super::huffman::{HuffmanTable, TableSpec, standard};
+use super::picture::{Picture, ScanHeader};
 use super::scan::{AcScan, Coding, Scan};
 use crate::outcome::Content;
 use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
@@ -27,6 +29,10 @@ const TABLES: usize = 4;
 const MAX_SCANS: usize = 500;
 
 fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
+    walk(file)
+}
+
+fn walk(file: ImageReader<'_>) -> Result<(), DecodeError> {
     Walker {
         reader: EntropyReader::new(file),
         segment: Vec::new(),
@@ -37,10 +43,6 @@ fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError>
         picture: None,
     }
     .walk()
-}
-
-fn damaged(reason: &str) -> DecodeError {
-    DecodeError::Damaged(reason.to_owned())
 }
 
 fn unsupported(reason: &str) -> DecodeError {
@@ -66,38 +68,6 @@ struct Walker<'a> {
     interval: u16,
     scans: usize,
     picture: Option<Picture>,
-}
-
-/// The frame, and what its scans have brought so far of each component.
-struct Picture {
-    frame: Frame,
-    is_progressive: bool,
-    progress: [Progress; MAX_COMPONENTS],
-}
-
-struct Progress {
-    /// For each coefficient the lowest bit that is known, `None` before its first scan.
-    bits: [Option<u8>; 64],
-    /// See [`Scan::history`].
-    history: Vec<u64>,
-}
-
-impl Progress {
-    const NONE: Self = Self {
-        bits: [None; 64],
-        history: Vec::new(),
-    };
-}
-
-/// A scan's header: T.81 B.2.3.
-struct ScanHeader {
-    /// The components by their indexes, each with its tables for DC and for AC coefficients.
-    members: Vec<(usize, [usize; 2])>,
-    first: u8,
-    last: u8,
-    /// The lowest bit that was known before this scan (0 when none was), and the one after it.
-    high: u8,
-    low: u8,
 }
 
 impl Walker<'_> {
@@ -213,11 +183,7 @@ impl Walker<'_> {
         if !frame.sampling_is_valid() {
             return Err(damaged("sampling factors out of bounds"));
         }
-        self.picture = Some(Picture {
-            frame,
-            is_progressive,
-            progress: [const { Progress::NONE }; MAX_COMPONENTS],
-        });
+        self.picture = Some(Picture::new(frame, is_progressive));
         Ok(())
     }
 
@@ -240,10 +206,10 @@ impl Walker<'_> {
         picture.latch_quantization(&header, &self.has_quantization)?;
         let (coding, tables) = if picture.is_progressive {
             picture.note_progress(&header)?;
-            self.progressive(&picture.frame, &header)?
+            self.progressive(&picture, &header)?
         } else {
             picture.note_sequential(&header);
-            self.sequential(&picture.frame, &header)?
+            self.sequential(&picture, &header)?
         };
         let members: Vec<usize> = header.members.iter().map(|&(index, _)| index).collect();
         let grid = picture
@@ -251,11 +217,7 @@ impl Walker<'_> {
             .units(&members)
             .ok_or_else(|| damaged("a broken scan header"))?;
         let history = match (&coding, &members[..]) {
-            (Coding::Ac(_), &[index]) => {
-                let history = &mut picture.progress[index].history;
-                history.resize(usize::try_from(grid.units()).unwrap_or(usize::MAX), 0);
-                &mut history[..]
-            }
+            (Coding::Ac(_), &[index]) => picture.history(index, grid.units()),
             _ => &mut [],
         };
         let end = Scan {
@@ -272,7 +234,7 @@ impl Walker<'_> {
 
     fn sequential(
         &self,
-        frame: &Frame,
+        picture: &Picture,
         header: &ScanHeader,
     ) -> Result<(Coding, Vec<HuffmanTable>), DecodeError> {
         let mut tables = Vec::new();
@@ -281,7 +243,7 @@ impl Walker<'_> {
             let at = tables.len();
             tables.push(self.table(false, dc, true)?);
             tables.push(self.table(true, ac, true)?);
-            let count = blocks_in_unit(frame, header, index);
+            let count = picture.blocks_in_unit(header, index);
             blocks.extend(std::iter::repeat_n([at, at + 1], count));
         }
         Ok((Coding::Sequential(blocks), tables))
@@ -289,7 +251,7 @@ impl Walker<'_> {
 
     fn progressive(
         &self,
-        frame: &Frame,
+        picture: &Picture,
         header: &ScanHeader,
     ) -> Result<(Coding, Vec<HuffmanTable>), DecodeError> {
         let mut tables = Vec::new();
@@ -308,7 +270,7 @@ impl Walker<'_> {
             if header.high == 0 {
                 tables.push(self.table(false, dc, false)?);
             }
-            let count = blocks_in_unit(frame, header, index);
+            let count = picture.blocks_in_unit(header, index);
             blocks.extend(std::iter::repeat_n(at, count));
         }
         let coding = if header.high == 0 {
@@ -345,99 +307,442 @@ impl Walker<'_> {
 
     /// Checks that each component has had a scan.
     fn check_complete(self) -> Result<(), DecodeError> {
-        let picture = self.picture.ok_or_else(|| damaged("no frame"))?;
-        let count = picture.frame.components().len();
-        let mut progress = picture.progress.iter().take(count);
-        if progress.all(|progress| progress.bits[0].is_some()) {
+        match self.picture {
+            Some(picture) if picture.is_complete() => Ok(()),
+            _ => Err(damaged("a component without a scan")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Cursor};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::verify::testing::{drawn, find, patched};
+
+    /// Codes of the DC table: `0` for a size of 0, `10` for 1. Of the AC table: `00` ends a block
+    /// or a band, `01` is a coefficient, `10` is one behind 15 zeros, `110` ends this band and one
+    /// or two more, `1110` is 16 zeros.
+    const TABLES: [&[u8]; 2] = [
+        b"\xff\xc4\0\x15\0\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+        b"\xff\xc4\0\x18\x10\0\x03\x01\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\xf1\x10\xf0",
+    ];
+    const END: &[u8] = b"\xff\xd9";
+
+    fn quantization() -> Vec<u8> {
+        [&b"\xff\xdb\0\x43\0"[..], &[1; 64]].concat()
+    }
+
+    /// A frame of 16 x 16 samples, with the components' identifiers and sampling factors.
+    fn frame(code: u8, components: &[[u8; 2]]) -> Vec<u8> {
+        let count = u8::try_from(components.len()).unwrap();
+        let head = [0xFF, code, 0, 8 + 3 * count, 8, 0, 16, 0, 16, count];
+        let components = components
+            .iter()
+            .flat_map(|&[id, sampling]| [id, sampling, 0]);
+        head.into_iter().chain(components).collect()
+    }
+
+    /// A scan's header, with the components' identifiers.
+    fn header(components: &[u8], band: [u8; 2], bits: u8) -> Vec<u8> {
+        let count = u8::try_from(components.len()).unwrap();
+        let head = [0xFF, 0xDA, 0, 6 + 2 * count, count];
+        let components = components.iter().flat_map(|&id| [id, 0]);
+        head.into_iter()
+            .chain(components)
+            .chain([band[0], band[1], bits])
+            .collect()
+    }
+
+    /// Bits as bytes: the last one is filled with ones, and zeros are stuffed.
+    fn bits(text: &str) -> Vec<u8> {
+        let mut digits: Vec<u8> = text
+            .bytes()
+            .filter(|byte| *byte != b' ')
+            .map(|byte| byte - b'0')
+            .collect();
+        digits.resize(digits.len().next_multiple_of(8), 1);
+        let bytes = digits
+            .chunks(8)
+            .map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | bit));
+        bytes
+            .flat_map(|byte| [byte, 0].into_iter().take(if byte == 0xFF { 2 } else { 1 }))
+            .collect()
+    }
+
+    fn jpeg(pieces: &[&[u8]]) -> Vec<u8> {
+        [
+            b"\xff\xd8",
+            &quantization()[..],
+            TABLES[0],
+            TABLES[1],
+            &pieces.concat(),
+            END,
+        ]
+        .concat()
+    }
+
+    /// A gray image of four blocks, with this data in its scan.
+    fn gray(data: &[u8]) -> Vec<u8> {
+        jpeg(&[&frame(0xC0, &[[1, 0x11]]), &header(&[1], [0, 63], 0), data])
+    }
+
+    fn walked(bytes: &[u8]) -> Result<(), DecodeError> {
+        walk(BufReader::with_capacity(37, &mut Cursor::new(bytes)))
+    }
+
+    #[track_caller]
+    fn assert_damaged(bytes: &[u8], reason: &str) {
+        assert_eq!(walked(bytes), Err(damaged(reason)));
+    }
+
+    #[track_caller]
+    fn assert_unsupported(bytes: &[u8], word: &str) {
+        let result = walked(bytes);
+        assert!(
+            matches!(&result, Err(DecodeError::Unsupported(why)) if why.contains(word)),
+            "{result:?}"
+        );
+    }
+
+    #[test]
+    fn jpeg_scan_that_ends_before_its_last_mcu_is_found() {
+        assert_eq!(walked(&gray(&bits("000 000 000 000"))), Ok(()));
+        assert_damaged(
+            &gray(&bits("000 000 00")),
+            "a scan ends before its unit 3 of 4",
+        );
+        assert_damaged(&gray(&[]), "a scan ends before its unit 1 of 4");
+        // Blocks of one coefficient each, and the last bit of the last value is missing.
+        let block = "10 1 01 1 00";
+        assert_eq!(walked(&gray(&bits(&block.repeat(4)))), Ok(()));
+        assert_damaged(
+            &gray(&bits(&block.repeat(4)[..38])[..3]),
+            "a scan ends before its unit 4 of 4",
+        );
+    }
+
+    #[test]
+    fn jpeg_scan_with_data_left_over_is_found() {
+        let left_over = "image data is left over behind the end of a scan";
+        let data = bits("000 000 000 000");
+        for padding in [
+            &[0; 5000][..],
+            &[7; 5000],
+            b"1234567",
+            b"\xff\0\xff\0\xff\0\xff\0\xff\0",
+            b"\xff\xff\xff",
+        ] {
+            assert_eq!(walked(&gray(&[&data, padding].concat())), Ok(()));
+        }
+        assert_damaged(&gray(&[&data, &b"12345678"[..]].concat()), left_over);
+        assert_damaged(&gray(&[0; 4096]), left_over);
+    }
+
+    #[test]
+    fn jpeg_block_with_a_bad_code_or_too_many_coefficients_is_found() {
+        assert_damaged(
+            &gray(&bits("0 1111 000 000 000 000 000 000 000 000")),
+            "a code that stands for nothing",
+        );
+        assert_damaged(
+            &gray(&bits("11 000 000 000 000 000 000 000")),
+            "a code that stands for nothing",
+        );
+        let full = "10 1".repeat(3) + &"01 1".repeat(15);
+        assert_eq!(
+            walked(&gray(&bits(&format!("0 {full} 000 000 000")))),
             Ok(())
-        } else {
-            Err(damaged("a component without a scan"))
-        }
+        );
+        let too_many = "10 1".repeat(4) + &"0".repeat(30);
+        assert_damaged(
+            &gray(&bits(&format!("0 {too_many} 000 000 000"))),
+            "a block with too many coefficients",
+        );
+        // Zeros alone beyond the end: some encoders write them.
+        let zeros = "1110".repeat(4);
+        assert_eq!(
+            walked(&gray(&bits(&format!("0 {zeros} 000 000 000")))),
+            Ok(())
+        );
     }
-}
 
-/// How many blocks of a component a unit of a scan holds.
-fn blocks_in_unit(frame: &Frame, header: &ScanHeader, index: usize) -> usize {
-    match header.members[..] {
-        [_] => 1,
-        _ => frame.components()[index].blocks_in_unit(),
+    #[test]
+    fn jpeg_restart_intervals_are_counted() {
+        let restarting = |data: &[&[u8]]| {
+            jpeg(&[
+                b"\xff\xdd\0\x04\0\x03",
+                &frame(0xC0, &[[1, 0x11]]),
+                &header(&[1], [0, 63], 0),
+                &data.concat(),
+            ])
+        };
+        let (three, one) = (bits("000 000 000"), bits("000"));
+        assert_eq!(walked(&restarting(&[&three, b"\xff\xd0", &one])), Ok(()));
+        assert_damaged(&restarting(&[&three]), "a scan ends before its unit 4 of 4");
+        assert_damaged(
+            &restarting(&[&one, b"\xff\xd0", &three]),
+            "a scan ends before its unit 2 of 4",
+        );
+        assert_damaged(
+            &restarting(&[&three, b"\xff\xd1", &one]),
+            "a restart marker out of order",
+        );
+        // A scanner sends rows beyond the height.
+        let surplus: &[&[u8]] = &[
+            &three,
+            b"\xff\xd0",
+            &one,
+            b"\xff\xd1some rows\xff\0more\xff\xd2of them",
+        ];
+        assert_eq!(walked(&restarting(surplus)), Ok(()));
     }
-}
 
-impl Picture {
-    fn scan_header(&self, segment: &[u8]) -> Option<ScanHeader> {
-        let (&count, rest) = segment.split_first()?;
-        let (chosen, rest) = rest.split_at_checked(2 * usize::from(count))?;
-        let &[first, last, bits] = rest.first_chunk()?;
-        let mut members: Vec<(usize, [usize; 2])> = Vec::new();
-        for &[id, tables] in chosen.as_chunks().0 {
-            let is_free = |&index: &usize| {
-                self.frame.components()[index].id == id
-                    && members.iter().all(|&(other, _)| other != index)
+    #[test]
+    fn jpeg_mcus_follow_the_sampling_factors() {
+        for (sampling, blocks, alone) in [
+            ([0x11, 0x11], 8, 4),
+            ([0x22, 0x11], 5, 4),
+            ([0x31, 0x21], 10, 4),
+            ([0x12, 0x21], 4, 2),
+        ] {
+            let frame = frame(0xC1, &[[1, sampling[0]], [2, sampling[1]]]);
+            let both = |blocks: usize| {
+                jpeg(&[
+                    &frame,
+                    &header(&[1, 2], [0, 63], 0),
+                    &bits(&"000".repeat(blocks)),
+                ])
             };
-            // Some encoders give all components one id: they are meant in their order.
-            let mut indexes = (0..self.frame.components().len()).filter(is_free);
-            let is_new = |&index: &usize| self.progress[index].bits[0].is_none();
-            let index = indexes.clone().find(is_new).or_else(|| indexes.next())?;
-            members.push((index, [tables >> 4, tables & 15].map(usize::from)));
-        }
-        Some(ScanHeader {
-            members,
-            first,
-            last,
-            high: bits >> 4,
-            low: bits & 15,
-        })
-        .filter(|header| !header.members.is_empty())
-    }
-
-    /// The quantization table of a component has to be defined when its first scan begins.
-    fn latch_quantization(
-        &self,
-        header: &ScanHeader,
-        has_quantization: &[bool; TABLES],
-    ) -> Result<(), DecodeError> {
-        let is_missing = |&(index, _): &(usize, _)| {
-            let table = usize::from(self.frame.components()[index].quantization);
-            let is_first = self.progress[index].bits.iter().all(Option::is_none);
-            is_first && has_quantization.get(table) != Some(&true)
-        };
-        if header.members.iter().any(is_missing) {
-            return Err(damaged("a scan without its quantization table"));
-        }
-        Ok(())
-    }
-
-    fn note_sequential(&mut self, header: &ScanHeader) {
-        for &(index, _) in &header.members {
-            self.progress[index].bits = [Some(0); 64];
-        }
-    }
-
-    /// Checks a progressive scan against those before it: T.81 G.1.1.1.
-    fn note_progress(&mut self, header: &ScanHeader) -> Result<(), DecodeError> {
-        let &ScanHeader {
-            ref members,
-            first,
-            last,
-            high,
-            low,
-        } = header;
-        let band_is_valid = match first {
-            0 => last == 0,
-            _ => first <= last && last < 64 && members.len() == 1,
-        };
-        if !band_is_valid || low > 13 || (high > 0 && low + 1 != high) {
-            return Err(damaged("a broken scan header"));
-        }
-        for &(index, _) in members {
-            for bits in &mut self.progress[index].bits[first.into()..=last.into()] {
-                if high > 0 && *bits != Some(high) {
-                    return Err(damaged("a scan that continues one that is missing"));
-                }
-                *bits = Some(low);
+            assert_eq!(walked(&both(blocks)), Ok(()), "{sampling:?}");
+            assert!(walked(&both(blocks - 3)).is_err());
+            let first = |blocks: usize| {
+                [&header(&[1], [0, 63], 0)[..], &bits(&"000".repeat(blocks))].concat()
+            };
+            let component =
+                |blocks: usize| jpeg(&[&frame, &first(blocks), &header(&[2], [0, 63], 0), &[0; 2]]);
+            assert_eq!(walked(&component(alone)), Ok(()), "{sampling:?}");
+            if alone > 2 {
+                assert!(walked(&component(alone - 2)).is_err());
             }
         }
-        Ok(())
+        assert_damaged(
+            &jpeg(&[&frame(0xC0, &[[1, 0x51]])]),
+            "sampling factors out of bounds",
+        );
+    }
+
+    #[test]
+    fn jpeg_without_a_table_or_a_scan_is_found() {
+        let (frame, header, data) = (frame(0xC0, &[[1, 0x11]]), header(&[1], [0, 63], 0), [0; 2]);
+        let without = [
+            b"\xff\xd8",
+            TABLES[0],
+            TABLES[1],
+            &frame,
+            &header,
+            &data,
+            END,
+        ]
+        .concat();
+        assert_damaged(&without, "a scan without its quantization table");
+        let third = patched(&header, 6, &[0x22]);
+        assert_damaged(
+            &jpeg(&[&frame, &third, &data]),
+            "a scan without its Huffman table",
+        );
+        let two = self::frame(0xC0, &[[1, 0x11], [2, 0x11]]);
+        assert_damaged(&jpeg(&[&two, &header, &data]), "a component without a scan");
+        assert_damaged(
+            &jpeg(&[&frame, &patched(&header, 5, &[7]), &data]),
+            "a broken scan header",
+        );
+        let broken = [&TABLES[0][..5], &[2, 0], &TABLES[0][7..]].concat();
+        assert_damaged(
+            &jpeg(&[&broken, &frame, &header, &data]),
+            "a broken Huffman table",
+        );
+    }
+
+    #[test]
+    fn motion_jpeg_without_huffman_tables_uses_the_standard_ones() {
+        let mut bytes = drawn(image::ImageFormat::Jpeg);
+        assert_eq!(walked(&bytes), Ok(()));
+        while let Some(at) = bytes.windows(2).position(|pair| pair == [0xFF, 0xC4]) {
+            let length = usize::from(u16::from_be_bytes([bytes[at + 2], bytes[at + 3]]));
+            bytes.drain(at..at + 2 + length);
+        }
+        assert_eq!(walked(&bytes), Ok(()));
+    }
+
+    #[test]
+    fn odd_but_valid_jpegs_are_complete() {
+        let (frame, header, data) = (
+            frame(0xC0, &[[1, 0x11]]),
+            header(&[1], [0, 63], 0),
+            bits("000 000 000 000"),
+        );
+        let dnl = b"\xff\xdc\0\x04\0\x10";
+        assert_eq!(walked(&jpeg(&[&frame, &header, &data, dnl])), Ok(()));
+        let twelve_bits = patched(&patched(&frame, 1, &[0xC1]), 4, &[12]);
+        assert_eq!(walked(&jpeg(&[&twelve_bits, &header, &data])), Ok(()));
+        assert_eq!(
+            walked(&jpeg(&[
+                b"junk\xff\0\xfftext",
+                &frame,
+                b"\0\xff\xd3",
+                &header,
+                &data
+            ])),
+            Ok(())
+        );
+        let same_id = self::frame(0xC0, &[[1, 0x11], [1, 0x11]]);
+        let together = self::header(&[1, 1], [0, 63], 0);
+        assert_eq!(
+            walked(&jpeg(&[&same_id, &together, &bits(&"000".repeat(8))])),
+            Ok(())
+        );
+        assert_eq!(
+            walked(&jpeg(&[&same_id, &header, &data, &header, &data])),
+            Ok(())
+        );
+        // Some encoders leave the parameters of a sequential scan out.
+        assert_eq!(
+            walked(&jpeg(&[&frame, &self::header(&[1], [0, 0], 0), &data])),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn jpeg_processes_without_a_decoder_are_unsupported() {
+        for (code, word) in [
+            (0xC9, "arithmetic"),
+            (0xCA, "arithmetic"),
+            (0xC3, "lossless"),
+            (0xCB, "lossless"),
+            (0xC5, "hierarchical"),
+            (0xCF, "hierarchical"),
+        ] {
+            assert_unsupported(&jpeg(&[&frame(code, &[[1, 0x11]])]), word);
+        }
+        assert_unsupported(&jpeg(&[&frame(0xC0, &[[1, 0x11]; 5])]), "5 components");
+        let scan = [header(&[1], [0, 63], 0), bits("000 000 000 000")].concat();
+        let frame = frame(0xC0, &[[1, 0x11]]);
+        assert_eq!(walked(&jpeg(&[&frame, &scan.repeat(500)])), Ok(()));
+        assert_unsupported(&jpeg(&[&frame, &scan.repeat(501)]), "500 scans");
+    }
+
+    /// A progressive image of one component and four blocks, with these scans.
+    fn progressive(scans: &[([u8; 2], u8, &str)]) -> Vec<u8> {
+        let scans = scans
+            .iter()
+            .flat_map(|&(band, low, text)| [header(&[1], band, low), bits(text)].concat());
+        jpeg(&[&frame(0xC2, &[[1, 0x11]]), &scans.collect::<Vec<u8>>()])
+    }
+
+    #[test]
+    fn progressive_jpeg_scans_are_counted() {
+        let dc = ([0, 0], 0x01, "0 10 1 0 0");
+        let dc_bit = ([0, 0], 0x10, "1010");
+        // Block 0 has coefficients 1 and 17; an end of two bands more; the last block has one.
+        let ac = ([1, 63], 0x01, "01 1 10 1 110 1 01 0 00");
+        // A bit for each known coefficient, which comes after the code that passes it.
+        let ac_bit = ([1, 63], 0x10, "00 11 110 0 00 1");
+        assert_eq!(walked(&progressive(&[dc, dc_bit, ac, ac_bit])), Ok(()));
+        assert_eq!(walked(&progressive(&[dc])), Ok(()));
+        assert_damaged(&progressive(&[ac]), "a component without a scan");
+        assert_damaged(
+            &progressive(&[dc, ac_bit]),
+            "a scan that continues one that is missing",
+        );
+        assert_damaged(
+            &progressive(&[dc, ([1, 63], 0x01, "01 1 10 1")]),
+            "a scan ends before its unit 1 of 4",
+        );
+        for (band, low) in [
+            ([0, 1], 0),
+            ([2, 1], 0),
+            ([1, 64], 0),
+            ([1, 5], 0x20),
+            ([1, 5], 0x0E),
+        ] {
+            assert_damaged(
+                &progressive(&[dc, (band, low, "00")]),
+                "a broken scan header",
+            );
+        }
+        assert_damaged(
+            &progressive(&[dc, ([1, 15], 0, "10 1 0000000000000000")]),
+            "a block with too many coefficients",
+        );
+        assert_damaged(
+            &progressive(&[dc, ([1, 63], 0, "1111 0000000000000000000")]),
+            "a code that stands for nothing",
+        );
+    }
+
+    #[test]
+    fn progressive_jpeg_refinement_reads_a_bit_for_each_known_coefficient() {
+        let dc = ([0, 0], 0, "0000");
+        let every = "01 1".repeat(63);
+        let first = ([1, 63], 0x01, &every.repeat(4)[..]);
+        let refined = |blocks: &str| walked(&progressive(&[dc, first, ([1, 63], 0x10, blocks)]));
+        // An end of band for each block, with 63 bits behind it.
+        let block = format!("00 {}", "1".repeat(63));
+        assert_eq!(refined(&block.repeat(4)), Ok(()));
+        assert!(refined(&block.repeat(4)[..4 * 66 - 12]).is_err());
+        // One end of band for the first three blocks.
+        let ends = format!("110 1 {}", "0".repeat(3 * 63));
+        assert_eq!(refined(&(ends.clone() + &block)), Ok(()));
+        // A new coefficient needs a place that is still zero.
+        assert_eq!(
+            refined(&("01 1".to_owned() + &"0".repeat(63) + &block.repeat(3))),
+            Err(damaged("a block with too many coefficients"))
+        );
+        let one = ([1, 63], 0x01, "01 1 00 00 00 00");
+        // It comes behind the known one, whose bit is read in passing.
+        let passing = "01 0 1 00 00 00 00";
+        assert_eq!(
+            walked(&progressive(&[dc, one, ([1, 63], 0x10, passing)])),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn memory_for_a_jpeg_of_200_megapixels_is_within_the_limit() {
+        let memory = (DECODER.memory)(20_000, 10_000);
+        assert!(memory < 128 << 20, "{memory}");
+        // The history of four components without subsampling.
+        assert!(memory > 20_000 / 8 * 10_000 / 8 * 8 * 4);
+        assert_eq!(
+            (DECODER.memory)(u64::MAX, u64::MAX),
+            u64::MAX / 2 + (256 << 10)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_jpeg_scans_never_panic(progressive_image in any::<bool>(), damage in proptest::collection::vec(any::<(prop::sample::Index, u8)>(), 1..9), tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let mut bytes = if progressive_image {
+                let scans = [([0, 0], 0x01, "0 10 1 0 0"), ([1, 63], 0x02, "01 1 10 1 110 1 01 0 00"), ([1, 63], 0x21, "00 11 110 0 00 1"), ([1, 63], 0x10, "00 11 110 0 00 1")];
+                progressive(&scans)
+            } else {
+                drawn(image::ImageFormat::Jpeg)
+            };
+            let scan = find(&bytes, b"\xff\xda");
+            bytes.truncate(bytes.len() - 2);
+            bytes.extend(tail);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                // Most of it in the scans.
+                let at = if byte & 3 == 0 { at } else { scan + at % (bytes.len() - scan) };
+                bytes[at] = byte;
+            }
+            bytes.extend(END);
+            let _ = walked(&bytes);
+        }
     }
 }

@@ -7,11 +7,14 @@
 mod checker;
 mod decode;
 mod entropy;
+mod exif_segment;
 mod frame;
 mod huffman;
+mod picture;
 mod scan;
 
 use super::FormatRow;
+use crate::verify::decode::DecodeError;
 use checker::JpegChecker;
 
 pub(super) static ROW: FormatRow = FormatRow {
@@ -22,3 +25,8 @@ pub(super) static ROW: FormatRow = FormatRow {
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Jpeg),
 };
+
+/// The image's bytes are wrong.
+fn damaged(reason: &str) -> DecodeError {
+    DecodeError::Damaged(reason.to_owned())
+}

@@ -2,9 +2,10 @@
 //! progressive image it is only noted which ones are not zero, because the codes of later scans
 //! depend on it.
 
+use super::damaged;
 use super::entropy::{DataEnd, EntropyReader, Rest};
 use super::frame::UnitGrid;
-use super::huffman::HuffmanTable;
+use super::huffman::{Entry, HuffmanTable};
 use crate::verify::decode::DecodeError;
 
 /// The coefficients of a block.
@@ -68,9 +69,7 @@ impl Scan<'_> {
                 Rest::Nothing | Rest::Padding => {}
                 Rest::Missing => return Err(self.missing(done)),
                 Rest::Data => {
-                    return Err(DecodeError::Damaged(
-                        "image data is left over behind the end of a scan".to_owned(),
-                    ));
+                    return Err(damaged("image data is left over behind the end of a scan"));
                 }
             }
             let marker = 0xD0 | (restarts & 7);
@@ -80,9 +79,7 @@ impl Scan<'_> {
             match end {
                 DataEnd::Marker(code) if code == marker => restarts = restarts.wrapping_add(1),
                 DataEnd::Marker(0xD0..=0xD7) => {
-                    return Err(DecodeError::Damaged(
-                        "a restart marker out of order".to_owned(),
-                    ));
+                    return Err(damaged("a restart marker out of order"));
                 }
                 DataEnd::Marker(_) | DataEnd::File => return Err(self.missing(done + 1)),
             }
@@ -152,8 +149,8 @@ impl Scan<'_> {
                     Ok(result?)
                 }),
             };
-            // Behind the end of the data stand zeros, which need not be codes.
-            if reader.is_overrun() {
+            // Ones fill the last byte, and zeros follow it: they need not be a code.
+            if reader.is_overrun() || (result.is_err() && reader.lacks(16)) {
                 return Err(self.missing(unit + 1));
             }
             result?;
@@ -168,16 +165,13 @@ impl From<BadBlock> for DecodeError {
             BadBlock::Code => "a code that stands for nothing",
             BadBlock::Coefficient => "a block with too many coefficients",
         };
-        Self::Damaged(reason.to_owned())
+        damaged(reason)
     }
 }
 
 /// Reads a code and the value behind it, and returns its entry.
 #[inline]
-fn coefficient(
-    reader: &mut EntropyReader<'_>,
-    table: &HuffmanTable,
-) -> Result<super::huffman::Entry, BadBlock> {
+fn coefficient(reader: &mut EntropyReader<'_>, table: &HuffmanTable) -> Result<Entry, BadBlock> {
     let entry = table.look(reader.peek());
     if entry.length == 0 {
         return Err(BadBlock::Code);
