@@ -2,6 +2,7 @@
 
 use super::exif_segment::ExifSegment;
 use super::frame::{Component, Frame, MAX_COMPONENTS, Process, restarts};
+use crate::outcome::ImageWarning;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
@@ -348,20 +349,23 @@ impl Checker for JpegChecker {
     }
 
     fn end(&self) -> Option<Dimensions> {
-        let size = self.size.filter(|_| matches!(self.state, State::Ended))?;
-        Some(if self.exif.swaps_sides() {
-            Dimensions {
-                width: size.height,
-                height: size.width,
-            }
-        } else {
-            size
-        })
+        self.size.filter(|_| matches!(self.state, State::Ended))
+    }
+
+    fn displayed(&self) -> Option<Dimensions> {
+        let stored = self.size.filter(|_| self.exif.swaps_sides())?;
+        Some(stored.turned())
+    }
+
+    fn warning(&self) -> Option<ImageWarning> {
+        self.has_stray_bytes
+            .then_some(ImageWarning::BytesBetweenSegments)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::outcome::ImageWarning;
     use crate::verify::Defect;
     use crate::verify::testing::{
         HEIGHT, WIDTH, broken, drawn, find, inspect, inspect_in_chunks, patched,
@@ -486,6 +490,7 @@ mod tests {
             let bytes = jpeg(&[b"\xff\xe0\0\x02", stray, FRAME, stray, SCAN, b"data", END]);
             let content = inspect(&bytes).unwrap();
             assert_eq!((content.width, content.height), (7, 5));
+            assert_eq!(content.warning, Some(ImageWarning::BytesBetweenSegments));
             for end in 3..bytes.len() {
                 assert_eq!(inspect(&bytes[..end]), Err(Defect::Truncated));
             }
@@ -573,6 +578,9 @@ mod tests {
             let bytes = jpeg(&[&pieces.concat(), SCAN, b"data", END]);
             let content = inspect(&bytes).unwrap();
             assert_eq!(inspect_in_chunks(&bytes, 3).as_ref(), Ok(&content));
+            let stored = content.stored.map(|stored| (stored.width, stored.height));
+            assert_eq!(stored, (content.width == 5).then_some((7, 5)));
+            assert_eq!(content.warning, None);
             (content.width, content.height)
         };
         let xmp = b"\xff\xe1\0\x06http";
