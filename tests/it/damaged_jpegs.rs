@@ -164,15 +164,15 @@ fn judge(images: &[(String, Vec<u8>)], share: &str) -> usize {
         fs::write(&file, bytes).unwrap();
         assert_eq!(theirs(&file, has_four_colors), Verdict::Whole, "{name}");
         assert_eq!(ours(bytes), due, "{name}");
+        if due == Verdict::Undecoded {
+            continue;
+        }
         for (which, bytes) in damaged(bytes, &mut rng).iter().enumerate() {
             fs::write(&file, bytes).unwrap();
             let found = ours(bytes);
             if theirs(&file, has_four_colors) == Verdict::Damaged {
                 reported += 1;
-                assert!(
-                    found == Verdict::Damaged || (found == due && due == Verdict::Undecoded),
-                    "{name}, damage {which}: {found:?}"
-                );
+                assert_eq!(found, Verdict::Damaged, "{name}, damage {which}");
             }
         }
     }
@@ -189,5 +189,5 @@ fn damage_that_djpeg_reports_is_found_and_no_whole_jpeg_is_accused() {
         let first = scope.spawn(|| judge(first, "first"));
         judge(second, "second") + first.join().unwrap()
     });
-    assert!(reported > 4 * images.len(), "{reported}");
+    assert!(reported > 3 * images.len(), "{reported}");
 }

@@ -438,7 +438,12 @@ mod tests {
         ] {
             assert_eq!(walked(&gray(&[&data, padding].concat())), Ok(()));
         }
-        assert_damaged(&gray(&[&data, &b"12345678"[..]].concat()), left_over);
+        // A few bytes behind a scan whose last byte is filled with ones.
+        let stray = |data: &[u8], count| gray(&[data, &b"12345678".repeat(count)].concat());
+        assert_eq!(walked(&stray(&data, 128)), Ok(()));
+        assert_damaged(&stray(&data, 129), left_over);
+        assert_damaged(&stray(&[0, 0], 1), left_over);
+        assert_damaged(&gray(&[&data, &[0; 64][..], b"x"].concat()), left_over);
         assert_damaged(&gray(&[0; 4096]), left_over);
     }
 

@@ -19,6 +19,13 @@ const LOOK_BACK: usize = 4;
 /// and never sees it.
 const READ_AHEAD: usize = 7;
 
+/// The most bytes of another kind that may stand behind a complete scan: some programs put a few
+/// there, and decoders skip them.
+const STRAY_BYTES: usize = 1024;
+
+/// So many equal bytes in a row are the sign of a hole: no encoder writes them into detail.
+const HOLE: usize = 32;
+
 /// Reads one file: markers and segments from `source`, and in a scan its bits.
 pub(super) struct EntropyReader<'a> {
     pub(super) source: ImageReader<'a>,
@@ -35,6 +42,8 @@ pub(super) struct EntropyReader<'a> {
     is_escaped: bool,
     /// What ended the data.
     ended: Option<DataEnd>,
+    /// Whether the data has a run of equal bytes, as a hole leaves.
+    has_hole: bool,
 }
 
 /// What ends entropy-coded data.
@@ -52,7 +61,8 @@ pub(super) enum Rest {
     Nothing,
     /// More bits were asked for than there are.
     Missing,
-    /// Bytes of one value, which began where the data ended, or fewer bytes than decoders notice.
+    /// Bytes of one value, which began where the data ended, fewer bytes than decoders notice, or a
+    /// few others behind data that ends as it should.
     Padding,
     /// At least so many bytes that should have been asked for.
     Data,
@@ -69,6 +79,7 @@ impl<'a> EntropyReader<'a> {
             count: 0,
             is_escaped: false,
             ended: None,
+            has_hole: false,
         }
     }
 
@@ -77,6 +88,7 @@ impl<'a> EntropyReader<'a> {
         (self.end, self.at, self.bits, self.count) = (0, 0, 0, 0);
         self.is_escaped = false;
         self.ended = None;
+        self.has_hole = false;
     }
 
     /// Makes sure that all bits of the next block are at hand, or all that are left.
@@ -131,6 +143,8 @@ impl<'a> EntropyReader<'a> {
         let escape = memchr::memchr(0xFF, &chunk[..limit]);
         let run = escape.unwrap_or(limit);
         place[..run].copy_from_slice(&chunk[..run]);
+        let mut blocks = chunk[..run].chunks_exact(HOLE);
+        self.has_hole |= blocks.any(|block| block.iter().all(|&byte| byte == block[0]));
         self.end += run;
         self.is_escaped = escape.is_some();
         self.source.consume(run + usize::from(escape.is_some()));
@@ -206,6 +220,11 @@ impl<'a> EntropyReader<'a> {
         }
         let position = self.at * 8 - self.count;
         let next = position.div_ceil(8);
+        // Encoders fill the last byte with ones: T.81 F.1.2.3. A place in the midst of the data
+        // looks like that one time in four.
+        let fill = (1_u16 << (next * 8 - position)) - 1;
+        let last = self.data[next.saturating_sub(1)];
+        let ends_well = u16::from(last) & fill == fill && next > 0;
         let before = &self.data[next.saturating_sub(LOOK_BACK)..next];
         let padding = self.data[next..self.end].first().copied();
         let began_here = padding.is_some_and(|padding| before.iter().any(|&byte| byte != padding));
@@ -220,6 +239,7 @@ impl<'a> EntropyReader<'a> {
                     0 => Rest::Nothing,
                     1..=READ_AHEAD => Rest::Padding,
                     _ if is_padding => Rest::Padding,
+                    ..=STRAY_BYTES if ends_well && !self.has_hole => Rest::Padding,
                     _ => Rest::Data,
                 };
                 return Ok((rest, end));
@@ -359,7 +379,9 @@ mod tests {
         }
         assert_eq!(rest(&data(&[0xFF, 0], 50), 2), (Rest::Padding, end));
         assert_eq!(rest(&data(b"xy", 3), 2), (Rest::Padding, end));
-        assert_eq!(rest(&data(b"xy", 4), 2), (Rest::Data, end));
+        // Others, behind a scan that ends as it should.
+        assert_eq!(rest(&data(b"xy", 512), 2), (Rest::Padding, end));
+        assert_eq!(rest(&data(b"xy", 513), 2), (Rest::Data, end));
         assert_eq!(
             rest(&[&data(&[0], 50_000)[..50_000], b"x\xff\xd9"].concat(), 2),
             (Rest::Data, end)
