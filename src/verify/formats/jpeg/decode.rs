@@ -743,7 +743,7 @@ mod tests {
             for (at, byte) in damage {
                 let at = at.index(bytes.len());
                 // Most of it in the scans.
-                let at = if byte & 3 == 0 { at } else { scan + at % (bytes.len() - scan) };
+                let at = if byte % 4 == 0 { at } else { scan + at % (bytes.len() - scan) };
                 bytes[at] = byte;
             }
             bytes.extend(END);
