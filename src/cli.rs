@@ -69,7 +69,7 @@ pub(crate) enum Command {
         /// Fetch damaged and missing images again; damaged files are moved to DIR/.wallhaul/rejected
         #[arg(long)]
         repair: bool,
-        /// Also decode every pixel
+        /// Also decode every image to its last pixel
         #[arg(long)]
         decode: bool,
         /// Write the SHA-256 sums of all good images to FILE; `-` is standard output
@@ -250,7 +250,8 @@ Prints a line for each finding, `finding<TAB>name<TAB>reason`, or an object with
   missing      the file is gone; a file you deleted stays deleted unless you --repair
   repaired     fetched again by --repair
   undecodable  no decoder reads it, and the server has the same bytes: --repair leaves it as it is
-  undecoded    not checked by --decode: AVIF, or too large for its memory (512 MB for all threads)
+  undecoded    not checked by --decode: AVIF, arithmetic or lossless JPEG, or too large for its
+               memory (512 MB for all threads)
   unfinished   a killed run was about to place it; the next fetch finishes it
   foreign      not in the ledger; never changed, opened or followed
 The network options, --sync and --min-free-space apply to --repair. JPEG, GIF and WebP have no

@@ -106,10 +106,10 @@ impl Decoder {
         }
         let _permit = self.acquire(memory);
         let file = BufReader::new(&mut file as &mut dyn SeekableRead);
-        let decoded = catch_panic(|| (decoder.decode)(file, content, memory))
+        let result = catch_panic(|| (decoder.decode)(file, content, memory))
             .map_err(DecodeError::Damaged)
             .and_then(|decoded| decoded);
-        match decoded {
+        match result {
             Ok(()) => Ok(DecodeResult::Complete),
             Err(DecodeError::Unsupported(reason)) => Ok(DecodeResult::NotDecoded(reason)),
             Err(DecodeError::Damaged(reason)) => Err(Defect::Undecodable { reason }),

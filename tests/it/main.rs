@@ -7,6 +7,7 @@ mod catalogue;
 mod clocks;
 mod config_and_flags;
 mod cost;
+mod damaged_jpegs;
 mod disk_full;
 mod documents;
 mod fault_injection;
