@@ -113,6 +113,16 @@ pub struct Content {
     pub warning: Option<ImageWarning>,
 }
 
+impl Content {
+    /// The size in the file, whatever the displayed one is.
+    pub fn stored_size(&self) -> StoredSize {
+        self.stored.unwrap_or(StoredSize {
+            width: self.width,
+            height: self.height,
+        })
+    }
+}
+
 /// An image's width and height in its file, before it is turned for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StoredSize {

@@ -8,7 +8,7 @@ use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader, Workspace};
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
@@ -205,7 +205,7 @@ impl Checker for JpegChecker {
     }
 }
 
-fn decode(file: ImageReader<'_>, content: &Content, _: u64) -> Result<(), DecodeError> {
+fn decode(file: ImageReader<'_>, content: &Content, _: &mut Workspace) -> Result<(), DecodeError> {
     let side = |side: u32| usize::try_from(side).unwrap_or(usize::MAX);
     let options = DecoderOptions::default()
         .set_strict_mode(true)
