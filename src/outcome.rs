@@ -236,6 +236,8 @@ formats! {
     Webp: "webp";
     /// AV1 Image File Format.
     Avif: "avif";
+    /// JPEG XL, bare or in boxes.
+    Jxl: "jxl";
 }
 
 impl Format {
@@ -332,7 +334,7 @@ mod tests {
 
     #[test]
     fn image_extensions_are_known_in_any_spelling_and_case() {
-        for extension in ["png", "JPG", "jpeg", "Gif", "webp", "avif"] {
+        for extension in ["png", "JPG", "jpeg", "Gif", "webp", "avif", "jxl"] {
             assert!(Format::is_extension(extension), "{extension}");
         }
         for extension in ["", "html", "jp"] {
