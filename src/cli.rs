@@ -250,12 +250,12 @@ Prints a line for each finding, `finding<TAB>name<TAB>reason`, or an object with
   missing      the file is gone; a file you deleted stays deleted unless you --repair
   repaired     fetched again by --repair
   undecodable  no decoder reads it, and the server has the same bytes: --repair leaves it as it is
-  undecoded    not checked by --decode: AVIF, arithmetic or lossless JPEG, or too large for its
-               memory (512 MB for all threads)
+  undecoded    not checked by --decode: AVIF, variants without a decoder (arithmetic and lossless
+               JPEG), or too large for its memory (512 MB for all threads)
   unfinished   a killed run was about to place it; the next fetch finishes it
   foreign      not in the ledger; never changed, opened or followed
-The network options, --sync and --min-free-space apply to --repair. JPEG, GIF and WebP have no
-checksums: --decode finds files that no decoder can read.
+The network options, --sync and --min-free-space apply to --repair. JPEG, GIF, WebP and JPEG XL
+have no checksums: --decode finds files that no decoder can read.
 
 Exit codes: 0 every image in the ledger is there and good · 1 something is damaged or missing ·
 2 wrong usage · 3 --repair cannot read the listing · 4 disk full or not writable · 5 collection in

@@ -127,6 +127,16 @@ pub struct Content {
     pub warning: Option<ImageWarning>,
 }
 
+impl Content {
+    /// The size in the file, whatever the displayed one is.
+    pub fn stored_size(&self) -> StoredSize {
+        self.stored.unwrap_or(StoredSize {
+            width: self.width,
+            height: self.height,
+        })
+    }
+}
+
 /// An image's width and height in its file, before it is turned for display.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct StoredSize {
@@ -240,6 +250,8 @@ formats! {
     Webp: "webp";
     /// AV1 Image File Format.
     Avif: "avif";
+    /// JPEG XL, bare or in boxes.
+    Jxl: "jxl";
 }
 
 impl Format {
@@ -336,7 +348,7 @@ mod tests {
 
     #[test]
     fn image_extensions_are_known_in_any_spelling_and_case() {
-        for extension in ["png", "JPG", "jpeg", "Gif", "webp", "avif"] {
+        for extension in ["png", "JPG", "jpeg", "Gif", "webp", "avif", "jxl"] {
             assert!(Format::is_extension(extension), "{extension}");
         }
         for extension in ["", "html", "jp"] {

@@ -11,7 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::formats;
 use super::{Defect, Limits};
-use crate::outcome::Content;
+use crate::outcome::{Content, StoredSize};
 use crate::units::ByteSize;
 
 /// What all images that are decoded at one moment may take together, in bytes: 512 MiB.
@@ -21,8 +21,31 @@ pub(super) const MEMORY_LIMIT: u64 = 512 << 20;
 pub(super) struct FormatDecoder {
     /// The most bytes that decoding an image of this width and height takes.
     pub(super) memory: fn(u64, u64) -> u64,
-    /// Decodes every pixel of an image; the number is what `memory` answered.
-    pub(super) decode: fn(ImageReader<'_>, &Content, u64) -> Result<(), DecodeError>,
+    /// Decodes every pixel of an image, in as much memory as `memory` answered.
+    pub(super) decode: fn(ImageReader<'_>, &Content, &mut Workspace) -> Result<(), DecodeError>,
+}
+
+/// The memory in which one image is decoded.
+#[derive(Default)]
+pub(super) struct Workspace {
+    /// How many bytes may be used, the buffer's included.
+    pub(super) memory: u64,
+    /// What the image before this one was decoded into, to be used again: a buffer made for each
+    /// image cost a quarter of the time, which the system takes to give and clear its pages.
+    buffer: Vec<u8>,
+}
+
+impl Workspace {
+    /// A buffer of `length` bytes, which hold whatever an image before this one left.
+    pub(super) fn buffer(&mut self, length: usize) -> &mut [u8] {
+        if self.buffer.capacity() < length {
+            // No growing: that would copy what nobody needs.
+            self.buffer = vec![0; length];
+        } else if self.buffer.len() < length {
+            self.buffer.resize(length, 0);
+        }
+        &mut self.buffer[..length]
+    }
 }
 
 /// Why a decoder did not reach the last pixel of an image.
@@ -48,10 +71,37 @@ impl<T: Read + Seek> SeekableRead for T {}
 /// Decodes images, several threads at a time; a thread waits while the others use too much memory.
 pub struct Decoder {
     limits: Limits,
-    /// How many bytes of [`MEMORY_LIMIT`] are free. No tokio semaphore: threads wait here, not
-    /// tasks.
-    free: Mutex<u64>,
+    /// No tokio semaphore: threads wait here, not tasks.
+    memory: Mutex<Memory>,
     freed: Condvar,
+}
+
+/// What is left of [`MEMORY_LIMIT`].
+struct Memory {
+    /// How many bytes no image takes.
+    free: u64,
+    /// Buffers that no image uses; together they have no more than the free bytes.
+    idle: Vec<Vec<u8>>,
+}
+
+impl Memory {
+    /// Takes a buffer out of those that no image uses, if one has at most `bytes` bytes.
+    fn take_idle(&mut self, bytes: u64) -> Vec<u8> {
+        let fits = |buffer: &Vec<u8>| buffer.capacity() as u64 <= bytes;
+        let found = self.idle.iter().position(fits);
+        found.map_or_else(Vec::new, |place| self.idle.swap_remove(place))
+    }
+
+    /// Drops buffers until the rest fits into the free bytes.
+    fn trim_idle(&mut self) {
+        let idle = |buffers: &[Vec<u8>]| {
+            let sizes = buffers.iter().map(|buffer| buffer.capacity() as u64);
+            sizes.sum::<u64>()
+        };
+        while idle(&self.idle) > self.free {
+            self.idle.pop();
+        }
+    }
 }
 
 /// What decoding an image showed.
@@ -68,7 +118,10 @@ impl Decoder {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            free: Mutex::new(MEMORY_LIMIT),
+            memory: Mutex::new(Memory {
+                free: MEMORY_LIMIT,
+                idle: Vec::new(),
+            }),
             freed: Condvar::new(),
         }
     }
@@ -83,16 +136,11 @@ impl Decoder {
         mut file: impl Read + Seek,
         content: &Content,
     ) -> Result<DecodeResult, Defect> {
-        let Content {
-            format,
-            width,
-            height,
-            ..
-        } = *content;
+        let StoredSize { width, height } = content.stored_size();
         if let Err(defect) = self.limits.allow(width, height) {
             return Ok(DecodeResult::NotDecoded(defect.to_string()));
         }
-        let row = formats::row(format);
+        let row = formats::row(content.format);
         let Some(decoder) = &row.decoder else {
             let reason = format!("this program has no decoder for {}", row.name);
             return Ok(DecodeResult::NotDecoded(reason));
@@ -104,12 +152,12 @@ impl Decoder {
                 "decoding {width} x {height} pixels takes {needed}, more than the {limit} allowed"
             )));
         }
-        let _permit = self.acquire(memory);
+        let mut permit = self.acquire(memory);
         let file = BufReader::new(&mut file as &mut dyn SeekableRead);
-        let result = catch_panic(|| (decoder.decode)(file, content, memory))
+        let outcome = catch_panic(|| (decoder.decode)(file, content, &mut permit.workspace))
             .map_err(DecodeError::Damaged)
             .and_then(|decoded| decoded);
-        match result {
+        match outcome {
             Ok(()) => Ok(DecodeResult::Complete),
             Err(DecodeError::Unsupported(reason)) => Ok(DecodeResult::NotDecoded(reason)),
             Err(DecodeError::Damaged(reason)) => Err(Defect::Undecodable { reason }),
@@ -118,11 +166,17 @@ impl Decoder {
 
     /// Waits until `bytes` bytes of memory are free, and takes them.
     fn acquire(&self, bytes: u64) -> MemoryPermit<'_> {
-        let mut free = self.free.lock();
-        self.freed.wait_while(&mut free, |free| *free < bytes);
-        *free -= bytes;
+        let mut memory = self.memory.lock();
+        self.freed
+            .wait_while(&mut memory, |memory| memory.free < bytes);
+        memory.free -= bytes;
+        let buffer = memory.take_idle(bytes);
+        memory.trim_idle();
         MemoryPermit {
-            bytes,
+            workspace: Workspace {
+                memory: bytes,
+                buffer,
+            },
             decoder: self,
         }
     }
@@ -130,13 +184,23 @@ impl Decoder {
 
 /// Memory that stays taken while this lives.
 struct MemoryPermit<'a> {
-    bytes: u64,
+    workspace: Workspace,
     decoder: &'a Decoder,
 }
 
 impl Drop for MemoryPermit<'_> {
     fn drop(&mut self) {
-        *self.decoder.free.lock() += self.bytes;
+        let Workspace {
+            memory: bytes,
+            buffer,
+        } = std::mem::take(&mut self.workspace);
+        let mut memory = self.decoder.memory.lock();
+        memory.free += bytes;
+        if buffer.capacity() > 0 {
+            memory.idle.push(buffer);
+        }
+        memory.trim_idle();
+        drop(memory);
         // All of them: the one that `notify_one` picks may need more than is free now, while
         // another would fit.
         self.decoder.freed.notify_all();
@@ -195,7 +259,7 @@ mod tests {
         content: &Content,
     ) -> Result<DecodeResult, Defect> {
         let result = decoder.decode(file, content);
-        assert_eq!(*decoder.free.lock(), MEMORY_LIMIT);
+        assert_eq!(decoder.memory.lock().free, MEMORY_LIMIT);
         result
     }
 
@@ -300,6 +364,30 @@ mod tests {
         assert!(
             matches!(any.decode(Cursor::new(&bytes), &huge), Ok(DecodeResult::NotDecoded(why)) if why.contains("MB"))
         );
+    }
+
+    #[test]
+    fn buffer_is_used_again_and_counts_against_the_memory() {
+        let decoder = Decoder::new(Limits::default());
+        let mut first = decoder.acquire(1000);
+        first.workspace.buffer(800).fill(7);
+        let place = first.workspace.buffer.as_ptr();
+        drop(first);
+        let mut second = decoder.acquire(900);
+        assert_eq!(second.workspace.buffer(10), [7; 10]);
+        assert_eq!(second.workspace.buffer.as_ptr(), place);
+        drop(second);
+        let small = decoder.acquire(700);
+        assert_eq!(
+            small.workspace.buffer.capacity(),
+            0,
+            "it would take too much"
+        );
+        drop(small);
+        assert_eq!(decoder.memory.lock().idle.len(), 1);
+        let most = decoder.acquire(MEMORY_LIMIT - 100);
+        assert_eq!(decoder.memory.lock().idle.len(), 0);
+        drop(most);
     }
 
     /// A file that panics when a decoder reads it.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Bytes behind an image's end mark are kept as served: they count in hash and length and are no
-//! defect. AVIF has no end mark, so all bytes after its last required box must be boxes too.
+//! defect. AVIF and JPEG XL have no end mark, so all bytes after their last required box must be boxes too.
 
 mod checker;
 mod cursor;
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn png_jpeg_gif_webp_and_avif_are_accepted_with_size_length_and_hash() {
+    fn image_of_any_format_is_accepted_with_size_length_and_hash() {
         for (format, bytes) in samples() {
             let hash = ContentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
             let content = Content {
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn bytes_behind_the_end_mark_are_kept_as_served() {
         for (format, bytes) in samples() {
-            // AVIF has no end mark: only a box may follow.
-            let behind: &[u8] = if format == Format::Avif {
+            // Without an end mark, only a box may follow.
+            let behind: &[u8] = if matches!(format, Format::Avif | Format::Jxl) {
                 b"\0\0\0\x0bfreePK\x03"
             } else {
                 b"PK\x03\x04<?php"

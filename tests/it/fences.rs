@@ -82,13 +82,15 @@ const CRATES: [(&[&str], &[&str]); 10] = [
     (&["tikv_jemallocator"], &["allocator"]),
 ];
 
-/// The files where alone a feature may decide: those that open a socket, and the one that names the allocator.
-const SOCKETS: [&str; 5] = [
+/// The files where alone a feature may decide: those that open a socket, the one that names the allocator, and the
+/// format whose decoder is a choice.
+const SOCKETS: [&str; 6] = [
     "queue/mod.rs",
     "sink/mod.rs",
     "ledger/mod.rs",
     "report/mod.rs",
     "allocator.rs",
+    "verify/formats/jxl/mod.rs",
 ];
 
 /// The longest file, its tests aside.

@@ -196,7 +196,7 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
     if number.is_multiple_of(4) {
         hash[..4].fill(7);
     }
-    let format = Format::ALL[usize::try_from(number % 5).expect("it is below five")];
+    let format = Format::ALL[usize::try_from(number % 6).expect("it is below six")];
     let hash = ContentHash::from_bytes(hash);
     let content = Content {
         bytes: 1 + number,

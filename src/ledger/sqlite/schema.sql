@@ -12,7 +12,7 @@ CREATE TABLE images (
     owner             INTEGER,  -- a duplicate: the `id` of the row that has the file, with the same bytes
     bytes             INTEGER,  -- the file's length
     blake3            BLOB,     -- the file's hash, 32 bytes
-    format            TEXT,     -- png, jpg, gif, webp, avif
+    format            TEXT,     -- png, jpg, gif, webp, avif, jxl
     width             INTEGER,  -- pixels as stored in the file
     height            INTEGER,
     at                INTEGER,  -- when the image was fetched or failed

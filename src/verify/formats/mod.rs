@@ -7,6 +7,7 @@
 mod avif;
 mod gif;
 mod jpeg;
+mod jxl;
 mod png;
 mod webp;
 
@@ -39,6 +40,7 @@ pub(super) fn row(format: Format) -> &'static FormatRow {
         Format::Gif => &gif::ROW,
         Format::Webp => &webp::ROW,
         Format::Avif => &avif::ROW,
+        Format::Jxl => &jxl::ROW,
     }
 }
 
@@ -57,8 +59,6 @@ pub(super) const UNSUPPORTED: &[(&[u8], &str)] = &[
     (b"qoif", "a QOI image"),
     (b"FLV\x01", "a video"),
     (b"OggS", "an Ogg media file"),
-    (b"\xff\x0a", "a JPEG XL image"),
-    (b"\0\0\0\x0cJXL ", "a JPEG XL image"),
 ];
 
 /// What the first bytes of a file say.

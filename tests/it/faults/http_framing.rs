@@ -196,6 +196,19 @@ fn avif_sent(name: &str, answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'stati
     })
 }
 
+/// A JPEG XL without boxes, which does not say where it ends, sent like this.
+fn bare_jxl_sent(name: &str, answer: impl Fn(&[u8]) -> Answer + Send + Sync + 'static) -> Case {
+    let answer = Arc::new(answer);
+    Case::new(name, move |rogue| {
+        let answer = Arc::clone(&answer);
+        rogue.show(
+            FaultServer::FAULTY,
+            include_bytes!("../../fixtures/jxl/bare.jxl").to_vec(),
+        );
+        rogue.on(FaultServer::FAULTY, move |asked| answer(&asked.shown));
+    })
+}
+
 #[test]
 fn body_without_content_length_ends_with_the_connection() {
     let head = || Answer::head("200 OK", &["Content-Type: image/png"]);
@@ -223,6 +236,9 @@ fn body_without_content_length_ends_with_the_connection() {
             .fails(2, &["says how long it is"]),
         avif_sent("an AVIF in chunks", |bytes| Answer::chunked(&[], &[bytes])).comes(1),
         avif_sent("an AVIF with its length", |bytes| Answer::ok(bytes)).comes(1),
+        bare_jxl_sent("a bare JPEG XL", move |bytes| head().bytes(bytes).close())
+            .fails(2, &["says how long it is"]),
+        bare_jxl_sent("a bare JPEG XL with its length", |bytes| Answer::ok(bytes)).comes(1),
     ]);
 }
 

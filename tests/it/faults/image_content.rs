@@ -108,13 +108,17 @@ fn non_image_content_is_named_and_requested_once() {
 }
 
 /// A picture in each format that is taken.
-fn pictures() -> [(&'static str, Vec<u8>); 5] {
+fn pictures() -> [(&'static str, Vec<u8>); 6] {
     [
         ("PNG", picture(7, ImageFormat::Png)),
         ("JPEG", picture(7, ImageFormat::Jpeg)),
         ("GIF", picture(7, ImageFormat::Gif)),
         ("WebP", picture(7, ImageFormat::WebP)),
         ("AVIF", avif(32, 32)),
+        (
+            "JPEG XL",
+            include_bytes!("../../fixtures/jxl/boxed.jxl").to_vec(),
+        ),
     ]
 }
 
@@ -228,7 +232,14 @@ fn decompression_bomb_image_is_refused_without_decoding() {
 
 #[test]
 fn trailing_bytes_are_kept_and_the_extension_follows_the_content() {
-    let [(_, png), (_, jpeg), (_, gif), (_, webp), (_, avif)] = pictures();
+    let [
+        (_, png),
+        (_, jpeg),
+        (_, gif),
+        (_, webp),
+        (_, avif),
+        (_, jxl),
+    ] = pictures();
     let with = |image: &[u8], behind: &[u8]| [image, behind].concat();
     let named = |case: Case, kind: &str| case.comes(1).named(&format!("2020-02-02-faulty.{kind}"));
     hold(&[
@@ -252,6 +263,7 @@ fn trailing_bytes_are_kept_and_the_extension_follows_the_content() {
         named(there("GIF under .png", gif), "gif"),
         named(there("WebP under .png", webp), "webp"),
         named(there("AVIF under .png", avif), "avif"),
+        named(there("JPEG XL under .png", jxl), "jxl"),
     ]);
 }
 

@@ -9,7 +9,7 @@ use super::huffman::{HuffmanTable, TableSpec, standard};
 use super::picture::{Picture, ScanHeader};
 use super::scan::{AcScan, Coding, Scan};
 use crate::outcome::Content;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
+use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader, Workspace};
 
 pub(super) const DECODER: FormatDecoder = FormatDecoder {
     // A progressive image takes a bit for each coefficient, of at most four components in whole
@@ -28,7 +28,7 @@ const TABLES: usize = 4;
 /// take hours.
 const MAX_SCANS: usize = 500;
 
-fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
+fn decode(file: ImageReader<'_>, _: &Content, _: &mut Workspace) -> Result<(), DecodeError> {
     walk(file)
 }
 

@@ -1,24 +1,18 @@
 //! WebP: chunks in a RIFF container, which ends where its length says.
 
-use image::codecs::webp::WebPDecoder;
-use image::{AnimationDecoder as _, ImageDecoder as _};
+mod decode;
 
 use super::FormatRow;
-use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
     name: "WebP",
     signatures: &[b"RIFF????WEBP"],
     checker: |limits| Box::new(WebpChecker::new(limits)),
-    decoder: Some(FormatDecoder {
-        memory: |width, height| width.saturating_mul(height).saturating_mul(12),
-        decode,
-    }),
+    decoder: Some(decode::DECODER),
     #[cfg(test)]
     sample: tests::sample,
 };
@@ -160,18 +154,6 @@ impl Checker for WebpChecker {
     fn end(&self) -> Option<Dimensions> {
         self.size.filter(|_| matches!(self.state, State::Ended))
     }
-}
-
-fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
-    let read = || {
-        let decoder = WebPDecoder::new(file)?;
-        if decoder.has_animation() {
-            return decoder.into_frames().try_for_each(|frame| frame.map(drop));
-        }
-        let mut pixels = vec![0; usize::try_from(decoder.total_bytes()).unwrap_or(usize::MAX)];
-        decoder.read_image(&mut pixels)
-    };
-    read().map_err(|error: image::ImageError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]

@@ -1,23 +1,21 @@
 //! PNG: a signature, then chunks with checksums, `IHDR` first and `IEND` last.
 
+mod animation;
+mod decode;
+
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader, MEMORY_LIMIT};
 use crate::verify::limits::Dimensions;
 use crate::verify::{Defect, Limits, exif};
 
 use super::FormatRow;
-use crate::outcome::{ChunkName, Content, ImageWarning};
+use crate::outcome::{ChunkName, ImageWarning};
 
 pub(super) static ROW: FormatRow = FormatRow {
     name: "PNG",
     signatures: &[b"\x89PNG\r\n\x1a\n"],
     checker: |limits| Box::new(PngChecker::new(limits)),
-    decoder: Some(FormatDecoder {
-        // It is decoded row by row, so the height does not count.
-        memory: |width, _| width * 64,
-        decode,
-    }),
+    decoder: Some(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Png),
 };
@@ -213,36 +211,6 @@ fn is_expendable(kind: [u8; 4]) -> bool {
             b"IHDR" | b"PLTE" | b"IDAT" | b"IEND"
         );
     kind[0].is_ascii_lowercase() && !holds_pixels
-}
-
-fn decode(file: ImageReader<'_>, _: &Content, _: u64) -> Result<(), DecodeError> {
-    let mut options = png::DecodeOptions::default();
-    // Off by default. Without it, wrong pixels in a chunk whose checksum was computed from them
-    // pass as right.
-    options.set_ignore_adler32(false);
-    options.set_ignore_text_chunk(true);
-    options.set_ignore_iccp_chunk(true);
-    let read = || {
-        let mut decoder = png::Decoder::new_with_options(file, options);
-        decoder.set_limits(png::Limits {
-            bytes: usize::try_from(MEMORY_LIMIT).unwrap_or(usize::MAX),
-        });
-        let mut reader = decoder.read_info()?;
-        let info = reader.info();
-        let frames = info.animation_control.map_or(1, |animation| {
-            // A still image in front of the animation is one frame more.
-            animation
-                .num_frames
-                .saturating_add(u32::from(info.frame_control.is_none()))
-        });
-        while reader.next_row()?.is_some() {}
-        for _ in 1..frames {
-            reader.next_frame_info()?;
-            while reader.next_row()?.is_some() {}
-        }
-        reader.finish()
-    };
-    read().map_err(|error: png::DecodingError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]

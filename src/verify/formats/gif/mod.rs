@@ -1,35 +1,34 @@
 //! GIF 87a and 89a: a screen, then images and extensions in sub-blocks, then a trailer.
 
-use std::num::NonZeroU64;
+mod decode;
 
 use super::FormatRow;
-use crate::outcome::Content;
 use crate::verify::Limits;
 use crate::verify::checker::{Checker, ParseStop};
 use crate::verify::cursor::ByteCursor;
-use crate::verify::decode::{DecodeError, FormatDecoder, ImageReader};
 use crate::verify::limits::Dimensions;
+use decode::FrameSink;
 
 pub(super) static ROW: FormatRow = FormatRow {
     name: "GIF",
     signatures: &[b"GIF87a", b"GIF89a"],
-    checker: |limits| Box::new(GifChecker::new(limits)),
-    decoder: Some(FormatDecoder {
-        memory: |width, height| width.saturating_mul(height).saturating_mul(2),
-        decode,
-    }),
+    checker: |limits| Box::new(GifChecker::new(limits, ())),
+    decoder: Some(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Gif),
 };
 
-/// Accepts still and animated images.
-struct GifChecker {
+/// Accepts still and animated images, and shows their frames to `frames`.
+struct GifChecker<F> {
     limits: Limits,
     state: State,
     screen: Dimensions,
     /// The screen, enlarged by the first frame; none before that frame.
     displayed: Option<Dimensions>,
     has_image: bool,
+    /// How many pixels the current frame has.
+    frame_pixels: u64,
+    frames: F,
 }
 
 #[derive(Clone, Copy)]
@@ -68,8 +67,8 @@ enum AfterColorTable {
 /// The largest initial code size: LZW codes have 12 bits at most, one more than this.
 const LARGEST_CODE_SIZE: u8 = 11;
 
-impl GifChecker {
-    fn new(limits: Limits) -> Self {
+impl<F> GifChecker<F> {
+    fn new(limits: Limits, frames: F) -> Self {
         Self {
             limits,
             state: State::Screen,
@@ -79,6 +78,8 @@ impl GifChecker {
             },
             displayed: None,
             has_image: false,
+            frame_pixels: 0,
+            frames,
         }
     }
 
@@ -121,7 +122,7 @@ fn color_table(flags: u8, then: AfterColorTable) -> State {
     State::ColorTable { left, then }
 }
 
-impl Checker for GifChecker {
+impl<F: FrameSink> Checker for GifChecker<F> {
     fn step(&mut self, input: &mut ByteCursor<'_>) -> Result<(), ParseStop> {
         self.state = match self.state {
             State::Screen => {
@@ -171,10 +172,14 @@ impl Checker for GifChecker {
                 let [left, top, width, height] =
                     [[l0, l1], [t0, t1], [w0, w1], [h0, h1]].map(u16::from_le_bytes);
                 self.frame(left, top, width, height)?;
+                self.frame_pixels = u64::from(width) * u64::from(height);
                 color_table(flags, AfterColorTable::CodeSize)
             }
             State::CodeSize => match input.record()? {
-                [1..=LARGEST_CODE_SIZE] => State::SubBlock { image: true },
+                [code_size @ 1..=LARGEST_CODE_SIZE] => {
+                    self.frames.begin(self.frame_pixels, code_size);
+                    State::SubBlock { image: true }
+                }
                 [_] => {
                     return Err(ParseStop::broken(
                         "a GIF image with an impossible code size",
@@ -182,7 +187,12 @@ impl Checker for GifChecker {
                 }
             },
             State::SubBlock { image } => match input.record()? {
-                [0] => State::Block,
+                [0] => {
+                    if image {
+                        self.frames.end()?;
+                    }
+                    State::Block
+                }
                 [length] => State::SubBlockData {
                     left: length.into(),
                     image,
@@ -192,7 +202,13 @@ impl Checker for GifChecker {
                 ref mut left,
                 image,
             } => {
-                input.skip(left)?;
+                let mut seen = Ok(());
+                let all = input.take(left, |slice| {
+                    if image {
+                        seen = self.frames.data(slice);
+                    }
+                });
+                seen.and(all)?;
                 self.has_image |= image;
                 State::SubBlock { image }
             }
@@ -219,20 +235,6 @@ impl Checker for GifChecker {
     fn knows_its_end(&self) -> bool {
         !matches!(self.state, State::BlockAfterZero)
     }
-}
-
-fn decode(file: ImageReader<'_>, _: &Content, memory: u64) -> Result<(), DecodeError> {
-    let read = || {
-        let mut options = gif::DecodeOptions::new();
-        // A frame that is larger than the whole image is no valid frame.
-        options.set_memory_limit(
-            NonZeroU64::new(memory).map_or(gif::MemoryLimit::Unlimited, gif::MemoryLimit::Bytes),
-        );
-        let mut decoder = options.read_info(file)?;
-        while decoder.read_next_frame()?.is_some() {}
-        Ok(())
-    };
-    read().map_err(|error: gif::DecodingError| DecodeError::Damaged(error.to_string()))
 }
 
 #[cfg(test)]
