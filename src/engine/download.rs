@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::commit_queue;
 use super::committer::Committer;
 use super::free_space::FreeSpaceGuard;
-use super::worker::{DoubtedImages, RetriedOnce, Worker};
+use super::worker::Worker;
 use super::{EngineError, Quota, Recorder, Run, joined, stage};
 use crate::event::WaitReason;
 use crate::fetch::Retry;

@@ -5,6 +5,7 @@
 //! [`run`] is both in one process, with the user's hooks behind them.
 
 mod attempt;
+mod bad_images;
 mod batch;
 mod committer;
 mod discover;

@@ -1,20 +1,19 @@
 //! A worker: takes a job, finds the original, streams it into a part, and sends the verified image to the committer.
 
-use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use url::Url;
 
 use super::attempt::{AttemptError, AttemptErrorKind};
+use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::free_space::FreeSpaceGuard;
 use super::{EngineError, Quota, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{Candidate, ContentHash, ImageKey, Job};
+use crate::job::{Candidate, ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::{Content, ImageWarning, Outcome};
 use crate::part::{Part, ResumeInfo};
@@ -37,31 +36,6 @@ pub(super) struct Worker {
     pub(super) retried: RetriedOnce,
     pub(super) doubted: DoubtedImages,
     pub(super) free_space: FreeSpaceGuard,
-}
-
-/// The images whose bytes were bad once. Each gets one more attempt, for it may have been the transfer. Shared by all
-/// workers, because the next attempt may be another one's; locked only for a bad image, and never while waiting.
-#[derive(Clone, Default)]
-pub(super) struct RetriedOnce(Arc<Mutex<HashSet<ImageKey>>>);
-
-impl RetriedOnce {
-    /// Whether an image's bytes are bad for the first time.
-    fn is_first(&self, key: &ImageKey) -> bool {
-        self.0.lock().insert(key.clone())
-    }
-}
-
-/// The images whose bytes are whole but for something that may have happened on the way, with the hash of those bytes.
-/// A fault of the transfer does not repeat itself: when the same bytes come again, that is what the server has. Shared
-/// and locked as [`RetriedOnce`] is.
-#[derive(Clone, Default)]
-pub(super) struct DoubtedImages(Arc<Mutex<HashMap<ImageKey, ContentHash>>>);
-
-impl DoubtedImages {
-    /// Whether the same bytes have come before; remembers them for the next time.
-    fn confirm(&self, key: &ImageKey, hash: ContentHash) -> bool {
-        self.0.lock().insert(key.clone(), hash) == Some(hash)
-    }
 }
 
 /// The least time between two hints of an image's progress: no eye sees more.
@@ -250,8 +224,11 @@ impl Worker {
         let (mut part, mut resume) = self.begin(job, address)?;
         if let Some(info) = resume.take_if(|info| info.length == part.received()) {
             // A run was killed between the last byte and the name: no request is needed.
-            if let Ok(image) = self.verify_original(job, part, Some(info.length)) {
-                return Ok((image, info));
+            match verify_original(job, part, Some(info.length)) {
+                // What is doubtful is no less so for having been on disk.
+                Ok(image) if doubt(&image).is_some() => image.into_file().discard(),
+                Ok(image) => return Ok((image, info)),
+                Err(_) => {}
             }
             (part, resume) = self.begin(job, address)?;
         }
@@ -277,10 +254,16 @@ impl Worker {
             }
         }
         self.hint_progress(key, part.received(), Some(part.received()));
-        let mut image = self
-            .verify_original(job, part, body.length())
+        let mut image = verify_original(job, part, body.length())
             .map_err(|kind| kind.or_cut_transfer(&body))?;
         body.accept_end();
+        if let Some(defect) = doubt(&image)
+            && !self.doubted.confirm(key, image.content().hash)
+        {
+            // The next attempt must ask for every byte: these would confirm themselves.
+            image.into_file().discard();
+            return Err(AttemptErrorKind::Defect(defect));
+        }
         info.length = image.content().bytes;
         image.mark_pending(&info);
         Ok((image, info))
@@ -341,45 +324,36 @@ impl Worker {
         }
         Ok(body)
     }
+}
 
-    /// Verifies the bytes, that they are large enough to be an original's, and that what is doubtful about them came
-    /// twice. `length` is what the server announced.
-    fn verify_original(
-        &self,
-        job: &Job,
-        part: Part<Inspector>,
-        length: Option<u64>,
-    ) -> Result<VerifiedImage, AttemptErrorKind> {
-        let image = verify(part.finish()?, length)
-            .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
-        let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
-        let Content {
+/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced.
+fn verify_original(
+    job: &Job,
+    part: Part<Inspector>,
+    length: Option<u64>,
+) -> Result<VerifiedImage, AttemptErrorKind> {
+    let image = verify(part.finish()?, length)
+        .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
+    let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
+    let Content { width, height, .. } = *image.content();
+    if width < min_width || height < min_height {
+        return Err(AttemptErrorKind::Defect(Defect::TooSmall {
             width,
             height,
-            hash,
-            warning,
-            ..
-        } = *image.content();
-        if width < min_width || height < min_height {
-            return Err(AttemptErrorKind::Defect(Defect::TooSmall {
-                width,
-                height,
-                min_width,
-                min_height,
-            }));
-        }
-        match warning {
-            Some(ImageWarning::BadAncillaryChecksum { chunk })
-                if !self.doubted.confirm(&job.key, hash) =>
-            {
-                let chunk = chunk.to_string();
-                Err(AttemptErrorKind::Defect(Defect::BadChecksum { chunk }))
-            }
-            Some(
-                ImageWarning::BadAncillaryChecksum { .. } | ImageWarning::BytesBetweenSegments,
-            )
-            | None => Ok(image),
-        }
+            min_width,
+            min_height,
+        }));
+    }
+    Ok(image)
+}
+
+/// What is wrong with the image if it happened on the way, and is no matter if the server has it so.
+fn doubt(image: &VerifiedImage) -> Option<Defect> {
+    match image.content().warning? {
+        ImageWarning::BadAncillaryChecksum { chunk } => Some(Defect::BadChecksum {
+            chunk: chunk.to_string(),
+        }),
+        ImageWarning::BytesBetweenSegments => None,
     }
 }
 

@@ -67,8 +67,6 @@ server.modules = ("mod_deflate")
 server.document-root = "{site}"
 server.bind = "127.0.0.1"
 server.port = {port}
-# By default it sends the old validator with the new bytes for a second or two after a change.
-server.stat-cache-engine = "disable"
 server.errorlog = "{folder}/errors"
 index-file.names = ("index.html")
 mimetype.assign = (".html" => "text/html", ".png" => "image/png", ".jpg" => "image/jpeg", "" => "application/octet-stream")
