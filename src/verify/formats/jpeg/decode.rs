@@ -40,6 +40,7 @@ fn walk(file: ImageReader<'_>) -> Result<(), DecodeError> {
         has_quantization: [false; TABLES],
         interval: 0,
         scans: 0,
+        precision: 0,
         picture: None,
     }
     .walk()
@@ -67,6 +68,8 @@ struct Walker<'a> {
     has_quantization: [bool; TABLES],
     interval: u16,
     scans: usize,
+    /// Bits a sample.
+    precision: u8,
     picture: Option<Picture>,
 }
 
@@ -165,7 +168,7 @@ impl Walker<'_> {
             }
         };
         let broken = || damaged("a broken frame header");
-        let (&[_precision, h0, h1, w0, w1, count], components) =
+        let (&[precision, h0, h1, w0, w1, count], components) =
             self.segment.split_first_chunk().ok_or_else(broken)?;
         let mut frame = Frame::new(u16::from_be_bytes([w0, w1]), u16::from_be_bytes([h0, h1]));
         let (components, _) = components.as_chunks();
@@ -183,6 +186,7 @@ impl Walker<'_> {
         if !frame.sampling_is_valid() {
             return Err(damaged("sampling factors out of bounds"));
         }
+        self.precision = precision;
         self.picture = Some(Picture::new(frame, is_progressive));
         Ok(())
     }
@@ -308,7 +312,13 @@ impl Walker<'_> {
     /// Checks that each component has had a scan.
     fn check_complete(self) -> Result<(), DecodeError> {
         match self.picture {
-            Some(picture) if picture.is_complete() => Ok(()),
+            Some(picture) if picture.is_complete() => match self.precision {
+                8 => Ok(()),
+                // Every code is there, and yet hardly a decoder makes pixels of them.
+                bits => Err(unsupported(&format!(
+                    "its codes are complete, but {bits} bits a sample are more than common decoders read"
+                ))),
+            },
             _ => Err(damaged("a component without a scan")),
         }
     }
@@ -593,7 +603,7 @@ mod tests {
         let dnl = b"\xff\xdc\0\x04\0\x10";
         assert_eq!(walked(&jpeg(&[&frame, &header, &data, dnl])), Ok(()));
         let twelve_bits = patched(&patched(&frame, 1, &[0xC1]), 4, &[12]);
-        assert_eq!(walked(&jpeg(&[&twelve_bits, &header, &data])), Ok(()));
+        assert_unsupported(&jpeg(&[&twelve_bits, &header, &data]), "12 bits");
         assert_eq!(
             walked(&jpeg(&[
                 b"junk\xff\0\xfftext",
