@@ -332,7 +332,7 @@ fn file_descriptor_shortage_for_a_part_is_retried() {
 #[test]
 fn out_of_memory_is_reported_and_loses_nothing() {
     let mirror = Mirror::of_length(10, 300_000);
-    for megabytes in [30, 35, 40, 50, 60, 80] {
+    for megabytes in [40, 45, 50, 60, 80, 100] {
         let world = Sandbox::new();
         let limit = format!("--as={}", megabytes * 1_000_000);
         let ended = mirror.fetch(&world).under(["prlimit", &limit]).run();

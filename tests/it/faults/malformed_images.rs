@@ -43,11 +43,19 @@ pub(super) fn avif(width: u32, height: u32) -> Vec<u8> {
         b"ispe",
         &[[0; 4], width.to_be_bytes(), height.to_be_bytes()].concat(),
     );
-    let properties = made(
-        b"iprp",
-        &[made(b"ipco", &size), made(b"ipma", b"\0\0\0\0")].concat(),
-    );
-    let meta = [b"\0\0\0\0".to_vec(), made(b"hdlr", b"pict"), properties].concat();
+    // Item 1 is the picture: its data are the first 8 bytes of the file, and it has property 1.
+    let primary = made(b"pitm", b"\0\0\0\0\0\x01");
+    let location = b"\0\0\0\0\x44\0\0\x01\0\x01\0\0\0\x01\0\0\0\0\0\0\0\x08";
+    let association = made(b"ipma", b"\0\0\0\0\0\0\0\x01\0\x01\x01\x81");
+    let properties = made(b"iprp", &[made(b"ipco", &size), association].concat());
+    let meta = [
+        b"\0\0\0\0".to_vec(),
+        made(b"hdlr", b"pict"),
+        primary,
+        made(b"iloc", location),
+        properties,
+    ]
+    .concat();
     [
         made(b"ftyp", b"avif\0\0\0\0miafavif"),
         made(b"meta", &meta),
