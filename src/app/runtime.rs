@@ -41,6 +41,7 @@ pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all();
     let runtime = build(&mut builder)?;
+    check_threads(&runtime)?;
     let received = OnceCell::new();
     let shutdown = Shutdown::default();
     let result = runtime.block_on(async {
@@ -75,6 +76,23 @@ fn build(builder: &mut Builder) -> anyhow::Result<Runtime> {
         Err(io::Error::other(why))
     };
     Ok(built.unwrap_or_else(refused).map_err(ThreadError::from)?)
+}
+
+/// How long the first blocking thread may take to start.
+const THREAD_START: Duration = Duration::from_secs(5);
+
+/// Finds out whether blocking work can begin. Where the system refuses a thread and the runtime has one already, tokio
+/// (1.54) reports nothing: the work waits for one of its own threads to become free, which never happens.
+fn check_threads(runtime: &Runtime) -> Result<(), ThreadError> {
+    let started = runtime.block_on(async {
+        tokio::time::timeout(THREAD_START, tokio::task::spawn_blocking(|| ())).await
+    });
+    match started {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(ThreadError::from(io::Error::other(
+            "no thread for blocking work has started",
+        ))),
+    }
 }
 
 /// Raises the soft limit of open files to the hard one: each worker holds a socket and a file.

@@ -116,28 +116,36 @@ fn extents(locations: &[u8], id: u32) -> Option<Vec<Extent>> {
     let (base_size, index_size) = (more_sizes >> 4, more_sizes & 15);
     let index_size = if version == 0 { 0 } else { index_size };
     let wide = version >= 2;
-    // Each turn reads some bytes or ends: the loops are bounded by the box.
+    let extent_bytes = usize::from(index_size + offset_size + length_size);
+    // Each turn reads some bytes or ends: the loop is bounded by the box.
     for _ in 0..fields.count(wide)? {
         let item = fields.count(wide)?;
         let method = if version == 0 { 0 } else { fields.u16()? & 15 };
         let _data_reference = fields.u16()?;
         let base = fields.sized(base_size)?;
+        let count = fields.u16()?;
+        if item != id {
+            fields.skip(usize::from(count) * extent_bytes)?;
+            continue;
+        }
+        // Extents without bytes are all the same one.
+        let count = if extent_bytes == 0 {
+            count.min(1)
+        } else {
+            count
+        };
         let mut extents = Vec::new();
-        for _ in 0..fields.u16()? {
+        for _ in 0..count {
             fields.sized(index_size)?;
             let offset = base.checked_add(fields.sized(offset_size)?)?;
             let length = fields.sized(length_size)?;
-            if item == id {
-                extents.push(Extent {
-                    method,
-                    offset,
-                    length,
-                });
-            }
+            extents.push(Extent {
+                method,
+                offset,
+                length,
+            });
         }
-        if item == id {
-            return Some(extents).filter(|extents| !extents.is_empty());
-        }
+        return Some(extents).filter(|extents| !extents.is_empty());
     }
     None
 }

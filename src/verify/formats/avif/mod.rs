@@ -211,18 +211,27 @@ impl AvifChecker {
 
     /// Keeps a box that is complete.
     fn gathered(&mut self, of: Gathered, content: Vec<u8>) -> Result<State, ParseStop> {
-        match of {
-            Gathered::Primary => self.items.primary = content,
-            Gathered::Locations => self.items.locations = content,
-            Gathered::Properties => self.items.properties = content,
-            Gathered::TrackHeader => {
-                if let Some((width, height)) = track_size(&content) {
-                    self.track.get_or_insert(self.limits.allow(width, height)?);
-                }
+        let place = match of {
+            Gathered::Primary => Some(&mut self.items.primary),
+            Gathered::Locations => Some(&mut self.items.locations),
+            Gathered::Properties => Some(&mut self.items.properties),
+            Gathered::TrackHeader => None,
+        };
+        if let Some(place) = place {
+            // Each may stand there once (ISO/IEC 14496-12, section 8.11). It also bounds the work: a hostile file could
+            // have all of them read again for each of a million small ones.
+            if !place.is_empty() {
+                return Err(ParseStop::broken("an AVIF with two boxes where one may be"));
             }
+            *place = content;
+        } else if self.track.is_none()
+            && let Some((width, height)) = track_size(&content)
+        {
+            self.track = Some(self.limits.allow(width, height)?);
         }
         // As early as it is known: an image of too many pixels is not read to its end.
-        if self.item.is_none() && !self.items.primary.is_empty() {
+        let may_know = matches!(of, Gathered::Primary | Gathered::Properties);
+        if may_know && self.item.is_none() && !self.items.primary.is_empty() {
             match self.item_size() {
                 Ok(item) => self.item = Some(item),
                 Err(ParseStop::Rejected(defect @ Defect::TooManyPixels { .. })) => {
@@ -541,6 +550,33 @@ mod tests {
                 broken("an AVIF without a primary item")
             );
         }
+    }
+
+    #[test]
+    fn avif_boxes_that_would_be_read_again_and_again_are_refused() {
+        // An empty box is as good as none; a second one with content is one too many.
+        let twice = meta_of(&[
+            pitm(1),
+            pitm(1),
+            iloc(1, 0, 0, 8),
+            iprp(&ispe(7, 5), &[(1, &[1])]),
+        ]);
+        assert_eq!(
+            inspect(&file(&[twice, data()])),
+            broken("an AVIF with two boxes where one may be")
+        );
+        // Version 1, all sizes 0, and 60,000 items of 65,535 extents each.
+        let mut items = b"\x01\0\0\0\0\0\xea\x60".to_vec();
+        items.extend([0, 9, 0, 0, 0, 0, 0xff, 0xff].repeat(60_000));
+        let boxes = [
+            pitm(1),
+            bmff(*b"iloc", &items),
+            iprp(&ispe(7, 5), &[(1, &[1])]),
+        ];
+        assert_eq!(
+            inspect(&file(&[meta_of(&boxes), data()])),
+            Err(Defect::Truncated)
+        );
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl Scan<'_> {
             }
             let marker = 0xD0 | (restarts & 7);
             if is_last {
-                return self.skip_surplus(reader, end, marker);
+                return self.without_surplus(end, marker);
             }
             match end {
                 DataEnd::Marker(code) if code == marker => restarts = restarts.wrapping_add(1),
@@ -86,18 +86,14 @@ impl Scan<'_> {
         }
     }
 
-    /// Skips restart intervals behind the last one. Scanners that do not know the height of a page
-    /// when they begin send rows beyond it: the image itself is complete.
-    fn skip_surplus(
-        &self,
-        reader: &mut EntropyReader<'_>,
-        mut end: DataEnd,
-        mut marker: u8,
-    ) -> Result<DataEnd, DecodeError> {
-        while self.interval > 0 && end == DataEnd::Marker(marker) {
-            reader.begin();
-            (_, end) = reader.finish()?;
-            marker = 0xD0 | (marker + 1) & 7;
+    /// Scanners that do not know the height of a page when they begin send rows beyond it, and the
+    /// image is complete. A file in which intervals were doubled looks the same, and is not: nothing
+    /// tells them apart.
+    fn without_surplus(&self, end: DataEnd, marker: u8) -> Result<DataEnd, DecodeError> {
+        if self.interval > 0 && end == DataEnd::Marker(marker) {
+            return Err(DecodeError::Unsupported(
+                "it has more restart intervals than its height has room for".to_owned(),
+            ));
         }
         Ok(end)
     }

@@ -139,6 +139,7 @@ impl FrameCounter {
             // The crate follows these chunks all the same.
             _ if !is_animated && self.sequence > 0 => Animation::Irregular,
             _ if self.data == FrameData::First => Animation::Irregular,
+            Some(announced) if i32::try_from(announced).is_err() => Animation::Irregular,
             Some(announced) => {
                 let announced = announced.saturating_sub(self.starts_with_picture.into());
                 Animation::Frames(self.frames.min(announced))
