@@ -4,9 +4,11 @@ use std::any::Any;
 use std::cell::OnceCell;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -34,14 +36,16 @@ pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
 ) -> anyhow::Result<Exit> {
     raise_open_files_limit();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut builder = Builder::new_multi_thread();
     // More than four threads only wake one another: the work mostly waits for the network.
+    let workers = cores.min(4);
+    // One more for blocking work.
+    check_threads(workers + 1)?;
+    let mut builder = Builder::new_multi_thread();
     builder
-        .worker_threads(cores.min(4))
+        .worker_threads(workers)
         .max_blocking_threads(BLOCKING_THREADS)
         .enable_all();
     let runtime = build(&mut builder)?;
-    check_threads(&runtime)?;
     let received = OnceCell::new();
     let shutdown = Shutdown::default();
     let result = runtime.block_on(async {
@@ -78,21 +82,19 @@ fn build(builder: &mut Builder) -> anyhow::Result<Runtime> {
     Ok(built.unwrap_or_else(refused).map_err(ThreadError::from)?)
 }
 
-/// How long the first blocking thread may take to start.
-const THREAD_START: Duration = Duration::from_secs(5);
-
-/// Finds out whether blocking work can begin. Where the system refuses a thread and the runtime has one already, tokio
-/// (1.54) reports nothing: the work waits for one of its own threads to become free, which never happens.
-fn check_threads(runtime: &Runtime) -> Result<(), ThreadError> {
-    let started = runtime.block_on(async {
-        tokio::time::timeout(THREAD_START, tokio::task::spawn_blocking(|| ())).await
-    });
-    match started {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(ThreadError::from(io::Error::other(
-            "no thread for blocking work has started",
-        ))),
-    }
+/// Finds out whether the system lets `count` threads more exist. Where it refuses one of several, tokio (1.54) panics and
+/// then waits for ever for those that did start.
+fn check_threads(count: usize) -> Result<(), ThreadError> {
+    // The threads end when this is dropped.
+    let (all_started, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    std::thread::scope(|scope| {
+        let _all_started = all_started;
+        for _ in 0..count {
+            std::thread::Builder::new().spawn_scoped(scope, || wait.lock().recv())?;
+        }
+        Ok(())
+    })
 }
 
 /// Raises the soft limit of open files to the hard one: each worker holds a socket and a file.
