@@ -2,7 +2,7 @@
 
 use image::ImageFormat;
 
-use super::malformed_images::{avif, sized};
+use super::malformed_images::{avif, chunk, sized};
 use super::*;
 use crate::support::gallery::picture;
 use crate::support::gzip::gzip;
@@ -166,6 +166,27 @@ fn truncated_or_corrupt_image_is_requested_once_more() {
         .fails(2, &["checksum", "`IEND`"]),
     );
     cases.push(sent("PNG of no width", sized(&png, 0, 32)).fails(2, &["0 x 32 pixels"]));
+    hold(&cases);
+}
+
+#[test]
+fn png_with_a_wrong_ancillary_checksum_is_kept_once_it_came_twice() {
+    let png = picture(7, ImageFormat::Png);
+    let mut text = chunk(*b"tEXt", b"Title\0Sea");
+    text[20] ^= 1;
+    let odd = [&png[..33], &text, &png[33..]].concat();
+    let once = odd.clone();
+    let cases = [
+        there("each time", odd).comes(2),
+        Case::new("once", move |rogue| {
+            rogue.show(FaultServer::FAULTY, png.clone());
+            rogue.on(FaultServer::FAULTY, move |asked| match asked.nth {
+                1 => Answer::ok(once.clone()),
+                _ => asked.served(),
+            });
+        })
+        .comes(2),
+    ];
     hold(&cases);
 }
 
