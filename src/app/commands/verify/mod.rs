@@ -3,6 +3,7 @@
 mod file_check;
 mod repair;
 mod replace;
+mod views;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -100,6 +101,7 @@ pub async fn verify(
 struct Verifier {
     check: FileCheck,
     threads: NonZeroUsize,
+    repair: bool,
     output: OutputSettings,
     /// Whether standard output is for the sums, so that findings go to stderr.
     sums_to_stdout: bool,
@@ -114,6 +116,10 @@ struct Findings {
     sums: BTreeMap<String, String>,
     /// Files whose server has the same bytes, which cannot be decoded.
     as_fetched: HashSet<String>,
+    /// Whether they are to be repaired.
+    repair: bool,
+    /// Of undecodable files, by their names: neither printed nor counted until their servers were asked.
+    held_back: BTreeMap<String, Finding>,
     /// How a repair ended.
     exit: Exit,
 }
@@ -146,7 +152,7 @@ impl Verifier {
         shutdown: Shutdown,
     ) -> Self {
         let VerifyOptions {
-            repair: _,
+            repair,
             decode,
             sums,
             threads,
@@ -162,6 +168,7 @@ impl Verifier {
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
+            repair: *repair,
             output: settings.output,
             sums_to_stdout: sums.as_deref() == Some(Path::new("-")),
         }
@@ -185,6 +192,8 @@ impl Verifier {
             bad_files: Vec::new(),
             sums: BTreeMap::new(),
             as_fetched: HashSet::new(),
+            repair: self.repair,
+            held_back: BTreeMap::new(),
             exit: Exit::Done,
         };
         self.check_each(&saved, &mut writer, |file, verdict, writer| match verdict {
@@ -277,11 +286,16 @@ impl Findings {
                 (Problem::Missing, FindingKind::Missing, reason)
             }
         };
-        writer.write(&Finding {
+        let finding = Finding {
             kind,
             name: name(),
             reason: reason.clone(),
-        })?;
+        };
+        if self.repair && problem == Problem::Undecodable {
+            self.held_back.insert(name(), finding);
+        } else {
+            writer.write(&finding)?;
+        }
         self.bad_files.push(BadFile {
             name: file.name.clone(),
             content: file.content,
