@@ -20,7 +20,9 @@ use tokio::runtime::Handle;
 use self::file_check::{FileCheck, FileVerdict};
 use crate::app::blocking::{blocking, cores, parallel_ordered};
 use crate::app::collection::{entries, open_to_read};
-use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
+use crate::app::console::{
+    Counts, Finding, FindingKind, FindingWriter, print, print_note, unlisted,
+};
 use crate::app::environment::Environment;
 use crate::app::run::use_proxies;
 use crate::app::targets::select_source;
@@ -84,6 +86,9 @@ pub async fn verify(
         blocking(move || verifier.check_all(&*ledger, &*ledger, entries)).await?
     };
     if !settings.output.quiet {
+        for name in &found.unlisted {
+            print_note(&unlisted(name.as_str()));
+        }
         print_note(&found.counts.summary(id.as_str()));
     }
     if let Some(path) = checks.sums.filter(|_| !found.counts.stopped) {
@@ -120,6 +125,8 @@ struct Findings {
     repair: bool,
     /// Of undecodable files, by their names: neither printed nor counted until their servers were asked.
     held_back: BTreeMap<String, Finding>,
+    /// Bad files that the site's listing does not lead to any more.
+    unlisted: Vec<ImageName>,
     /// How a repair ended.
     exit: Exit,
 }
@@ -194,6 +201,7 @@ impl Verifier {
             as_fetched: HashSet::new(),
             repair: self.repair,
             held_back: BTreeMap::new(),
+            unlisted: Vec::new(),
             exit: Exit::Done,
         };
         self.check_each(&saved, &mut writer, |file, verdict, writer| match verdict {

@@ -86,7 +86,8 @@ pub(super) async fn repair(
         ledger: Arc::new(RepairLedger(Arc::clone(&replacements))),
         ..collection
     };
-    let images = wanted.images(&session.source);
+    let wanted = Arc::new(Mutex::new(wanted));
+    let images = Wanted::images(&wanted, &session.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
     settings.output.json = false;
@@ -108,6 +109,10 @@ pub(super) async fn repair(
     })
     .await?;
     found.exit = Exit::from_tally(&tally);
+    // A listing that was read to its end.
+    if found.exit != Exit::Listing && !found.counts.stopped && !shutdown.is_stopping() {
+        found.unlisted = wanted.lock().unlisted(&found);
+    }
     Ok(Some(found))
 }
 
@@ -206,6 +211,7 @@ impl Verifier {
 }
 
 /// The images that are to be fetched again.
+#[derive(Default)]
 struct Wanted {
     /// Each with the file that it is in.
     keys: HashMap<ImageKey, String>,
@@ -258,10 +264,11 @@ impl Wanted {
     }
 
     /// Where they come from: the site's listing, on any page, or their addresses if there is none.
-    fn images(self, source: &ImageSource) -> WantedImages {
+    fn images(wanted: &Arc<Mutex<Self>>, source: &ImageSource) -> WantedImages {
         let direct = match source {
             ImageSource::Site(site) => {
-                let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
+                let (site, pages, wanted) =
+                    (Arc::clone(site), Pages::default(), Arc::clone(wanted));
                 return WantedImages::Listed(
                     site,
                     pages,
@@ -282,14 +289,26 @@ impl Wanted {
                 },
             };
         let (sender, lines) = mpsc::channel(1);
+        let wanted = mem::take(&mut *wanted.lock());
         // The channel has a slot for the only batch.
-        let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
+        let _ = sender.try_send(wanted.addresses.into_iter().map(image).collect());
         WantedImages::Given(lines)
     }
 
     /// Removes the image from the wanted ones; false if it is not among them.
     fn take(&mut self, job: &Job) -> bool {
         self.keys.remove(&job.key).is_some() || self.stems.remove(&Stem::new(&job.stem))
+    }
+
+    /// The bad files whose images did not come by.
+    fn unlisted(&self, found: &Findings) -> Vec<ImageName> {
+        let left: HashSet<_> = self.keys.values().collect();
+        found
+            .repairable()
+            .map(|bad| &bad.name)
+            .filter(|name| left.contains(&name.to_string()) || self.stems.contains(&name.stem()))
+            .cloned()
+            .collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -299,7 +318,7 @@ impl Wanted {
 
 /// Forwards only the jobs that are wanted, and closes after the last one, which ends the listing early.
 struct WantedOnly {
-    wanted: Mutex<Wanted>,
+    wanted: Arc<Mutex<Wanted>>,
     jobs: Box<dyn JobSender>,
 }
 
