@@ -66,7 +66,8 @@ pub(crate) enum Command {
     Verify {
         /// The site whose collection is checked [default: simpledesktops]
         site: Option<String>,
-        /// Fetch damaged and missing images again; damaged files are moved to DIR/.wallhaul/rejected
+        /// Fetch damaged and missing images again; a file keeps its name until its replacement is there, and is then
+        /// in DIR/.wallhaul/rejected
         #[arg(long)]
         repair: bool,
         /// Also decode every image to its last pixel
@@ -248,7 +249,7 @@ const VERIFY_HELP: &str = "\
 Prints a line for each finding, `finding<TAB>name<TAB>reason`, or an object with --json:
   damaged      the bytes changed, or the image is incomplete
   missing      the file is gone; a file you deleted stays deleted unless you --repair
-  repaired     fetched again by --repair
+  repaired     fetched again by --repair; the reason has the new name if the format is another
   undecodable  no decoder reads it, and the server has the same bytes: --repair leaves it as it is
   undecoded    not checked by --decode: AVIF, variants without a decoder (arithmetic and lossless
                JPEG), or too large for its memory (512 MB for all threads)

@@ -75,9 +75,7 @@ pub trait Sink: SinkReader {
     async fn finish(&self) -> Result<(), SinkError>;
 
     /// The longest name that can be given to an image here, in bytes.
-    fn longest_name(&self) -> usize {
-        ImageName::MAX_BYTES
-    }
+    fn longest_name(&self) -> usize;
 
     /// The same place as a folder on this machine, if it is one.
     fn as_local(&self) -> Option<&dyn LocalCollection> {

@@ -110,6 +110,14 @@ impl FindingWriter {
     }
 }
 
+/// Why a repair of a site did not ask for a file's image.
+pub(in crate::app) fn unlisted(name: &str) -> String {
+    format!(
+        "not in the listing any more, not requested: {}; `wallhaul ledger show` has its URL",
+        escape(name)
+    )
+}
+
 fn line(Finding { kind, name, reason }: &Finding) -> String {
     format!("{}\t{}\t{}\n", kind.as_str(), escape(name), escape(reason))
 }

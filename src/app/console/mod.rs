@@ -4,7 +4,7 @@ mod findings;
 
 use std::io::{self, Write as _};
 
-pub(super) use findings::{Counts, Finding, FindingKind, FindingWriter};
+pub(super) use findings::{Counts, Finding, FindingKind, FindingWriter, unlisted};
 
 use crate::event::WaitReason;
 use crate::exit::{Exit, OutputError, RenderedError};

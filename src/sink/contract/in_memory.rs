@@ -129,4 +129,8 @@ impl Sink for InMemory {
     async fn finish(&self) -> Result<(), SinkError> {
         Ok(())
     }
+
+    fn longest_name(&self) -> usize {
+        ImageName::MAX_BYTES
+    }
 }

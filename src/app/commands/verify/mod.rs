@@ -3,6 +3,7 @@
 mod file_check;
 mod repair;
 mod replace;
+mod views;
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -19,7 +20,9 @@ use tokio::runtime::Handle;
 use self::file_check::{FileCheck, FileVerdict};
 use crate::app::blocking::{blocking, cores, parallel_ordered};
 use crate::app::collection::{entries, open_to_read};
-use crate::app::console::{Counts, Finding, FindingKind, FindingWriter, print, print_note};
+use crate::app::console::{
+    Counts, Finding, FindingKind, FindingWriter, print, print_note, unlisted,
+};
 use crate::app::environment::Environment;
 use crate::app::run::use_proxies;
 use crate::app::targets::select_source;
@@ -83,6 +86,9 @@ pub async fn verify(
         blocking(move || verifier.check_all(&*ledger, &*ledger, entries)).await?
     };
     if !settings.output.quiet {
+        for name in &found.unlisted {
+            print_note(&unlisted(name.as_str()));
+        }
         print_note(&found.counts.summary(id.as_str()));
     }
     if let Some(path) = checks.sums.filter(|_| !found.counts.stopped) {
@@ -100,6 +106,7 @@ pub async fn verify(
 struct Verifier {
     check: FileCheck,
     threads: NonZeroUsize,
+    repair: bool,
     output: OutputSettings,
     /// Whether standard output is for the sums, so that findings go to stderr.
     sums_to_stdout: bool,
@@ -114,6 +121,12 @@ struct Findings {
     sums: BTreeMap<String, String>,
     /// Files whose server has the same bytes, which cannot be decoded.
     as_fetched: HashSet<String>,
+    /// Whether they are to be repaired.
+    repair: bool,
+    /// Of undecodable files, by their names: neither printed nor counted until their servers were asked.
+    held_back: BTreeMap<String, Finding>,
+    /// Bad files that the site's listing does not lead to any more.
+    unlisted: Vec<ImageName>,
     /// How a repair ended.
     exit: Exit,
 }
@@ -146,7 +159,7 @@ impl Verifier {
         shutdown: Shutdown,
     ) -> Self {
         let VerifyOptions {
-            repair: _,
+            repair,
             decode,
             sums,
             threads,
@@ -162,6 +175,7 @@ impl Verifier {
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
+            repair: *repair,
             output: settings.output,
             sums_to_stdout: sums.as_deref() == Some(Path::new("-")),
         }
@@ -185,6 +199,9 @@ impl Verifier {
             bad_files: Vec::new(),
             sums: BTreeMap::new(),
             as_fetched: HashSet::new(),
+            repair: self.repair,
+            held_back: BTreeMap::new(),
+            unlisted: Vec::new(),
             exit: Exit::Done,
         };
         self.check_each(&saved, &mut writer, |file, verdict, writer| match verdict {
@@ -277,11 +294,16 @@ impl Findings {
                 (Problem::Missing, FindingKind::Missing, reason)
             }
         };
-        writer.write(&Finding {
+        let finding = Finding {
             kind,
             name: name(),
             reason: reason.clone(),
-        })?;
+        };
+        if self.repair && problem == Problem::Undecodable {
+            self.held_back.insert(name(), finding);
+        } else {
+            writer.write(&finding)?;
+        }
         self.bad_files.push(BadFile {
             name: file.name.clone(),
             content: file.content,

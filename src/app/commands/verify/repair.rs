@@ -2,6 +2,7 @@
 //! stays as it is until its replacement is there.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use super::file_check::FileVerdict;
-use super::replace::{RepairLedger, RepairSink, Replacements};
+use super::replace::Replacements;
+use super::views::{RepairLedger, RepairSink};
 use super::{BadFile, Findings, Problem, Verifier, is_as_fetched};
 use crate::app::blocking::blocking;
 use crate::app::collection::{Collection, acquire_lock, entries, open_to_read};
@@ -55,9 +57,14 @@ pub(super) async fn repair(
     let checking = Arc::clone(&verifier);
     let mut found = blocking(move || checking.check_all(&*ledger, &*facts, entries)).await?;
     if found.counts.stopped || found.repairable().next().is_none() {
+        verifier.write_held_back(&mut found)?;
         return Ok(Some(found));
     }
-    let wanted = Wanted::read(&found, &*collection.ledger, &session.source)?;
+    let wanted = Wanted::read(&found, &*collection.ledger, &session.source);
+    if !wanted.as_ref().is_ok_and(|wanted| !wanted.is_empty()) {
+        verifier.write_held_back(&mut found)?;
+    }
+    let wanted = wanted?;
     if wanted.is_empty() {
         return Ok(Some(found));
     }
@@ -76,10 +83,11 @@ pub(super) async fn repair(
     );
     let collection = Collection {
         sink: Arc::new(RepairSink(Arc::clone(&replacements))),
-        ledger: Arc::new(RepairLedger(replacements)),
+        ledger: Arc::new(RepairLedger(Arc::clone(&replacements))),
         ..collection
     };
-    let images = wanted.images(&session.source);
+    let wanted = Arc::new(Mutex::new(wanted));
+    let images = Wanted::images(&wanted, &session.source);
     let mut settings = settings.clone();
     // Standard output is for the findings.
     settings.output.json = false;
@@ -88,12 +96,23 @@ pub(super) async fn repair(
         let run = new_run(&session, environment, events, shutdown);
         save_new(&session, settings, run, collection, &quota, images).await
     };
-    let tally = reported(settings, fetching).await?;
+    let reported = reported(settings, fetching).await;
+    if reported.is_err() {
+        verifier.write_held_back(&mut found)?;
+    }
+    let tally = reported?;
 
     let checking = Arc::clone(&verifier);
     let facts = open_to_read(&session_location)?;
-    found = blocking(move || checking.check_repaired(&*ledger, &*facts, found)).await?;
+    found = blocking(move || {
+        checking.check_repaired(&*ledger, &*facts, found, &replacements.new_names())
+    })
+    .await?;
     found.exit = Exit::from_tally(&tally);
+    // A listing that was read to its end.
+    if found.exit != Exit::Listing && !found.counts.stopped && !shutdown.is_stopping() {
+        found.unlisted = wanted.lock().unlisted(&found);
+    }
     Ok(Some(found))
 }
 
@@ -117,39 +136,57 @@ impl Findings {
 }
 
 impl Verifier {
-    /// Checks the bad files once more, and prints those that were repaired. Blocks.
+    /// Checks the bad files once more, and prints those that were repaired. `new_names` has the old name of each file
+    /// that was replaced. Blocks.
     fn check_repaired(
         &self,
         ledger: &dyn Ledger,
         facts: &dyn Ledger,
         mut found: Findings,
+        new_names: &HashMap<ImageName, String>,
     ) -> anyhow::Result<Findings> {
         let names: HashSet<_> = found.repairable().map(|bad| bad.name.clone()).collect();
         let mut files = ledger.files()?;
-        files.retain(|file| file.saved && names.contains(&file.name));
+        files.retain(|file| {
+            file.saved && (names.contains(&file.name) || new_names.contains_key(&file.name))
+        });
         let mut writer = FindingWriter::new(&self.output, self.out(), "verifying", files.len());
         writer.counts = found.counts.clone();
+        let mut repaired = HashSet::new();
         self.check_each(
             &files,
             &mut writer,
             |file: &StoredFile, verdict, writer| match verdict {
                 FileVerdict::Intact { sum, undecoded: _ } => {
                     found.add_intact(file, sum, writer);
+                    let new = file.name.to_string();
+                    let name = new_names.get(&file.name).unwrap_or(&new).clone();
+                    // Of images that shared a file, one may have the new name and another the old one.
+                    if !repaired.insert(name.clone()) {
+                        return Ok(());
+                    }
+                    if let Some(finding) = found.held_back.remove(&name) {
+                        writer.write(&finding)?;
+                    }
+                    let reason = if name == new {
+                        "fetched again".to_owned()
+                    } else {
+                        format!("fetched again as {new}")
+                    };
                     writer.write(&Finding {
                         kind: FindingKind::Repaired,
-                        name: file.name.to_string(),
-                        reason: "fetched again".to_owned(),
+                        name,
+                        reason,
                     })
                 }
                 FileVerdict::Undecodable(reason)
                     if !found.as_fetched.contains(&file.name.to_string())
                         && is_as_fetched(facts, &file.content)? =>
                 {
-                    // It was counted as damaged until its server had been asked.
-                    writer.counts.damaged = writer.counts.damaged.saturating_sub(1);
+                    found.held_back.remove(&file.name.to_string());
                     found.add_as_fetched(file, &reason, writer)
                 }
-                // Printed when it was found, and still so.
+                // Printed when it was found or below, and still so.
                 FileVerdict::Damaged(_)
                 | FileVerdict::Undecodable(_)
                 | FileVerdict::Displaced(_)
@@ -157,11 +194,24 @@ impl Verifier {
             },
         )?;
         found.counts = writer.counts;
+        self.write_held_back(&mut found)?;
         Ok(found)
+    }
+
+    /// Prints what is undecodable and was not settled by fetching it again.
+    fn write_held_back(&self, found: &mut Findings) -> anyhow::Result<()> {
+        let mut writer = FindingWriter::new(&self.output, self.out(), "verifying", 0);
+        writer.counts = found.counts.clone();
+        for finding in mem::take(&mut found.held_back).into_values() {
+            writer.write(&finding)?;
+        }
+        found.counts = writer.counts;
+        Ok(())
     }
 }
 
 /// The images that are to be fetched again.
+#[derive(Default)]
 struct Wanted {
     /// Each with the file that it is in.
     keys: HashMap<ImageKey, String>,
@@ -214,10 +264,11 @@ impl Wanted {
     }
 
     /// Where they come from: the site's listing, on any page, or their addresses if there is none.
-    fn images(self, source: &ImageSource) -> WantedImages {
+    fn images(wanted: &Arc<Mutex<Self>>, source: &ImageSource) -> WantedImages {
         let direct = match source {
             ImageSource::Site(site) => {
-                let (site, pages, wanted) = (Arc::clone(site), Pages::default(), Mutex::new(self));
+                let (site, pages, wanted) =
+                    (Arc::clone(site), Pages::default(), Arc::clone(wanted));
                 return WantedImages::Listed(
                     site,
                     pages,
@@ -238,14 +289,26 @@ impl Wanted {
                 },
             };
         let (sender, lines) = mpsc::channel(1);
+        let wanted = mem::take(&mut *wanted.lock());
         // The channel has a slot for the only batch.
-        let _ = sender.try_send(self.addresses.into_iter().map(image).collect());
+        let _ = sender.try_send(wanted.addresses.into_iter().map(image).collect());
         WantedImages::Given(lines)
     }
 
     /// Removes the image from the wanted ones; false if it is not among them.
     fn take(&mut self, job: &Job) -> bool {
         self.keys.remove(&job.key).is_some() || self.stems.remove(&Stem::new(&job.stem))
+    }
+
+    /// The bad files whose images did not come by.
+    fn unlisted(&self, found: &Findings) -> Vec<ImageName> {
+        let left: HashSet<_> = self.keys.values().collect();
+        found
+            .repairable()
+            .map(|bad| &bad.name)
+            .filter(|name| left.contains(&name.to_string()) || self.stems.contains(&name.stem()))
+            .cloned()
+            .collect()
     }
 
     fn is_empty(&self) -> bool {
@@ -255,7 +318,7 @@ impl Wanted {
 
 /// Forwards only the jobs that are wanted, and closes after the last one, which ends the listing early.
 struct WantedOnly {
-    wanted: Mutex<Wanted>,
+    wanted: Arc<Mutex<Wanted>>,
     jobs: Box<dyn JobSender>,
 }
 

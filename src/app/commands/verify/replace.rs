@@ -5,33 +5,27 @@
 //! `rejected`; the new one is renamed over it; the ledger learns of it. Killed in between, the next `verify` names the
 //! file: as damaged, or as one that the ledger does not know.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 use super::{BadFile, Problem, Verifier, undecodable_fact};
 use crate::app::blocking::blocking;
 use crate::job::{ImageKey, ImageName, Stem};
-use crate::ledger::{
-    Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
-    PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
-};
+use crate::ledger::{Intent, Ledger, LedgerError, Placement};
 use crate::outcome::Content;
-use crate::sink::{
-    EntryStream, LocalCollection, Placed, ReadError, Sink, SinkError, SinkReader, StoredImageReader,
-};
+use crate::sink::{LocalCollection, Placed, Sink, SinkError};
 use crate::verify::VerifiedImage;
 
 /// The files that are to be replaced, and how far that is.
 pub(super) struct Replacements {
-    sink: Arc<dyn Sink>,
-    ledger: Arc<dyn Ledger>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) ledger: Arc<dyn Ledger>,
     verifier: Arc<Verifier>,
     clock: fn() -> Timestamp,
     files: HashMap<String, BadFile>,
@@ -45,8 +39,10 @@ pub(super) struct Replacements {
 struct Progress {
     /// By the name that the new file is to have.
     waiting: HashMap<ImageName, Replacement>,
-    /// Files that have new bytes.
-    replaced: HashSet<String>,
+    /// Files that are to get no other bytes any more: they have new ones, or their server has those that are there.
+    settled: HashSet<String>,
+    /// Files that have new bytes, and the names of those.
+    replaced: HashMap<String, ImageName>,
     /// Images whose server has the bytes that are there already.
     unchanged: HashSet<ImageKey>,
 }
@@ -86,24 +82,81 @@ impl Replacements {
         })
     }
 
+    /// The new name of each file that was replaced, and its old name.
+    pub(super) fn new_names(&self) -> HashMap<ImageName, String> {
+        let progress = self.progress.lock();
+        let replaced = progress.replaced.iter();
+        replaced
+            .map(|(old, new)| (new.clone(), old.clone()))
+            .collect()
+    }
+
+    /// Whether the image's server has the bytes that are there already, so that nothing was to be placed.
+    pub(super) fn is_unchanged(&self, key: &ImageKey) -> bool {
+        self.progress.lock().unchanged.contains(key)
+    }
+
     /// The file that the image is to mend.
-    fn bad_file(&self, key: &ImageKey, stem: &Stem) -> Option<&BadFile> {
+    pub(super) fn bad_file(&self, key: &ImageKey, stem: &Stem) -> Option<&BadFile> {
         let name = self.keys.get(key).or_else(|| self.stems.get(stem))?;
         self.files.get(name)
     }
 
-    /// Decides about an image that was fetched; nothing is written but the fact that a server has the same bytes.
-    async fn decide(&self, intent: Intent) -> Result<Placement, LedgerError> {
-        let Some(bad) = self.bad_file(&intent.key, &intent.name.stem()) else {
-            return self.place_as_usual(intent).await;
+    /// Decides about images that were fetched together; nothing is written but the fact that a server has the same
+    /// bytes. Right bytes come first: where several images share a bad file and their servers now differ, the file is
+    /// for the image that it was fetched for.
+    pub(super) async fn decide(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
+        let is_right = |intent: &Intent| {
+            let bad = self.bad_file(&intent.key, &intent.name.stem());
+            bad.is_some_and(|bad| same_bytes(&intent.content, &bad.content))
         };
-        let old = bad.name.to_string();
-        if bad.problem == Problem::Undecodable && same_bytes(&intent.content, &bad.content) {
+        let numbered = group.into_iter().enumerate();
+        let (right, others): (Vec<_>, Vec<_>) = numbered.partition(|(_, intent)| is_right(intent));
+        let (mut placements, mut numbers, mut usual) = (BTreeMap::new(), Vec::new(), Vec::new());
+        for (number, intent) in right.into_iter().chain(others) {
+            match self.decide_one(intent).await? {
+                ControlFlow::Break(placement) => {
+                    placements.insert(number, placement);
+                }
+                ControlFlow::Continue(intent) => {
+                    numbers.push(number);
+                    usual.push(intent);
+                }
+            }
+        }
+        if !usual.is_empty() {
+            {
+                let progress = self.progress.lock();
+                // The ledger does not know yet that these names are taken.
+                for intent in &mut usual {
+                    if progress.waiting.contains_key(&intent.name) {
+                        intent.name = intent.name.with_hash_suffix(&intent.content.hash);
+                    }
+                }
+            }
+            let usual = self.ledger.placing(usual).await?;
+            placements.extend(numbers.into_iter().zip(usual));
+        }
+        Ok(placements.into_values().collect())
+    }
+
+    /// Gives the image back if it mends no file and is to be placed as usual.
+    async fn decide_one(
+        &self,
+        intent: Intent,
+    ) -> Result<ControlFlow<Placement, Intent>, LedgerError> {
+        let Some((bad, is_unchanged)) = self.mended_by(&intent) else {
+            return Ok(ControlFlow::Continue(intent));
+        };
+        if is_unchanged {
             let fact = undecodable_fact(&bad.content);
             self.ledger.note_skips(vec![fact], (self.clock)()).await?;
-            self.progress.lock().unchanged.insert(intent.key);
-            return Ok(Placement::Duplicate(bad.name.clone()));
+            let mut progress = self.progress.lock();
+            progress.unchanged.insert(intent.key);
+            progress.settled.insert(bad.name.to_string());
+            return Ok(ControlFlow::Break(Placement::Duplicate(bad.name.clone())));
         }
+        let old = bad.name.to_string();
         let extension = |name: &str| name.rsplit_once('.').map(|(_, end)| end.to_owned());
         // Another format needs another name.
         let name = if extension(&old) == extension(intent.name.as_str()) {
@@ -111,36 +164,56 @@ impl Replacements {
         } else {
             intent.name.clone()
         };
-        let as_usual = {
-            let mut progress = self.progress.lock();
-            if progress.replaced.contains(&old) {
-                Some(intent)
-            } else if let Some(first) = progress.waiting.get_mut(&name) {
-                if first.old == old && same_bytes(&first.intents[0].content, &intent.content) {
-                    first.intents.push(intent);
-                    return Ok(Placement::Duplicate(name));
-                }
-                Some(intent)
-            } else {
+        let waiting = &mut self.progress.lock().waiting;
+        let placement = match waiting.get_mut(&name) {
+            Some(first) if first.old == old => {
+                first.intents.push(intent);
+                Placement::Duplicate(name)
+            }
+            // The new name is promised to the replacement of another file.
+            Some(_) => return Ok(ControlFlow::Continue(intent)),
+            None => {
                 let intents = vec![intent];
-                progress
-                    .waiting
-                    .insert(name.clone(), Replacement { old, intents });
-                None
+                waiting.insert(name.clone(), Replacement { old, intents });
+                Placement::New(name)
             }
         };
-        match as_usual {
-            Some(intent) => self.place_as_usual(intent).await,
-            None => Ok(Placement::New(name)),
+        Ok(ControlFlow::Break(placement))
+    }
+
+    /// The bad file that the image's bytes are to be put in place of, and whether it has these bytes already: the
+    /// image's own file unless that gets other bytes, or one that was fetched as these bytes.
+    fn mended_by(&self, intent: &Intent) -> Option<(&BadFile, bool)> {
+        let progress = self.progress.lock();
+        let is_open = |bad: &&BadFile| {
+            let old = bad.name.to_string();
+            let mut of_old = progress.waiting.values().filter(|first| first.old == old);
+            !progress.settled.contains(&old)
+                && of_old.all(|first| same_bytes(&first.intents[0].content, &intent.content))
+        };
+        let is_same = |bad: &BadFile| same_bytes(&intent.content, &bad.content);
+        let is_unchanged = |bad: &BadFile| bad.problem == Problem::Undecodable && is_same(bad);
+        let own = self.bad_file(&intent.key, &intent.name.stem());
+        // A second image with the bytes that the file was left with.
+        if let Some(bad) = own.filter(|bad| is_unchanged(bad))
+            && !progress.replaced.contains_key(&bad.name.to_string())
+        {
+            return Some((bad, true));
         }
+        if let Some(bad) = own.filter(is_open) {
+            return Some((bad, false));
+        }
+        // The ledger would call it a duplicate of that file, whose bytes are not there.
+        let same = |bad: &&BadFile| is_same(bad) && !is_unchanged(bad) && is_open(bad);
+        own.and_then(|_| self.files.values().find(same))
+            .map(|bad| (bad, false))
     }
 
-    async fn place_as_usual(&self, intent: Intent) -> Result<Placement, LedgerError> {
-        let mut placements = self.ledger.placing(vec![intent]).await?;
-        Ok(placements.remove(0))
-    }
-
-    async fn store(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError> {
+    pub(super) async fn store(
+        &self,
+        image: VerifiedImage,
+        name: ImageName,
+    ) -> Result<Placed, SinkError> {
         let waiting = self.progress.lock().waiting.remove(&name);
         let Some(Replacement { old, mut intents }) = waiting else {
             return self.place(image, name).await;
@@ -180,7 +253,10 @@ impl Replacements {
         if renamed && is_there {
             local.quarantine(&bad.name, &bad.reason).await?;
         }
-        self.progress.lock().replaced.insert(old);
+        let mut progress = self.progress.lock();
+        progress.settled.insert(old.clone());
+        progress.replaced.insert(old, stored.clone());
+        drop(progress);
         Ok(placed)
     }
 
@@ -219,137 +295,5 @@ fn unrecorded(error: LedgerError) -> SinkError {
     SinkError::Storage {
         what: "recording a file that was fetched again".to_owned(),
         source: io::Error::other(error),
-    }
-}
-
-/// The ledger as the pipeline sees it: it knows nothing of the bad files, so that they are fetched, and decides about
-/// them as above.
-pub(super) struct RepairLedger(pub(super) Arc<Replacements>);
-
-#[async_trait]
-impl Ledger for RepairLedger {
-    async fn known(
-        &self,
-        images: Vec<(ImageKey, Stem)>,
-        now: Timestamp,
-    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
-        let Self(files) = self;
-        let others = images
-            .into_iter()
-            .filter(|(key, stem)| files.bad_file(key, stem).is_none());
-        files.ledger.known(others.collect(), now).await
-    }
-
-    async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
-        let mut placements = Vec::with_capacity(group.len());
-        for intent in group {
-            placements.push(self.0.decide(intent).await?);
-        }
-        Ok(placements)
-    }
-
-    async fn record(&self, mut group: Vec<Record>) -> Result<(), LedgerError> {
-        let Self(files) = self;
-        group.retain(|record| match record {
-            // Nothing was to be placed.
-            Record::Saved { key, name: _ } => !files.progress.lock().unchanged.contains(key),
-            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => true,
-        });
-        files.ledger.record(group).await
-    }
-
-    async fn adopt(&self, files: Vec<(ImageName, Content)>) -> Result<usize, LedgerError> {
-        self.0.ledger.adopt(files).await
-    }
-
-    async fn pending(&self) -> Result<Vec<PendingPlacement>, LedgerError> {
-        self.0.ledger.pending().await
-    }
-
-    fn each(
-        &self,
-        selection: &Selection,
-        row: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
-    ) -> Result<(), LedgerError> {
-        self.0.ledger.each(selection, row)
-    }
-
-    fn files(&self) -> Result<Vec<StoredFile>, LedgerError> {
-        self.0.ledger.files()
-    }
-
-    async fn forget(
-        &self,
-        files: Vec<(ImageName, String)>,
-        at: Timestamp,
-    ) -> Result<(), LedgerError> {
-        self.0.ledger.forget(files, at).await
-    }
-
-    async fn note_skips(
-        &self,
-        skips: Vec<(ImageKey, String)>,
-        at: Timestamp,
-    ) -> Result<Vec<bool>, LedgerError> {
-        self.0.ledger.note_skips(skips, at).await
-    }
-
-    async fn pending_hooks(&self) -> Result<PendingHooks, LedgerError> {
-        self.0.ledger.pending_hooks().await
-    }
-
-    async fn pending_image_hooks(
-        &self,
-        below: i64,
-        limit: usize,
-    ) -> Result<Vec<PendingImageHooks>, LedgerError> {
-        self.0.ledger.pending_image_hooks(below, limit).await
-    }
-
-    fn stats(&self) -> Result<Stats, LedgerError> {
-        self.0.ledger.stats()
-    }
-}
-
-/// The collection's folder as the pipeline sees it: a name that was decided above replaces a bad file.
-pub(super) struct RepairSink(pub(super) Arc<Replacements>);
-
-impl SinkReader for RepairSink {
-    fn list(&self) -> EntryStream {
-        self.0.sink.list()
-    }
-
-    fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
-        self.0.sink.read(name)
-    }
-}
-
-#[async_trait]
-impl Sink for RepairSink {
-    async fn place(
-        &self,
-        group: Vec<(VerifiedImage, ImageName)>,
-    ) -> Vec<Result<Placed, SinkError>> {
-        let mut placed = Vec::with_capacity(group.len());
-        for (image, name) in group {
-            placed.push(self.0.store(image, name).await);
-        }
-        placed
-    }
-
-    async fn exists(
-        &self,
-        name: &ImageName,
-        content: &Content,
-    ) -> Result<Option<ImageName>, SinkError> {
-        self.0.sink.exists(name, content).await
-    }
-
-    async fn replace(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError> {
-        self.0.sink.replace(image, name).await
-    }
-
-    async fn finish(&self) -> Result<(), SinkError> {
-        self.0.sink.finish().await
     }
 }
