@@ -295,7 +295,7 @@ fn thumbnail_below_min_width_or_min_height_is_refused() {
     assert!(
         ended
             .stderr
-            .contains("31 x 32 pixels are fewer than the 32 x 20 of an original"),
+            .contains("31 x 32 pixels are too few: at least a width of 32 is wanted"),
         "{}",
         ended.stderr
     );
