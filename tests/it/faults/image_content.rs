@@ -271,7 +271,7 @@ fn trailing_bytes_are_kept_and_the_extension_follows_the_content() {
 fn no_part_stays_of_an_image_that_is_too_small() {
     let (world, rogue) = (Sandbox::new(), FaultServer::start());
     // Long enough for resume information of its own, with which a part outlives its run.
-    rogue.show("/large.png", super::malformed_images::large(2, 1_500_000));
+    rogue.show("/large.png", malformed_images::large(2, 1_500_000));
     let address = format!("{}/large.png", rogue.origin());
     let ended = world
         .wallhaul()
