@@ -118,6 +118,7 @@ mod tests {
         let command = Options::augment_args(Command::new("wallhaul"));
         for (header, shown) in [
             ("Authorization Bearer s3cr3t", "'Authorization...'"),
+            ("Authorization Basic me:s3cr3t", "'Authorization...'"),
             ("Authorization\ts3cr3t", "'Authorization...'"),
             ("X-Key=s3cr3t", "'X-Key...'"),
             ("s3cr3t", "'...'"),
