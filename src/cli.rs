@@ -219,9 +219,10 @@ on. `image:CMD`, or just CMD, runs for each saved image, in parallel on all core
 --exec, in at most three runs. Commands do not see your WALLHAUL_* variables, variables named like a
 TOKEN, SECRET, PASSWORD or KEY, or proxies with a password.
 
-Exit codes: 0 everything wanted is there · 1 some images or hooks failed · 2 wrong usage or site
-definition · 3 cannot read the listing · 4 disk full or not writable · 5 collection in use, or its
-ledger unusable · 129, 130, 143 ended by a signal, state saved.
+Exit codes: 0 everything wanted is there · 1 some images or hooks failed, or a URL that you gave (as
+an argument or in a list, -i) is gone · 2 wrong usage or site definition · 3 cannot read the
+listing · 4 disk full or not writable · 5 collection in use, or its ledger unusable · 129, 130, 143
+ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network

@@ -58,8 +58,24 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
             let tip = StyledStr::from(format!("the value comes from the variable {name}"));
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
         }
+        hide_header_value(&mut error);
         error
     })
+}
+
+/// Leaves of an invalid header only what may be its name: behind a forgotten colon stands a password or a token, and
+/// the message may end in a log.
+pub(super) fn hide_header_value(error: &mut clap::Error) {
+    let of_header = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with("--header "));
+    let shown = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) if of_header => {
+            let name_end = value.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            // Without a character that ends a name, the whole may be the token.
+            format!("{}...", &value[..name_end.unwrap_or_default()])
+        }
+        _ => return,
+    };
+    error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
 }
 
 /// The name of the variable that gives this option a value now; an empty one gives none.
@@ -96,6 +112,25 @@ mod tests {
     use super::*;
     use crate::config::Options;
     use clap::Args as _;
+
+    #[test]
+    fn value_of_a_header_without_a_colon_is_not_shown() {
+        let command = Options::augment_args(Command::new("wallhaul"));
+        for (header, shown) in [
+            ("Authorization Bearer s3cr3t", "'Authorization...'"),
+            ("Authorization Basic me:s3cr3t", "'Authorization...'"),
+            ("Authorization\ts3cr3t", "'Authorization...'"),
+            ("X-Key=s3cr3t", "'X-Key...'"),
+            ("s3cr3t", "'...'"),
+        ] {
+            let arguments = ["wallhaul", "--header", header].map(OsString::from);
+            let message = parse(command.clone(), &arguments).unwrap_err().to_string();
+            assert!(
+                message.contains(shown) && !message.contains("s3cr3t"),
+                "{message}"
+            );
+        }
+    }
 
     #[test]
     fn every_option_that_takes_a_path_replaces_a_tilde_at_its_head() {

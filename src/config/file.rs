@@ -147,7 +147,8 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
     let matches = flags()
         .try_get_matches_from(arguments)
         .and_then(|matches| Options::from_arg_matches(&matches));
-    matches.map_err(|error| {
+    matches.map_err(|mut error| {
+        arguments::hide_header_value(&mut error);
         let message = error.to_string();
         let first = message.lines().next().unwrap_or_default();
         first.strip_prefix("error: ").unwrap_or(first).to_owned()
@@ -223,6 +224,8 @@ mod tests {
         let error = read("jobs = 0\n").unwrap_err();
         assert_eq!((error.line, error.column), (1, 8));
         assert!(error.message.contains("--jobs <N>"), "{}", error.message);
+        let error = read("header = [\"A: 1\", \"Authorization Bearer s3cr3t\"]\n").unwrap_err();
+        assert!(error.message.contains("'Authorization...'"), "{error}");
         assert!(
             read("jobs = { a = 1 }")
                 .unwrap_err()

@@ -95,6 +95,8 @@ impl FromStr for Header {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text
             .split_once(':')
+            // A blank in front of it: the colon is the value's own, and that of the name was forgotten.
+            .filter(|(name, _)| !name.trim().contains(char::is_whitespace))
             .ok_or("expected a header like `Name: value`")?;
         Ok(Self {
             name: name.trim().to_owned(),

@@ -326,7 +326,8 @@ impl Worker {
     }
 }
 
-/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced.
+/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced. No
+/// part stays of an image that is too small.
 fn verify_original(
     job: &Job,
     part: Part<Inspector>,
@@ -337,6 +338,7 @@ fn verify_original(
     let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
     let Content { width, height, .. } = *image.content();
     if width < min_width || height < min_height {
+        image.into_file().discard();
         return Err(AttemptErrorKind::Defect(Defect::TooSmall {
             width,
             height,

@@ -25,8 +25,16 @@ fn is_redirection(word: &str) -> bool {
     behind.starts_with('>') || behind.starts_with("&>")
 }
 
+/// Whether a shell would put the home folder in place of the head of a raw word: `~/` without quotes, `$HOME/` and
+/// `${HOME}/` also between double ones. A word with blanks between the quotes is left alone: it is a script, or text.
+pub(super) fn begins_at_home(raw: &str) -> bool {
+    let begins = |heads: &[&str]| heads.iter().any(|head| raw.starts_with(head));
+    begins(&["~/", "$HOME/", "${HOME}/", "\"$HOME\"/", "\"${HOME}\"/"])
+        || begins(&["\"$HOME/", "\"${HOME}/"]) && !raw.contains(char::is_whitespace)
+}
+
 /// The words of `text` as they were written, with their quotes. A comment ends the line for the command's parser too.
-fn raw_words(text: &str) -> Vec<&str> {
+pub(super) fn raw_words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut quote, mut escaped, mut comment) = (None, None, false, false);
     for (at, c) in text.char_indices() {
@@ -81,6 +89,47 @@ mod tests {
             ("say it\\'s && true", "&&"),
         ] {
             assert_eq!(find_operator(command), Some(operator), "{command}");
+        }
+    }
+
+    #[test]
+    fn exec_word_begins_at_home_where_a_shell_says_so() {
+        for raw in [
+            "~/x",
+            "~/my\\ x",
+            "~/'my x'",
+            "$HOME/x",
+            "${HOME}/x",
+            "\"$HOME\"/x",
+            "\"$HOME/x\"",
+            "\"${HOME}/x\"",
+        ] {
+            assert!(begins_at_home(raw), "{raw}");
+        }
+        for raw in [
+            "'~/x'",
+            "\"~/x\"",
+            "\\~/x",
+            "~\\/x",
+            "'$HOME/x'",
+            "'$HOME'/x",
+            "\\$HOME/x",
+            "\"\\$HOME/x\"",
+            "\"$HOME/x $y\"",
+            "$HOMES/x",
+            "x~/",
+            "~user/x",
+        ] {
+            assert!(!begins_at_home(raw), "{raw}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn raw_words_are_as_many_as_the_words_of_a_command(text in "[a #'\"\\\\\n\t$~/]{0,16}") {
+            if let Some(words) = shlex::split(&text) {
+                proptest::prop_assert_eq!(raw_words(&text).len(), words.len());
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 //! placeholders are filled in afterwards, so text from a site can never add or split an argument.
 
 use std::ffi::{OsStr, OsString};
+use std::iter;
 use std::os::unix::ffi::OsStrExt as _;
 use std::str::FromStr;
 
-use super::shell_syntax::find_operator;
+use super::shell_syntax::{begins_at_home, find_operator, raw_words};
 use crate::user_path;
 
 /// When a command runs.
@@ -85,7 +86,9 @@ impl FromStr for CommandTemplate {
         if let Some(operator) = find_operator(&text) {
             return Err(for_a_shell(operator));
         }
-        let mut words = words.into_iter().map(in_home);
+        // Only the words as they were written tell whether a `~` or `$HOME` is quoted.
+        let raw = raw_words(&text).into_iter().chain(iter::repeat(""));
+        let mut words = words.into_iter().zip(raw).map(in_home);
         let program = words
             .next()
             .transpose()?
@@ -133,13 +136,10 @@ fn for_a_shell(operator: &str) -> String {
     )
 }
 
-/// `word` with the home folder in place of a `~` or `$HOME` at its head, which no shell replaces here. Words with blanks
-/// are left alone: they are scripts for a shell or text. So is `~user`, for a program may know what it means.
-fn in_home(word: String) -> Result<String, String> {
-    let is_path = ["~/", "$HOME/", "${HOME}/"]
-        .iter()
-        .any(|head| word.starts_with(head));
-    if !is_path || word.contains(char::is_whitespace) {
+/// `word`, written as `raw`, with the home folder in place of a `~` or `$HOME` at its head, which no shell replaces here.
+/// `~user` is left alone, for a program may know what it means.
+fn in_home((word, raw): (String, &str)) -> Result<String, String> {
+    if !begins_at_home(raw) {
         return Ok(word);
     }
     let path = user_path::expand_here(OsStr::new(&word)).map_err(|error| error.to_string())?;
@@ -277,6 +277,20 @@ mod tests {
                 "{template}"
             );
         }
+    }
+
+    #[test]
+    fn exec_quoted_home_is_text_as_in_a_shell() {
+        assert_eq!(
+            expanded("say '$HOME/x' \\$HOME/x '~/x' \"~/x\" \\~/x {path}", ""),
+            ["$HOME/x", "$HOME/x", "~/x", "~/x", "~/x", "/got/a b.png"]
+        );
+        let home = std::env::var("HOME").unwrap();
+        let [first, second, third] = ["my x", "x", "y z"].map(|name| format!("{home}/{name}"));
+        assert_eq!(
+            expanded("~/say ~/my\\ x \"$HOME/x\" \"$HOME\"/'y z' {path}", ""),
+            [&first, &second, &third, "/got/a b.png"]
+        );
     }
 
     #[test]

@@ -251,11 +251,8 @@ fn failed(failure: &Failure) -> String {
         0 => "not requested".to_owned(),
         attempts => plural(attempts, "attempt", "attempts"),
     };
-    let gone = if *gone {
-        "; gone, not requested again for a while"
-    } else {
-        ""
-    };
+    // Not when it is requested again: an address that the user gave and `verify --repair` ask each time.
+    let gone = if *gone { "; gone" } else { "" };
     format!(
         "{}: {} ({attempts}{gone})",
         escape_truncated(address),

@@ -18,9 +18,9 @@ const BESIDE_STEM: usize = ImageName::SUFFIX_BYTES + 1 + LONGEST_EXTENSION;
 const MAX_BYTES: usize = ImageName::MAX_BYTES - BESIDE_STEM;
 
 /// Extensions of images beside those of the formats that we take: other spellings, and what a server converts from.
-const OTHER_EXTENSIONS: [&str; 15] = [
-    "apng", "bmp", "heic", "heif", "jfi", "jfif", "jif", "jpe", "jxl", "pjp", "pjpeg", "svg",
-    "tga", "tif", "tiff",
+const OTHER_EXTENSIONS: [&str; 14] = [
+    "apng", "bmp", "heic", "heif", "jfi", "jfif", "jif", "jpe", "pjp", "pjpeg", "svg", "tga",
+    "tif", "tiff",
 ];
 
 /// Digits of the hash that replaces the cut part of a long name.

@@ -66,10 +66,8 @@ pub enum Defect {
         /// Pixels allowed.
         limit: u64,
     },
-    /// The image is smaller than the site's originals are.
-    #[error(
-        "{width} x {height} pixels are fewer than the {min_width} x {min_height} of an original: probably a thumbnail"
-    )]
+    /// The image is smaller than the site's originals are, or than the user wants.
+    #[error("{width} x {height} pixels are too few: {} wanted", too_small((*width, *height), (*min_width, *min_height)))]
     TooSmall {
         /// Pixels across.
         width: u32,
@@ -108,8 +106,46 @@ impl Defect {
     }
 }
 
+/// What is too small, and how large it must be at least.
+fn too_small((width, height): (u32, u32), (min_width, min_height): (u32, u32)) -> String {
+    let wide = (width < min_width).then(|| format!("a width of {min_width}"));
+    let high = (height < min_height).then(|| format!("a height of {min_height}"));
+    match (wide, high) {
+        (Some(wide), Some(high)) => format!("at least {wide} and {high} are"),
+        (Some(one), None) | (None, Some(one)) => format!("at least {one} is"),
+        (None, None) => "more are".to_owned(),
+    }
+}
+
 fn titled(title: Option<&str>) -> String {
     title
         .map(|title| format!(" titled `{title}`"))
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_side_that_is_too_small_is_named() {
+        for (minimum, wanted) in [
+            ((51, 0), "at least a width of 51 is wanted"),
+            ((0, 41), "at least a height of 41 is wanted"),
+            ((50, 41), "at least a height of 41 is wanted"),
+            (
+                (51, 41),
+                "at least a width of 51 and a height of 41 are wanted",
+            ),
+        ] {
+            let defect = Defect::TooSmall {
+                width: 50,
+                height: 40,
+                min_width: minimum.0,
+                min_height: minimum.1,
+            };
+            let message = format!("50 x 40 pixels are too few: {wanted}");
+            assert_eq!(defect.to_string(), message);
+        }
+    }
 }

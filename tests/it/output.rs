@@ -67,6 +67,7 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
         (_, "<TIME>") => "\"1m30s\"",
         (_, "<PAGES>") => "\"2-3\"",
         (_, "<DIR>") => "\"pictures\"",
+        ("cookies", _) => "\"cookies.txt\"",
         (_, "<FILE>") => "[\"one.pem\", \"two.pem\"]",
         (_, "<URL>") => "\"http://127.0.0.1:9/\"",
         (_, "<TEXT>") => "\"somebody\"",
@@ -436,7 +437,7 @@ fn quiet_run_prints_failures_only() {
     let origin = site.nginx.origin();
     let host = origin.replace("http://", "");
     let failed = format!(
-        "failed {origin}{}: `{host}` answered 404 (1 attempt; gone, not requested again for a while)\n",
+        "failed {origin}{}: `{host}` answered 404 (1 attempt; gone)\n",
         site.gallery.originals[1].path
     );
     assert_eq!(

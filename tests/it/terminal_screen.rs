@@ -161,8 +161,7 @@ fn progress_bars_stay_below_a_failure_line_in_color() {
         site.gallery.originals[0].path
     );
     let host = site.nginx.origin().replace("http://", "");
-    let line =
-        format!("{lost}`{host}` answered 404 (1 attempt; gone, not requested again for a while)");
+    let line = format!("{lost}`{host}` answered 404 (1 attempt; gone)");
     let seen = lines(&screen);
     assert_eq!(seen[0], line, "{screen}");
     assert!(

@@ -11,6 +11,10 @@ const VOID: [&str; 14] = [
     "track", "wbr",
 ];
 
+/// Elements that take the rest of the page, or make it a page without a body, whatever end tag follows (HTML Standard,
+/// section 13.2.6.4.7). Without content they are nothing to XML.
+const WITHOUT_END: [&str; 2] = ["frameset", "plaintext"];
+
 /// `text`, an XML page, as HTML: `<script/>` becomes `<script></script>`, and a CDATA section the text in it.
 pub(super) fn to_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
@@ -37,9 +41,13 @@ pub(super) fn to_html(text: &str) -> String {
         } else {
             let (tag, after) = rest.split_at(tag_end(rest));
             rest = after;
-            html.push_str(tag);
             let name = name(tag);
-            if is_self_closed(tag) {
+            let is_self_closed = is_self_closed(tag);
+            if is_self_closed && WITHOUT_END.iter().any(|end| name.eq_ignore_ascii_case(end)) {
+                continue;
+            }
+            html.push_str(tag);
+            if is_self_closed {
                 if !VOID.contains(&name) {
                     html.extend(["</", name, ">"]);
                 }
@@ -149,6 +157,11 @@ mod tests {
             ("<a title='/>'/>b", "<a title='/>'/></a>b"),
             ("<a title='x/'>b</a>", "<a title='x/'>b</a>"),
             ("<svg:a/>", "<svg:a/></svg:a>"),
+            ("a<plaintext/><frameset rows='1' />b", "ab"),
+            (
+                "<frameset><frame/></frameset>",
+                "<frameset><frame/></frame></frameset>",
+            ),
             ("a<![CDATA[<b>&amp;]]>c", "a&lt;b>&amp;amp;c"),
             ("<?xml version='1.0'?><?x y='>'?><p>", "<p>"),
             ("<!-- <p/> --><p/>", "<!--  <p/> --><p/></p>"),

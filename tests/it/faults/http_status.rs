@@ -27,8 +27,7 @@ fn permanent_status_4xx_is_not_retried() {
         .collect();
     for (words, code) in [("404", 404), ("410", 410)] {
         cases.push(
-            Case::image(words, move |_| Answer::status(code))
-                .gone(&[words, "not requested again for a while"]),
+            Case::image(words, move |_| Answer::status(code)).gone(&[words, "(1 attempt; gone)"]),
         );
     }
     hold(&cases);

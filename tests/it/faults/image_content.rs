@@ -289,6 +289,24 @@ fn trailing_bytes_are_kept_and_the_extension_follows_the_content() {
 }
 
 #[test]
+fn no_part_stays_of_an_image_that_is_too_small() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::start());
+    // Long enough for resume information of its own, with which a part outlives its run.
+    rogue.show("/large.png", malformed_images::large(2, 1_500_000));
+    let address = format!("{}/large.png", rogue.origin());
+    let ended = world
+        .wallhaul()
+        .args(["fetch", "--min-width=1000000", &address])
+        .run();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    let kept = fs::read_dir(world.work().join("wallpapers/direct/.wallhaul/parts"))
+        .expect("the folder of the parts")
+        .map(|entry| entry.expect("a part").file_name())
+        .collect::<Vec<_>>();
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[test]
 fn thumbnail_below_min_width_or_min_height_is_refused() {
     let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
     let thumb = image::GrayImage::new(31, 32);
@@ -316,7 +334,7 @@ fn thumbnail_below_min_width_or_min_height_is_refused() {
     assert!(
         ended
             .stderr
-            .contains("31 x 32 pixels are fewer than the 32 x 20 of an original"),
+            .contains("31 x 32 pixels are too few: at least a width of 32 is wanted"),
         "{}",
         ended.stderr
     );

@@ -201,15 +201,17 @@ fn min_width_and_min_height_hold_for_urls_and_lists() {
     let address = format!("{}/small.png", rogue.origin());
     fs::write(world.work().join("list.txt"), &address).expect("a file for the list");
     let fetch = |args: &[&str]| world.wallhaul().args(["fetch"]).args(args).run();
-    for args in [
-        ["--min-width", "32", &address],
-        ["--min-height", "33", &address],
-        ["--min-width=32", "-i", "list.txt"],
+    for (args, wanted) in [
+        (["--min-width", "32", &address], "width of 32"),
+        (["--min-height", "33", &address], "height of 33"),
+        (["--min-width=32", "-i", "list.txt"], "width of 32"),
     ] {
         let ended = fetch(&args);
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
         assert!(
-            ended.stderr.contains("31 x 32 pixels are fewer than the"),
+            ended.stderr.contains(&format!(
+                "31 x 32 pixels are too few: at least a {wanted} is wanted ("
+            )),
             "{}",
             ended.stderr
         );
