@@ -272,7 +272,12 @@ impl FetchError {
             self.kind,
             FetchErrorKind::Tls(_) | FetchErrorKind::LongerThanAnnounced
         );
-        let may_change = self.retryability() != Retryability::Never && !self.is_stale_part();
+        // Bad bytes are this one body's.
+        let is_one_body = matches!(
+            self.kind,
+            FetchErrorKind::StalePart { .. } | FetchErrorKind::BadCoding { .. }
+        );
+        let may_change = self.retryability() != Retryability::Never && !is_one_body;
         refuses_us || broken || may_change
     }
 }

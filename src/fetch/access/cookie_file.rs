@@ -50,6 +50,8 @@ impl CookieFile {
                 .map_err(|reason| format!("line {}: {reason}", index.saturating_add(1)))?;
             if let Some(cookie) = cookie {
                 let of_domain = file.by_domain.entry(cookie.domain.clone()).or_default();
+                // Of two lines for one cookie the later one counts, as in browsers and curl.
+                of_domain.retain(|old: &Cookie| !old.is_replaced_by(&cookie));
                 of_domain.push(cookie);
             }
         }

@@ -63,7 +63,7 @@ impl Cookie {
     }
 
     /// Whether `other` takes its place.
-    fn is_replaced_by(&self, other: &Self) -> bool {
+    pub(super) fn is_replaced_by(&self, other: &Self) -> bool {
         (&self.name, &self.domain, &self.path) == (&other.name, &other.domain, &other.path)
     }
 }
@@ -131,6 +131,9 @@ pub(super) fn header(
     filed: Vec<&Cookie>,
 ) -> Option<HeaderValue> {
     let mut cookies = set;
+    let mut filed = filed;
+    // Of two with one name that of the longer path is meant.
+    filed.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
     for cookie in filed {
         if !cookies.iter().any(|set| set.name == cookie.name) {
             cookies.push(cookie);
@@ -247,7 +250,12 @@ fn parse_set_cookie(line: &[u8], address: &Url, now: SystemTime) -> Option<(Cook
             }
             b"secure" => cookie.secure = true,
             b"max-age" => max_age = value.parse::<i64>().ok().or(max_age),
-            b"expires" => expires = httpdate::parse_http_date(value).ok().or(expires),
+            // Some write the old form with dashes and four digits of the year (RFC 6265 section 5.1.1).
+            b"expires" => {
+                let date = httpdate::parse_http_date(&value.replace('-', " "));
+                let date = date.or_else(|_| httpdate::parse_http_date(value));
+                expires = date.ok().or(expires);
+            }
             _ => {}
         }
     }

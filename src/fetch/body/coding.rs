@@ -30,10 +30,16 @@ pub(crate) enum Accepted {
     Identity,
 }
 
+/// The most bytes that layers pass on to one another. The limit of a body counts what comes out of the last layer, and
+/// a hostile one may take gigabytes of blocks without content.
+const MAX_BETWEEN: usize = 256 << 20;
+
 /// Decodes a body as it arrives. No more than one packet and a few kilobytes are in memory.
 pub(super) struct Decoder {
     /// The coding that was applied last comes first.
     layers: Vec<Layer>,
+    /// How many bytes one layer has passed on to another.
+    between: usize,
 }
 
 impl Decoder {
@@ -68,7 +74,7 @@ impl Decoder {
             return Ok(None);
         }
         let layers = codings.into_iter().rev().map(Layer::new).collect();
-        Ok(Some(Self { layers }))
+        Ok(Some(Self { layers, between: 0 }))
     }
 
     /// Adds bytes as they were received.
@@ -110,7 +116,18 @@ impl Decoder {
                         return Ok(Some(output.freeze()));
                     }
                 }
-                Some(index) => self.layers[index + 1].push(&output),
+                // What follows behind the end of the next coding means nothing, and may be without end.
+                Some(index) if self.layers[index + 1].ignores_input() => {
+                    self.layers[index].ignore_rest();
+                }
+                Some(index) => {
+                    self.between += output.len();
+                    if self.between > MAX_BETWEEN {
+                        let coding = self.layers[index].coding().name();
+                        return Err(CodingError { coding });
+                    }
+                    self.layers[index + 1].push(&output);
+                }
                 None => {
                     let mut pairs = self.layers.windows(2);
                     match pairs.position(|pair| pair[0].is_done() && !pair[1].has_ended()) {
@@ -417,8 +434,23 @@ mod tests {
                 length += bytes.len();
             }
             assert_eq!(length, zeros.len());
-            assert!(decoder.is_proven());
+            // A gzip file may have had another member.
+            assert_eq!(decoder.is_proven(), coding == "deflate");
         }
+    }
+
+    #[test]
+    fn what_follows_behind_the_end_of_an_inner_coding_is_not_decoded() {
+        let zeros = vec![0; 20_000_000];
+        let bomb = zlib(&[&gzip(b"page"), &zeros[..]].concat());
+        let mut decoder = Decoder::new(&headers(&["gzip, deflate"]), Accepted::Packed)
+            .unwrap()
+            .unwrap();
+        decoder.push(&bomb);
+        decoder.end();
+        assert_eq!(decoder.next().unwrap().unwrap(), &b"page"[..]);
+        assert!(decoder.next().unwrap().is_none());
+        assert!(decoder.between < 1_000_000, "{}", decoder.between);
     }
 
     proptest! {

@@ -88,7 +88,7 @@ struct Decoded {
 }
 
 impl Coding {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
@@ -130,9 +130,22 @@ impl Layer {
         matches!(self.state, State::Done)
     }
 
-    /// Whether the coding came to its own end, so that no byte is missing.
+    /// Whether further input means nothing.
+    pub(super) fn ignores_input(&self) -> bool {
+        matches!(self.state, State::Trailing | State::Done)
+    }
+
+    /// Takes what is left for bytes behind the end.
+    pub(super) fn ignore_rest(&mut self) {
+        if !self.ignores_input() {
+            self.state = State::Trailing;
+        }
+    }
+
+    /// Whether the coding came to its own end, so that no byte is missing. A gzip file may have had
+    /// further members.
     pub(super) fn is_proven(&self) -> bool {
-        self.is_done() && self.was_packed
+        self.is_done() && self.was_packed && self.coding != Coding::Gzip
     }
 
     /// Decodes at most [`STEP_BYTES`] bytes; whether anything changed. Nothing changes where input
@@ -169,7 +182,10 @@ impl Layer {
         let step = match state {
             State::Start if input.len() < SNIFFED_BYTES && !*has_ended => Step::Wait,
             // A body without bytes is no file of any coding; browsers take it for an empty one.
-            State::Start if input.is_empty() => Step::To(State::Done),
+            State::Start if input.is_empty() => {
+                *was_packed = false;
+                Step::To(State::Done)
+            }
             State::Start if is_image(input) => {
                 *was_packed = false;
                 Step::To(State::Plain)

@@ -126,7 +126,7 @@ impl HostRate {
         let now = Instant::now();
         let mut state = self.state.lock();
         if let FetchErrorKind::Status {
-            status: 429 | 503,
+            status: 429 | 500..=599,
             retry_after: Some(pause),
         } = error.kind()
             && *pause <= MAX_RETRY_AFTER

@@ -151,6 +151,10 @@ pub(super) fn clean(head: &[u8]) -> Result<CleanHead, HeadError> {
         fields.extend(field);
     }
     fields.retain_mut(Field::is_valid);
+    let is_there = |name: &str| fields.iter().any(|field| field.is_named(name));
+    if is_there("content-length") && is_there("transfer-encoding") {
+        return Err(HeadError::Framing);
+    }
     let size: usize = fields.iter().map(Field::size).sum();
     if size > MAX_PASSED_BYTES || fields.len() > MAX_PASSED_FIELDS {
         keep_used(&mut fields);
@@ -247,13 +251,20 @@ fn is_acceptable(head: &[u8]) -> bool {
         _ => false,
     };
     let mut count = 0;
+    let mut framing = 0;
     is_status_line
         && lines.all(|line| {
             count += 1;
             let is_field = memchr(b':', line).is_some_and(|colon| {
-                is_token(&line[..colon]) && line[colon + 1..].iter().all(|&byte| is_text(byte))
+                let name = &line[..colon];
+                // One of two lines that frame the message may contradict the other.
+                framing += u8::from(
+                    name.eq_ignore_ascii_case(b"content-length")
+                        || name.eq_ignore_ascii_case(b"transfer-encoding"),
+                );
+                is_token(name) && line[colon + 1..].iter().all(|&byte| is_text(byte))
             });
-            is_field && count <= MAX_PASSED_FIELDS
+            is_field && count <= MAX_PASSED_FIELDS && framing <= 1
         })
 }
 
@@ -556,13 +567,14 @@ mod tests {
         for line in [
             "Content-Length: -5",
             "Content-Length: 3\r\nContent-Length: 5",
-            "Content-Length: 3\r\nTransfer-Encoding: chunked",
             "Transfer-Encoding: x",
         ] {
             assert_eq!(fields(line).unwrap(), line);
             assert_eq!(fields(format!("{line}\r\njunk")).unwrap(), line);
         }
         for line in [
+            "Content-Length: 3\r\nTransfer-Encoding: chunked",
+            "transfer-encoding: chunked\r\nX: y\r\ncontent-length: 3",
             "Content-Length: 3\rX: y",
             "X: y\rContent-Length: 3",
             "Content-Length: 3\r",

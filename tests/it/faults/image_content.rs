@@ -180,6 +180,7 @@ fn png_with_a_wrong_ancillary_checksum_is_kept_once_it_came_twice() {
         there("each time", odd).comes(2),
         Case::new("once", move |rogue| {
             rogue.show(FaultServer::FAULTY, png.clone());
+            let once = once.clone();
             rogue.on(FaultServer::FAULTY, move |asked| match asked.nth {
                 1 => Answer::ok(once.clone()),
                 _ => asked.served(),
