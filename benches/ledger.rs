@@ -80,6 +80,8 @@ fn intent(number: usize) -> Intent {
             format: Format::Png,
             width: 2880,
             height: 1800,
+            stored: None,
+            warning: None,
         },
         at: Timestamp::UNIX_EPOCH,
     }

@@ -392,7 +392,7 @@ fn shared_and_damaged(count: usize) -> (Sandbox, Mirror, Vec<Vec<u8>>) {
         for folder in ["a", "b"] {
             let path = format!("/{folder}/{number}.png");
             mirror.put(&path, image);
-            list += &format!("{}{path}\n", mirror.nginx.origin());
+            list.extend([mirror.nginx.origin().as_str(), &path, "\n"]);
         }
     }
     fs::write(world.work().join("list"), list).unwrap();

@@ -53,7 +53,7 @@ fn a_cookie_wall_is_passed_and_the_cookie_forgotten() {
         })
         .fails(11, &["more than 10 redirects, which sets cookies"]),
         Case::new("a page", |rogue| {
-            rogue.on(PAGE, |asked| wall(asked, "seen=1; Path=/"))
+            rogue.on(PAGE, |asked| wall(asked, "seen=1; Path=/"));
         })
         .comes(1),
         Case::new("robots.txt", |rogue| {

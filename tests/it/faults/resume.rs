@@ -68,6 +68,7 @@ fn goes_on(due: &'static [bool]) -> impl Fn(&[Asked]) + Send + Sync {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn resume_after_reset_or_timeout_uses_a_range_request_where_it_is_safe() {
     let healthy = |asked: &Asked| asked.served();
     let short = ["--stall-timeout", "700ms"];

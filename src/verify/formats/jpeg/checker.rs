@@ -173,7 +173,7 @@ impl JpegChecker {
     }
 
     fn scan_component(&mut self, [id, _tables]: [u8; 2], left: u8) -> State {
-        let components = self.frame.iter().flat_map(|frame| frame.components());
+        let components = self.frame.iter().flat_map(Frame::components);
         let same = components.enumerate().filter(|(_, known)| known.id == id);
         let mut indexes = same.map(|(index, _)| index);
         match indexes.find(|index| !self.members.contains(index)) {

@@ -72,7 +72,9 @@ impl<'a> EntropyReader<'a> {
     pub(super) fn new(source: ImageReader<'a>) -> Self {
         Self {
             source,
-            data: Box::new([0; CAPACITY + BLOCK_BYTES]),
+            data: vec![0; CAPACITY + BLOCK_BYTES]
+                .try_into()
+                .expect("it has this length"),
             end: 0,
             at: 0,
             bits: 0,

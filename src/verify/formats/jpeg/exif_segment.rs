@@ -10,14 +10,15 @@ const NAME: &[u8] = b"Exif\0\0";
 #[derive(Default)]
 pub(super) struct ExifSegment {
     bytes: Vec<u8>,
-    /// What the first one said, once it has ended.
-    orientation: Option<Option<u8>>,
+    /// Whether the first one has ended.
+    is_found: bool,
+    swaps_sides: bool,
 }
 
 impl ExifSegment {
     /// Whether none has been seen yet.
     pub(super) fn is_wanted(&self) -> bool {
-        self.orientation.is_none()
+        !self.is_found
     }
 
     /// Takes the next bytes of a segment; those of another kind (XMP) are not kept.
@@ -31,14 +32,15 @@ impl ExifSegment {
     /// The segment has ended.
     pub(super) fn finish(&mut self) {
         if let Some(tiff) = self.bytes.strip_prefix(NAME) {
-            self.orientation = Some(exif::orientation(tiff));
+            self.is_found = true;
+            self.swaps_sides = exif::orientation(tiff).is_some_and(|turn| turn >= 5);
         }
         self.bytes = Vec::new();
     }
 
     /// Whether the image is displayed with width and height exchanged.
     pub(super) fn swaps_sides(&self) -> bool {
-        matches!(self.orientation, Some(Some(5..=8)))
+        self.swaps_sides
     }
 }
 

@@ -66,7 +66,7 @@ impl Component {
     }
 
     /// How many of its blocks an interleaved unit holds.
-    pub(super) fn blocks_in_unit(&self) -> usize {
+    pub(super) fn blocks_in_unit(self) -> usize {
         usize::from(self.across) * usize::from(self.down)
     }
 }
