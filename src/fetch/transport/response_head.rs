@@ -228,28 +228,16 @@ fn is_acceptable(head: &[u8]) -> bool {
         return false;
     }
     let mut lines = Lines(head);
-    let is_status_line = match lines.next() {
-        Some(
-            [
-                b'H',
-                b'T',
-                b'T',
-                b'P',
-                b'/',
-                b'1',
-                b'.',
-                b'0' | b'1',
-                b' ',
-                code @ ..,
-            ],
-        ) => {
-            code.len() >= 3
-                && code[..3].iter().all(u8::is_ascii_digit)
-                && (code.len() == 3 || code[3] == b' ')
-                && code.iter().all(|&byte| is_text(byte))
-        }
-        _ => false,
-    };
+    let status_line = lines.next().unwrap_or_default();
+    let code = [&b"HTTP/1.1 "[..], b"HTTP/1.0 "]
+        .into_iter()
+        .find_map(|version| status_line.strip_prefix(version));
+    let is_status_line = code.is_some_and(|code| {
+        code.len() >= 3
+            && code[..3].iter().all(u8::is_ascii_digit)
+            && (code.len() == 3 || code[3] == b' ')
+            && code.iter().all(|&byte| is_text(byte))
+    });
     let mut count = 0;
     let mut framing = 0;
     is_status_line

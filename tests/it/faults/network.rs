@@ -352,11 +352,22 @@ fn socks_proxy(origin: u16) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
         for client in listener.incoming() {
             let (mut client, keeps) = (client.unwrap(), Arc::clone(&keeps));
             thread::spawn(move || {
-                let mut buffer = [0; 300];
-                let _ = client.read(&mut buffer).unwrap();
+                let mut read = |bytes: usize| {
+                    let mut buffer = vec![0; bytes];
+                    client.read_exact(&mut buffer).map(|()| buffer)
+                };
+                // A connection that is opened in advance may be closed unused.
+                let Ok(greeting) = read(2) else { return };
+                read(greeting[1].into()).unwrap();
                 client.write_all(b"\x05\x00").unwrap();
-                let read = client.read(&mut buffer).unwrap();
-                keeps.lock().unwrap().push(buffer[3..read].to_vec());
+                let mut read = |bytes: usize| {
+                    let mut buffer = vec![0; bytes];
+                    client.read_exact(&mut buffer).map(|()| buffer).unwrap()
+                };
+                // Version, command, reserved; then the kind of the address: a name, behind its length.
+                let head = read(5);
+                let rest = read(usize::from(head[4]) + 2);
+                keeps.lock().unwrap().push([&head[3..], &rest].concat());
                 client.write_all(b"\x05\x00\x00\x01\0\0\0\0\0\0").unwrap();
                 let mut server = TcpStream::connect(("127.0.0.1", origin)).unwrap();
                 let (mut up, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
