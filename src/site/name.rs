@@ -46,7 +46,7 @@ pub(super) fn stem(text: &str) -> String {
     cut(named, MAX_BYTES, text)
 }
 
-/// The stem for a place that takes names of `longest_name` bytes only: a longer one is cut as [`stem`] cuts, and a stem
+/// The stem for a place that takes names of `longest_name` bytes only: a longer one is cut as `stem` cuts, and a stem
 /// that fits stays as it is.
 pub fn fit_stem(stem: String, longest_name: usize) -> String {
     let text = stem.clone();
