@@ -128,7 +128,7 @@ pub struct Content {
 }
 
 impl Content {
-    /// The size in the file, whatever the displayed one is.
+    /// The size in the file, which may not be the displayed one.
     pub fn stored_size(&self) -> StoredSize {
         self.stored.unwrap_or(StoredSize {
             width: self.width,

@@ -298,7 +298,7 @@ impl Requester {
 
     /// Tells that robots.txt slows the run down, if the next request has to wait and nobody knows.
     async fn tell_crawl_delay(&self, host: &Host) {
-        let Some((asked, wait)) = host.rate.untold_crawl_delay() else {
+        let Some((asked, wait)) = host.rate.unreported_crawl_delay() else {
             return;
         };
         let events = self.events.lock().as_ref().and_then(WeakEvents::upgrade);

@@ -18,7 +18,7 @@ fn is_operator(word: &str) -> bool {
     )
 }
 
-/// Whether the word is `>` with whatever a shell lets stand around it: `>>`, `2>`, `2>&1`, `&>`, `>/dev/null`. With a
+/// Whether the word is `>` with what a shell lets stand around it: `>>`, `2>`, `2>&1`, `&>`, `>/dev/null`. With a
 /// `>` at its end only it is none: `1920x1080>` is a size for `ImageMagick`.
 fn is_redirection(word: &str) -> bool {
     let behind = word.trim_start_matches(|c: char| c.is_ascii_digit());

@@ -36,7 +36,7 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    /// A buffer of `length` bytes, which hold whatever an image before this one left.
+    /// A buffer of `length` bytes, which hold what an image before this one left.
     pub(super) fn buffer(&mut self, length: usize) -> &mut [u8] {
         if self.buffer.capacity() < length {
             // No growing: that would copy what nobody needs.

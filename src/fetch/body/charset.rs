@@ -105,7 +105,7 @@ fn utf16_declaration(head: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// The encoding that the XML declaration names. Browsers heed it in `text/html` too, behind a `meta`.
+/// The encoding that the XML declaration names. Browsers follow it in `text/html` too, behind a `meta`.
 fn declaration(head: &[u8]) -> Option<&'static Encoding> {
     let inside = head.strip_prefix(b"<?xml")?;
     let inside = &inside[..inside.iter().position(|&byte| byte == b'>')?];

@@ -51,7 +51,7 @@ pub(crate) fn redirect_target(
     Ok(Some(target))
 }
 
-/// A `Location` as browsers ask it: bytes beyond ASCII, in whatever charset, are percent-encoded as
+/// A `Location` as browsers ask it: bytes beyond ASCII, in any charset, are percent-encoded as
 /// they are. Decoded first, they would come back as another charset's bytes. What else an address may
 /// not have unescaped, such as a blank, joining escapes.
 fn as_ascii(location: &[u8]) -> String {

@@ -52,7 +52,7 @@ enum State {
     /// After a member of a gzip file: another one, or bytes that mean nothing.
     BetweenMembers,
     Stream(Stream),
-    /// An image that is not packed, whatever the header says.
+    /// An image that is not packed, against what the header says.
     Plain,
     /// After the end of the coding. Browsers ignore what follows there; some servers pad.
     Trailing,

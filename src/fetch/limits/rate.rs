@@ -32,8 +32,8 @@ pub(crate) struct HostRate {
 #[derive(Debug, Default)]
 struct State {
     interval: Duration,
-    /// What robots.txt asks for, where that is slower than the user's interval and was not told yet.
-    untold: Option<Duration>,
+    /// What robots.txt asks for, where that is slower than the user's interval and was not reported yet.
+    unreported: Option<Duration>,
     /// The next request may be sent from here on.
     next: Option<Instant>,
     /// The end of a pause (`Retry-After`) or of a cooldown.
@@ -88,18 +88,18 @@ impl HostRate {
         let kept = delay.min(MAX_CRAWL_DELAY);
         if kept > state.interval {
             state.interval = kept;
-            state.untold = Some(delay);
+            state.unreported = Some(delay);
         }
     }
 
     /// The pace that robots.txt asks for and the one that is kept, once: when it makes a request wait
     /// for the first time.
-    pub(crate) fn untold_crawl_delay(&self) -> Option<(Duration, Duration)> {
+    pub(crate) fn unreported_crawl_delay(&self) -> Option<(Duration, Duration)> {
         let mut state = self.state.lock();
         let has_to_wait = state.next.is_some_and(|next| next > Instant::now());
         let interval = state.interval;
         state
-            .untold
+            .unreported
             .take_if(|_| has_to_wait)
             .map(|asked| (asked, interval))
     }
@@ -227,15 +227,15 @@ mod tests {
     async fn a_crawl_delay_is_told_once_and_when_it_makes_a_request_wait() {
         let slowed = rate(SECOND, 0);
         slowed.apply_crawl_delay(15 * SECOND);
-        assert_eq!(slowed.untold_crawl_delay(), None, "nothing waited yet");
+        assert_eq!(slowed.unreported_crawl_delay(), None, "nothing waited yet");
         slowed.acquire().await.unwrap();
         let told = Some((15 * SECOND, MAX_CRAWL_DELAY));
-        assert_eq!(slowed.untold_crawl_delay(), told);
-        assert_eq!(slowed.untold_crawl_delay(), None);
+        assert_eq!(slowed.unreported_crawl_delay(), told);
+        assert_eq!(slowed.unreported_crawl_delay(), None);
         let slow = rate(5 * SECOND, 0);
         slow.apply_crawl_delay(5 * SECOND);
         slow.acquire().await.unwrap();
-        assert_eq!(slow.untold_crawl_delay(), None, "the user is slower");
+        assert_eq!(slow.unreported_crawl_delay(), None, "the user is slower");
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //! that are no header field are dropped, folded lines joined, blanks in the status line removed.
 //!
 //! What frames the message stays strict: `Content-Length` and `Transfer-Encoding` are passed on
-//! with whatever is wrong with them, for hyper to refuse, and are never dropped.
+//! with all that is wrong with them, for hyper to refuse, and are never dropped.
 
 use memchr::memchr;
 use thiserror::Error;

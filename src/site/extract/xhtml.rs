@@ -11,7 +11,7 @@ const VOID: [&str; 14] = [
     "track", "wbr",
 ];
 
-/// Elements that take the rest of the page, or make it a page without a body, whatever end tag follows (HTML Standard,
+/// Elements that take the rest of the page, or make it a page without a body, with any end tag behind them (HTML Standard,
 /// section 13.2.6.4.7). Without content they are nothing to XML.
 const WITHOUT_END: [&str; 2] = ["frameset", "plaintext"];
 

@@ -73,7 +73,7 @@ fn unrequested_content_encoding_of_an_image_is_undone_or_refused_and_never_saved
         "binary",
         "aws-chunked",
         "rot13",
-        // The bytes are the image, whatever the header says.
+        // The bytes are the image, against what the header says.
         "gzip",
         "deflate",
     ] {
