@@ -13,6 +13,7 @@ use super::options::{
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
+use crate::engine;
 use crate::fetch::{CookieSource, FetchSettings, Proxies, Robots};
 use crate::hooks::HookSettings;
 use crate::report::{self, ColorMode, Progress, Stderr};
@@ -201,7 +202,7 @@ fn output_settings(
 
 fn fetch_settings(
     network: NetworkArgs,
-    connections: NonZeroUsize,
+    jobs: NonZeroUsize,
     max_size: Option<ByteSize>,
 ) -> FetchSettings {
     let NetworkArgs {
@@ -244,7 +245,8 @@ fn fetch_settings(
             RobotsMode::Obey => Robots::Obey,
             RobotsMode::Ignore => Robots::Ignore,
         },
-        connections: connections.get(),
+        // Each job and each listing page in flight has one: the page that is waited for, and those ahead of it.
+        connections: jobs.get() + engine::pages_ahead(jobs).get() + 1,
         headers: header
             .into_iter()
             .map(|Header { name, value }| (name, value))
