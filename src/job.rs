@@ -83,6 +83,12 @@ impl ImageKey {
         }
     }
 
+    /// The key of the image that `site` knows by `id`, whatever its address is today. The site's part of the text comes
+    /// first, so that no address can equal it.
+    pub fn with_id(site: &SiteId, id: &str) -> Self {
+        [site.as_str(), " id:", id].concat().into()
+    }
+
     /// A key from its stored form, that of [`ImageKey::as_str`].
     pub fn from_stored(written: String) -> Self {
         Self(written.into())
@@ -140,7 +146,14 @@ pub struct ImageRef {
     pub title: Option<String>,
     /// Whether `thumb` is the original itself: its address was given, and no listing was read.
     pub is_original: bool,
+    /// The item's other texts, by the numbers that its site's definition gives them.
+    pub record: Record,
 }
+
+/// The texts of one item, by the numbers that the site's definition gives its fields: of each field those that were
+/// found, the preferred one first. Addresses among them are absolute. Untrusted text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Record(pub Vec<Vec<String>>);
 
 /// One image to be fetched, with everything a worker needs: it knows neither the site's definition nor the ledger.
 ///
@@ -163,6 +176,9 @@ pub struct Job {
     pub page: Url,
     /// The title on that page: untrusted text, for the record and hooks.
     pub title: Option<String>,
+    /// What the listing declares of the image's bytes.
+    #[serde(default, skip_serializing_if = "Declared::is_empty")]
+    pub declared: Declared,
     /// The dimensions it must have.
     pub limits: JobLimits,
     /// The least time between two requests to one host (`--wait`).
@@ -221,32 +237,100 @@ pub struct JobLimits {
     pub max_pixels: u64,
 }
 
+/// What a listing declares of an image's bytes: whoever fetches them compares. What is not declared is `None`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Declared {
+    /// The MD5 hash, as 32 lower-case hexadecimal digits; so that the form is the same in every listing.
+    pub md5: Option<String>,
+    /// The SHA-1 hash, as 40 lower-case hexadecimal digits.
+    pub sha1: Option<String>,
+    /// The SHA-256 hash, as 64 lower-case hexadecimal digits.
+    pub sha256: Option<String>,
+    /// The length in bytes.
+    pub bytes: Option<u64>,
+    /// The width in pixels.
+    pub width: Option<u32>,
+    /// The height in pixels.
+    pub height: Option<u32>,
+}
+
+impl Declared {
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// A way to an image's original.
-///
-/// A variant `Follow` has room here: a page to be read first, that holds the original's address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Candidate {
     /// The original's own canonical address.
     Direct(Url),
+    /// A page to be read first, that holds the original's address.
+    Follow(Follow),
 }
 
 impl Candidate {
     /// The canonical address to request first.
     pub fn url(&self) -> &Url {
         match self {
-            Self::Direct(url) => url,
+            Self::Direct(url) | Self::Follow(Follow { page: url, .. }) => url,
         }
+    }
+}
+
+/// A page that leads to an original.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// Its canonical address.
+    pub page: Url,
+    /// What is looked for on it.
+    pub rule: FollowRule,
+}
+
+/// What is looked for on a page that leads to an original: a definition's `follow` table as TOML, read by
+/// `site::follow` alone. Text, because a job may cross machines and its worker has no definition.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct FollowRule(Arc<str>);
+
+impl FollowRule {
+    /// A rule in its serialised form.
+    pub fn from_toml(text: impl Into<Arc<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The serialised form.
+    pub fn as_toml(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for FollowRule {
+    fn from(text: String) -> Self {
+        Self::from_toml(text)
+    }
+}
+
+impl From<FollowRule> for String {
+    fn from(rule: FollowRule) -> Self {
+        rule.as_toml().to_owned()
     }
 }
 
 /// What a site's definition makes of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
+    /// Its identity.
+    pub key: ImageKey,
     /// In the order to be tried; never empty, never the thumb.
     pub candidates: Vec<Candidate>,
     /// The name of its file, without the extension.
     pub stem: String,
+    /// What the listing declares of its bytes.
+    pub declared: Declared,
 }
 
 /// The file name of an image: portable, printable, at most [`ImageName::MAX_BYTES`] long, never hidden.
@@ -446,6 +530,7 @@ mod tests {
             stem: "2018-03-29-a".to_owned(),
             page: Url::parse("https://demo.invalid/1/").unwrap(),
             title: None,
+            declared: Declared::default(),
             limits: JobLimits {
                 min_width: 480,
                 min_height: 360,

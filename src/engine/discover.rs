@@ -114,6 +114,7 @@ impl Discovery {
             stem: fit_stem(resolved.stem, self.options.longest_name),
             page: image.page,
             title: image.title,
+            declared: resolved.declared,
             limits: JobLimits {
                 min_width,
                 min_height,

@@ -257,10 +257,10 @@ impl Producer {
         let mut unseen = Unseen::default();
         for image in images {
             let resolved = site.resolve(&image);
-            let address = resolved
-                .as_ref()
-                .map_or(&image.thumb, |resolved| resolved.candidates[0].url());
-            let key = ImageKey::new(site.id(), address);
+            let key = resolved.as_ref().map_or_else(
+                |_| ImageKey::new(site.id(), &image.thumb),
+                |resolved| resolved.key.clone(),
+            );
             if !self.seen.insert(&key) {
                 continue;
             }

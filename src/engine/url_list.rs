@@ -88,7 +88,7 @@ async fn enqueue(
                         continue;
                     }
                 };
-                let key = ImageKey::new(source.id(), resolved.candidates[0].url());
+                let key = resolved.key.clone();
                 if seen.insert(&key) {
                     let job = discovery.job(key, image, resolved);
                     let stem = Stem::new(&job.stem);

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{Pages, Site, address};
-use crate::job::ImageRef;
+use crate::job::{ImageRef, Record};
 use crate::outcome::Format;
 
 /// What a URL is to a site.
@@ -47,6 +47,7 @@ impl Site {
             link: None,
             title: None,
             is_original,
+            record: Record::default(),
         };
         if self.candidates(&image(false)).is_ok() {
             return Some(UrlKind::Image(Box::new(image(false))));

@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::{address, file_name, name};
-use crate::job::{Candidate, ImageRef, Resolved, SiteId};
+use crate::job::{Candidate, Declared, ImageKey, ImageRef, Record, Resolved, SiteId};
 use crate::outcome::SkipReason;
 
 /// The source of images that belong to no site.
@@ -41,6 +41,7 @@ impl DirectUrls {
             link: None,
             title: None,
             is_original: true,
+            record: Record::default(),
         })
     }
 
@@ -53,6 +54,8 @@ impl DirectUrls {
         let original = usable(&image.thumb).map_err(SkipReason::Address)?;
         let stem = Self::file_stem(&original);
         Ok(Resolved {
+            key: ImageKey::new(&self.id, &original),
+            declared: Declared::default(),
             candidates: vec![Candidate::Direct(original)],
             stem,
         })

@@ -8,6 +8,7 @@ mod classify;
 mod definition;
 mod diagnostic;
 mod direct;
+mod document;
 mod extract;
 mod file_name;
 mod name;
@@ -22,7 +23,7 @@ use thiserror::Error;
 use url::Url;
 
 use crate::event::ListingFailure;
-use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
+use crate::job::{Candidate, Declared, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
 use crate::outcome::{Format, SkipReason};
 
 pub use classify::{UrlKind, objection};
@@ -181,7 +182,12 @@ impl Site {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
         let stem = self.file_stem(image, first.url());
-        Ok(Resolved { candidates, stem })
+        Ok(Resolved {
+            key: ImageKey::new(&self.id, first.url()),
+            candidates,
+            stem,
+            declared: Declared::default(),
+        })
     }
 
     /// The identity of the image: made from its first candidate.
@@ -281,6 +287,7 @@ mod tests {
             link: None,
             title: None,
             is_original: false,
+            record: Default::default(),
         }
     }
 
@@ -517,6 +524,7 @@ mod tests {
                 link,
                 title,
                 is_original: false,
+                record: Default::default(),
             };
             assert_eq!(found, &expected);
             let ways = site.candidates(found).unwrap_or_default();

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::fetch::Fetcher;
     use crate::fetch::scripted::{Reply, Server, image, path_of, settings};
-    use crate::job::SiteId;
+    use crate::job::{Record, SiteId};
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -134,6 +134,7 @@ mod tests {
             link: Some(url(link)),
             title: None,
             is_original: false,
+            record: Record::default(),
         }
     }
 

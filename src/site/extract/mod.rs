@@ -24,7 +24,7 @@ use super::diagnostic::Diagnostic;
 use super::schema::SiteFile;
 use super::{Site, address};
 use crate::event::ListingFailure;
-use crate::job::ImageRef;
+use crate::job::{ImageRef, Record};
 
 /// The kind of a listing: `listing.kind` in a definition. One row a plug.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -183,6 +183,7 @@ pub(super) fn read(
                 link: first(link).map(|link| site.canonical(link)),
                 title,
                 is_original: false,
+                record: Record::default(),
             }),
             None if has_none => health.without_thumb += 1,
             None => health.unusable += 1,

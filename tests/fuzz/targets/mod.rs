@@ -243,6 +243,7 @@ fn hold_image(site: &Site, image: &ImageRef) {
         link,
         title,
         is_original: _,
+        record: _,
     } = image;
     for address in [Some(thumb), link.as_ref()].into_iter().flatten() {
         assert!(is_one_to_ask(address), "{address}");
@@ -303,6 +304,7 @@ fn shown(site: &Site, thumb: &Url) -> ImageRef {
         link,
         title: None,
         is_original: false,
+        record: Default::default(),
     }
 }
 
