@@ -309,6 +309,13 @@ pub enum ListingFailure {
         /// The most attributes or words that it may have.
         limit: usize,
     },
+    /// The page is not what the definition says it is written in.
+    Unreadable {
+        /// What it should be: `HTML`, `JSON` or `XML`.
+        language: &'static str,
+        /// The parser's words, with the place: may quote the page, so it is untrusted text.
+        cause: String,
+    },
     /// Items were found, and no thumb in any of them.
     NoThumbs,
     /// No thumb has an address that can be requested.

@@ -56,6 +56,9 @@ pub(super) fn listing_failure(reason: &ListingFailure) -> String {
             "page too complex: a tag or comment with more than {} words",
             count(*limit)
         ),
+        ListingFailure::Unreadable { language, cause } => {
+            format!("the page is not {language} that can be read: {cause}")
+        }
         ListingFailure::NoThumbs => {
             "items without a thumb: compare the page with `thumb` in the site's definition"
                 .to_owned()

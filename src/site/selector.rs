@@ -42,6 +42,36 @@ impl Selector {
             })
     }
 
+    /// The elements of a page that match, in its order, while `goes_on` says so; it is asked for every element.
+    pub(super) fn select_while<'a>(
+        &self,
+        page: &'a Html,
+        goes_on: impl Fn() -> bool,
+    ) -> impl Iterator<Item = ElementRef<'a>> {
+        let quirks = quirks(page);
+        let mut caches = SelectorCaches::default();
+        let elements = page.tree.nodes().filter_map(ElementRef::wrap);
+        let elements = elements.take_while(move |_| goes_on());
+        elements.filter(move |element| {
+            // A node that the parser dropped is still there, without a parent.
+            element.parent().is_some() && self.matches(element, None, quirks, &mut caches)
+        })
+    }
+
+    /// The elements within `scope` that match, in the page's order, while `goes_on` says so.
+    pub(super) fn within<'a>(
+        &self,
+        page: &Html,
+        scope: ElementRef<'a>,
+        goes_on: impl Fn() -> bool,
+    ) -> impl Iterator<Item = ElementRef<'a>> {
+        let quirks = quirks(page);
+        let mut caches = SelectorCaches::default();
+        let inner = scope.descendants().skip(1).filter_map(ElementRef::wrap);
+        let inner = inner.take_while(move |_| goes_on());
+        inner.filter(move |element| self.matches(element, Some(scope), quirks, &mut caches))
+    }
+
     /// The first element within `scope` that matches.
     pub(super) fn first_within<'a>(
         &self,

@@ -63,10 +63,11 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 10] = [
+const CRATES: [(&[&str], &[&str]); 11] = [
     (&["reqwest"], &["fetch"]),
     (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
+    (&["json_event_parser", "quick_xml"], &["site/document"]),
     (
         &["clap", "clap_complete", "clap_mangen"],
         &["cli", "config", "main", "dispatch"],

@@ -4,11 +4,33 @@
 //! PageText -> read() -> Page -> items (ItemPath) -> Scope -> Source::texts, Condition::holds
 //! ```
 
-use toml::Spanned;
+mod condition;
+pub(super) mod html;
+mod json;
+mod limits;
+mod locator;
+mod parsed;
+mod path;
+mod pick;
+mod pointer;
+mod source;
+#[cfg(test)]
+mod testing;
 
-use super::diagnostic::Diagnostic;
+use std::borrow::Cow;
+
+pub(super) use condition::{Condition, FieldCondition};
+pub(super) use path::ItemPath;
+pub(super) use source::Source;
+
 use super::extract::PageText;
+use super::selector::Selector;
 use crate::event::ListingFailure;
+use html::{HtmlPlace, tree, xhtml};
+use json::JsonValue;
+use limits::Work;
+use parsed::ParsedTexts;
+use pointer::JsonPlace;
 
 /// What the pages are written in.
 #[derive(Debug)]
@@ -16,7 +38,7 @@ pub(super) enum DocumentKind {
     Html,
     Json,
     /// JSON in the text of an element of an HTML page: the first that the selector matches.
-    Embedded(super::selector::Selector),
+    Embedded(Selector),
     /// With the namespaces that the definition names: prefix and URI.
     Xml(Vec<(String, String)>),
 }
@@ -31,107 +53,153 @@ pub(super) struct SourceContext<'a> {
 
 /// A parsed page. It lives within [`read`] alone: HTML trees cannot leave their thread.
 pub(super) struct Page<'a> {
-    _todo: std::marker::PhantomData<&'a ()>,
+    root: Node<'a>,
+    base: Option<String>,
 }
 
 /// A place in a page: an element, a value, or a text.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'a> {
-    _todo: std::marker::PhantomData<&'a ()>,
+    place: Place<'a>,
+    shared: &'a Shared,
 }
 
-/// Where a source looks: an item, and for an item within an item (`each`) the outer one, which `^` names.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    Html(HtmlPlace<'a>),
+    Json(JsonPlace<'a>),
+}
+
+/// What all places of a page share.
+#[derive(Default)]
+struct Shared {
+    work: Work,
+    parsed: ParsedTexts,
+}
+
+/// Where a source looks: an item, and for an item within an item (`each`) the outer one, which `^` names. Where there is
+/// no outer one, `^` names the item itself.
 #[derive(Clone, Copy)]
 pub(super) struct Scope<'a> {
     pub(super) node: Node<'a>,
     pub(super) outer: Option<Node<'a>>,
 }
 
-/// Parses a page and hands it over; a page that nests too deep is handed over in pieces.
+/// Parses a page and hands it over; an HTML page that nests too deep is handed over in pieces.
 ///
 /// # Errors
 ///
 /// When reading the page would take too much memory or time, or it is not what its kind says.
 pub(super) fn read(
-    _kind: &DocumentKind,
-    _page: PageText<'_>,
-    _with: &mut dyn FnMut(&Page<'_>),
+    kind: &DocumentKind,
+    page: PageText<'_>,
+    with: &mut dyn FnMut(&Page<'_>),
 ) -> Result<(), ListingFailure> {
-    todo!()
+    let shared = Shared::default();
+    match kind {
+        DocumentKind::Html => {
+            trees(page, &mut |html| with(&of_html(html, &shared)))?;
+        }
+        DocumentKind::Json => {
+            let value = JsonValue::parse(page.text)?;
+            with(&of_json(&value, &shared, None));
+        }
+        DocumentKind::Embedded(script) => {
+            let (text, base) = embedded(script, page)?;
+            let value = JsonValue::parse(without_assignment(&text))?;
+            with(&of_json(&value, &shared, base));
+        }
+        DocumentKind::Xml(_) => todo!(),
+    }
+    shared.work.check()
+}
+
+/// Parses an HTML or XHTML page into one tree, or several.
+fn trees(
+    page: PageText<'_>,
+    on_tree: &mut dyn FnMut(&scraper::Html),
+) -> Result<(), ListingFailure> {
+    let text = if page.is_xml {
+        Cow::Owned(xhtml::to_html(page.text))
+    } else {
+        Cow::Borrowed(page.text)
+    };
+    tree::each(&text, !page.is_xml, on_tree).map(|_| ())
+}
+
+fn of_html<'a>(html: &'a scraper::Html, shared: &'a Shared) -> Page<'a> {
+    let place = Place::Html(HtmlPlace {
+        page: html,
+        element: None,
+    });
+    Page {
+        root: Node { place, shared },
+        base: html::base_of(html),
+    }
+}
+
+fn of_json<'a>(value: &'a JsonValue, shared: &'a Shared, base: Option<String>) -> Page<'a> {
+    let place = Place::Json(JsonPlace { value, name: None });
+    Page {
+        root: Node { place, shared },
+        base,
+    }
+}
+
+/// The text of the first element that `script` matches, and the page's base.
+fn embedded(
+    script: &Selector,
+    page: PageText<'_>,
+) -> Result<(String, Option<String>), ListingFailure> {
+    let mut found = None;
+    let mut base = None;
+    trees(page, &mut |html| {
+        base = base.take().or_else(|| html::base_of(html));
+        if found.is_none() {
+            let element = script.select(html).next();
+            found = element.map(|element| element.text().collect::<String>());
+        }
+    })?;
+    let text = found.ok_or_else(|| ListingFailure::Unreadable {
+        language: "HTML",
+        cause: "no element is what `script` in the site's definition selects".to_owned(),
+    })?;
+    Ok((text, base))
+}
+
+/// What a script assigns: `window.state = {};` is `{}`.
+fn without_assignment(text: &str) -> &str {
+    let text = text.trim().trim_end_matches([';', '\n', '\r', ' ', '\t']);
+    let Some(brace) = text.find(['{', '[']) else {
+        return text;
+    };
+    // In front of the value there is a name at most, as in `window["state"] =`: its bracket does not begin the value.
+    let is_name = |text: &str| {
+        let head = text.trim_end();
+        !head.contains(['\n', '{', ';', '(']) && head.ends_with('=')
+    };
+    if brace == 0 || is_name(&text[..brace]) {
+        return &text[brace..];
+    }
+    match text.find('=') {
+        Some(sign) if is_name(&text[..=sign]) => text[sign + 1..].trim_start(),
+        _ => text,
+    }
 }
 
 impl<'a> Page<'a> {
     /// The whole page as a place.
     pub(super) fn root(&self) -> Node<'a> {
-        todo!()
+        self.root
     }
 
     /// The URL that the page says its URLs are relative to, as written (`<base href>`, `xml:base`).
     pub(super) fn base(&self) -> Option<String> {
-        todo!()
+        self.base.clone()
     }
 
     /// The items there, in the page's order.
-    pub(super) fn items(&self, _path: &ItemPath) -> Vec<Node<'a>> {
-        todo!()
-    }
-}
-
-/// Where the items of a page are, or the items within an item.
-#[derive(Debug)]
-pub(super) struct ItemPath;
-
-impl ItemPath {
-    pub(super) fn compile(
-        _written: &Spanned<String>,
-        _context: SourceContext<'_>,
-    ) -> Result<Self, Diagnostic> {
-        todo!()
-    }
-
-    /// The items within `node`.
-    pub(super) fn within<'a>(&self, _node: Node<'a>) -> Vec<Node<'a>> {
-        todo!()
-    }
-}
-
-/// A source as written: a text, a table, or a list of them.
-pub(super) struct SourceInput;
-
-/// Where in an item a text is: alternatives, the preferred one first.
-#[derive(Debug)]
-pub(super) struct Source;
-
-impl Source {
-    pub(super) fn compile(
-        _written: Spanned<SourceInput>,
-        _context: SourceContext<'_>,
-    ) -> Result<Self, Diagnostic> {
-        todo!()
-    }
-
-    /// The texts there, the preferred one first; empty ones are left out.
-    pub(super) fn texts(&self, _scope: Scope<'_>) -> Vec<String> {
-        todo!()
-    }
-}
-
-/// A condition as written.
-pub(super) struct ConditionInput;
-
-/// A condition on an item.
-#[derive(Debug)]
-pub(super) struct Condition;
-
-impl Condition {
-    pub(super) fn compile(
-        _written: Spanned<ConditionInput>,
-        _context: SourceContext<'_>,
-    ) -> Result<Self, Diagnostic> {
-        todo!()
-    }
-
-    pub(super) fn holds(&self, _scope: Scope<'_>) -> bool {
-        todo!()
+    pub(super) fn items(&self, path: &ItemPath) -> Vec<Node<'a>> {
+        path.within(self.root)
     }
 }

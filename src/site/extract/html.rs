@@ -6,10 +6,11 @@ use scraper::{ElementRef, Html};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{EndMark, Extract, ItemTable, PageText, RawItem, RawPage, css, tree, xhtml};
+use super::{EndMark, Extract, ItemTable, PageText, RawItem, RawPage};
 use crate::event::ListingFailure;
 use crate::site::address;
 use crate::site::diagnostic::Diagnostic;
+use crate::site::document::html::{css, tree, xhtml};
 use crate::site::name::char_boundary_before;
 use crate::site::pattern::selector;
 use crate::site::schema::OneOrMore;

@@ -3,12 +3,8 @@
 //! To add a kind: one file with its `[item]` table ([`ItemTable`]) and what reads its pages ([`Extract`]), and a row in
 //! [`ListingKind`]. A kind whose pages do not have numbers adds its order of pages to `paging` as well.
 
-mod css;
 mod health;
 mod html;
-mod pending;
-mod tree;
-mod xhtml;
 
 use std::fmt;
 

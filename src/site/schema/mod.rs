@@ -4,12 +4,17 @@
 //! its pages, in `extract`.
 
 mod one_or_more;
+mod source;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub(super) use one_or_more::OneOrMore;
+pub(super) use source::{
+    ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
+    SourceInput, SourceTable,
+};
 
 use super::extract::ListingKind;
 use super::file_name::NameInput;

@@ -10,7 +10,7 @@ const MAX_DEPTH: usize = 8;
 
 /// Whether the value of the attribute `name` is CSS: that of `style`, or one that begins with `url(` as scripts that load
 /// backgrounds late write it.
-pub(super) fn is_css(name: &str, value: &str) -> bool {
+pub(in crate::site) fn is_css(name: &str, value: &str) -> bool {
     let begins = |word: &str| {
         let value = value.trim_start().as_bytes();
         value
@@ -21,7 +21,7 @@ pub(super) fn is_css(name: &str, value: &str) -> bool {
 }
 
 /// The addresses of all `url()` in `css`, in their order and without their quotes and escapes.
-pub(super) fn addresses(css: &str) -> Vec<String> {
+pub(in crate::site) fn addresses(css: &str) -> Vec<String> {
     let mut found = Vec::new();
     collect(&mut Parser::new(css), MAX_DEPTH, &mut found);
     found

@@ -28,10 +28,19 @@ const STEP_BYTES: usize = 4 * 1024;
 /// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
 /// gives several: the rest of it is parsed as if nothing were open. `quirks` says whether the page may be one that
 /// browsers read in quirks mode (HTML Standard, section 13.2.6.4.1).
-pub(super) fn each(
+pub(in crate::site) fn each(
     text: &str,
     quirks: bool,
     mut on_tree: impl FnMut(&Html),
+) -> Result<usize, ListingFailure> {
+    each_owned(text, quirks, |tree| on_tree(&tree))
+}
+
+/// [`each`] for whoever keeps the trees.
+pub(in crate::site) fn each_owned(
+    text: &str,
+    quirks: bool,
+    mut on_tree: impl FnMut(Html),
 ) -> Result<usize, ListingFailure> {
     let whole = StrTendril::from(text);
     let mut rest = text;
@@ -45,7 +54,7 @@ pub(super) fn each(
         nodes_left = nodes_left.saturating_sub(tree.tree.nodes().len());
         // Only the first tree has seen the doctype.
         tree.quirks_mode = *mode.get_or_insert(tree.quirks_mode);
-        on_tree(&tree);
+        on_tree(tree);
         trees += 1;
         if rest.is_empty() {
             return Ok(trees);

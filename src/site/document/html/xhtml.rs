@@ -16,7 +16,7 @@ const VOID: [&str; 14] = [
 const WITHOUT_END: [&str; 2] = ["frameset", "plaintext"];
 
 /// `text`, an XML page, as HTML: `<script/>` becomes `<script></script>`, and a CDATA section the text in it.
-pub(super) fn to_html(text: &str) -> String {
+pub(in crate::site) fn to_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {

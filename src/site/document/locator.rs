@@ -1,0 +1,136 @@
+//! Where below a place a text is, in the language of the page.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use toml::Spanned;
+
+use super::html::HtmlLocator;
+use super::limits::{MAX_PARSED_BYTES, MAX_TEXTS};
+use super::pointer::{JsonPlace, JsonPointer};
+use super::{DocumentKind, Node, Place, Scope, SourceContext};
+use crate::site::diagnostic::Diagnostic;
+
+/// A source that is one text in the definition, as `img@src` or `/data/0/url`.
+#[derive(Debug)]
+pub(super) struct Locator {
+    /// Whether it begins at the outer item: `^` is in front of it.
+    is_outer: bool,
+    language: LocatorLanguage,
+}
+
+#[derive(Debug)]
+enum LocatorLanguage {
+    Html(HtmlLocator),
+    Json(JsonPointer),
+}
+
+/// Which texts are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wanted<'s> {
+    /// Only elements whose text is this one.
+    pub(super) label: Option<&'s str>,
+    /// Whether the texts are parsed, so that they must be as they are.
+    pub(super) is_parsed: bool,
+}
+
+impl Locator {
+    /// Compiles `text`; `written` is where it stands.
+    pub(super) fn compile<T>(
+        text: &str,
+        written: &Spanned<T>,
+        context: SourceContext<'_>,
+    ) -> Result<Self, Diagnostic> {
+        let (is_outer, text) = match text.strip_prefix('^') {
+            Some(text) => (true, text),
+            None => (false, text),
+        };
+        let language = match context.kind {
+            DocumentKind::Html => LocatorLanguage::Html(HtmlLocator::compile(text, written)?),
+            DocumentKind::Json | DocumentKind::Embedded(_) => {
+                LocatorLanguage::Json(JsonPointer::compile(text, written)?)
+            }
+            DocumentKind::Xml(_) => todo!(),
+        };
+        Ok(Self { is_outer, language })
+    }
+
+    /// Whether elements can be chosen by their text.
+    pub(super) fn has_labels(&self) -> bool {
+        matches!(self.language, LocatorLanguage::Html(_))
+    }
+
+    fn node<'a>(&self, scope: Scope<'a>) -> Node<'a> {
+        if self.is_outer {
+            scope.outer.unwrap_or(scope.node)
+        } else {
+            scope.node
+        }
+    }
+
+    /// Whether anything is there, with or without a text.
+    pub(super) fn exists(&self, scope: Scope<'_>) -> bool {
+        let node = self.node(scope);
+        let work = &node.shared.work;
+        match (&self.language, node.place) {
+            (LocatorLanguage::Html(locator), Place::Html(place)) => locator.exists(place, work),
+            (LocatorLanguage::Json(pointer), Place::Json(place)) => {
+                !pointer.places(place, work, 1).is_empty()
+            }
+            _ => false,
+        }
+    }
+
+    /// The texts there, as written, in the page's order.
+    pub(super) fn texts<'a>(&self, scope: Scope<'a>, wanted: Wanted<'_>) -> Vec<Cow<'a, str>> {
+        let node = self.node(scope);
+        let work = &node.shared.work;
+        match (&self.language, node.place) {
+            (LocatorLanguage::Html(locator), Place::Html(place)) => {
+                let whole = wanted.is_parsed.then_some(MAX_PARSED_BYTES);
+                locator.texts(place, wanted.label, whole, work, MAX_TEXTS)
+            }
+            (LocatorLanguage::Json(pointer), Place::Json(place)) => {
+                let mut texts = Vec::new();
+                pointer.each(place, work, &mut |place| {
+                    json_texts(place, pointer.takes_names(), &mut texts);
+                    if texts.len() < MAX_TEXTS {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
+                    }
+                });
+                texts.truncate(MAX_TEXTS);
+                texts
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// The values there, of a JSON page.
+    pub(super) fn values<'a>(&self, scope: Scope<'a>) -> Vec<Node<'a>> {
+        let node = self.node(scope);
+        match (&self.language, node.place) {
+            (LocatorLanguage::Json(pointer), Place::Json(place)) => {
+                let places = pointer.places(place, &node.shared.work, MAX_TEXTS);
+                places
+                    .into_iter()
+                    .map(|place| node.at_json(place))
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// The text of a value; of an array those of its elements.
+fn json_texts<'a>(place: JsonPlace<'a>, takes_name: bool, texts: &mut Vec<Cow<'a, str>>) {
+    if takes_name {
+        texts.extend(place.name.map(Cow::Borrowed));
+    } else if let super::json::JsonValue::List(list) = place.value {
+        let scalars = list.iter().filter_map(super::json::JsonValue::scalar);
+        texts.extend(scalars.take(MAX_TEXTS));
+    } else {
+        texts.extend(place.value.scalar());
+    }
+}

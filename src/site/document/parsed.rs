@@ -1,0 +1,67 @@
+//! Texts of a page that were parsed themselves, kept as long as the page: items can be in them.
+
+use std::cell::{Cell, OnceCell};
+
+use scraper::Html;
+
+use super::html::tree;
+use super::json::JsonValue;
+use super::limits::{MAX_PARSED_BYTES, Work};
+use crate::site::schema::ParsedLanguage;
+
+/// Documents that are kept for one page.
+const MAX_KEPT: usize = 1_000;
+
+/// A text, parsed: HTML that nests too deep gives several trees, anything that cannot be parsed none.
+pub(super) enum ParsedText {
+    Html(Vec<Html>),
+    Json(JsonValue),
+    Nothing,
+}
+
+impl ParsedText {
+    /// Parses `text`, if that is not too much.
+    pub(super) fn new(language: ParsedLanguage, text: &str, work: &Work) -> Self {
+        if text.len() > MAX_PARSED_BYTES || !work.read(text.len()) {
+            return Self::Nothing;
+        }
+        match language {
+            ParsedLanguage::Json => JsonValue::parse(text).map_or(Self::Nothing, Self::Json),
+            ParsedLanguage::Html => {
+                let mut trees = Vec::new();
+                match tree::each_owned(text, true, |tree| trees.push(tree)) {
+                    Ok(_) => Self::Html(trees),
+                    Err(_) => Self::Nothing,
+                }
+            }
+        }
+    }
+}
+
+/// A list that grows while its elements are borrowed.
+#[derive(Default)]
+pub(super) struct ParsedTexts {
+    first: OnceCell<Box<KeptText>>,
+    count: Cell<usize>,
+}
+
+struct KeptText {
+    text: ParsedText,
+    next: OnceCell<Box<KeptText>>,
+}
+
+impl ParsedTexts {
+    /// Keeps `text` and lends it; `None` when too many are kept.
+    pub(super) fn keep(&self, text: ParsedText) -> Option<&ParsedText> {
+        if self.count.get() >= MAX_KEPT {
+            return None;
+        }
+        self.count.set(self.count.get() + 1);
+        let mut end = &self.first;
+        while let Some(kept) = end.get() {
+            end = &kept.next;
+        }
+        let next = OnceCell::new();
+        Some(&end.get_or_init(|| Box::new(KeptText { text, next })).text)
+    }
+}
