@@ -6,10 +6,13 @@ use std::ops::ControlFlow;
 use toml::Spanned;
 
 use super::html::HtmlLocator;
+use super::json::JsonValue;
 use super::limits::{MAX_PARSED_BYTES, MAX_TEXTS};
 use super::pointer::{JsonPlace, JsonPointer};
+use super::xml_path::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
 use crate::site::diagnostic::Diagnostic;
+use crate::site::schema::ParsedLanguage;
 
 /// A source that is one text in the definition, as `img@src` or `/data/0/url`.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub(super) struct Locator {
 enum LocatorLanguage {
     Html(HtmlLocator),
     Json(JsonPointer),
+    Xml(XmlPath),
 }
 
 /// Which texts are wanted.
@@ -30,8 +34,8 @@ enum LocatorLanguage {
 pub(super) struct Wanted<'s> {
     /// Only elements whose text is this one.
     pub(super) label: Option<&'s str>,
-    /// Whether the texts are parsed, so that they must be as they are.
-    pub(super) is_parsed: bool,
+    /// What the texts are parsed as, so that they must be as they are.
+    pub(super) parsed_as: Option<ParsedLanguage>,
 }
 
 impl Locator {
@@ -50,7 +54,9 @@ impl Locator {
             DocumentKind::Json | DocumentKind::Embedded(_) => {
                 LocatorLanguage::Json(JsonPointer::compile(text, written)?)
             }
-            DocumentKind::Xml(_) => todo!(),
+            DocumentKind::Xml(namespaces) => {
+                LocatorLanguage::Xml(XmlPath::compile(text, written, namespaces)?)
+            }
         };
         Ok(Self { is_outer, language })
     }
@@ -77,6 +83,16 @@ impl Locator {
             (LocatorLanguage::Json(pointer), Place::Json(place)) => {
                 !pointer.places(place, work, 1).is_empty()
             }
+            (LocatorLanguage::Xml(path), Place::Xml(place)) => {
+                let mut places = path.places(place, work, usize::MAX).into_iter();
+                places.any(|place| {
+                    if path.has_attribute() {
+                        path.attribute(place).is_some()
+                    } else {
+                        !place.is_nil()
+                    }
+                })
+            }
             _ => false,
         }
     }
@@ -87,7 +103,7 @@ impl Locator {
         let work = &node.shared.work;
         match (&self.language, node.place) {
             (LocatorLanguage::Html(locator), Place::Html(place)) => {
-                let whole = wanted.is_parsed.then_some(MAX_PARSED_BYTES);
+                let whole = wanted.parsed_as.map(|_| MAX_PARSED_BYTES);
                 locator.texts(place, wanted.label, whole, work, MAX_TEXTS)
             }
             (LocatorLanguage::Json(pointer), Place::Json(place)) => {
@@ -102,6 +118,17 @@ impl Locator {
                 });
                 texts.truncate(MAX_TEXTS);
                 texts
+            }
+            (LocatorLanguage::Xml(path), Place::Xml(place)) => {
+                let places = path.places(place, work, MAX_TEXTS).into_iter();
+                let texts = places.filter_map(|place| {
+                    if path.has_attribute() {
+                        return path.attribute(place).map(Cow::Borrowed);
+                    }
+                    let text = place.text(wanted.parsed_as);
+                    (work.read(text.len()) && !place.is_nil()).then_some(text)
+                });
+                texts.collect()
             }
             _ => Vec::new(),
         }
@@ -127,10 +154,24 @@ impl Locator {
 fn json_texts<'a>(place: JsonPlace<'a>, takes_name: bool, texts: &mut Vec<Cow<'a, str>>) {
     if takes_name {
         texts.extend(place.name.map(Cow::Borrowed));
-    } else if let super::json::JsonValue::List(list) = place.value {
-        let scalars = list.iter().filter_map(super::json::JsonValue::scalar);
+    } else if let JsonValue::List(list) = place.value {
+        let scalars = list.iter().filter_map(JsonValue::scalar);
         texts.extend(scalars.take(MAX_TEXTS));
     } else {
         texts.extend(place.value.scalar());
+    }
+}
+
+impl<'a> XmlPlace<'a> {
+    fn is_nil(self) -> bool {
+        self.element.is_some_and(|at| self.tree.is_nil(at))
+    }
+
+    /// The text inside, in full where it is to be parsed.
+    fn text(self, parsed_as: Option<ParsedLanguage>) -> Cow<'a, str> {
+        match parsed_as {
+            Some(ParsedLanguage::Html) => self.tree.html(self.element, MAX_PARSED_BYTES),
+            Some(ParsedLanguage::Json) | None => self.tree.text(self.element, MAX_PARSED_BYTES),
+        }
     }
 }

@@ -16,6 +16,8 @@ mod pointer;
 mod source;
 #[cfg(test)]
 mod testing;
+mod xml;
+mod xml_path;
 
 use std::borrow::Cow;
 
@@ -31,6 +33,8 @@ use json::JsonValue;
 use limits::Work;
 use parsed::ParsedTexts;
 use pointer::JsonPlace;
+use xml::XmlTree;
+use xml_path::XmlPlace;
 
 /// What the pages are written in.
 #[derive(Debug)]
@@ -68,6 +72,7 @@ pub(super) struct Node<'a> {
 enum Place<'a> {
     Html(HtmlPlace<'a>),
     Json(JsonPlace<'a>),
+    Xml(XmlPlace<'a>),
 }
 
 /// What all places of a page share.
@@ -109,7 +114,10 @@ pub(super) fn read(
             let value = JsonValue::parse(without_assignment(&text))?;
             with(&of_json(&value, &shared, base));
         }
-        DocumentKind::Xml(_) => todo!(),
+        DocumentKind::Xml(_) => {
+            let tree = XmlTree::parse(page.text)?;
+            with(&of_xml(&tree, &shared));
+        }
     }
     shared.work.check()
 }
@@ -143,6 +151,17 @@ fn of_json<'a>(value: &'a JsonValue, shared: &'a Shared, base: Option<String>) -
     Page {
         root: Node { place, shared },
         base,
+    }
+}
+
+fn of_xml<'a>(tree: &'a XmlTree<'a>, shared: &'a Shared) -> Page<'a> {
+    let place = Place::Xml(XmlPlace {
+        tree,
+        element: None,
+    });
+    Page {
+        root: Node { place, shared },
+        base: tree.base(),
     }
 }
 

@@ -8,6 +8,7 @@ use super::limits::{MAX_ITEMS, MAX_TEXTS};
 use super::locator::{Locator, Wanted};
 use super::parsed::ParsedText;
 use super::pointer::{JsonPlace, JsonPointer};
+use super::xml_path::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::pattern::selector;
@@ -30,6 +31,7 @@ enum PathAlternative {
         /// Whether the values of an object are items, not the object itself: `*` is the last part.
         is_spread: bool,
     },
+    Xml(XmlPath),
     /// Items in a text that is parsed.
     Parsed {
         text: Locator,
@@ -149,7 +151,14 @@ fn of_text<T>(
                 is_spread: container.is_some(),
             })
         }
-        DocumentKind::Xml(_) => todo!(),
+        DocumentKind::Xml(namespaces) => {
+            let path = XmlPath::compile(text, written, namespaces)?;
+            if path.has_attribute() {
+                let error = Diagnostic::at(written, "an attribute is not an item");
+                return Err(error.help("remove the `@` and what is behind it"));
+            }
+            Ok(PathAlternative::Xml(path))
+        }
     }
 }
 
@@ -157,7 +166,7 @@ impl PathAlternative {
     fn language(&self) -> Option<ParsedLanguage> {
         match self {
             Self::Parsed { language, .. } => Some(*language),
-            Self::Css(_) | Self::Json { .. } => None,
+            Self::Css(_) | Self::Json { .. } | Self::Xml(_) => None,
         }
     }
 
@@ -183,6 +192,11 @@ impl PathAlternative {
                 work.visit(items.len());
                 Some(items.into_iter().map(|place| node.at_json(place)).collect())
             }
+            (Self::Xml(path), Place::Xml(place)) => {
+                let found = path.places(place, work, MAX_ITEMS);
+                let items = found.into_iter().map(|place| node.at_xml(place));
+                Some(items.collect()).filter(|items: &Vec<_>| !items.is_empty())
+            }
             (
                 Self::Parsed {
                     text,
@@ -193,7 +207,7 @@ impl PathAlternative {
             ) => {
                 let scope = Scope { node, outer: None };
                 let wanted = Wanted {
-                    is_parsed: true,
+                    parsed_as: Some(*language),
                     ..Wanted::default()
                 };
                 let mut texts = text.texts(scope, wanted);
@@ -244,6 +258,11 @@ impl<'a> Node<'a> {
 
     pub(super) fn at_json(self, place: JsonPlace<'a>) -> Self {
         let place = Place::Json(place);
+        Self { place, ..self }
+    }
+
+    fn at_xml(self, place: XmlPlace<'a>) -> Self {
+        let place = Place::Xml(place);
         Self { place, ..self }
     }
 

@@ -360,7 +360,7 @@ impl SourceSteps {
         };
         let wanted = Wanted {
             label: self.label.as_deref(),
-            is_parsed: self.parse.is_some(),
+            parsed_as: self.parse.as_ref().map(|(language, _)| *language),
         };
         let work = &scope.node.shared.work;
         let texts = locator.texts(scope, wanted);
