@@ -6,13 +6,15 @@
 
 /// What the tokenizer gave out while it read a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Emitted {
-    #[default]
-    Nothing,
-    /// Characters.
-    Text,
-    /// A tag, a comment or a doctype; whether the text behind it is not markup.
-    Markup { is_raw_behind: bool },
+pub(super) struct Emitted {
+    /// How many tags, comments and doctypes.
+    pub(super) markup: usize,
+    /// Whether there was text as well.
+    pub(super) text: bool,
+    /// Whether the text behind the last of the tags is not markup.
+    pub(super) is_raw_behind: bool,
+    /// Whether that was so behind any of them.
+    pub(super) was_raw: bool,
 }
 
 /// Where in its text the tokenizer is.
@@ -26,8 +28,10 @@ enum Place {
     CloseOpen,
     /// Behind `<!`.
     Declaration,
-    /// In a comment or a doctype, which cost nothing.
+    /// In a doctype, or in what browsers make a comment of up to the next `>`; they cost nothing.
     Comment,
+    /// In a comment that may hold a `>`; it costs nothing either.
+    LongComment,
     /// In the name of a tag.
     TagName,
     BeforeName,
@@ -50,6 +54,8 @@ enum Place {
 pub(super) struct Pending {
     place: Place,
     attributes: usize,
+    /// Tags and comments that ended in this step, as these states see it.
+    ended: usize,
 }
 
 impl Default for Pending {
@@ -57,29 +63,38 @@ impl Default for Pending {
         Self {
             place: Place::Data,
             attributes: 0,
+            ended: 0,
         }
     }
 }
 
 impl Pending {
-    /// Follows the tokenizer through `step`, which holds no `>` but as its last byte: a tag or a comment that was given out
-    /// has ended just there.
+    /// Whether it is known where the tokenizer is. Then a step may hold several tags; otherwise it must hold no `>` but as
+    /// its last byte.
+    pub(super) fn is_in_step(&self) -> bool {
+        !matches!(self.place, Place::Unknown | Place::LongComment)
+    }
+
+    /// Follows the tokenizer through `step`.
     pub(super) fn follow(&mut self, step: &str, emitted: Emitted) {
-        match emitted {
-            Emitted::Markup { is_raw_behind } => {
-                self.attributes = 0;
-                self.place = if is_raw_behind {
-                    Place::Unknown
-                } else {
-                    Place::Data
-                };
-                return;
+        if !self.is_in_step() && emitted.markup > 0 {
+            // A tag or a comment that was given out has ended just there.
+            self.attributes = 0;
+            if !emitted.is_raw_behind {
+                self.place = Place::Data;
             }
-            Emitted::Text if self.place == Place::Unknown => self.attributes = 0,
-            Emitted::Text | Emitted::Nothing => {}
+            return;
         }
+        if self.place == Place::Unknown && emitted.text {
+            self.attributes = 0;
+        }
+        self.ended = 0;
         for &byte in step.as_bytes() {
             self.place = self.next(byte);
+        }
+        // The tokenizer knows what these states leave out: scripts, comments that hold a `>`.
+        if self.ended != emitted.markup || emitted.was_raw {
+            self.place = Place::Unknown;
         }
     }
 
@@ -102,18 +117,24 @@ impl Pending {
             },
             Place::CloseOpen if byte == b'>' => Place::Data,
             Place::CloseOpen => self.tag_or(byte, Place::Comment),
+            // A comment up to `-->`, whose end the tokenizer finds.
+            Place::Declaration if byte == b'-' => Place::LongComment,
+            Place::LongComment => Place::LongComment,
             // Within SVG it is text up to `]]>`, elsewhere a comment up to `>`.
             Place::Declaration if byte == b'[' => Place::Unknown,
-            Place::Declaration | Place::Comment => Place::Comment,
+            Place::Declaration | Place::Comment if byte != b'>' => Place::Comment,
             Place::Unknown => {
                 let could_begin = is_blank || matches!(byte, b'/' | b'"' | b'\'');
                 self.attributes += usize::from(could_begin);
                 Place::Unknown
             }
-            // The tag ends, and the tokenizer gives it out. If it does not, it is not where we believe it to be.
             Place::Quoted(quote) if byte == quote => Place::AfterQuoted,
             Place::Quoted(quote) => Place::Quoted(quote),
-            _ if byte == b'>' => Place::Unknown,
+            _ if byte == b'>' => {
+                self.attributes = 0;
+                self.ended += 1;
+                Place::Data
+            }
             Place::BeforeValue if is_blank => Place::BeforeValue,
             Place::BeforeValue if matches!(byte, b'"' | b'\'') => Place::Quoted(byte),
             Place::Unquoted if is_blank => Place::BeforeName,
@@ -151,7 +172,7 @@ mod tests {
 
     fn attributes(step: &str) -> usize {
         let mut pending = Pending::default();
-        pending.follow(step, Emitted::Nothing);
+        pending.follow(step, Emitted::default());
         pending.attributes()
     }
 
@@ -169,6 +190,7 @@ mod tests {
             ("<a b=\"\"c", 2),
             ("</a b c", 2),
             ("<!-- a b=\" c d", 0),
+            ("<!DOCTYPE a b \"c", 0),
             ("<?a b c", 0),
             ("</ a b c", 0),
             ("< a b c", 0),
@@ -183,8 +205,52 @@ mod tests {
     #[test]
     fn an_html_tag_that_the_tokenizer_does_not_see_makes_every_blank_count() {
         let mut pending = Pending::default();
-        pending.follow("<a>", Emitted::Nothing);
-        pending.follow("<b c=\"d e f", Emitted::Nothing);
+        pending.follow("<a>", Emitted::default());
+        pending.follow("<b c=\"d e f", Emitted::default());
         assert_eq!(pending.attributes(), 4);
+    }
+
+    #[test]
+    fn a_step_of_several_html_tags_is_followed_as_long_as_the_tokenizer_agrees() {
+        let two_tags = Emitted {
+            markup: 2,
+            text: true,
+            ..Emitted::default()
+        };
+        let mut pending = Pending::default();
+        pending.follow("<a b='>'>text</a><c d e='f>", two_tags);
+        assert_eq!((pending.is_in_step(), pending.attributes()), (true, 2));
+        let mut pending = Pending::default();
+        pending.follow("<!-- > <a> <b c=\" --><d>", two_tags);
+        assert!(!pending.is_in_step(), "a comment");
+        let mut pending = Pending::default();
+        pending.follow("<!doctype html><a b><c", two_tags);
+        assert!(pending.is_in_step());
+        pending.follow(" d e", Emitted::default());
+        assert_eq!(pending.attributes(), 2);
+        let mut pending = Pending::default();
+        pending.follow(
+            "<a><b>",
+            Emitted {
+                markup: 1,
+                ..two_tags
+            },
+        );
+        assert!(!pending.is_in_step(), "one tag more than the tokenizer saw");
+        let script = Emitted {
+            was_raw: true,
+            ..two_tags
+        };
+        let mut pending = Pending::default();
+        pending.follow("<script></script>", script);
+        assert!(!pending.is_in_step());
+        pending.follow(
+            "x y<b>",
+            Emitted {
+                markup: 1,
+                ..Emitted::default()
+            },
+        );
+        assert_eq!((pending.is_in_step(), pending.attributes()), (true, 0));
     }
 }
