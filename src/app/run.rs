@@ -41,13 +41,13 @@ pub(super) fn use_proxies(
 }
 
 /// What every stage of a run on the session's source shares.
-pub(super) fn new_run(
+pub(super) async fn new_run(
     session: &SiteSession,
     environment: &Environment,
     events: Events,
     shutdown: &Shutdown,
 ) -> Run {
-    session.fetcher.report_to(&events);
+    session.fetcher.report_to(&events).await;
     Run {
         fetcher: Arc::clone(&session.fetcher),
         clock: environment.clock,

@@ -21,7 +21,7 @@ use super::settings::{FetchSettings, Robots};
 use super::transport::{
     ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
 };
-use crate::event::{Warning, WeakEvents};
+use crate::event::{Events, Warning, WeakEvents};
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -61,9 +61,19 @@ impl Requester {
         })
     }
 
-    /// Where events go from now on.
-    pub(super) fn report_to(&self, events: WeakEvents) {
-        *self.events.lock() = Some(events);
+    /// Where events go from now on; the first is what is wrong with the cookie file.
+    pub(super) async fn report_to(&self, events: &Events) {
+        *self.events.lock() = Some(events.downgrade());
+        let file = self.settings.cookies.as_ref();
+        if let (Some(source), Some(skipped)) = (file, self.cookies.skipped()) {
+            let warning = Warning::SkippedCookies {
+                path: source.path().display().to_string(),
+                lines: skipped.lines,
+                first_line: skipped.first,
+                cause: skipped.fault.to_string(),
+            };
+            events.warn(warning).await;
+        }
     }
 
     /// Reads the robots.txt for `address`, unless that happened already.

@@ -131,6 +131,15 @@ pub fn warning(warning: &Warning) -> String {
                 "`{path}` contains cookies and is readable by other users: run `chmod go-r` on it"
             )
         }
+        Warning::SkippedCookies {
+            path,
+            lines,
+            first_line,
+            cause,
+        } => format!(
+            "skipped {} of `{path}`: line {first_line}: {cause}",
+            plural(*lines, "line", "lines")
+        ),
         Warning::CrawlDelay { host, asked, wait } => {
             let (asked, wait) = (HumanDuration(*asked), HumanDuration(*wait));
             let kept = if asked == wait {

@@ -93,7 +93,7 @@ pub(super) async fn repair(
     settings.output.json = false;
     let (settings, shutdown, quota) = (&settings, &verifier.check.shutdown, Quota::new(None, None));
     let fetching = async |events| {
-        let run = new_run(&session, environment, events, shutdown);
+        let run = new_run(&session, environment, events, shutdown).await;
         save_new(&session, settings, run, collection, &quota, images).await
     };
     let reported = reported(settings, fetching).await;
