@@ -542,7 +542,7 @@ fn rewrite_regex_falls_back_to_the_next_rule_when_an_original_is_missing() {
 
 #[test]
 fn config_error_names_file_line_column_and_the_nearest_key() {
-    let cases: [(&str, &str, &[&str]); 14] = [
+    let cases: [(&str, &str, &[&str]); 15] = [
         ("no TOML", "jobs = 4\nretries = \n", &["line 2, column "]),
         (
             "an unknown key",
