@@ -103,7 +103,7 @@ impl Requester {
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
         let mut body = self
-            .text_body(response, self.settings.max_page_bytes)
+            .text_body(response, Accepted::Packed, self.settings.max_page_bytes)
             .await?;
         let bytes = body.collect_to_close(usize::MAX).await?;
         let page = Page::new(url, &bytes, content_type.as_deref());
@@ -118,7 +118,9 @@ impl Requester {
     async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
         let question = Question::new(RequestKind::Robots);
         let response = self.request(question, address.clone()).await?;
-        let mut body = self.text_body(response, u64::MAX).await?;
+        let mut body = self
+            .text_body(response, Accepted::PackedOrText, u64::MAX)
+            .await?;
         let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
         // No robots.txt could show that it is complete; to refuse this one would be to refuse
         // everything on a host that closes all its connections so.
@@ -129,10 +131,11 @@ impl Requester {
     async fn text_body(
         &self,
         response: HostResponse,
+        accepted: Accepted,
         limit: u64,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         if response.is_whole() {
-            response.into_body(Accepted::Packed, limit, self.throttle.clone())
+            response.into_body(accepted, limit, self.throttle.clone())
         } else {
             Err(response.into_status_error(false).await)
         }
