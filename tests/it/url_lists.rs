@@ -118,24 +118,29 @@ fn gone_address_is_asked_again_as_an_argument_and_told_as_gone_in_a_list() {
         .args(["-i", "-", "--json"])
         .stdin(&address)
         .run();
-    let told = listed
+    let gone = listed
         .objects()
         .into_iter()
         .find(|object| object["outcome"] == "gone")
         .unwrap();
     assert!(
-        told["since"].is_string() && told["until"].is_string(),
-        "{told}"
+        gone["since"].is_string() && gone["until"].is_string(),
+        "{gone}"
     );
     assert_eq!(
         (&listed.sum()["gone"], &listed.sum()["gone_named"]),
         (&1.into(), &1.into())
     );
-    let anew = fetch(&world)
+    let repeated = fetch(&world)
         .args(["-i", "-", "--retry-gone"])
         .stdin(&address)
         .run();
-    assert_eq!((anew.code, times_asked()), (Some(1), 3), "{}", anew.stderr);
+    assert_eq!(
+        (repeated.code, times_asked()),
+        (Some(1), 3),
+        "{}",
+        repeated.stderr
+    );
     mirror.put(&path, &bytes);
     let mended = fetch(&world).args([&address]).run();
     assert_eq!(
@@ -205,7 +210,8 @@ fn url_collection_is_verified_and_repaired_like_any_other() {
         );
     }
 
-    // A ledger that was made anew knows no addresses: nobody knows where to fetch from, and all is left as it is.
+    // A rebuilt ledger knows no addresses: nobody knows where to fetch from, and all is left as it
+    // is.
     let rebuilt = world
         .wallhaul()
         .args(["ledger", "rebuild", "--site", "direct"])

@@ -303,8 +303,8 @@ fn repair_keeps_a_damaged_image_that_the_site_no_longer_has() {
     }
 }
 
-/// A fetched collection with one image whose structure is right and whose pixels are not, as the site has it; and its
-/// path on the site.
+/// A fetched collection with one image whose structure is right and whose pixels are not, as the
+/// site has it; and its path on the site.
 fn fetched_with_wrong_pixels() -> (Sandbox, Mirror, String) {
     let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let is_png = |original: &&Original| original.format == ImageFormat::Png;
@@ -323,10 +323,10 @@ fn repair_leaves_an_undecodable_image_whose_server_has_the_same_bytes_and_asks_o
     for asked in [1, 1, 1] {
         let ended = repair(&world, &mirror).args(["--decode"]).run();
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        let told = findings(&ended);
-        let [kind, _name, reason] = told.last().unwrap();
+        let findings = findings(&ended);
+        let [kind, _name, reason] = findings.last().unwrap();
         assert_eq!(
-            (kind.as_str(), told.len()),
+            (kind.as_str(), findings.len()),
             ("undecodable", 1),
             "{}",
             ended.stdout
@@ -380,8 +380,8 @@ fn repair_keeps_an_undecodable_image_until_its_server_has_one_that_decodes() {
     assert_eq!(verify(&world).args(["--decode"]).run().code, Some(0));
 }
 
-/// Two paths on a mirror's server for each of so many images, and a collection of these, in one file for each two, of
-/// which the middle byte is damaged.
+/// Two paths on a mirror's server for each of so many images, and a collection of these, in one
+/// file for each two, of which the middle byte is damaged.
 fn shared_and_damaged(count: usize) -> (Sandbox, Mirror, Vec<Vec<u8>>) {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let images: Vec<_> = (0..count)

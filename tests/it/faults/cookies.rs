@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// Sends whoever comes without this cookie to where he is already, with the cookie; the others get what is there.
+/// Redirects a request without this cookie to the same address, setting the cookie; any other gets
+/// what is there.
 fn wall(asked: &Asked, cookie: &str) -> Answer {
     let name = cookie.split(';').next().unwrap_or_default();
     let has_it = asked

@@ -68,7 +68,7 @@ struct Parts {
     single: bool,
     seen: u64,
     /// The sum of the indices seen. With the number of parts it tells whether each index came, in
-    /// whatever order; a set of them would grow with the file.
+    /// any order; a set of them would grow with the file.
     index_sum: u64,
     last_index: Option<u32>,
     /// The part that follows those whose bytes were read for the head.
