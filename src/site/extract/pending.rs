@@ -1,8 +1,9 @@
 //! How much work waits in a tag that has no end yet.
 //!
-//! The HTML parser compares each attribute with all of its tag, so that an endless tag takes time by the square of
-//! its attributes. It tells nobody how many those are; so we count them, by the states of the HTML Standard (section
-//! 13.2.5) that concern tags. Counting every blank instead would refuse a page for a long text within one attribute.
+//! The HTML parser compares each attribute with all of its tag, so that an endless tag takes time
+//! by the square of its attributes. It tells nobody how many those are; so we count them, by the
+//! states of the HTML Standard (section 13.2.5) that concern tags. Counting every blank instead
+//! would refuse a page for a long text within one attribute.
 
 /// What the tokenizer gave out while it read a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,8 +41,8 @@ enum Place {
     AfterQuoted,
     /// Behind the slash of `<br/>`.
     SelfClosing,
-    /// In the text of a script, or wherever else these states do not hold: every place where an attribute could begin
-    /// counts as one.
+    /// In the text of a script, or wherever else these states do not hold: every place where an
+    /// attribute could begin counts as one.
     Unknown,
 }
 
@@ -62,8 +63,8 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// Follows the tokenizer through `step`, which holds no `>` but as its last byte: a tag or a comment that was given out
-    /// has ended just there.
+    /// Follows the tokenizer through `step`, which holds no `>` but as its last byte: a tag or a
+    /// comment that was given out has ended just there.
     pub(super) fn follow(&mut self, step: &str, emitted: Emitted) {
         match emitted {
             Emitted::Markup { is_raw_behind } => {
@@ -110,7 +111,8 @@ impl Pending {
                 self.attributes += usize::from(could_begin);
                 Place::Unknown
             }
-            // The tag ends, and the tokenizer gives it out. If it does not, it is not where we believe it to be.
+            // The tag ends, and the tokenizer gives it out. If it does not, it is not where we
+            // believe it to be.
             Place::Quoted(quote) if byte == quote => Place::AfterQuoted,
             Place::Quoted(quote) => Place::Quoted(quote),
             _ if byte == b'>' => Place::Unknown,

@@ -19,15 +19,17 @@ const MAX_DEPTH: usize = 256;
 /// Elements and texts of a whole page; a gallery's page has some hundreds.
 const MAX_NODES: usize = 200_000;
 
-/// Attributes of one tag. A tag takes time by the square of them, so an endless one must be refused.
+/// Attributes of one tag. A tag takes time by the square of them, so an endless one must be
+/// refused.
 const MAX_ATTRIBUTES: usize = 10_000;
 
 /// Bytes parsed at most between two checks of the tree: they can make only a few thousand nodes.
 const STEP_BYTES: usize = 4 * 1024;
 
-/// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
-/// gives several: the rest of it is parsed as if nothing were open. `quirks` says whether the page may be one that
-/// browsers read in quirks mode (HTML Standard, section 13.2.6.4.1).
+/// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that
+/// nests too deep gives several: the rest of it is parsed as if nothing were open. `quirks` says
+/// whether the page may be one that browsers read in quirks mode (HTML Standard, section
+/// 13.2.6.4.1).
 pub(super) fn each(
     text: &str,
     quirks: bool,
@@ -53,8 +55,8 @@ pub(super) fn each(
     }
 }
 
-/// One tree of at most `max_nodes` nodes, and how many bytes of `text` are in it: of the part of `whole` behind the byte
-/// `at`.
+/// One tree of at most `max_nodes` nodes, and how many bytes of `text` are in it: of the part of
+/// `whole` behind the byte `at`.
 fn one(
     whole: &StrTendril,
     text: &str,
@@ -78,7 +80,8 @@ fn one(
     let mut pending = Pending::default();
     while !rest.is_empty() {
         let (step, after) = rest.split_at(step_end(rest));
-        // A reference into the page's one text: to copy each step would cost an allocation for every tag.
+        // A reference into the page's one text: to copy each step would cost an allocation for
+        // every tag.
         input.push_back(whole.subtendril(offset(at + text.len() - rest.len()), offset(step.len())));
         while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
         rest = after;
