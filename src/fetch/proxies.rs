@@ -1,5 +1,6 @@
-//! The proxies that the environment names. Read once, before anything is requested, and asked by every client:
-//! the libraries' own readers leave out a value that they do not understand, and go straight to the site.
+//! The proxies that the environment names. Read once, before anything is requested, and asked by
+//! every client: the libraries' own readers leave out a value that they do not understand, and go
+//! straight to the site.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -59,9 +60,10 @@ enum ProxyFault {
 }
 
 impl Proxies {
-    /// Reads the variables as curl does, in both cases and the lower one first: `http_proxy`, `https_proxy`, `all_proxy`
-    /// for both, and `no_proxy`. An empty one counts as unset. In a CGI program (`REQUEST_METHOD` is set) a client can set
-    /// `HTTP_PROXY` by a header, so it is not read there; see [`Proxies::is_ignored`].
+    /// Reads the variables as curl does, in both cases and the lower one first: `http_proxy`,
+    /// `https_proxy`, `all_proxy` for both, and `no_proxy`. An empty one counts as unset. In a CGI
+    /// program (`REQUEST_METHOD` is set) a client can set `HTTP_PROXY` by a header, so it is not
+    /// read there; see [`Proxies::is_ignored`].
     ///
     /// # Errors
     ///
@@ -78,8 +80,6 @@ impl Proxies {
                 .filter(|name| *name != HTTP_PROXY || !values.contains_key(OsStr::new(CGI)))
                 .find_map(|name| Some((name, *values.get(OsStr::new(name))?)))
         };
-        let proxy = |names| first(names).map(read).transpose();
-        let all = proxy(["all_proxy", "ALL_PROXY"])?;
         let direct = match first(["no_proxy", "NO_PROXY"]) {
             Some((variable, list)) => DirectHosts::new(list.to_str().ok_or(ProxyError {
                 variable,
@@ -87,14 +87,25 @@ impl Proxies {
             })?),
             None => DirectHosts::default(),
         };
+        if direct.all {
+            return Ok(Self::default());
+        }
+        // `all_proxy` last: where both others are set it is not used, and so not read.
+        let proxy = |names| {
+            first(names)
+                .or_else(|| first(["all_proxy", "ALL_PROXY"]))
+                .map(read)
+                .transpose()
+        };
         Ok(Self(Arc::new(Rules {
-            http: proxy(["http_proxy", HTTP_PROXY])?.or_else(|| all.clone()),
-            https: proxy(["https_proxy", "HTTPS_PROXY"])?.or(all),
+            http: proxy(["http_proxy", HTTP_PROXY])?,
+            https: proxy(["https_proxy", "HTTPS_PROXY"])?,
             direct,
         })))
     }
 
-    /// Whether `HTTP_PROXY` is set and not read, as the program was started for a request to a web server.
+    /// Whether `HTTP_PROXY` is set and not read, as the program was started for a request to a web
+    /// server.
     pub fn is_ignored(variables: &[(OsString, OsString)]) -> bool {
         let is_set = |wanted: &str| {
             variables
@@ -109,7 +120,8 @@ impl Proxies {
         self.0.http.is_none() && self.0.https.is_none()
     }
 
-    /// The proxy for requests to a host, if they go through one. `host` is as in an address: IPv6 in brackets.
+    /// The proxy for requests to a host, if they go through one. `host` is as in an address: IPv6
+    /// in brackets.
     pub(crate) fn of(&self, scheme: &str, host: &str) -> Option<&Url> {
         let Rules {
             http,
@@ -194,9 +206,10 @@ fn proxy(value: &str) -> Result<Proxy, ProxyFault> {
     Ok(Proxy(address))
 }
 
-/// The hosts that are requested without a proxy: `no_proxy`, as curl 7.86 and later read it. Names and addresses are
-/// separated by commas or blanks; a name stands for itself and what is below it, with or without a leading dot; an
-/// address may have a length of network behind it; `*` alone is every host. Ports are not known.
+/// The hosts that are requested without a proxy: `no_proxy`, as curl 7.86 and later read it. Names
+/// and addresses are separated by commas or blanks; a name stands for itself and what is below it,
+/// with or without a leading dot; an address may have a length of network behind it; `*` alone is
+/// every host. Ports are not known.
 #[derive(Debug, Default)]
 struct DirectHosts {
     all: bool,
@@ -354,6 +367,23 @@ mod tests {
         let empty = [("http_proxy", ""), ("HTTP_PROXY", "high:1")];
         assert_eq!(of(&empty, site).unwrap(), "http://high:1/");
         assert_eq!(of(&[("http_proxy", ""), ("all_proxy", "")], site), None);
+    }
+
+    #[test]
+    fn a_proxy_variable_that_is_not_used_is_not_read() {
+        let odd = ("all_proxy", "quic://proxy.test");
+        let (http, https) = (("http_proxy", "http:1"), ("HTTPS_PROXY", "https:1"));
+        let both = [odd, http, https];
+        assert_eq!(of(&both, "http://a.test/").unwrap(), "http://http:1/");
+        assert_eq!(of(&both, "https://a.test/").unwrap(), "http://https:1/");
+        for one in [http, https] {
+            let error = read(&[odd, one]).unwrap_err().to_string();
+            assert!(error.starts_with("`all_proxy` "), "{error}");
+        }
+        for odd in [odd, ("http_proxy", ":"), ("https_proxy", ":")] {
+            assert!(read(&[odd, ("no_proxy", " * ")]).unwrap().is_empty());
+            assert!(read(&[odd, ("no_proxy", "*.test")]).is_err());
+        }
     }
 
     #[test]

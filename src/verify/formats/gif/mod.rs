@@ -10,10 +10,9 @@ use crate::verify::limits::Dimensions;
 use decode::FrameSink;
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "GIF",
     signatures: &[b"GIF87a", b"GIF89a"],
     checker: |limits| Box::new(GifChecker::new(limits, ())),
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Gif),
 };
@@ -40,8 +39,8 @@ enum State {
     },
     /// Expects the byte that tells the kind of the next block.
     Block,
-    /// The same behind a zero byte that is no part of a block. Some encoders write one after a frame or in place of the
-    /// trailer; viewers show what came before.
+    /// The same behind a zero byte that is no part of a block. Some encoders write one after a
+    /// frame or in place of the trailer; viewers show what came before.
     BlockAfterZero,
     ExtensionLabel,
     Descriptor,
@@ -94,8 +93,9 @@ impl<F> GifChecker<F> {
         }
     }
 
-    /// The first frame enlarges the screen where it does not fit, as viewers make room for it; later ones are clipped.
-    /// A frame without pixels stands for one as large as the screen. Browsers do both.
+    /// The first frame enlarges the screen where it does not fit, as viewers make room for it;
+    /// later ones are clipped. A frame without pixels stands for one as large as the screen.
+    /// Browsers do both.
     fn frame(&mut self, left: u16, top: u16, width: u16, height: u16) -> Result<(), ParseStop> {
         if self.displayed.is_none() {
             let extent = |offset: u16, side: u16| u32::from(offset) + u32::from(side);
