@@ -89,8 +89,15 @@ impl Pending {
             self.attributes = 0;
         }
         self.ended = 0;
-        for &byte in step.as_bytes() {
-            self.place = self.next(byte);
+        let mut rest = step.as_bytes();
+        while let Some((&byte, after)) = rest.split_first() {
+            let run = self.run(rest);
+            rest = if run > 0 {
+                &rest[run..]
+            } else {
+                self.place = self.next(byte);
+                after
+            };
         }
         // The tokenizer knows what these states leave out: scripts, comments that hold a `>`.
         if self.ended != emitted.markup || emitted.was_raw {
@@ -101,6 +108,20 @@ impl Pending {
     /// How many attributes the tag has so far, or may have.
     pub(super) fn attributes(&self) -> usize {
         self.attributes
+    }
+
+    /// How many of these bytes leave the place as it is, as far as that can be told fast: most of a page is text, values
+    /// and names.
+    fn run(&self, bytes: &[u8]) -> usize {
+        let end = match self.place {
+            Place::Data => memchr::memchr(b'<', bytes),
+            Place::Quoted(quote) => memchr::memchr(quote, bytes),
+            Place::TagName | Place::Name => {
+                bytes.iter().position(|byte| !byte.is_ascii_alphanumeric())
+            }
+            _ => return 0,
+        };
+        end.unwrap_or(bytes.len())
     }
 
     fn next(&mut self, byte: u8) -> Place {
