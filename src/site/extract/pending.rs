@@ -2,7 +2,11 @@
 //!
 //! The HTML parser compares each attribute with all of its tag, so that an endless tag takes time by the square of
 //! its attributes. It tells nobody how many those are; so we count them, by the states of the HTML Standard (section
-//! 13.2.5) that concern tags. Counting every blank instead would refuse a page for a long text within one attribute.
+//! 13.2.5) that concern tags and comments. Counting every blank instead would refuse a page for a long text within one
+//! attribute.
+//!
+//! Only where a step gave out no tag is there anything to count. What was read before is followed then, so that the usual
+//! page, which has a tag in every step, costs nothing: to follow every byte took a twentieth of its time.
 
 /// What the tokenizer gave out while it read a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -13,7 +17,7 @@ pub(super) struct Emitted {
     pub(super) text: bool,
     /// Whether the text behind the last of the tags is not markup.
     pub(super) is_raw_behind: bool,
-    /// Whether that was so behind any of them.
+    /// Whether that was so behind any of them: a script or a style sheet.
     pub(super) was_raw: bool,
 }
 
@@ -30,8 +34,16 @@ enum Place {
     Declaration,
     /// In a doctype, or in what browsers make a comment of up to the next `>`; they cost nothing.
     Comment,
-    /// In a comment that may hold a `>`; it costs nothing either.
+    /// Behind `<!-`.
+    DeclarationDash,
+    /// Behind `<!--`.
+    CommentStart,
+    CommentStartDash,
+    /// In a comment up to `-->`.
     LongComment,
+    CommentDash,
+    CommentEnd,
+    CommentBang,
     /// In the name of a tag.
     TagName,
     BeforeName,
@@ -44,6 +56,8 @@ enum Place {
     AfterQuoted,
     /// Behind the slash of `<br/>`.
     SelfClosing,
+    /// Behind the `>` of a tag or a comment: in text again.
+    Ended,
     /// In the text of a script, or wherever else these states do not hold: every place where an attribute could begin
     /// counts as one.
     Unknown,
@@ -52,10 +66,13 @@ enum Place {
 /// The attributes of the tag that the tokenizer is in.
 #[derive(Debug)]
 pub(super) struct Pending {
+    /// Where the tokenizer was before the bytes that are not followed yet.
     place: Place,
     attributes: usize,
-    /// Tags and comments that ended in this step, as these states see it.
-    ended: usize,
+    /// Bytes that were read since.
+    unfollowed: usize,
+    /// Tags and comments that the tokenizer gave out of them.
+    markup: usize,
 }
 
 impl Default for Pending {
@@ -63,46 +80,61 @@ impl Default for Pending {
         Self {
             place: Place::Data,
             attributes: 0,
-            ended: 0,
+            unfollowed: 0,
+            markup: 0,
         }
     }
 }
 
 impl Pending {
-    /// Whether it is known where the tokenizer is. Then a step may hold several tags; otherwise it must hold no `>` but as
-    /// its last byte.
+    /// Whether it can be told where the tokenizer is. Then a step may hold several tags; otherwise it must hold no `>` but
+    /// as its last byte.
     pub(super) fn is_in_step(&self) -> bool {
-        !matches!(self.place, Place::Unknown | Place::LongComment)
+        self.place != Place::Unknown
     }
 
-    /// Follows the tokenizer through `step`.
-    pub(super) fn follow(&mut self, step: &str, emitted: Emitted) {
-        if !self.is_in_step() && emitted.markup > 0 {
-            // A tag or a comment that was given out has ended just there.
-            self.attributes = 0;
-            if !emitted.is_raw_behind {
-                self.place = Place::Data;
-            }
-            return;
-        }
-        if self.place == Place::Unknown && emitted.text {
+    /// Takes note of a step of this many bytes, the last ones of those `read`.
+    pub(super) fn follow(&mut self, read: &[u8], step: usize, emitted: Emitted) {
+        if emitted.markup > 0 {
+            // What is open began within this step.
             self.attributes = 0;
         }
-        self.ended = 0;
-        let mut rest = step.as_bytes();
-        while let Some((&byte, after)) = rest.split_first() {
-            let run = self.run(rest);
-            rest = if run > 0 {
-                &rest[run..]
-            } else {
-                self.place = self.next(byte);
-                after
+        if emitted.was_raw && self.is_in_step() {
+            // The states leave out how a script ends.
+            *self = Self {
+                place: Place::Unknown,
+                ..Self::default()
             };
+        } else if self.is_in_step() {
+            self.unfollowed += step;
+            self.markup += emitted.markup;
+            if emitted.markup == 0 {
+                self.catch_up(&read[read.len() - self.unfollowed..]);
+            }
+        } else if emitted.markup == 0 {
+            if emitted.text {
+                self.attributes = 0;
+            }
+            for &byte in &read[read.len() - step..] {
+                self.next(byte);
+            }
+        } else if !emitted.is_raw_behind {
+            // The tag that was given out has ended with the step.
+            *self = Self::default();
         }
-        // The tokenizer knows what these states leave out: scripts, comments that hold a `>`.
-        if self.ended != emitted.markup || emitted.was_raw {
+    }
+
+    fn catch_up(&mut self, bytes: &[u8]) {
+        let mut ended = 0;
+        for &byte in bytes {
+            self.place = self.next(byte);
+            ended += usize::from(self.place == Place::Ended);
+        }
+        // The tokenizer knows best.
+        if ended != self.markup {
             self.place = Place::Unknown;
         }
+        (self.unfollowed, self.markup) = (0, 0);
     }
 
     /// How many attributes the tag has so far, or may have.
@@ -110,25 +142,11 @@ impl Pending {
         self.attributes
     }
 
-    /// How many of these bytes leave the place as it is, as far as that can be told fast: most of a page is text, values
-    /// and names.
-    fn run(&self, bytes: &[u8]) -> usize {
-        let end = match self.place {
-            Place::Data => memchr::memchr(b'<', bytes),
-            Place::Quoted(quote) => memchr::memchr(quote, bytes),
-            Place::TagName | Place::Name => {
-                bytes.iter().position(|byte| !byte.is_ascii_alphanumeric())
-            }
-            _ => return 0,
-        };
-        end.unwrap_or(bytes.len())
-    }
-
     fn next(&mut self, byte: u8) -> Place {
         let is_blank = byte.is_ascii_whitespace();
         match self.place {
-            Place::Data if byte == b'<' => Place::Open,
-            Place::Data => Place::Data,
+            Place::Data | Place::Ended if byte == b'<' => Place::Open,
+            Place::Data | Place::Ended => Place::Data,
             Place::Open => match byte {
                 b'/' => Place::CloseOpen,
                 b'!' => Place::Declaration,
@@ -138,12 +156,33 @@ impl Pending {
             },
             Place::CloseOpen if byte == b'>' => Place::Data,
             Place::CloseOpen => self.tag_or(byte, Place::Comment),
-            // A comment up to `-->`, whose end the tokenizer finds.
-            Place::Declaration if byte == b'-' => Place::LongComment,
-            Place::LongComment => Place::LongComment,
+            Place::Declaration if byte == b'-' => Place::DeclarationDash,
+            Place::DeclarationDash if byte == b'-' => Place::CommentStart,
+            Place::CommentStart
+            | Place::CommentStartDash
+            | Place::CommentEnd
+            | Place::CommentBang
+                if byte == b'>' =>
+            {
+                Place::Ended
+            }
+            Place::CommentStart if byte == b'-' => Place::CommentStartDash,
+            Place::CommentStartDash | Place::CommentDash | Place::CommentEnd if byte == b'-' => {
+                Place::CommentEnd
+            }
+            Place::CommentEnd if byte == b'!' => Place::CommentBang,
+            Place::LongComment | Place::CommentBang if byte == b'-' => Place::CommentDash,
+            Place::CommentStart
+            | Place::CommentStartDash
+            | Place::LongComment
+            | Place::CommentDash
+            | Place::CommentEnd
+            | Place::CommentBang => Place::LongComment,
             // Within SVG it is text up to `]]>`, elsewhere a comment up to `>`.
             Place::Declaration if byte == b'[' => Place::Unknown,
-            Place::Declaration | Place::Comment if byte != b'>' => Place::Comment,
+            Place::Declaration | Place::DeclarationDash | Place::Comment if byte != b'>' => {
+                Place::Comment
+            }
             Place::Unknown => {
                 let could_begin = is_blank || matches!(byte, b'/' | b'"' | b'\'');
                 self.attributes += usize::from(could_begin);
@@ -153,8 +192,7 @@ impl Pending {
             Place::Quoted(quote) => Place::Quoted(quote),
             _ if byte == b'>' => {
                 self.attributes = 0;
-                self.ended += 1;
-                Place::Data
+                Place::Ended
             }
             Place::BeforeValue if is_blank => Place::BeforeValue,
             Place::BeforeValue if matches!(byte, b'"' | b'\'') => Place::Quoted(byte),
@@ -193,7 +231,7 @@ mod tests {
 
     fn attributes(step: &str) -> usize {
         let mut pending = Pending::default();
-        pending.follow(step, Emitted::default());
+        pending.follow(step.as_bytes(), step.len(), Emitted::default());
         pending.attributes()
     }
 
@@ -223,55 +261,74 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_html_tag_that_the_tokenizer_does_not_see_makes_every_blank_count() {
+    /// Reads steps, each with the number of tags that the tokenizer gave out.
+    fn read(steps: &[(&str, usize)]) -> Pending {
         let mut pending = Pending::default();
-        pending.follow("<a>", Emitted::default());
-        pending.follow("<b c=\"d e f", Emitted::default());
-        assert_eq!(pending.attributes(), 4);
+        let mut read = String::new();
+        for (step, markup) in steps {
+            read.push_str(step);
+            let emitted = Emitted {
+                markup: *markup,
+                ..Emitted::default()
+            };
+            pending.follow(read.as_bytes(), step.len(), emitted);
+        }
+        pending
     }
 
     #[test]
-    fn a_step_of_several_html_tags_is_followed_as_long_as_the_tokenizer_agrees() {
-        let two_tags = Emitted {
+    fn an_html_tag_that_the_tokenizer_does_not_see_makes_every_blank_count() {
+        let pending = read(&[("<a>", 0), ("<b c=\"d e f", 0)]);
+        assert_eq!((pending.is_in_step(), pending.attributes()), (false, 4));
+    }
+
+    #[test]
+    fn attributes_of_an_html_tag_are_counted_from_where_it_began() {
+        let pending = read(&[("<a b='>'>text</a><c d e='>", 2), (" f'", 0), ("g h", 0)]);
+        assert_eq!((pending.is_in_step(), pending.attributes()), (true, 4));
+        let pending = read(&[("<!doctype html><a b><c", 2), (" d e", 0), (">", 1)]);
+        assert_eq!((pending.is_in_step(), pending.attributes()), (true, 0));
+    }
+
+    #[test]
+    fn an_html_comment_ends_where_the_standard_says() {
+        for (comment, is_one) in [
+            ("<!-- > <a b=\" -->", true),
+            ("<!-->", true),
+            ("<!--->", true),
+            ("<!--!>", false),
+            ("<!-- --!>", true),
+            ("<!-- - ->", false),
+            ("<!-- --->", true),
+            ("<!-->-->", true),
+            ("<!->", true),
+            ("<!-a -- >", true),
+        ] {
+            let page = format!("{comment}<a b");
+            let pending = read(&[(&page, 1), (" c d", 0)]);
+            assert_eq!(
+                pending.is_in_step() && pending.attributes() == 3,
+                is_one,
+                "{comment}"
+            );
+        }
+    }
+
+    #[test]
+    fn behind_an_html_script_every_tag_counts_again() {
+        let mut pending = Pending::default();
+        let script = Emitted {
             markup: 2,
-            text: true,
+            was_raw: true,
             ..Emitted::default()
         };
-        let mut pending = Pending::default();
-        pending.follow("<a b='>'>text</a><c d e='f>", two_tags);
-        assert_eq!((pending.is_in_step(), pending.attributes()), (true, 2));
-        let mut pending = Pending::default();
-        pending.follow("<!-- > <a> <b c=\" --><d>", two_tags);
-        assert!(!pending.is_in_step(), "a comment");
-        let mut pending = Pending::default();
-        pending.follow("<!doctype html><a b><c", two_tags);
-        assert!(pending.is_in_step());
-        pending.follow(" d e", Emitted::default());
-        assert_eq!(pending.attributes(), 2);
-        let mut pending = Pending::default();
-        pending.follow(
-            "<a><b>",
-            Emitted {
-                markup: 1,
-                ..two_tags
-            },
-        );
-        assert!(!pending.is_in_step(), "one tag more than the tokenizer saw");
-        let script = Emitted {
-            was_raw: true,
-            ..two_tags
-        };
-        let mut pending = Pending::default();
-        pending.follow("<script></script>", script);
+        pending.follow(b"<script></script>", 17, script);
         assert!(!pending.is_in_step());
-        pending.follow(
-            "x y<b>",
-            Emitted {
-                markup: 1,
-                ..Emitted::default()
-            },
-        );
+        let tag = Emitted {
+            markup: 1,
+            ..Emitted::default()
+        };
+        pending.follow(b"x y<b>", 6, tag);
         assert_eq!((pending.is_in_step(), pending.attributes()), (true, 0));
     }
 }

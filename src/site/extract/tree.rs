@@ -91,7 +91,12 @@ fn one(
         while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
         rest = after;
 
-        pending.follow(step, tokenizer.sink.emitted.take());
+        let read = text.len() - rest.len();
+        pending.follow(
+            &text.as_bytes()[..read],
+            step.len(),
+            tokenizer.sink.emitted.take(),
+        );
         if pending.attributes() > MAX_ATTRIBUTES {
             return Err(ListingFailure::TagTooLong {
                 limit: MAX_ATTRIBUTES,
