@@ -5,8 +5,11 @@
 //! 13.2.5) that concern tags and comments. Counting every blank instead would refuse a page for a long text within one
 //! attribute.
 //!
-//! Only where a step gave out no tag is there anything to count. What was read before is followed then, so that the usual
-//! page, which has a tag in every step, costs nothing: to follow every byte took a twentieth of its time.
+//! Only after a while without a tag is there anything to count. What was read before is followed then, so that the usual
+//! page, which is full of tags, costs nothing: to follow every byte took a twentieth of its time.
+
+/// Bytes without a tag that may pass before they are followed; so many attributes as would take long have more.
+const QUIET_BYTES: usize = 8 * 1024;
 
 /// What the tokenizer gave out while it read a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -73,6 +76,8 @@ pub(super) struct Pending {
     unfollowed: usize,
     /// Tags and comments that the tokenizer gave out of them.
     markup: usize,
+    /// Bytes since the last of those.
+    quiet: usize,
 }
 
 impl Default for Pending {
@@ -82,6 +87,7 @@ impl Default for Pending {
             attributes: 0,
             unfollowed: 0,
             markup: 0,
+            quiet: 0,
         }
     }
 }
@@ -97,7 +103,9 @@ impl Pending {
     pub(super) fn follow(&mut self, read: &[u8], step: usize, emitted: Emitted) {
         if emitted.markup > 0 {
             // What is open began within this step.
-            self.attributes = 0;
+            (self.attributes, self.quiet) = (0, 0);
+        } else {
+            self.quiet += step;
         }
         if emitted.was_raw && self.is_in_step() {
             // The states leave out how a script ends.
@@ -108,8 +116,8 @@ impl Pending {
         } else if self.is_in_step() {
             self.unfollowed += step;
             self.markup += emitted.markup;
-            if emitted.markup == 0 {
-                self.catch_up(&read[read.len() - self.unfollowed..]);
+            if self.quiet > QUIET_BYTES {
+                self.catch_up(read);
             }
         } else if emitted.markup == 0 {
             if emitted.text {
@@ -124,9 +132,9 @@ impl Pending {
         }
     }
 
-    fn catch_up(&mut self, bytes: &[u8]) {
+    fn catch_up(&mut self, read: &[u8]) {
         let mut ended = 0;
-        for &byte in bytes {
+        for &byte in &read[read.len() - self.unfollowed..] {
             self.place = self.next(byte);
             ended += usize::from(self.place == Place::Ended);
         }
@@ -232,6 +240,7 @@ mod tests {
     fn attributes(step: &str) -> usize {
         let mut pending = Pending::default();
         pending.follow(step.as_bytes(), step.len(), Emitted::default());
+        pending.catch_up(step.as_bytes());
         pending.attributes()
     }
 
@@ -272,6 +281,9 @@ mod tests {
                 ..Emitted::default()
             };
             pending.follow(read.as_bytes(), step.len(), emitted);
+            if *markup == 0 && pending.is_in_step() {
+                pending.catch_up(read.as_bytes());
+            }
         }
         pending
     }
