@@ -66,8 +66,8 @@ pub(crate) enum Command {
     Verify {
         /// The site whose collection is checked [default: simpledesktops]
         site: Option<String>,
-        /// Fetch damaged and missing images again; a file keeps its name until its replacement is
-        /// there, and is then in DIR/.wallhaul/rejected
+        /// Fetch damaged and missing images again; a file keeps its name until its replacement is there, and is then
+        /// in DIR/.wallhaul/rejected
         #[arg(long)]
         repair: bool,
         /// Also decode every image to its last pixel

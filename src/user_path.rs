@@ -1,5 +1,4 @@
-//! Paths as users write them where no shell reads them: `~` and `$HOME` at the head stand for the
-//! home folder.
+//! Paths as users write them where no shell reads them: `~` and `$HOME` at the head stand for the home folder.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// A path whose head cannot be replaced. A folder of that very name is never meant, so nothing is
-/// created.
+/// A path whose head cannot be replaced. A folder of that very name is never meant, so nothing is created.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum UserPathError {
     /// `~name`: the home of another user.
@@ -26,13 +24,12 @@ pub enum UserPathError {
     NoHome(String),
 }
 
-/// Replaces `~`, `$HOME` and `${HOME}` at the head of a path by `home`, the variable's value. A
-/// relative path that really begins like this is written `./~`.
+/// Replaces `~`, `$HOME` and `${HOME}` at the head of a path by `home`, the variable's value. A relative path that
+/// really begins like this is written `./~`.
 ///
 /// # Errors
 ///
-/// When the head is another user's home or another variable, or there is no absolute `home` to put
-/// in its place.
+/// When the head is another user's home or another variable, or there is no absolute `home` to put in its place.
 pub fn expand(written: &OsStr, home: Option<&OsStr>) -> Result<PathBuf, UserPathError> {
     let bytes = written.as_bytes();
     let length = bytes
@@ -57,8 +54,8 @@ pub fn expand(written: &OsStr, home: Option<&OsStr>) -> Result<PathBuf, UserPath
     }
 }
 
-/// The same with the `HOME` of this process. Read here and not handed down, because the parsers of
-/// options get nothing but the text; the variables of the options are read by them as well.
+/// The same with the `HOME` of this process. Read here and not handed down, because the parsers of options get
+/// nothing but the text; the variables of the options are read by them as well.
 ///
 /// # Errors
 ///

@@ -45,8 +45,7 @@ impl Environment {
                 no_color: set("NO_COLOR").is_some(),
                 size: terminal_size,
             },
-            // An empty or relative HOME would make it a file of the working folder, which may be
-            // anybody's.
+            // An empty or relative HOME would make it a file of the working folder, which may be anybody's.
             config_file: config_file.filter(|path| path.is_absolute()),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")
                 .unwrap_or_default()

@@ -24,8 +24,8 @@ use crate::queue::{self, JobSender, Queue};
 use crate::report::{self, Tally, messages};
 use crate::site::{Pages, Site};
 
-/// Has the settings go through the proxies that the environment names. For every command that uses
-/// the network, and before it does.
+/// Has the settings go through the proxies that the environment names. For every command that uses the network, and
+/// before it does.
 ///
 /// # Errors
 ///

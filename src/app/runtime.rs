@@ -82,8 +82,8 @@ fn build(builder: &mut Builder) -> anyhow::Result<Runtime> {
     Ok(built.unwrap_or_else(refused).map_err(ThreadError::from)?)
 }
 
-/// Finds out whether the system lets `count` threads more exist. Where it refuses one of several,
-/// tokio (1.54) panics and then waits for ever for those that did start.
+/// Finds out whether the system lets `count` threads more exist. Where it refuses one of several, tokio (1.54) panics and
+/// then waits for ever for those that did start.
 fn check_threads(count: usize) -> Result<(), ThreadError> {
     // The threads end when this is dropped.
     let (all_started, wait) = mpsc::channel::<()>();

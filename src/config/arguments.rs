@@ -1,5 +1,5 @@
-//! What holds for every option of every command, wherever its value comes from: how paths are read,
-//! that an empty variable counts as unset, and that an invalid value is reported with its variable.
+//! What holds for every option of every command, wherever its value comes from: how paths are read, that an empty
+//! variable counts as unset, and that an invalid value is reported with its variable.
 
 use std::any::TypeId;
 use std::ffi::OsString;
@@ -12,8 +12,8 @@ use clap::{Arg, ArgMatches, Command};
 use super::value::hide_user_info;
 use crate::user_path;
 
-/// Prepares all options of `command` and of its commands. Done to the finished command and not
-/// where an option is declared, so that no option can be forgotten.
+/// Prepares all options of `command` and of its commands. Done to the finished command and not where an option is
+/// declared, so that no option can be forgotten.
 pub fn prepared(command: Command) -> Command {
     each_argument(command, &|arg| {
         let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
@@ -45,8 +45,7 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
         }
         let mut names = Vec::new();
         collect_variables(&command, &mut names);
-        // clap does not say where a value came from. Without the variable that holds it the error
-        // is another or none.
+        // clap does not say where a value came from. Without the variable that holds it the error is another or none.
         let text = error.to_string();
         let culprit = names.into_iter().find(|name| {
             let without = each_argument(command.clone(), &|arg| {
@@ -65,8 +64,8 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
     })
 }
 
-/// Leaves of an invalid header only what may be its name, and of an address nothing of its user:
-/// behind a forgotten colon stands a password or a token, and the message may end in a log.
+/// Leaves of an invalid header only what may be its name, and of an address nothing of its user: behind a forgotten
+/// colon stands a password or a token, and the message may end in a log.
 pub(super) fn hide_secrets(error: &mut clap::Error) {
     let is_of = |start: &str| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with(start));
     let (is_header, is_address) = (is_of("--header "), is_of("--base-url "));

@@ -83,11 +83,11 @@ impl fmt::Display for PageRange {
     }
 }
 
-/// What an error may show of a text that should be an address: `...` stands for the user name and
-/// the password in it, since the message may end in a log.
+/// What an error may show of a text that should be an address: `...` stands for the user name and the password in it,
+/// since the message may end in a log.
 ///
-/// Where the text is no address, nobody knows where its password ends, so all in front of the last
-/// `@` is left out but the scheme.
+/// Where the text is no address, nobody knows where its password ends, so all in front of the last `@` is left out but
+/// the scheme.
 pub fn hide_user_info(text: &str) -> Cow<'_, str> {
     if let Ok(address) = Url::parse(text)
         && address.has_host()
@@ -132,8 +132,7 @@ impl FromStr for Header {
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, value) = text
             .split_once(':')
-            // A blank in front of it: the colon is the value's own, and that of the name was
-            // forgotten.
+            // A blank in front of it: the colon is the value's own, and that of the name was forgotten.
             .filter(|(name, _)| !name.trim().contains(char::is_whitespace))
             .ok_or("expected a header like `Name: value`")?;
         Ok(Self {

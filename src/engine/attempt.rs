@@ -13,8 +13,8 @@ use crate::verify::Defect;
 pub(super) enum AttemptError {
     /// The job names no candidate: no producer of ours makes such a job, but it may come from elsewhere.
     NoCandidate,
-    /// The last candidate that was tried; of several that are absent, the last that is not gone
-    /// (404, 410), if any: an image is gone only if it is gone from every address.
+    /// The last candidate that was tried; of several that are absent, the last that is not gone (404, 410), if any:
+    /// an image is gone only if it is gone from every address.
     Candidate {
         /// Its canonical address.
         address: Url,
@@ -48,8 +48,7 @@ impl AttemptErrorKind {
         matches!(self, Self::Fetch(error) if error.is_gone())
     }
 
-    /// What was wrong with bytes that failed verification: their transfer, where it is that which
-    /// was cut.
+    /// What was wrong with bytes that failed verification: their transfer, where it is that which was cut.
     pub(super) fn or_cut_transfer(self, body: &Body) -> Self {
         match self {
             Self::Defect(Defect::Truncated | Defect::EndUnknown) => {

@@ -1,6 +1,5 @@
-//! What the workers remember of images whose bytes were bad or doubtful. Shared by all of them,
-//! because the next attempt may be another one's; locked only for such an image, and never while
-//! waiting.
+//! What the workers remember of images whose bytes were bad or doubtful. Shared by all of them, because the next attempt
+//! may be another one's; locked only for such an image, and never while waiting.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -9,8 +8,7 @@ use parking_lot::Mutex;
 
 use crate::job::{ContentHash, ImageKey};
 
-/// The images whose bytes were bad once. Each gets one more attempt, for it may have been the
-/// transfer.
+/// The images whose bytes were bad once. Each gets one more attempt, for it may have been the transfer.
 #[derive(Clone, Default)]
 pub(super) struct RetriedOnce(Arc<Mutex<HashSet<ImageKey>>>);
 
@@ -21,9 +19,8 @@ impl RetriedOnce {
     }
 }
 
-/// The images whose bytes are whole but for something that may have happened on the way, with the
-/// hash of those bytes. A fault of the transfer does not repeat itself: when the same bytes come
-/// again, that is what the server has.
+/// The images whose bytes are whole but for something that may have happened on the way, with the hash of those bytes. A
+/// fault of the transfer does not repeat itself: when the same bytes come again, that is what the server has.
 #[derive(Clone, Default)]
 pub(super) struct DoubtedImages(Arc<Mutex<HashMap<ImageKey, ContentHash>>>);
 

@@ -167,8 +167,7 @@ impl Committer {
 
     fn intent(&self, lease: &Lease, origin: Origin, content: Content, at: Timestamp) -> Intent {
         let job = &lease.job;
-        // The stem fits the place already where the job was made for it. A job of another machine
-        // may not.
+        // The stem fits the place already where the job was made for it. A job of another machine may not.
         let name = job.name(content.format.extension());
         Intent {
             key: job.key.clone(),

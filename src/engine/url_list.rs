@@ -20,8 +20,8 @@ pub enum GivenLine {
     Image {
         /// Where it is.
         image: Box<ImageRef>,
-        /// Whether it is requested even if the site said lately that it is gone: who names one
-        /// image wants to know about it now, a list is read again each night.
+        /// Whether it is requested even if the site said lately that it is gone: who names one image wants to know
+        /// about it now, a list is read again each night.
         ask_again: bool,
     },
     /// Not a URL that can be requested.

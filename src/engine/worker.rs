@@ -167,8 +167,7 @@ impl Worker {
         wait.map(|wait| (wait, kind.to_string()))
     }
 
-    /// Tries one candidate after the other until one is an image; with the stem of its file, where
-    /// the server names it.
+    /// Tries one candidate after the other until one is an image; with the stem of its file, where the server names it.
     ///
     /// A job that came from another machine is as untrusted as a page, and nothing here relies on its producer: the
     /// fetcher requests only hosts that its own policy allows, a part is named by a hash of the key, and the worker's
@@ -214,8 +213,7 @@ impl Worker {
         }))
     }
 
-    /// Streams the original at `address` into a part and verifies it. With `has_next`, another
-    /// candidate follows.
+    /// Streams the original at `address` into a part and verifies it. With `has_next`, another candidate follows.
     async fn stream(
         &self,
         job: &Job,
@@ -328,8 +326,8 @@ impl Worker {
     }
 }
 
-/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the
-/// server announced. No part stays of an image that is too small.
+/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced. No
+/// part stays of an image that is too small.
 fn verify_original(
     job: &Job,
     part: Part<Inspector>,
@@ -351,8 +349,7 @@ fn verify_original(
     Ok(image)
 }
 
-/// What is wrong with the image if it happened on the way, and is no matter if the server has it
-/// so.
+/// What is wrong with the image if it happened on the way, and is no matter if the server has it so.
 fn doubt(image: &VerifiedImage) -> Option<Defect> {
     match image.content().warning? {
         ImageWarning::BadAncillaryChecksum { chunk } => Some(Defect::BadChecksum {

@@ -30,9 +30,9 @@ impl WeakEvents {
 }
 
 impl Events {
-    /// A bounded channel of events, so that a slow terminal slows the run instead of filling the
-    /// memory. Without `hints` only what is emitted comes through: where nobody watches single
-    /// images, sending their progress would cost as much as fetching small ones.
+    /// A bounded channel of events, so that a slow terminal slows the run instead of filling the memory. Without
+    /// `hints` only what is emitted comes through: where nobody watches single images, sending their progress would
+    /// cost as much as fetching small ones.
     pub fn channel(hints: bool) -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
         (Self { sender, hints }, receiver)
@@ -58,14 +58,14 @@ impl Events {
         self.emit(Event::Warned { warning }).await;
     }
 
-    /// Says what the run waits for, if the channel has room. Never waits: a stage that is asked to
-    /// end must not be held up by a slow terminal, so the event is lost instead.
+    /// Says what the run waits for, if the channel has room. Never waits: a stage that is asked to end must not be
+    /// held up by a slow terminal, so the event is lost instead.
     pub fn waiting(&self, reason: WaitReason) {
         let _ = self.sender.try_send(Event::Waiting { reason });
     }
 
-    /// Sends `event` if hints are wanted and the channel has room; for events that the next one of
-    /// their kind replaces.
+    /// Sends `event` if hints are wanted and the channel has room; for events that the next one of their kind
+    /// replaces.
     pub fn hint(&self, event: impl FnOnce() -> Event) {
         if self.hints {
             let _ = self.sender.try_send(event());

@@ -234,8 +234,7 @@ pub enum Warning {
         /// What is wrong with the first.
         cause: String,
     },
-    /// A host's robots.txt makes the run slower than the user's settings do; reported when a
-    /// request has to wait for it.
+    /// A host's robots.txt makes the run slower than the user's settings do; reported when a request has to wait for it.
     CrawlDelay {
         /// The host: `HOST`, with `:PORT` where that is not the scheme's own.
         host: String,

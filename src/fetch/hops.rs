@@ -1,5 +1,5 @@
-//! The way of one question through its redirects: what is asked, where it was asked, and the
-//! cookies that were set on the way.
+//! The way of one question through its redirects: what is asked, where it was asked, and the cookies
+//! that were set on the way.
 
 use std::time::SystemTime;
 
@@ -32,8 +32,8 @@ impl Question<'_> {
 /// The way so far.
 #[derive(Debug, Default)]
 pub(super) struct Hops {
-    /// The addresses that were asked, each with the cookies of earlier ones that went along: only
-    /// the same cookies make the same request.
+    /// The addresses that were asked, each with the cookies of earlier ones that went along: only the
+    /// same cookies make the same request.
     visited: Vec<(Url, Vec<u8>)>,
     cookies: HopCookies,
 }

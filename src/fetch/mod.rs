@@ -6,8 +6,8 @@
 //!                                                         ^-------------------- redirect ----------+
 //! ```
 //!
-//! The submodules, each of which names only those after it: `request` > `hops` > `transport` >
-//! `body` > `limits` > `access` > `error`, `settings` > `proxies`.
+//! The submodules, each of which names only those after it:
+//! `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings` > `proxies`.
 
 mod access;
 mod body;
@@ -86,8 +86,8 @@ impl Fetcher {
         })
     }
 
-    /// Reports to `events` what concerns all requests now, and later what concerns a whole host, as
-    /// long as the run of these events goes on.
+    /// Reports to `events` what concerns all requests now, and later what concerns a whole host, as long as the run of
+    /// these events goes on.
     pub async fn report_to(&self, events: &Events) {
         self.requester.report_to(events).await;
     }

@@ -1,6 +1,5 @@
-//! The proxies that the environment names. Read once, before anything is requested, and asked by
-//! every client: the libraries' own readers leave out a value that they do not understand, and go
-//! straight to the site.
+//! The proxies that the environment names. Read once, before anything is requested, and asked by every client:
+//! the libraries' own readers leave out a value that they do not understand, and go straight to the site.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -60,10 +59,9 @@ enum ProxyFault {
 }
 
 impl Proxies {
-    /// Reads the variables as curl does, in both cases and the lower one first: `http_proxy`,
-    /// `https_proxy`, `all_proxy` for both, and `no_proxy`. An empty one counts as unset. In a CGI
-    /// program (`REQUEST_METHOD` is set) a client can set `HTTP_PROXY` by a header, so it is not
-    /// read there; see [`Proxies::is_ignored`].
+    /// Reads the variables as curl does, in both cases and the lower one first: `http_proxy`, `https_proxy`, `all_proxy`
+    /// for both, and `no_proxy`. An empty one counts as unset. In a CGI program (`REQUEST_METHOD` is set) a client can set
+    /// `HTTP_PROXY` by a header, so it is not read there; see [`Proxies::is_ignored`].
     ///
     /// # Errors
     ///
@@ -104,8 +102,7 @@ impl Proxies {
         })))
     }
 
-    /// Whether `HTTP_PROXY` is set and not read, as the program was started for a request to a web
-    /// server.
+    /// Whether `HTTP_PROXY` is set and not read, as the program was started for a request to a web server.
     pub fn is_ignored(variables: &[(OsString, OsString)]) -> bool {
         let is_set = |wanted: &str| {
             variables
@@ -120,8 +117,7 @@ impl Proxies {
         self.0.http.is_none() && self.0.https.is_none()
     }
 
-    /// The proxy for requests to a host, if they go through one. `host` is as in an address: IPv6
-    /// in brackets.
+    /// The proxy for requests to a host, if they go through one. `host` is as in an address: IPv6 in brackets.
     pub(crate) fn of(&self, scheme: &str, host: &str) -> Option<&Url> {
         let Rules {
             http,
@@ -206,10 +202,9 @@ fn proxy(value: &str) -> Result<Proxy, ProxyFault> {
     Ok(Proxy(address))
 }
 
-/// The hosts that are requested without a proxy: `no_proxy`, as curl 7.86 and later read it. Names
-/// and addresses are separated by commas or blanks; a name stands for itself and what is below it,
-/// with or without a leading dot; an address may have a length of network behind it; `*` alone is
-/// every host. Ports are not known.
+/// The hosts that are requested without a proxy: `no_proxy`, as curl 7.86 and later read it. Names and addresses are
+/// separated by commas or blanks; a name stands for itself and what is below it, with or without a leading dot; an
+/// address may have a length of network behind it; `*` alone is every host. Ports are not known.
 #[derive(Debug, Default)]
 struct DirectHosts {
     all: bool,

@@ -1,8 +1,7 @@
-//! Finds what only a shell understands in a command that no shell runs: operators between commands
-//! and redirections.
+//! Finds what only a shell understands in a command that no shell runs: operators between commands and redirections.
 
-/// The first word of `command` that a shell would take for an operator, if there is one. A quoted
-/// or escaped one is text, as it is for a shell.
+/// The first word of `command` that a shell would take for an operator, if there is one. A quoted or escaped one is
+/// text, as it is for a shell.
 pub(super) fn find_operator(command: &str) -> Option<&str> {
     let words = raw_words(command);
     let last = words.len().saturating_sub(1);
@@ -19,24 +18,22 @@ fn is_operator(word: &str) -> bool {
     )
 }
 
-/// Whether the word is `>` with what a shell lets stand around it: `>>`, `2>`, `2>&1`, `&>`,
-/// `>/dev/null`. With a `>` at its end only it is none: `1920x1080>` is a size for `ImageMagick`.
+/// Whether the word is `>` with what a shell lets stand around it: `>>`, `2>`, `2>&1`, `&>`, `>/dev/null`. With a
+/// `>` at its end only it is none: `1920x1080>` is a size for `ImageMagick`.
 fn is_redirection(word: &str) -> bool {
     let behind = word.trim_start_matches(|c: char| c.is_ascii_digit());
     behind.starts_with('>') || behind.starts_with("&>")
 }
 
-/// Whether a shell would put the home folder in place of the head of a raw word: `~/` without
-/// quotes, `$HOME/` and `${HOME}/` also between double ones. A word with blanks between the quotes
-/// is left alone: it is a script, or text.
+/// Whether a shell would put the home folder in place of the head of a raw word: `~/` without quotes, `$HOME/` and
+/// `${HOME}/` also between double ones. A word with blanks between the quotes is left alone: it is a script, or text.
 pub(super) fn begins_at_home(raw: &str) -> bool {
     let begins = |heads: &[&str]| heads.iter().any(|head| raw.starts_with(head));
     begins(&["~/", "$HOME/", "${HOME}/", "\"$HOME\"/", "\"${HOME}\"/"])
         || begins(&["\"$HOME/", "\"${HOME}/"]) && !raw.contains(char::is_whitespace)
 }
 
-/// The words of `text` as they were written, with their quotes. A comment ends the line for the
-/// command's parser too.
+/// The words of `text` as they were written, with their quotes. A comment ends the line for the command's parser too.
 pub(super) fn raw_words(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let (mut start, mut quote, mut escaped, mut comment) = (None, None, false, false);

@@ -136,8 +136,8 @@ fn for_a_shell(operator: &str) -> String {
     )
 }
 
-/// `word`, written as `raw`, with the home folder in place of a `~` or `$HOME` at its head, which
-/// no shell replaces here. `~user` is left alone, for a program may know what it means.
+/// `word`, written as `raw`, with the home folder in place of a `~` or `$HOME` at its head, which no shell replaces here.
+/// `~user` is left alone, for a program may know what it means.
 fn in_home((word, raw): (String, &str)) -> Result<String, String> {
     if !begins_at_home(raw) {
         return Ok(word);

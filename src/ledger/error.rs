@@ -55,8 +55,7 @@ pub enum LedgerError {
         /// The ledger's path.
         path: PathBuf,
     },
-    /// The disk has no room for it: it is full, out of inodes, or over a quota or a file size
-    /// limit.
+    /// The disk has no room for it: it is full, out of inodes, or over a quota or a file size limit.
     #[error("there is no room for the ledger `{}` ({reason}): make room and run again", path.display())]
     Full {
         /// The ledger's path.

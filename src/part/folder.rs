@@ -99,8 +99,8 @@ impl Parts {
                     let part = Part::continued(file, self.file(id, path, true), observer, length);
                     return Ok((part, Some(info)));
                 }
-                // Another user of the collection left it with an umask of their own: it may be
-                // replaced, if not continued.
+                // Another user of the collection left it with an umask of their own: it may be replaced, if not
+                // continued.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(error) => return Err(error),
                 Ok(_) => {}

@@ -251,8 +251,7 @@ fn failed(failure: &Failure) -> String {
         0 => "not requested".to_owned(),
         attempts => plural(attempts, "attempt", "attempts"),
     };
-    // Not when it is requested again: an address that the user gave and `verify --repair` ask each
-    // time.
+    // Not when it is requested again: an address that the user gave and `verify --repair` ask each time.
     let gone = if *gone { "; gone" } else { "" };
     format!(
         "{}: {} ({attempts}{gone})",

@@ -212,8 +212,7 @@ pub fn open(
     reporters
 }
 
-/// Opens the log of a command whose output is not a collection: problems and what is left out,
-/// without counts of images.
+/// Opens the log of a command whose output is not a collection: problems and what is left out, without counts of images.
 pub fn open_log(output: &OutputSettings, stderr: Box<dyn Write + Send>) -> Vec<Box<dyn Reporter>> {
     let log = Plain::new(stderr, output.detail(), output.colored());
     vec![Box::new(log.without_counts())]

@@ -1,5 +1,4 @@
-//! Images that several addresses of one run gave: often what a site shows in place of a removed
-//! picture.
+//! Images that several addresses of one run gave: often what a site shows in place of a removed picture.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,12 +15,10 @@ const MAX_GROUPS: usize = 1_000;
 /// Names kept of images that one address gave; behind these a group is named after the second.
 const MAX_NAMES: usize = 10_000;
 
-/// How many addresses gave the same bytes. In JSON it is the list of the images that at least three
-/// gave.
+/// How many addresses gave the same bytes. In JSON it is the list of the images that at least three gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SameImages {
-    /// The beginnings of the hashes of what this run saved: eight bytes an image, for there may be
-    /// a million.
+    /// The beginnings of the hashes of what this run saved: eight bytes an image, for there may be a million.
     saved: HashSet<u64>,
     /// The names of the first of them.
     names: HashMap<u64, ImageName>,

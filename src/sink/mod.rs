@@ -97,8 +97,7 @@ pub trait LocalCollection: Sink {
     /// When it is missing, not a regular file, or cannot be moved.
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
 
-    /// Keeps a damaged file where [`LocalCollection::quarantine`] moves it, and in the collection
-    /// too.
+    /// Keeps a damaged file where [`LocalCollection::quarantine`] moves it, and in the collection too.
     ///
     /// # Errors
     ///
@@ -245,8 +244,8 @@ pub async fn open_to_read(location: &Location) -> Result<Option<Arc<dyn SinkRead
     }
 }
 
-/// The longest name that the place at `location` says to take, in bytes, without opening it:
-/// [`Sink::longest_name`] of the open place has tried it.
+/// The longest name that the place at `location` says to take, in bytes, without opening it: [`Sink::longest_name`]
+/// of the open place has tried it.
 pub fn longest_name(location: &Location) -> usize {
     match location {
         Location::Folder(folder) => local::longest_name(folder),

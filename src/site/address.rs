@@ -8,9 +8,8 @@ use url::{Position, Url};
 /// The longest usable address in bytes; servers accept no longer ones.
 pub(super) const MAX_BYTES: usize = 8 * 1024;
 
-/// Resolves `written` on a page in `encoding` whose addresses are relative to `base`; `None` when
-/// the result cannot be requested: another scheme, credentials, the page itself, or not an address
-/// at all.
+/// Resolves `written` on a page in `encoding` whose addresses are relative to `base`; `None` when the result cannot be requested:
+/// another scheme, credentials, the page itself, or not an address at all.
 pub(super) fn resolve(base: &Url, written: &str, encoding: &'static Encoding) -> Option<Url> {
     // The HTML parser writes this character in place of a NUL and of bytes that are not text.
     if written.len() > MAX_BYTES || written.contains('\u{fffd}') {
@@ -21,8 +20,8 @@ pub(super) fn resolve(base: &Url, written: &str, encoding: &'static Encoding) ->
     (usable(&address).is_ok() && !same(&address, base)).then_some(address)
 }
 
-/// Resolves `written` as a page in `encoding` means it: its path is in UTF-8 and its query in the
-/// page's own encoding (URL Standard, section 4.4, "query state").
+/// Resolves `written` as a page in `encoding` means it: its path is in UTF-8 and its query in the page's own encoding
+/// (URL Standard, section 4.4, "query state").
 pub(super) fn join(base: &Url, written: &str, encoding: &'static Encoding) -> Option<Url> {
     let in_encoding = borrowing(|query| encode(query, encoding));
     let parser = Url::options().base_url(Some(base));
@@ -35,8 +34,8 @@ fn borrowing<F: Fn(&str) -> Cow<'_, [u8]>>(function: F) -> F {
     function
 }
 
-/// A query in the encoding of a page (URL Standard, "percent-encode after encoding"); the parser
-/// escapes what is not ASCII then.
+/// A query in the encoding of a page (URL Standard, "percent-encode after encoding"); the parser escapes what is not
+/// ASCII then.
 fn encode<'a>(query: &'a str, encoding: &'static Encoding) -> Cow<'a, [u8]> {
     let encoding = encoding.output_encoding();
     if query.is_ascii() || encoding == encoding_rs::UTF_8 {

@@ -150,8 +150,7 @@ impl Site {
         Pager::new(&self.page_order, &self.end, pages)
     }
 
-    /// Reads a listing page that came from the address `page`, to which its relative addresses are
-    /// resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
+    /// Reads a listing page that came from the address `page`, to which its relative addresses are resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
     ///
     /// # Errors
     ///
@@ -211,8 +210,8 @@ impl Site {
     }
 }
 
-/// The safe stem of the file that a server names so; `None` if nothing is left of the name. The
-/// extension comes from the bytes, as always.
+/// The safe stem of the file that a server names so; `None` if nothing is left of the name. The extension comes from the
+/// bytes, as always.
 pub fn served_stem(file_name: &str) -> Option<String> {
     let last = name::last(file_name);
     (!last.trim_matches(['.', ' ', '-']).is_empty()).then(|| name::stem(last))

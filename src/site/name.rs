@@ -11,15 +11,13 @@ use crate::outcome::Format;
 /// Letters of the longest extension that a file is given.
 const LONGEST_EXTENSION: usize = 4;
 
-/// What a name has beside its stem at most, in bytes: the suffix against a collision, the dot and
-/// the extension.
+/// What a name has beside its stem at most, in bytes: the suffix against a collision, the dot and the extension.
 const BESIDE_STEM: usize = ImageName::SUFFIX_BYTES + 1 + LONGEST_EXTENSION;
 
 /// The longest stem in bytes where names may be as long as nearly every file system takes them.
 const MAX_BYTES: usize = ImageName::MAX_BYTES - BESIDE_STEM;
 
-/// Extensions of images beside those of the formats that we take: other spellings, and what a
-/// server converts from.
+/// Extensions of images beside those of the formats that we take: other spellings, and what a server converts from.
 const OTHER_EXTENSIONS: [&str; 14] = [
     "apng", "bmp", "heic", "heif", "jfi", "jfif", "jif", "jpe", "pjp", "pjpeg", "svg", "tga",
     "tif", "tiff",
@@ -48,8 +46,8 @@ pub(super) fn stem(text: &str) -> String {
     cut(named, MAX_BYTES, text)
 }
 
-/// The stem for a place that takes names of `longest_name` bytes only: a longer one is cut as
-/// `stem` cuts, and a stem that fits stays as it is.
+/// The stem for a place that takes names of `longest_name` bytes only: a longer one is cut as `stem` cuts, and a stem
+/// that fits stays as it is.
 pub fn fit_stem(stem: String, longest_name: usize) -> String {
     let text = stem.clone();
     cut(stem, longest_name.saturating_sub(BESIDE_STEM), &text)
@@ -88,8 +86,8 @@ pub(super) fn last(path: &str) -> &str {
     without_extension(path.rsplit(['/', '\\']).next().unwrap_or_default())
 }
 
-/// `name` without all extensions of images at its end: `a.jfif.jpg` is named after what each
-/// program along the way made of it, while a file's own extension comes from its bytes.
+/// `name` without all extensions of images at its end: `a.jfif.jpg` is named after what each program along the way made of
+/// it, while a file's own extension comes from its bytes.
 pub(super) fn without_extension(mut name: &str) -> &str {
     while let Some((stem, extension)) = name.rsplit_once('.') {
         let mut others = OTHER_EXTENSIONS.iter();
@@ -102,8 +100,8 @@ pub(super) fn without_extension(mut name: &str) -> &str {
     name
 }
 
-/// `text` percent-decoded once, if that is UTF-8; the escapes of another encoding stay, for they
-/// tell one name from the next.
+/// `text` percent-decoded once, if that is UTF-8; the escapes of another encoding stay, for they tell one name from the
+/// next.
 pub(super) fn decoded(text: &str) -> Cow<'_, str> {
     percent_decode_str(text)
         .decode_utf8()

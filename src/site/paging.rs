@@ -239,8 +239,7 @@ impl Pager {
         self.paging.follow(page);
     }
 
-    /// The statuses that end the listing when they answer `request`: a redirect with one of them is
-    /// not followed.
+    /// The statuses that end the listing when they answer `request`: a redirect with one of them is not followed.
     pub fn end_statuses(&self, request: &PageRequest) -> &[u16] {
         if request.is_first {
             &[]

@@ -13,8 +13,8 @@ use selectors::parser::{ParseRelative, SelectorList};
 
 /// A list of CSS selectors.
 ///
-/// Not scraper's own: that one compares classes and ids by case on every page, while browsers do
-/// not on a page in quirks mode.
+/// Not scraper's own: that one compares classes and ids by case on every page, while browsers do not on a page in quirks
+/// mode.
 #[derive(Debug)]
 pub(super) struct Selector(SelectorList<Simple>);
 

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! Bytes behind an image's end mark are kept as served: they count in hash and length and are no
-//! defect. AVIF and JPEG XL have no end mark, so all bytes after their last required box must be
-//! boxes too.
+//! defect. AVIF and JPEG XL have no end mark, so all bytes after their last required box must be boxes too.
 
 mod checker;
 mod cursor;

@@ -136,8 +136,7 @@ fn file_size_ulimit_is_reported_like_a_full_disk() {
 fn disk_too_full_for_the_ledger_is_reported_as_a_full_disk() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(2));
     let fetch = || mirror.fetch(&world).args(["--min-free-space", "0"]);
-    // The first have no room for a part of what the ledger needs, the others no inode for one of
-    // its files.
+    // The first have no room for a part of what the ledger needs, the others no inode for one of its files.
     let sizes = ["4k", "16k", "24k", "32k", "40k", "64k"].map(|size| format!("size={size}"));
     let inodes = (2..=7).map(|count| format!("size=1m,nr_inodes={count}"));
     for options in sizes.into_iter().chain(inodes) {

@@ -82,8 +82,8 @@ const CRATES: [(&[&str], &[&str]); 10] = [
     (&["tikv_jemallocator"], &["allocator"]),
 ];
 
-/// The files where alone a feature may decide: those that open a socket, the one that names the
-/// allocator, and the format whose decoder is a choice.
+/// The files where alone a feature may decide: those that open a socket, the one that names the allocator, and the
+/// format whose decoder is a choice.
 const SOCKETS: [&str; 6] = [
     "queue/mod.rs",
     "sink/mod.rs",

@@ -1,5 +1,5 @@
-//! What differs from machine to machine: home folders in paths that no shell has read, file systems
-//! with short names, and collections of a group.
+//! What differs from machine to machine: home folders in paths that no shell has read, file systems with short names,
+//! and collections of a group.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -180,8 +180,7 @@ fn empty_variables_count_as_unset_and_an_invalid_one_is_named() {
     }
 }
 
-/// Makes `open` refuse names of more than 143 bytes, as eCryptfs does, where the file system
-/// declares 255.
+/// Makes `open` refuse names of more than 143 bytes, as eCryptfs does, where the file system declares 255.
 const SHORT_NAMES: &str = r#"
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -252,8 +251,7 @@ fn file_names_are_cut_to_what_a_file_system_takes_whatever_it_declares() {
     let cut = fetch("short", true);
     assert!(cut.iter().all(|name| name.len() <= 143 - 15), "{cut:?}");
     assert!(cut.contains(&format!("{}.jpg", "n".repeat(60))), "{cut:?}");
-    // The next run asks for nothing, neither there nor where longer names are taken, and changes no
-    // name.
+    // The next run asks for nothing, neither there nor where longer names are taken, and changes no name.
     nginx.forget();
     for short in [true, false] {
         assert_eq!(fetch("short", short), cut);

@@ -1,5 +1,5 @@
-//! The recipes of `docs/hooks.md`, run as they stand there with the real programs, on images and
-//! names that go wrong where a recipe is careless.
+//! The recipes of `docs/hooks.md`, run as they stand there with the real programs, on images and names that go wrong
+//! where a recipe is careless.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -12,8 +12,8 @@ use crate::support::program::{ProgramOutput, Sandbox, WALLHAUL, files};
 /// The collection's folder, below the working folder.
 const GOT: &str = "got";
 
-/// Names as they stand in an address: `%d` and `%s`, a frame, a coder's prefix, quotes, globs, a
-/// shell's words, an option.
+/// Names as they stand in an address: `%d` and `%s`, a frame, a coder's prefix, quotes, globs, a shell's words, an
+/// option.
 const NAMES: [&str; 6] = [
     "50%25d%20off%25s",
     "a%5B0%5D",
@@ -56,8 +56,8 @@ fn magick(program: &str, folder: &Path, args: &[&str], stdin: Stdio) -> String {
     String::from_utf8(made.stdout).unwrap()
 }
 
-/// Red images of 60 x 40 pixels: a still one under each name, an animation whose second frame is
-/// blue, and a photograph that its EXIF data turn by 90 degrees.
+/// Red images of 60 x 40 pixels: a still one under each name, an animation whose second frame is blue, and a photograph
+/// that its EXIF data turn by 90 degrees.
 fn images(site: &Path) -> Vec<String> {
     let convert = |args: &[&str]| magick("convert", site, args, Stdio::null());
     convert(&["-size", "60x40", "xc:red", "still.png"]);
@@ -121,8 +121,8 @@ fn run(world: &Sandbox, line: &str, display: Option<&str>) -> ProgramOutput {
     ended
 }
 
-/// Runs a recipe that makes a file in `folder` for each image, and checks what became of each: its
-/// format, the size of the upright image, one frame, red.
+/// Runs a recipe that makes a file in `folder` for each image, and checks what became of each: its format, the size of
+/// the upright image, one frame, red.
 fn makes(program: &str, folder: &str, format: &str, sizes: [&str; 2]) {
     let world = Sandbox::new();
     fs::create_dir(world.work().join(folder)).unwrap();

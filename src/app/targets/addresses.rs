@@ -58,8 +58,7 @@ pub(in crate::app) async fn targets(
 ) -> anyhow::Result<Vec<Target>> {
     let (addresses, names): (Vec<_>, Vec<_>) = arguments
         .into_iter()
-        // An `@` is in no site's name: before it may stand a password of an address without its
-        // scheme.
+        // An `@` is in no site's name: before it may stand a password of an address without its scheme.
         .partition(|argument| argument.contains("://") || argument.contains('@'));
     let pages = wanted_pages(settings);
     let listing = |site| Target::Listing { site, pages };

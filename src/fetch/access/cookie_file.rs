@@ -1,10 +1,10 @@
 //! The user's cookies (`--cookies`): a file in the format of Netscape's browser, as curl, wget and
 //! the exporters of browsers write it. One cookie a line, seven fields separated by tabs: domain,
-//! whether hosts below it get it too, path, whether it is for https only, when it expires in
-//! seconds since 1970 (0: with the browser's session), name, value.
+//! whether hosts below it get it too, path, whether it is for https only, when it expires in seconds
+//! since 1970 (0: with the browser's session), name, value.
 //!
-//! A line that is none of that is skipped, as curl does: exporters write a banner without a `#`,
-//! and one odd cookie must not keep the others back.
+//! A line that is none of that is skipped, as curl does: exporters write a banner without a `#`, and
+//! one odd cookie must not keep the others back.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
@@ -70,9 +70,8 @@ impl CookieFile {
             .map_err(|SkippedLines { first, fault, .. }| refuse(format!("line {first}: {fault}")))
     }
 
-    /// Skips what is no cookie. Where nothing else is there, the file is in another format (JSON),
-    /// and a run without its cookies would fetch something else than the user wants: that is an
-    /// error.
+    /// Skips what is no cookie. Where nothing else is there, the file is in another format (JSON), and
+    /// a run without its cookies would fetch something else than the user wants: that is an error.
     fn parse(bytes: &[u8], now: SystemTime) -> Result<Self, SkippedLines> {
         let mut file = Self::default();
         let mut any_read = false;
@@ -117,8 +116,8 @@ impl CookieFile {
         self.skipped.as_ref()
     }
 
-    /// Sets the `Cookie` header of a request for `address` from the one that is there, those `set`
-    /// on the way, and where they `may_send` those of the file.
+    /// Sets the `Cookie` header of a request for `address` from the one that is there, those `set` on
+    /// the way, and where they `may_send` those of the file.
     pub(crate) fn add_header(
         &self,
         headers: &mut HeaderMap,
@@ -187,8 +186,7 @@ fn cookie(line: &[u8], now: SystemTime) -> Result<Option<Cookie>, LineFault> {
     if !path.starts_with('/') {
         return Err(LineFault::Path);
     }
-    // Any other byte is sent as it is: what a server sets may be Latin-1 or UTF-8 (RFC 9110 section
-    // 5.5).
+    // Any other byte is sent as it is: what a server sets may be Latin-1 or UTF-8 (RFC 9110 section 5.5).
     if has_delimiter(name) || name.contains(&b'=') || has_delimiter(value) {
         return Err(LineFault::Characters);
     }
@@ -224,8 +222,8 @@ fn truth(field: &[u8], which: &'static str) -> Result<bool, LineFault> {
 }
 
 /// A host as addresses have it, and the port behind it, which wget writes for a cookie from a port
-/// that is not the scheme's own. An IPv6 address may stand without its brackets; a number behind
-/// one then belongs to it.
+/// that is not the scheme's own. An IPv6 address may stand without its brackets; a number behind one
+/// then belongs to it.
 fn parse_host(text: &str) -> Option<(Host, Option<u16>)> {
     let host = |text: &str| {
         Host::parse(text)

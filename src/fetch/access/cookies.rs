@@ -87,8 +87,8 @@ pub(crate) struct HopCookies {
 }
 
 impl HopCookies {
-    /// Takes the `Set-Cookie` lines of a response from `address`. What a browser refuses is
-    /// ignored, and what is beyond the limits.
+    /// Takes the `Set-Cookie` lines of a response from `address`. What a browser refuses is ignored,
+    /// and what is beyond the limits.
     pub(crate) fn store<'a>(
         &mut self,
         address: &Url,
@@ -122,9 +122,9 @@ impl HopCookies {
     }
 }
 
-/// The `Cookie` header for a request, `None` where there is nothing to send: the user's own
-/// `Cookie` header, the cookies `set` on the way, and those `filed` by the user. Each name is sent
-/// once, the first of them wins.
+/// The `Cookie` header for a request, `None` where there is nothing to send: the user's own `Cookie`
+/// header, the cookies `set` on the way, and those `filed` by the user. Each name is sent once, the
+/// first of them wins.
 pub(super) fn header(
     own: &[&HeaderValue],
     set: Vec<&Cookie>,
@@ -250,8 +250,7 @@ fn parse_set_cookie(line: &[u8], address: &Url, now: SystemTime) -> Option<(Cook
             }
             b"secure" => cookie.secure = true,
             b"max-age" => max_age = value.parse::<i64>().ok().or(max_age),
-            // Some write the old form with dashes and four digits of the year (RFC 6265 section
-            // 5.1.1).
+            // Some write the old form with dashes and four digits of the year (RFC 6265 section 5.1.1).
             b"expires" => {
                 let date = httpdate::parse_http_date(&value.replace('-', " "));
                 let date = date.or_else(|_| httpdate::parse_http_date(value));
@@ -282,8 +281,8 @@ fn parse_set_cookie(line: &[u8], address: &Url, now: SystemTime) -> Option<(Cook
 }
 
 /// The domain that a `Domain` attribute asks for, and whether it covers more than the host; `None`
-/// if `host` may not set cookies for it. We have no list of public suffixes: a domain of one label
-/// is one, and a longer one can at worst send a host's cookie to where that host itself redirects.
+/// if `host` may not set cookies for it. We have no list of public suffixes: a domain of one label is
+/// one, and a longer one can at worst send a host's cookie to where that host itself redirects.
 fn domain_of(attribute: &str, host: &str) -> Option<(String, bool)> {
     let domain = attribute.trim_start_matches('.').to_ascii_lowercase();
     if domain.is_empty() || domain == host {

@@ -1,5 +1,4 @@
-//! The encoding of a page, in the order in which browsers look for it (HTML Standard, section
-//! 13.2.3.2).
+//! The encoding of a page, in the order in which browsers look for it (HTML Standard, section 13.2.3.2).
 
 use std::cell::Cell;
 
@@ -13,15 +12,15 @@ use html5ever::tokenizer::{
     Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
 };
 
-/// How far into a page its own declaration is looked for. The standard demands 1024 bytes; browsers
-/// parse a page again when they meet a `meta` behind those.
+/// How far into a page its own declaration is looked for. The standard demands 1024 bytes; browsers parse a page again
+/// when they meet a `meta` behind those.
 const PRESCAN_BYTES: usize = 64 * 1024;
 
 /// Bytes that are searched at a time: most declarations are in the first of them.
 const STEP_BYTES: usize = 256;
 
-/// The encoding of `page`, and the length of its byte order mark. `content_type` is the header's
-/// value, `is_xml` whether browsers parse the page as XML, which has no `meta` that counts.
+/// The encoding of `page`, and the length of its byte order mark. `content_type` is the header's value, `is_xml` whether
+/// browsers parse the page as XML, which has no `meta` that counts.
 pub(super) fn of_page(
     page: &[u8],
     content_type: Option<&str>,
@@ -46,8 +45,7 @@ pub(super) fn of_page(
 
 /// The encoding of a page that names none, by its bytes as in browsers.
 fn guessed(page: &[u8]) -> &'static Encoding {
-    // Some broken bytes leave UTF-8 what it is; text in another encoding hardly ever has a
-    // character of UTF-8.
+    // Some broken bytes leave UTF-8 what it is; text in another encoding hardly ever has a character of UTF-8.
     let (mut characters, mut broken) = (0, 0);
     for chunk in page.utf8_chunks() {
         characters += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
@@ -107,8 +105,7 @@ fn utf16_declaration(head: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// The encoding that the XML declaration names. Browsers follow it in `text/html` too, behind a
-/// `meta`.
+/// The encoding that the XML declaration names. Browsers follow it in `text/html` too, behind a `meta`.
 fn declaration(head: &[u8]) -> Option<&'static Encoding> {
     let inside = head.strip_prefix(b"<?xml")?;
     let inside = &inside[..inside.iter().position(|&byte| byte == b'>')?];
@@ -121,8 +118,7 @@ fn declaration(head: &[u8]) -> Option<&'static Encoding> {
 
 /// The encoding that a `meta` names, outside of comments, scripts and style sheets.
 fn meta(head: &[u8]) -> Option<&'static Encoding> {
-    // Names and values that count are ASCII, which any encoding that a page can name so has at the
-    // same bytes.
+    // Names and values that count are ASCII, which any encoding that a page can name so has at the same bytes.
     let head = encoding_rs::mem::decode_latin1(head);
     let tokenizer = Tokenizer::new(MetaSink::default(), TokenizerOpts::default());
     let input = BufferQueue::default();
@@ -167,8 +163,7 @@ impl TokenSink for MetaSink {
     }
 }
 
-/// The encoding that one `meta` names: by `charset`, or by `content` where it stands for the
-/// header.
+/// The encoding that one `meta` names: by `charset`, or by `content` where it stands for the header.
 fn meta_tag(tag: &Tag) -> Option<&'static Encoding> {
     let value = |name: &str| {
         let mut attributes = tag.attrs.iter();
@@ -176,8 +171,7 @@ fn meta_tag(tag: &Tag) -> Option<&'static Encoding> {
         found.map(|attribute| attribute.value.trim())
     };
     if let Some(label) = value("charset") {
-        // The slash of `<meta charset=gbk/>` belongs to the value, though nobody who writes so
-        // means it.
+        // The slash of `<meta charset=gbk/>` belongs to the value, though nobody who writes so means it.
         return named_inside(label.trim_end_matches('/'));
     }
     value("http-equiv").filter(|header| header.eq_ignore_ascii_case("content-type"))?;

@@ -28,16 +28,16 @@ const QUOTED: usize = 60;
 pub(crate) enum Accepted {
     /// A page: all that this module can undo.
     Packed,
-    /// A robots.txt: the same, and text that is not packed as the header says. Browsers refuse
-    /// that, but here it would forbid the whole host, and rules that can be read can be obeyed.
+    /// A robots.txt: the same, and text that is not packed as the header says. Browsers refuse that,
+    /// but here it would forbid the whole host, and rules that can be read can be obeyed.
     PackedOrText,
     /// An image: nothing. What some stores send all the same is gzip or deflate, which is undone.
     /// Not br, whose window takes up to 16 MB of memory for each image.
     Identity,
 }
 
-/// The most bytes that layers pass on to one another. The limit of a body counts what comes out of
-/// the last layer, and a hostile one may take gigabytes of blocks without content.
+/// The most bytes that layers pass on to one another. The limit of a body counts what comes out of the last layer, and
+/// a hostile one may take gigabytes of blocks without content.
 const MAX_BETWEEN: usize = 256 << 20;
 
 /// Decodes a body as it arrives. No more than one packet and a few kilobytes are in memory.
@@ -128,8 +128,7 @@ impl Decoder {
                         return Ok(Some(output.freeze()));
                     }
                 }
-                // What follows behind the end of the next coding means nothing, and may be without
-                // end.
+                // What follows behind the end of the next coding means nothing, and may be without end.
                 Some(index) if self.layers[index + 1].ignores_input() => {
                     self.layers[index].ignore_rest();
                 }

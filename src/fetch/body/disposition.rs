@@ -1,7 +1,7 @@
 //! The file name in a `Content-Disposition` header, as browsers read it (RFC 6266 and RFC 8187).
 //!
-//! Our own code, for what servers send: names in raw UTF-8 or Latin-1, without quotes, with `;`
-//! inside them. A strict parser refuses those.
+//! Our own code, for what servers send: names in raw UTF-8 or Latin-1, without quotes, with `;` inside them. A strict parser
+//! refuses those.
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use percent_encoding::percent_decode;
@@ -59,8 +59,7 @@ fn value(text: &str) -> (String, &str) {
     while let Some((at, c)) = characters.next() {
         match c {
             '"' => return (value, &inside[at + 1..]),
-            // Browsers on Windows send whole paths, whose separators are no escapes: only these two
-            // are.
+            // Browsers on Windows send whole paths, whose separators are no escapes: only these two are.
             '\\' if inside[at + 1..].starts_with(['"', '\\']) => {
                 value.extend(characters.next().map(|(_, escaped)| escaped));
             }
@@ -70,8 +69,7 @@ fn value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// The value of `filename*`: `UTF-8'en'a%20b.png`. None where it is not of this form, so that
-/// `filename` counts.
+/// The value of `filename*`: `UTF-8'en'a%20b.png`. None where it is not of this form, so that `filename` counts.
 fn decoded(value: &str) -> Option<String> {
     let (charset, rest) = value.split_once('\'')?;
     let (_language, name) = rest.split_once('\'')?;

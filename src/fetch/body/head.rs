@@ -51,8 +51,8 @@ pub(crate) fn redirect_target(
     Ok(Some(target))
 }
 
-/// A `Location` as browsers ask it: bytes beyond ASCII, in any charset, are percent-encoded as they
-/// are. Decoded first, they would come back as another charset's bytes. What else an address may
+/// A `Location` as browsers ask it: bytes beyond ASCII, in any charset, are percent-encoded as
+/// they are. Decoded first, they would come back as another charset's bytes. What else an address may
 /// not have unescaped, such as a blank, joining escapes.
 fn as_ascii(location: &[u8]) -> String {
     use std::fmt::Write as _;

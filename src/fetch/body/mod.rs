@@ -1,6 +1,5 @@
 //! Bodies: what a response's headers say about one, the rest of a partial file, the stream of
-//! bytes, its content codings, and the text of a page. Where the bytes come from is behind
-//! [`BodySource`].
+//! bytes, its content codings, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
 mod charset;
 mod coding;

@@ -19,8 +19,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// Decodes the page that `url` answered with. Bytes that cannot be decoded are replaced, never
-    /// refused.
+    /// Decodes the page that `url` answered with. Bytes that cannot be decoded are replaced, never refused.
     pub(in crate::fetch) fn new(url: Url, bytes: &[u8], content_type: Option<&str>) -> Self {
         let is_xml = content_type.is_some_and(is_xml);
         let (encoding, text) = decoded(bytes, content_type, is_xml);
@@ -51,8 +50,8 @@ pub fn decode(page: &[u8], content_type: Option<&str>) -> String {
     decoded(page, content_type, content_type.is_some_and(is_xml)).1
 }
 
-/// Whether a page shows by its last tag that it is complete. Behind that, generators, caches and
-/// cheap hosts leave blanks, comments and scripts.
+/// Whether a page shows by its last tag that it is complete. Behind that, generators, caches and cheap
+/// hosts leave blanks, comments and scripts.
 pub(crate) fn ends_like_html(page: &str) -> bool {
     let mut page = page.trim_end();
     while let Some(before) =

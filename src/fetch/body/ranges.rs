@@ -67,9 +67,8 @@ impl<'a> RangeRequest<'a> {
     }
 
     /// Checks that a 206 with these headers is exactly the rest that was requested, and of the same
-    /// image: several servers ignore `If-Range`, so the part's validators are compared with those
-    /// of the response (RFC 9110 section 15.3.7). It must repeat the `ETag`; the date it may leave
-    /// out.
+    /// image: several servers ignore `If-Range`, so the part's validators are compared with those of
+    /// the response (RFC 9110 section 15.3.7). It must repeat the `ETag`; the date it may leave out.
     ///
     /// # Errors
     ///

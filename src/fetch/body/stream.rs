@@ -183,8 +183,8 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     /// The next bytes; `None` after the last ones. A server may close a TLS connection without a
-    /// `close_notify` (RFC 8446 section 6.1), as many do; if nothing else tells the end of the
-    /// body, that is one too, but its bytes must show that they are all there: with
+    /// `close_notify` (RFC 8446 section 6.1), as many do; if nothing else tells the end of the body,
+    /// that is one too, but its bytes must show that they are all there: with
     /// [`BodyStream::accept_end`] or [`BodyStream::reject_end`] the reader says whether they do.
     ///
     /// # Errors

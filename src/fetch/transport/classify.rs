@@ -79,8 +79,7 @@ fn request_error_kind(
     }
 }
 
-/// Why a body did not come to its end. Where HTTP/2 frames it, a closed connection is never that
-/// end.
+/// Why a body did not come to its end. Where HTTP/2 frames it, a closed connection is never that end.
 pub(super) fn body_error(error: &(dyn Error + 'static), version: Version) -> BrokenBody {
     let ended = |link: &io::Error| link.kind() == io::ErrorKind::UnexpectedEof;
     BrokenBody {

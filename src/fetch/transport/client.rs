@@ -1,9 +1,8 @@
 //! The HTTP clients: the direct client, and reqwest for what that one cannot do: SOCKS proxies,
 //! proxies behind TLS, and HTTP/2.
 //!
-//! What goes through reqwest has its heads read by hyper alone, a little more strictly than
-//! browsers do: our filter of heads sits in the connections of the direct client, and reqwest opens
-//! its own.
+//! What goes through reqwest has its heads read by hyper alone, a little more strictly than browsers
+//! do: our filter of heads sits in the connections of the direct client, and reqwest opens its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -212,8 +211,8 @@ fn builder(
         .retry(retry::never())
         .referer(false)
         .connect_timeout(settings.connect_timeout)
-        // As far as these go, heads are read as the direct client reads them; it has a filter of
-        // its own, which does not fit in here.
+        // As far as these go, heads are read as the direct client reads them; it has a filter of its
+        // own, which does not fit in here.
         .http1_ignore_invalid_headers_in_responses(true)
         .http1_allow_obsolete_multiline_headers_in_responses(true)
         .http1_allow_spaces_after_header_name_in_responses(true)

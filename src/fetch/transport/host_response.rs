@@ -46,8 +46,7 @@ impl HostResponse {
     }
 
     /// Whether it brings the whole of what was requested: 203 through a proxy that changed it, 226
-    /// of an instance (RFC 3229), 206 with a range that nobody asked for and that leaves nothing
-    /// out.
+    /// of an instance (RFC 3229), 206 with a range that nobody asked for and that leaves nothing out.
     pub(crate) fn is_whole(&self) -> bool {
         match self.status() {
             200 | 203 | 226 => true,

@@ -26,8 +26,7 @@ const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 /// `user_version`: the version of `schema.sql`.
 pub(super) const SCHEMA: i32 = 3;
 
-/// The ledger as a person reads it: every address with its file, then the files whose address is
-/// not known.
+/// The ledger as a person reads it: every address with its file, then the files whose address is not known.
 const VIEW: &str = include_str!("view.sql");
 
 /// The one older schema that can be migrated.
@@ -116,9 +115,9 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     }
 }
 
-/// Creates the file, empty, where there is none. Not left to `SQLite`, which makes files that only
-/// their owner may write: here the umask decides, as it does for the images. A group may keep a
-/// collection together then, for the files beside the ledger get its permissions.
+/// Creates the file, empty, where there is none. Not left to `SQLite`, which makes files that only their owner may
+/// write: here the umask decides, as it does for the images. A group may keep a collection together then, for the
+/// files beside the ledger get its permissions.
 fn create(path: &Path) -> io::Result<()> {
     let created = OpenOptions::new().write(true).create_new(true).open(path);
     match created {
@@ -233,8 +232,8 @@ fn prepare(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::R
     Ok(true)
 }
 
-/// Gives a ledger of an earlier build this build's view. A view holds no data, so it may gain
-/// columns without a new `user_version`, with which the earlier build would refuse the ledger.
+/// Gives a ledger of an earlier build this build's view. A view holds no data, so it may gain columns without a new
+/// `user_version`, with which the earlier build would refuse the ledger.
 fn refresh_view(connection: &Connection) -> rusqlite::Result<()> {
     let current: Option<String> = connection
         .query_row(

@@ -1,5 +1,4 @@
-//! How long a name may be in a folder: 255 bytes nearly everywhere, 143 on eCryptfs (encrypted
-//! homes and shares).
+//! How long a name may be in a folder: 255 bytes nearly everywhere, 143 on eCryptfs (encrypted homes and shares).
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -10,19 +9,17 @@ use rustix::io::Errno;
 
 use crate::job::ImageName;
 
-/// What nearly every file system takes, in bytes. Some that count characters or UTF-16 units
-/// declare more bytes, up to three for each; names stay short enough to be copied elsewhere.
+/// What nearly every file system takes, in bytes. Some that count characters or UTF-16 units declare more bytes, up to
+/// three for each; names stay short enough to be copied elsewhere.
 const USUAL: usize = 255;
 
 /// Below this, in bytes, a declared limit is not believed: a part's name is nearly as long.
 const SHORTEST: usize = 64;
 
-/// What a name leaves free for what may be appended to it (`.part`, `.why`, the number of a second
-/// collision).
+/// What a name leaves free for what may be appended to it (`.part`, `.why`, the number of a second collision).
 const RESERVE: usize = USUAL - ImageName::MAX_BYTES;
 
-/// The limit that a file system declares, in bytes; the usual one where it declares none that makes
-/// sense.
+/// The limit that a file system declares, in bytes; the usual one where it declares none that makes sense.
 pub(super) fn declared(answer: Result<StatVfs, Errno>) -> usize {
     let declared = answer.map_or(0, |found| found.f_namemax);
     match usize::try_from(declared) {
@@ -36,9 +33,9 @@ pub(super) fn longest_name(limit: usize) -> usize {
     limit - RESERVE
 }
 
-/// Creates and removes a file, to learn before anything is fetched whether that is possible in
-/// `folder`. Its name is `limit` bytes long: some file systems that pass on to another (FUSE, NFS)
-/// declare more than that other accepts. Returns the limit that holds.
+/// Creates and removes a file, to learn before anything is fetched whether that is possible in `folder`. Its name is
+/// `limit` bytes long: some file systems that pass on to another (FUSE, NFS) declare more than that other accepts.
+/// Returns the limit that holds.
 pub(super) fn probe(folder: &Path, limit: usize) -> io::Result<usize> {
     match try_name(folder, limit) {
         Err(error) if is_too_long(&error) => {}

@@ -22,8 +22,7 @@ pub(super) enum Rejected {
     Kept,
 }
 
-/// Moves or links the regular file `name` of `directory` into `folder`, over an earlier one of that
-/// name.
+/// Moves or links the regular file `name` of `directory` into `folder`, over an earlier one of that name.
 pub(super) fn quarantine(
     directory: &Path,
     folder: &Path,

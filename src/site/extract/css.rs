@@ -8,8 +8,8 @@ const MAX_ADDRESSES: usize = 16;
 /// How deep functions are entered: `image-set(url(a.png) 1x)` is one.
 const MAX_DEPTH: usize = 8;
 
-/// Whether the value of the attribute `name` is CSS: that of `style`, or one that begins with
-/// `url(` as scripts that load backgrounds late write it.
+/// Whether the value of the attribute `name` is CSS: that of `style`, or one that begins with `url(` as scripts that load
+/// backgrounds late write it.
 pub(super) fn is_css(name: &str, value: &str) -> bool {
     let begins = |word: &str| {
         let value = value.trim_start().as_bytes();

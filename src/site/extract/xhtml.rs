@@ -1,8 +1,7 @@
 //! XHTML by its content type, rewritten into HTML that gives the same tree.
 //!
-//! An XML parser would stop at the first mistake, as browsers do. The HTML parser takes any page,
-//! and shares its bounds with all others; what it must be spared is what XML writes otherwise:
-//! elements without an end tag, and CDATA sections.
+//! An XML parser would stop at the first mistake, as browsers do. The HTML parser takes any page, and shares its bounds with
+//! all others; what it must be spared is what XML writes otherwise: elements without an end tag, and CDATA sections.
 
 use std::borrow::Cow;
 
@@ -12,12 +11,11 @@ const VOID: [&str; 14] = [
     "track", "wbr",
 ];
 
-/// Elements that take the rest of the page, or make it a page without a body, with any end tag
-/// behind them (HTML Standard, section 13.2.6.4.7). Without content they are nothing to XML.
+/// Elements that take the rest of the page, or make it a page without a body, with any end tag behind them (HTML Standard,
+/// section 13.2.6.4.7). Without content they are nothing to XML.
 const WITHOUT_END: [&str; 2] = ["frameset", "plaintext"];
 
-/// `text`, an XML page, as HTML: `<script/>` becomes `<script></script>`, and a CDATA section the
-/// text in it.
+/// `text`, an XML page, as HTML: `<script/>` becomes `<script></script>`, and a CDATA section the text in it.
 pub(super) fn to_html(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     let mut rest = text;
@@ -114,8 +112,7 @@ fn is_self_closed(tag: &str) -> bool {
     is_start && tag.ends_with("/>")
 }
 
-/// Copies the text of a script or a style sheet, which HTML takes as it is, and returns what stands
-/// behind it.
+/// Copies the text of a script or a style sheet, which HTML takes as it is, and returns what stands behind it.
 fn raw_text<'a>(text: &'a str, name: &str, html: &mut String) -> &'a str {
     let mut rest = text;
     while let Some(at) = memchr::memchr(b'<', rest.as_bytes()) {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::support::fault_server::Certificate;
 
-/// A gallery in TLS whose server closes connections without a `close_notify`, as it always does,
-/// and announces no length. What it shows is changed first.
+/// A gallery in TLS whose server closes connections without a `close_notify`, as it always does, and announces no
+/// length. What it shows is changed first.
 fn closing(
     rogue: &FaultServer,
     path: &str,

@@ -5,8 +5,7 @@ use super::*;
 /// The first address of the faulty image, where its definition names two.
 const FIRST: &str = "/uploads/desktops/2020/02/02/faulty.jpg";
 
-/// The shipped definition for a site of this origin, whose originals may be `.jpg` first, and then
-/// as their thumbs say.
+/// The shipped definition for a site of this origin, whose originals may be `.jpg` first, and then as their thumbs say.
 fn two_candidates(origin: &str) -> String {
     let rules = "rewrite = { from = \"thumb\", regex = '^(?P<stem>.+)\\.png\\.[^/]+$', to = \"${stem}.jpg\" }\n\n[[full]]\n";
     definition(origin).replacen("[[full]]\n", &format!("[[full]]\n{rules}"), 1)
@@ -83,8 +82,7 @@ fn many_refusals_of_first_candidates_are_no_reason_to_give_the_host_up() {
             path,
             crate::support::gallery::picture(index, image::ImageFormat::Png),
         );
-        // What is found at the second address is on another host, so that nothing good comes from
-        // this one.
+        // What is found at the second address is on another host, so that nothing good comes from this one.
         there.show(path, rogue.shown(path));
         let elsewhere = format!("{}{path}", there.origin());
         rogue.on(path, move |_| Answer::to(302, &elsewhere));
@@ -95,8 +93,7 @@ fn many_refusals_of_first_candidates_are_no_reason_to_give_the_host_up() {
     let ended = fetch(world.wallhaul(), &rogue)
         .args(["--site-file", DEFINITION])
         .run();
-    // Redirects to a host that the definition does not name are refused, and yet no failure of this
-    // one.
+    // Redirects to a host that the definition does not name are refused, and yet no failure of this one.
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
     assert!(
         !ended.stderr.contains("is skipped for the rest"),

@@ -1,5 +1,4 @@
-//! A TCP proxy on a loopback port before a real server, that can cut connections in the middle of a
-//! body.
+//! A TCP proxy on a loopback port before a real server, that can cut connections in the middle of a body.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-/// A proxy that passes bytes on, in both directions, as they come. Its threads end with the
-/// connections; the one that accepts them ends with the tests.
+/// A proxy that passes bytes on, in both directions, as they come. Its threads end with the connections; the one that
+/// accepts them ends with the tests.
 pub(crate) struct CuttingProxy {
     port: u16,
     state: Arc<State>,

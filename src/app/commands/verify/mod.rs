@@ -123,8 +123,7 @@ struct Findings {
     as_fetched: HashSet<String>,
     /// Whether they are to be repaired.
     repair: bool,
-    /// Of undecodable files, by their names: neither printed nor counted until their servers were
-    /// asked.
+    /// Of undecodable files, by their names: neither printed nor counted until their servers were asked.
     held_back: BTreeMap<String, Finding>,
     /// Bad files that neither the site's listing nor the ledger leads to.
     unlisted: Vec<ImageName>,
@@ -182,8 +181,7 @@ impl Verifier {
         }
     }
 
-    /// Checks the whole collection, whose names are `entries`. `facts` is the ledger, opened to be
-    /// read. Blocks.
+    /// Checks the whole collection, whose names are `entries`. `facts` is the ledger, opened to be read. Blocks.
     fn check_all(
         &self,
         ledger: &dyn Ledger,
@@ -342,9 +340,8 @@ impl Findings {
     }
 }
 
-/// What the ledger remembers of bytes that cannot be decoded and came again when they were fetched
-/// again. It stands with the skips that were reported once: like them it says of something, once,
-/// that asking again is of no use.
+/// What the ledger remembers of bytes that cannot be decoded and came again when they were fetched again. It stands
+/// with the skips that were reported once: like them it says of something, once, that asking again is of no use.
 fn undecodable_fact(content: &Content) -> (ImageKey, String) {
     (
         ImageKey::from_stored(format!("blake3 {}", content.hash)),

@@ -1,5 +1,5 @@
-//! `wallhaul verify --repair`: fetches damaged and missing files by the same pipeline that fetched
-//! them first. Each stays as it is until its replacement is there.
+//! `wallhaul verify --repair`: fetches damaged and missing files by the same pipeline that fetched them first. Each
+//! stays as it is until its replacement is there.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -136,8 +136,8 @@ impl Findings {
 }
 
 impl Verifier {
-    /// Checks the bad files once more, and prints those that were repaired. `new_names` has the old
-    /// name of each file that was replaced. Blocks.
+    /// Checks the bad files once more, and prints those that were repaired. `new_names` has the old name of each file
+    /// that was replaced. Blocks.
     fn check_repaired(
         &self,
         ledger: &dyn Ledger,
@@ -161,8 +161,7 @@ impl Verifier {
                     found.add_intact(file, sum, writer);
                     let new = file.name.to_string();
                     let name = new_names.get(&file.name).unwrap_or(&new).clone();
-                    // Of images that shared a file, one may have the new name and another the old
-                    // one.
+                    // Of images that shared a file, one may have the new name and another the old one.
                     if !repaired.insert(name.clone()) {
                         return Ok(());
                     }

@@ -1,9 +1,9 @@
-//! What stands between the pipeline and the collection while it is repaired: a bad file keeps its
-//! name, and the ledger its row, until better bytes are there, checked and on the disk.
+//! What stands between the pipeline and the collection while it is repaired: a bad file keeps its name, and the ledger
+//! its row, until better bytes are there, checked and on the disk.
 //!
-//! The order for one file: the new bytes are verified and, with `--decode`, decoded; the old file
-//! is kept in `rejected`; the new one is renamed over it; the ledger learns of it. Killed in
-//! between, the next `verify` names the file: as damaged, or as one that the ledger does not know.
+//! The order for one file: the new bytes are verified and, with `--decode`, decoded; the old file is kept in
+//! `rejected`; the new one is renamed over it; the ledger learns of it. Killed in between, the next `verify` names the
+//! file: as damaged, or as one that the ledger does not know.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -39,8 +39,7 @@ pub(super) struct Replacements {
 struct Progress {
     /// By the name that the new file is to have.
     waiting: HashMap<ImageName, Replacement>,
-    /// Files that are to get no other bytes any more: they have new ones, or their server has those
-    /// that are there.
+    /// Files that are to get no other bytes any more: they have new ones, or their server has those that are there.
     settled: HashSet<String>,
     /// Files that have new bytes, and the names of those.
     replaced: HashMap<String, ImageName>,
@@ -92,8 +91,7 @@ impl Replacements {
             .collect()
     }
 
-    /// Whether the image's server has the bytes that are there already, so that nothing was to be
-    /// placed.
+    /// Whether the image's server has the bytes that are there already, so that nothing was to be placed.
     pub(super) fn is_unchanged(&self, key: &ImageKey) -> bool {
         self.progress.lock().unchanged.contains(key)
     }
@@ -104,9 +102,9 @@ impl Replacements {
         self.files.get(name)
     }
 
-    /// Decides about images that were fetched together; nothing is written but the fact that a
-    /// server has the same bytes. Right bytes come first: where several images share a bad file and
-    /// their servers now differ, the file is for the image that it was fetched for.
+    /// Decides about images that were fetched together; nothing is written but the fact that a server has the same
+    /// bytes. Right bytes come first: where several images share a bad file and their servers now differ, the file is
+    /// for the image that it was fetched for.
     pub(super) async fn decide(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
         let is_right = |intent: &Intent| {
             let bad = self.bad_file(&intent.key, &intent.name.stem());
@@ -183,9 +181,8 @@ impl Replacements {
         Ok(ControlFlow::Break(placement))
     }
 
-    /// The bad file that the image's bytes are to be put in place of, and whether it has these
-    /// bytes already: the image's own file unless that gets other bytes, or one that was fetched as
-    /// these bytes.
+    /// The bad file that the image's bytes are to be put in place of, and whether it has these bytes already: the
+    /// image's own file unless that gets other bytes, or one that was fetched as these bytes.
     fn mended_by(&self, intent: &Intent) -> Option<(&BadFile, bool)> {
         let progress = self.progress.lock();
         let is_open = |bad: &&BadFile| {

@@ -17,8 +17,8 @@ use crate::outcome::Content;
 use crate::sink::{EntryStream, Placed, ReadError, Sink, SinkError, SinkReader, StoredImageReader};
 use crate::verify::VerifiedImage;
 
-/// The ledger as the pipeline sees it: it knows nothing of the bad files, so that they are fetched,
-/// and has [`Replacements`] decide about them.
+/// The ledger as the pipeline sees it: it knows nothing of the bad files, so that they are fetched, and has
+/// [`Replacements`] decide about them.
 pub(super) struct RepairLedger(pub(super) Arc<Replacements>);
 
 #[async_trait]
@@ -102,8 +102,7 @@ impl Ledger for RepairLedger {
     }
 }
 
-/// The collection's folder as the pipeline sees it: a name that was decided for it replaces a bad
-/// file.
+/// The collection's folder as the pipeline sees it: a name that was decided for it replaces a bad file.
 pub(super) struct RepairSink(pub(super) Arc<Replacements>);
 
 impl SinkReader for RepairSink {

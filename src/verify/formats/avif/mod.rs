@@ -217,8 +217,8 @@ impl AvifChecker {
             Gathered::TrackHeader => None,
         };
         if let Some(place) = place {
-            // Each may stand there once (ISO/IEC 14496-12, section 8.11). It also bounds the work:
-            // a hostile file could have all of them read again for each of a million small ones.
+            // Each may stand there once (ISO/IEC 14496-12, section 8.11). It also bounds the work: a hostile file could
+            // have all of them read again for each of a million small ones.
             if !place.is_empty() {
                 return Err(ParseStop::broken("an AVIF with two boxes where one may be"));
             }
@@ -244,8 +244,8 @@ impl AvifChecker {
     }
 }
 
-/// The size in a `tkhd` box, in pixels (ISO/IEC 14496-12, section 8.3.2); none where it is 0, as
-/// for sound.
+/// The size in a `tkhd` box, in pixels (ISO/IEC 14496-12, section 8.3.2); none where it is 0, as for
+/// sound.
 fn track_size(content: &[u8]) -> Option<(u32, u32)> {
     // Times and duration have 64 bits from version 1 on.
     let at = if *content.first()? == 0 { 76 } else { 88 };

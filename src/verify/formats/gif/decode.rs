@@ -21,8 +21,7 @@ pub(super) const DECODER: FormatDecoder = FormatDecoder {
     decode,
 };
 
-/// What the checker shows of the frames. For the bytes of a download it is `()`, which sees
-/// nothing.
+/// What the checker shows of the frames. For the bytes of a download it is `()`, which sees nothing.
 pub(super) trait FrameSink: Send {
     /// A frame of this many pixels begins; its codes have `code_size` bits at first.
     fn begin(&mut self, pixels: u64, code_size: u8);

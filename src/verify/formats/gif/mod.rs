@@ -39,8 +39,8 @@ enum State {
     },
     /// Expects the byte that tells the kind of the next block.
     Block,
-    /// The same behind a zero byte that is no part of a block. Some encoders write one after a
-    /// frame or in place of the trailer; viewers show what came before.
+    /// The same behind a zero byte that is no part of a block. Some encoders write one after a frame or in place of the
+    /// trailer; viewers show what came before.
     BlockAfterZero,
     ExtensionLabel,
     Descriptor,
@@ -93,9 +93,8 @@ impl<F> GifChecker<F> {
         }
     }
 
-    /// The first frame enlarges the screen where it does not fit, as viewers make room for it;
-    /// later ones are clipped. A frame without pixels stands for one as large as the screen.
-    /// Browsers do both.
+    /// The first frame enlarges the screen where it does not fit, as viewers make room for it; later ones are clipped.
+    /// A frame without pixels stands for one as large as the screen. Browsers do both.
     fn frame(&mut self, left: u16, top: u16, width: u16, height: u16) -> Result<(), ParseStop> {
         if self.displayed.is_none() {
             let extent = |offset: u16, side: u16| u32::from(offset) + u32::from(side);

@@ -92,8 +92,7 @@ impl JpegChecker {
 
     fn marker(&mut self, code: u8) -> Result<State, ParseStop> {
         match code {
-            // A stuffed zero, or a restart marker: what stands in front of a header may be
-            // anything.
+            // A stuffed zero, or a restart marker: what stands in front of a header may be anything.
             0x00 | 0xD0..=0xD7 if !self.has_scan => Ok(self.stray()),
             0xE1 if !self.has_scan && self.exif.is_wanted() => Ok(State::ExifLength),
             0xDD => Ok(State::IntervalLength),

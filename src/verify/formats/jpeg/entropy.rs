@@ -11,8 +11,8 @@ const CAPACITY: usize = 32 * 1024;
 /// is read, so that no bit of it has to ask for more.
 const BLOCK_BYTES: usize = 512;
 
-/// So many bytes in front of padding are looked at: if they are padding as well, codes were read
-/// out of it.
+/// So many bytes in front of padding are looked at: if they are padding as well, codes were read out
+/// of it.
 const LOOK_BACK: usize = 4;
 
 /// What a scan may have left over at its end without being doubted: libjpeg reads ahead by so much,

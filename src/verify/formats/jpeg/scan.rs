@@ -87,8 +87,8 @@ impl Scan<'_> {
     }
 
     /// Scanners that do not know the height of a page when they begin send rows beyond it, and the
-    /// image is complete. A file in which intervals were doubled looks the same, and is not:
-    /// nothing tells them apart.
+    /// image is complete. A file in which intervals were doubled looks the same, and is not: nothing
+    /// tells them apart.
     fn without_surplus(&self, end: DataEnd, marker: u8) -> Result<DataEnd, DecodeError> {
         if self.interval > 0 && end == DataEnd::Marker(marker) {
             return Err(DecodeError::Unsupported(

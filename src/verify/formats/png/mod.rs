@@ -45,8 +45,8 @@ enum State {
 /// The longest chunk that the specification allows, in bytes (PNG, section 5.3).
 const LONGEST_CHUNK: u32 = (1 << 31) - 1;
 
-/// How much of an `eXIf` chunk is kept, in bytes: as much as a JPEG can hold. The orientation
-/// stands near the front.
+/// How much of an `eXIf` chunk is kept, in bytes: as much as a JPEG can hold. The orientation stands near
+/// the front.
 const LONGEST_EXIF: usize = 64 << 10;
 
 impl PngChecker {
@@ -207,10 +207,9 @@ impl Checker for PngChecker {
     }
 }
 
-/// Whether decoders show the whole image without this chunk: an ancillary one, whose name begins
-/// with a lower-case letter (PNG, third edition, sections 5.4 and 13.2). The chunks of an animation
-/// are ancillary too, and hold its pixels; and the name of a critical chunk with one bit flipped
-/// looks ancillary.
+/// Whether decoders show the whole image without this chunk: an ancillary one, whose name begins with a lower-case
+/// letter (PNG, third edition, sections 5.4 and 13.2). The chunks of an animation are ancillary too, and hold its
+/// pixels; and the name of a critical chunk with one bit flipped looks ancillary.
 fn is_expendable(kind: [u8; 4]) -> bool {
     let holds_pixels = matches!(&kind, b"acTL" | b"fcTL" | b"fdAT")
         || matches!(
