@@ -14,7 +14,8 @@ use super::targets::SiteSession;
 use crate::config::Settings;
 use crate::config::file::is_world_readable;
 use crate::engine::{
-    self, DiscoverOptions, DownloadOptions, GivenLine, Pipeline, Quota, Run, Shutdown, Source,
+    self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, Pipeline, Quota, Run, Shutdown,
+    Source,
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
@@ -41,13 +42,13 @@ pub(super) fn use_proxies(
 }
 
 /// What every stage of a run on the session's source shares.
-pub(super) fn new_run(
+pub(super) async fn new_run(
     session: &SiteSession,
     environment: &Environment,
     events: Events,
     shutdown: &Shutdown,
 ) -> Run {
-    session.fetcher.report_to(&events);
+    session.fetcher.report_to(&events).await;
     Run {
         fetcher: Arc::clone(&session.fetcher),
         clock: environment.clock,
@@ -76,6 +77,8 @@ type JobFilter = Box<dyn FnOnce(Box<dyn JobSender>) -> Box<dyn JobSender> + Send
 pub(super) enum WantedImages {
     /// Those on these pages of the listing whose jobs pass the filter.
     Listed(Arc<Site>, Pages, JobFilter),
+    /// The same, and then those at further addresses that pass it.
+    ListedThenGiven(Arc<Site>, Pages, JobFilter, LateUrls),
     /// Those at given addresses, in batches.
     Given(mpsc::Receiver<Vec<GivenLine>>),
 }
@@ -89,6 +92,9 @@ impl WantedImages {
     ) -> (Source, Box<dyn JobSender>) {
         match self {
             Self::Listed(site, pages, filter) => (Source::Listing(site, pages), filter(jobs)),
+            Self::ListedThenGiven(site, pages, filter, urls) => {
+                (Source::ListingThenUrls(site, pages, urls), filter(jobs))
+            }
             Self::Given(lines) => (Source::UrlList(session.source.clone(), lines), jobs),
         }
     }

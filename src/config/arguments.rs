@@ -9,6 +9,7 @@ use clap::builder::{PathBufValueParser, StyledStr, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Command};
 
+use super::value::hide_user_info;
 use crate::user_path;
 
 /// Prepares all options of `command` and of its commands. Done to the finished command and not where an option is
@@ -58,20 +59,25 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
             let tip = StyledStr::from(format!("the value comes from the variable {name}"));
             error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
         }
-        hide_header_value(&mut error);
+        hide_secrets(&mut error);
         error
     })
 }
 
-/// Leaves of an invalid header only what may be its name: behind a forgotten colon stands a password or a token, and
-/// the message may end in a log.
-pub(super) fn hide_header_value(error: &mut clap::Error) {
-    let of_header = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with("--header "));
+/// Leaves of an invalid header only what may be its name, and of an address nothing of its user: behind a forgotten
+/// colon stands a password or a token, and the message may end in a log.
+pub(super) fn hide_secrets(error: &mut clap::Error) {
+    let is_of = |start: &str| matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with(start));
+    let (is_header, is_address) = (is_of("--header "), is_of("--base-url "));
     let shown = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) if of_header => {
+        Some(ContextValue::String(value)) if is_header => {
             let name_end = value.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
             // Without a character that ends a name, the whole may be the token.
             format!("{}...", &value[..name_end.unwrap_or_default()])
+        }
+        // An address may also be given to the wrong option.
+        Some(ContextValue::String(value)) if is_address || value.contains("://") => {
+            hide_user_info(value).into_owned()
         }
         _ => return,
     };
@@ -124,6 +130,33 @@ mod tests {
             ("s3cr3t", "'...'"),
         ] {
             let arguments = ["wallhaul", "--header", header].map(OsString::from);
+            let message = parse(command.clone(), &arguments).unwrap_err().to_string();
+            assert!(
+                message.contains(shown) && !message.contains("s3cr3t"),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn password_in_an_invalid_address_is_not_shown() {
+        let command = Options::augment_args(Command::new("wallhaul"));
+        for [option, address, shown] in [
+            [
+                "--base-url",
+                "http://me:s3cr3t@ho st/",
+                "'http://...@ho st/'",
+            ],
+            [
+                "--base-url",
+                "http://s3cr3t@host:x/",
+                "'http://...@host:x/'",
+            ],
+            ["--base-url", "ftp://me:s3cr3t@host/", "'ftp://...@host/'"],
+            ["--base-url", "me:s3cr3t@host", "'...@host'"],
+            ["--jobs", "http://me:s3cr3t@host/", "'http://...@host/'"],
+        ] {
+            let arguments = ["wallhaul", option, address].map(OsString::from);
             let message = parse(command.clone(), &arguments).unwrap_err().to_string();
             assert!(
                 message.contains(shown) && !message.contains("s3cr3t"),

@@ -148,7 +148,7 @@ fn parse(arguments: Vec<String>) -> Result<Options, String> {
         .try_get_matches_from(arguments)
         .and_then(|matches| Options::from_arg_matches(&matches));
     matches.map_err(|mut error| {
-        arguments::hide_header_value(&mut error);
+        arguments::hide_secrets(&mut error);
         let message = error.to_string();
         let first = message.lines().next().unwrap_or_default();
         first.strip_prefix("error: ").unwrap_or(first).to_owned()

@@ -13,4 +13,4 @@ pub use crate::units::{ByteSize, HumanDuration};
 pub use network::NetworkArgs;
 pub use options::Options;
 pub use settings::Settings;
-pub use value::{Header, OnLocked, PageRange};
+pub use value::{Header, OnLocked, PageRange, hide_user_info};

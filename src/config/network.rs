@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 
 use super::options::replace_if_empty;
+use super::value::parse_server_url;
 use super::{ByteSize, Header, HumanDuration};
 
 /// How requests are made.
@@ -14,7 +15,7 @@ use super::{ByteSize, Header, HumanDuration};
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
     /// Fetch the site's pages and images from the mirror at URL
-    #[arg(long, value_name = "URL", env = "WALLHAUL_BASE_URL", hide_env = true)]
+    #[arg(long, value_name = "URL", value_parser = parse_server_url, env = "WALLHAUL_BASE_URL", hide_env = true)]
     pub base_url: Option<Url>,
     /// Use the site definition in FILE
     #[arg(long, value_name = "FILE", env = "WALLHAUL_SITE_FILE", hide_env = true)]

@@ -1,8 +1,11 @@
 //! The values options take, each read once into a type that cannot be wrong.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+
+use url::{Position, Url};
 
 use crate::units::HumanDuration;
 
@@ -80,6 +83,40 @@ impl fmt::Display for PageRange {
     }
 }
 
+/// What an error may show of a text that should be an address: `...` stands for the user name and the password in it,
+/// since the message may end in a log.
+///
+/// Where the text is no address, nobody knows where its password ends, so all in front of the last `@` is left out but
+/// the scheme.
+pub fn hide_user_info(text: &str) -> Cow<'_, str> {
+    if let Ok(address) = Url::parse(text)
+        && address.has_host()
+    {
+        if address.username().is_empty() && address.password().is_none() {
+            return text.into();
+        }
+        let (scheme, rest) = (address.scheme(), &address[Position::BeforeHost..]);
+        return format!("{scheme}://...@{rest}").into();
+    }
+    let Some(at) = text.rfind('@') else {
+        return text.into();
+    };
+    let scheme = text[..at]
+        .find("://")
+        .map_or("", |end| &text[..end + "://".len()]);
+    format!("{scheme}...{}", &text[at..]).into()
+}
+
+/// Reads the address of a server.
+pub(super) fn parse_server_url(text: &str) -> Result<Url, String> {
+    let address = Url::parse(text).map_err(|error| error.to_string())?;
+    match address.scheme() {
+        "http" | "https" => Ok(address),
+        // It may be a user name before a password.
+        _ => Err("expected an address like `https://mirror.example/`".to_owned()),
+    }
+}
+
 /// A header to be sent: `Name: value`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
@@ -110,6 +147,25 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn password_in_an_address_is_not_shown() {
+        for (text, shown) in [
+            ("http://me:s3cr3t@ho st/", "http://...@ho st/"),
+            ("http://me:s3/cr3t@host/", "http://...@host/"),
+            ("http://me:s3@cr3t@host:x/", "http://...@host:x/"),
+            ("http:///me:s3cr3t@host/a@b", "http://...@host/a@b"),
+            ("http:me:s3cr3t@host/", "http://...@host/"),
+            ("ftp://s3cr3t@host/a", "ftp://...@host/a"),
+            ("me:s3cr3t@host/x://y", "...@host/x://y"),
+            ("me:s3cr3t@host", "...@host"),
+            ("http://host/a@b", "http://host/a@b"),
+            ("http://ho st/", "http://ho st/"),
+            ("nowhere", "nowhere"),
+        ] {
+            assert_eq!(hide_user_info(text), shown, "{text}");
+        }
+    }
 
     #[test]
     fn what_to_do_with_a_held_collection_reads_as_people_write_it() {

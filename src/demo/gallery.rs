@@ -16,7 +16,7 @@ pub struct Picture {
     pub title: String,
     /// The path of its own page.
     pub detail: String,
-    /// How its bytes are encoded, whatever its extension is.
+    /// How its bytes are encoded, which its extension need not say.
     pub coding: Coding,
     /// Pixels across.
     pub width: u32,

@@ -13,10 +13,15 @@ use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages, Site, fit_stem};
 use crate::verify::Limits;
 
+/// URLs that are asked for when they are wanted.
+pub type LateUrls = Box<dyn FnOnce() -> Vec<GivenLine> + Send>;
+
 /// Where images are looked for.
 pub enum Source {
     /// In the site's listing, on these pages.
     Listing(Arc<Site>, Pages),
+    /// The same, and once the listing has ended among URLs that are known then.
+    ListingThenUrls(Arc<Site>, Pages, LateUrls),
     /// Among URLs that the user gives, in batches.
     UrlList(ImageSource, mpsc::Receiver<Vec<GivenLine>>),
 }
@@ -24,7 +29,9 @@ pub enum Source {
 impl Source {
     fn id_and_min_size(&self) -> (SiteId, (u32, u32)) {
         match self {
-            Self::Listing(site, _) => (site.id().clone(), site.min_size()),
+            Self::Listing(site, _) | Self::ListingThenUrls(site, _, _) => {
+                (site.id().clone(), site.min_size())
+            }
             Self::UrlList(source, _) => (source.id().clone(), source.min_size()),
         }
     }
@@ -86,7 +93,10 @@ pub async fn discover(
         jobs,
     };
     match source {
-        Source::Listing(site, pages) => producer::run(discovery, site, pages).await,
+        Source::Listing(site, pages) => producer::run(discovery, site, pages, None).await,
+        Source::ListingThenUrls(site, pages, urls) => {
+            producer::run(discovery, site, pages, Some(urls)).await
+        }
         Source::UrlList(source, lines) => url_list::run(discovery, source, lines).await,
     }
 }

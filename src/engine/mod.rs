@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use url::Url;
 
-pub use discover::{DiscoverOptions, Source, discover, pages_ahead};
+pub use discover::{DiscoverOptions, LateUrls, Source, discover, pages_ahead};
 pub use download::{DownloadOptions, download};
 pub use pipeline::{Pipeline, run};
 pub use quota::Quota;

@@ -8,14 +8,17 @@ use std::sync::Arc;
 use url::Url;
 
 use super::EngineError;
-use super::discover::Discovery;
+use super::discover::{Discovery, LateUrls};
 use super::prefetch::Prefetch;
+use super::url_list;
 use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
-use crate::site::{ListingPage, PageAnswer, PageRequest, PageText, PageVerdict, Pages, Site};
+use crate::site::{
+    ImageSource, ListingPage, PageAnswer, PageRequest, PageText, PageVerdict, Pages, Site,
+};
 
 /// How reading a listing came to its end.
 enum Stop {
@@ -27,11 +30,12 @@ enum Stop {
     Stopped,
 }
 
-/// Reads the listing to its end; how it ended is an event.
+/// Reads the listing to its end, and then `urls`; how the listing ended is an event.
 pub(super) async fn run(
     discovery: Discovery,
     site: Arc<Site>,
     pages: Pages,
+    urls: Option<LateUrls>,
 ) -> Result<(), EngineError> {
     let events = discovery.run.events.clone();
     let mut producer = Producer {
@@ -50,6 +54,16 @@ pub(super) async fn run(
                     reason,
                 })
                 .await;
+            let lines = urls.map_or_else(Vec::new, |urls| urls());
+            if !lines.is_empty() {
+                let Producer {
+                    discovery,
+                    site,
+                    mut seen,
+                    pages: _,
+                } = producer;
+                url_list::enqueue(&discovery, &ImageSource::Site(site), &mut seen, lines).await?;
+            }
         }
         Stop::Failed(page, reason) => {
             events.emit(Event::ListingFailed { page, reason }).await;

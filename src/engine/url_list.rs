@@ -65,7 +65,7 @@ pub(super) async fn run(
 }
 
 /// Enqueues what is new among these; false when the run stops.
-async fn enqueue(
+pub(super) async fn enqueue(
     discovery: &Discovery,
     source: &ImageSource,
     seen: &mut Seen,

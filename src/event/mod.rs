@@ -223,6 +223,17 @@ pub enum Warning {
         /// The file.
         path: String,
     },
+    /// Lines of the cookie file are no cookies; the others are sent.
+    SkippedCookies {
+        /// The file.
+        path: String,
+        /// How many lines.
+        lines: usize,
+        /// The number of the first of them.
+        first_line: usize,
+        /// What is wrong with the first.
+        cause: String,
+    },
     /// A host's robots.txt makes the run slower than the user's settings do; reported when a request has to wait for it.
     CrawlDelay {
         /// The host: `HOST`, with `:PORT` where that is not the scheme's own.

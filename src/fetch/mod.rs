@@ -86,9 +86,10 @@ impl Fetcher {
         })
     }
 
-    /// Tells `events` what concerns a whole host, as long as the run of these events goes on.
-    pub fn report_to(&self, events: &Events) {
-        self.requester.report_to(events.downgrade());
+    /// Reports to `events` what concerns all requests now, and later what concerns a whole host, as long as the run of
+    /// these events goes on.
+    pub async fn report_to(&self, events: &Events) {
+        self.requester.report_to(events).await;
     }
 
     /// Reads the robots.txt that holds for a canonical address, unless that happened already: later

@@ -78,8 +78,6 @@ impl Proxies {
                 .filter(|name| *name != HTTP_PROXY || !values.contains_key(OsStr::new(CGI)))
                 .find_map(|name| Some((name, *values.get(OsStr::new(name))?)))
         };
-        let proxy = |names| first(names).map(read).transpose();
-        let all = proxy(["all_proxy", "ALL_PROXY"])?;
         let direct = match first(["no_proxy", "NO_PROXY"]) {
             Some((variable, list)) => DirectHosts::new(list.to_str().ok_or(ProxyError {
                 variable,
@@ -87,9 +85,19 @@ impl Proxies {
             })?),
             None => DirectHosts::default(),
         };
+        if direct.all {
+            return Ok(Self::default());
+        }
+        // `all_proxy` last: where both others are set it is not used, and so not read.
+        let proxy = |names| {
+            first(names)
+                .or_else(|| first(["all_proxy", "ALL_PROXY"]))
+                .map(read)
+                .transpose()
+        };
         Ok(Self(Arc::new(Rules {
-            http: proxy(["http_proxy", HTTP_PROXY])?.or_else(|| all.clone()),
-            https: proxy(["https_proxy", "HTTPS_PROXY"])?.or(all),
+            http: proxy(["http_proxy", HTTP_PROXY])?,
+            https: proxy(["https_proxy", "HTTPS_PROXY"])?,
             direct,
         })))
     }
@@ -354,6 +362,23 @@ mod tests {
         let empty = [("http_proxy", ""), ("HTTP_PROXY", "high:1")];
         assert_eq!(of(&empty, site).unwrap(), "http://high:1/");
         assert_eq!(of(&[("http_proxy", ""), ("all_proxy", "")], site), None);
+    }
+
+    #[test]
+    fn a_proxy_variable_that_is_not_used_is_not_read() {
+        let odd = ("all_proxy", "quic://proxy.test");
+        let (http, https) = (("http_proxy", "http:1"), ("HTTPS_PROXY", "https:1"));
+        let both = [odd, http, https];
+        assert_eq!(of(&both, "http://a.test/").unwrap(), "http://http:1/");
+        assert_eq!(of(&both, "https://a.test/").unwrap(), "http://https:1/");
+        for one in [http, https] {
+            let error = read(&[odd, one]).unwrap_err().to_string();
+            assert!(error.starts_with("`all_proxy` "), "{error}");
+        }
+        for odd in [odd, ("http_proxy", ":"), ("https_proxy", ":")] {
+            assert!(read(&[odd, ("no_proxy", " * ")]).unwrap().is_empty());
+            assert!(read(&[odd, ("no_proxy", "*.test")]).is_err());
+        }
     }
 
     #[test]

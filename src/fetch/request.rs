@@ -21,7 +21,7 @@ use super::settings::{FetchSettings, Robots};
 use super::transport::{
     ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
 };
-use crate::event::{Warning, WeakEvents};
+use crate::event::{Events, Warning, WeakEvents};
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -61,9 +61,19 @@ impl Requester {
         })
     }
 
-    /// Where events go from now on.
-    pub(super) fn report_to(&self, events: WeakEvents) {
-        *self.events.lock() = Some(events);
+    /// Where events go from now on; the first is what is wrong with the cookie file.
+    pub(super) async fn report_to(&self, events: &Events) {
+        *self.events.lock() = Some(events.downgrade());
+        let file = self.settings.cookies.as_ref();
+        if let (Some(source), Some(skipped)) = (file, self.cookies.skipped()) {
+            let warning = Warning::SkippedCookies {
+                path: source.path().display().to_string(),
+                lines: skipped.lines,
+                first_line: skipped.first,
+                cause: skipped.fault.to_string(),
+            };
+            events.warn(warning).await;
+        }
     }
 
     /// Reads the robots.txt for `address`, unless that happened already.
@@ -93,7 +103,7 @@ impl Requester {
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
         let mut body = self
-            .text_body(response, self.settings.max_page_bytes)
+            .text_body(response, Accepted::Packed, self.settings.max_page_bytes)
             .await?;
         let bytes = body.collect_to_close(usize::MAX).await?;
         let page = Page::new(url, &bytes, content_type.as_deref());
@@ -108,7 +118,9 @@ impl Requester {
     async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
         let question = Question::new(RequestKind::Robots);
         let response = self.request(question, address.clone()).await?;
-        let mut body = self.text_body(response, u64::MAX).await?;
+        let mut body = self
+            .text_body(response, Accepted::PackedOrText, u64::MAX)
+            .await?;
         let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
         // No robots.txt could show that it is complete; to refuse this one would be to refuse
         // everything on a host that closes all its connections so.
@@ -119,10 +131,11 @@ impl Requester {
     async fn text_body(
         &self,
         response: HostResponse,
+        accepted: Accepted,
         limit: u64,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         if response.is_whole() {
-            response.into_body(Accepted::Packed, limit, self.throttle.clone())
+            response.into_body(accepted, limit, self.throttle.clone())
         } else {
             Err(response.into_status_error(false).await)
         }

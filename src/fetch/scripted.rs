@@ -40,7 +40,7 @@ impl Reply {
     pub(crate) fn new(status: u16, headers: &[&str], body: impl AsRef<[u8]>) -> Self {
         let body = body.as_ref();
         let mut lines = format!(
-            "HTTP/1.1 {status} Whatever\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {status} Reason\r\nContent-Length: {}\r\n",
             body.len()
         );
         lines.extend(headers.iter().flat_map(|line| [line, "\r\n"]));

@@ -134,6 +134,15 @@ pub fn warning(warning: &Warning) -> String {
                 "`{path}` contains cookies and is readable by other users: run `chmod go-r` on it"
             )
         }
+        Warning::SkippedCookies {
+            path,
+            lines,
+            first_line,
+            cause,
+        } => format!(
+            "skipped {} of `{path}`: line {first_line}: {cause}",
+            plural(*lines, "line", "lines")
+        ),
         Warning::CrawlDelay { host, asked, wait } => {
             let (asked, wait) = (HumanDuration(*asked), HumanDuration(*wait));
             let kept = if asked == wait {
@@ -236,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn a_crawl_delay_is_told_with_what_is_kept_of_it() {
-        let told = |asked| {
+    fn a_crawl_delay_is_reported_with_what_is_kept_of_it() {
+        let message = |asked| {
             warning(&Warning::CrawlDelay {
                 host: "h".to_owned(),
                 asked: Duration::from_secs(asked),
@@ -245,11 +254,13 @@ mod tests {
             })
         };
         assert_eq!(
-            told(10),
+            message(10),
             "robots.txt of `h` asks for 10 s between two requests: images come no faster; use `--robots ignore` to go \
              without it"
         );
-        assert!(told(30).contains("asks for 30 s between two requests, of which 10 s are kept: "));
+        assert!(
+            message(30).contains("asks for 30 s between two requests, of which 10 s are kept: ")
+        );
     }
 
     #[test]

@@ -341,6 +341,14 @@ pub(super) fn hostile_run() -> Vec<Event> {
             },
         },
         Event::Warned {
+            warning: Warning::SkippedCookies {
+                path: HOSTILE.to_owned(),
+                lines: 1,
+                first_line: 1,
+                cause: HOSTILE.to_owned(),
+            },
+        },
+        Event::Warned {
             warning: Warning::CrawlDelay {
                 host: HOSTILE.to_owned(),
                 asked: Duration::ZERO,

@@ -269,8 +269,8 @@ mod tests {
             summary(&events)
         };
         assert!(!shared(1).contains("placeholder"), "{}", shared(1));
-        let told = "3 addresses gave the same image a.png: a placeholder?\n";
-        assert!(shared(2).contains(told), "{}", shared(2));
+        let message = "3 addresses gave the same image a.png: a placeholder?\n";
+        assert!(shared(2).contains(message), "{}", shared(2));
     }
 
     #[test]

@@ -37,10 +37,18 @@ pub fn objection(url: &Url) -> Option<String> {
 }
 
 impl Site {
-    /// What `url` is to this site; `None` if it is on another host.
-    pub fn classify_url(&self, url: &Url) -> Option<UrlKind> {
-        let url = on_site(self, self.canonical(url.clone())).ok()?;
-        let image = |is_original| ImageRef {
+    /// The image whose original is at `url`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be requested, or is on no host of the definition.
+    pub fn image_at(&self, url: &Url) -> Result<ImageRef, String> {
+        let url = on_site(self, self.canonical(url.clone()))?;
+        Ok(self.image_of(&url, true))
+    }
+
+    fn image_of(&self, url: &Url, is_original: bool) -> ImageRef {
+        ImageRef {
             site: self.id.clone(),
             page: url.clone(),
             thumb: url.clone(),
@@ -48,7 +56,13 @@ impl Site {
             title: None,
             is_original,
             record: Record::default(),
-        };
+        }
+    }
+
+    /// What `url` is to this site; `None` if it is on another host.
+    pub fn classify_url(&self, url: &Url) -> Option<UrlKind> {
+        let url = on_site(self, self.canonical(url.clone())).ok()?;
+        let image = |is_original| self.image_of(&url, is_original);
         if self.candidates(&image(false)).is_ok() {
             return Some(UrlKind::Image(Box::new(image(false))));
         }

@@ -141,9 +141,9 @@ impl Decoder {
             return Ok(DecodeResult::NotDecoded(defect.to_string()));
         }
         let row = formats::row(content.format);
-        let Some(decoder) = &row.decoder else {
-            let reason = format!("this program has no decoder for {}", row.name);
-            return Ok(DecodeResult::NotDecoded(reason));
+        let decoder = match &row.decoder {
+            Ok(decoder) => decoder,
+            Err(reason) => return Ok(DecodeResult::NotDecoded((*reason).to_owned())),
         };
         let memory = (decoder.memory)(width.into(), height.into());
         if memory > MEMORY_LIMIT {

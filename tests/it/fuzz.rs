@@ -18,7 +18,7 @@ use super::support::rng::Rng;
 /// How often each kept input is bent.
 const BENT: u32 = 60;
 
-/// What is worth putting in somewhere, whatever is being read.
+/// What is worth inserting into any input.
 const WORDS: [&[u8]; 24] = [
     b"\0",
     b"\xff",

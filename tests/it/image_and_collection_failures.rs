@@ -38,9 +38,9 @@ fn gone_image_404_is_reported_once_and_not_requested_again() {
     mirror.take(&gone);
     let ended = mirror.fetch(&world).run();
     assert_eq!(ended.code, Some(1));
-    let told = lines_with(&ended, &gone);
+    let lines = lines_with(&ended, &gone);
     assert!(
-        told.len() == 1 && told[0].starts_with("failed ") && told[0].contains("404"),
+        lines.len() == 1 && lines[0].starts_with("failed ") && lines[0].contains("404"),
         "{}",
         ended.stderr
     );
@@ -75,11 +75,11 @@ fn gone_image_404_is_reported_once_and_not_requested_again() {
         "{}",
         counted.stderr
     );
-    let anew = mirror
+    let repeated = mirror
         .fetch(&world)
         .env("WALLHAUL_RETRY_GONE", "true")
         .run();
-    assert_eq!((anew.code, times_asked(&mirror, &gone)), (Some(1), 2));
+    assert_eq!((repeated.code, times_asked(&mirror, &gone)), (Some(1), 2));
 }
 
 #[test]
@@ -281,9 +281,9 @@ fn foreign_database_as_ledger_is_refused_and_not_modified() {
         fs::write(&ledger, &written).unwrap();
         let ended = mirror.fetch(&world).run();
         assert_eq!(ended.code, Some(5), "{}", ended.stderr);
-        let told = ["ledger.db", "wallhaul ledger rebuild"];
+        let words = ["ledger.db", "wallhaul ledger rebuild"];
         assert!(
-            told.iter().all(|told| ended.stderr.contains(told)),
+            words.iter().all(|word| ended.stderr.contains(word)),
             "{}",
             ended.stderr
         );

@@ -1,4 +1,4 @@
-//! Power cuts during a run: whatever had reached the disk, files under a final name are right,
+//! Power cuts during a run: with any part of it on the disk, files under a final name are right,
 //! images reported as saved are there, and the next run fetches the rest.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
-//! Real web servers beside nginx, as people run them: what each does with ranges, validators, types and compression.
-//! Whatever that is, everything is fetched and nothing is spliced from two versions of a file.
+//! Real web servers beside nginx, as people run them: what each does with ranges, validators, types
+//! and compression. In every case everything is fetched and nothing is spliced from two versions of
+//! a file.
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
@@ -14,14 +15,15 @@ use tempfile::TempDir;
 use crate::support::cutting_proxy::CuttingProxy;
 use crate::support::gallery::{self, Gallery};
 use crate::support::large_png::large_png;
-use crate::support::mirror::{GOT, collection, parts};
+use crate::support::mirror::{GOT, assert_holds_all, collection};
 use crate::support::program::{Program, Sandbox};
 use crate::support::until;
 
 /// A server: how it is started for a site, with a folder of its own for its files, on a port.
 struct Kind {
     start: fn(site: &Path, own: &Path, port: u16) -> Command,
-    /// Whether it answers a range with the range, and has a validator that is strong enough to ask for one.
+    /// Whether it answers a range with the range, and has a validator that is strong enough to ask
+    /// for one.
     resumes: bool,
 }
 
@@ -86,7 +88,8 @@ const WEBFS: Kind = Kind {
         command.arg(port.to_string()).arg("-r").arg(site);
         command
     },
-    // It knows ranges, but its one validator is a date, of which two versions of a second are alike.
+    // It knows ranges, but its one validator is a date, of which two versions of a second are
+    // alike.
     resumes: false,
 };
 
@@ -118,7 +121,7 @@ const HTTP_SERVER: Kind = Kind {
         command.arg(port.to_string());
         command
     },
-    // Its `ETag` is weak, and it answers with a range whatever `If-Range` says.
+    // Its `ETag` is weak, and it answers with a range regardless of `If-Range`.
     resumes: false,
 };
 
@@ -276,20 +279,7 @@ impl World {
     fn complete(&self) -> usize {
         let ended = self.fetch().run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let mut got: Vec<_> = collection(&self.sandbox)
-            .into_values()
-            .map(|hash| hash.to_hex())
-            .collect();
-        let mut due: Vec<_> = self
-            .gallery
-            .originals
-            .iter()
-            .map(|original| original.hash.to_hex())
-            .collect();
-        got.sort_unstable();
-        due.sort_unstable();
-        assert!(got == due, "{} files of {} images", got.len(), due.len());
-        assert!(parts(&self.sandbox).is_empty());
+        assert_holds_all(&self.sandbox, &self.gallery);
         self.proxy.take_passed()
     }
 }
@@ -302,7 +292,8 @@ fn holds_after_a_cut(kind: &Kind) {
     assert_eq!(sent < LONG, kind.resumes, "{sent} bytes were sent");
 }
 
-/// An image that was changed between its parts is the new one: neither the old one nor a splice of both.
+/// An image that was changed between its parts is the new one: neither the old one nor a splice of
+/// both.
 fn holds_after_a_change(kind: &Kind) {
     let mut world = World::new(kind);
     world.fetch_cut();
@@ -310,7 +301,8 @@ fn holds_after_a_change(kind: &Kind) {
     assert!(world.complete() > LONG);
 }
 
-/// Images are known by their bytes: servers send newer formats as `application/octet-stream` or `text/plain`.
+/// Images are known by their bytes: servers send newer formats as `application/octet-stream` or
+/// `text/plain`.
 fn holds_for_new_formats(kind: &Kind) {
     let world = World::new(kind);
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/image");

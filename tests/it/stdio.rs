@@ -285,13 +285,13 @@ fn left_pipe() -> PipeWriter {
 /// A pipe that takes nothing more until somebody reads.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = io::pipe().expect("a pipe");
-    fcntl_setfl(&writer, OFlags::NONBLOCK).expect("a pipe that can be told not to block");
+    fcntl_setfl(&writer, OFlags::NONBLOCK).expect("a pipe that can be made not to block");
     let error = loop {
         if let Err(error) = writer.write(&[b'\n'; 4096]) {
             break error;
         }
     };
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
-    fcntl_setfl(&writer, OFlags::empty()).expect("a pipe that can be told to block");
+    fcntl_setfl(&writer, OFlags::empty()).expect("a pipe that can be made to block");
     (reader, writer)
 }

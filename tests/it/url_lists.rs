@@ -118,24 +118,29 @@ fn gone_address_is_asked_again_as_an_argument_and_told_as_gone_in_a_list() {
         .args(["-i", "-", "--json"])
         .stdin(&address)
         .run();
-    let told = listed
+    let gone = listed
         .objects()
         .into_iter()
         .find(|object| object["outcome"] == "gone")
         .unwrap();
     assert!(
-        told["since"].is_string() && told["until"].is_string(),
-        "{told}"
+        gone["since"].is_string() && gone["until"].is_string(),
+        "{gone}"
     );
     assert_eq!(
         (&listed.sum()["gone"], &listed.sum()["gone_named"]),
         (&1.into(), &1.into())
     );
-    let anew = fetch(&world)
+    let repeated = fetch(&world)
         .args(["-i", "-", "--retry-gone"])
         .stdin(&address)
         .run();
-    assert_eq!((anew.code, times_asked()), (Some(1), 3), "{}", anew.stderr);
+    assert_eq!(
+        (repeated.code, times_asked()),
+        (Some(1), 3),
+        "{}",
+        repeated.stderr
+    );
     mirror.put(&path, &bytes);
     let mended = fetch(&world).args([&address]).run();
     assert_eq!(
@@ -205,7 +210,8 @@ fn url_collection_is_verified_and_repaired_like_any_other() {
         );
     }
 
-    // A ledger that was made anew knows no addresses: nobody knows where to fetch from, and all is left as it is.
+    // A rebuilt ledger knows no addresses: nobody knows where to fetch from, and all is left as it
+    // is.
     let rebuilt = world
         .wallhaul()
         .args(["ledger", "rebuild", "--site", "direct"])
@@ -250,7 +256,9 @@ fn url_list_is_read_from_a_file_or_stdin_and_bad_lines_are_skipped() {
             format!(
                 "failed ftp://example.com/a.png: {name}:7: `ftp:` is not supported, only http and https ("
             ),
-            format!("{name}:9: it contains a user name or a password"),
+            format!(
+                "failed http://...@example.com/a.png: {name}:9: it contains a user name or a password"
+            ),
         ] {
             assert!(
                 ended.stderr.contains(&message),
@@ -372,14 +380,31 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
             .collect::<Vec<_>>(),
     )
     .unwrap();
-    let cases: [(&[&str], &str); 8] = [
+    fs::write(world.work().join("secret"), "http://me:s3cr3t@ho st/\n").unwrap();
+    let cases: [(&[&str], &str); 12] = [
         (
             &[&good, "ftp://example.com/a.png"],
             "`ftp://example.com/a.png`: `ftp:` is not supported",
         ),
         (
             &[&good, "http://me:secret@example.com/a.png"],
-            "it contains a user name or a password",
+            "`http://...@example.com/a.png`: it contains a user name or a password",
+        ),
+        (
+            &[&good, "http://me:s3cr3t@ho st/a.png"],
+            "`http://...@ho st/a.png`: not an absolute URL",
+        ),
+        (
+            &[&good, "s3cr3t@host/a.png"],
+            "`...@host/a.png`: not an absolute URL",
+        ),
+        (
+            &[&good, "--base-url", "http://me:s3cr3t@ho st/"],
+            "invalid value 'http://...@ho st/' for '--base-url",
+        ),
+        (
+            &["-i", "secret"],
+            "no usable address in the input: secret:1: not an absolute URL",
         ),
         (&[&good, "http://[::1/"], "not an absolute URL"),
         (
@@ -397,6 +422,7 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
     for (given, message) in cases {
         let ended = fetch(&world).args(given).run();
         assert_eq!(ended.code, Some(2), "{given:?}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("s3cr3t"), "{}", ended.stderr);
         assert!(
             ended.stderr.contains(message),
             "{given:?}: {}",

@@ -303,8 +303,8 @@ fn repair_keeps_a_damaged_image_that_the_site_no_longer_has() {
     }
 }
 
-/// A fetched collection with one image whose structure is right and whose pixels are not, as the site has it; and its
-/// path on the site.
+/// A fetched collection with one image whose structure is right and whose pixels are not, as the
+/// site has it; and its path on the site.
 fn fetched_with_wrong_pixels() -> (Sandbox, Mirror, String) {
     let (world, mirror) = (Sandbox::new(), Mirror::of(30));
     let is_png = |original: &&Original| original.format == ImageFormat::Png;
@@ -323,10 +323,10 @@ fn repair_leaves_an_undecodable_image_whose_server_has_the_same_bytes_and_asks_o
     for asked in [1, 1, 1] {
         let ended = repair(&world, &mirror).args(["--decode"]).run();
         assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-        let told = findings(&ended);
-        let [kind, _name, reason] = told.last().unwrap();
+        let findings = findings(&ended);
+        let [kind, _name, reason] = findings.last().unwrap();
         assert_eq!(
-            (kind.as_str(), told.len()),
+            (kind.as_str(), findings.len()),
             ("undecodable", 1),
             "{}",
             ended.stdout
@@ -380,8 +380,8 @@ fn repair_keeps_an_undecodable_image_until_its_server_has_one_that_decodes() {
     assert_eq!(verify(&world).args(["--decode"]).run().code, Some(0));
 }
 
-/// Two paths on a mirror's server for each of so many images, and a collection of these, in one file for each two, of
-/// which the middle byte is damaged.
+/// Two paths on a mirror's server for each of so many images, and a collection of these, in one
+/// file for each two, of which the middle byte is damaged.
 fn shared_and_damaged(count: usize) -> (Sandbox, Mirror, Vec<Vec<u8>>) {
     let (world, mirror) = (Sandbox::new(), Mirror::of(1));
     let images: Vec<_> = (0..count)
@@ -460,20 +460,88 @@ fn repair_follows_a_file_into_another_format() {
     assert_eq!(direct(&world, &["verify", "direct"]).code, Some(0));
 }
 
-#[test]
-fn repair_names_an_image_that_is_not_in_the_listing_any_more() {
+/// A collection with a bad file whose image left the listing: the file's name, and the image's path.
+fn unlisted() -> (Sandbox, Mirror, String, String) {
     let (world, mirror) = fetched(3);
     let bad = names(&world)[0].clone();
     let bad_hash = collection(&world)[&bad];
     fs::write(folder(&world).join(&bad), "gone").unwrap();
-    let others = mirror.gallery.originals.iter();
-    let others = others.filter(|original| original.hash != bad_hash);
-    let thumbs: Vec<_> = others.map(Original::thumb).collect();
+    let originals = mirror.gallery.originals.iter();
+    let (left, others): (Vec<_>, Vec<_>) =
+        originals.partition(|original| original.hash == bad_hash);
+    let path = left[0].path.clone();
+    let thumbs: Vec<_> = others.into_iter().map(Original::thumb).collect();
     Gallery::hang(mirror.site(), 1, &thumbs);
+    (world, mirror, bad, path)
+}
+
+#[test]
+fn repair_requests_an_image_that_left_the_listing_at_its_address_in_the_ledger() {
+    let (world, mirror, bad, path) = unlisted();
+    let ended = repair(&world, &mirror).run();
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(
+        findings(&ended).last().unwrap(),
+        &["repaired", &bad, "fetched again"].map(str::to_owned)
+    );
+    assert_eq!(mirror.originals_asked(), [path]);
+    assert_whole(&world, &mirror);
+    assert_eq!(
+        world.wallhaul().args(["verify", "-d", GOT]).run().code,
+        Some(0)
+    );
+}
+
+#[test]
+fn repair_requests_a_later_candidate_of_an_image_that_left_the_listing() {
+    let (world, mirror, bad, path) = unlisted();
+    // As after a run in which the image was at another candidate than its key's.
+    let later = path.replacen("/uploads/", "/uploads/later/", 1);
+    let bytes = fs::read(mirror.site().join(path.trim_start_matches('/'))).unwrap();
+    mirror.put(&later, &bytes);
+    mirror.take(&path);
+    sqlite(
+        &world,
+        &format!(
+            "UPDATE images SET address = replace(substr(key, 16), '{path}', '{later}') \
+             WHERE key LIKE '%{path}'"
+        ),
+    );
+    let ended = repair(&world, &mirror).run();
+    assert_eq!(ended.code, Some(0), "{}{}", ended.stdout, ended.stderr);
+    assert_eq!(findings(&ended).last().unwrap()[0], "repaired", "{bad}");
+    assert_eq!(mirror.originals_asked(), [path, later]);
+}
+
+#[test]
+fn repair_keeps_a_file_whose_image_left_the_listing_and_the_server() {
+    let (world, mirror, bad, path) = unlisted();
+    mirror.take(&path);
+    let before = collection(&world);
     let ended = repair(&world, &mirror).run();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let note = format!("not in the listing any more, not requested: {bad}");
-    assert!(ended.stderr.contains(&note), "{}", ended.stderr);
+    assert!(ended.stderr.contains("404"), "{}", ended.stderr);
+    assert_eq!(collection(&world), before, "{bad}");
+}
+
+#[test]
+fn repair_names_an_image_that_neither_the_listing_nor_the_ledger_leads_to() {
+    let (world, mirror, bad, path) = unlisted();
+    sqlite(
+        &world,
+        &format!(
+            "UPDATE images SET key = 'simpledesktops https://elsewhere.invalid/x', \
+             address = NULL WHERE key LIKE '%{path}'"
+        ),
+    );
+    let ended = repair(&world, &mirror).run();
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    for said in [
+        format!("not requested: {bad}; it is not in the listing any more"),
+        "the definition does not name its host `elsewhere.invalid`".to_owned(),
+    ] {
+        assert!(ended.stderr.contains(&said), "{}", ended.stderr);
+    }
     assert!(mirror.originals_asked().is_empty());
 }
 

@@ -95,7 +95,7 @@ async fn fetch_one(
     shutdown: &Shutdown,
 ) -> anyhow::Result<Exit> {
     let work = async |events: Events| {
-        let run = new_run(session, environment, events.clone(), shutdown);
+        let run = new_run(session, environment, events.clone(), shutdown).await;
         if settings.dry_run {
             return dry_run(session, settings, run, images).await;
         }

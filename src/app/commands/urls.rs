@@ -52,7 +52,7 @@ pub async fn urls(
             failed: Arc::clone(&failed),
         };
         let result = engine::discover(
-            new_run(&session, environment, events, &shutdown),
+            new_run(&session, environment, events, &shutdown).await,
             Arc::from(ledger::empty()),
             source,
             discover_options(&settings, ImageName::MAX_BYTES),

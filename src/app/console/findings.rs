@@ -110,10 +110,10 @@ impl FindingWriter {
     }
 }
 
-/// Why a repair of a site did not ask for a file's image.
+/// Why a repair of a site did not request a file's image.
 pub(in crate::app) fn unlisted(name: &str) -> String {
     format!(
-        "not in the listing any more, not requested: {}; `wallhaul ledger show` has its URL",
+        "not requested: {}; it is not in the listing any more, and the ledger has no URL that can be requested",
         escape(name)
     )
 }

@@ -14,7 +14,7 @@ use url::Url;
 use super::session::{SelectedSite, SelectedSource, select_sites, wanted_pages};
 use super::url_file::{self, UrlFile};
 use crate::app::blocking::blocking;
-use crate::config::Settings;
+use crate::config::{Settings, hide_user_info};
 use crate::engine::GivenLine;
 use crate::job::{ImageRef, SiteId};
 use crate::site::{self, DirectUrls, Pages, UrlKind};
@@ -58,7 +58,8 @@ pub(in crate::app) async fn targets(
 ) -> anyhow::Result<Vec<Target>> {
     let (addresses, names): (Vec<_>, Vec<_>) = arguments
         .into_iter()
-        .partition(|argument| argument.contains("://"));
+        // An `@` is in no site's name: before it may stand a password of an address without its scheme.
+        .partition(|argument| argument.contains("://") || argument.contains('@'));
     let pages = wanted_pages(settings);
     let listing = |site| Target::Listing { site, pages };
     if addresses.is_empty() && lists.is_empty() {
@@ -81,7 +82,7 @@ pub(in crate::app) async fn targets(
     for address in addresses {
         match known
             .classify(&address)
-            .map_err(|why| anyhow!("`{address}`: {why}"))?
+            .map_err(|why| anyhow!("`{}`: {why}", hide_user_info(&address)))?
         {
             KnownUrl::Listing(site, at_url) => targets.push(Target::Listing {
                 site: known.sites[site].clone(),
@@ -291,7 +292,7 @@ impl OwnerUrls {
                         take(GivenLine::Image { image, ask_again })
                     }
                     Err((text, why)) if self.first => take(GivenLine::Bad {
-                        text,
+                        text: hide_user_info(&text).into_owned(),
                         cause: format!("{name}:{number}: {why}"),
                     }),
                     Ok(_) | Err(_) => ControlFlow::Continue(()),

@@ -1,6 +1,7 @@
 //! The canvas: pixels of one byte, covered row by row, with soft edges.
 //!
-//! Scenes measure in units: a canvas is 1,000 units high, whatever its pixels, and as wide as its shape says.
+//! Scenes measure in units: a canvas is 1,000 units high at any number of pixels, and as wide as
+//! its shape says.
 
 use std::ops::Range;
 

@@ -27,7 +27,7 @@ use canvas::Canvas;
 use encode::Raster;
 use rng::Rng;
 
-/// How a picture's bytes are written, whatever its name says.
+/// How a picture's bytes are written, which its name need not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Coding {
     /// Portable Network Graphics.

@@ -60,7 +60,7 @@ impl Palette {
     /// How many mixtures may use up while there are washes to come.
     const MIXED: usize = 176;
 
-    /// How finely coverage is told apart; a power of two.
+    /// The number of steps of coverage; a power of two.
     pub(super) const LEVELS: usize = 32;
 
     pub(super) fn new() -> Self {

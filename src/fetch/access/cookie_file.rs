@@ -2,11 +2,15 @@
 //! the exporters of browsers write it. One cookie a line, seven fields separated by tabs: domain,
 //! whether hosts below it get it too, path, whether it is for https only, when it expires in seconds
 //! since 1970 (0: with the browser's session), name, value.
+//!
+//! A line that is none of that is skipped, as curl does: exporters write a banner without a `#`, and
+//! one odd cookie must not keep the others back.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue};
+use thiserror::Error;
 use url::{Host, Url};
 
 use super::cookies::{Cookie, HopCookies, header};
@@ -14,12 +18,44 @@ use crate::fetch::error::SettingError;
 use crate::fetch::settings::CookieSource;
 
 /// Before the domain of a cookie that scripts cannot read; otherwise `#` begins a comment.
-const HTTP_ONLY: &str = "#HttpOnly_";
+const HTTP_ONLY: &[u8] = b"#HttpOnly_";
+
+/// Before the first line of files that some editors write: U+FEFF in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The cookies of the user's file, by domain.
 #[derive(Debug, Default)]
 pub(crate) struct CookieFile {
     by_domain: HashMap<String, Vec<Cookie>>,
+    skipped: Option<SkippedLines>,
+}
+
+/// The lines of a cookie file that are no cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SkippedLines {
+    /// How many.
+    pub(crate) lines: usize,
+    /// The number of the first of them; the file begins with line 1.
+    pub(crate) first: usize,
+    /// What is wrong with the first.
+    pub(crate) fault: LineFault,
+}
+
+/// Why a line is no cookie. It never quotes the line, which may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum LineFault {
+    #[error("a cookie has 7 fields separated by tabs, and this line has {0}")]
+    FieldCount(usize),
+    #[error("the first field is not a host")]
+    Host,
+    #[error("the {0} field is neither TRUE nor FALSE")]
+    Truth(&'static str),
+    #[error("the third field is not a path: it does not begin with `/`")]
+    Path,
+    #[error("the fifth field is not a time in seconds since 1970")]
+    Time,
+    #[error("the name or value has characters that no cookie can have")]
+    Characters,
 }
 
 impl CookieFile {
@@ -30,32 +66,54 @@ impl CookieFile {
             reason,
         };
         let bytes = source.bytes().map_err(refuse)?;
-        let text = str::from_utf8(bytes).map_err(|error| {
-            let before = &bytes[..error.valid_up_to()];
-            let line = before.split(|&byte| byte == b'\n').count();
-            refuse(format!("line {line}: not UTF-8"))
-        })?;
-        Self::parse(text, now).map_err(refuse)
+        Self::parse(bytes, now)
+            .map_err(|SkippedLines { first, fault, .. }| refuse(format!("line {first}: {fault}")))
     }
 
-    fn parse(text: &str, now: SystemTime) -> Result<Self, String> {
+    /// Skips what is no cookie. Where nothing else is there, the file is in another format (JSON), and
+    /// a run without its cookies would fetch something else than the user wants: that is an error.
+    fn parse(bytes: &[u8], now: SystemTime) -> Result<Self, SkippedLines> {
         let mut file = Self::default();
-        for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let mut any_read = false;
+        let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+        for (number, line) in (1..).zip(lines(text)) {
             let line = line.strip_prefix(HTTP_ONLY).unwrap_or(line);
-            if line.starts_with('#') || line.trim().is_empty() {
+            if line.starts_with(b"#") || line.trim_ascii().is_empty() {
                 continue;
             }
-            // The message never quotes the line: it may hold a secret.
-            let cookie = cookie(line, now)
-                .map_err(|reason| format!("line {}: {reason}", index.saturating_add(1)))?;
-            if let Some(cookie) = cookie {
-                let of_domain = file.by_domain.entry(cookie.domain.clone()).or_default();
-                // Of two lines for one cookie the later one counts, as in browsers and curl.
-                of_domain.retain(|old: &Cookie| !old.is_replaced_by(&cookie));
-                of_domain.push(cookie);
+            match cookie(line, now) {
+                Ok(cookie) => {
+                    any_read = true;
+                    if let Some(cookie) = cookie {
+                        file.add(cookie);
+                    }
+                }
+                Err(fault) => {
+                    let first = SkippedLines {
+                        lines: 0,
+                        first: number,
+                        fault,
+                    };
+                    file.skipped.get_or_insert(first).lines += 1;
+                }
             }
         }
-        Ok(file)
+        match file.skipped {
+            Some(skipped) if !any_read => Err(skipped),
+            _ => Ok(file),
+        }
+    }
+
+    fn add(&mut self, cookie: Cookie) {
+        let of_domain = self.by_domain.entry(cookie.domain.clone()).or_default();
+        // Of two lines for one cookie the later one counts, as in browsers and curl.
+        of_domain.retain(|old| old.port != cookie.port || !old.is_replaced_by(&cookie));
+        of_domain.push(cookie);
+    }
+
+    /// The lines that were skipped, if any.
+    pub(crate) fn skipped(&self) -> Option<&SkippedLines> {
+        self.skipped.as_ref()
     }
 
     /// Sets the `Cookie` header of a request for `address` from the one that is there, those `set` on
@@ -97,40 +155,47 @@ impl CookieFile {
     }
 }
 
+/// The lines of a file, which end in LF, CR LF, or CR alone.
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&byte| byte == b'\n').flat_map(|line| {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        line.split(|&byte| byte == b'\r')
+    })
+}
+
 /// The cookie of a line; `None` if it has expired.
-fn cookie(line: &str, now: SystemTime) -> Result<Option<Cookie>, String> {
-    let fields: Vec<&str> = line.split('\t').collect();
+fn cookie(line: &[u8], now: SystemTime) -> Result<Option<Cookie>, LineFault> {
+    let fields: Vec<&[u8]> = line.split(|&byte| byte == b'\t').collect();
     let (fields, value) = match fields[..] {
         [ref fields @ .., value] if fields.len() == 6 => (fields, value),
         // An editor that cuts blanks off cuts off the tab before an empty value.
-        ref fields if fields.len() == 6 => (fields, ""),
-        _ => {
-            return Err(format!(
-                "a cookie has 7 fields separated by tabs, and this line has {}",
-                fields.len()
-            ));
-        }
+        ref fields if fields.len() == 6 => (fields, b"".as_slice()),
+        _ => return Err(LineFault::FieldCount(fields.len())),
     };
     let &[domain, subdomains, path, secure, expires, name] = fields else {
         unreachable!("six fields are left in both cases");
     };
+    let domain = str::from_utf8(domain).map_err(|_| LineFault::Host)?;
     let (host, has_dot) = domain
         .strip_prefix('.')
         .map_or((domain, false), |host| (host, true));
     let with_subdomains = truth(subdomains, "second")? || has_dot;
     let secure = truth(secure, "fourth")?;
-    let host = parse_host(host).ok_or("the first field is not a host")?;
+    let (host, port) = parse_host(host).ok_or(LineFault::Host)?;
+    let path = str::from_utf8(path).map_err(|_| LineFault::Path)?;
     if !path.starts_with('/') {
-        return Err("the third field is not a path: it does not begin with `/`".to_owned());
+        return Err(LineFault::Path);
     }
-    if has_delimiter(name) || name.contains('=') || has_delimiter(value) {
-        return Err("the name or value has characters that no cookie can have".to_owned());
+    // Any other byte is sent as it is: what a server sets may be Latin-1 or UTF-8 (RFC 9110 section 5.5).
+    if has_delimiter(name) || name.contains(&b'=') || has_delimiter(value) {
+        return Err(LineFault::Characters);
     }
-    let expires: f64 = match expires.trim() {
-        "" => 0.0,
-        seconds => seconds
-            .parse()
-            .map_err(|_| "the fifth field is not a time in seconds since 1970")?,
+    let expires: f64 = match expires.trim_ascii() {
+        b"" => 0.0,
+        seconds => str::from_utf8(seconds)
+            .ok()
+            .and_then(|seconds| seconds.parse().ok())
+            .ok_or(LineFault::Time)?,
     };
     let end = Duration::try_from_secs_f64(expires).ok();
     let is_expired = expires > 0.0
@@ -144,26 +209,38 @@ fn cookie(line: &str, now: SystemTime) -> Result<Option<Cookie>, String> {
         domain: host.to_string(),
         path: path.to_owned(),
         secure,
-        port: None,
+        port,
     }))
 }
 
-fn truth(field: &str, which: &str) -> Result<bool, String> {
-    match field.trim().to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("the {which} field is neither TRUE nor FALSE")),
+fn truth(field: &[u8], which: &'static str) -> Result<bool, LineFault> {
+    match field.trim_ascii().to_ascii_lowercase().as_slice() {
+        b"true" => Ok(true),
+        b"false" => Ok(false),
+        _ => Err(LineFault::Truth(which)),
     }
 }
 
-/// A host as addresses have it. An IPv6 address may stand without its brackets.
-fn parse_host(text: &str) -> Option<Host> {
-    let bracketed = || Host::parse(&format!("[{text}]"));
-    Host::parse(text).or_else(|_| bracketed()).ok()
+/// A host as addresses have it, and the port behind it, which wget writes for a cookie from a port
+/// that is not the scheme's own. An IPv6 address may stand without its brackets; a number behind one
+/// then belongs to it.
+fn parse_host(text: &str) -> Option<(Host, Option<u16>)> {
+    let host = |text: &str| {
+        Host::parse(text)
+            .or_else(|_| Host::parse(&format!("[{text}]")))
+            .ok()
+    };
+    if let Some(host) = host(text) {
+        return Some((host, None));
+    }
+    let (name, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|&port| port != 0)?;
+    Some((Host::parse(name).ok()?, Some(port)))
 }
 
-fn has_delimiter(text: &str) -> bool {
-    text.contains(|c: char| c == ';' || c.is_control())
+fn has_delimiter(text: &[u8]) -> bool {
+    text.iter()
+        .any(|byte| *byte == b';' || byte.is_ascii_control())
 }
 
 #[cfg(test)]
@@ -177,12 +254,16 @@ mod tests {
     }
 
     fn sent(file: &str, to: &str) -> String {
+        String::from_utf8(sent_bytes(file.as_bytes(), to)).unwrap()
+    }
+
+    fn sent_bytes(file: &[u8], to: &str) -> Vec<u8> {
         let file = CookieFile::parse(file, now()).unwrap();
         let mut headers = HeaderMap::new();
         let address = Url::parse(to).unwrap();
         file.add_header(&mut headers, &address, &HopCookies::default(), true);
         let value = headers.get(COOKIE).map(HeaderValue::as_bytes);
-        String::from_utf8(value.unwrap_or_default().to_vec()).unwrap()
+        value.unwrap_or_default().to_vec()
     }
 
     #[test]
@@ -220,7 +301,43 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_and_never_quoted() {
+    fn a_cookie_for_a_host_and_port_goes_to_that_port_alone() {
+        let file = "a.test:8080\tFALSE\t/\tFALSE\t0\tc\t1\n\
+            a.test:8081\tFALSE\t/\tFALSE\t0\tc\t2\n\
+            [::1]:8080\tFALSE\t/\tFALSE\t0\tc\t3\n";
+        assert_eq!(sent(file, "http://a.test:8080/"), "c=1");
+        assert_eq!(sent(file, "http://a.test:8081/"), "c=2");
+        assert_eq!(sent(file, "http://a.test/"), "");
+        assert_eq!(sent(file, "http://[::1]:8080/"), "c=3");
+        assert_eq!(sent(file, "http://[::1]/"), "");
+        for host in [
+            "a.test:",
+            "a.test:0",
+            "a.test:65536",
+            "a.test:x",
+            ":80",
+            "a.test:80:80",
+        ] {
+            assert_eq!(parse_host(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn cookie_values_in_latin_1_are_sent_as_they_are() {
+        let line = b"a.test\tFALSE\t/\tFALSE\t0\tn\xe4me\tcaf\xe9 \x80\n";
+        assert_eq!(sent_bytes(line, "http://a.test/"), b"n\xe4me=caf\xe9 \x80");
+    }
+
+    #[test]
+    fn lines_of_a_cookie_file_may_end_in_cr_alone() {
+        let file = "# x\ra.test\tFALSE\t/\tFALSE\t0\tc\t1\ra.test\tFALSE\t/\tFALSE\t0\td\t2";
+        assert_eq!(sent(file, "http://a.test/"), "c=1; d=2");
+    }
+
+    const GOOD: &str = "a.test\tFALSE\t/\tFALSE\t0\tc\t1";
+
+    #[test]
+    fn a_bad_line_is_skipped_counted_and_never_quoted() {
         for (line, reason) in [
             (
                 "a.test TRUE / FALSE 0 c hunter2",
@@ -230,6 +347,7 @@ mod tests {
             ("a.test\tyes\t/\tFALSE\t0\tc\thunter2", "second field"),
             ("a.test\tTRUE\t/\t1\t0\tc\thunter2", "fourth field"),
             ("a test\tTRUE\t/\tTRUE\t0\tc\thunter2", "not a host"),
+            (" a.test\tTRUE\t/\tTRUE\t0\tc\thunter2", "not a host"),
             ("\tTRUE\t/\tTRUE\t0\tc\thunter2", "not a host"),
             ("a.test\tTRUE\tx\tTRUE\t0\tc\thunter2", "not a path"),
             ("a.test\tTRUE\t/\tTRUE\tsoon\tc\thunter2", "fifth field"),
@@ -239,12 +357,33 @@ mod tests {
             ),
             ("a.test\tTRUE\t/\tTRUE\t0\tc\thunter2\tx", "this line has 8"),
         ] {
-            let error = CookieFile::parse(&format!("# a\n\n{line}\n"), now()).unwrap_err();
+            let alone = format!("# a\r\n\r\n{line}\r\n");
+            let skipped = CookieFile::parse(alone.as_bytes(), now()).unwrap_err();
+            assert_eq!((skipped.lines, skipped.first), (1, 3), "{line}");
+            let fault = skipped.fault.to_string();
             assert!(
-                error.starts_with("line 3: ") && error.contains(reason),
-                "{error}"
+                fault.contains(reason) && !fault.contains("hunter2"),
+                "{fault}"
             );
-            assert!(!error.contains("hunter2"), "{error}");
+
+            let among = format!("{alone}{GOOD}\n\n{line}\n");
+            let file = CookieFile::parse(among.as_bytes(), now()).unwrap();
+            let both = SkippedLines {
+                lines: 2,
+                ..skipped
+            };
+            assert_eq!(file.skipped(), Some(&both), "{line}");
+            assert_eq!(sent(&among, "http://a.test/"), "c=1");
+        }
+    }
+
+    #[test]
+    fn a_cookie_file_without_lines_or_with_expired_ones_is_no_error() {
+        let expired = "a.test\tFALSE\t/\tFALSE\t1\tc\t1\nodd\n";
+        for (text, skipped) in [("", 0), ("# a\n\n", 0), (expired, 1)] {
+            let file = CookieFile::parse(text.as_bytes(), now()).unwrap();
+            let lines = file.skipped().map_or(0, |skipped| skipped.lines);
+            assert_eq!((file.by_domain.len(), lines), (0, skipped), "{text}");
         }
     }
 
@@ -257,7 +396,10 @@ mod tests {
         assert!(error.setting.contains("cookies.txt"), "{error}");
         std::fs::write(&file, b"# x\n\xff").unwrap();
         let error = read().unwrap_err();
-        assert_eq!(error.reason, "line 2: not UTF-8");
+        assert!(
+            error.reason.starts_with("line 2: a cookie has 7"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -276,7 +418,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_cookie_file_makes_the_parser_panic(text in "(\\PC|\t|\n)*") {
-            let _ = CookieFile::parse(&text, now());
+            let _ = CookieFile::parse(text.as_bytes(), now());
         }
     }
 }

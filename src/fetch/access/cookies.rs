@@ -33,7 +33,7 @@ pub(super) struct Cookie {
     pub(super) secure: bool,
     /// The port of the server that set it: another server on the same host is another origin.
     /// Beyond RFC 6265 section 8.5, as for the user's headers; the step from http to https at their
-    /// own ports is allowed. `None` for a cookie of the user, who names hosts alone.
+    /// own ports is allowed. `None` where the user's file names a host alone.
     pub(super) port: Option<u16>,
 }
 

@@ -238,6 +238,34 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_robots_txt_that_is_not_packed_as_its_content_encoding_says_is_obeyed_if_it_is_text()
+    {
+        for coding in ["gzip", "zstd", "br, compress"] {
+            let coding = format!("Content-Encoding: {coding}");
+            let server = gallery(Reply::new(200, &[&coding], FORBIDDING)).await;
+            let fetcher = server.fetcher_with(&obeying());
+            image(&fetcher, &server.url("/a.png")).await.unwrap();
+            let error = image(&fetcher, &server.url("/uploads/a.png")).await;
+            let error = error.unwrap_err();
+            assert!(
+                matches!(error.kind(), FetchErrorKind::RobotsDisallowed { .. }),
+                "{coding}: {error}"
+            );
+        }
+        let packed = b"\x28\xb5\x2f\xfd\x04\x00";
+        let server = gallery(Reply::new(200, &["Content-Encoding: zstd"], packed)).await;
+        let fetcher = server.fetcher_with(&obeying());
+        let error = image(&fetcher, &server.url("/a.png")).await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("content encoding that was not requested: `zstd`"),
+            "{error}"
+        );
+        assert_eq!(server.request_count("/robots.txt"), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_crawl_delay_slows_requests_down() {
         let server = gallery(Reply::ok("User-agent: *\nCrawl-delay: 3\n")).await;
         let fetcher = server.fetcher_with(&obeying());

@@ -17,7 +17,7 @@ use html5ever::tokenizer::{
 const PRESCAN_BYTES: usize = 64 * 1024;
 
 /// Bytes that are searched at a time: most declarations are in the first of them.
-const STEP_BYTES: usize = 1024;
+const STEP_BYTES: usize = 256;
 
 /// The encoding of `page`, and the length of its byte order mark. `content_type` is the header's value, `is_xml` whether
 /// browsers parse the page as XML, which has no `meta` that counts.

@@ -17,6 +17,9 @@ pub(crate) const PAGE_CODINGS: &str = "gzip, deflate, br";
 /// The most codings of one body. Two happen: a proxy that packs what was packed already.
 const MAX_CODINGS: usize = 4;
 
+/// Codings that are not undone, or not for every body (IANA, "HTTP Content Coding Registry").
+const UNKNOWN: [&str; 6] = ["br", "zstd", "compress", "x-compress", "dcb", "dcz"];
+
 /// How much of the names of codings is quoted, in characters.
 const QUOTED: usize = 60;
 
@@ -25,6 +28,9 @@ const QUOTED: usize = 60;
 pub(crate) enum Accepted {
     /// A page: all that this module can undo.
     Packed,
+    /// A robots.txt: the same, and text that is not packed as the header says. Browsers refuse that,
+    /// but here it would forbid the whole host, and rules that can be read can be obeyed.
+    PackedOrText,
     /// An image: nothing. What some stores send all the same is gzip or deflate, which is undone.
     /// Not br, whose window takes up to 16 MB of memory for each image.
     Identity,
@@ -59,21 +65,27 @@ impl Decoder {
                 match word.trim_ascii().to_ascii_lowercase().as_slice() {
                     b"gzip" | b"x-gzip" => codings.push(Coding::Gzip),
                     b"deflate" => codings.push(Coding::Deflate),
-                    b"br" if accepted == Accepted::Packed => codings.push(Coding::Brotli),
-                    b"br" | b"zstd" | b"compress" | b"x-compress" | b"dcb" | b"dcz" => {
-                        is_known = false;
+                    b"br" if accepted != Accepted::Identity => codings.push(Coding::Brotli),
+                    word => {
+                        let unknown = UNKNOWN.iter().find(|name| name.as_bytes() == word);
+                        codings.extend(unknown.map(|&name| Coding::Unknown(name)));
+                        is_known &= unknown.is_none();
                     }
-                    _ => {}
                 }
             }
         }
-        if !is_known || codings.len() > MAX_CODINGS {
+        let takes_text = accepted == Accepted::PackedOrText;
+        if (!is_known && !takes_text) || codings.len() > MAX_CODINGS {
             return Err(quoted(headers));
         }
         if codings.is_empty() {
             return Ok(None);
         }
-        let layers = codings.into_iter().rev().map(Layer::new).collect();
+        let layers = codings
+            .into_iter()
+            .rev()
+            .map(|coding| Layer::new(coding, takes_text))
+            .collect();
         Ok(Some(Self { layers, between: 0 }))
     }
 
@@ -123,7 +135,7 @@ impl Decoder {
                 Some(index) => {
                     self.between += output.len();
                     if self.between > MAX_BETWEEN {
-                        let coding = self.layers[index].coding().name();
+                        let coding = self.layers[index].coding();
                         return Err(CodingError { coding });
                     }
                     self.layers[index + 1].push(&output);
@@ -269,6 +281,57 @@ mod tests {
         for name in ["br", "BR"] {
             assert_eq!(decoded(&[name], BROTLI).unwrap(), b"page");
         }
+    }
+
+    #[test]
+    fn robots_txt_that_is_not_packed_as_its_header_says_is_taken_if_it_is_text() {
+        let text = "User-agent: *\nDisallow: /\u{e9}\n".as_bytes();
+        let cut_in_a_character = "\u{feff}# 3456789012\u{e9}".as_bytes();
+        let undone = |codings: &str, bytes: &[u8]| {
+            let mut decoder =
+                Decoder::new(&headers(&[codings]), Accepted::PackedOrText).unwrap()?;
+            decoder.push(bytes);
+            decoder.end();
+            let mut whole = Vec::new();
+            while let Some(bytes) = decoder.next().ok()? {
+                whole.extend_from_slice(&bytes);
+            }
+            Some(whole)
+        };
+        for coding in [
+            "gzip",
+            "deflate",
+            "br",
+            "zstd",
+            "compress",
+            "x-compress",
+            "dcb",
+            "gzip, zstd",
+        ] {
+            for text in [text, cut_in_a_character, b"", b"#"] {
+                assert_eq!(undone(coding, text).as_deref(), Some(text), "{coding}");
+            }
+            assert_eq!(
+                undone(coding, b"\x28\xb5\x2f\xfd\x24\x04"),
+                None,
+                "{coding}"
+            );
+            assert_eq!(
+                undone(coding, &[0; 40]).unwrap_or_default(),
+                b"",
+                "{coding}"
+            );
+        }
+        for (coding, bytes) in [
+            ("gzip", gzip(text)),
+            ("deflate", zlib(text)),
+            ("deflate", deflate(text)),
+            ("gzip, deflate", zlib(&gzip(text))),
+        ] {
+            assert_eq!(undone(coding, &bytes).as_deref(), Some(text), "{coding}");
+        }
+        assert_eq!(undone("br", BROTLI).as_deref(), Some(&b"page"[..]));
+        assert_eq!(decoded(&["gzip"], text), None, "a page is not taken");
     }
 
     #[test]

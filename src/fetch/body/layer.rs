@@ -26,13 +26,14 @@ pub(super) enum Coding {
     /// With the header and checksum of zlib, as RFC 9110 (8.4.1.2) has it, or without.
     Deflate,
     Brotli,
+    /// One that is not undone: the bytes are taken if they are plain text all the same.
+    Unknown(&'static str),
 }
 
 /// The bytes do not follow the coding, or end before it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CodingError {
-    /// Its name.
-    pub(super) coding: &'static str,
+    pub(super) coding: Coding,
 }
 
 /// One coding of a body.
@@ -42,6 +43,8 @@ pub(super) struct Layer {
     /// No further input will come.
     has_ended: bool,
     was_packed: bool,
+    /// Whether text that is not packed is taken, against what the header says.
+    takes_text: bool,
     state: State,
 }
 
@@ -52,7 +55,7 @@ enum State {
     /// After a member of a gzip file: another one, or bytes that mean nothing.
     BetweenMembers,
     Stream(Stream),
-    /// An image that is not packed, against what the header says.
+    /// An image or text that is not packed, against what the header says.
     Plain,
     /// After the end of the coding. Browsers ignore what follows there; some servers pad.
     Trailing,
@@ -88,22 +91,29 @@ struct Decoded {
 }
 
 impl Coding {
+    /// Whether it can be undone.
+    pub(super) fn is_known(self) -> bool {
+        !matches!(self, Self::Unknown(_))
+    }
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Deflate => "deflate",
             Self::Brotli => "br",
+            Self::Unknown(name) => name,
         }
     }
 }
 
 impl Layer {
-    pub(super) fn new(coding: Coding) -> Self {
+    pub(super) fn new(coding: Coding, takes_text: bool) -> Self {
         Self {
             coding,
             input: BytesMut::new(),
             has_ended: false,
             was_packed: true,
+            takes_text,
             state: State::Start,
         }
     }
@@ -156,7 +166,7 @@ impl Layer {
     /// When the input is damaged, or ended too early.
     pub(super) fn step(&mut self, output: &mut BytesMut) -> Result<bool, CodingError> {
         let error = CodingError {
-            coding: self.coding.name(),
+            coding: self.coding,
         };
         match self.next(output).ok_or(error)? {
             // What waits for input that will not come was cut.
@@ -177,6 +187,7 @@ impl Layer {
             input,
             has_ended,
             was_packed,
+            takes_text,
             state,
         } = self;
         let step = match state {
@@ -186,7 +197,7 @@ impl Layer {
                 *was_packed = false;
                 Step::To(State::Done)
             }
-            State::Start if is_image(input) => {
+            State::Start if is_image(input) || (*takes_text && begins_like_text(input)) => {
                 *was_packed = false;
                 Step::To(State::Plain)
             }
@@ -269,12 +280,29 @@ impl State {
                 let state = BrotliState::new_strict(alloc(), alloc(), alloc());
                 StreamDecoder::Brotli(Box::new(state))
             }
+            Coding::Unknown(_) => return None,
         };
         Some(Self::Stream(Stream {
             decoder,
             may_have_more: false,
         }))
     }
+}
+
+/// Whether the bytes begin like text in UTF-8. No packed file does: each format has a control
+/// character or a byte that is not UTF-8 among its first ones.
+fn begins_like_text(input: &[u8]) -> bool {
+    let start = &input[..input.len().min(SNIFFED_BYTES)];
+    let text = match str::from_utf8(start) {
+        Ok(text) => text,
+        // The last character is cut.
+        Err(error) if error.error_len().is_none() => {
+            str::from_utf8(&start[..error.valid_up_to()]).unwrap_or_default()
+        }
+        Err(_) => return false,
+    };
+    text.chars()
+        .all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'))
 }
 
 /// Whether the bytes begin with a header of zlib (RFC 1950, 2.2): deflate, a window of at most

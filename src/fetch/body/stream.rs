@@ -248,7 +248,13 @@ impl<S: BodySource> BodyStream<S> {
                 let bytes = match decoding.decoder.next() {
                     Ok(bytes) => bytes,
                     Err(CodingError { coding }) => {
-                        return Err(self.exchange.error(FetchErrorKind::BadCoding { coding }));
+                        let (is_known, coding) = (coding.is_known(), coding.name());
+                        return Err(self.exchange.error(if is_known {
+                            FetchErrorKind::BadCoding { coding }
+                        } else {
+                            let coding = coding.to_owned();
+                            FetchErrorKind::ContentEncoding { coding }
+                        }));
                     }
                 };
                 if let Some(bytes) = bytes {

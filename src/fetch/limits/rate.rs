@@ -11,8 +11,8 @@ use crate::fetch::error::{FetchError, FetchErrorKind};
 /// After this many failures in a row the host gets a cooldown.
 const FAILURES_IN_A_ROW: u32 = 20;
 
-/// So many invalid responses in a row are the host's fault; fewer are that of single images, such as
-/// those of one script.
+/// So many invalid responses in a row are the host's fault; fewer are that of single images, such
+/// as those of one script.
 const INVALID_IN_A_ROW: u32 = 3;
 
 /// The longest interval that a robots.txt may ask for.
@@ -32,7 +32,8 @@ pub(crate) struct HostRate {
 #[derive(Debug, Default)]
 struct State {
     interval: Duration,
-    /// What robots.txt asks for, where that is slower than the user's interval and was not reported yet.
+    /// What robots.txt asks for, where that is slower than the user's interval and was not reported
+    /// yet.
     unreported: Option<Duration>,
     /// The next request may be sent from here on.
     next: Option<Instant>,
@@ -92,8 +93,8 @@ impl HostRate {
         }
     }
 
-    /// The pace that robots.txt asks for and the one that is kept, once: when it makes a request wait
-    /// for the first time.
+    /// The pace that robots.txt asks for and the one that is kept, once: when it makes a request
+    /// wait for the first time.
     pub(crate) fn unreported_crawl_delay(&self) -> Option<(Duration, Duration)> {
         let mut state = self.state.lock();
         let has_to_wait = state.next.is_some_and(|next| next > Instant::now());
@@ -229,8 +230,8 @@ mod tests {
         slowed.apply_crawl_delay(15 * SECOND);
         assert_eq!(slowed.unreported_crawl_delay(), None, "nothing waited yet");
         slowed.acquire().await.unwrap();
-        let told = Some((15 * SECOND, MAX_CRAWL_DELAY));
-        assert_eq!(slowed.unreported_crawl_delay(), told);
+        let reported = Some((15 * SECOND, MAX_CRAWL_DELAY));
+        assert_eq!(slowed.unreported_crawl_delay(), reported);
         assert_eq!(slowed.unreported_crawl_delay(), None);
         let slow = rate(5 * SECOND, 0);
         slow.apply_crawl_delay(5 * SECOND);

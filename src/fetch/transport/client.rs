@@ -1,5 +1,8 @@
-//! The HTTP clients: the direct client, and reqwest for what that one cannot do: SOCKS proxies and
-//! proxies behind TLS, HTTP/2, passwords in addresses and unchecked certificates.
+//! The HTTP clients: the direct client, and reqwest for what that one cannot do: SOCKS proxies,
+//! proxies behind TLS, and HTTP/2.
+//!
+//! What goes through reqwest has its heads read by hyper alone, a little more strictly than browsers
+//! do: our filter of heads sits in the connections of the direct client, and reqwest opens its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +11,12 @@ use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue,
-    IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName,
+    HeaderValue, IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
 use rustls::ClientConfig;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
 use url::{Position, Url};
 
@@ -21,7 +25,7 @@ use super::connector::HttpProxy;
 use super::direct::DirectClient;
 use super::pool::{OriginPool, Route};
 use super::response::ClientResponse;
-use super::tls::CertificateVerifier;
+use super::tls::{AnyCertificate, CertificateVerifier};
 use crate::fetch::access::{Policy, Resolver};
 use crate::fetch::body::PAGE_CODINGS;
 use crate::fetch::error::{FetchError, SettingError};
@@ -67,12 +71,12 @@ impl Clients {
         let mut default_headers = HeaderMap::new();
         default_headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         default_headers.insert(USER_AGENT, settings.user_agent.parse().map_err(unusable)?);
-        let is_direct = !settings.http2 && !settings.insecure;
         Ok(Self {
             indirect: builder(settings, &resolver, &tls)
                 .build()
                 .map_err(unusable)?,
-            direct: is_direct.then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
+            direct: (!settings.http2)
+                .then(|| DirectClient::new(settings, &resolver, tls, default_headers)),
             proxies: settings.proxies.clone(),
             connect_timeout: settings.connect_timeout,
         })
@@ -87,6 +91,12 @@ impl Clients {
     ) -> Result<ClientResponse, FetchError> {
         headers.insert(ACCEPT_ENCODING, kind.accept_encoding());
         if let Some((direct, pool, path)) = self.direct_route(address) {
+            // The user's own header comes first. reqwest does the same below.
+            if !headers.contains_key(AUTHORIZATION)
+                && let Some(value) = basic_authorization(address)
+            {
+                headers.insert(AUTHORIZATION, value);
+            }
             let response = direct.get(pool, path, headers).await;
             return response
                 .map(ClientResponse::from)
@@ -103,17 +113,14 @@ impl Clients {
         request_error(error, address, Some(&self.proxies), self.connect_timeout)
     }
 
-    /// How the direct client requests `address`; `None` where reqwest must do it: through a SOCKS
-    /// proxy, with a password (which reqwest turns into a header), or where hyper does not accept
-    /// the path as it is.
+    /// How the direct client requests `address`; `None` where reqwest must do it: with HTTP/2,
+    /// through a SOCKS proxy or one behind TLS, or where hyper does not accept the path as it is,
+    /// for which reqwest has an error.
     fn direct_route(
         &self,
         address: &Url,
     ) -> Option<(&DirectClient, Arc<OriginPool>, PathAndQuery)> {
         let direct = self.direct.as_ref()?;
-        if !address.username().is_empty() || address.password().is_some() {
-            return None;
-        }
         let pool = direct.pool(address, |origin| self.route(origin))?;
         let path = address[Position::BeforePath..Position::AfterQuery]
             .parse()
@@ -149,17 +156,36 @@ impl Clients {
     }
 }
 
+/// The header for the user name and password in an address. It goes to the origin of that address
+/// alone: a redirect to another one is another address.
+fn basic_authorization(address: &Url) -> Option<HeaderValue> {
+    if address.username().is_empty() && address.password().is_none() {
+        return None;
+    }
+    let server = &address[..Position::BeforePath];
+    // As for a proxy: the library decodes both, and makes a header of them.
+    let matcher = Matcher::builder().all(server).build();
+    let any = Uri::from_static("http://site.invalid/");
+    matcher.intercept(&any)?.basic_auth().cloned()
+}
+
 fn tls_config(settings: &FetchSettings) -> Result<ClientConfig, SettingError> {
     let provider = Arc::new(ring::default_provider());
     // Fails if a default is there already, which is then the same one: another fetcher of this
     // process installed it.
     let _ = ring::default_provider().install_default();
+    // The user's files are read in any case, as one that cannot be read is an error.
     let verifier = CertificateVerifier::new(Arc::clone(&provider), &settings.ca_certificates)?;
+    let verifier: Arc<dyn ServerCertVerifier> = if settings.insecure {
+        Arc::new(AnyCertificate::new(&provider))
+    } else {
+        Arc::new(verifier)
+    };
     let mut tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     let versions: &[&str] = if settings.http2 {
         &["h2", "http/1.1"]
@@ -194,14 +220,11 @@ fn builder(
         // A connection that is closed for want of room is opened again, with all its round trips.
         .pool_max_idle_per_host(settings.connections.max(1))
         .tcp_nodelay(true)
-        .dns_resolver(Arc::clone(resolver));
-    let builder = if settings.insecure {
-        builder.tls_danger_accept_invalid_certs(true)
-    } else {
-        builder.tls_backend_preconfigured(tls.clone())
-    };
-    // Without this reqwest reads the environment itself, and leaves out what it does not understand.
-    let builder = builder.no_proxy();
+        .dns_resolver(Arc::clone(resolver))
+        .tls_backend_preconfigured(tls.clone())
+        // Without this reqwest reads the environment itself, and leaves out what it does not
+        // understand.
+        .no_proxy();
     let builder = if settings.proxies.is_empty() {
         builder
     } else {
@@ -270,9 +293,9 @@ fn unusable(error: impl std::error::Error) -> SettingError {
 
 #[cfg(test)]
 mod tests {
-    use crate::fetch::scripted::settings;
+    use super::*;
+    use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
     use crate::fetch::{FetchSettings, Fetcher, SettingError, SiteOrigins};
-    use url::Url;
 
     fn build(settings: &FetchSettings) -> Result<Fetcher, SettingError> {
         let here = Url::parse("https://gallery.test/").unwrap();
@@ -318,6 +341,72 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn user_name_and_password_of_an_address_become_a_sensitive_header() {
+        for (address, header) in [
+            ("http://a.test/", None),
+            ("http://me:secret@a.test/x", Some("Basic bWU6c2VjcmV0")),
+            (
+                "https://m%40e:p%3A%25%C3%A9@[::1]:8443/",
+                Some("Basic bUBlOnA6JcOp"),
+            ),
+            ("http://token@a.test/", Some("Basic dG9rZW46")),
+            ("http://:secret@a.test/", Some("Basic OnNlY3JldA==")),
+        ] {
+            let value = basic_authorization(&Url::parse(address).unwrap());
+            assert!(value.as_ref().is_none_or(HeaderValue::is_sensitive));
+            let value = value.map(|value| value.to_str().unwrap().to_owned());
+            assert_eq!(value.as_deref(), header, "{address}");
+        }
+    }
+
+    #[tokio::test]
+    async fn password_of_an_address_goes_to_its_origin_alone_and_by_the_direct_client() {
+        let other = Server::start(|_| Reply::ok("x")).await;
+        let there = other.url("/b.png").to_string();
+        let server = Server::start(move |head| match path_of(head) {
+            "/a.png" => Reply::to("/here.png"),
+            "/away.png" => Reply::to(&there),
+            // hyper alone does not read this head.
+            _ => Reply::raw("HTTP/1.1  200 OK\r\nContent-Length: 1\r\n\r\nx"),
+        })
+        .await;
+        let with_password = |path: &str| {
+            let mut address = server.url(path);
+            address.set_username("me").unwrap();
+            address.set_password(Some("secret")).unwrap();
+            address
+        };
+        let site = SiteOrigins {
+            pages: server.url("/"),
+            images: server.url("/"),
+            hosts: Vec::new(),
+            named: vec![server.url("/"), other.url("/")],
+        };
+        let fetcher = Fetcher::new(&settings(), &site, None).unwrap();
+        image(&fetcher, &with_password("/a.png")).await.unwrap();
+        image(&fetcher, &with_password("/away.png")).await.unwrap();
+        image(&fetcher, &server.url("/without.png")).await.unwrap();
+        for head in server.heads() {
+            let due = (path_of(&head) != "/without.png").then_some("Basic bWU6c2VjcmV0");
+            assert_eq!(header(&head, "authorization"), due, "{head}");
+            assert!(!head.contains('@'), "{head}");
+        }
+        assert_eq!(server.heads().len(), 4);
+        assert_eq!(header(&other.heads()[0], "authorization"), None);
+        assert_eq!(server.connections(), 1, "one pool for the origin");
+
+        let headers = vec![("Authorization".to_owned(), "Bearer own".to_owned())];
+        let own = FetchSettings {
+            headers,
+            ..settings()
+        };
+        let fetcher = Fetcher::new(&own, &site, None).unwrap();
+        image(&fetcher, &with_password("/here.png")).await.unwrap();
+        let heads = server.heads();
+        assert_eq!(header(&heads[4], "authorization"), Some("Bearer own"));
     }
 
     #[test]

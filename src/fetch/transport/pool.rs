@@ -9,10 +9,11 @@ use hyper::http::uri::{PathAndQuery, Scheme};
 use parking_lot::Mutex;
 use reqwest::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use tokio::time::Instant;
-use url::{Position, Url};
+use url::Url;
 
 use super::connection::Connection;
 use super::connector::HttpProxy;
+use crate::fetch::access::origin_of;
 
 /// A connection that was idle for this long is not used any more: servers and middleboxes forget
 /// theirs as well, often without a word.
@@ -74,7 +75,7 @@ impl OriginPools {
         address: &Url,
         route: impl FnOnce(&Uri) -> Route,
     ) -> Option<Arc<OriginPool>> {
-        let origin = &address[..Position::BeforePath];
+        let origin = &*origin_of(address);
         let mut state = self.state.lock();
         let PoolState { pools, swept } = &mut *state;
         if swept.elapsed() >= SWEEP_EVERY {

@@ -144,6 +144,67 @@ impl ServerCertVerifier for CertificateVerifier {
     }
 }
 
+/// Accepts every certificate (`--insecure`).
+///
+/// Signatures of the handshake are accepted too, as reqwest does: by the key of a certificate that
+/// nobody has checked they prove nothing, and webpki reads no certificate of version 1, which old
+/// devices have.
+#[derive(Debug)]
+pub(crate) struct AnyCertificate {
+    schemes: Vec<SignatureScheme>,
+}
+
+impl AnyCertificate {
+    pub(crate) fn new(provider: &CryptoProvider) -> Self {
+        let mut schemes = provider
+            .signature_verification_algorithms
+            .supported_schemes();
+        // No signature is computed, so a server may use one that the provider does not know.
+        schemes.extend([
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            SignatureScheme::ED448,
+            SignatureScheme::ECDSA_SHA1_Legacy,
+            SignatureScheme::RSA_PKCS1_SHA1,
+        ]);
+        Self { schemes }
+    }
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.schemes.clone()
+    }
+}
+
 /// Whether a server's certificate was refused because it is marked as a CA. rustls has no variant
 /// for that and wraps webpki's error instead; should the two versions of webpki ever differ, the
 /// downcast finds nothing and the tests below fail.
@@ -207,7 +268,12 @@ mod tests {
             .unwrap()
             .with_no_client_auth();
         let config = config.with_single_cert(chain, key).unwrap();
-        Server::start_tls(TlsAcceptor::from(Arc::new(config)), |_| Reply::ok("safe")).await
+        // The direct client alone reads a head with two blanks in its status line.
+        let head = "HTTP/1.1  200 OK\r\nContent-Length: 4\r\n\r\nsafe";
+        Server::start_tls(TlsAcceptor::from(Arc::new(config)), move |_| {
+            Reply::raw(head)
+        })
+        .await
     }
 
     async fn self_signed(parameters: CertificateParams) -> (Server, String) {

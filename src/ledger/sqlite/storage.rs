@@ -1,4 +1,5 @@
-//! What the system says about the ledger's disk, where `SQLite` says only "disk I/O error" or "unable to open".
+//! What the system says about the ledger's disk, where `SQLite` says only "disk I/O error" or
+//! "unable to open".
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,7 +7,8 @@ use std::path::Path;
 
 use crate::ledger::LedgerError;
 
-/// About what `SQLite` needs beside an empty ledger, in bytes: its log, and 32 KiB by which connections coordinate.
+/// About what `SQLite` needs beside an empty ledger, in bytes: its log, and 32 KiB by which
+/// connections coordinate.
 const NEEDED: usize = 64 * 1024;
 
 /// What an error of the system means for the ledger at `path`.
@@ -20,8 +22,9 @@ pub(super) fn refused(path: &Path, error: &io::Error) -> LedgerError {
     }
 }
 
-/// Finds out why `SQLite` could not work beside the ledger at `path`, by writing a file there; `None` where that
-/// succeeds. `SQLite` keeps the system's error to itself, and asking it for that takes `unsafe` code.
+/// Finds out why `SQLite` could not work beside the ledger at `path`, by writing a file there;
+/// `None` where that succeeds. `SQLite` keeps the system's error to itself, and asking it for that
+/// takes `unsafe` code.
 pub(super) fn find_cause(path: &Path) -> Option<LedgerError> {
     let probe = path.with_file_name("ledger.probe");
     let written = OpenOptions::new()
@@ -33,7 +36,7 @@ pub(super) fn find_cause(path: &Path) -> Option<LedgerError> {
             // Some file systems look for room only when the data are on their way to the disk.
             file.sync_all()
         });
-    // Whatever happened: it may be there in part. One that a killed run left is removed as well.
+    // After any error: it may be there in part. One that a killed run left is removed as well.
     let _ = fs::remove_file(&probe);
     match written {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Some(refused(path, &error)),

@@ -18,15 +18,13 @@ use crate::outcome::Format;
 
 /// What verification needs to know of one format.
 pub(super) struct FormatRow {
-    /// Its name, as people write it.
-    pub(super) name: &'static str,
     /// What its files begin with, one of these; `?` stands for any byte.
     signatures: &'static [&'static [u8]],
     /// Makes a checker of its structure. It is boxed: an enum of all checkers would save one
     /// allocation an image, and would have to name every checker outside its own file.
     pub(super) checker: fn(Limits) -> Box<dyn Checker>,
-    /// `None` when this program has no decoder for it.
-    pub(super) decoder: Option<FormatDecoder>,
+    /// Where there is none, what to say of that.
+    pub(super) decoder: Result<FormatDecoder, &'static str>,
     /// A small valid image, for the tests that every format has to pass.
     #[cfg(test)]
     pub(super) sample: fn() -> Vec<u8>,

@@ -1,5 +1,6 @@
-//! What is done with bytes that nobody vouches for, and what must hold of it whatever they are: one function a
-//! target. `tests/it/fuzz.rs` feeds them what is kept in `corpus` and bends it a little, `run` feeds them for hours.
+//! What is done with bytes that nobody vouches for, and what must hold of it for all of them: one
+//! function a target. `tests/it/fuzz.rs` feeds them what is kept in `corpus` and bends it a little,
+//! `run` feeds them for hours.
 
 pub mod portable;
 
@@ -280,12 +281,12 @@ fn hold_name(site: &Site, image: &ImageRef, original: &Url) {
     assert_eq!(site.stem(image, original), name.stem());
 }
 
-/// What is told of a definition holds nothing that a terminal would obey.
+/// The message about a definition holds nothing that a terminal would obey.
 fn hold_told(error: &SiteError) {
-    let told = format!("{error}{}", error.render("site.toml", false));
+    let message = format!("{error}{}", error.render("site.toml", false));
     assert!(
-        !told.contains(|c: char| c.is_control() && c != '\n'),
-        "{told:?}"
+        !message.contains(|c: char| c.is_control() && c != '\n'),
+        "{message:?}"
     );
 }
 

@@ -1,4 +1,5 @@
-//! What a file's name must be like to be good everywhere: written down anew, not asked of the code that makes it.
+//! What a file's name must be like to be good everywhere: stated independently of the code that
+//! makes it.
 
 use unicode_normalization::is_nfc;
 
@@ -8,7 +9,7 @@ const MAX_BYTES: usize = 255;
 /// The longest suffix that a name gets on its way: that of a part, or of the reason beside what was rejected.
 const SUFFIX: &str = ".part";
 
-/// The names that Windows takes for devices, whatever their extension.
+/// The names that Windows takes for devices, with any extension.
 const DEVICES: [&str; 7] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"];
 
 /// Says what is wrong with the file name `name`, if anything is.

@@ -5,7 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 
-/// Sends whoever comes without this cookie to where he is already, with the cookie; the others get what is there.
+/// Redirects a request without this cookie to the same address, setting the cookie; any other gets
+/// what is there.
 fn wall(asked: &Asked, cookie: &str) -> Answer {
     let name = cookie.split(';').next().unwrap_or_default();
     let has_it = asked
@@ -137,7 +138,7 @@ fn a_cookie_header_comes_first_and_each_name_once() {
 }
 
 #[test]
-fn a_bad_cookie_file_is_a_usage_error_with_its_line() {
+fn a_cookie_file_without_a_cookie_is_a_usage_error_with_its_line() {
     for (text, says) in [
         (
             "# ok\n127.0.0.1 FALSE / FALSE 0 a swordfish\n",
@@ -169,6 +170,38 @@ fn a_bad_cookie_file_is_a_usage_error_with_its_line() {
         .run();
     assert_eq!(ended.code, Some(2), "{}", ended.stderr);
     assert!(ended.stderr.contains("nowhere.txt"), "{}", ended.stderr);
+}
+
+#[test]
+fn odd_lines_of_a_cookie_file_are_skipped_with_one_warning() {
+    let (world, rogue) = (Sandbox::new(), FaultServer::gallery());
+    let port = rogue.origin().rsplit(':').next().map(str::to_owned);
+    let port = port.expect("a port");
+    let file = cookie_file(
+        &world,
+        &format!(
+            "Cookies of today\n127.0.0.1:{port}\tFALSE\t/\tFALSE\t0\ta\t1\r\n\
+             127.0.0.1:1\tFALSE\t/\tFALSE\t0\tb\t1\n127.0.0.1\tFALSE\t/\tno\t0\tc\tswordfish\n"
+        ),
+    );
+    let ended = fetch(world.wallhaul(), &rogue)
+        .args(["--cookies", &file])
+        .run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let warned = format!(
+        "skipped 2 lines of `{file}`: line 1: a cookie has 7 fields separated by tabs, and this line has 1"
+    );
+    assert_eq!(ended.stderr.matches(&warned).count(), 1, "{}", ended.stderr);
+    assert!(!ended.stderr.contains("swordfish"), "{}", ended.stderr);
+    assert!(
+        ended.stdout.contains("\"warning\":\"skipped_cookies\""),
+        "{}",
+        ended.stdout
+    );
+    let sent = rogue.asked(FaultServer::FAULTY)[0]
+        .header("cookie")
+        .map(str::to_owned);
+    assert_eq!(sent.as_deref(), Some("a=1"));
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::support::mirror::{GOT, collection, sqlite};
 use crate::support::program::{ProgramOutput, Sandbox, WALLHAUL};
 use crate::support::terminal::Terminal;
 
-/// A site whose images are whatever stands before `.thumb`, named after the last part of that.
+/// A site whose images are all that stands before `.thumb`, named after the last part of that.
 const SITE: &str = r#"
 site = { name = "hostile", base = "https://hostile.invalid" }
 listing = { kind = "html", url = "/browse/{page}/" }

@@ -427,7 +427,7 @@ fn assert_kept(world: &Sandbox, rogue: &FaultServer, paths: &[&str], ended: &Pro
     assert_eq!(kept, due, "{}", ended.stderr);
 }
 
-/// Whatever the server sent, what is said commands no terminal, and nothing panicked.
+/// With any response of the server, the messages command no terminal, and nothing panicked.
 fn assert_plain(ended: &ProgramOutput) {
     assert!(
         !ended.stderr.contains(|c: char| c.is_control() && c != '\n'),

@@ -136,7 +136,7 @@ fn stall_timeout_does_not_end_a_slow_but_steady_image() {
 
 /// A port of this machine that nobody listens at.
 fn dead() -> String {
-    // Whoever gets it next is not one of ours: each of them asks for any free one.
+    // The next process that gets it is not one of ours: each of them asks for any free one.
     format!(
         "127.0.0.1:{}",
         TcpListener::bind("127.0.0.1:0")
@@ -341,8 +341,8 @@ fn proxy_env_variable_that_cannot_be_used_is_named_before_any_request() {
     }
 }
 
-/// A SOCKS 5 proxy (RFC 1928) that connects every request to `origin`, and keeps what hosts it was asked for. Its
-/// threads end with the test's process.
+/// A SOCKS 5 proxy (RFC 1928) that connects every request to `origin`, and keeps what hosts it was
+/// asked for. Its threads end with the test's process.
 fn socks_proxy(origin: u16) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -364,7 +364,8 @@ fn socks_proxy(origin: u16) -> (u16, Arc<Mutex<Vec<Vec<u8>>>>) {
                     let mut buffer = vec![0; bytes];
                     client.read_exact(&mut buffer).map(|()| buffer).unwrap()
                 };
-                // Version, command, reserved; then the kind of the address: a name, behind its length.
+                // Version, command, reserved; then the kind of the address: a name, behind its
+                // length.
                 let head = read(5);
                 let rest = read(usize::from(head[4]) + 2);
                 keeps.lock().unwrap().push([&head[3..], &rest].concat());
@@ -435,7 +436,8 @@ fn dns_name_with_a_private_address_is_not_contacted() {
     }
 }
 
-/// Takes connections at the IPv6 side of `port` until there is room for no more: whoever comes next hears nothing.
+/// Takes connections at the IPv6 side of `port` until there is room for no more: the next client
+/// gets no answer.
 fn silent(port: u16) -> (tokio::net::TcpListener, Vec<TcpStream>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()

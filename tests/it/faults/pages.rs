@@ -282,8 +282,8 @@ fn a_placeholder_that_several_urls_give_is_named_in_the_summary() {
         .args(addresses)
         .run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-    let told = "3 addresses gave the same image a.png: a placeholder?\n";
-    assert!(ended.stderr.contains(told), "{}", ended.stderr);
+    let message = "3 addresses gave the same image a.png: a placeholder?\n";
+    assert!(ended.stderr.contains(message), "{}", ended.stderr);
     let expected = serde_json::json!([{ "name": "a.png", "addresses": 3 }]);
     assert_eq!(ended.sum()["same_images"], expected);
     assert_eq!(direct(&world), ["a.png", "b.png", "c.png", "d.png"]);

@@ -61,7 +61,8 @@ fn redirect_to_an_address_in_raw_bytes_is_asked_as_they_are() {
     ]);
 }
 
-/// Sends whoever asks for the faulty image from `/hop/1` to `/hop/2` and on, to the image behind the last of so many.
+/// Redirects each request for the faulty image from `/hop/1` to `/hop/2` and on, to the image
+/// behind the last of so many.
 fn hops(rogue: &FaultServer, number: usize) {
     let bytes = rogue.shown(FaultServer::FAULTY);
     rogue.show(&format!("/hop/{number}"), bytes);

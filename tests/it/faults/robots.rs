@@ -64,7 +64,7 @@ fn robots_txt_disallow_is_obeyed_unless_ignored_by_the_user() {
 
 #[test]
 fn robots_txt_that_sets_the_pace_is_told_once() {
-    for (rule, args, told) in [
+    for (rule, args, is_reported) in [
         ("Crawl-delay: 0.3", &[][..], true),
         ("Crawl-delay: 0.3", &["--wait", "300ms"], false),
         ("Crawl-delay: 0.3", &["--robots", "ignore"], false),
@@ -78,10 +78,10 @@ fn robots_txt_that_sets_the_pace_is_told_once() {
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let sentence = "asks for 0.3 s between two requests";
         let lines = ended.stderr.lines().filter(|line| line.contains(sentence));
-        assert_eq!(lines.count(), usize::from(told), "{}", ended.stderr);
+        assert_eq!(lines.count(), usize::from(is_reported), "{}", ended.stderr);
         let event = "\"warning\":\"crawl_delay\"";
         let events = ended.stdout.lines().filter(|line| line.contains(event));
-        assert_eq!(events.count(), usize::from(told), "{}", ended.stdout);
+        assert_eq!(events.count(), usize::from(is_reported), "{}", ended.stdout);
     }
 }
 

@@ -76,7 +76,7 @@ fn comment(rest: &str) -> Option<usize> {
     Some(rest.len())
 }
 
-/// How long the string is that `rest` starts with, whatever its kind.
+/// How long the string is that `rest` starts with, of any kind.
 fn string(rest: &str) -> Option<usize> {
     let kinds = ["br", "cr", "r", "b", "c", ""];
     let prefix = kinds.into_iter().find(|prefix| {

@@ -61,14 +61,14 @@ impl MemoryCgroup {
     /// The most that was in use at a time, in bytes; nothing where the system does not say.
     pub(crate) fn most_used(&self) -> String {
         let files = ["memory.max_usage_in_bytes", "memory.peak"].map(|name| self.group.join(name));
-        let told = files.iter().find_map(|file| fs::read_to_string(file).ok());
-        told.unwrap_or_default().trim().to_owned()
+        let value = files.iter().find_map(|file| fs::read_to_string(file).ok());
+        value.unwrap_or_default().trim().to_owned()
     }
 }
 
 impl Drop for MemoryCgroup {
     fn drop(&mut self) {
-        // Whoever was in it may take a moment to be gone.
+        // A process that was in it may take a moment to be gone.
         for _ in 0..500 {
             match fs::remove_dir(&self.group) {
                 Err(_) if self.group.exists() => thread::sleep(Duration::from_millis(10)),

@@ -29,7 +29,7 @@ pub(crate) struct Gallery {
 pub(crate) struct Original {
     /// The path of its address, escaped as the listing has it.
     pub(crate) path: String,
-    /// What its bytes really are, whatever its name says.
+    /// What its bytes really are, which its name need not say.
     pub(crate) format: ImageFormat,
     pub(crate) hash: Hash,
 }
@@ -79,7 +79,7 @@ impl Gallery {
         listing
     }
 
-    /// Lets the listing page of this number show these thumbs instead, whatever they lead to.
+    /// Lets the listing page of this number show these thumbs instead, wherever they lead.
     pub(crate) fn hang(folder: &Path, number: usize, thumbs: &[String]) {
         let items: Vec<String> = thumbs.iter().map(|thumb| item(thumb, "/browse/")).collect();
         show(folder, number, &items);

@@ -227,12 +227,16 @@ pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
 
 /// Asserts that the collection holds every image of `mirror` once, under any names, and nothing else.
 pub(crate) fn assert_whole(world: &Sandbox, mirror: &Mirror) {
+    assert_holds_all(world, &mirror.gallery);
+}
+
+/// The same for a gallery that another server has.
+pub(crate) fn assert_holds_all(world: &Sandbox, gallery: &Gallery) {
     let mut got: Vec<_> = collection(world)
         .into_values()
         .map(|hash| hash.to_hex())
         .collect();
-    let mut due: Vec<_> = mirror
-        .gallery
+    let mut due: Vec<_> = gallery
         .originals
         .iter()
         .map(|original| original.hash.to_hex())

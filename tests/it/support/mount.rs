@@ -11,7 +11,7 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Mounts at `at` what `mount` is told to with these arguments.
+    /// Runs `mount` with these arguments and the mount point `at`.
     pub(crate) fn new(at: &Path, how: &[&str]) -> Self {
         Self::with_stdin(at, Stdio::null(), how)
     }
@@ -107,9 +107,9 @@ fn finish(mut command: Command) {
     let ended = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}; tests/run installs it"));
-    let told = String::from_utf8_lossy(&ended.stderr);
+    let message = String::from_utf8_lossy(&ended.stderr);
     assert!(
         ended.status.success(),
-        "{command:?} (file systems are made and mounted by root alone): {told}"
+        "{command:?} (file systems are made and mounted by root alone): {message}"
     );
 }

@@ -20,8 +20,8 @@ use super::{PATIENCE, until};
 /// The built program.
 pub(crate) const WALLHAUL: &str = env!("CARGO_BIN_EXE_wallhaul");
 
-/// What starts every program: whoever started the tests may ignore signals, as `nohup` and a shell's `&` do, and
-/// what is ignored is inherited.
+/// What starts every program: the process that started the tests may ignore signals, as `nohup` and
+/// a shell's `&` do, and what is ignored is inherited.
 const HEEDING: [&str; 2] = ["env", "--default-signal"];
 
 /// An empty world for one or more programs; gone when dropped.
@@ -345,8 +345,8 @@ mod tests {
         // Which signals are ignored, as bits; those behind the 31st are threads' own business.
         let said = "grep SigIgn: /proc/self/status";
         let ignored = |line: &str| {
-            let told = shell(&world, line).run().stdout;
-            u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap()
+            let line = shell(&world, line).run().stdout;
+            u64::from_str_radix(line.trim_start_matches("SigIgn:").trim(), 16).unwrap()
                 & 0x7fff_ffff
         };
         assert_eq!(ignored(said), 0);
@@ -375,13 +375,13 @@ mod tests {
         let world = Sandbox::new();
         let program = shell(
             &world,
-            "cat > told; mkdir folder; ln -s told link; echo unheard",
+            "cat > input; mkdir folder; ln -s input link; echo unheard",
         );
         let ended = program.stdin("one\ntwo\n").stdout(Stdio::null()).run();
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), ""));
         assert_eq!(
             files(&world.work()),
-            BTreeMap::from([("told".to_owned(), b"one\ntwo\n".to_vec())])
+            BTreeMap::from([("input".to_owned(), b"one\ntwo\n".to_vec())])
         );
         assert_eq!(files(&world.work().join("missing")), BTreeMap::new());
     }

@@ -125,7 +125,7 @@ struct Findings {
     repair: bool,
     /// Of undecodable files, by their names: neither printed nor counted until their servers were asked.
     held_back: BTreeMap<String, Finding>,
-    /// Bad files that the site's listing does not lead to any more.
+    /// Bad files that neither the site's listing nor the ledger leads to.
     unlisted: Vec<ImageName>,
     /// How a repair ended.
     exit: Exit,

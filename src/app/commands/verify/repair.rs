@@ -25,7 +25,7 @@ use crate::app::targets::{SelectedSource, SiteSession};
 use crate::config::Settings;
 use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
-use crate::job::{ImageKey, ImageName, Job, Stem};
+use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Job, SiteId, Stem};
 use crate::ledger::{self, Ledger, Selection, StoredFile};
 use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages};
@@ -93,7 +93,7 @@ pub(super) async fn repair(
     settings.output.json = false;
     let (settings, shutdown, quota) = (&settings, &verifier.check.shutdown, Quota::new(None, None));
     let fetching = async |events| {
-        let run = new_run(&session, environment, events, shutdown);
+        let run = new_run(&session, environment, events, shutdown).await;
         save_new(&session, settings, run, collection, &quota, images).await
     };
     let reported = reported(settings, fetching).await;
@@ -215,8 +215,8 @@ impl Verifier {
 struct Wanted {
     /// Each with the file that it is in.
     keys: HashMap<ImageKey, String>,
-    /// What they were fetched from.
-    addresses: Vec<String>,
+    /// What each was fetched from.
+    addresses: HashMap<ImageKey, String>,
     /// Of files whose addresses are not known because the ledger was rebuilt.
     stems: HashSet<Stem>,
     /// Such files of a site without a listing: their origin cannot be found out, so they are left as they are.
@@ -227,7 +227,7 @@ impl Wanted {
     fn read(found: &Findings, ledger: &dyn Ledger, source: &ImageSource) -> anyhow::Result<Self> {
         let mut unknown: HashSet<_> = found.repairable().map(|bad| bad.name.to_string()).collect();
         let names = unknown.clone();
-        let (mut keys, mut addresses) = (HashMap::new(), Vec::new());
+        let (mut keys, mut addresses) = (HashMap::new(), HashMap::new());
         let saved = Selection {
             like: None,
             state: Some(ledger::RowState::Saved),
@@ -235,8 +235,8 @@ impl Wanted {
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
                 unknown.remove(&name);
+                addresses.insert(row.key.clone(), row.address);
                 keys.insert(row.key, name);
-                addresses.push(row.address);
             }
             ControlFlow::Continue(())
         })?;
@@ -263,40 +263,75 @@ impl Wanted {
         })
     }
 
-    /// Where they come from: the site's listing, on any page, or their addresses if there is none.
+    /// Where they come from: the site's listing, on any page, which may have a newer address for an
+    /// image; and their addresses, where that does not lead to them or there is none.
     fn images(wanted: &Arc<Mutex<Self>>, source: &ImageSource) -> WantedImages {
         let direct = match source {
             ImageSource::Site(site) => {
-                let (site, pages, wanted) =
-                    (Arc::clone(site), Pages::default(), Arc::clone(wanted));
-                return WantedImages::Listed(
-                    site,
-                    pages,
+                let left = {
+                    let (site, wanted) = (Arc::clone(site), Arc::clone(wanted));
+                    Box::new(move || wanted.lock().lines(site.id(), &|url| site.image_at(url)))
+                };
+                let wanted = Arc::clone(wanted);
+                return WantedImages::ListedThenGiven(
+                    Arc::clone(site),
+                    Pages::default(),
                     Box::new(|jobs| Box::new(WantedOnly { wanted, jobs })),
+                    left,
                 );
             }
             ImageSource::Direct(direct) => direct,
         };
-        let image =
-            |address: String| match Url::parse(&address).ok().and_then(|url| direct.image(&url)) {
-                Some(image) => GivenLine::Image {
-                    image: Box::new(image),
-                    ask_again: true,
-                },
-                None => GivenLine::Bad {
-                    text: address,
-                    cause: "it cannot be requested any more".to_owned(),
-                },
-            };
         let (sender, lines) = mpsc::channel(1);
         let wanted = mem::take(&mut *wanted.lock());
         // The channel has a slot for the only batch.
-        let _ = sender.try_send(wanted.addresses.into_iter().map(image).collect());
+        let _ = sender.try_send(wanted.lines(direct.id(), &|url| {
+            let image = direct.image(url);
+            image.ok_or_else(|| "it cannot be requested any more".to_owned())
+        }));
         WantedImages::Given(lines)
     }
 
-    /// Removes the image from the wanted ones; false if it is not among them.
-    fn take(&mut self, job: &Job) -> bool {
+    /// The addresses of the images that are still wanted.
+    fn lines(
+        &self,
+        id: &SiteId,
+        image: &dyn Fn(&Url) -> Result<ImageRef, String>,
+    ) -> Vec<GivenLine> {
+        let line = |key: &ImageKey| {
+            let address = self.addresses.get(key)?;
+            // A key is the first candidate's; where the image was at a later one, that is added to
+            // the job.
+            let url = Url::parse(address).ok();
+            let url = url
+                .filter(|url| ImageKey::new(id, url) == *key)
+                .or_else(|| Url::parse(key.address()).ok());
+            let found = url.ok_or_else(|| "it is not a URL".to_owned());
+            Some(match found.and_then(|url| image(&url)) {
+                Ok(image) => GivenLine::Image {
+                    image: Box::new(image),
+                    ask_again: true,
+                },
+                Err(cause) => GivenLine::Bad {
+                    text: address.clone(),
+                    cause,
+                },
+            })
+        };
+        self.keys.keys().filter_map(line).collect()
+    }
+
+    /// Removes the image from the wanted ones, and adds the address that it was fetched from to its
+    /// candidates; false if it is not among them.
+    fn take(&mut self, job: &mut Job) -> bool {
+        let address = self.addresses.get(&job.key);
+        if let Some(url) = address.and_then(|address| Url::parse(address).ok()) {
+            let key = ImageKey::new(&job.site, &url);
+            let is_tried = |known: &Candidate| ImageKey::new(&job.site, known.url()) == key;
+            if !job.candidates.iter().any(is_tried) {
+                job.candidates.push(Candidate::Direct(url));
+            }
+        }
         self.keys.remove(&job.key).is_some() || self.stems.remove(&Stem::new(&job.stem))
     }
 
@@ -324,11 +359,11 @@ struct WantedOnly {
 
 #[async_trait]
 impl JobSender for WantedOnly {
-    async fn send(&self, job: Job) -> Result<(), QueueError> {
+    async fn send(&self, mut job: Job) -> Result<(), QueueError> {
         let (taken, over) = {
             // Held for the look-up only: `send` below may wait for a slot.
             let mut wanted = self.wanted.lock();
-            (wanted.take(&job), wanted.is_empty())
+            (wanted.take(&mut job), wanted.is_empty())
         };
         if taken {
             self.jobs.send(job).await?;

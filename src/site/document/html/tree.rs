@@ -22,8 +22,15 @@ const MAX_NODES: usize = 200_000;
 /// Attributes of one tag. A tag takes time by the square of them, so an endless one must be refused.
 const MAX_ATTRIBUTES: usize = 10_000;
 
-/// Bytes parsed at most between two checks of the tree: they can make only a few thousand nodes.
+/// Bytes parsed at most between two checks of the tree.
 const STEP_BYTES: usize = 4 * 1024;
+
+/// Bytes of a step with several tags. With a step for each tag reading a page would take a tenth longer; so many bytes
+/// cannot make a tree deeper by [`SAFE_DEPTH`].
+const SEVERAL_TAGS_BYTES: usize = 3 * SAFE_DEPTH;
+
+/// From this depth on a step holds one tag, so that a page is cut where it becomes too deep and not behind that.
+const SAFE_DEPTH: usize = MAX_DEPTH / 2;
 
 /// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
 /// gives several: the rest of it is parsed as if nothing were open. `quirks` says whether the page may be one that
@@ -85,14 +92,20 @@ fn one(
     let mut rest = text;
     let mut known_nodes = 0;
     let mut pending = Pending::default();
+    let mut is_deep = false;
     while !rest.is_empty() {
-        let (step, after) = rest.split_at(step_end(rest));
-        // A reference into the page's one text: to copy each step would cost an allocation for every tag.
+        let (step, after) = rest.split_at(step_end(rest, pending.is_in_step() && !is_deep));
+        // A reference into the page's one text: to copy each step would cost an allocation.
         input.push_back(whole.subtendril(offset(at + text.len() - rest.len()), offset(step.len())));
         while !matches!(tokenizer.feed(&input), TokenizerResult::Done) {}
         rest = after;
 
-        pending.follow(step, tokenizer.sink.emitted.take());
+        let read = text.len() - rest.len();
+        pending.follow(
+            &text.as_bytes()[..read],
+            step.len(),
+            tokenizer.sink.emitted.take(),
+        );
         if pending.attributes() > MAX_ATTRIBUTES {
             return Err(ListingFailure::TagTooLong {
                 limit: MAX_ATTRIBUTES,
@@ -104,7 +117,11 @@ fn one(
             return Err(ListingFailure::TooManyElements { limit: MAX_NODES });
         }
         let mut new = html.tree.nodes().rev().take(nodes - known_nodes);
-        if new.any(|node| node.ancestors().nth(MAX_DEPTH).is_some()) {
+        is_deep = is_deep
+            || new
+                .clone()
+                .any(|node| node.ancestors().nth(SAFE_DEPTH).is_some());
+        if is_deep && new.any(|node| node.ancestors().nth(MAX_DEPTH).is_some()) {
             break;
         }
         known_nodes = nodes;
@@ -135,16 +152,20 @@ impl<Handle: Clone, Sink: TreeSink<Handle = Handle>> TokenSink for Watched<Handl
             Token::EOFToken | Token::ParseError(_) => None,
         };
         let result = self.builder.process_token(token, line);
+        let mut emitted = self.emitted.get();
         match is_markup {
-            Some(true) => self.emitted.set(Emitted::Markup {
-                is_raw_behind: matches!(
+            Some(true) => {
+                emitted.markup += 1;
+                emitted.is_raw_behind = matches!(
                     result,
                     TokenSinkResult::RawData(_) | TokenSinkResult::Plaintext
-                ),
-            }),
-            Some(false) => self.emitted.set(Emitted::Text),
+                );
+                emitted.was_raw |= emitted.is_raw_behind;
+            }
+            Some(false) => emitted.text = true,
             None => {}
         }
+        self.emitted.set(emitted);
         result
     }
 
@@ -158,10 +179,15 @@ impl<Handle: Clone, Sink: TreeSink<Handle = Handle>> TokenSink for Watched<Handl
     }
 }
 
-/// Where the next step ends: behind the next tag, or before it is too long.
-fn step_end(text: &str) -> usize {
+/// Where the next step ends: behind a tag, or before it is too long. Behind the next tag, unless it may hold `several`.
+fn step_end(text: &str, several: bool) -> usize {
+    let bytes = text.as_bytes();
+    let tags = &bytes[..bytes.len().min(SEVERAL_TAGS_BYTES)];
+    if let Some(tag) = memchr::memrchr(b'>', tags).filter(|_| several) {
+        return tag + 1;
+    }
     let longest = char_boundary_before(text, STEP_BYTES);
-    memchr::memchr(b'>', &text.as_bytes()[..longest]).map_or(longest, |tag| tag + 1)
+    memchr::memchr(b'>', &bytes[..longest]).map_or(longest, |tag| tag + 1)
 }
 
 #[cfg(test)]

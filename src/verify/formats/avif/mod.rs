@@ -11,10 +11,9 @@ use crate::verify::limits::Dimensions;
 use crate::verify::{Defect, Limits};
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "AVIF",
     signatures: &[b"\0\0??ftyp"],
     checker: |limits| Box::new(AvifChecker::new(limits)),
-    decoder: None,
+    decoder: Err("this program has no decoder for AVIF"),
     #[cfg(test)]
     sample: tests::sample,
 };

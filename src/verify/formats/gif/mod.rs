@@ -10,10 +10,9 @@ use crate::verify::limits::Dimensions;
 use decode::FrameSink;
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "GIF",
     signatures: &[b"GIF87a", b"GIF89a"],
     checker: |limits| Box::new(GifChecker::new(limits, ())),
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Gif),
 };

@@ -18,10 +18,9 @@ use crate::verify::decode::DecodeError;
 use checker::JpegChecker;
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "JPEG",
     signatures: &[b"\xff\xd8\xff"],
     checker: |limits| Box::new(JpegChecker::new(limits)),
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Jpeg),
 };

@@ -14,13 +14,12 @@ use crate::verify::limits::Dimensions;
 use head::LONGEST_HEAD;
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "JPEG XL",
     signatures: &[b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"],
     checker: |limits| Box::new(JxlChecker::new(limits)),
     #[cfg(feature = "jxl")]
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(not(feature = "jxl"))]
-    decoder: None,
+    decoder: Err("this build has no decoder for JPEG XL: rebuild with `--features jxl` for one"),
     #[cfg(test)]
     sample: || tests::BOXED.to_vec(),
 };
@@ -69,7 +68,7 @@ struct Parts {
     single: bool,
     seen: u64,
     /// The sum of the indices seen. With the number of parts it tells whether each index came, in
-    /// whatever order; a set of them would grow with the file.
+    /// any order; a set of them would grow with the file.
     index_sum: u64,
     last_index: Option<u32>,
     /// The part that follows those whose bytes were read for the head.
@@ -337,6 +336,19 @@ mod tests {
         assert_eq!(size(TURNED), Ok((HEIGHT, WIDTH)));
         assert_eq!(inspect_without_length(BOXED), Ok(()));
         assert_eq!(inspect_without_length(FROM_JPEG), Ok(()));
+    }
+
+    #[cfg(not(feature = "jxl"))]
+    #[test]
+    fn build_without_the_jxl_feature_names_it() {
+        let content = inspect(BOXED).unwrap();
+        let decoded = crate::verify::Decoder::new(Limits::default())
+            .decode(std::io::Cursor::new(BOXED), &content)
+            .unwrap();
+        let crate::verify::DecodeResult::NotDecoded(reason) = decoded else {
+            panic!("{decoded:?}")
+        };
+        assert!(reason.contains("`--features jxl`"), "{reason}");
     }
 
     #[test]

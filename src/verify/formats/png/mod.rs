@@ -12,10 +12,9 @@ use super::FormatRow;
 use crate::outcome::{ChunkName, ImageWarning};
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "PNG",
     signatures: &[b"\x89PNG\r\n\x1a\n"],
     checker: |limits| Box::new(PngChecker::new(limits)),
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(test)]
     sample: || crate::verify::testing::drawn(image::ImageFormat::Png),
 };
@@ -27,6 +26,7 @@ struct PngChecker {
     checksum: crc32fast::Hasher,
     fields: [u8; 13],
     size: Option<Dimensions>,
+    has_palette: bool,
     has_pixels: bool,
     warning: Option<ImageWarning>,
     /// The content of `eXIf`, as much of it as is kept.
@@ -58,6 +58,7 @@ impl PngChecker {
             checksum: crc32fast::Hasher::new(),
             fields: [0; 13],
             size: None,
+            has_palette: false,
             has_pixels: false,
             warning: None,
             exif: Vec::new(),
@@ -86,7 +87,12 @@ impl PngChecker {
             (_, None) => Err(ParseStop::broken("a PNG that does not begin with `IHDR`")),
             (b"IEND", _) if length > 0 => Err(ParseStop::broken("a PNG `IEND` that is not empty")),
             (b"IEND", _) if !self.has_pixels => Err(ParseStop::broken("a PNG without `IDAT`")),
+            // At most one (PNG, third edition, section 5.6); decoders refuse the second.
+            (b"PLTE", _) if self.has_palette => {
+                Err(ParseStop::broken("a PNG with a second `PLTE`"))
+            }
             _ => {
+                self.has_palette |= kind == *b"PLTE";
                 self.has_pixels |= kind == *b"IDAT" && length > 0;
                 Ok(State::Data {
                     left: u64::from(length),
@@ -293,6 +299,22 @@ mod tests {
                 Err(defect)
             };
             assert_eq!(result, expected);
+        }
+    }
+
+    #[test]
+    fn png_with_a_second_palette_is_rejected() {
+        let drawn = drawn_png();
+        let (head, rest) = drawn.split_at(find(&drawn, b"IDAT") - 4);
+        let (data, end) = rest.split_at(rest.len() - 12);
+        let palette = chunk(*b"PLTE", &[1, 2, 3]);
+        assert!(inspect(&[head, &palette, rest].concat()).is_ok());
+        for twice in [
+            [head, &palette, &palette, rest].concat(),
+            [head, &palette, data, &palette, end].concat(),
+        ] {
+            let rejected = inspect(&twice);
+            assert_eq!(rejected, broken("a PNG with a second `PLTE`"));
         }
     }
 

@@ -9,10 +9,9 @@ use crate::verify::cursor::ByteCursor;
 use crate::verify::limits::Dimensions;
 
 pub(super) static ROW: FormatRow = FormatRow {
-    name: "WebP",
     signatures: &[b"RIFF????WEBP"],
     checker: |limits| Box::new(WebpChecker::new(limits)),
-    decoder: Some(decode::DECODER),
+    decoder: Ok(decode::DECODER),
     #[cfg(test)]
     sample: tests::sample,
 };

@@ -51,7 +51,7 @@ struct Shared {
 struct State {
     shown: HashMap<String, Arc<[u8]>>,
     faults: HashMap<String, Script>,
-    /// What is answered whatever is asked.
+    /// The answer to every request.
     everywhere: Option<Script>,
     asked: Vec<Asked>,
     counts: HashMap<String, usize>,
@@ -193,7 +193,7 @@ impl FaultServer {
             .insert(path.to_owned(), Arc::new(script));
     }
 
-    /// Lets whatever has no answer of its own answer like this, until it is healed.
+    /// Answers every path without an answer of its own like this, until it is healed.
     pub(crate) fn everywhere(&self, script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) {
         self.house.rooms().everywhere = Some(Arc::new(script));
     }
@@ -241,7 +241,7 @@ impl FaultServer {
 impl Drop for FaultServer {
     fn drop(&mut self) {
         self.house.rooms().over = true;
-        // Wakes whoever listens, wherever that is, and he sees that it is over.
+        // Wakes the thread that listens, which then sees that it is over.
         let _ = shutdown(&self.house.listener, Shutdown::Both);
     }
 }
