@@ -7,10 +7,14 @@ use crate::event::ListingFailure;
 pub struct PageHealth {
     /// Everything that the definition selects as an item.
     pub items: usize,
-    /// Items in which no thumb was found.
+    /// Items that the definition leaves out by its conditions.
+    pub filtered: usize,
+    /// Items in which nothing was found that leads to an original.
     pub without_thumb: usize,
-    /// Items whose thumb has no usable address.
+    /// Items in which something was found, and no usable address.
     pub unusable: usize,
+    /// The items that every page has but the last one, where the definition says so.
+    pub expected: Option<usize>,
     /// Whether the page nested so deep that it was read in pieces: an item may have been split.
     pub split: bool,
     /// Whether a page without items that looks like this one is the one after the last.
@@ -20,7 +24,7 @@ pub struct PageHealth {
 /// The verdict on a listing page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageVerdict {
-    /// A page of the gallery, with at least one image.
+    /// A page of the gallery: with at least one image, or one that the definition leaves out.
     Items,
     /// The page after the last one.
     End,
@@ -29,8 +33,14 @@ pub enum PageVerdict {
 }
 
 impl PageHealth {
+    /// Whether the page has fewer items than any page of the listing that is not the last.
+    pub fn is_short(&self) -> bool {
+        self.expected.is_some_and(|expected| self.items < expected)
+    }
+
     /// The verdict on the page. The site's first page (`is_first`) cannot be the one after the last.
     pub fn verdict(&self, is_first: bool) -> PageVerdict {
+        // An item that was left out is no fault of the page: the site is as the definition knows it.
         let shown = self
             .items
             .saturating_sub(self.without_thumb + self.unusable);
@@ -57,8 +67,10 @@ mod tests {
     fn health(items: usize, without_thumb: usize, unusable: usize, end_mark: bool) -> PageHealth {
         PageHealth {
             items,
+            filtered: 0,
             without_thumb,
             unusable,
+            expected: None,
             split: false,
             end_mark,
         }
@@ -68,6 +80,23 @@ mod tests {
     fn one_good_image_makes_a_gallery() {
         assert_eq!(health(3, 1, 1, false).verdict(true), PageVerdict::Items);
         assert_eq!(health(1, 0, 0, true).verdict(false), PageVerdict::Items);
+    }
+
+    #[test]
+    fn a_page_whose_items_are_all_left_out_by_conditions_is_neither_empty_nor_unexpected() {
+        let mut filtered = health(3, 1, 0, true);
+        filtered.filtered = 2;
+        assert_eq!(filtered.verdict(true), PageVerdict::Items);
+    }
+
+    #[test]
+    fn a_page_is_short_that_has_fewer_items_than_the_definition_expects() {
+        let mut page = health(23, 0, 0, false);
+        assert!(!page.is_short());
+        page.expected = Some(24);
+        assert!(page.is_short());
+        page.items = 24;
+        assert!(!page.is_short());
     }
 
     #[test]

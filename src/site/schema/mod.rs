@@ -1,13 +1,12 @@
 //! A definition as written in TOML, with the span of each value that can be wrong. `definition` compiles it.
-//!
-//! The tables that every kind of listing shares are here; the `[item]` table of a kind is beside the code that reads
-//! its pages, in `extract`.
 
 mod one_or_more;
 mod source;
+mod variable;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub(super) use one_or_more::OneOrMore;
@@ -15,20 +14,30 @@ pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
 };
+pub(super) use variable::{VariableInput, VariableTable};
 
-use super::extract::ListingKind;
-use super::file_name::NameInput;
-use super::rewrite::RewriteInput;
+use super::hosts::HostsInput;
 use crate::job::SiteId;
 
-/// A whole definition; `I` is the `[item]` table of its kind of listing.
+/// The prefixes of an XML page's names, and the URIs that they stand for.
+pub(super) type Namespaces = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// Names that the definition gives to texts; in the order of the names.
+pub(super) type NamedSources = BTreeMap<Spanned<String>, Spanned<SourceInput>>;
+
+/// A whole definition.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a definition")]
-pub(super) struct SiteFile<I> {
+pub(super) struct SiteFile {
     pub(super) site: SiteTable,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<Spanned<String>, Spanned<VariableInput>>,
     pub(super) listing: ListingTable,
-    pub(super) item: I,
-    pub(super) full: Spanned<OneOrMore<FullTable>>,
+    #[serde(default)]
+    pub(super) page: NamedSources,
+    pub(super) item: ItemTable,
+    pub(super) full: Spanned<OneOrMore<Spanned<FullTable>>>,
+    #[serde(default)]
     pub(super) file: FileTable,
 }
 
@@ -39,21 +48,41 @@ pub(super) struct SiteTable {
     #[serde(default)]
     pub(super) description: String,
     pub(super) base: Spanned<String>,
-    #[serde(default)]
-    pub(super) image_hosts: Vec<Spanned<String>>,
+    #[serde(default = "no_hosts")]
+    pub(super) image_hosts: Spanned<HostsInput>,
+    /// What in the definition rests on no real answer.
+    pub(super) inferred: Option<String>,
+    /// Why the site is off until the user opts in.
+    pub(super) opt_in: Option<String>,
+}
+
+fn no_hosts() -> Spanned<HostsInput> {
+    Spanned::new(0..0, HostsInput::default())
+}
+
+/// What the pages of a listing are written in: `listing.kind`, and that of a page that leads to an original.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KindInput {
+    Html,
+    Json,
+    Embedded,
+    Xml,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `kind` and `url`")]
 pub(super) struct ListingTable {
-    /// Read by [`listing_kind`] before the rest; here so that the key is known.
-    #[serde(rename = "kind")]
-    pub(super) _kind: IgnoredAny,
+    pub(super) kind: Spanned<KindInput>,
+    pub(super) script: Option<Spanned<String>>,
+    pub(super) namespaces: Option<Spanned<Namespaces>>,
     pub(super) url: Spanned<String>,
     #[serde(default = "first_page")]
     pub(super) start: u32,
     #[serde(default)]
     pub(super) stop: StopTable,
+    /// Items of a page that is not the last.
+    pub(super) expect: Option<Spanned<usize>>,
 }
 
 fn first_page() -> u32 {
@@ -68,7 +97,7 @@ fn first_page() -> u32 {
 )]
 pub(super) struct StopTable {
     pub(super) status: Vec<Spanned<u16>>,
-    pub(super) marker: Option<Spanned<String>>,
+    pub(super) marker: Option<Spanned<ItemPathInput>>,
     pub(super) empty: bool,
     pub(super) after: Spanned<u32>,
 }
@@ -85,9 +114,52 @@ impl Default for StopTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `rewrite`")]
+#[serde(deny_unknown_fields, expecting = "a table with `select`")]
+pub(super) struct ItemTable {
+    pub(super) select: Spanned<ItemPathInput>,
+    pub(super) each: Option<Spanned<ItemPathInput>>,
+    #[serde(default, rename = "where")]
+    pub(super) conditions: Vec<Spanned<ConditionInput>>,
+    pub(super) thumb: Option<Spanned<SourceInput>>,
+    pub(super) link: Option<Spanned<SourceInput>>,
+    pub(super) title: Option<Spanned<SourceInput>>,
+    #[serde(default)]
+    pub(super) fields: NamedSources,
+    pub(super) key: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) key_ignore: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) verify: VerifyTable,
+}
+
+/// What a listing declares of an image's bytes: templates.
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `md5`, `sha1`, `sha256`, `bytes`, `width` or `height`"
+)]
+pub(super) struct VerifyTable {
+    pub(super) md5: Option<Spanned<String>>,
+    pub(super) sha1: Option<Spanned<String>>,
+    pub(super) sha256: Option<Spanned<String>>,
+    pub(super) bytes: Option<Spanned<String>>,
+    pub(super) width: Option<Spanned<String>>,
+    pub(super) height: Option<Spanned<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `field`, `template`, `rewrite` or `follow`"
+)]
 pub(super) struct FullTable {
-    pub(super) rewrite: Spanned<OneOrMore<RewriteTable>>,
+    #[serde(default, rename = "where")]
+    pub(super) conditions: Vec<Spanned<ConditionInput>>,
+    pub(super) field: Option<Spanned<String>>,
+    pub(super) template: Option<Spanned<String>>,
+    pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
+    pub(super) follow: Option<Spanned<FollowTable>>,
 }
 
 #[derive(Deserialize)]
@@ -96,41 +168,48 @@ pub(super) struct FullTable {
     expecting = "a table with `from`, `regex` and `to`"
 )]
 pub(super) struct RewriteTable {
-    pub(super) from: Option<Spanned<RewriteInput>>,
+    pub(super) from: Option<Spanned<String>>,
     pub(super) regex: Spanned<String>,
     pub(super) to: Spanned<String>,
 }
 
+/// A page that leads to an original, or to the next such page.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `capture` and `name`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `from` or `template`, and `find`"
+)]
+pub(super) struct FollowTable {
+    /// The field that the page's address is in; the first page alone has one.
+    pub(super) from: Option<Spanned<String>>,
+    /// The page's address made of fields, in place of `from`.
+    pub(super) template: Option<Spanned<String>>,
+    pub(super) kind: Option<Spanned<KindInput>>,
+    pub(super) script: Option<Spanned<String>>,
+    pub(super) namespaces: Option<Spanned<Namespaces>>,
+    /// Sources of addresses on the page: each is one candidate at most.
+    pub(super) find: Spanned<OneOrMore<Spanned<SourceInput>>>,
+    pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
+    pub(super) follow: Option<Box<Spanned<FollowTable>>>,
+}
+
+/// A definition's name for a file, and the least size of an image.
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `name`, `capture`, `min_width` or `min_height`"
+)]
 pub(super) struct FileTable {
-    pub(super) capture: CaptureTable,
-    pub(super) name: Spanned<String>,
-    #[serde(default)]
+    pub(super) capture: Option<Spanned<CaptureTable>>,
+    pub(super) name: Option<Spanned<String>>,
     pub(super) min_width: u32,
-    #[serde(default)]
     pub(super) min_height: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `from` and `regex`")]
 pub(super) struct CaptureTable {
-    pub(super) from: NameInput,
+    pub(super) from: Spanned<String>,
     pub(super) regex: Spanned<String>,
-}
-
-/// Reads only `listing.kind`, which decides what the `[item]` table may hold.
-///
-/// The definition is parsed twice, once for the kind and once whole: `#[serde(flatten)]` and a buffered enum would do
-/// with one pass, but lose the spans that errors are marked with.
-pub(super) fn listing_kind(text: &str) -> Result<ListingKind, toml::de::Error> {
-    #[derive(Deserialize)]
-    struct KindOnly {
-        listing: KindTable,
-    }
-    #[derive(Deserialize)]
-    struct KindTable {
-        kind: ListingKind,
-    }
-    toml::from_str::<KindOnly>(text).map(|definition| definition.listing.kind)
 }
