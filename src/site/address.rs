@@ -70,7 +70,10 @@ pub(super) fn page_base(page: &Url, base: Option<&str>, encoding: &'static Encod
 
 /// `address` with https in place of http, if its host is one that has https: the only code that knows of two schemes.
 pub(super) fn with_https(mut address: Url, has_https: impl Fn(&str) -> bool) -> Url {
-    if address.scheme() == "http" && address.port().is_none() && address.host_str().is_some_and(has_https) {
+    if address.scheme() == "http"
+        && address.port().is_none()
+        && address.host_str().is_some_and(has_https)
+    {
         // `set_scheme` cannot refuse to go from http to https.
         let _ = address.set_scheme("https");
     }

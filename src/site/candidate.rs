@@ -29,7 +29,10 @@ pub(super) enum Way {
     /// It is made of another address.
     Rewrite { from: FieldRef, steps: RewriteSteps },
     /// It stands on another page.
-    Follow { start: FollowStart, rule: FollowRule },
+    Follow {
+        start: FollowStart,
+        rule: FollowRule,
+    },
 }
 
 /// Where the page is that leads to an original.
@@ -253,7 +256,10 @@ stop = { empty = true }
         let page = read(site, body);
         let image = page.images.first().ok_or("no image")?;
         let candidates = site.candidates(image).map_err(|why| why.to_string())?;
-        Ok(candidates.iter().map(|candidate| candidate.url().to_string()).collect())
+        Ok(candidates
+            .iter()
+            .map(|candidate| candidate.url().to_string())
+            .collect())
     }
 
     #[test]
@@ -262,19 +268,48 @@ stop = { empty = true }
             "[item]\nselect = '/data/*'\nfields = { path = ['/full', '/large', '/other'] }\n[[full]]\nfield = 'path'\n",
         );
         let cases = [
-            (r#"{"full": "https://i.small.invalid/a.png"}"#, "https://i.small.invalid/a.png"),
-            (r#"{"full": "//a.b.cdn.invalid/a b.png?x#y"}"#, "https://a.b.cdn.invalid/a%20b.png?x"),
-            (r#"{"full": "", "large": "/a.png"}"#, "https://small.invalid/a.png"),
-            (r#"{"full": null, "large": "http://i.small.invalid/a.png"}"#, "https://i.small.invalid/a.png"),
-            (r#"{"full": "data:,x", "large": "javascript:x", "other": "/b"}"#, "https://small.invalid/b"),
-            (r#"{"full": "https://elsewhere.invalid/a", "large": "/c"}"#, "https://small.invalid/c"),
+            (
+                r#"{"full": "https://i.small.invalid/a.png"}"#,
+                "https://i.small.invalid/a.png",
+            ),
+            (
+                r#"{"full": "//a.b.cdn.invalid/a b.png?x#y"}"#,
+                "https://a.b.cdn.invalid/a%20b.png?x",
+            ),
+            (
+                r#"{"full": "", "large": "/a.png"}"#,
+                "https://small.invalid/a.png",
+            ),
+            (
+                r#"{"full": null, "large": "http://i.small.invalid/a.png"}"#,
+                "https://i.small.invalid/a.png",
+            ),
+            (
+                r#"{"full": "data:,x", "large": "javascript:x", "other": "/b"}"#,
+                "https://small.invalid/b",
+            ),
+            (
+                r#"{"full": "https://elsewhere.invalid/a", "large": "/c"}"#,
+                "https://small.invalid/c",
+            ),
         ];
         for (item, expected) in cases {
             let body = format!(r#"{{"data": [{item}]}}"#);
-            assert_eq!(of_first(&site, &body), Ok(vec![expected.to_owned()]), "{item}");
+            assert_eq!(
+                of_first(&site, &body),
+                Ok(vec![expected.to_owned()]),
+                "{item}"
+            );
         }
-        let elsewhere = of_first(&site, r#"{"data": [{"full": "https://cdn.invalid/a.png"}]}"#);
-        assert!(elsewhere.unwrap_err().contains("does not name its host `cdn.invalid`"));
+        let elsewhere = of_first(
+            &site,
+            r#"{"data": [{"full": "https://cdn.invalid/a.png"}]}"#,
+        );
+        assert!(
+            elsewhere
+                .unwrap_err()
+                .contains("does not name its host `cdn.invalid`")
+        );
     }
 
     #[test]
@@ -361,13 +396,23 @@ field = "address"
                 {"over_18": false, "url": "/plain.png"},
                 {"over_18": false, "gallery": []}]}"#,
         );
-        let keys = page.images.iter().map(|image| site.key(image).unwrap().to_string());
+        let keys = page
+            .images
+            .iter()
+            .map(|image| site.key(image).unwrap().to_string());
         assert_eq!(
             keys.collect::<Vec<_>>(),
-            ["small id:b", "small id:a", "small https://small.invalid/plain.png"]
+            [
+                "small id:b",
+                "small id:a",
+                "small https://small.invalid/plain.png"
+            ]
         );
         let health = &page.health;
-        assert_eq!((health.items, health.filtered, health.without_thumb), (6, 2, 1));
+        assert_eq!(
+            (health.items, health.filtered, health.without_thumb),
+            (6, 2, 1)
+        );
     }
 
     #[test]
@@ -376,11 +421,22 @@ field = "address"
         let text = format!("{HEAD}{lines}").replace("\"*.cdn.invalid\"", "\"any\"");
         let mut site = Site::from_toml(&text).unwrap();
         let body = r#"[{"url": "http://elsewhere.invalid/a.png"}]"#;
-        assert!(of_first(&site, body).unwrap_err().contains("`elsewhere.invalid`"));
+        assert!(
+            of_first(&site, body)
+                .unwrap_err()
+                .contains("`elsewhere.invalid`")
+        );
         site.allow_any_host();
-        assert_eq!(of_first(&site, body).unwrap(), ["http://elsewhere.invalid/a.png"]);
+        assert_eq!(
+            of_first(&site, body).unwrap(),
+            ["http://elsewhere.invalid/a.png"]
+        );
         let url = Url::parse("https://elsewhere.invalid/a.png").unwrap();
-        assert_eq!(site.classify_url(&url), None, "the site of any URL is not this one");
+        assert_eq!(
+            site.classify_url(&url),
+            None,
+            "the site of any URL is not this one"
+        );
     }
 
     #[test]
@@ -396,7 +452,8 @@ field = "url"
 "#,
         );
         let resolved = |signature: &str| {
-            let body = format!(r#"[{{"url": "https://i.small.invalid/a.png?w=9&sig={signature}"}}]"#);
+            let body =
+                format!(r#"[{{"url": "https://i.small.invalid/a.png?w=9&sig={signature}"}}]"#);
             let page = read(&site, &body);
             site.resolve(&page.images[0]).unwrap()
         };
@@ -423,8 +480,14 @@ name = "{id}-{width}"
         );
         let body = r#"[{"id": "x y%/", "url": "/a.png", "md5": "1B2M2Y8AsgTpgAmY7PhCfg==", "size": "1024", "w": 0}]"#;
         let resolved = site.resolve(&read(&site, body).images[0]).unwrap();
-        assert_eq!(resolved.declared.md5.as_deref(), Some("d41d8cd98f00b204e9800998ecf8427e"));
-        assert_eq!((resolved.declared.bytes, resolved.declared.width), (Some(1024), None));
+        assert_eq!(
+            resolved.declared.md5.as_deref(),
+            Some("d41d8cd98f00b204e9800998ecf8427e")
+        );
+        assert_eq!(
+            (resolved.declared.bytes, resolved.declared.width),
+            (Some(1024), None)
+        );
         assert_eq!(resolved.key.as_str(), "small id:x%20y%25/");
         assert_eq!(resolved.stem, "x y%_-0");
     }
@@ -444,7 +507,10 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
         );
         let page = read(&site, r#"[{"page": "/day/1.html"}]"#);
         let resolved = site.resolve(&page.images[0]).unwrap();
-        assert_eq!(resolved.stem, "1", "named after the page, not after what made it");
+        assert_eq!(
+            resolved.stem, "1",
+            "named after the page, not after what made it"
+        );
         let [Candidate::Follow(first), Candidate::Follow(second)] = &resolved.candidates[..] else {
             panic!("{:?}", resolved.candidates)
         };
@@ -463,8 +529,14 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
             ]
         );
         let insecure = "<img src='http://x.cdn.invalid/a.jpg'>";
-        assert_eq!(leads(first, insecure).unwrap(), [direct("https://x.cdn.invalid/a.jpg")]);
-        assert_eq!(leads(first, "<iframe>").unwrap_err(), "no rewrite rule matches");
+        assert_eq!(
+            leads(first, insecure).unwrap(),
+            [direct("https://x.cdn.invalid/a.jpg")]
+        );
+        assert_eq!(
+            leads(first, "<iframe>").unwrap_err(),
+            "no rewrite rule matches"
+        );
 
         let further = leads(second, "<a href=/next>").unwrap();
         let [Candidate::Follow(next)] = &further[..] else {
@@ -487,10 +559,14 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
             "[item]\nselect = '/*'\nlink = '/page'\n[[full]]\nfollow = { from = 'link', find = 'img@src' }\n",
         );
         let classify = |address: &str| site.classify_url(&Url::parse(address).unwrap());
-        let Some(crate::site::UrlKind::Image(image)) = classify("https://small.invalid/day/1") else {
+        let Some(crate::site::UrlKind::Image(image)) = classify("https://small.invalid/day/1")
+        else {
             panic!("no image")
         };
-        assert!(matches!(site.candidates(&image).unwrap()[..], [Candidate::Follow(_)]));
+        assert!(matches!(
+            site.candidates(&image).unwrap()[..],
+            [Candidate::Follow(_)]
+        ));
         let Some(crate::site::UrlKind::Image(image)) = classify("https://x.cdn.invalid/1") else {
             panic!("no image")
         };

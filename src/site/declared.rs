@@ -48,7 +48,12 @@ impl DeclaredTemplates {
 fn hash(text: &str, length: usize) -> Option<String> {
     let text = text.trim();
     let digits = text.trim_end_matches('=').as_bytes();
-    let forms = [HEXLOWER_PERMISSIVE, BASE32_NOPAD, BASE64_NOPAD, BASE64URL_NOPAD];
+    let forms = [
+        HEXLOWER_PERMISSIVE,
+        BASE32_NOPAD,
+        BASE64_NOPAD,
+        BASE64URL_NOPAD,
+    ];
     let mut decoded = forms.iter().filter_map(|form| {
         let has_length = form.encode_len(length) == digits.len();
         has_length.then(|| form.decode(digits).ok()).flatten()
@@ -105,7 +110,15 @@ mod tests {
         for (text, expected) in [("3178", 3178), (" 24 ", 24), ("88.0", 88)] {
             assert_eq!(number(text), Some(expected), "{text}");
         }
-        for bad in ["0", "", "-1", "1.5", "1,024", "1920x1080", "99999999999999999999"] {
+        for bad in [
+            "0",
+            "",
+            "-1",
+            "1.5",
+            "1,024",
+            "1920x1080",
+            "99999999999999999999",
+        ] {
             assert_eq!(number(bad), None, "{bad}");
         }
         assert_eq!(pixels("4294967296"), None);

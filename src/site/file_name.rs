@@ -14,9 +14,7 @@ use super::variables::Variables;
 use crate::job::{Candidate, ImageRef};
 
 /// Extensions of pages: what is named after its page is not named after the program that made it.
-const PAGE_EXTENSIONS: [&str; 8] = [
-    "html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp",
-];
+const PAGE_EXTENSIONS: [&str; 8] = ["html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp"];
 
 /// The text that the captures are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +68,9 @@ impl FileNameTemplate {
                 .help("a collection is one folder: join with `-`"));
         }
         let resolve = |name: &str| {
-            let mut captures = capture.iter().flat_map(|capture| capture.pattern.capture_names());
+            let mut captures = capture
+                .iter()
+                .flat_map(|capture| capture.pattern.capture_names());
             if let Some(number) = captures.position(|known| known == Some(name)) {
                 return Ok(Placeholder::Value(NameValue::Capture(number)));
             }
@@ -86,7 +86,9 @@ impl FileNameTemplate {
             if let Some(value) = variables.value(name) {
                 return Ok(Placeholder::Text(value.to_owned()));
             }
-            let captures = capture.iter().flat_map(|capture| capture.pattern.capture_names());
+            let captures = capture
+                .iter()
+                .flat_map(|capture| capture.pattern.capture_names());
             Err(names.unknown(name, captures.flatten().chain(variables.names())))
         };
         let parsed = Template::parse(template, text, resolve)?;
@@ -99,7 +101,10 @@ impl FileNameTemplate {
                     before: std::mem::take(&mut before),
                     value: *value,
                 }),
-                TemplatePart::Value(_, ValueEncoding::Path | ValueEncoding::Segment | ValueEncoding::Query) => {
+                TemplatePart::Value(
+                    _,
+                    ValueEncoding::Path | ValueEncoding::Segment | ValueEncoding::Query,
+                ) => {
                     let error = Diagnostic::at(template, "a file name has no encoding");
                     return Err(error.help("write `{name}` alone: every name is made safe"));
                 }
@@ -153,7 +158,9 @@ impl FileNameTemplate {
 /// What a field gives to a name: of an address its last part, of a text all of it.
 fn field_part(text: &str) -> Cow<'_, str> {
     match Url::parse(text) {
-        Ok(address) if matches!(address.scheme(), "http" | "https") => last_part_and_query(&address).into(),
+        Ok(address) if matches!(address.scheme(), "http" | "https") => {
+            last_part_and_query(&address).into()
+        }
         Ok(_) | Err(_) => Cow::Borrowed(name::without_extension(text)),
     }
 }
@@ -174,7 +181,9 @@ fn without_page_extension(name: &str) -> &str {
     match name.rsplit_once('.') {
         Some((stem, extension))
             if !stem.is_empty()
-                && PAGE_EXTENSIONS.iter().any(|known| known.eq_ignore_ascii_case(extension)) =>
+                && PAGE_EXTENSIONS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(extension)) =>
         {
             stem
         }

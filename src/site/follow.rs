@@ -157,7 +157,9 @@ fn compile(rule: &FollowRule) -> Option<CachedFollow> {
     } = toml::from_str(text).ok()?;
     let whole: toml::Table = toml::from_str(text).ok()?;
     let table = whole.get("follow")?.as_table()?;
-    let patterns = secure_hosts.iter().map(|host| HostPattern::parse(host).ok());
+    let patterns = secure_hosts
+        .iter()
+        .map(|host| HostPattern::parse(host).ok());
     Some(CachedFollow {
         secure_hosts: patterns.collect::<Option<_>>()?,
         rule: definition::follow_page(follow, table, &secure_hosts, text).ok()?,

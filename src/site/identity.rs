@@ -97,7 +97,11 @@ impl Identity {
             let name = decoded(name);
             !self.ignored.iter().any(|ignored| ignored.matches(&name))
         };
-        let kept = query.split('&').filter(is_kept).collect::<Vec<_>>().join("&");
+        let kept = query
+            .split('&')
+            .filter(is_kept)
+            .collect::<Vec<_>>()
+            .join("&");
         if kept.len() == query.len() {
             return Cow::Borrowed(address);
         }
@@ -113,7 +117,9 @@ mod tests {
 
     fn ignoring(parameters: &[&str]) -> Identity {
         let compile = |written: &&str| {
-            IgnoredParameter::compile(&Spanned::new(0..0, (*written).to_owned())).ok().unwrap()
+            IgnoredParameter::compile(&Spanned::new(0..0, (*written).to_owned()))
+                .ok()
+                .unwrap()
         };
         Identity {
             key: None,

@@ -229,9 +229,15 @@ mod tests {
             ("/{id}", "/a/7"),
             ("/{id:path}.png", "/a/7.png"),
             ("/{id:segment}.png", "/a%2F7.png"),
-            ("?t={title:query}", "?t=Caf%C3%A9%20%26%20%28x%29%3F%23%25.%2B"),
+            (
+                "?t={title:query}",
+                "?t=Caf%C3%A9%20%26%20%28x%29%3F%23%25.%2B",
+            ),
             ("/{title}", "/Caf\u{e9} & (x)?#%.+"),
-            ("?q={query:query}&q={query}", "?q=dark%20forest&q=dark forest"),
+            (
+                "?q={query:query}&q={query}",
+                "?q=dark%20forest&q=dark forest",
+            ),
             ("{{{id}}}", "{a/7}"),
             ("plain", "plain"),
             ("", ""),
@@ -253,8 +259,14 @@ mod tests {
     #[test]
     fn a_wrong_placeholder_is_marked_at_its_place() {
         let cases = [
-            ("/a/{di}", "column 5: unknown placeholder `{di}`; did you mean `id`?"),
-            ("{id:segmnet}", "column 2: unknown encoding `segmnet`; did you mean `segment`?"),
+            (
+                "/a/{di}",
+                "column 5: unknown placeholder `{di}`; did you mean `id`?",
+            ),
+            (
+                "{id:segmnet}",
+                "column 2: unknown encoding `segmnet`; did you mean `segment`?",
+            ),
             ("/{id", "column 3: `{` without `}`"),
             ("/id}", "column 5: `}` without `{`"),
             ("{}", "unknown placeholder `{}`"),

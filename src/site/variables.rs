@@ -178,7 +178,10 @@ fn variable(
         },
         VariableInput::Table(table) => *table,
     };
-    if values.as_ref().is_some_and(|values| values.get_ref().is_empty()) {
+    if values
+        .as_ref()
+        .is_some_and(|values| values.get_ref().is_empty())
+    {
         return Err(Diagnostic::new(span, "no value is allowed").into());
     }
     let checks = ValueChecks {
@@ -189,13 +192,15 @@ fn variable(
         values: values.map(Spanned::into_inner).unwrap_or_default(),
     };
     for written in default.iter().chain(&example) {
-        checks
-            .check(written.get_ref())
-            .map_err(|reason| Diagnostic::at(written, format!("not a value of `{name}`: {reason}")))?;
+        checks.check(written.get_ref()).map_err(|reason| {
+            Diagnostic::at(written, format!("not a value of `{name}`: {reason}"))
+        })?;
     }
     if default.is_none() && example.is_none() {
         let help = "add `default`, or `example` where the user must give a value";
-        return Err(Diagnostic::new(span, format!("`{name}` has no value")).help(help).into());
+        return Err(Diagnostic::new(span, format!("`{name}` has no value"))
+            .help(help)
+            .into());
     }
     let default = default.map(Spanned::into_inner);
     let name = name.get_ref().clone();
@@ -234,7 +239,10 @@ fn variable(
 pub(super) fn is_name(name: &Spanned<String>) -> Result<(), Diagnostic> {
     let text = name.get_ref();
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_lowercase()) && text.chars().all(allowed) {
+    if text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.chars().all(allowed)
+    {
         return Ok(());
     }
     let help = "use lower-case letters, digits and `_`, a letter first";
@@ -302,7 +310,9 @@ year = { example = "2024", pattern = '\d{4}', help = "four digits" }
     }
 
     fn with(values: &[(&str, &str)]) -> Result<Variables, String> {
-        let values = values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let values = values
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         compile(WRITTEN, Given::User(&values.collect()))
     }
 
@@ -320,9 +330,15 @@ year = { example = "2024", pattern = '\d{4}', help = "four digits" }
     #[test]
     fn an_unknown_missing_or_wrong_variable_value_is_an_error_that_names_the_nearest() {
         let cases: [(&[(&str, &str)], &str); 6] = [
-            (&[("qery", "x")], "has no variable `qery`: did you mean `query`?"),
+            (
+                &[("qery", "x")],
+                "has no variable `qery`: did you mean `query`?",
+            ),
             (&[("order", "tpo")], "cannot be `tpo`: did you mean `top`?"),
-            (&[("year", "99")], "cannot be `99`: it does not match `\\d{4}`"),
+            (
+                &[("year", "99")],
+                "cannot be `99`: it does not match `\\d{4}`",
+            ),
             (&[("year", "19999")], "it does not match"),
             (&[("query", "a\nb"), ("year", "1999")], "control character"),
             (&[], "needs a value: -V year=VALUE (four digits)"),
@@ -338,10 +354,22 @@ year = { example = "2024", pattern = '\d{4}', help = "four digits" }
         let cases = [
             ("query = 1", "expected a string, or a table"),
             ("query = { defualt = '' }", "did you mean `default`?"),
-            ("query = { help = '' }", "`query` has no value; add `default`"),
-            ("query = { default = 'x', values = ['y'] }", "line 3, column 21: not a value of `query`"),
-            ("query = { default = 'x', values = [] }", "no value is allowed"),
-            ("query = { default = 'x', pattern = '[' }", "not a regular expression"),
+            (
+                "query = { help = '' }",
+                "`query` has no value; add `default`",
+            ),
+            (
+                "query = { default = 'x', values = ['y'] }",
+                "line 3, column 21: not a value of `query`",
+            ),
+            (
+                "query = { default = 'x', values = [] }",
+                "no value is allowed",
+            ),
+            (
+                "query = { default = 'x', pattern = '[' }",
+                "not a regular expression",
+            ),
             ("Query = 'x'", "line 3, column 1: `Query` cannot be a name"),
             ("'a b' = 'x'", "cannot be a name"),
         ];
@@ -349,7 +377,10 @@ year = { example = "2024", pattern = '\d{4}', help = "four digits" }
             let text = format!("\n[variables]\n{line}\n");
             let error = compile(&text, Given::Examples).map(|_| ()).unwrap_err();
             // An error of the TOML parser is turned into words elsewhere.
-            assert!(error.contains(words) || error.contains("unknown field"), "{line}: {error}");
+            assert!(
+                error.contains(words) || error.contains("unknown field"),
+                "{line}: {error}"
+            );
         }
     }
 }

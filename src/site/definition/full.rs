@@ -11,7 +11,9 @@ use crate::site::document::{FieldCondition, Source, SourceContext};
 use crate::site::fields::{FieldNames, FieldRef};
 use crate::site::follow::{self, CompiledFollow, MAX_HOPS};
 use crate::site::pattern::{Replacement, pattern};
-use crate::site::schema::{FollowTable, FullTable, OneOrMore, RewriteTable};
+use crate::site::schema::{
+    FollowTable, FullTable, OneOrMore, RewriteTable, SourceInput, TableList,
+};
 use crate::site::template::Template;
 use crate::site::variables::Variables;
 
@@ -32,47 +34,54 @@ pub(super) struct FullContext<'a> {
 
 /// Compiles the rules of a definition.
 pub(super) fn rules(
-    full: Spanned<OneOrMore<Spanned<FullTable>>>,
+    full: Spanned<TableList<FullTable>>,
     context: &FullContext<'_>,
 ) -> Result<Vec<CandidateRule>, Diagnostic> {
     let span = full.span();
-    let OneOrMore(written) = full.into_inner();
+    let TableList(written) = full.into_inner();
     if written.is_empty() {
         return Err(Diagnostic::new(span, "no rule leads to an original")
             .help("add a `[[full]]` with `field`, `template`, `rewrite` or `follow`"));
     }
     if written.len() > MAX_RULES {
-        return Err(Diagnostic::new(span, format!("more than {MAX_RULES} ways to an original")));
+        return Err(Diagnostic::new(
+            span,
+            format!("more than {MAX_RULES} ways to an original"),
+        ));
     }
     let steps = |table: &Spanned<FullTable>| {
         let rewrite = table.get_ref().rewrite.as_ref();
         rewrite.map_or(0, |rewrite| rewrite.get_ref().0.len())
     };
     if written.iter().map(steps).sum::<usize>() > MAX_STEPS {
-        return Err(Diagnostic::new(span, format!("more than {MAX_STEPS} rewrite steps")));
+        return Err(Diagnostic::new(
+            span,
+            format!("more than {MAX_STEPS} rewrite steps"),
+        ));
     }
     let mut untyped = UntypedRules::new(context.text);
-    let rules = written
-        .into_iter()
-        .enumerate()
-        .map(|(number, table)| rule(number, table, context, &mut untyped));
+    let rules = written.into_iter().enumerate().map(|(number, table)| {
+        let place = Some(table.span()).filter(|place| !place.is_empty());
+        let place = place.unwrap_or_else(|| span.clone());
+        rule(number, table.into_inner(), place, context, &mut untyped)
+    });
     rules.collect()
 }
 
 fn rule(
     number: usize,
-    table: Spanned<FullTable>,
+    table: FullTable,
+    span: Range<usize>,
     context: &FullContext<'_>,
     untyped: &mut UntypedRules<'_>,
 ) -> Result<CandidateRule, Diagnostic> {
-    let span = table.span();
     let FullTable {
         conditions,
         field,
         template,
         rewrite,
         follow,
-    } = table.into_inner();
+    } = table;
     let conditions = conditions.into_iter().map(|written| {
         FieldCondition::compile(written, context.text, &|name| {
             named_field(name, context.names).map(FieldRef::number)
@@ -215,7 +224,10 @@ pub(in crate::site) fn follow_page(
     while let Some((written, table)) = next.take() {
         hops += 1;
         if hops > MAX_HOPS {
-            return Err(Diagnostic::at(&written, format!("more than {MAX_HOPS} pages to an original")));
+            return Err(Diagnostic::at(
+                &written,
+                format!("more than {MAX_HOPS} pages to an original"),
+            ));
         }
         let is_first = outer.is_none();
         let (mut page, further) = one_page(written, is_first, text)?;
@@ -259,7 +271,10 @@ fn one_page(
         definition: text,
     };
     let span = find.span();
-    let OneOrMore(sources) = find.into_inner();
+    let sources = match find.into_inner() {
+        SourceInput::List(sources) => sources,
+        one => vec![Spanned::new(span.clone(), one)],
+    };
     if sources.is_empty() || sources.len() > MAX_RULES {
         return Err(number_of_sources(span));
     }
@@ -273,7 +288,10 @@ fn one_page(
             let OneOrMore(written) = rewrite.get_ref();
             later_steps_have_no_input(written)?;
             if written.len() > MAX_STEPS {
-                return Err(Diagnostic::at(rewrite, format!("more than {MAX_STEPS} rewrite steps")));
+                return Err(Diagnostic::at(
+                    rewrite,
+                    format!("more than {MAX_STEPS} rewrite steps"),
+                ));
             }
             steps(written, text)?
         }

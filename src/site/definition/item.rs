@@ -208,8 +208,11 @@ impl ItemContext<'_> {
         let Some(name) = name else {
             return match capture {
                 None => Ok(FileNameTemplate::default()),
-                Some(capture) => Err(Diagnostic::at(&capture, "`capture` has no effect without `name`")
-                    .help("add `name`, made of its captures: `name = \"{id}\"`")),
+                Some(capture) => Err(Diagnostic::at(
+                    &capture,
+                    "`capture` has no effect without `name`",
+                )
+                .help("add `name`, made of its captures: `name = \"{id}\"`")),
             };
         };
         let capture = capture.map(Spanned::into_inner);

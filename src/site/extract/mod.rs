@@ -127,7 +127,9 @@ pub(super) fn read(
         page_values: vec![None; extractor.page_values.len()],
         ..RawPage::default()
     };
-    document::read(&extractor.kind, body, &mut |read| extractor.take(read, &mut raw))?;
+    document::read(&extractor.kind, body, &mut |read| {
+        extractor.take(read, &mut raw)
+    })?;
     let RawPage {
         base,
         items,
@@ -204,7 +206,11 @@ impl Extractor {
         raw: &mut RawPage,
     ) {
         let scope = Scope { node, outer };
-        if !self.conditions.iter().all(|condition| condition.holds(scope)) {
+        if !self
+            .conditions
+            .iter()
+            .all(|condition| condition.holds(scope))
+        {
             raw.filtered += 1;
             return;
         }
@@ -410,7 +416,11 @@ mod tests {
         let page = read(&(items.collect::<String>() + ITEM));
         assert_eq!(
             (page.images.len(), page.health.unusable, page.health.items),
-            (1, 9, 10)
+            (1, 7, 10)
+        );
+        assert_eq!(
+            page.health.without_thumb, 2,
+            "an empty text and `data:` are as none"
         );
     }
 

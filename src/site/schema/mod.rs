@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-pub(super) use one_or_more::OneOrMore;
+pub(super) use one_or_more::{OneOrMore, TableList};
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
@@ -36,7 +36,7 @@ pub(super) struct SiteFile {
     #[serde(default)]
     pub(super) page: NamedSources,
     pub(super) item: ItemTable,
-    pub(super) full: Spanned<OneOrMore<Spanned<FullTable>>>,
+    pub(super) full: Spanned<TableList<FullTable>>,
     #[serde(default)]
     pub(super) file: FileTable,
 }
@@ -188,7 +188,7 @@ pub(super) struct FollowTable {
     pub(super) script: Option<Spanned<String>>,
     pub(super) namespaces: Option<Spanned<Namespaces>>,
     /// Sources of addresses on the page: each is one candidate at most.
-    pub(super) find: Spanned<OneOrMore<Spanned<SourceInput>>>,
+    pub(super) find: Spanned<SourceInput>,
     pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
     pub(super) follow: Option<Box<Spanned<FollowTable>>>,
 }

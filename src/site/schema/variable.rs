@@ -14,10 +14,7 @@ pub(in crate::site) enum VariableInput {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `default` or `example`"
-)]
+#[serde(deny_unknown_fields, expecting = "a table with `default` or `example`")]
 pub(in crate::site) struct VariableTable {
     /// The value where the user gives none; without it the user must.
     pub(in crate::site) default: Option<Spanned<String>>,

@@ -178,7 +178,10 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
         ),
         (
             "an attribute as it was written formerly",
-            with("\"a > img@src\"", "{ select = \"a > img\", attr = \"src\" }"),
+            with(
+                "\"a > img@src\"",
+                "{ select = \"a > img\", attr = \"src\" }",
+            ),
             "select = \"a > img",
             &["unknown key `select`", "as `a > img@src`"],
         ),
@@ -440,11 +443,7 @@ fn astray(to: &str, all: bool) -> String {
 #[test]
 fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
     let cases = [
-        (
-            "no address",
-            "nothing.png",
-            "it is not an address",
-        ),
+        ("no address", "nothing.png", "it is not an address"),
         (
             "the thumb as it was",
             "$1",
