@@ -258,7 +258,7 @@ impl Producer {
         for image in images {
             let resolved = site.resolve(&image);
             let key = resolved.as_ref().map_or_else(
-                |_| ImageKey::new(site.id(), &image.thumb),
+                |_| site.key_without_original(&image),
                 |resolved| resolved.key.clone(),
             );
             if !self.seen.insert(&key) {

@@ -19,6 +19,7 @@ mod file_name;
 mod follow;
 mod hosts;
 mod identity;
+mod json_schema;
 mod name;
 mod paging;
 mod pattern;
@@ -41,6 +42,7 @@ pub use direct::DirectUrls;
 pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
 pub use follow::follow;
 pub use hosts::{AnyHost, HostPattern, ImageHosts};
+pub use json_schema::definition_schema;
 pub use name::{fit_name, fit_stem};
 pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
 pub use source::ImageSource;
@@ -118,7 +120,7 @@ impl Site {
     ///
     /// When there is none, or a value does not fit it.
     pub fn shipped_with(name: &str, values: &VariableValues) -> Result<Self, SiteError> {
-        Self::with_variables(shipped_text(name)?, values)
+        Self::with_variables(shipped_definition(name)?, values)
     }
 
     /// What the user types, its collection's default name, and the first half of its keys.
@@ -305,8 +307,12 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
-/// The definition that ships under `name`.
-fn shipped_text(name: &str) -> Result<&'static str, SiteError> {
+/// The TOML text of the definition that ships under `name`.
+///
+/// # Errors
+///
+/// When there is none; the error names the nearest.
+pub fn shipped_definition(name: &str) -> Result<&'static str, SiteError> {
     let names = shipped().iter().map(|(known, _)| *known);
     let found = shipped().iter().find(|(known, _)| *known == name);
     let (_, text) = found.ok_or_else(|| SiteError::Unknown {
