@@ -123,7 +123,7 @@ mod tests {
             log.text()
         };
         let skipped =
-            "  1 skipped: no rewrite rule matches (https://cdn.demo.invalid/originals/a.png)\n";
+            "  1 skipped: no rule matches (https://cdn.demo.invalid/originals/a.png)\n";
         assert_eq!(log(Detail::Trouble), skipped);
         assert_eq!(log(Detail::Watched), skipped);
         assert_eq!(log(Detail::Errors), "");

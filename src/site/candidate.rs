@@ -369,7 +369,7 @@ rewrite = { from = "thumb", regex = '(.*)/small/(.*)', to = '$1/$2' }
         let second = r#"{"kind": "video", "url": "/a.png", "thumb": "/small/a.jpg"}"#;
         assert_eq!(one(second).unwrap(), ["https://small.invalid/a.jpg"]);
         let none = r#"{"kind": "image", "url": "/a.mp4", "thumb": "/small/a.jpg", "title": "x"}"#;
-        assert_eq!(one(none).unwrap_err(), "no rewrite rule matches");
+        assert_eq!(one(none).unwrap_err(), "no rule matches");
     }
 
     #[test]
@@ -535,7 +535,7 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
         );
         assert_eq!(
             leads(first, "<iframe>").unwrap_err(),
-            "no rewrite rule matches"
+            "no rule matches"
         );
 
         let further = leads(second, "<a href=/next>").unwrap();

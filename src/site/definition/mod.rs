@@ -690,7 +690,7 @@ name = "{name}"
                 "rewrite =",
                 &follow(&format!(", follow = {deep}")),
                 15,
-                115,
+                111,
                 "more than 3 pages",
             ),
             (

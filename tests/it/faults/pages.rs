@@ -178,7 +178,7 @@ fn urls_says_which_items_it_skipped() {
     let ended = urls(HTML, page, IMG);
     assert_urls("two that are left out", &ended, &["/full/a.png"]);
     let expected = "warning: /page/1: 2 items without a usable address\n  \
-                    1 skipped: no rewrite rule matches (/other/b.png)\n";
+                    1 skipped: no rule matches (/other/b.png)\n";
     assert_eq!(ended.stderr, expected);
 }
 
