@@ -316,14 +316,26 @@ pub enum ListingFailure {
         /// The parser's words, with the place: may quote the page, so it is untrusted text.
         cause: String,
     },
-    /// Items were found, and no thumb in any of them.
-    NoThumbs,
-    /// No thumb has an address that can be requested.
-    NoUsableThumbs,
+    /// Items were found, and nothing in any of them that leads to an original.
+    NoThumbs {
+        /// What was looked for, as the definition writes it.
+        sources: String,
+    },
+    /// No item has an address that can be requested.
+    NoUsableThumbs {
+        /// Where addresses were found, as the definition writes it.
+        sources: String,
+    },
     /// No item was found on the site's first page.
-    FirstPageEmpty,
+    FirstPageEmpty {
+        /// What was looked for: `item.select`, as the definition writes it.
+        select: String,
+    },
     /// A page without items does not show the mark of the page after the last.
-    NoEndMark,
+    NoEndMark {
+        /// What was looked for: `item.select`, as the definition writes it.
+        select: String,
+    },
     /// The site's first page was read, and none of its thumbs leads to an original.
     NoOriginals {
         /// Images on the page.

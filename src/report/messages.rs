@@ -59,18 +59,23 @@ pub(super) fn listing_failure(reason: &ListingFailure) -> String {
         ListingFailure::Unreadable { language, cause } => {
             format!("the page is not {language} that can be read: {cause}")
         }
-        ListingFailure::NoThumbs => {
-            "items without a thumb: compare the page with `thumb` in the site's definition"
-                .to_owned()
+        ListingFailure::NoThumbs { sources } => {
+            format!(
+                "items without a thumb or another address: compare the page with {sources} in the site's definition"
+            )
         }
-        ListingFailure::NoUsableThumbs => "no thumb on it has a usable address".to_owned(),
-        ListingFailure::FirstPageEmpty => {
-            "the first page shows no image: compare it with `select` in the site's definition"
-                .to_owned()
+        ListingFailure::NoUsableThumbs { sources } => {
+            format!(
+                "no item on it has a usable address: compare the page with {sources} in the site's definition"
+            )
         }
-        ListingFailure::NoEndMark => "it shows neither an image nor the mark of the end: the site \
-             may have changed, or another server answered"
-            .to_owned(),
+        ListingFailure::FirstPageEmpty { select } => format!(
+            "the first page shows no image: compare it with select = {select} in the site's definition"
+        ),
+        ListingFailure::NoEndMark { select } => format!(
+            "it shows neither an item (select = {select}) nor the mark of the end: the site may have changed, or another \
+             server answered"
+        ),
         ListingFailure::NoOriginals { images, example } => format!(
             "none of its {} leads to an original: {example}",
             plural(*images, "thumb", "thumbs")

@@ -533,10 +533,7 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
             leads(first, insecure).unwrap(),
             [direct("https://x.cdn.invalid/a.jpg")]
         );
-        assert_eq!(
-            leads(first, "<iframe>").unwrap_err(),
-            "no rule matches"
-        );
+        assert_eq!(leads(first, "<iframe>").unwrap_err(), "no rule matches");
 
         let further = leads(second, "<a href=/next>").unwrap();
         let [Candidate::Follow(next)] = &further[..] else {

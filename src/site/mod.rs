@@ -39,7 +39,7 @@ use crate::outcome::{Format, SkipReason};
 pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
-pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
+pub use extract::{ListingPage, PageHealth, PageText, PageVerdict, WrittenSources};
 pub use follow::follow;
 pub use hosts::{AnyHost, HostPattern, ImageHosts};
 pub use json_schema::definition_schema;

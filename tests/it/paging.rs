@@ -101,7 +101,7 @@ fn page_without_the_marker_is_a_listing_error() {
     assert!(
         ended
             .stderr
-            .contains("/browse/2/: it shows neither an image nor the mark of the end"),
+            .contains("/browse/2/: it shows neither an item (select = \"div.desktop\") nor the mark of the end"),
         "{}",
         ended.stderr
     );

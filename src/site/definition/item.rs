@@ -1,12 +1,14 @@
 //! The `[item]`, `[page]` and `[file]` tables: where the texts of an item are, and what is made of them.
 
+use std::sync::Arc;
+
 use toml::Spanned;
 
 use crate::site::candidate::CandidateRule;
 use crate::site::declared::DeclaredTemplates;
 use crate::site::diagnostic::{Diagnostic, nearest_of};
 use crate::site::document::{Condition, DocumentKind, ItemPath, Source, SourceContext};
-use crate::site::extract::{EndMark, Extractor, FieldSource};
+use crate::site::extract::{EndMark, Extractor, FieldSource, WrittenSources};
 use crate::site::fields::{FieldNames, FieldRef};
 use crate::site::file_name::{FileNameTemplate, NameCapture, NameInput};
 use crate::site::identity::{Identity, IgnoredParameter};
@@ -116,6 +118,11 @@ impl ItemSources {
                     .any(|rule| rule.way.address_field() == Some(FieldRef::Field(number))),
             })
         };
+        let needs: Vec<_> = rules.iter().map(|rule| rule.way.needs()).collect();
+        let written = WrittenSources {
+            select: written(&select, text),
+            needs: self::needs(&needs, &[&thumb, &link, &title], &fields, text),
+        };
         let items = ItemPath::from_input(&select, context)?;
         let each = each
             .map(|each| ItemPath::from_input(&each, context))
@@ -140,12 +147,52 @@ impl ItemSources {
             title,
             fields,
             page_values,
-            needs: rules.iter().map(|rule| rule.way.needs()).collect(),
+            needs,
+            written: Arc::new(written),
             end,
             expect: expect.map(Spanned::into_inner),
             kind,
         })
     }
+}
+
+/// Characters of a value that are repeated in a message.
+const WRITTEN_CHARACTERS: usize = 120;
+
+/// A value as it stands in the definition `text`, on one line.
+fn written<T>(value: &Spanned<T>, text: &str) -> String {
+    let written = text.get(value.span()).unwrap_or_default();
+    let words = written.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(WRITTEN_CHARACTERS).collect()
+}
+
+/// What the ways to an original need of an item, as it stands in the definition `text`; `own` are the sources of thumb,
+/// link and title.
+fn needs(
+    needs: &[Vec<FieldRef>],
+    own: &[&Option<Spanned<SourceInput>>; 3],
+    fields: &NamedSources,
+    text: &str,
+) -> String {
+    let mut found: Vec<String> = Vec::new();
+    for field in needs.iter().flatten() {
+        let (name, source) = match *field {
+            FieldRef::Thumb => ("thumb", own[0].as_ref()),
+            FieldRef::Link => ("link", own[1].as_ref()),
+            FieldRef::Title => ("title", own[2].as_ref()),
+            FieldRef::Field(number) => match fields.iter().nth(number) {
+                Some((name, source)) => (name.get_ref().as_str(), Some(source)),
+                // A text of the page.
+                None => continue,
+            },
+        };
+        let Some(source) = source else { continue };
+        let entry = format!("{name} = {}", written(source, text));
+        if !found.contains(&entry) {
+            found.push(entry);
+        }
+    }
+    found.join(", ")
 }
 
 /// What the templates of an item are compiled with.

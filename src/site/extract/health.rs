@@ -1,10 +1,23 @@
 //! Tells by the counts of a listing page's items whether it is healthy, after the last one, or not the site any more.
 
+use std::sync::Arc;
+
 use crate::event::ListingFailure;
 
+/// Where a definition looks for items, as it is written there: for messages about a page on which nothing is found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WrittenSources {
+    /// `item.select`.
+    pub select: String,
+    /// What the ways to an original need of an item: `thumb = "img@src"`.
+    pub needs: String,
+}
+
 /// The counts from which the verdict on a listing page follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageHealth {
+    /// Where the definition looks for them.
+    pub sources: Arc<WrittenSources>,
     /// Everything that the definition selects as an item.
     pub items: usize,
     /// Items that the definition leaves out by its conditions.
@@ -44,18 +57,20 @@ impl PageHealth {
         let shown = self
             .items
             .saturating_sub(self.without_thumb + self.unusable);
+        let select = || self.sources.select.clone();
+        let needs = || self.sources.needs.clone();
         if shown > 0 {
             PageVerdict::Items
         } else if self.without_thumb > 0 {
-            PageVerdict::Unexpected(ListingFailure::NoThumbs)
+            PageVerdict::Unexpected(ListingFailure::NoThumbs { sources: needs() })
         } else if self.unusable > 0 {
-            PageVerdict::Unexpected(ListingFailure::NoUsableThumbs)
+            PageVerdict::Unexpected(ListingFailure::NoUsableThumbs { sources: needs() })
         } else if is_first {
-            PageVerdict::Unexpected(ListingFailure::FirstPageEmpty)
+            PageVerdict::Unexpected(ListingFailure::FirstPageEmpty { select: select() })
         } else if self.end_mark {
             PageVerdict::End
         } else {
-            PageVerdict::Unexpected(ListingFailure::NoEndMark)
+            PageVerdict::Unexpected(ListingFailure::NoEndMark { select: select() })
         }
     }
 }
@@ -67,12 +82,10 @@ mod tests {
     fn health(items: usize, without_thumb: usize, unusable: usize, end_mark: bool) -> PageHealth {
         PageHealth {
             items,
-            filtered: 0,
             without_thumb,
             unusable,
-            expected: None,
-            split: false,
             end_mark,
+            ..PageHealth::default()
         }
     }
 

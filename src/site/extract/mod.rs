@@ -2,10 +2,12 @@
 
 mod health;
 
+use std::sync::Arc;
+
 use encoding_rs::{Encoding, UTF_8};
 use url::Url;
 
-pub use health::{PageHealth, PageVerdict};
+pub use health::{PageHealth, PageVerdict, WrittenSources};
 
 use super::document::{self, Condition, DocumentKind, ItemPath, Page, Scope, Source};
 use super::fields::FieldRef;
@@ -78,6 +80,8 @@ pub(super) struct Extractor {
     pub(super) end: EndMark,
     /// Items of a page that is not the last.
     pub(super) expect: Option<usize>,
+    /// For messages.
+    pub(super) written: Arc<WrittenSources>,
 }
 
 /// Where a field is.
@@ -148,6 +152,7 @@ pub(super) fn read(
         page_values: page_values.collect(),
     };
     let mut health = PageHealth {
+        sources: Arc::clone(&extractor.written),
         items: items.len() + filtered,
         filtered,
         without_thumb: 0,
