@@ -300,7 +300,7 @@ fn first_page_without_any_original_is_a_listing_error() {
     assert!(
         ended
             .stderr
-            .contains("none of its 28 thumbs leads to an original: no rewrite rule"),
+            .contains("none of its 28 thumbs leads to an original: no rule"),
         "{}",
         ended.stderr
     );
