@@ -1,25 +1,25 @@
 //! Compiles a definition: every error in it is found here, so that a [`Site`] can be used without further checks.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use toml::Spanned;
 use url::{Host, Url};
 
 use super::diagnostic::{Diagnostic, LocatedDiagnostic};
+use super::document::{DocumentKind, SourceContext};
 use super::extract::{EndMark, ItemTable};
 use super::file_name::FileNameTemplate;
-use super::paging::{EndRule, PageOrder};
+use super::paging::{PageOrder, PagingContext};
 use super::pattern::{Template, pattern};
 use super::rewrite::{RewriteRule, RewriteStep};
 use super::schema::{
-    self, CaptureTable, FileTable, FullTable, ListingTable, OneOrMore, RewriteTable, SiteFile,
-    SiteTable, StopTable,
+    self, CaptureTable, FileTable, FullTable, OneOrMore, RewriteTable, SiteFile, SiteTable,
 };
 use super::{Site, address};
 
 /// Each step may have a pattern of the largest size; a site needs fewer than five.
 const MAX_STEPS: usize = 64;
-
-/// More consecutive empty pages would be more requests in vain than any gap in a listing is worth.
-const MAX_EMPTY_PAGES: u32 = 10;
 
 /// Compiles the definition in `text`.
 pub(super) fn compile(text: &str) -> Result<Site, LocatedDiagnostic> {
@@ -44,18 +44,8 @@ fn site(file: SiteFile<Box<dyn ItemTable>>, text: &str) -> Result<Site, Diagnost
         base,
         image_hosts,
     } = site;
-    let ListingTable {
-        _kind: _,
-        url,
-        start,
-        stop,
-    } = listing;
-    let StopTable {
-        status,
-        marker,
-        empty,
-        after,
-    } = stop;
+    let (paging, mut stop) = listing.split();
+    let (marker, empty) = (stop.marker.take(), stop.empty);
     let base = origin(&base)?;
     let image_hosts = image_hosts
         .iter()
@@ -63,14 +53,19 @@ fn site(file: SiteFile<Box<dyn ItemTable>>, text: &str) -> Result<Site, Diagnost
         .collect::<Result<Vec<_>, _>>()?;
     let is_host =
         |host: &str| base.host_str() == Some(host) || image_hosts.iter().any(|known| known == host);
+    let paging_context = PagingContext {
+        base: &base,
+        is_host: &is_host,
+        variables: &BTreeMap::new(),
+        source: SourceContext {
+            kind: &DocumentKind::Html,
+            definition: text,
+        },
+    };
     Ok(Site {
         id: name,
         description,
-        page_order: PageOrder::compile(&base, &url, start, is_host)?,
-        end: EndRule {
-            statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
-            empty_pages: empty_pages(&after)?,
-        },
+        page_order: Arc::new(PageOrder::compile(paging, stop, &paging_context)?),
         extract: item.compile(end_mark(marker, empty)?)?,
         rules: rules(&full, text)?,
         min_size: (file.min_width, file.min_height),
@@ -100,29 +95,6 @@ fn host(written: &Spanned<String>) -> Result<String, Diagnostic> {
         Diagnostic::at(written, "not a host").help(help)
     })?;
     Ok(host.to_string())
-}
-
-fn end_status(written: &Spanned<u16>) -> Result<u16, Diagnostic> {
-    match *written.get_ref() {
-        status @ 300..=599 => Ok(status),
-        other => Err(
-            Diagnostic::at(written, format!("{other} cannot mark the end"))
-                .help("use a status from 300 to 599, as 404"),
-        ),
-    }
-}
-
-fn empty_pages(written: &Spanned<u32>) -> Result<u32, Diagnostic> {
-    match *written.get_ref() {
-        pages @ 1..=MAX_EMPTY_PAGES => Ok(pages),
-        other => Err(Diagnostic::at(
-            written,
-            format!("{other} empty pages in a row cannot mark the end"),
-        )
-        .help(format!(
-            "use a number from 1 (the first empty page ends the listing) to {MAX_EMPTY_PAGES}"
-        ))),
-    }
 }
 
 fn end_mark(

@@ -72,6 +72,11 @@ impl Mirror {
         }
     }
 
+    /// The canonical address of a listing page that was found on a page of the mirror.
+    pub(crate) fn canonical_page(&self, address: Url) -> Url {
+        self.canonical(&address, &self.pages).unwrap_or(address)
+    }
+
     fn canonicalize_url(&self, address: &mut Url, site: &Url) {
         if let Some(canonical) = self.canonical(address, site) {
             *address = canonical;

@@ -17,6 +17,8 @@ use url::Url;
 pub use health::{PageHealth, PageVerdict};
 
 use super::diagnostic::Diagnostic;
+use super::document::{self, DocumentKind};
+use super::paging::{PageLinks, RawPageLinks};
 use super::schema::SiteFile;
 use super::{Site, address};
 use crate::event::ListingFailure;
@@ -141,6 +143,8 @@ pub struct ListingPage {
     pub images: Vec<ImageRef>,
     /// The counts from which the verdict on the page follows.
     pub health: PageHealth,
+    /// What it says of the pages after it.
+    pub next: PageLinks,
 }
 
 /// Reads the page that came from `page`.
@@ -185,5 +189,16 @@ pub(super) fn read(
             None => health.unusable += 1,
         }
     }
-    Ok(ListingPage { images, health })
+    let sources = site.page_order.sources();
+    let mut links = RawPageLinks::default();
+    if !sources.is_empty() {
+        document::read(&DocumentKind::Html, body, &mut |page| {
+            sources.read(page, &mut links);
+        })?;
+    }
+    Ok(ListingPage {
+        images,
+        health,
+        next: links.resolve(&base, body.encoding),
+    })
 }

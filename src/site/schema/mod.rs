@@ -4,17 +4,27 @@
 //! its pages, in `extract`.
 
 mod one_or_more;
+<<<<<<< HEAD
 mod source;
+=======
+mod paging;
+
+use std::collections::BTreeMap;
+>>>>>>> a2162e8 (Walk listings by numbers, lists, links, cursors, continuations, windows and hops)
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub(super) use one_or_more::OneOrMore;
+<<<<<<< HEAD
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
 };
+=======
+pub(super) use paging::{NextInput, PagingTable, WindowTable};
+>>>>>>> a2162e8 (Walk listings by numbers, lists, links, cursors, continuations, windows and hops)
 
 use super::extract::ListingKind;
 use super::file_name::NameInput;
@@ -49,39 +59,82 @@ pub(super) struct ListingTable {
     /// Read by [`listing_kind`] before the rest; here so that the key is known.
     #[serde(rename = "kind")]
     pub(super) _kind: IgnoredAny,
-    pub(super) url: Spanned<String>,
-    #[serde(default = "first_page")]
-    pub(super) start: u32,
+    url: Option<Spanned<String>>,
+    pages: Option<Spanned<Vec<Spanned<String>>>>,
+    first: Option<Spanned<String>>,
+    start: Option<Spanned<u32>>,
+    step: Option<Spanned<u32>>,
+    ahead: Option<u32>,
+    next: Option<Spanned<NextInput>>,
+    cursor: Option<Spanned<SourceInput>>,
+    #[serde(rename = "continue")]
+    continuation: Option<Spanned<String>>,
+    #[serde(default)]
+    carry: BTreeMap<String, Spanned<SourceInput>>,
+    window: Option<Spanned<WindowTable>>,
+    through: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pager: Option<Spanned<String>>,
+    expect: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) stop: StopTable,
 }
 
-fn first_page() -> u32 {
-    1
+impl ListingTable {
+    /// Splits off the keys that `paging` compiles.
+    pub(super) fn split(self) -> (PagingTable, StopTable) {
+        let Self {
+            _kind: _,
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+            stop,
+        } = self;
+        let paging = PagingTable {
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+        };
+        (paging, stop)
+    }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a table with `status`, `marker`, `empty` or `after`"
+    expecting = "a table with `status`, `marker`, `empty`, `after`, `reached` or `absent`"
 )]
 pub(super) struct StopTable {
-    pub(super) status: Vec<Spanned<u16>>,
+    /// Where not given, it depends on the order of the pages.
+    pub(super) status: Option<Vec<Spanned<u16>>>,
     pub(super) marker: Option<Spanned<String>>,
     pub(super) empty: bool,
-    pub(super) after: Spanned<u32>,
-}
-
-impl Default for StopTable {
-    fn default() -> Self {
-        Self {
-            status: vec![Spanned::new(0..0, 404)],
-            marker: None,
-            empty: false,
-            after: Spanned::new(0..0, 1),
-        }
-    }
+    pub(super) after: Option<Spanned<u32>>,
+    /// The sources of the page's number and of the last page's.
+    pub(super) reached: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pub(super) absent: Option<Spanned<SourceInput>>,
 }
 
 #[derive(Deserialize)]
