@@ -63,6 +63,7 @@ impl Deferred {
         let mut left = Vec::from_iter(std::mem::take(&mut self.waiting));
         left.sort_unstable_by_key(|(_, (order, ..))| *order);
         let left = left.into_iter();
-        left.map(|(key, (_, thumb, reason))| (key, thumb, reason)).collect()
+        left.map(|(key, (_, thumb, reason))| (key, thumb, reason))
+            .collect()
     }
 }

@@ -18,7 +18,8 @@ use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{
-    ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager, Pages, Site, StatusMeaning, Step,
+    ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager, Pages, Site, StatusMeaning,
+    Step,
 };
 
 /// How reading a listing came to its end.
@@ -273,10 +274,7 @@ impl Producer {
     }
 
     /// Reports the images of a page that have no original, each as new if no earlier run skipped it for this reason.
-    async fn report_skips(
-        &self,
-        unresolved: Vec<Unresolved>,
-    ) -> Result<(), EngineError> {
+    async fn report_skips(&self, unresolved: Vec<Unresolved>) -> Result<(), EngineError> {
         // Most pages skip nothing, and are spared the ledger's transaction.
         if unresolved.is_empty() {
             return Ok(());

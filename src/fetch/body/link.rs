@@ -5,9 +5,9 @@ use reqwest::header::HeaderValue;
 /// The target of the first link with the relation `next`, as written. Values that are not plain text have none.
 pub(crate) fn next_link<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Option<String> {
     let values = values.into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| Links { rest: value }).find_map(|link| {
-        link.is_next.then(|| link.target.to_owned())
-    })
+    values
+        .flat_map(|value| Links { rest: value })
+        .find_map(|link| link.is_next.then(|| link.target.to_owned()))
 }
 
 /// One link of a header.
@@ -43,7 +43,9 @@ impl<'a> Iterator for Links<'a> {
             rest = behind;
         }
         self.rest = rest.strip_prefix(',').unwrap_or("");
-        let mut relations = relations.iter().flat_map(|value| value.split_ascii_whitespace());
+        let mut relations = relations
+            .iter()
+            .flat_map(|value| value.split_ascii_whitespace());
         let is_next = relations.any(|relation| relation.eq_ignore_ascii_case("next"));
         Some(Link {
             target: target.trim(),
@@ -91,10 +93,19 @@ mod tests {
     #[test]
     fn the_link_header_gives_the_target_of_its_next_relation() {
         let cases = [
-            ("<https://a.invalid/p?page=2>; rel=\"next\"", "https://a.invalid/p?page=2"),
+            (
+                "<https://a.invalid/p?page=2>; rel=\"next\"",
+                "https://a.invalid/p?page=2",
+            ),
             ("</p?a=1,2;3>; rel=next", "/p?a=1,2;3"),
-            ("<a>; rel=\"first\", <b>; rel=\"prev\" , <c>;rel=\"next\"", "c"),
-            ("<a>; title=\"x, <b>; rel=next\"; rel=prev, <c>; REL = \"last NEXT\"", "c"),
+            (
+                "<a>; rel=\"first\", <b>; rel=\"prev\" , <c>;rel=\"next\"",
+                "c",
+            ),
+            (
+                "<a>; title=\"x, <b>; rel=next\"; rel=prev, <c>; REL = \"last NEXT\"",
+                "c",
+            ),
             ("<a>; title=\"a \\\" b\"; rel=next", "a"),
             (", ,<a>;;rel=next", "a"),
             ("< a >; foo; rel=next", "a"),

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
-    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, next_link, redirect_target,
-    text_value, whole_range,
+    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, next_link,
+    redirect_target, text_value, whole_range,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};

@@ -31,7 +31,11 @@ pub(super) struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    pub(super) fn order(&self, written: PagingTable, stop: StopTable) -> Result<PageOrder, Diagnostic> {
+    pub(super) fn order(
+        &self,
+        written: PagingTable,
+        stop: StopTable,
+    ) -> Result<PageOrder, Diagnostic> {
         let PagingTable {
             url,
             pages,
@@ -62,7 +66,9 @@ impl Compiler<'_> {
             continuation: continuation.as_ref().map(Spanned::span),
             window,
             carries: !carry.is_empty(),
-            from_header: next.as_ref().is_some_and(|next| matches!(next.get_ref(), NextInput::Header)),
+            from_header: next
+                .as_ref()
+                .is_some_and(|next| matches!(next.get_ref(), NextInput::Header)),
         };
         let addresses = match (url, pages) {
             (Some(url), None) => {
@@ -101,7 +107,9 @@ impl Compiler<'_> {
             .map(|value| Source::compile(value, source))
             .collect::<Result<_, _>>()?;
         sources.through = self.through(through)?;
-        sources.pager = pager.map(|pager| ItemPath::compile(&pager, source)).transpose()?;
+        sources.pager = pager
+            .map(|pager| ItemPath::compile(&pager, source))
+            .transpose()?;
         let StopTable {
             status,
             marker: _,
@@ -121,10 +129,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn source(
-        &self,
-        written: Option<Spanned<SourceInput>>,
-    ) -> Result<Option<Source>, Diagnostic> {
+    fn source(&self, written: Option<Spanned<SourceInput>>) -> Result<Option<Source>, Diagnostic> {
         written
             .map(|written| Source::compile(written, self.context.source))
             .transpose()
@@ -137,8 +142,10 @@ impl Compiler<'_> {
         keys: &OrderKeys,
     ) -> Result<Addresses, Diagnostic> {
         if let Some(first) = first {
-            return Err(Diagnostic::at(first, "`first` and `pages` exclude each other")
-                .help("put it in front of the other pages"));
+            return Err(
+                Diagnostic::at(first, "`first` and `pages` exclude each other")
+                    .help("put it in front of the other pages"),
+            );
         }
         if pages.get_ref().is_empty() || pages.get_ref().len() > MAX_LISTED {
             return Err(Diagnostic::at(pages, "an unusable number of pages")
@@ -163,8 +170,9 @@ impl Compiler<'_> {
         };
         if written.get_ref().is_empty() || written.get_ref().len() > MAX_LEVELS {
             let message = format!("{} levels of listings", written.get_ref().len());
-            return Err(Diagnostic::at(&written, message)
-                .help(format!("name from 1 to {MAX_LEVELS} sources of links, the outermost first")));
+            return Err(Diagnostic::at(&written, message).help(format!(
+                "name from 1 to {MAX_LEVELS} sources of links, the outermost first"
+            )));
         }
         let levels = written.into_inner().into_iter();
         levels
@@ -230,7 +238,9 @@ impl OrderKeys {
             ("{page}", numbers[0].then(|| url.span())),
             ("{offset}", numbers[1].then(|| url.span())),
         ];
-        let mut given = given.into_iter().filter_map(|(key, span)| Some((key, span?)));
+        let mut given = given
+            .into_iter()
+            .filter_map(|(key, span)| Some((key, span?)));
         let order = given.next();
         if let (Some((one, _)), Some((other, span))) = (&order, given.next()) {
             let message = format!("`{one}` and `{other}` exclude each other");
@@ -244,7 +254,9 @@ impl OrderKeys {
         let check = |places: &[Place]| -> Result<(), Diagnostic> {
             refuse_places(url, &template, places)?;
             let first = first.as_ref();
-            first.map_or(Ok(()), |(written, first)| refuse_places(written, first, places))
+            first.map_or(Ok(()), |(written, first)| {
+                refuse_places(written, first, places)
+            })
         };
         let refuse_first = |help: &str| match &first {
             Some((written, _)) => {
@@ -264,8 +276,10 @@ impl OrderKeys {
             "cursor" => {
                 check(&[Place::Cursor])?;
                 if !template.has(Place::Cursor) {
-                    return Err(Diagnostic::at(url, "every page would have the same address")
-                        .help("write `{cursor}` where the cursor stands"));
+                    return Err(
+                        Diagnostic::at(url, "every page would have the same address")
+                            .help("write `{cursor}` where the cursor stands"),
+                    );
                 }
                 check_first_page(url, &template, first.as_ref())?;
                 let first = first.map(|(_, first)| first);
@@ -275,17 +289,24 @@ impl OrderKeys {
                 check(&[])?;
                 refuse_first("`url` is the first page, and `continue` extends it")?;
                 check_first_page(url, &template, None)?;
-                Ok(Addresses::Linked(Box::new(Continuations { first: template })))
+                Ok(Addresses::Linked(Box::new(Continuations {
+                    first: template,
+                })))
             }
             "window" => {
                 check(&[Place::From, Place::To])?;
                 if !template.has(Place::From) && !template.has(Place::To) {
-                    return Err(Diagnostic::at(url, "every page would have the same address")
-                        .help("write `{from}` and `{to}` where the first and the last day stand"));
+                    return Err(
+                        Diagnostic::at(url, "every page would have the same address").help(
+                            "write `{from}` and `{to}` where the first and the last day stand",
+                        ),
+                    );
                 }
                 check_first_page(url, &template, first.as_ref())?;
                 let days = self.window.map(|window| Days::compile(window.get_ref()));
-                let days = days.transpose()?.ok_or_else(|| Diagnostic::at(url, "no window"))?;
+                let days = days
+                    .transpose()?
+                    .ok_or_else(|| Diagnostic::at(url, "no window"))?;
                 Ok(Addresses::Counted(Box::new(DateWindows {
                     first: first.map(|(_, first)| first),
                     template,
@@ -296,7 +317,10 @@ impl OrderKeys {
                 check(&[])?;
                 refuse_first("without `{page}` or another place in `url` there is one page")?;
                 if carries {
-                    return Err(Diagnostic::at(url, "nothing can be carried: there is one page"));
+                    return Err(Diagnostic::at(
+                        url,
+                        "nothing can be carried: there is one page",
+                    ));
                 }
                 Ok(Addresses::Counted(Box::new(ListedPages(vec![template]))))
             }
@@ -320,17 +344,23 @@ impl OrderKeys {
         let both = [("start", &self.start), ("step", &self.step)];
         for (name, written) in both {
             if let Some(written) = written.as_ref().filter(|_| !is_counted) {
-                return Err(Diagnostic::at(written, format!("`{name}` has no meaning here"))
-                    .help("it is about `{page}` or `{offset}` in `url`"));
+                return Err(
+                    Diagnostic::at(written, format!("`{name}` has no meaning here"))
+                        .help("it is about `{page}` or `{offset}` in `url`"),
+                );
             }
         }
         match &self.step {
-            Some(step) if *step.get_ref() == 0 => {
-                Err(Diagnostic::at(step, "every page would have the same address")
-                    .help("use a number from 1"))
-            }
-            None if key == "{offset}" => Err(Diagnostic::new(0..0, "missing key `step` in `[listing]`")
-                .help("say by how much `{offset}` grows from page to page: the items of a page")),
+            Some(step) if *step.get_ref() == 0 => Err(Diagnostic::at(
+                step,
+                "every page would have the same address",
+            )
+            .help("use a number from 1")),
+            None if key == "{offset}" => Err(Diagnostic::new(
+                0..0,
+                "missing key `step` in `[listing]`",
+            )
+            .help("say by how much `{offset}` grows from page to page: the items of a page")),
             Some(_) | None => Ok(()),
         }
     }
@@ -366,11 +396,26 @@ fn refuse_places(
         return Ok(());
     };
     let (name, needed) = match place {
-        Place::Page => ("page", "it counts the pages, which nothing else may do then"),
-        Place::Offset => ("offset", "it counts the items, and nothing else may find the next page then"),
-        Place::Cursor => ("cursor", "add `cursor = \"/data/after\"`: where a page has the cursor to the next one"),
-        Place::From => ("from", "add `window = { days = 30, earliest = \"1995-06-16\" }`"),
-        Place::To => ("to", "add `window = { days = 30, earliest = \"1995-06-16\" }`"),
+        Place::Page => (
+            "page",
+            "it counts the pages, which nothing else may do then",
+        ),
+        Place::Offset => (
+            "offset",
+            "it counts the items, and nothing else may find the next page then",
+        ),
+        Place::Cursor => (
+            "cursor",
+            "add `cursor = \"/data/after\"`: where a page has the cursor to the next one",
+        ),
+        Place::From => (
+            "from",
+            "add `window = { days = 30, earliest = \"1995-06-16\" }`",
+        ),
+        Place::To => (
+            "to",
+            "add `window = { days = 30, earliest = \"1995-06-16\" }`",
+        ),
         Place::Carry(_) => return Ok(()),
     };
     Err(Diagnostic::at(written, format!("nothing fills `{{{name}}}` here")).help(needed))
@@ -385,8 +430,11 @@ fn check_first_page(
     let (written, template) = first.map_or((url, template), |(written, first)| (written, first));
     let needs_answer = |place: &Place| matches!(place, Place::Cursor | Place::Carry(_));
     if template.places_in_path().any(|place| needs_answer(&place)) {
-        return Err(Diagnostic::at(written, "the first page has no value for a place in its path")
-            .help("give the address of the first page as `first`"));
+        return Err(Diagnostic::at(
+            written,
+            "the first page has no value for a place in its path",
+        )
+        .help("give the address of the first page as `first`"));
     }
     Ok(())
 }

@@ -30,7 +30,8 @@ impl LinkedPages for Continuations {
         if members.is_empty() {
             return Ok(None);
         }
-        let is_large = |(name, value): &(String, String)| name.len().max(value.len()) > MAX_MEMBER_BYTES;
+        let is_large =
+            |(name, value): &(String, String)| name.len().max(value.len()) > MAX_MEMBER_BYTES;
         if members.len() > MAX_MEMBERS || members.iter().any(is_large) {
             return Err("`continue` has too many members, or one that is too long".to_owned());
         }
@@ -40,7 +41,11 @@ impl LinkedPages for Continuations {
         })?;
         let kept = kept_parameters(&url, members);
         let added = members.iter().map(|(name, value)| {
-            format!("{}={}", super::template::in_query(name), super::template::in_query(value))
+            format!(
+                "{}={}",
+                super::template::in_query(name),
+                super::template::in_query(value)
+            )
         });
         let query = kept.into_iter().chain(added).collect::<Vec<_>>().join("&");
         url.set_query(Some(&query));
@@ -57,7 +62,9 @@ impl LinkedPages for Continuations {
 fn kept_parameters(url: &Url, members: &[(String, String)]) -> Vec<String> {
     let is_replaced = |parameter: &str| {
         let mut parsed = url::form_urlencoded::parse(parameter.as_bytes());
-        parsed.next().is_some_and(|(name, _)| members.iter().any(|(member, _)| *member == name))
+        parsed
+            .next()
+            .is_some_and(|(name, _)| members.iter().any(|(member, _)| *member == name))
     };
     let parameters = url.query().unwrap_or_default().split('&');
     parameters

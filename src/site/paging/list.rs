@@ -11,7 +11,9 @@ pub(super) struct ListedPages(pub(super) Vec<PageTemplate>);
 
 impl CountedPages for ListedPages {
     fn page(&self, index: u32, _values: &WalkValues<'_>) -> PageAt {
-        let template = usize::try_from(index).ok().and_then(|index| self.0.get(index));
+        let template = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.0.get(index));
         let Some(template) = template else {
             return PageAt::Beyond;
         };
@@ -22,7 +24,8 @@ impl CountedPages for ListedPages {
     fn index_of(&self, url: &Url) -> Option<u32> {
         let mut pages = self.0.iter();
         let index = pages.position(|page| {
-            page.fill(&PlaceValues::default()).is_ok_and(|page| page == *url)
+            page.fill(&PlaceValues::default())
+                .is_ok_and(|page| page == *url)
         })?;
         u32::try_from(index).ok()
     }

@@ -91,7 +91,11 @@ impl LinkSources {
         if let Some(source) = self.cursor.as_ref().filter(|_| raw.cursor.is_none()) {
             raw.cursor = first(source);
         }
-        if let Some(path) = self.continuation.as_ref().filter(|_| raw.members.is_empty()) {
+        if let Some(path) = self
+            .continuation
+            .as_ref()
+            .filter(|_| raw.members.is_empty())
+        {
             raw.members = path.members(root);
         }
         raw.carried.resize(self.carry.len(), None);
@@ -171,7 +175,11 @@ impl RawPageLinks {
 /// A number as JSON or a page writes it.
 fn number(text: &str) -> Option<f64> {
     let plain = text.replace(',', "");
-    plain.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    plain
+        .trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
 }
 
 impl PageLinks {
@@ -184,7 +192,12 @@ impl PageLinks {
     /// Passes every address through `canonical`.
     pub fn canonicalize(&mut self, canonical: impl Fn(Url) -> Url) {
         let onward = self.onward.iter_mut().flatten();
-        for url in self.next.iter_mut().chain(&mut self.header_next).chain(onward) {
+        for url in self
+            .next
+            .iter_mut()
+            .chain(&mut self.header_next)
+            .chain(onward)
+        {
             *url = canonical(url.clone());
         }
     }

@@ -137,7 +137,8 @@ impl Pager {
 
     /// Begins the next listing of a level.
     fn begin_linked(&mut self, level: usize) -> Option<PageRequest> {
-        let follows = matches!(&self.order.addresses, Addresses::Linked(pages) if pages.follows_addresses());
+        let follows =
+            matches!(&self.order.addresses, Addresses::Linked(pages) if pages.follows_addresses());
         let state = &mut self.levels[level - 1];
         let url = state.links.pop_front()?;
         if !follows {
@@ -216,9 +217,16 @@ impl Pager {
         let number = request.number.unwrap_or(1);
         let leads_on = request.level < self.levels.len();
         let onward = links.onward.get(request.level).filter(|_| leads_on);
-        let onward = onward.into_iter().flatten().filter(|url| is_host(url).is_ok());
+        let onward = onward
+            .into_iter()
+            .flatten()
+            .filter(|url| is_host(url).is_ok());
         let onward = onward.cloned().collect::<Vec<_>>();
-        let items = if leads_on { onward.len() } else { page.health.items };
+        let items = if leads_on {
+            onward.len()
+        } else {
+            page.health.items
+        };
         let walk = match request.level {
             0 => Some(&mut self.outer),
             level => self.levels[level - 1].walk.as_mut(),
@@ -265,7 +273,10 @@ impl Pager {
         }
         let all = links.len();
         if !request.is_wanted {
-            return Ok(PageContent::Links { new: all, repeated: 0 });
+            return Ok(PageContent::Links {
+                new: all,
+                repeated: 0,
+            });
         }
         let visited = &mut self.visited;
         let new = links.into_iter().filter(|url| visited.insert(url));

@@ -141,11 +141,10 @@ impl PageTemplate {
             match parse_place(name, part, is_at_start, written, context, carry)? {
                 Filled::Address(address) => part = template.push_text(&address, part),
                 Filled::Piece(_) if part == Part::Fragment => {
-                    return Err(Diagnostic::at(
-                        written,
-                        "every page would have the same address",
-                    )
-                    .help("what stands behind `#` is not sent: move the place before it"));
+                    return Err(
+                        Diagnostic::at(written, "every page would have the same address")
+                            .help("what stands behind `#` is not sent: move the place before it"),
+                    );
                 }
                 Filled::Piece(piece) => template.push(piece, part),
             }
@@ -164,10 +163,13 @@ impl PageTemplate {
     /// The places in it.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         let query = self.parameters.iter().flatten().flatten();
-        self.head.iter().chain(query).filter_map(|piece| match piece {
-            Piece::Place(place, _) => Some(*place),
-            Piece::Text(_) => None,
-        })
+        self.head
+            .iter()
+            .chain(query)
+            .filter_map(|piece| match piece {
+                Piece::Place(place, _) => Some(*place),
+                Piece::Text(_) => None,
+            })
     }
 
     /// The places before the query: those must have a value.
@@ -184,10 +186,12 @@ impl PageTemplate {
     ///
     /// When the result cannot be requested: why.
     pub(super) fn fill(&self, values: &PlaceValues<'_>) -> Result<Url, String> {
-        let mut text = filled(&self.head, values)
-            .ok_or("its path needs a value that no page gave")?;
+        let mut text =
+            filled(&self.head, values).ok_or("its path needs a value that no page gave")?;
         let parameters = self.parameters.iter().flatten();
-        let mut parameters = parameters.filter_map(|pieces| filled(pieces, values)).peekable();
+        let mut parameters = parameters
+            .filter_map(|pieces| filled(pieces, values))
+            .peekable();
         if parameters.peek().is_some() {
             text.push('?');
             text.push_str(&parameters.collect::<Vec<_>>().join("&"));
@@ -236,7 +240,11 @@ impl PageTemplate {
                         last.push(Piece::Text(piece.to_owned()));
                     }
                 }
-                if fragment { Part::Fragment } else { Part::Query }
+                if fragment {
+                    Part::Fragment
+                } else {
+                    Part::Query
+                }
             }
             Part::Fragment => Part::Fragment,
         }
@@ -370,7 +378,8 @@ fn unknown_place(
         .chain(variables.keys().cloned())
         .collect::<Vec<_>>();
     let known = known.iter().map(String::as_str).collect::<Vec<_>>();
-    Diagnostic::at(written, format!("unknown placeholder `{{{name}}}`")).help(nearest_of(name, &known))
+    Diagnostic::at(written, format!("unknown placeholder `{{{name}}}`"))
+        .help(nearest_of(name, &known))
 }
 
 /// A text as a name or a value in a query.

@@ -294,7 +294,11 @@ impl Walk {
         let has_pager_rule = self.order.sources.pager.is_some();
         let is_pager_missing = has_pager_rule
             && !links.has_pager
-            && if number == 1 { is_full } else { self.found.had_pager };
+            && if number == 1 {
+                is_full
+            } else {
+                self.found.had_pager
+            };
         if is_pager_missing {
             return Some(ListingFailure::PagerMissing);
         }
@@ -379,8 +383,14 @@ impl Walk {
             return Step::Failed(failure);
         }
         match answer {
-            PageAnswer::Items { new: 0, repeated: 0 } => self.found.barren += 1,
-            PageAnswer::Items { new: 0, repeated: _ } => {
+            PageAnswer::Items {
+                new: 0,
+                repeated: 0,
+            } => self.found.barren += 1,
+            PageAnswer::Items {
+                new: 0,
+                repeated: _,
+            } => {
                 self.found.barren += 1;
                 self.found.without_news += 1;
             }

@@ -43,12 +43,14 @@ impl Days {
         } = written;
         if !(1..=MAX_DAYS).contains(days.get_ref()) {
             let message = format!("a window of {} days", days.get_ref());
-            return Err(Diagnostic::at(days, message)
-                .help(format!("use a number from 1 to {MAX_DAYS}")));
+            return Err(
+                Diagnostic::at(days, message).help(format!("use a number from 1 to {MAX_DAYS}"))
+            );
         }
-        let first_day = earliest.get_ref().parse::<Date>().map_err(|_| {
-            Diagnostic::at(earliest, "not a date").help("write it as `1995-06-16`")
-        })?;
+        let first_day = earliest
+            .get_ref()
+            .parse::<Date>()
+            .map_err(|_| Diagnostic::at(earliest, "not a date").help("write it as `1995-06-16`"))?;
         let compiled = Self {
             days: i64::from(*days.get_ref()),
             earliest: first_day,
