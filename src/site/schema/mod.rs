@@ -4,27 +4,21 @@
 //! its pages, in `extract`.
 
 mod one_or_more;
-<<<<<<< HEAD
-mod source;
-=======
 mod paging;
+mod source;
 
 use std::collections::BTreeMap;
->>>>>>> a2162e8 (Walk listings by numbers, lists, links, cursors, continuations, windows and hops)
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub(super) use one_or_more::OneOrMore;
-<<<<<<< HEAD
+pub(super) use paging::{NextInput, PagingTable, WindowTable};
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
 };
-=======
-pub(super) use paging::{NextInput, PagingTable, WindowTable};
->>>>>>> a2162e8 (Walk listings by numbers, lists, links, cursors, continuations, windows and hops)
 
 use super::extract::ListingKind;
 use super::file_name::NameInput;
