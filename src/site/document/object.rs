@@ -25,8 +25,10 @@ impl ObjectPath {
         }
         let pointer = JsonPointer::compile(written.get_ref(), written)?;
         if pointer.takes_names() {
-            return Err(Diagnostic::at(written, "the name of a member is not an object")
-                .help("remove the `?`"));
+            return Err(
+                Diagnostic::at(written, "the name of a member is not an object")
+                    .help("remove the `?`"),
+            );
         }
         Ok(Self(pointer))
     }

@@ -17,8 +17,8 @@ use super::stop::EndRule;
 use super::template::PageTemplate;
 use super::window::{DateWindows, Days};
 use super::*;
-use crate::site::document::{DocumentKind, SourceContext};
-use crate::site::schema::WindowTable;
+use crate::site::document::{DocumentKind, Source, SourceContext};
+use crate::site::schema::{SourceInput, WindowTable};
 use crate::site::{ListingPage, PageHealth, Site};
 
 const TODAY: Date = date(2028, 3, 5);
@@ -86,6 +86,18 @@ fn windows(text: &str, first: Option<&str>, days: u32, earliest: &str) -> Addres
         template: template(text),
         days: days.unwrap(),
     }))
+}
+
+fn source(text: &str) -> Source {
+    let context = SourceContext {
+        kind: &DocumentKind::Html,
+        definition: "",
+    };
+    let written = toml::Spanned::new(0..0, SourceInput::Text(text.to_owned()));
+    let compiled = Source::compile(written, context);
+    compiled
+        .map_err(|error| error.locate("").to_string())
+        .unwrap()
 }
 
 fn linked(pages: impl LinkedPages + 'static) -> Addresses {
@@ -604,6 +616,7 @@ fn partial_answers_of_a_continue_object_are_neither_the_end_nor_broken() {
 #[test]
 fn a_carried_value_of_the_first_page_stands_in_every_later_address() {
     let mut order = order(numbers("/all?seed={carry.seed}&page={page}", 1, 1));
+    order.sources.carry.push(source("#seed@data-seed"));
     let mut walk = walker(order, Some(3), None);
     let one = walk.expect("/all?page=1");
     assert!(!one.is_wanted);
