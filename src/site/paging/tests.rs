@@ -193,7 +193,7 @@ fn cursor(cursor: &str) -> PageLinks {
 
 #[test]
 fn a_url_is_filled_with_percent_encoded_variables_and_values() {
-    let values = super::template::PlaceValues {
+    let values = template::PlaceValues {
         number: Some(7),
         cursor: Some("a b/?#&+%"),
         carried: &[None],
@@ -237,7 +237,7 @@ fn a_url_with_a_place_that_cannot_be_filled_is_refused() {
 
 #[test]
 fn an_empty_value_does_not_move_a_url_to_another_host() {
-    let filled = template("/{cursor}/evil.invalid/").fill(&super::template::PlaceValues {
+    let filled = template("/{cursor}/evil.invalid/").fill(&template::PlaceValues {
         cursor: Some(""),
         ..Default::default()
     });
