@@ -67,3 +67,41 @@ impl Deferred {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::SiteId;
+
+    fn unresolved(name: &str) -> Unresolved {
+        let thumb = Url::parse(&format!("https://demo.invalid/{name}")).unwrap();
+        let key = ImageKey::new(&SiteId::new("demo").unwrap(), &thumb);
+        (key, thumb, SkipReason::NoRule)
+    }
+
+    #[test]
+    fn an_image_without_an_original_waits_for_the_answer_that_completes_it() {
+        let mut deferred = Deferred::new(true);
+        let images = ["c", "a", "b"].map(unresolved);
+        assert!(deferred.keep(images.to_vec()).is_empty());
+        assert!(deferred.complete(&images[1].0));
+        assert!(!deferred.complete(&images[1].0));
+        assert_eq!(deferred.take(), [images[0].clone(), images[2].clone()]);
+        assert!(deferred.take().is_empty());
+    }
+
+    #[test]
+    fn where_answers_are_whole_an_image_without_an_original_is_reported_at_once() {
+        let mut deferred = Deferred::new(false);
+        let images = vec![unresolved("a")];
+        assert_eq!(deferred.keep(images.clone()), images);
+        assert!(!deferred.complete(&images[0].0));
+    }
+
+    #[test]
+    fn images_that_wait_are_bounded() {
+        let mut deferred = Deferred::new(true);
+        let images = (0..=MAX_WAITING).map(|index| unresolved(&index.to_string()));
+        assert_eq!(deferred.keep(images.collect()).len(), 1);
+    }
+}

@@ -219,6 +219,17 @@ mod tests {
     }
 
     #[test]
+    fn a_next_page_on_the_mirror_is_moved_to_the_page_host() {
+        let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
+        let canonical = |address| mirror.canonical_page(url(address)).to_string();
+        assert_eq!(
+            canonical("http://127.0.0.1:8000/sd/all?page=2"),
+            "https://gallery.test/all?page=2"
+        );
+        assert_eq!(canonical("https://other.test/a"), "https://other.test/a");
+    }
+
+    #[test]
     fn a_root_relative_thumb_of_a_copied_page_becomes_canonical_without_the_prefix() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
         let page = "http://127.0.0.1:8000/sd/browse/";

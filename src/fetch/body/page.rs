@@ -298,6 +298,24 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn a_page_has_the_next_link_of_its_header() {
+        let server = Server::start(|_| {
+            let headers = [
+                "Link: <?page=1>; rel=\"prev\"",
+                "Link: <?page=3>; rel=\"next\"",
+            ];
+            Reply::new(200, &headers, "page")
+        })
+        .await;
+        let page = server
+            .fetcher()
+            .page(&server.url("/?page=2"))
+            .await
+            .unwrap();
+        assert_eq!(page.next.as_deref(), Some("?page=3"));
+    }
+
     proptest! {
         #[test]
         fn no_page_makes_the_decoder_panic(page in proptest::collection::vec(any::<u8>(), 0..200), header in "\\PC*") {

@@ -87,6 +87,7 @@ impl LinkSources {
         let first = |source: &Source| present(source.texts(scope));
         if let Some(source) = self.next.as_ref().filter(|_| raw.next.is_empty()) {
             raw.next = source.texts(scope);
+            raw.next.retain(|text| means_something(text));
         }
         if let Some(source) = self.cursor.as_ref().filter(|_| raw.cursor.is_none()) {
             raw.cursor = first(source);
@@ -124,12 +125,14 @@ impl LinkSources {
     }
 }
 
-/// The first of some texts, if it means anything: an API says `false` for "there is none" as well.
+/// The first of some texts, if it is no way to write that there is none: an API says `false` for that as well.
 fn present(texts: Vec<String>) -> Option<String> {
-    texts
-        .into_iter()
-        .find(|text| !text.is_empty())
-        .filter(|text| text != "false" && text != "null")
+    let first = texts.into_iter().find(|text| !text.is_empty());
+    first.filter(|text| means_something(text))
+}
+
+fn means_something(text: &str) -> bool {
+    text != "false" && text != "null"
 }
 
 impl RawPageLinks {
@@ -200,5 +203,113 @@ impl PageLinks {
         {
             *url = canonical(url.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use toml::Spanned;
+
+    use super::*;
+    use crate::site::PageText;
+    use crate::site::document::{self, DocumentKind, SourceContext};
+    use crate::site::schema::SourceInput;
+
+    const JSON: SourceContext<'static> = SourceContext {
+        kind: &DocumentKind::Json,
+        definition: "",
+    };
+
+    fn written<T>(value: T) -> Spanned<T> {
+        Spanned::new(0..0, value)
+    }
+
+    fn source(text: &str) -> Source {
+        let text = written(SourceInput::Text(text.to_owned()));
+        let compiled = Source::compile(text, JSON);
+        compiled
+            .map_err(|error| error.locate("").to_string())
+            .unwrap()
+    }
+
+    fn sources() -> LinkSources {
+        let path = ObjectPath::compile(&written("/continue".to_owned()), JSON);
+        LinkSources {
+            next: Some(source("/next_page")),
+            cursor: Some(source("/data/after")),
+            continuation: path.ok(),
+            carry: vec![source("/meta/seed"), source("/meta/nothing")],
+            through: vec![source("/albums/*/href")],
+            reached: Some((source("/meta/current_page"), source("/meta/last_page"))),
+            absent: None,
+            pager: None,
+        }
+    }
+
+    fn links(sources: &LinkSources, page: &str) -> PageLinks {
+        let mut raw = RawPageLinks::default();
+        let text = PageText::from(page);
+        document::read(&DocumentKind::Json, text, &mut |page| {
+            sources.read(page, &mut raw)
+        })
+        .unwrap();
+        let base = Url::parse("https://api.invalid/v1/all?page=1").unwrap();
+        raw.resolve(&base, encoding_rs::UTF_8)
+    }
+
+    #[test]
+    fn links_of_a_json_page_are_found_and_resolved() {
+        let page = r#"{
+            "next_page": "?page=2",
+            "data": { "after": "t3_x" },
+            "continue": { "gucontinue": "7|8", "count": 500, "none": null, "continue": "" },
+            "meta": { "seed": "Ab1", "current_page": "2", "last_page": 10 },
+            "albums": [ { "href": "/a" }, { "href": "mailto:x@y.invalid" }, { "href": "b" } ]
+        }"#;
+        let links = links(&sources(), page);
+        let next = links.next.as_ref().map(Url::as_str);
+        assert_eq!(next, Some("https://api.invalid/v1/all?page=2"));
+        assert_eq!(links.cursor.as_deref(), Some("t3_x"));
+        let members = [("gucontinue", "7|8"), ("count", "500"), ("continue", "")];
+        let members = members.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(links.members, members);
+        assert_eq!(links.carried, [Some("Ab1".to_owned()), None]);
+        let onward = links.onward[0].iter().map(Url::as_str).collect::<Vec<_>>();
+        assert_eq!(
+            onward,
+            ["https://api.invalid/a", "https://api.invalid/v1/b"]
+        );
+        assert_eq!(links.is_last, Some(false));
+    }
+
+    #[test]
+    fn a_cursor_or_next_link_that_is_null_false_or_absent_is_none() {
+        for page in [
+            "{}",
+            r#"{"next_page": null, "data": {"after": null}}"#,
+            r#"{"next_page": false, "data": {"after": false}}"#,
+            r##"{"next_page": "#", "data": {"after": ""}}"##,
+        ] {
+            let sources = LinkSources {
+                next: Some(source("/next_page")),
+                cursor: Some(source("/data/after")),
+                ..LinkSources::default()
+            };
+            assert_eq!(links(&sources, page), PageLinks::default(), "{page}");
+        }
+    }
+
+    #[test]
+    fn a_page_number_as_text_or_as_a_number_reaches_the_last() {
+        let last = |current: &str, last: &str| {
+            let page = format!(r#"{{"meta": {{"current_page": {current}, "last_page": {last}}}}}"#);
+            links(&sources(), &page).is_last
+        };
+        assert_eq!(last("10", "\"9\""), Some(true));
+        assert_eq!(last("\"9\"", "9.0"), Some(true));
+        assert_eq!(last("9", "10"), Some(false));
+        assert_eq!(last("\"1,000\"", "14055"), Some(false));
+        assert_eq!(last("\"x\"", "10"), None);
+        assert_eq!(last("1", "null"), None);
     }
 }
