@@ -8,7 +8,7 @@ use url::Url;
 use crate::job::ImageKey;
 use crate::outcome::SkipReason;
 
-/// Images that wait at a time. MediaWiki completes an item within one batch of at most 500.
+/// Images that wait at a time. `MediaWiki` completes an item within one batch of at most 500.
 const MAX_WAITING: usize = 10_000;
 
 /// An image without an original: its key, the thumb's canonical address, and why.

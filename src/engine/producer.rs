@@ -16,7 +16,7 @@ use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
-use crate::outcome::{Outcome, Skip, SkipReason};
+use crate::outcome::{Outcome, Skip};
 use crate::site::{
     ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager, Pages, Site, StatusMeaning,
     Step,

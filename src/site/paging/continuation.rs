@@ -1,6 +1,6 @@
 //! Pages with an object whose members are to be copied into the next request: `listing.continue`.
 //!
-//! MediaWiki's API answers so. The names of the members change from answer to answer, and each answer's replace the
+//! `MediaWiki`'s API answers so. The names of the members change from answer to answer, and each answer's replace the
 //! last one's; an answer may hold a part of each item's properties only ("Raw query continue" in its manual).
 
 use url::Url;
@@ -10,7 +10,7 @@ use super::page_links::PageLinks;
 use super::template::{PageTemplate, PlaceValues};
 use crate::site::address;
 
-/// Members of an object, and bytes of one: MediaWiki sends two of some tens of bytes.
+/// Members of an object, and bytes of one: `MediaWiki` sends two of some tens of bytes.
 const MAX_MEMBERS: usize = 64;
 const MAX_MEMBER_BYTES: usize = 4 * 1024;
 

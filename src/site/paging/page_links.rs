@@ -108,8 +108,8 @@ impl LinkSources {
         raw.onward.resize(self.through.len(), Vec::new());
         for (links, source) in raw.onward.iter_mut().zip(&self.through) {
             let found = source.texts(scope);
-            let room = MAX_LINKS.saturating_sub(links.len());
-            links.extend(found.into_iter().take(room));
+            let left = MAX_LINKS.saturating_sub(links.len());
+            links.extend(found.into_iter().take(left));
         }
         if let Some((current, last)) = &self.reached {
             raw.reached.0 = raw.reached.0.take().or_else(|| first(current));
