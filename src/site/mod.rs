@@ -29,6 +29,9 @@ mod source;
 mod template;
 mod variables;
 
+use std::sync::Arc;
+
+use jiff::civil::Date;
 use thiserror::Error;
 use url::Url;
 
@@ -44,7 +47,9 @@ pub use follow::follow;
 pub use hosts::{AnyHost, HostPattern, ImageHosts};
 pub use json_schema::definition_schema;
 pub use name::{fit_name, fit_stem};
-pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
+pub use paging::{
+    NextPage, PageAnswer, PageContent, PageLinks, PageRequest, Pager, Pages, StatusMeaning, Step,
+};
 pub use source::ImageSource;
 pub use variables::{Variable, VariableError, VariableValues};
 
@@ -53,7 +58,7 @@ use declared::DeclaredTemplates;
 use extract::Extractor;
 use file_name::FileNameTemplate;
 use identity::Identity;
-use paging::{EndRule, PageOrder};
+use paging::PageOrder;
 use variables::{Given, Variables};
 
 /// A site as its definition describes it, with everything compiled. Every address that it takes and returns is
@@ -67,8 +72,7 @@ pub struct Site {
     variables: Variables,
     base: Url,
     image_hosts: ImageHosts,
-    page_order: PageOrder,
-    end: EndRule,
+    page_order: Arc<PageOrder>,
     extractor: Extractor,
     candidates: Vec<CandidateRule>,
     identity: Identity,
@@ -208,12 +212,23 @@ impl Site {
 
     /// The address of the first listing page.
     pub fn first_page(&self) -> Url {
-        self.page_order.first_page()
+        let first = self.page_order.first_page();
+        first.unwrap_or_else(|| self.base.clone())
     }
 
-    /// Begins a walk over these pages of the listing.
-    pub fn pager(&self, pages: Pages) -> Pager {
-        Pager::new(&self.page_order, &self.end, pages)
+    /// Begins a walk over these pages of the listing; a listing with windows of days begins with that of `today`.
+    pub fn pager(&self, pages: Pages, today: Date) -> Pager {
+        Pager::new(Arc::clone(&self.page_order), pages, today)
+    }
+
+    /// Why these pages cannot be asked for, if so: the listing is known to have fewer.
+    pub fn objection_to(&self, pages: Pages) -> Option<String> {
+        self.page_order.objection(pages)
+    }
+
+    /// Whether listing pages may be on `host`: the definition names it.
+    fn names_page_host(&self, host: &str) -> bool {
+        self.names_host(host)
     }
 
     /// Reads a listing page that came from the address `page`, to which its relative addresses are resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.

@@ -28,13 +28,14 @@ pub struct Variable {
     pub default: Option<String>,
     /// The only values that it may have; any if there are none.
     pub values: Vec<String>,
-    /// The value that it has.
-    value: String,
 }
 
 /// All variables of a definition.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Variables(Vec<Variable>);
+pub(super) struct Variables {
+    all: Vec<Variable>,
+    values: VariableValues,
+}
 
 /// Why the user's variables do not fit a definition.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -129,26 +130,32 @@ impl Variables {
                 help,
             }));
         }
-        let variables = written.into_iter().map(|(name, input)| {
+        let mut variables = Self::default();
+        for (name, input) in written {
             let value = user.get(name.get_ref());
-            variable(&name, input, value, given, site, text)
-        });
-        variables.collect::<Result<_, _>>().map(Self)
+            let (variable, value) = variable(&name, input, value, given, site, text)?;
+            variables.values.insert(variable.name.clone(), value);
+            variables.all.push(variable);
+        }
+        Ok(variables)
     }
 
     /// The value of the variable `name`.
     pub(super) fn value(&self, name: &str) -> Option<&str> {
-        let mut variables = self.0.iter();
-        let variable = variables.find(|variable| variable.name == name)?;
-        Some(&variable.value)
+        self.values.get(name).map(String::as_str)
+    }
+
+    /// All values, by the names of the variables.
+    pub(super) fn values(&self) -> &VariableValues {
+        &self.values
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|variable| variable.name.as_str())
+        self.values.keys().map(String::as_str)
     }
 
     pub(super) fn all(&self) -> &[Variable] {
-        &self.0
+        &self.all
     }
 }
 
@@ -159,7 +166,7 @@ fn variable(
     given: Given<'_>,
     site: &SiteId,
     text: &str,
-) -> Result<Variable, VariablesError> {
+) -> Result<(Variable, String), VariablesError> {
     is_name(name)?;
     let span = input.span();
     let VariableTable {
@@ -226,13 +233,13 @@ fn variable(
             }));
         }
     };
-    Ok(Variable {
+    let variable = Variable {
         name,
         help,
         default,
         values: checks.values,
-        value,
-    })
+    };
+    Ok((variable, value))
 }
 
 /// Checks that a name can stand in a template and on the command line.

@@ -83,7 +83,6 @@ impl ItemSources {
         self,
         kind: DocumentKind,
         end: EndMark,
-        expect: Option<Spanned<usize>>,
         rules: &[CandidateRule],
         text: &str,
     ) -> Result<Extractor, Diagnostic> {
@@ -97,10 +96,6 @@ impl ItemSources {
             fields,
             page,
         } = self;
-        if let Some(expect) = expect.as_ref().filter(|expect| *expect.get_ref() == 0) {
-            let error = Diagnostic::at(expect, "every page has at least 0 items");
-            return Err(error.help("write how many items a page has that is not the last"));
-        }
         let context = SourceContext {
             kind: &kind,
             definition: text,
@@ -150,7 +145,6 @@ impl ItemSources {
             needs,
             written: Arc::new(written),
             end,
-            expect: expect.map(Spanned::into_inner),
             kind,
         })
     }

@@ -4,6 +4,8 @@ mod full;
 mod item;
 mod names;
 
+use std::sync::Arc;
+
 use toml::Spanned;
 use url::Url;
 
@@ -13,18 +15,15 @@ use super::diagnostic::Diagnostic;
 use super::document::{ItemPath, SourceContext};
 use super::extract::EndMark;
 use super::hosts::ImageHosts;
-use super::paging::{EndRule, PageOrder};
+use super::paging::{PageOrder, PagingContext};
 use super::schema::{
-    FileTable, ItemPathInput, ItemTable, ListingTable, SiteFile, SiteTable, StopTable,
+    DocumentTable, FileTable, ItemPathInput, ItemTable, SiteFile, SiteTable,
 };
 use super::template::{PlaceholderError, Template};
 use super::variables::{Given, Variables, VariablesError};
 use super::{Site, SiteError, address};
 use full::FullContext;
 use item::ItemContext;
-
-/// More consecutive empty pages would be more requests in vain than any gap in a listing is worth.
-const MAX_EMPTY_PAGES: u32 = 10;
 
 /// Compiles the definition in `text`.
 pub(super) fn compile(text: &str, given: Given<'_>) -> Result<Site, SiteError> {
@@ -62,32 +61,26 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
     let base = origin(&base, &variables, text)?;
     let image_hosts = ImageHosts::compile(&image_hosts)?;
     let is_host = |host: &str| base.host_str() == Some(host) || image_hosts.names(host);
-    let ListingTable {
+    let (document, paging, mut stop) = listing.split();
+    let DocumentTable {
         kind,
         script,
         namespaces,
-        url,
-        start,
-        stop,
-        expect,
-    } = listing;
-    let StopTable {
-        status,
-        marker,
-        empty,
-        after,
-    } = stop;
+    } = document;
+    let (marker, empty) = (stop.marker.take(), stop.empty);
     let kind = item::document_kind(Some(kind), script, namespaces)?;
-    let page_order = PageOrder::compile(&base, &url, start, is_host)?;
-    let end = EndRule {
-        statuses: status.iter().map(end_status).collect::<Result<_, _>>()?,
-        empty_pages: empty_pages(&after)?,
-    };
     let context = SourceContext {
         kind: &kind,
         definition: text,
     };
     let end_mark = end_mark(marker, empty, context)?;
+    let paging_context = PagingContext {
+        base: &base,
+        is_host: &is_host,
+        variables: variables.values(),
+        source: context,
+    };
+    let page_order = Arc::new(PageOrder::compile(paging, stop, &paging_context)?);
     let names = names::compile(&item, &page, &variables)?;
     let secure_hosts = if base.scheme() == "https" {
         let patterns = image_hosts.named.iter().map(ToString::to_string);
@@ -144,7 +137,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         fields,
         page,
     };
-    let extractor = sources.compile(kind, end_mark, expect, &candidates, text)?;
+    let extractor = sources.compile(kind, end_mark, &candidates, text)?;
     Ok(Site {
         id: name,
         description,
@@ -152,7 +145,6 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         opt_in,
         variables,
         page_order,
-        end,
         extractor,
         candidates,
         identity,
@@ -191,29 +183,6 @@ fn origin(written: &Spanned<String>, variables: &Variables, text: &str) -> Resul
             .help("put the path of the pages into `listing.url`"));
     }
     Ok(base)
-}
-
-fn end_status(written: &Spanned<u16>) -> Result<u16, Diagnostic> {
-    match *written.get_ref() {
-        status @ 300..=599 => Ok(status),
-        other => Err(
-            Diagnostic::at(written, format!("{other} cannot mark the end"))
-                .help("use a status from 300 to 599, as 404"),
-        ),
-    }
-}
-
-fn empty_pages(written: &Spanned<u32>) -> Result<u32, Diagnostic> {
-    match *written.get_ref() {
-        pages @ 1..=MAX_EMPTY_PAGES => Ok(pages),
-        other => Err(Diagnostic::at(
-            written,
-            format!("{other} empty pages in a row cannot mark the end"),
-        )
-        .help(format!(
-            "use a number from 1 (the first empty page ends the listing) to {MAX_EMPTY_PAGES}"
-        ))),
-    }
 }
 
 fn end_mark(

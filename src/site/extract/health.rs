@@ -26,8 +26,6 @@ pub struct PageHealth {
     pub without_thumb: usize,
     /// Items in which something was found, and no usable address.
     pub unusable: usize,
-    /// The items that every page has but the last one, where the definition says so.
-    pub expected: Option<usize>,
     /// Whether the page nested so deep that it was read in pieces: an item may have been split.
     pub split: bool,
     /// Whether a page without items that looks like this one is the one after the last.
@@ -46,11 +44,6 @@ pub enum PageVerdict {
 }
 
 impl PageHealth {
-    /// Whether the page has fewer items than any page of the listing that is not the last.
-    pub fn is_short(&self) -> bool {
-        self.expected.is_some_and(|expected| self.items < expected)
-    }
-
     /// The verdict on the page. The site's first page (`is_first`) cannot be the one after the last.
     pub fn verdict(&self, is_first: bool) -> PageVerdict {
         // An item that was left out is no fault of the page: the site is as the definition knows it.
@@ -100,16 +93,6 @@ mod tests {
         let mut filtered = health(3, 1, 0, true);
         filtered.filtered = 2;
         assert_eq!(filtered.verdict(true), PageVerdict::Items);
-    }
-
-    #[test]
-    fn a_page_is_short_that_has_fewer_items_than_the_definition_expects() {
-        let mut page = health(23, 0, 0, false);
-        assert!(!page.is_short());
-        page.expected = Some(24);
-        assert!(page.is_short());
-        page.items = 24;
-        assert!(!page.is_short());
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub use health::{PageHealth, PageVerdict, WrittenSources};
 
 use super::document::{self, Condition, DocumentKind, ItemPath, Page, Scope, Source};
 use super::fields::FieldRef;
+use super::paging::{PageLinks, RawPageLinks};
 use super::{Site, address};
 use crate::event::ListingFailure;
 use crate::job::{ImageRef, Record};
@@ -78,8 +79,6 @@ pub(super) struct Extractor {
     /// What each way to an original needs of an item.
     pub(super) needs: Vec<Vec<FieldRef>>,
     pub(super) end: EndMark,
-    /// Items of a page that is not the last.
-    pub(super) expect: Option<usize>,
     /// For messages.
     pub(super) written: Arc<WrittenSources>,
 }
@@ -118,6 +117,8 @@ pub struct ListingPage {
     pub images: Vec<ImageRef>,
     /// The counts from which the verdict on the page follows.
     pub health: PageHealth,
+    /// What it says of the pages after it.
+    pub next: PageLinks,
 }
 
 /// Reads the page that came from `page`.
@@ -131,8 +132,13 @@ pub(super) fn read(
         page_values: vec![None; extractor.page_values.len()],
         ..RawPage::default()
     };
+    let mut links = RawPageLinks::default();
+    let link_sources = site.page_order.sources();
     document::read(&extractor.kind, body, &mut |read| {
-        extractor.take(read, &mut raw)
+        extractor.take(read, &mut raw);
+        if !link_sources.is_empty() {
+            link_sources.read(read, &mut links);
+        }
     })?;
     let RawPage {
         base,
@@ -157,7 +163,6 @@ pub(super) fn read(
         filtered,
         without_thumb: 0,
         unusable: 0,
-        expected: extractor.expect,
         split: pieces > 1,
         end_mark,
     };
@@ -169,7 +174,11 @@ pub(super) fn read(
             Err(ItemFault::Unusable) => health.unusable += 1,
         }
     }
-    Ok(ListingPage { images, health })
+    Ok(ListingPage {
+        images,
+        health,
+        next: links.resolve(&base, body.encoding),
+    })
 }
 
 impl Extractor {

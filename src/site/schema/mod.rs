@@ -1,6 +1,7 @@
 //! A definition as written in TOML, with the span of each value that can be wrong. `definition` compiles it.
 
 mod one_or_more;
+mod paging;
 mod source;
 mod variable;
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub(super) use one_or_more::{OneOrMore, TableList};
+pub(super) use paging::{NextInput, PagingTable, WindowTable};
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
@@ -70,47 +72,102 @@ pub(super) enum KindInput {
     Xml,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `kind` and `url`")]
-pub(super) struct ListingTable {
+/// The keys of `[listing]` that say what its pages are written in.
+pub(super) struct DocumentTable {
     pub(super) kind: Spanned<KindInput>,
     pub(super) script: Option<Spanned<String>>,
     pub(super) namespaces: Option<Spanned<Namespaces>>,
-    pub(super) url: Spanned<String>,
-    #[serde(default = "first_page")]
-    pub(super) start: u32,
-    #[serde(default)]
-    pub(super) stop: StopTable,
-    /// Items of a page that is not the last.
-    pub(super) expect: Option<Spanned<usize>>,
-}
-
-fn first_page() -> u32 {
-    1
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with `kind` and `url`")]
+pub(super) struct ListingTable {
+    kind: Spanned<KindInput>,
+    script: Option<Spanned<String>>,
+    namespaces: Option<Spanned<Namespaces>>,
+    url: Option<Spanned<String>>,
+    pages: Option<Spanned<Vec<Spanned<String>>>>,
+    first: Option<Spanned<String>>,
+    start: Option<Spanned<u32>>,
+    step: Option<Spanned<u32>>,
+    ahead: Option<u32>,
+    next: Option<Spanned<NextInput>>,
+    cursor: Option<Spanned<SourceInput>>,
+    #[serde(rename = "continue")]
+    continuation: Option<Spanned<String>>,
+    #[serde(default)]
+    carry: BTreeMap<String, Spanned<SourceInput>>,
+    window: Option<Spanned<WindowTable>>,
+    through: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pager: Option<Spanned<String>>,
+    expect: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub(super) stop: StopTable,
+}
+
+impl ListingTable {
+    /// Splits off the keys that say what the pages are written in, and those that `paging` compiles.
+    pub(super) fn split(self) -> (DocumentTable, PagingTable, StopTable) {
+        let Self {
+            kind,
+            script,
+            namespaces,
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+            stop,
+        } = self;
+        let paging = PagingTable {
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+        };
+        let document = DocumentTable {
+            kind,
+            script,
+            namespaces,
+        };
+        (document, paging, stop)
+    }
+}
+
+#[derive(Default, Deserialize)]
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a table with `status`, `marker`, `empty` or `after`"
+    expecting = "a table with `status`, `marker`, `empty`, `after`, `reached` or `absent`"
 )]
 pub(super) struct StopTable {
-    pub(super) status: Vec<Spanned<u16>>,
+    /// Where not given, it depends on the order of the pages.
+    pub(super) status: Option<Vec<Spanned<u16>>>,
     pub(super) marker: Option<Spanned<ItemPathInput>>,
     pub(super) empty: bool,
-    pub(super) after: Spanned<u32>,
-}
-
-impl Default for StopTable {
-    fn default() -> Self {
-        Self {
-            status: vec![Spanned::new(0..0, 404)],
-            marker: None,
-            empty: false,
-            after: Spanned::new(0..0, 1),
-        }
-    }
+    pub(super) after: Option<Spanned<u32>>,
+    /// The sources of the page's number and of the last page's.
+    pub(super) reached: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pub(super) absent: Option<Spanned<SourceInput>>,
 }
 
 #[derive(Deserialize)]
