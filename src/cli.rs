@@ -92,7 +92,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         config: ConfigSource,
     },
-    /// List the known sites, or show a site's definition
+    /// List the known sites, show a site's definition, or print the schema of definitions
     Sites {
         #[command(subcommand)]
         command: Option<SitesCommand>,
@@ -124,6 +124,8 @@ pub(crate) enum SitesCommand {
         /// The site's name
         site: String,
     },
+    /// Print the JSON Schema of definitions, for editors
+    Schema,
 }
 
 #[derive(Debug, Subcommand)]

@@ -83,6 +83,9 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
         Command::Sites {
             command: Some(SitesCommand::Show { site }),
         } => app::show_site(&site),
+        Command::Sites {
+            command: Some(SitesCommand::Schema),
+        } => app::print_schema(),
         Command::Ledger { command } => ledger(command, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -86,7 +86,7 @@ impl Skip {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", content = "detail", rename_all = "snake_case")]
 pub enum SkipReason {
-    /// No rewrite rule of the definition matches its thumb.
+    /// No rule of the definition leads from what its listing shows to an original.
     NoRule,
     /// The rewritten address may not be requested: why.
     Address(String),
@@ -97,7 +97,7 @@ pub enum SkipReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoRule => f.write_str("no rewrite rule matches"),
+            Self::NoRule => f.write_str("no rule matches"),
             Self::Address(reason) => write!(f, "address not allowed: {reason}"),
             Self::DryRun => f.write_str("dry run"),
         }

@@ -15,8 +15,8 @@ mod signals;
 mod targets;
 
 pub use commands::{
-    VerifyOptions, count_ledger, fetch, list_ledger, list_sites, rebuild_ledger, show_ledger,
-    show_site, urls, verify,
+    VerifyOptions, count_ledger, fetch, list_ledger, list_sites, print_schema, rebuild_ledger,
+    show_ledger, show_site, urls, verify,
 };
 pub use console::{print, print_error};
 pub use environment::Environment;

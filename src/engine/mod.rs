@@ -8,6 +8,7 @@ mod attempt;
 mod bad_images;
 mod batch;
 mod committer;
+mod deferred;
 mod discover;
 mod download;
 mod free_space;

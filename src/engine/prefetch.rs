@@ -1,7 +1,6 @@
 //! Listing pages that are requested ahead of the one being processed.
 
 use std::collections::VecDeque;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::task::yield_now;
@@ -19,7 +18,7 @@ pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,
     pager: Pager,
     /// Pages to have in flight beside the one that is waited for.
-    ahead: NonZeroUsize,
+    ahead: usize,
     /// A request that was taken from the pager and not spawned yet.
     next: Option<PageRequest>,
     robots_read: bool,
@@ -27,7 +26,8 @@ pub(super) struct Prefetch {
 }
 
 impl Prefetch {
-    pub(super) fn new(fetcher: Arc<Fetcher>, pager: Pager, ahead: NonZeroUsize) -> Self {
+    pub(super) fn new(fetcher: Arc<Fetcher>, pager: Pager, ahead: usize) -> Self {
+        let ahead = pager.ahead().map_or(ahead, |most| ahead.min(most));
         Self {
             fetcher,
             pager,
@@ -55,7 +55,7 @@ impl Prefetch {
             }
             self.robots_read = true;
         }
-        while self.in_flight.len() <= self.ahead.get() {
+        while self.in_flight.len() <= self.ahead {
             let Some(request) = self.next.take().or_else(|| next_request(&mut self.pager)) else {
                 break;
             };

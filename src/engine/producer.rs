@@ -5,19 +5,22 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use url::Url;
 
 use super::EngineError;
+use super::deferred::{Deferred, Unresolved};
 use super::discover::{Discovery, LateUrls};
 use super::prefetch::Prefetch;
 use super::url_list;
-use crate::event::{Event, ListingEnd, ListingFailure};
+use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
-use crate::outcome::{Outcome, Skip, SkipReason};
+use crate::outcome::{Outcome, Skip};
 use crate::site::{
-    ImageSource, ListingPage, PageAnswer, PageRequest, PageText, PageVerdict, Pages, Site,
+    ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager, Pages, Site,
+    StatusMeaning, Step,
 };
 
 /// How reading a listing came to its end.
@@ -42,9 +45,12 @@ pub(super) async fn run(
         discovery,
         site,
         seen: Seen::default(),
+        deferred: Deferred::default(),
         pages: 0,
+        resolved: 0,
     };
-    match producer.read_listing(pages).await? {
+    let stop = producer.read_listing(pages).await?;
+    match producer.give_up_deferred(stop).await? {
         Stop::Ended(page, reason) => {
             let pages = producer.pages;
             events
@@ -60,7 +66,7 @@ pub(super) async fn run(
                     discovery,
                     site,
                     mut seen,
-                    pages: _,
+                    ..
                 } = producer;
                 url_list::enqueue(&discovery, &ImageSource::Site(site), &mut seen, lines).await?;
             }
@@ -77,17 +83,22 @@ struct Producer {
     discovery: Discovery,
     site: Arc<Site>,
     seen: Seen,
+    deferred: Deferred,
     /// Pages with images that were read.
     pages: u32,
+    /// Images with an original so far.
+    resolved: usize,
 }
 
 impl Producer {
     async fn read_listing(&mut self, pages: Pages) -> Result<Stop, EngineError> {
+        let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
         let mut prefetch = Prefetch::new(
             Arc::clone(&self.discovery.run.fetcher),
-            self.site.pager(pages),
-            self.discovery.options.prefetch,
+            self.site.pager(pages, today),
+            self.discovery.options.prefetch.get(),
         );
+        self.deferred = Deferred::new(prefetch.pager().has_partial_answers());
         loop {
             // The stop comes first: a page that has arrived must not begin new images any more.
             let next = tokio::select! {
@@ -96,47 +107,72 @@ impl Producer {
                 next = prefetch.next() => next,
             };
             let Some((request, page)) = next else {
-                return Ok(Stop::Ended(None, ListingEnd::LastPageRequested));
+                return Ok(self.finished(prefetch.pager()).await);
             };
             let shown = self.discovery.run.shown(&request.url);
             let status = page.as_ref().err().and_then(FetchError::status);
             // With an end status (404) the listing is over; any other status is left to `read_page` as an error.
-            let ended = status.and_then(|status| {
-                prefetch
-                    .pager()
-                    .answered(&request, PageAnswer::Status(status))
-            });
-            if let Some(end) = ended {
-                return Ok(Stop::Ended(Some(shown), end));
+            let meaning = status.map(|status| prefetch.pager().refused(&request, status));
+            match meaning {
+                Some(StatusMeaning::End(end)) => return Ok(Stop::Ended(Some(shown), end)),
+                Some(StatusMeaning::Hole) => continue,
+                Some(StatusMeaning::Error) | None => {}
             }
-            let answer = match self.read_page(&request, page) {
-                Ok(Some(listing)) => {
-                    prefetch.pager().follow(&listing);
+            let (content, listing) = match self.read_page(prefetch.pager(), &request, page) {
+                Ok(read) => read,
+                Err(failure) => return Ok(Stop::Failed(shown, failure)),
+            };
+            let answer = match content {
+                PageContent::Items if request.is_wanted => {
                     self.pages += 1;
                     match self.enqueue_page(&request, &shown, listing).await? {
-                        Ok(new) => PageAnswer::Items { new },
+                        Ok(answer) => answer,
                         Err(stop) => return Ok(stop),
                     }
                 }
-                Ok(None) => PageAnswer::Empty,
-                Err(failure) => return Ok(Stop::Failed(shown, failure)),
+                PageContent::Items => PageAnswer::Passed,
+                PageContent::Links { new, repeated } => PageAnswer::Items { new, repeated },
+                PageContent::Empty => PageAnswer::Empty,
             };
-            if let Some(end) = prefetch.pager().answered(&request, answer) {
-                return Ok(Stop::Ended(Some(shown), end));
+            match prefetch.pager().answered(&request, answer) {
+                Step::GoesOn => {}
+                Step::Ended(end) => return Ok(Stop::Ended(Some(shown), end)),
+                Step::Failed(failure) => return Ok(Stop::Failed(shown, failure)),
             }
-            // An empty page within the listing was read, too. The one that ends it is in `ListingEnded`.
-            if answer == PageAnswer::Empty {
+            // A page without images within the listing was read, too. The one that ends it is in `ListingEnded`.
+            let has_images = matches!(content, PageContent::Items) && request.is_wanted;
+            if !has_images {
                 self.emit_page_read(&request, shown, [0; 4]).await;
             }
         }
     }
 
-    /// Reads a page that arrived; `None` if it is empty like the one after the last.
+    /// How the listing ended, once there is no further page.
+    async fn finished(&self, pager: &Pager) -> Stop {
+        let (page, end) = pager.finish();
+        let shown = page.map(|page| self.discovery.run.shown(&page));
+        match end {
+            Ok(end) => {
+                if let (ListingEnd::NextRepeated { .. }, Some(page)) = (&end, &shown) {
+                    let warning = Warning::ListingRepeats { page: page.clone() };
+                    self.discovery.run.events.warn(warning).await;
+                }
+                Stop::Ended(None, end)
+            }
+            Err(failure) => {
+                let page = shown.unwrap_or_else(|| self.site.first_page());
+                Stop::Failed(page, failure)
+            }
+        }
+    }
+
+    /// Reads a page that arrived, and passes what it says of further pages to the pager.
     fn read_page(
         &self,
+        pager: &mut Pager,
         request: &PageRequest,
         page: Result<Page, FetchError>,
-    ) -> Result<Option<ListingPage>, ListingFailure> {
+    ) -> Result<(PageContent, ListingPage), ListingFailure> {
         let page = page.map_err(|error| ListingFailure::Fetch {
             status: error.status(),
             cause: error.to_string(),
@@ -146,22 +182,47 @@ impl Producer {
             encoding: page.encoding,
             is_xml: page.is_xml,
         };
-        let listing = self.site.read(&page.url, text)?;
-        match listing.health.verdict(request.is_first) {
-            PageVerdict::Items => Ok(Some(listing)),
-            PageVerdict::End => Ok(None),
-            PageVerdict::Unexpected(failure) => Err(failure),
+        let mut listing = self.site.read(&page.url, text)?;
+        if let Some(target) = &page.next {
+            listing.next.set_header_next(&page.url, target);
         }
+        let fetcher = &self.discovery.run.fetcher;
+        listing
+            .next
+            .canonicalize(|url| self.site.canonical(fetcher.canonical_page(url)));
+        let content = pager.read(&self.site, request, &listing)?;
+        Ok((content, listing))
     }
 
-    /// Enqueues what is new on a page. Returns how many of its images this run had not seen, or why the listing stops
-    /// here.
+    /// Reports the images that no page completed.
+    async fn give_up_deferred(&mut self, stop: Stop) -> Result<Stop, EngineError> {
+        let left = self.deferred.take();
+        let failure = left
+            .first()
+            .filter(|_| self.resolved == 0)
+            .map(|(_key, thumb, why)| {
+                let reason = ListingFailure::NoOriginals {
+                    images: left.len(),
+                    example: why.clone(),
+                };
+                (self.discovery.run.shown(thumb), reason)
+            });
+        self.report_skips(left).await?;
+        Ok(match (stop, failure) {
+            (Stop::Ended(page, _), Some((thumb, failure))) => {
+                Stop::Failed(page.unwrap_or(thumb), failure)
+            }
+            (stop, _) => stop,
+        })
+    }
+
+    /// Enqueues what is new on a page. Returns what its images were to this run, or why the listing stops here.
     async fn enqueue_page(
         &mut self,
         request: &PageRequest,
         shown: &Url,
         listing: ListingPage,
-    ) -> Result<Result<usize, Stop>, EngineError> {
+    ) -> Result<Result<PageAnswer, Stop>, EngineError> {
         let (without_thumb, unusable) = (listing.health.without_thumb, listing.health.unusable);
         if without_thumb + unusable > 0 {
             self.discovery
@@ -175,8 +236,15 @@ impl Producer {
                 .await;
         }
         let images = listing.images.len();
-        let Unseen { jobs, unresolved } = self.resolve_unseen(listing.images);
-        let found = jobs.len() + unresolved.len();
+        let Unseen {
+            jobs,
+            unresolved,
+            completed,
+        } = self.resolve_unseen(listing.images);
+        self.resolved += jobs.len();
+        let new = jobs.len() + unresolved.len();
+        // An image that an earlier page showed without an original was found there.
+        let (found, repeated) = (new - completed, images - new);
         let lookups = jobs
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
@@ -190,17 +258,18 @@ impl Producer {
             known.retain(|_key, state| !is_gone(state));
         }
         let gone = gone(&known);
-        let counts = [found, known.len() - gone, gone, images - found];
+        let counts = [found, known.len() - gone, gone, repeated];
         self.emit_page_read(request, shown.clone(), counts).await;
         // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
         // pages may hold odd images, each of which is skipped.
         let failure = unresolved
             .first()
-            .filter(|_| self.pages == 1 && jobs.is_empty())
+            .filter(|_| self.pages == 1 && jobs.is_empty() && !self.deferred.is_on())
             .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
                 images: found,
                 example: why.clone(),
             });
+        let unresolved = self.deferred.keep(unresolved);
         self.report_skips(unresolved).await?;
         if let Some(failure) = failure {
             return Ok(Err(Stop::Failed(shown.clone(), failure)));
@@ -213,14 +282,11 @@ impl Producer {
                 return Ok(Err(Stop::Stopped));
             }
         }
-        Ok(Ok(found))
+        Ok(Ok(PageAnswer::Items { new, repeated }))
     }
 
     /// Reports the images of a page that have no original, each as new if no earlier run skipped it for this reason.
-    async fn report_skips(
-        &self,
-        unresolved: Vec<(ImageKey, Url, SkipReason)>,
-    ) -> Result<(), EngineError> {
+    async fn report_skips(&self, unresolved: Vec<Unresolved>) -> Result<(), EngineError> {
         // Most pages skip nothing, and are spared the ledger's transaction.
         if unresolved.is_empty() {
             return Ok(());
@@ -272,19 +338,19 @@ impl Producer {
         for image in images {
             let resolved = site.resolve(&image);
             let key = resolved.as_ref().map_or_else(
-                |_| ImageKey::new(site.id(), &image.thumb),
+                |_| site.key_without_original(&image),
                 |resolved| resolved.key.clone(),
             );
-            if !self.seen.insert(&key) {
-                continue;
-            }
+            let is_new = self.seen.insert(&key);
             match resolved {
-                Ok(resolved) => {
+                Ok(resolved) if is_new || self.deferred.complete(&key) => {
+                    unseen.completed += usize::from(!is_new);
                     let job = self.discovery.job(key, image, resolved);
                     let stem = Stem::new(&job.stem);
                     unseen.jobs.push((job, stem));
                 }
-                Err(why) => unseen.unresolved.push((key, image.thumb, why)),
+                Err(why) if is_new => unseen.unresolved.push((key, image.thumb, why)),
+                Ok(_) | Err(_) => {}
             }
         }
         unseen
@@ -300,12 +366,14 @@ fn is_gone(state: &KnownState) -> bool {
     matches!(state, KnownState::Gone { .. })
 }
 
-/// A page's images that this run had not seen.
+/// A page's images that this run had not seen, or not with an original.
 #[derive(Default)]
 struct Unseen {
     jobs: Vec<(Job, Stem)>,
-    /// Images without an original to request: the key made of the thumb, the thumb's canonical address, and why.
-    unresolved: Vec<(ImageKey, Url, SkipReason)>,
+    /// Those without an original to request.
+    unresolved: Vec<Unresolved>,
+    /// Jobs of images that an earlier page had shown without an original.
+    completed: usize,
 }
 
 /// The keys that this run has seen, as hashes of eight bytes: the keys of a million items would take a hundred megabytes.

@@ -33,7 +33,7 @@ pub enum Event {
     PageRead {
         /// The address that was requested.
         page: Url,
-        /// Its number, where the site numbers its pages.
+        /// Its number, from 1 in the listing's order; none for a listing that another one leads to.
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u32>,
         /// Images on it that this run had not seen yet.
@@ -250,6 +250,11 @@ pub enum Warning {
         /// How many images it took in.
         images: usize,
     },
+    /// The listing was ended because a page leads back to one that was read before.
+    ListingRepeats {
+        /// The page: the address that was requested.
+        page: Url,
+    },
     /// Too many hooks failed in a row: this run starts no more.
     HooksGivenUp {
         /// How many.
@@ -272,6 +277,19 @@ pub enum Warning {
 pub enum ListingEnd {
     /// The last page that the user wanted was read.
     LastPageRequested,
+    /// The last page of the listing was read: it says so, it leads to no further page, or the definition names no
+    /// further one.
+    LastPage {
+        /// The page.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+    },
+    /// The last page leads back to one that was read before.
+    NextRepeated {
+        /// The page.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
+    },
     /// Enough consecutive pages looked like the one after the last.
     EmptyPage {
         /// The last of them.
@@ -327,14 +345,53 @@ pub enum ListingFailure {
         /// The parser's words, with the place: may quote the page, so it is untrusted text.
         cause: String,
     },
-    /// Items were found, and no thumb in any of them.
-    NoThumbs,
-    /// No thumb has an address that can be requested.
-    NoUsableThumbs,
+    /// Items were found, and nothing in any of them that leads to an original.
+    NoThumbs {
+        /// What was looked for, as the definition writes it.
+        sources: String,
+    },
+    /// No item has an address that can be requested.
+    NoUsableThumbs {
+        /// Where addresses were found, as the definition writes it.
+        sources: String,
+    },
     /// No item was found on the site's first page.
-    FirstPageEmpty,
+    FirstPageEmpty {
+        /// What was looked for: `item.select`, as the definition writes it; empty where no page is at fault alone.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        select: String,
+    },
     /// A page without items does not show the mark of the page after the last.
-    NoEndMark,
+    NoEndMark {
+        /// What was looked for: `item.select`, as the definition writes it; empty where no page is at fault alone.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        select: String,
+    },
+    /// No link to a further listing was found on the site's first page.
+    NoLinks,
+    /// A page that cannot be the last one leads to no further page.
+    NextMissing,
+    /// A page leads to no further page, and lacks the element that holds the links to the others.
+    PagerMissing,
+    /// The address of the next page cannot be requested.
+    NextUnusable {
+        /// Why not: may quote the page, so it is untrusted text.
+        cause: String,
+    },
+    /// A page had fewer items than the definition expects, and was not the last.
+    ShortPage {
+        /// The page.
+        number: u32,
+        /// Its items.
+        items: usize,
+        /// Items on every page but the last.
+        expected: usize,
+    },
+    /// The listing does not end.
+    TooManyPages {
+        /// The most pages that are read in a run.
+        limit: u32,
+    },
     /// The site's first page was read, and none of its thumbs leads to an original.
     NoOriginals {
         /// Images on the page.

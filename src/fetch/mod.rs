@@ -171,6 +171,11 @@ impl Fetcher {
         self.mirror.canonicalize(images);
     }
 
+    /// The canonical address of a listing page that was found on a page of the mirror.
+    pub fn canonical_page(&self, address: Url) -> Url {
+        self.mirror.canonical_page(address)
+    }
+
     #[cfg(test)]
     fn idle_connections(&self) -> usize {
         self.requester.idle_connections()

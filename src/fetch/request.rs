@@ -102,11 +102,12 @@ impl Requester {
         let response = self.request(question, address.clone()).await?;
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
+        let next = response.next_link();
         let mut body = self
             .text_body(response, Accepted::Packed, self.settings.max_page_bytes)
             .await?;
         let bytes = body.collect_to_close(usize::MAX).await?;
-        let page = Page::new(url, &bytes, content_type.as_deref());
+        let page = Page::new(url, &bytes, content_type.as_deref(), next);
         if ends_like_html(&page.text) {
             body.accept_end();
         } else if let Some(cut) = body.reject_end() {

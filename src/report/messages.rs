@@ -10,6 +10,10 @@ use crate::units::{HumanDuration, count, plural};
 pub(super) fn listing_end(reason: &ListingEnd) -> String {
     match reason {
         ListingEnd::LastPageRequested => "the last page requested was read".to_owned(),
+        ListingEnd::LastPage { number } => format!("{} is the last", numbered(*number)),
+        ListingEnd::NextRepeated { number } => {
+            format!("{} leads back to an earlier one", numbered(*number))
+        }
         ListingEnd::EmptyPage { number } => format!("{} is empty", numbered(*number)),
         ListingEnd::NoSuchPage { number, status } => match number {
             Some(number) => format!("there is no page {number} (status {status})"),
@@ -59,22 +63,66 @@ pub(super) fn listing_failure(reason: &ListingFailure) -> String {
         ListingFailure::Unreadable { language, cause } => {
             format!("the page is not {language} that can be read: {cause}")
         }
-        ListingFailure::NoThumbs => {
-            "items without a thumb: compare the page with `thumb` in the site's definition"
+        ListingFailure::NoThumbs { sources } => {
+            format!(
+                "items without a thumb or another address: compare the page with {sources} in the site's definition"
+            )
+        }
+        ListingFailure::NoUsableThumbs { sources } => {
+            format!(
+                "no item on it has a usable address: compare the page with {sources} in the site's definition"
+            )
+        }
+        ListingFailure::FirstPageEmpty { select } => format!(
+            "the first page shows no image: compare it with {} in the site's definition",
+            written("select", select)
+        ),
+        ListingFailure::NoEndMark { select } => format!(
+            "it shows neither an item ({}) nor the mark of the end: the site may have changed, or another server answered",
+            written("select", select)
+        ),
+        ListingFailure::NoLinks => {
+            "the first page leads to no listing: compare it with `through` in the site's definition"
                 .to_owned()
         }
-        ListingFailure::NoUsableThumbs => "no thumb on it has a usable address".to_owned(),
-        ListingFailure::FirstPageEmpty => {
-            "the first page shows no image: compare it with `select` in the site's definition"
+        ListingFailure::NextMissing => {
+            "it leads to no further page and cannot be the last: compare it with `next` or `cursor` \
+             in the site's definition, or remove `expect` if it is the last"
                 .to_owned()
         }
-        ListingFailure::NoEndMark => "it shows neither an image nor the mark of the end: the site \
-             may have changed, or another server answered"
-            .to_owned(),
+        ListingFailure::PagerMissing => {
+            "it leads to no further page and has no `pager`: compare both with the site's definition"
+                .to_owned()
+        }
+        ListingFailure::NextUnusable { cause } => {
+            format!("the address of the next page cannot be requested: {cause}")
+        }
+        ListingFailure::ShortPage {
+            number,
+            items,
+            expected,
+        } => format!(
+            "page {number} has {}, fewer than `expect = {expected}` in the site's definition, and \
+             is not the last: compare it with `select`",
+            plural(*items, "item", "items")
+        ),
+        ListingFailure::TooManyPages { limit } => format!(
+            "the listing does not end after {} pages: read a part of it with `--pages`",
+            count(*limit)
+        ),
         ListingFailure::NoOriginals { images, example } => format!(
             "none of its {} leads to an original: {example}",
             plural(*images, "thumb", "thumbs")
         ),
+    }
+}
+
+/// A key of a definition, with its value where that is known.
+fn written(key: &str, value: &str) -> String {
+    if value.is_empty() {
+        format!("`{key}`")
+    } else {
+        format!("{key} = {value}")
     }
 }
 
@@ -158,6 +206,10 @@ pub fn warning(warning: &Warning) -> String {
         Warning::LedgerRebuilt { images } => format!(
             "the ledger was missing: made a new one from {} in the folder",
             plural(*images, "image", "images")
+        ),
+        Warning::ListingRepeats { page } => format!(
+            "the listing page {} leads back to an earlier one: the listing ends there",
+            escape_truncated(page.as_str())
         ),
         Warning::HooksGivenUp { failures } => {
             format!("{failures} hooks failed in a row: this run starts no more hooks")

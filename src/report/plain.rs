@@ -122,8 +122,7 @@ mod tests {
             run_through(&mut plain, &[run_started(), page_read(1, 2, 0), skip]);
             log.text()
         };
-        let skipped =
-            "  1 skipped: no rewrite rule matches (https://cdn.demo.invalid/originals/a.png)\n";
+        let skipped = "  1 skipped: no rule matches (https://cdn.demo.invalid/originals/a.png)\n";
         assert_eq!(log(Detail::Trouble), skipped);
         assert_eq!(log(Detail::Watched), skipped);
         assert_eq!(log(Detail::Errors), "");

@@ -61,10 +61,29 @@ fn encode<'a>(query: &'a str, encoding: &'static Encoding) -> Cow<'a, [u8]> {
     }
 }
 
-/// Parses `text`, the result of a rewrite, as an absolute address.
+/// What the URLs on the page at `page` are relative to: `base`, as the page writes it, where that is usable.
+pub(super) fn page_base(page: &Url, base: Option<&str>, encoding: &'static Encoding) -> Url {
+    base.and_then(|written| join(page, written, encoding))
+        .filter(|base| matches!(base.scheme(), "http" | "https"))
+        .unwrap_or_else(|| page.clone())
+}
+
+/// `address` with https in place of http, if its host is one that has https: the only code that knows of two schemes.
+pub(super) fn with_https(mut address: Url, has_https: impl Fn(&str) -> bool) -> Url {
+    if address.scheme() == "http"
+        && address.port().is_none()
+        && address.host_str().is_some_and(has_https)
+    {
+        // `set_scheme` cannot refuse to go from http to https.
+        let _ = address.set_scheme("https");
+    }
+    address
+}
+
+/// Parses `text`, as a rewrite gives it or a record holds it, as an absolute address.
 pub(super) fn absolute(text: &str) -> Result<Url, String> {
     let Ok(mut address) = Url::parse(text) else {
-        return Err("the result of the rewrite is not an address".to_owned());
+        return Err("it is not an address".to_owned());
     };
     address.set_fragment(None);
     usable(&address)?;

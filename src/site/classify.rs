@@ -17,12 +17,12 @@ pub enum UrlKind {
     Unusable,
 }
 
-/// Takes a canonical address as an original's, if it is usable and on a host of the definition.
+/// Takes a canonical address as an original's, if it is usable and on a host that the definition names.
 pub(super) fn on_site(site: &Site, mut address: Url) -> Result<Url, String> {
     address.set_fragment(None);
     address::usable(&address)?;
     match address.host_str().unwrap_or_default() {
-        host if site.hosts().any(|known| known == host) => Ok(address),
+        host if site.names_host(host) => Ok(address),
         host => Err(unnamed_host(host)),
     }
 }
@@ -44,15 +44,15 @@ impl Site {
     /// When it cannot be requested, or is on no host of the definition.
     pub fn image_at(&self, url: &Url) -> Result<ImageRef, String> {
         let url = on_site(self, self.canonical(url.clone()))?;
-        Ok(self.image_of(&url, true))
+        Ok(self.image_of(&url, None, true))
     }
 
-    fn image_of(&self, url: &Url, is_original: bool) -> ImageRef {
+    fn image_of(&self, url: &Url, link: Option<Url>, is_original: bool) -> ImageRef {
         ImageRef {
             site: self.id.clone(),
             page: url.clone(),
             thumb: url.clone(),
-            link: None,
+            link,
             title: None,
             is_original,
             record: Record::default(),
@@ -62,18 +62,22 @@ impl Site {
     /// What `url` is to this site; `None` if it is on another host.
     pub fn classify_url(&self, url: &Url) -> Option<UrlKind> {
         let url = on_site(self, self.canonical(url.clone())).ok()?;
-        let image = |is_original| self.image_of(&url, is_original);
-        if self.candidates(&image(false)).is_ok() {
-            return Some(UrlKind::Image(Box::new(image(false))));
-        }
+        let image = |link: Option<Url>, is_original| self.image_of(&url, link, is_original);
         if let Some(pages) = self.page_order.pages_at(&url, &self.base) {
             return Some(UrlKind::Listing(pages));
         }
+        let shown = image(None, false);
+        if self.candidates(&shown).is_ok() {
+            return Some(UrlKind::Image(Box::new(shown)));
+        }
         let host = url.host_str().unwrap_or_default();
-        let is_original =
-            self.image_hosts.iter().any(|known| known == host) || has_image_extension(&url);
-        Some(if is_original {
-            UrlKind::Image(Box::new(image(true)))
+        if host != self.base_host() || has_image_extension(&url) {
+            return Some(UrlKind::Image(Box::new(image(None, true))));
+        }
+        // What a thumb links to: its page leads to the original, or its address does.
+        let linked = image(Some(url.clone()), false);
+        Some(if self.candidates(&linked).is_ok() {
+            UrlKind::Image(Box::new(linked))
         } else {
             UrlKind::Unusable
         })

@@ -53,7 +53,8 @@ impl Diagnostic {
         } else {
             "value"
         };
-        Self::new(span, format!("unknown {kind} `{unknown}`")).help(nearest_of(unknown, &known))
+        let help = former_form(unknown, &known).unwrap_or_else(|| nearest_of(unknown, &known));
+        Self::new(span, format!("unknown {kind} `{unknown}`")).help(help)
     }
 
     /// The error with the text it is in, so that it can be rendered later.
@@ -131,6 +132,33 @@ impl fmt::Display for LocatedDiagnostic {
         )?;
         self.help.iter().try_for_each(|help| write!(f, "; {help}"))
     }
+}
+
+/// The place of `part`, bytes of a string's value, in the definition `text`: exact where the string is written between
+/// quotes without escapes, else that of the whole string.
+pub(super) fn place_in(written: &Spanned<String>, part: Range<usize>, text: &str) -> Range<usize> {
+    let span = written.span();
+    let quoted = text.get(span.clone()).unwrap_or_default();
+    let value = written.get_ref();
+    let inside = quoted.get(1..quoted.len().saturating_sub(1));
+    if inside == Some(value) && !value.contains('\n') {
+        let start = span.start + 1;
+        start + part.start..start + part.end
+    } else {
+        span
+    }
+}
+
+/// A hint for somebody who wrote a key of the former form of definitions: the new form. `known` are the keys that the
+/// table may have.
+fn former_form(unknown: &str, known: &[&str]) -> Option<String> {
+    let is_source = known.contains(&"source") && known.contains(&"lookup");
+    let is_former = is_source && matches!(unknown, "select" | "attr" | "attribute");
+    is_former.then(|| {
+        "write selector and attribute as one text, as `a > img@src`, the selector alone for the text inside, and a list \
+         of them where the first usable one counts"
+            .to_owned()
+    })
 }
 
 /// A hint for somebody who wrote `unknown`: the nearest of `known`, and all of them.

@@ -1,116 +1,193 @@
-//! The template of a file name: captures of an address, filled into a text.
+//! The template of a file name: fields, variables, and captures of an address, filled into a text.
 
-use regex::{Captures, Regex};
-use serde::Deserialize;
+use std::borrow::Cow;
+
+use regex::Regex;
 use toml::Spanned;
 use url::Url;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, place_in};
+use super::fields::{FieldNames, FieldRef};
 use super::name;
-use super::pattern::known_captures;
-use crate::job::ImageRef;
+use super::template::{Placeholder, PlaceholderError, Template, TemplatePart, ValueEncoding};
+use super::variables::Variables;
+use crate::job::{Candidate, ImageRef};
 
-/// The address that the captures are taken from.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
+/// Extensions of pages: what is named after its page is not named after the program that made it.
+const PAGE_EXTENSIONS: [&str; 8] = ["html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp"];
+
+/// The text that the captures are taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameInput {
+    /// The first candidate's address.
     Full,
-    Thumb,
-    Link,
+    Field(FieldRef),
 }
 
-/// How a site's images are named.
+/// A pattern with the text that it is for.
 #[derive(Debug)]
+pub(super) struct NameCapture {
+    pub(super) from: NameInput,
+    pub(super) pattern: Regex,
+}
+
+/// How a site's images are named; the default is the last part of the original's address.
+#[derive(Debug, Default)]
 pub(super) struct FileNameTemplate {
-    from: NameInput,
-    pattern: Regex,
+    capture: Option<NameCapture>,
     fields: Vec<NameField>,
     after_last: String,
 }
 
-/// A field, and the text before it, which is left out with an empty field.
+/// A value, and the text before it, which is left out with an empty value.
 #[derive(Debug)]
 struct NameField {
     before: String,
-    /// The capture's number.
-    capture: usize,
+    value: NameValue,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum NameValue {
+    /// By the capture's number.
+    Capture(usize),
+    Field(FieldRef),
 }
 
 impl FileNameTemplate {
-    /// Reads `template`, whose fields `{name}` are captures of `pattern`.
+    /// Parses `template`, a value of the definition `text`. Its placeholders are captures, fields and variables.
     pub(super) fn new(
-        from: NameInput,
-        pattern: Regex,
         template: &Spanned<String>,
+        capture: Option<NameCapture>,
+        names: &FieldNames,
+        variables: &Variables,
+        text: &str,
     ) -> Result<Self, Diagnostic> {
-        let refuse = |message: String| Diagnostic::at(template, message);
-        let mut fields = Vec::new();
-        let mut rest = template.get_ref().as_str();
-        if rest.contains(['/', '\\']) {
-            return Err(refuse("a file name cannot contain `/`".to_owned())
+        if let Some(at) = template.get_ref().find(['/', '\\']) {
+            let place = place_in(template, at..at + 1, text);
+            return Err(Diagnostic::new(place, "a file name cannot contain `/`")
                 .help("a collection is one folder: join with `-`"));
         }
-        while let Some((before, after)) = rest.split_once('{') {
-            let Some((field, following)) = after.split_once('}') else {
-                return Err(refuse("`{` without `}`".to_owned()));
-            };
-            let Some(number) = pattern
-                .capture_names()
-                .position(|known| known == Some(field))
-            else {
-                let help = match field {
-                    "ext" => {
-                        "the extension is added by itself, from the image's bytes: end the name before it".to_owned()
-                    }
-                    field => known_captures(field, &pattern),
-                };
-                return Err(refuse(format!("`capture` has no capture `{field}`")).help(help));
-            };
-            fields.push(NameField {
-                before: before.to_owned(),
-                capture: number,
-            });
-            rest = following;
+        let resolve = |name: &str| {
+            let mut captures = capture
+                .iter()
+                .flat_map(|capture| capture.pattern.capture_names());
+            if let Some(number) = captures.position(|known| known == Some(name)) {
+                return Ok(Placeholder::Value(NameValue::Capture(number)));
+            }
+            if name == "ext" {
+                return Err(PlaceholderError {
+                    message: "the extension of a file is added by itself".to_owned(),
+                    help: "it comes from the image's bytes: end the name before it".to_owned(),
+                });
+            }
+            if let Some(field) = names.field(name) {
+                return Ok(Placeholder::Value(NameValue::Field(field)));
+            }
+            if let Some(value) = variables.value(name) {
+                return Ok(Placeholder::Text(value.to_owned()));
+            }
+            let captures = capture
+                .iter()
+                .flat_map(|capture| capture.pattern.capture_names());
+            Err(names.unknown(name, captures.flatten().chain(variables.names())))
+        };
+        let parsed = Template::parse(template, text, resolve)?;
+        let mut fields = Vec::new();
+        let mut before = String::new();
+        for part in parsed.parts() {
+            match part {
+                TemplatePart::Text(text) => before.push_str(text),
+                TemplatePart::Value(value, ValueEncoding::Plain) => fields.push(NameField {
+                    before: std::mem::take(&mut before),
+                    value: *value,
+                }),
+                TemplatePart::Value(
+                    _,
+                    ValueEncoding::Path | ValueEncoding::Segment | ValueEncoding::Query,
+                ) => {
+                    let error = Diagnostic::at(template, "a file name has no encoding");
+                    return Err(error.help("write `{name}` alone: every name is made safe"));
+                }
+            }
         }
         if fields.is_empty() {
-            let refused = refuse("every image would have the same name".to_owned());
-            return Err(refused.help("write a capture's name in braces, as `{name}`"));
+            let refused = Diagnostic::at(template, "every image would have the same name");
+            return Err(refused.help("write the name of a field or capture in braces, as `{id}`"));
         }
         Ok(Self {
-            from,
-            pattern,
+            capture,
             fields,
-            after_last: rest.to_owned(),
+            after_last: before,
         })
     }
 
-    /// The text that names an image: the filled template or, where the pattern does not match, the last part of the
-    /// original's address.
-    pub(super) fn text(&self, image: &ImageRef, original: &Url) -> String {
-        let source = match self.from {
-            NameInput::Full => Some(original),
-            NameInput::Thumb => Some(&image.thumb),
-            NameInput::Link => image.link.as_ref(),
-        };
-        let captures = source.and_then(|address| self.pattern.captures(address.as_str()));
-        captures
-            .and_then(|captures| self.filled(&captures))
-            .unwrap_or_else(|| last_part_and_query(original))
+    /// The text that names an image: the filled template or, where all its values are empty, the last part of the address
+    /// `lasting`: that of `first` without what changes from answer to answer.
+    pub(super) fn text(&self, image: &ImageRef, first: &Candidate, lasting: &Url) -> String {
+        self.filled(image, lasting)
+            .unwrap_or_else(|| default_text(first, lasting))
     }
 
-    fn filled(&self, captures: &Captures<'_>) -> Option<String> {
-        let mut text = String::with_capacity(captures.get_match().len());
-        for NameField { before, capture } in &self.fields {
-            let value = captures
-                .get(*capture)
-                .map(|value| name::part(value.as_str()))
-                .unwrap_or_default();
+    fn filled(&self, image: &ImageRef, original: &Url) -> Option<String> {
+        let captures = self.capture.as_ref().and_then(|capture| {
+            let text = match capture.from {
+                NameInput::Full => original.as_str(),
+                NameInput::Field(field) => field.text(image)?,
+            };
+            capture.pattern.captures(text)
+        });
+        let mut text = String::new();
+        for NameField { before, value } in &self.fields {
+            let value = match *value {
+                NameValue::Capture(number) => captures
+                    .as_ref()
+                    .and_then(|captures| captures.get(number))
+                    .map(|value| name::part(value.as_str())),
+                NameValue::Field(field) => field.text(image).map(field_part),
+            };
+            let value = value.unwrap_or_default();
             if !value.is_empty() {
                 text.push_str(before);
                 text.push_str(&value);
             }
         }
         (!text.is_empty()).then(|| text + &self.after_last)
+    }
+}
+
+/// What a field gives to a name: of an address its last part, of a text all of it.
+fn field_part(text: &str) -> Cow<'_, str> {
+    match Url::parse(text) {
+        Ok(address) if matches!(address.scheme(), "http" | "https") => {
+            last_part_and_query(&address).into()
+        }
+        Ok(_) | Err(_) => Cow::Borrowed(name::without_extension(text)),
+    }
+}
+
+fn default_text(first: &Candidate, lasting: &Url) -> String {
+    match first {
+        Candidate::Direct(_) => last_part_and_query(lasting),
+        Candidate::Follow(_) => {
+            let mut page = lasting.clone();
+            // A page is often a folder's: `/wallpaper/12/`.
+            page.set_path(lasting.path().trim_end_matches('/'));
+            without_page_extension(&last_part_and_query(&page)).to_owned()
+        }
+    }
+}
+
+fn without_page_extension(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, extension))
+            if !stem.is_empty()
+                && PAGE_EXTENSIONS
+                    .iter()
+                    .any(|known| known.eq_ignore_ascii_case(extension)) =>
+        {
+            stem
+        }
+        Some(_) | None => name,
     }
 }
 

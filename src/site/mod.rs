@@ -1,43 +1,65 @@
 //! Sites as pure values: text in, values out; no network, no clock, no disk.
 //!
 //! `definition` compiles the TOML of `schema` into a [`Site`]. Of the rest each part is one step of an image's way:
-//! `paging` (which page is next), `extract` (page -> images), `rewrite` (thumb -> original), `name` (-> file name).
+//! `paging` (which page is next), `document` (text -> tree), `extract` (page -> images), `candidate` (image -> addresses
+//! of its original), `follow` (detail page -> original), `identity` (-> key), `declared` (-> what its bytes must be),
+//! `file_name` and `name` (-> file name).
 
 mod address;
+mod candidate;
 mod classify;
+mod declared;
 mod definition;
 mod diagnostic;
 mod direct;
 mod document;
 mod extract;
+mod fields;
 mod file_name;
+mod follow;
+mod hosts;
+mod identity;
+mod json_schema;
 mod name;
 mod paging;
 mod pattern;
-mod rewrite;
 mod schema;
 mod selector;
 mod source;
+mod template;
+mod variables;
 
+use std::sync::Arc;
+
+use jiff::civil::Date;
 use thiserror::Error;
 use url::Url;
 
 use crate::event::ListingFailure;
-use crate::job::{Candidate, Declared, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
+use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
 use crate::outcome::{Format, SkipReason};
 
 pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
-pub use extract::{ListingPage, PageHealth, PageText, PageVerdict};
+pub use extract::{ListingPage, PageHealth, PageText, PageVerdict, WrittenSources};
+pub use follow::follow;
+pub use hosts::{AnyHost, HostPattern, ImageHosts};
+pub use json_schema::definition_schema;
 pub use name::{fit_name, fit_stem};
-pub use paging::{NextPage, PageAnswer, PageRequest, Pager, Pages};
+pub use paging::{
+    NextPage, PageAnswer, PageContent, PageLinks, PageRequest, Pager, Pages, StatusMeaning, Step,
+};
 pub use source::ImageSource;
+pub use variables::{Variable, VariableError, VariableValues};
 
-use extract::Extract;
+use candidate::CandidateRule;
+use declared::DeclaredTemplates;
+use extract::Extractor;
 use file_name::FileNameTemplate;
-use paging::{EndRule, PageOrder};
-use rewrite::RewriteRule;
+use identity::Identity;
+use paging::PageOrder;
+use variables::{Given, Variables};
 
 /// A site as its definition describes it, with everything compiled. Every address that it takes and returns is
 /// canonical: on the site's own hosts, and with https where the site has that.
@@ -45,44 +67,64 @@ use rewrite::RewriteRule;
 pub struct Site {
     id: SiteId,
     description: String,
+    inferred: Option<String>,
+    opt_in: Option<String>,
+    variables: Variables,
     base: Url,
-    image_hosts: Vec<String>,
-    page_order: PageOrder,
-    end: EndRule,
-    extract: Box<dyn Extract>,
-    rules: Vec<RewriteRule>,
+    image_hosts: ImageHosts,
+    page_order: Arc<PageOrder>,
+    extractor: Extractor,
+    candidates: Vec<CandidateRule>,
+    identity: Identity,
+    declared: DeclaredTemplates,
     file_name: FileNameTemplate,
     min_size: (u32, u32),
 }
 
 impl Site {
-    /// Parses and compiles a definition.
+    /// Parses and compiles a definition; every variable has its default.
+    ///
+    /// # Errors
+    ///
+    /// When anything in it is wrong; the error has the line and the column. When a variable has no default.
+    pub fn from_toml(text: &str) -> Result<Self, SiteError> {
+        Self::with_variables(text, &VariableValues::new())
+    }
+
+    /// Parses and compiles a definition, whose variables have the user's values where these give any.
+    ///
+    /// # Errors
+    ///
+    /// When anything in it is wrong; the error has the line and the column. When a value does not fit it.
+    pub fn with_variables(text: &str, values: &VariableValues) -> Result<Self, SiteError> {
+        definition::compile(text, Given::User(values))
+    }
+
+    /// Parses and compiles a definition to be shown: an example stands in for a value that only the user can give.
     ///
     /// # Errors
     ///
     /// When anything in it is wrong; the error has the line and the column.
-    pub fn from_toml(text: &str) -> Result<Self, SiteError> {
-        definition::compile(text).map_err(|error| SiteError::Definition(Box::new(error)))
+    pub fn to_show(text: &str) -> Result<Self, SiteError> {
+        definition::compile(text, Given::Examples)
     }
 
     /// The site that ships under `name`.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// When there is none, or a variable of it has no default.
     pub fn shipped(name: &str) -> Result<Self, SiteError> {
-        let found = shipped().iter().find(|(known, _)| *known == name);
-        let (_, text) = found.ok_or_else(|| SiteError::Unknown {
-            name: name.to_owned(),
-            help: diagnostic::nearest_of(
-                name,
-                &shipped()
-                    .iter()
-                    .map(|(known, _)| *known)
-                    .collect::<Vec<_>>(),
-            ),
-        })?;
-        Self::from_toml(text)
+        Self::shipped_with(name, &VariableValues::new())
+    }
+
+    /// The site that ships under `name`, whose variables have the user's values where these give any.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or a value does not fit it.
+    pub fn shipped_with(name: &str, values: &VariableValues) -> Result<Self, SiteError> {
+        Self::with_variables(shipped_definition(name)?, values)
     }
 
     /// What the user types, its collection's default name, and the first half of its keys.
@@ -93,6 +135,21 @@ impl Site {
     /// One line for people; may be empty.
     pub fn description(&self) -> &str {
         &self.description
+    }
+
+    /// What in the definition rests on no real answer of the site, if anything.
+    pub fn inferred(&self) -> Option<&str> {
+        self.inferred.as_deref()
+    }
+
+    /// Why the site is off until the user opts in, if it is.
+    pub fn opt_in(&self) -> Option<&str> {
+        self.opt_in.as_deref()
+    }
+
+    /// What the user may set.
+    pub fn variables(&self) -> &[Variable] {
+        self.variables.all()
     }
 
     /// The origin of its pages.
@@ -106,15 +163,35 @@ impl Site {
 
     /// The host of its images, where one must be chosen: thumbs that a mirror serves are mapped back to it.
     pub fn image_host(&self) -> &str {
-        self.image_hosts
-            .first()
-            .map_or(self.base_host(), String::as_str)
+        self.image_hosts.exact().next().unwrap_or(self.base_host())
     }
 
-    /// Every host that the definition names, the pages' first: no other host is contacted.
+    /// Every host that the definition names in full, the pages' first.
     pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        let others = self.image_hosts.iter().map(String::as_str);
+        let others = self.image_hosts.exact();
         std::iter::once(self.base_host()).chain(others.filter(|&host| host != self.base_host()))
+    }
+
+    /// The hosts of its images beside that of its pages: no other host is contacted.
+    pub fn image_hosts(&self) -> &ImageHosts {
+        &self.image_hosts
+    }
+
+    /// Lets images come from every public host, where the definition says so.
+    pub fn allow_any_host(&mut self) {
+        if self.image_hosts.any == AnyHost::NotAllowed {
+            self.image_hosts.any = AnyHost::Allowed;
+        }
+    }
+
+    /// Whether the definition names `host`, in full or by a pattern.
+    pub fn names_host(&self, host: &str) -> bool {
+        host == self.base_host() || self.image_hosts.names(host)
+    }
+
+    /// Whether an original may be requested from `host`.
+    fn may_serve_images(&self, host: &str) -> bool {
+        self.names_host(host) || self.image_hosts.any == AnyHost::Allowed
     }
 
     /// The scheme of its addresses: an http address on its hosts is requested with https where the pages are.
@@ -127,28 +204,31 @@ impl Site {
         self.min_size
     }
 
-    /// The canonical form of `address`: the only code that knows of two schemes.
-    pub fn canonical(&self, mut address: Url) -> Url {
-        let ours = self.hosts().any(|host| address.host_str() == Some(host));
-        if ours
-            && self.scheme() == "https"
-            && address.scheme() == "http"
-            && address.port().is_none()
-        {
-            // `set_scheme` cannot refuse to go from http to https.
-            let _ = address.set_scheme("https");
-        }
-        address
+    /// The canonical form of `address`: with https on the site's hosts, where the site has that.
+    pub fn canonical(&self, address: Url) -> Url {
+        let has_https = self.scheme() == "https";
+        address::with_https(address, |host| has_https && self.names_host(host))
     }
 
     /// The address of the first listing page.
     pub fn first_page(&self) -> Url {
-        self.page_order.first_page()
+        let first = self.page_order.first_page();
+        first.unwrap_or_else(|| self.base.clone())
     }
 
-    /// Begins a walk over these pages of the listing.
-    pub fn pager(&self, pages: Pages) -> Pager {
-        Pager::new(&self.page_order, &self.end, pages)
+    /// Begins a walk over these pages of the listing; a listing with windows of days begins with that of `today`.
+    pub fn pager(&self, pages: Pages, today: Date) -> Pager {
+        Pager::new(Arc::clone(&self.page_order), pages, today)
+    }
+
+    /// Why these pages cannot be asked for, if so: the listing is known to have fewer.
+    pub fn objection_to(&self, pages: Pages) -> Option<String> {
+        self.page_order.objection(pages)
+    }
+
+    /// Whether listing pages may be on `host`: the definition names it.
+    fn names_page_host(&self, host: &str) -> bool {
+        self.names_host(host)
     }
 
     /// Reads a listing page that came from the address `page`, to which its relative addresses are resolved. Whether it looks like the site at all is for [`PageHealth::verdict`] to say.
@@ -170,7 +250,7 @@ impl Site {
     ///
     /// When no rule matches, or no result of a rule may be requested: why this image is skipped.
     pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
-        rewrite::candidates(self, image)
+        candidate::candidates(self, image)
     }
 
     /// The candidates and the file stem of an image.
@@ -181,16 +261,15 @@ impl Site {
     pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        let stem = self.file_stem(image, first.url());
         Ok(Resolved {
-            key: ImageKey::new(&self.id, first.url()),
+            key: self.identity.key(&self.id, image, first),
+            stem: self.file_stem(image, first),
+            declared: self.declared.declared(image),
             candidates,
-            stem,
-            declared: Declared::default(),
         })
     }
 
-    /// The identity of the image: made from its first candidate.
+    /// The identity of the image: its id, or made from its first candidate.
     ///
     /// # Errors
     ///
@@ -198,21 +277,30 @@ impl Site {
     pub fn key(&self, image: &ImageRef) -> Result<ImageKey, SkipReason> {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        Ok(ImageKey::new(&self.id, first.url()))
+        Ok(self.identity.key(&self.id, image, first))
     }
 
-    /// The name of the image's file; depends only on the addresses and on the format of its bytes.
+    /// What an image is known by that has no candidate: its id, or made from its thumb.
+    pub fn key_without_original(&self, image: &ImageRef) -> ImageKey {
+        let thumb = Candidate::Direct(image.thumb.clone());
+        self.identity.key(&self.id, image, &thumb)
+    }
+
+    /// The name of the image's file, whose first candidate is `original`; depends only on what its listing shows of it and
+    /// on the format of its bytes.
     pub fn name(&self, image: &ImageRef, original: &Url, format: Format) -> ImageName {
-        ImageName::from_safe(&self.file_stem(image, original), format.extension())
+        let original = Candidate::Direct(original.clone());
+        ImageName::from_safe(&self.file_stem(image, &original), format.extension())
     }
 
     /// The normalized stem of [`Site::name`], which needs no bytes.
     pub fn stem(&self, image: &ImageRef, original: &Url) -> Stem {
-        Stem::new(&self.file_stem(image, original))
+        Stem::new(&self.file_stem(image, &Candidate::Direct(original.clone())))
     }
 
-    fn file_stem(&self, image: &ImageRef, original: &Url) -> String {
-        name::stem(&self.file_name.text(image, original))
+    fn file_stem(&self, image: &ImageRef, first: &Candidate) -> String {
+        let lasting = self.identity.lasting(first.url());
+        name::stem(&self.file_name.text(image, first, &lasting))
     }
 }
 
@@ -234,12 +322,30 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
     ]
 }
 
+/// The TOML text of the definition that ships under `name`.
+///
+/// # Errors
+///
+/// When there is none; the error names the nearest.
+pub fn shipped_definition(name: &str) -> Result<&'static str, SiteError> {
+    let names = shipped().iter().map(|(known, _)| *known);
+    let found = shipped().iter().find(|(known, _)| *known == name);
+    let (_, text) = found.ok_or_else(|| SiteError::Unknown {
+        name: name.to_owned(),
+        help: diagnostic::nearest_of(name, &names.collect::<Vec<_>>()),
+    })?;
+    Ok(text)
+}
+
 /// Why there is no such site.
 #[derive(Debug, Error)]
 pub enum SiteError {
     /// Something in a definition is wrong.
     #[error(transparent)]
     Definition(Box<LocatedDiagnostic>),
+    /// The user's variables do not fit the definition.
+    #[error(transparent)]
+    Variable(VariableError),
     /// No site ships under this name.
     #[error("no site `{}` ships with wallhaul: {help}", .name.escape_debug())]
     Unknown {
@@ -255,7 +361,7 @@ impl SiteError {
     pub fn render(&self, file: &str, color: bool) -> String {
         match self {
             Self::Definition(error) => error.render(file, color),
-            Self::Unknown { .. } => format!("error: {self}"),
+            Self::Variable(_) | Self::Unknown { .. } => format!("error: {self}"),
         }
     }
 }

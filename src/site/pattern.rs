@@ -4,7 +4,7 @@ use regex::{Captures, Regex, RegexBuilder};
 use scraper::error::SelectorErrorKind;
 use toml::Spanned;
 
-use super::diagnostic::{Diagnostic, nearest_of};
+use super::diagnostic::{Diagnostic, nearest_of, place_in};
 use super::selector::Selector;
 
 /// Limit of one compiled pattern: a hundred times what a rule for an address needs.
@@ -68,28 +68,20 @@ fn syntax_error(written: &Spanned<String>, text: &str, error: &regex::Error) -> 
         Ok(_) | Err(_) => (error.to_string(), None),
     };
     let message = format!("not a regular expression: {reason}");
-    let span = written.span();
-    // Between quotes without escapes the definition holds the pattern as it is.
-    let is_verbatim = text
-        .get(span.clone())
-        .is_some_and(|quoted| quoted.get(1..quoted.len() - 1) == Some(pattern));
     match place {
-        Some(place) if is_verbatim && !pattern.contains('\n') => {
-            let start = span.start + 1;
-            Diagnostic::new(
-                start + place.start.offset..start + place.end.offset,
-                message,
-            )
+        Some(place) => {
+            let part = place.start.offset..place.end.offset;
+            Diagnostic::new(place_in(written, part, text), message)
         }
-        Some(_) | None => Diagnostic::at(written, message),
+        None => Diagnostic::at(written, message),
     }
 }
 
 /// A text with placeholders that a pattern's captures fill; each was checked to exist in the pattern.
 #[derive(Debug)]
-pub(super) struct Template(String);
+pub(super) struct Replacement(String);
 
-impl Template {
+impl Replacement {
     /// Parses `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
     pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Diagnostic> {
         for name in placeholders(written.get_ref()) {

@@ -174,7 +174,7 @@ fn site(capture: &str) -> Site {
         r#"
         site = {{ name = "gallery", base = "https://gallery.invalid" }}
         listing = {{ kind = "html", url = "/{{page}}" }}
-        item = {{ select = "img", thumb = {{ attr = "src" }} }}
+        item = {{ select = "img", thumb = "@src" }}
         full = {{ rewrite = {{ from = "thumb", regex = '(.*)\.thumb', to = "$1" }} }}
         file = {{ capture = {{ from = "full", regex = '{capture}' }}, name = "{{name}}" }}
         "#

@@ -28,6 +28,7 @@ mod kill_random;
 mod kill_steps;
 mod ledger;
 mod limits;
+mod listing_orders;
 mod locks;
 mod output;
 mod paging;

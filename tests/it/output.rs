@@ -402,7 +402,7 @@ fn a_skip_is_explained_in_the_first_run_and_silent_in_the_next() {
         assert_eq!(skips.len(), 1, "{stdout}");
         (skips[0]["address"].clone(), skips[0]["new"].clone())
     };
-    let explained = format!("  1 skipped: no rewrite rule matches ({address})\n");
+    let explained = format!("  1 skipped: no rule matches ({address})\n");
     // A dry run only asks the ledger, so that the skip stays new for the run that follows.
     let dry = site.fetch(&world).args(["--dry-run"]).run();
     assert!(dry.stderr.contains(&explained), "{}", dry.stderr);
@@ -426,7 +426,7 @@ fn a_skip_is_explained_in_the_first_run_and_silent_in_the_next() {
         (address.as_str().into(), false.into())
     );
     let verbose = site.fetch(&world).args(["-v"]).run();
-    let line = format!("skipped {address}: no rewrite rule matches\n");
+    let line = format!("skipped {address}: no rule matches\n");
     assert!(verbose.stderr.contains(&line), "{}", verbose.stderr);
 }
 
@@ -474,7 +474,7 @@ fn verbose_run_names_pages_and_images() {
         ),
         "saved 2021-03-18-Light_Em_Up_2880x1800.jpg (",
         &format!(
-            "skipped {}/uploads/odd: no rewrite rule matches\n",
+            "skipped {}/uploads/odd: no rule matches\n",
             site.nginx.origin()
         ),
         "listed 1 page: there is no page 2 (status 404)\n",

@@ -1,8 +1,6 @@
-//! `wallhaul sites`: the definitions that ship.
+//! `wallhaul sites`: the definitions that ship, and the schema of all.
 
 use std::fmt::Write as _;
-
-use anyhow::Context as _;
 
 use crate::app::console::print;
 use crate::exit::Exit;
@@ -16,7 +14,7 @@ use crate::site::{self, Site};
 pub fn list_sites() -> anyhow::Result<Exit> {
     let mut lines = String::new();
     for (name, text) in site::shipped() {
-        let site = Site::from_toml(text)?;
+        let site = Site::to_show(text)?;
         writeln!(
             lines,
             "{name:<16} {:<32} {}",
@@ -33,11 +31,14 @@ pub fn list_sites() -> anyhow::Result<Exit> {
 ///
 /// When there is no such site, or standard output cannot be written to.
 pub fn show_site(name: &str) -> anyhow::Result<Exit> {
-    // Looked up by name, so that the error for a misspelt one suggests the right one.
-    let site = Site::shipped(name)?;
-    let shipped = site::shipped()
-        .iter()
-        .find(|(shipped, _text)| *shipped == site.id().as_str());
-    let (_name, text) = shipped.context("a site that ships has a text")?;
-    print(text.as_bytes())
+    print(site::shipped_definition(name)?.as_bytes())
+}
+
+/// Prints the JSON Schema of definitions.
+///
+/// # Errors
+///
+/// When standard output cannot be written to.
+pub fn print_schema() -> anyhow::Result<Exit> {
+    print(site::definition_schema().as_bytes())
 }

@@ -41,7 +41,7 @@ pub async fn urls(
     };
     let mut exit = Exit::Done;
     for site in select_sites(&names, &settings)? {
-        let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings));
+        let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings, &site.site)?);
         let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, receiver) = Events::channel(output.watches_images());
         let reporters = report::open_log(&output, Box::new(io::stderr()));

@@ -60,13 +60,13 @@ pub(in crate::app) async fn targets(
         .into_iter()
         // An `@` is in no site's name: before it may stand a password of an address without its scheme.
         .partition(|argument| argument.contains("://") || argument.contains('@'));
-    let pages = wanted_pages(settings);
-    let listing = |site| Target::Listing { site, pages };
+    let listing = |site: SelectedSite| -> anyhow::Result<Target> {
+        let pages = wanted_pages(settings, &site.site)?;
+        Ok(Target::Listing { site, pages })
+    };
     if addresses.is_empty() && lists.is_empty() {
-        return Ok(select_sites(&names, settings)?
-            .into_iter()
-            .map(listing)
-            .collect());
+        let sites = select_sites(&names, settings)?.into_iter();
+        return sites.map(listing).collect();
     }
     let known = KnownSources::new(settings)?;
     let mut targets = Vec::new();
@@ -76,7 +76,7 @@ pub(in crate::app) async fn targets(
         let site = site
             .cloned()
             .map_or_else(|| SelectedSite::shipped(&name), Ok)?;
-        targets.push(listing(site));
+        targets.push(listing(site)?);
     }
     let mut images = String::new();
     for address in addresses {
@@ -84,15 +84,18 @@ pub(in crate::app) async fn targets(
             .classify(&address)
             .map_err(|why| anyhow!("`{}`: {why}", hide_user_info(&address)))?
         {
-            KnownUrl::Listing(site, at_url) => targets.push(Target::Listing {
-                site: known.sites[site].clone(),
-                // A URL of the whole listing names no pages: then the settings do.
-                pages: if at_url == Pages::default() {
-                    pages
+            KnownUrl::Listing(site, at_url) => {
+                let site = known.sites[site].clone();
+                targets.push(if at_url == Pages::default() {
+                    // A URL of the whole listing names no pages: then the settings do.
+                    listing(site)?
                 } else {
-                    at_url
-                },
-            }),
+                    Target::Listing {
+                        site,
+                        pages: at_url,
+                    }
+                });
+            }
             KnownUrl::Image(..) => images.extend([address.as_str(), "\n"]),
         }
     }

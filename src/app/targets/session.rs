@@ -137,10 +137,18 @@ impl SiteSession {
     }
 }
 
-/// The listing pages that the settings ask for.
-pub(in crate::app) fn wanted_pages(settings: &Settings) -> Pages {
+/// The pages of a site's listing that the settings ask for.
+///
+/// # Errors
+///
+/// When the listing cannot have such pages.
+pub(in crate::app) fn wanted_pages(settings: &Settings, site: &Site) -> anyhow::Result<Pages> {
     let PageRange { first, last } = settings.pages;
-    Pages { first, last }
+    let pages = Pages { first, last };
+    match site.objection_to(pages) {
+        Some(objection) => bail!("--pages: {objection} (`{}`)", site.id()),
+        None => Ok(pages),
+    }
 }
 
 impl SelectedSource {

@@ -72,6 +72,11 @@ impl Mirror {
         }
     }
 
+    /// The canonical address of a listing page that was found on a page of the mirror.
+    pub(crate) fn canonical_page(&self, address: Url) -> Url {
+        self.canonical(&address, &self.pages).unwrap_or(address)
+    }
+
     fn canonicalize_url(&self, address: &mut Url, site: &Url) {
         if let Some(canonical) = self.canonical(address, site) {
             *address = canonical;
@@ -211,6 +216,17 @@ mod tests {
             "https://static.gallery.test/up/a.png?x"
         );
         assert_eq!(canonical.link.unwrap().as_str(), "https://gallery.test/a/");
+    }
+
+    #[test]
+    fn a_next_page_on_the_mirror_is_moved_to_the_page_host() {
+        let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
+        let canonical = |address| mirror.canonical_page(url(address)).to_string();
+        assert_eq!(
+            canonical("http://127.0.0.1:8000/sd/all?page=2"),
+            "https://gallery.test/all?page=2"
+        );
+        assert_eq!(canonical("https://other.test/a"), "https://other.test/a");
     }
 
     #[test]

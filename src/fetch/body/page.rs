@@ -16,11 +16,18 @@ pub struct Page {
     pub encoding: &'static Encoding,
     /// Whether browsers parse it as XML: XHTML by its content type.
     pub is_xml: bool,
+    /// The next page by the `Link` header, as written there: relative to `url`.
+    pub next: Option<String>,
 }
 
 impl Page {
     /// Decodes the page that `url` answered with. Bytes that cannot be decoded are replaced, never refused.
-    pub(in crate::fetch) fn new(url: Url, bytes: &[u8], content_type: Option<&str>) -> Self {
+    pub(in crate::fetch) fn new(
+        url: Url,
+        bytes: &[u8],
+        content_type: Option<&str>,
+        next: Option<String>,
+    ) -> Self {
         let is_xml = content_type.is_some_and(is_xml);
         let (encoding, text) = decoded(bytes, content_type, is_xml);
         Self {
@@ -28,6 +35,7 @@ impl Page {
             text,
             encoding,
             is_xml,
+            next,
         }
     }
 }
@@ -288,6 +296,24 @@ mod tests {
             server.fetcher().page(&server.url("/")).await.unwrap().text,
             "\u{63d2}\u{5934}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_page_has_the_next_link_of_its_header() {
+        let server = Server::start(|_| {
+            let headers = [
+                "Link: <?page=1>; rel=\"prev\"",
+                "Link: <?page=3>; rel=\"next\"",
+            ];
+            Reply::new(200, &headers, "page")
+        })
+        .await;
+        let page = server
+            .fetcher()
+            .page(&server.url("/?page=2"))
+            .await
+            .unwrap();
+        assert_eq!(page.next.as_deref(), Some("?page=3"));
     }
 
     proptest! {

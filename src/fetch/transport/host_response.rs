@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, SET_COOKIE};
 use tokio::time::timeout;
 use url::Url;
 
 use super::response::ClientResponse;
 use crate::fetch::body::{
-    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, redirect_target,
-    text_value, whole_range,
+    Accepted, BodySource as _, BodyStream, RangeRequest, content_length, next_link,
+    redirect_target, text_value, whole_range,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
@@ -62,6 +62,11 @@ impl HostResponse {
 
     pub(crate) fn content_type(&self) -> Option<&str> {
         text_value(self.response.headers(), &CONTENT_TYPE)
+    }
+
+    /// The target of the `Link` header with the relation `next`, as written.
+    pub(crate) fn next_link(&self) -> Option<String> {
+        next_link(self.response.headers().get_all(LINK))
     }
 
     /// What went wrong with this host; nothing is recorded yet.

@@ -9,6 +9,7 @@ pub(super) mod html;
 mod json;
 mod limits;
 mod locator;
+mod object;
 mod parsed;
 mod path;
 mod pick;
@@ -22,6 +23,7 @@ mod xml_path;
 use std::borrow::Cow;
 
 pub(super) use condition::{Condition, FieldCondition};
+pub(super) use object::ObjectPath;
 pub(super) use path::ItemPath;
 pub(super) use source::Source;
 

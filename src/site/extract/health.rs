@@ -1,15 +1,30 @@
 //! Tells by the counts of a listing page's items whether it is healthy, after the last one, or not the site any more.
 
+use std::sync::Arc;
+
 use crate::event::ListingFailure;
 
+/// Where a definition looks for items, as it is written there: for messages about a page on which nothing is found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WrittenSources {
+    /// `item.select`.
+    pub select: String,
+    /// What the ways to an original need of an item: `thumb = "img@src"`.
+    pub needs: String,
+}
+
 /// The counts from which the verdict on a listing page follows.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PageHealth {
+    /// Where the definition looks for them.
+    pub sources: Arc<WrittenSources>,
     /// Everything that the definition selects as an item.
     pub items: usize,
-    /// Items in which no thumb was found.
+    /// Items that the definition leaves out by its conditions.
+    pub filtered: usize,
+    /// Items in which nothing was found that leads to an original.
     pub without_thumb: usize,
-    /// Items whose thumb has no usable address.
+    /// Items in which something was found, and no usable address.
     pub unusable: usize,
     /// Whether the page nested so deep that it was read in pieces: an item may have been split.
     pub split: bool,
@@ -20,7 +35,7 @@ pub struct PageHealth {
 /// The verdict on a listing page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PageVerdict {
-    /// A page of the gallery, with at least one image.
+    /// A page of the gallery: with at least one image, or one that the definition leaves out.
     Items,
     /// The page after the last one.
     End,
@@ -31,21 +46,24 @@ pub enum PageVerdict {
 impl PageHealth {
     /// The verdict on the page. The site's first page (`is_first`) cannot be the one after the last.
     pub fn verdict(&self, is_first: bool) -> PageVerdict {
+        // An item that was left out is no fault of the page: the site is as the definition knows it.
         let shown = self
             .items
             .saturating_sub(self.without_thumb + self.unusable);
+        let select = || self.sources.select.clone();
+        let needs = || self.sources.needs.clone();
         if shown > 0 {
             PageVerdict::Items
         } else if self.without_thumb > 0 {
-            PageVerdict::Unexpected(ListingFailure::NoThumbs)
+            PageVerdict::Unexpected(ListingFailure::NoThumbs { sources: needs() })
         } else if self.unusable > 0 {
-            PageVerdict::Unexpected(ListingFailure::NoUsableThumbs)
+            PageVerdict::Unexpected(ListingFailure::NoUsableThumbs { sources: needs() })
         } else if is_first {
-            PageVerdict::Unexpected(ListingFailure::FirstPageEmpty)
+            PageVerdict::Unexpected(ListingFailure::FirstPageEmpty { select: select() })
         } else if self.end_mark {
             PageVerdict::End
         } else {
-            PageVerdict::Unexpected(ListingFailure::NoEndMark)
+            PageVerdict::Unexpected(ListingFailure::NoEndMark { select: select() })
         }
     }
 }
@@ -59,8 +77,8 @@ mod tests {
             items,
             without_thumb,
             unusable,
-            split: false,
             end_mark,
+            ..PageHealth::default()
         }
     }
 
@@ -68,6 +86,13 @@ mod tests {
     fn one_good_image_makes_a_gallery() {
         assert_eq!(health(3, 1, 1, false).verdict(true), PageVerdict::Items);
         assert_eq!(health(1, 0, 0, true).verdict(false), PageVerdict::Items);
+    }
+
+    #[test]
+    fn a_page_whose_items_are_all_left_out_by_conditions_is_neither_empty_nor_unexpected() {
+        let mut filtered = health(3, 1, 0, true);
+        filtered.filtered = 2;
+        assert_eq!(filtered.verdict(true), PageVerdict::Items);
     }
 
     #[test]

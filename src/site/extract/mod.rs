@@ -1,80 +1,36 @@
-//! Reads listing pages: the body of a response -> its images. One plug a kind of listing.
-//!
-//! To add a kind: one file with its `[item]` table ([`ItemTable`]) and what reads its pages ([`Extract`]), and a row in
-//! [`ListingKind`]. A kind whose pages do not have numbers adds its order of pages to `paging` as well.
+//! Reads listing pages: the body of a response -> its images.
 
 mod health;
-mod html;
 
-use std::fmt;
+use std::sync::Arc;
 
 use encoding_rs::{Encoding, UTF_8};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use toml::Spanned;
 use url::Url;
 
-pub use health::{PageHealth, PageVerdict};
+pub use health::{PageHealth, PageVerdict, WrittenSources};
 
-use super::diagnostic::Diagnostic;
-use super::schema::SiteFile;
+use super::document::{self, Condition, DocumentKind, ItemPath, Page, Scope, Source};
+use super::fields::FieldRef;
+use super::paging::{PageLinks, RawPageLinks};
 use super::{Site, address};
 use crate::event::ListingFailure;
 use crate::job::{ImageRef, Record};
 
-/// The kind of a listing: `listing.kind` in a definition. One row a plug.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ListingKind {
-    Html,
-}
+/// Titles are kept up to this many characters.
+const TITLE_CHARACTERS: usize = 300;
 
-impl ListingKind {
-    /// Parses a whole definition whose listing is of this kind.
-    pub(super) fn parse(self, text: &str) -> Result<SiteFile<Box<dyn ItemTable>>, toml::de::Error> {
-        match self {
-            Self::Html => parse::<html::HtmlItemTable>(text),
-        }
-    }
-}
-
-fn parse<I: ItemTable + DeserializeOwned + 'static>(
-    text: &str,
-) -> Result<SiteFile<Box<dyn ItemTable>>, toml::de::Error> {
-    let SiteFile {
-        site,
-        listing,
-        item,
-        full,
-        file,
-    } = toml::from_str::<SiteFile<I>>(text)?;
-    Ok(SiteFile {
-        site,
-        listing,
-        item: Box::new(item),
-        full,
-        file,
-    })
-}
-
-/// The `[item]` table of a kind of listing, before it is compiled.
-pub(super) trait ItemTable {
-    /// Compiles the table, and `listing.stop`'s end mark, into what reads the pages.
-    fn compile(
-        self: Box<Self>,
-        end: EndMark<Spanned<String>>,
-    ) -> Result<Box<dyn Extract>, Diagnostic>;
-}
+/// Texts of one field that are kept: the first usable address counts, and more than some are a mistake of the definition.
+const TEXTS_OF_A_FIELD: usize = 16;
 
 /// What a page without items, answered with 200, must look like to be the one after the last.
 #[derive(Debug)]
-pub(super) enum EndMark<M> {
+pub(super) enum EndMark {
     /// Such a page never ends the listing.
     Never,
     /// Any page without items does.
     Empty,
-    /// A page that shows this mark does: in the language of the listing's kind, as a CSS selector.
-    Marker(M),
+    /// A page on which this is found does.
+    Marker(ItemPath),
 }
 
 /// The text of a page, and what the server says about it.
@@ -105,42 +61,64 @@ impl<'a> From<&'a String> for PageText<'a> {
     }
 }
 
-/// Reads the pages of one kind of listing.
-pub(super) trait Extract: fmt::Debug + Send + Sync {
-    /// The items on `page`, as written there.
-    ///
-    /// # Errors
-    ///
-    /// When reading the page would take too much memory or time.
-    fn extract(&self, page: PageText<'_>) -> Result<RawPage, ListingFailure>;
+/// How a site's listing pages are read.
+#[derive(Debug)]
+pub(super) struct Extractor {
+    pub(super) kind: DocumentKind,
+    pub(super) items: ItemPath,
+    /// The items within an item; an item without any is one itself.
+    pub(super) each: Option<ItemPath>,
+    pub(super) conditions: Vec<Condition>,
+    pub(super) thumb: Option<Source>,
+    pub(super) link: Option<Source>,
+    pub(super) title: Option<Source>,
+    /// By the numbers of the record.
+    pub(super) fields: Vec<FieldSource>,
+    /// The texts of the whole page, which follow the fields in each record.
+    pub(super) page_values: Vec<Source>,
+    /// What each way to an original needs of an item.
+    pub(super) needs: Vec<Vec<FieldRef>>,
+    pub(super) end: EndMark,
+    /// For messages.
+    pub(super) written: Arc<WrittenSources>,
 }
 
-/// What a plug finds on a page; a plug starts from the default, so that a new field concerns only those who set it.
+/// Where a field is.
+#[derive(Debug)]
+pub(super) struct FieldSource {
+    pub(super) source: Source,
+    /// Whether a way to the original takes it for an address.
+    pub(super) is_address: bool,
+}
+
+/// What is found on a page, as written there.
 #[derive(Default)]
-pub(super) struct RawPage {
-    /// The URL that the page says its URLs are relative to, as written.
+struct RawPage {
     base: Option<String>,
     items: Vec<RawItem>,
-    /// Whether the page had to be read in pieces, so that an item may have been split.
-    split: bool,
-    /// Whether the page shows the mark of the page after the last.
+    filtered: usize,
+    page_values: Vec<Option<String>>,
+    pieces: usize,
     end_mark: bool,
 }
 
-/// The texts of one item, as written. Of several URLs the first usable one counts.
+/// The texts of one item. Of several addresses the first usable one counts.
 struct RawItem {
     thumb: Vec<String>,
     link: Vec<String>,
     title: Option<String>,
+    fields: Vec<Vec<String>>,
 }
 
 /// What a listing page shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListingPage {
-    /// The images whose thumb has a usable address, in the page's order.
+    /// The images with what a way to their original needs, in the page's order.
     pub images: Vec<ImageRef>,
     /// The counts from which the verdict on the page follows.
     pub health: PageHealth,
+    /// What it says of the pages after it.
+    pub next: PageLinks,
 }
 
 /// Reads the page that came from `page`.
@@ -149,41 +127,388 @@ pub(super) fn read(
     page: &Url,
     body: PageText<'_>,
 ) -> Result<ListingPage, ListingFailure> {
+    let extractor = &site.extractor;
+    let mut raw = RawPage {
+        page_values: vec![None; extractor.page_values.len()],
+        ..RawPage::default()
+    };
+    let mut links = RawPageLinks::default();
+    let link_sources = site.page_order.sources();
+    document::read(&extractor.kind, body, &mut |read| {
+        extractor.take(read, &mut raw);
+        if !link_sources.is_empty() {
+            link_sources.read(read, &mut links);
+        }
+    })?;
     let RawPage {
         base,
         items,
-        split,
+        filtered,
+        page_values,
+        pieces,
         end_mark,
-    } = site.extract.extract(body)?;
-    let base = base
-        .and_then(|written| address::join(page, &written, body.encoding))
-        .filter(|base| matches!(base.scheme(), "http" | "https"))
-        .unwrap_or_else(|| page.clone());
+    } = raw;
+    let base = address::page_base(page, base.as_deref(), body.encoding);
+    let page_values = page_values.into_iter().map(Vec::from_iter);
+    let resolver = Resolver {
+        site,
+        page,
+        base: &base,
+        encoding: body.encoding,
+        page_values: page_values.collect(),
+    };
     let mut health = PageHealth {
-        items: items.len(),
+        sources: Arc::clone(&extractor.written),
+        items: items.len() + filtered,
+        filtered,
         without_thumb: 0,
         unusable: 0,
-        split,
+        split: pieces > 1,
         end_mark,
     };
-    let mut images = Vec::new();
-    for RawItem { thumb, link, title } in items {
-        let resolve = |text: &String| address::resolve(&base, text, body.encoding);
-        let first = |texts: Vec<String>| texts.iter().find_map(resolve);
-        let has_none = thumb.is_empty();
-        match first(thumb) {
-            Some(thumb) => images.push(ImageRef {
-                site: site.id.clone(),
-                page: page.clone(),
-                thumb: site.canonical(thumb),
-                link: first(link).map(|link| site.canonical(link)),
-                title,
-                is_original: false,
-                record: Record::default(),
-            }),
-            None if has_none => health.without_thumb += 1,
-            None => health.unusable += 1,
+    let mut images = Vec::with_capacity(items.len());
+    for item in items {
+        match resolver.image(item) {
+            Ok(image) => images.push(image),
+            Err(ItemFault::Nothing) => health.without_thumb += 1,
+            Err(ItemFault::Unusable) => health.unusable += 1,
         }
     }
-    Ok(ListingPage { images, health })
+    Ok(ListingPage {
+        images,
+        health,
+        next: links.resolve(&base, body.encoding),
+    })
+}
+
+impl Extractor {
+    /// Takes what is wanted from a page, or from a piece of one.
+    fn take(&self, page: &Page<'_>, raw: &mut RawPage) {
+        raw.pieces += 1;
+        raw.base = raw.base.take().or_else(|| page.base());
+        let root = Scope {
+            node: page.root(),
+            outer: None,
+        };
+        for (value, source) in raw.page_values.iter_mut().zip(&self.page_values) {
+            if value.is_none() {
+                *value = source.texts(root).into_iter().next();
+            }
+        }
+        for item in page.items(&self.items) {
+            let inner = self.each.as_ref().map(|each| each.within(item));
+            match inner.filter(|inner| !inner.is_empty()) {
+                None => self.take_item(item, None, raw),
+                Some(inner) => {
+                    for node in inner {
+                        self.take_item(node, Some(item), raw);
+                    }
+                }
+            }
+        }
+        raw.end_mark |= match &self.end {
+            EndMark::Never => false,
+            EndMark::Empty => true,
+            EndMark::Marker(marker) => !page.items(marker).is_empty(),
+        };
+    }
+
+    fn take_item<'a>(
+        &self,
+        node: document::Node<'a>,
+        outer: Option<document::Node<'a>>,
+        raw: &mut RawPage,
+    ) {
+        let scope = Scope { node, outer };
+        if !self
+            .conditions
+            .iter()
+            .all(|condition| condition.holds(scope))
+        {
+            raw.filtered += 1;
+            return;
+        }
+        let texts = |source: &Option<Source>| {
+            let source = source.as_ref();
+            source.map(|source| source.texts(scope)).unwrap_or_default()
+        };
+        let titles = texts(&self.title);
+        let mut titles = titles.iter().map(|title| one_line(title));
+        raw.items.push(RawItem {
+            thumb: texts(&self.thumb),
+            link: texts(&self.link),
+            title: titles.find(|title| !title.is_empty()),
+            fields: self
+                .fields
+                .iter()
+                .map(|field| field.source.texts(scope))
+                .collect(),
+        });
+    }
+}
+
+/// The title on one line, without the page's indentation.
+fn one_line(title: &str) -> String {
+    let words = title.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.chars().take(TITLE_CHARACTERS).collect()
+}
+
+/// Why an item shows no image.
+enum ItemFault {
+    /// It has no text for any way to an original.
+    Nothing,
+    /// It has texts, and no usable address among them.
+    Unusable,
+}
+
+/// Makes images of items: addresses become absolute.
+struct Resolver<'a> {
+    site: &'a Site,
+    page: &'a Url,
+    base: &'a Url,
+    encoding: &'static Encoding,
+    page_values: Vec<Vec<String>>,
+}
+
+impl Resolver<'_> {
+    fn image(&self, item: RawItem) -> Result<ImageRef, ItemFault> {
+        let RawItem {
+            thumb,
+            link,
+            title,
+            fields,
+        } = item;
+        let was_there = |field: &FieldRef| match *field {
+            FieldRef::Thumb => !thumb.is_empty(),
+            FieldRef::Link => !link.is_empty(),
+            FieldRef::Title => title.is_some(),
+            // Texts of the page say nothing about the item.
+            FieldRef::Field(number) => fields.get(number).is_some_and(|texts| !texts.is_empty()),
+        };
+        let had_texts = self.needs().any(|needs| needs.iter().any(was_there));
+        let found_thumb = self.first(&thumb);
+        let link = self.first(&link);
+        let mut record = Vec::with_capacity(fields.len() + self.page_values.len());
+        let mut first_address = None;
+        for (mut texts, field) in fields.into_iter().zip(&self.site.extractor.fields) {
+            if field.is_address {
+                let urls = texts.iter().filter_map(|text| self.resolve(text));
+                let urls = urls.take(TEXTS_OF_A_FIELD).collect::<Vec<_>>();
+                first_address = first_address.or_else(|| urls.first().cloned());
+                texts = urls.into_iter().map(String::from).collect();
+            } else {
+                texts.truncate(1);
+            }
+            record.push(texts);
+        }
+        record.extend(self.page_values.iter().cloned());
+        let has = |field: &FieldRef| match *field {
+            FieldRef::Thumb => found_thumb.is_some(),
+            FieldRef::Link => link.is_some(),
+            FieldRef::Title => title.is_some(),
+            FieldRef::Field(number) => record.get(number).is_some_and(|texts| !texts.is_empty()),
+        };
+        if !self.needs().any(|needs| needs.iter().all(has)) {
+            return Err(if had_texts {
+                ItemFault::Unusable
+            } else {
+                ItemFault::Nothing
+            });
+        }
+        // What has no thumb is known by another address of its own, or by that of the page.
+        let thumb = found_thumb
+            .or_else(|| link.clone())
+            .or(first_address)
+            .unwrap_or_else(|| self.page.clone());
+        Ok(ImageRef {
+            site: self.site.id.clone(),
+            page: self.page.clone(),
+            thumb,
+            link,
+            title,
+            is_original: false,
+            record: Record(record),
+        })
+    }
+
+    fn needs(&self) -> impl Iterator<Item = &Vec<FieldRef>> {
+        self.site.extractor.needs.iter()
+    }
+
+    /// The first text that is a usable address.
+    fn first(&self, texts: &[String]) -> Option<Url> {
+        texts.iter().find_map(|text| self.resolve(text))
+    }
+
+    fn resolve(&self, text: &str) -> Option<Url> {
+        let url = address::resolve(self.base, text, self.encoding)?;
+        Some(self.site.canonical(url))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::site::{ListingPage, PageVerdict, Site};
+
+    const ITEM: &str = r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
+
+    fn read(body: &str) -> ListingPage {
+        let site = Site::shipped("simpledesktops").unwrap();
+        site.read(&site.first_page(), body).unwrap()
+    }
+
+    #[test]
+    fn malformed_html_gives_the_images_that_are_there() {
+        let pages = [
+            format!("{ITEM}<!-- never closed {ITEM}"),
+            format!("\0\0<\0>{ITEM}\0</html>\0"),
+            format!("</body></html>{ITEM}"),
+            format!("<table><tr>{ITEM}</table>"),
+            format!("<script>{ITEM}</script>{ITEM}<script>{ITEM}"),
+            format!("<title>{ITEM}</title>{ITEM}<textarea>{ITEM}"),
+            format!("<svg><b a='<'>{ITEM}</p></div></svg>"),
+            format!("{ITEM}<img src='"),
+            format!("<!DOCTYPE nonsense [<>{ITEM}"),
+            ITEM.replace("</a></div>", ""),
+            ITEM.to_uppercase().replace("DESKTOP\"", "desktop\""),
+        ];
+        for page in pages {
+            assert_eq!(read(&page).images.len(), 1, "{page}");
+        }
+    }
+
+    #[test]
+    fn an_html_base_counts_when_it_is_a_usable_url() {
+        let thumb = |base: &str| {
+            read(&format!("{base}{}", ITEM.replace("/u/", "u/"))).images[0]
+                .thumb
+                .to_string()
+        };
+        let tail = "u/2011/01/02/a.png.295x184_q100.png";
+        assert_eq!(
+            thumb(""),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='/b/c'>"),
+            format!("https://simpledesktops.com/b/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='//static.simpledesktops.com'>"),
+            format!("https://static.simpledesktops.com/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='data:,x'>"),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
+        assert_eq!(
+            thumb("<base href='https://[/'>"),
+            format!("https://simpledesktops.com/browse/1/{tail}")
+        );
+    }
+
+    #[test]
+    fn unusable_addresses_are_counted_and_the_rest_is_found() {
+        let unusable = [
+            "javascript:alert(1)",
+            "data:,x",
+            "",
+            "#",
+            "http://[::1/a",
+            "http://a:99999/",
+            "http://u:p@a/x.png",
+            "x\0y",
+        ];
+        let long = "a".repeat(100_000);
+        let items = unusable
+            .iter()
+            .copied()
+            .chain([long.as_str()])
+            .map(|src| format!("<div class=desktop><a><img src='{src}'></a></div>"));
+        let page = read(&(items.collect::<String>() + ITEM));
+        assert_eq!(
+            (page.images.len(), page.health.unusable, page.health.items),
+            (1, 7, 10)
+        );
+        assert_eq!(
+            page.health.without_thumb, 2,
+            "an empty text and `data:` are as none"
+        );
+    }
+
+    #[test]
+    fn a_page_without_items_is_the_end_if_it_shows_the_marker() {
+        let empty = read("<div class='desktops archive'></div>").health;
+        assert_eq!(empty.verdict(false), PageVerdict::End);
+        assert!(matches!(empty.verdict(true), PageVerdict::Unexpected(_)));
+        for other in [
+            "",
+            "<h1>Please log in</h1>",
+            "\u{fffd}PNG\r\n",
+            "<!-- <div class=desktops> -->",
+        ] {
+            assert!(
+                matches!(
+                    read(other).health.verdict(false),
+                    PageVerdict::Unexpected(_)
+                ),
+                "{other}"
+            );
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_html_tag_soup_gives_only_usable_addresses(soup in soup()) {
+            let page = read(&soup);
+            prop_assert_eq!(page.images.len() + page.health.without_thumb + page.health.unusable, page.health.items);
+            for image in page.images {
+                prop_assert!(matches!(image.thumb.scheme(), "http" | "https") && image.thumb.username().is_empty());
+            }
+        }
+    }
+
+    fn soup() -> impl Strategy<Value = String> {
+        let tags = prop::sample::select(vec![
+            ITEM,
+            "<div class=desktop>",
+            "<a>",
+            "<img src='",
+            "\">",
+            "</a>",
+            "</div>",
+            "<table>",
+            "<tr>",
+            "</p>",
+            "<svg>",
+            "<math>",
+            "<script>",
+            "</script>",
+            "<!--",
+            "-->",
+            "<template>",
+            "</template>",
+            "<select>",
+            "<frameset>",
+            "<body a=b>",
+            "<html c=d>",
+            "<plaintext>",
+            "<![CDATA[",
+            "<b>",
+            "<i>",
+            "</b>",
+            "<base href='//x:1/'>",
+            "&#0;",
+            "\0",
+            "<form>",
+            "</body>",
+            "</html>",
+        ]);
+        let piece = prop_oneof![6 => tags.prop_map(str::to_owned), 1 => any::<String>()];
+        prop::collection::vec(piece, 0..200).prop_map(|pieces| pieces.concat())
+    }
 }

@@ -1,34 +1,45 @@
 //! A definition as written in TOML, with the span of each value that can be wrong. `definition` compiles it.
-//!
-//! The tables that every kind of listing shares are here; the `[item]` table of a kind is beside the code that reads
-//! its pages, in `extract`.
 
 mod one_or_more;
+mod paging;
 mod source;
+mod variable;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use toml::Spanned;
 
-pub(super) use one_or_more::OneOrMore;
+pub(super) use one_or_more::{OneOrMore, TableList};
+pub(super) use paging::{NextInput, PagingTable, WindowTable};
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
 };
+pub(super) use variable::{VariableInput, VariableTable};
 
-use super::extract::ListingKind;
-use super::file_name::NameInput;
-use super::rewrite::RewriteInput;
+use super::hosts::HostsInput;
 use crate::job::SiteId;
 
-/// A whole definition; `I` is the `[item]` table of its kind of listing.
+/// The prefixes of an XML page's names, and the URIs that they stand for.
+pub(super) type Namespaces = BTreeMap<Spanned<String>, Spanned<String>>;
+
+/// Names that the definition gives to texts; in the order of the names.
+pub(super) type NamedSources = BTreeMap<Spanned<String>, Spanned<SourceInput>>;
+
+/// A whole definition.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a definition")]
-pub(super) struct SiteFile<I> {
+pub(super) struct SiteFile {
     pub(super) site: SiteTable,
+    #[serde(default)]
+    pub(super) variables: BTreeMap<Spanned<String>, Spanned<VariableInput>>,
     pub(super) listing: ListingTable,
-    pub(super) item: I,
-    pub(super) full: Spanned<OneOrMore<FullTable>>,
+    #[serde(default)]
+    pub(super) page: NamedSources,
+    pub(super) item: ItemTable,
+    pub(super) full: Spanned<TableList<FullTable>>,
+    #[serde(default)]
     pub(super) file: FileTable,
 }
 
@@ -39,55 +50,173 @@ pub(super) struct SiteTable {
     #[serde(default)]
     pub(super) description: String,
     pub(super) base: Spanned<String>,
-    #[serde(default)]
-    pub(super) image_hosts: Vec<Spanned<String>>,
+    #[serde(default = "no_hosts")]
+    pub(super) image_hosts: Spanned<HostsInput>,
+    /// What in the definition rests on no real answer.
+    pub(super) inferred: Option<String>,
+    /// Why the site is off until the user opts in.
+    pub(super) opt_in: Option<String>,
+}
+
+fn no_hosts() -> Spanned<HostsInput> {
+    Spanned::new(0..0, HostsInput::default())
+}
+
+/// What the pages of a listing are written in: `listing.kind`, and that of a page that leads to an original.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum KindInput {
+    Html,
+    Json,
+    Embedded,
+    Xml,
+}
+
+/// The keys of `[listing]` that say what its pages are written in.
+pub(super) struct DocumentTable {
+    pub(super) kind: Spanned<KindInput>,
+    pub(super) script: Option<Spanned<String>>,
+    pub(super) namespaces: Option<Spanned<Namespaces>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `kind` and `url`")]
 pub(super) struct ListingTable {
-    /// Read by [`listing_kind`] before the rest; here so that the key is known.
-    #[serde(rename = "kind")]
-    pub(super) _kind: IgnoredAny,
-    pub(super) url: Spanned<String>,
-    #[serde(default = "first_page")]
-    pub(super) start: u32,
+    kind: Spanned<KindInput>,
+    script: Option<Spanned<String>>,
+    namespaces: Option<Spanned<Namespaces>>,
+    url: Option<Spanned<String>>,
+    pages: Option<Spanned<Vec<Spanned<String>>>>,
+    first: Option<Spanned<String>>,
+    start: Option<Spanned<u32>>,
+    step: Option<Spanned<u32>>,
+    ahead: Option<u32>,
+    next: Option<Spanned<NextInput>>,
+    cursor: Option<Spanned<SourceInput>>,
+    #[serde(rename = "continue")]
+    continuation: Option<Spanned<String>>,
+    #[serde(default)]
+    carry: BTreeMap<String, Spanned<SourceInput>>,
+    window: Option<Spanned<WindowTable>>,
+    through: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pager: Option<Spanned<String>>,
+    expect: Option<Spanned<u32>>,
     #[serde(default)]
     pub(super) stop: StopTable,
 }
 
-fn first_page() -> u32 {
-    1
+impl ListingTable {
+    /// Splits off the keys that say what the pages are written in, and those that `paging` compiles.
+    pub(super) fn split(self) -> (DocumentTable, PagingTable, StopTable) {
+        let Self {
+            kind,
+            script,
+            namespaces,
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+            stop,
+        } = self;
+        let paging = PagingTable {
+            url,
+            pages,
+            first,
+            start,
+            step,
+            ahead,
+            next,
+            cursor,
+            continuation,
+            carry,
+            window,
+            through,
+            pager,
+            expect,
+        };
+        let document = DocumentTable {
+            kind,
+            script,
+            namespaces,
+        };
+        (document, paging, stop)
+    }
+}
+
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `status`, `marker`, `empty`, `after`, `reached` or `absent`"
+)]
+pub(super) struct StopTable {
+    /// Where not given, it depends on the order of the pages.
+    pub(super) status: Option<Vec<Spanned<u16>>>,
+    pub(super) marker: Option<Spanned<ItemPathInput>>,
+    pub(super) empty: bool,
+    pub(super) after: Option<Spanned<u32>>,
+    /// The sources of the page's number and of the last page's.
+    pub(super) reached: Option<Spanned<Vec<Spanned<SourceInput>>>>,
+    pub(super) absent: Option<Spanned<SourceInput>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with `select`")]
+pub(super) struct ItemTable {
+    pub(super) select: Spanned<ItemPathInput>,
+    pub(super) each: Option<Spanned<ItemPathInput>>,
+    #[serde(default, rename = "where")]
+    pub(super) conditions: Vec<Spanned<ConditionInput>>,
+    pub(super) thumb: Option<Spanned<SourceInput>>,
+    pub(super) link: Option<Spanned<SourceInput>>,
+    pub(super) title: Option<Spanned<SourceInput>>,
+    #[serde(default)]
+    pub(super) fields: NamedSources,
+    pub(super) key: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) key_ignore: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) verify: VerifyTable,
+}
+
+/// What a listing declares of an image's bytes: templates.
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `md5`, `sha1`, `sha256`, `bytes`, `width` or `height`"
+)]
+pub(super) struct VerifyTable {
+    pub(super) md5: Option<Spanned<String>>,
+    pub(super) sha1: Option<Spanned<String>>,
+    pub(super) sha256: Option<Spanned<String>>,
+    pub(super) bytes: Option<Spanned<String>>,
+    pub(super) width: Option<Spanned<String>>,
+    pub(super) height: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(
     deny_unknown_fields,
-    default,
-    expecting = "a table with `status`, `marker`, `empty` or `after`"
+    expecting = "a table with `field`, `template`, `rewrite` or `follow`"
 )]
-pub(super) struct StopTable {
-    pub(super) status: Vec<Spanned<u16>>,
-    pub(super) marker: Option<Spanned<String>>,
-    pub(super) empty: bool,
-    pub(super) after: Spanned<u32>,
-}
-
-impl Default for StopTable {
-    fn default() -> Self {
-        Self {
-            status: vec![Spanned::new(0..0, 404)],
-            marker: None,
-            empty: false,
-            after: Spanned::new(0..0, 1),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `rewrite`")]
 pub(super) struct FullTable {
-    pub(super) rewrite: Spanned<OneOrMore<RewriteTable>>,
+    #[serde(default, rename = "where")]
+    pub(super) conditions: Vec<Spanned<ConditionInput>>,
+    pub(super) field: Option<Spanned<String>>,
+    pub(super) template: Option<Spanned<String>>,
+    pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
+    pub(super) follow: Option<Spanned<FollowTable>>,
 }
 
 #[derive(Deserialize)]
@@ -96,41 +225,48 @@ pub(super) struct FullTable {
     expecting = "a table with `from`, `regex` and `to`"
 )]
 pub(super) struct RewriteTable {
-    pub(super) from: Option<Spanned<RewriteInput>>,
+    pub(super) from: Option<Spanned<String>>,
     pub(super) regex: Spanned<String>,
     pub(super) to: Spanned<String>,
 }
 
+/// A page that leads to an original, or to the next such page.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `capture` and `name`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table with `from` or `template`, and `find`"
+)]
+pub(super) struct FollowTable {
+    /// The field that the page's address is in; the first page alone has one.
+    pub(super) from: Option<Spanned<String>>,
+    /// The page's address made of fields, in place of `from`.
+    pub(super) template: Option<Spanned<String>>,
+    pub(super) kind: Option<Spanned<KindInput>>,
+    pub(super) script: Option<Spanned<String>>,
+    pub(super) namespaces: Option<Spanned<Namespaces>>,
+    /// Sources of addresses on the page: each is one candidate at most.
+    pub(super) find: Spanned<SourceInput>,
+    pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
+    pub(super) follow: Option<Box<Spanned<FollowTable>>>,
+}
+
+/// A definition's name for a file, and the least size of an image.
+#[derive(Default, Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    default,
+    expecting = "a table with `name`, `capture`, `min_width` or `min_height`"
+)]
 pub(super) struct FileTable {
-    pub(super) capture: CaptureTable,
-    pub(super) name: Spanned<String>,
-    #[serde(default)]
+    pub(super) capture: Option<Spanned<CaptureTable>>,
+    pub(super) name: Option<Spanned<String>>,
     pub(super) min_width: u32,
-    #[serde(default)]
     pub(super) min_height: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `from` and `regex`")]
 pub(super) struct CaptureTable {
-    pub(super) from: NameInput,
+    pub(super) from: Spanned<String>,
     pub(super) regex: Spanned<String>,
-}
-
-/// Reads only `listing.kind`, which decides what the `[item]` table may hold.
-///
-/// The definition is parsed twice, once for the kind and once whole: `#[serde(flatten)]` and a buffered enum would do
-/// with one pass, but lose the spans that errors are marked with.
-pub(super) fn listing_kind(text: &str) -> Result<ListingKind, toml::de::Error> {
-    #[derive(Deserialize)]
-    struct KindOnly {
-        listing: KindTable,
-    }
-    #[derive(Deserialize)]
-    struct KindTable {
-        kind: ListingKind,
-    }
-    toml::from_str::<KindOnly>(text).map(|definition| definition.listing.kind)
 }

@@ -55,7 +55,7 @@ pub fn listing(data: &[u8]) {
         };
         let health = &page.health;
         assert_eq!(
-            page.images.len() + health.without_thumb + health.unusable,
+            page.images.len() + health.filtered + health.without_thumb + health.unusable,
             health.items
         );
         let _ = (health.verdict(true), health.verdict(false));
@@ -114,16 +114,18 @@ pub fn definition(data: &[u8]) {
         Ok(site) => {
             assert!(matches!(site.scheme(), "http" | "https"));
             assert!(
-                site.hosts()
-                    .any(|host| site.first_page().host_str() == Some(host))
+                site.first_page()
+                    .host_str()
+                    .is_some_and(|host| site.names_host(host))
             );
-            let mut pager = site.pager(Pages::default());
-            let [one, two] = [(); 2].map(|()| match pager.next_page() {
-                NextPage::Request(request) => request.url,
-                other => panic!("{other:?}"),
+            let mut pager = site.pager(Pages::default(), jiff::civil::date(2028, 2, 29));
+            let mut pages = std::iter::from_fn(|| match pager.next_page() {
+                NextPage::Request(request) => Some(request.url),
+                NextPage::AfterAnswer | NextPage::NoMore => None,
             });
-            assert_ne!(one, two);
-            let thumb = two;
+            let (one, two) = (pages.next(), pages.next());
+            assert!(one.is_none() || one != two);
+            let thumb = two.unwrap_or_else(|| site.first_page());
             hold_image(&site, &shown(&site, &thumb));
         }
     }
@@ -261,11 +263,10 @@ fn hold_image(site: &Site, image: &ImageRef) {
     for candidate in candidates {
         let address = candidate.url();
         assert!(
-            site.hosts().any(|host| address.host_str() == Some(host)),
+            address.host_str().is_some_and(|host| site.names_host(host)),
             "{address}"
         );
         assert!(is_one_to_ask(address), "{address}");
-        assert_ne!(*address, site.canonical(thumb.clone()));
         hold_name(site, image, address);
     }
 }

@@ -67,7 +67,7 @@ fn assert_untouched(what: &str, world: &Sandbox, rogue: &FaultServer, ended: &Pr
 fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix() {
     let deep = |parentheses: &str| parentheses.repeat(2_000);
     let too_deep = "(".repeat(1_750) + "x";
-    let cases: [(&str, String, &str, &[&str]); 27] = [
+    let cases: [(&str, String, &str, &[&str]); 28] = [
         (
             "no TOML",
             with("[item]", "[item"),
@@ -173,8 +173,17 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
         (
             "a field nobody captured",
             with("{y}-{m}", "{y}-{mm}"),
-            "\"{y}-{mm}",
-            &["no capture `mm`", "`m`?"],
+            "{mm}",
+            &["unknown placeholder `{mm}`", "`m`?"],
+        ),
+        (
+            "an attribute as it was written formerly",
+            with(
+                "\"a > img@src\"",
+                "{ select = \"a > img\", attr = \"src\" }",
+            ),
+            "select = \"a > img",
+            &["unknown key `select`", "as `a > img@src`"],
         ),
         (
             "a selector that is none",
@@ -215,7 +224,7 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
         (
             "a folder for names",
             with("\"{y}-{m}", "\"../../{y}-{m}"),
-            "\"../../",
+            "/../{y}",
             &["a file name cannot contain `/`"],
         ),
         (
@@ -434,15 +443,11 @@ fn astray(to: &str, all: bool) -> String {
 #[test]
 fn rewrite_regex_without_a_usable_url_is_counted_and_fails_if_all_are() {
     let cases = [
-        (
-            "no address",
-            "nothing.png",
-            "the result of the rewrite is not an address",
-        ),
+        ("no address", "nothing.png", "it is not an address"),
         (
             "the thumb as it was",
             "$1",
-            "the rewrite leaves the thumb's address as it is",
+            "the rewrite leaves the address as it is",
         ),
         (
             "another host",

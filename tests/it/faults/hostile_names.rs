@@ -20,7 +20,7 @@ use crate::support::terminal::Terminal;
 const SITE: &str = r#"
 site = { name = "hostile", base = "https://hostile.invalid" }
 listing = { kind = "html", url = "/browse/{page}/" }
-item = { select = "img", thumb = { attr = "src" }, title = { attr = "title" } }
+item = { select = "img", thumb = "@src", title = "@title" }
 full = { rewrite = { from = "thumb", regex = '(.+)\.thumb', to = "$1" } }
 file = { capture = { from = "full", regex = '/dated/(?<date>[\d-]+)/(?<name>[^?]*)$' }, name = "{date}-{name}" }
 "#;

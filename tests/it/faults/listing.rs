@@ -439,7 +439,7 @@ fn first_html_page_without_items_is_a_listing_error() {
         (
             "thumbs that no rule fits",
             Answer::ok(misfits),
-            "none of its 4 thumbs leads to an original: no rewrite rule",
+            "none of its 4 thumbs leads to an original: no rule",
         ),
     ];
     for (what, answer, says) in cases {

@@ -42,7 +42,7 @@ fn urls(content_type: &str, page: impl Into<Vec<u8>>, thumb: &str) -> ProgramOut
     ended
 }
 
-const IMG: &str = "{ select = \"img\", attr = \"src\" }";
+const IMG: &str = "\"img@src\"";
 
 fn assert_urls(what: &str, ended: &ProgramOutput, expected: &[&str]) {
     let found: Vec<_> = ended.stdout.lines().collect();
@@ -76,9 +76,9 @@ fn xhtml_with_empty_elements_loses_no_item() {
 fn html_as_sites_write_it_gives_every_address() {
     let page = |body: &str| format!("<!doctype html><body>{body}</body>");
     let lazy = |inner: &str| page(&format!("<div class=item>{inner}</div>"));
-    let noscript = "{ select = \"noscript img\", attr = \"src\" }";
-    let style = "{ select = \"i\", attr = \"style\" }";
-    let xlink = "{ select = \"image\", attr = [\"href\", \"xlink:href\"] }";
+    let noscript = "\"noscript img@src\"";
+    let style = "\"i@style\"";
+    let xlink = "[\"image@href\", \"image@xlink:href\"]";
     let cases = [
         (
             "noscript",
@@ -178,7 +178,7 @@ fn urls_says_which_items_it_skipped() {
     let ended = urls(HTML, page, IMG);
     assert_urls("two that are left out", &ended, &["/full/a.png"]);
     let expected = "warning: /page/1: 2 items without a usable address\n  \
-                    1 skipped: no rewrite rule matches (/other/b.png)\n";
+                    1 skipped: no rule matches (/other/b.png)\n";
     assert_eq!(ended.stderr, expected);
 }
 
