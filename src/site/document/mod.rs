@@ -5,6 +5,8 @@
 //! ```
 
 mod condition;
+#[cfg(test)]
+mod hostile;
 pub(super) mod html;
 mod json;
 mod limits;
@@ -12,12 +14,10 @@ mod locator;
 mod parsed;
 mod path;
 mod pick;
-mod pointer;
 mod source;
 #[cfg(test)]
 mod testing;
 mod xml;
-mod xml_path;
 
 use std::borrow::Cow;
 
@@ -29,12 +29,10 @@ use super::extract::PageText;
 use super::selector::Selector;
 use crate::event::ListingFailure;
 use html::{HtmlPlace, tree, xhtml};
-use json::JsonValue;
+use json::{JsonPlace, JsonValue};
 use limits::Work;
 use parsed::ParsedTexts;
-use pointer::JsonPlace;
-use xml::XmlTree;
-use xml_path::XmlPlace;
+use xml::{XmlPlace, XmlTree};
 
 /// What the pages are written in.
 #[derive(Debug)]
