@@ -93,11 +93,14 @@ impl FieldCondition {
     }
 }
 
+/// Compiles what a condition is about, and takes it out of its table.
+type SubjectOf<'f, S> = dyn FnMut(&mut ConditionInput, &Spanned<()>) -> Result<S, Diagnostic> + 'f;
+
 /// Compiles a table; `subject` says what it is about.
 fn rule<S>(
     written: Spanned<ConditionInput>,
     definition: &str,
-    subject: &mut dyn FnMut(&mut ConditionInput, &Spanned<()>) -> Result<S, Diagnostic>,
+    subject: &mut SubjectOf<'_, S>,
 ) -> Result<Rule<S>, Diagnostic> {
     let whole = Spanned::new(written.span(), ());
     let mut written = written.into_inner();
@@ -297,7 +300,7 @@ mod tests {
             ),
             (r#"{ value = "/a", equal = 1 }"#, "did you mean `equals`?"),
             (r#"{ value = "/a", matches = '(' }"#, "unclosed group"),
-            (r#"{ any = [] }"#, "none of no conditions"),
+            ("{ any = [] }", "none of no conditions"),
             (
                 r#"{ any = [{ value = "/a", exists = true }], equals = 1 }"#,
                 "`any` stands alone",
@@ -339,7 +342,7 @@ mod tests {
         assert!(holds(r#"{ field = "size", exists = false }"#));
         assert!(compile(r#"{ field = "other", exists = true }"#).is_err());
         assert!(compile(r#"{ value = "/a", exists = true }"#).is_err());
-        assert!(compile(r#"{ exists = true }"#).is_err());
+        assert!(compile("{ exists = true }").is_err());
     }
 
     #[test]

@@ -60,16 +60,10 @@ impl Work {
     }
 
     fn take(&self, left: &Cell<usize>, count: usize) -> bool {
-        match left.get().checked_sub(count) {
-            Some(rest) => {
-                left.set(rest);
-                !self.is_over.get()
-            }
-            None => {
-                self.is_over.set(true);
-                false
-            }
-        }
+        let rest = left.get().checked_sub(count);
+        left.set(rest.unwrap_or_default());
+        self.is_over.set(self.is_over.get() || rest.is_none());
+        !self.is_over.get()
     }
 
     /// # Errors

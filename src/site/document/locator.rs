@@ -6,10 +6,9 @@ use std::ops::ControlFlow;
 use toml::Spanned;
 
 use super::html::HtmlLocator;
-use super::json::JsonValue;
+use super::json::{JsonPlace, JsonPointer, JsonValue};
 use super::limits::{MAX_PARSED_BYTES, MAX_TEXTS};
-use super::pointer::{JsonPlace, JsonPointer};
-use super::xml_path::{XmlPath, XmlPlace};
+use super::xml::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::schema::ParsedLanguage;

@@ -5,6 +5,8 @@
 //! ```
 
 mod condition;
+#[cfg(test)]
+mod hostile;
 pub(super) mod html;
 mod json;
 mod limits;
@@ -13,12 +15,10 @@ mod object;
 mod parsed;
 mod path;
 mod pick;
-mod pointer;
 mod source;
 #[cfg(test)]
 mod testing;
 mod xml;
-mod xml_path;
 
 use std::borrow::Cow;
 
@@ -31,12 +31,10 @@ use super::extract::PageText;
 use super::selector::Selector;
 use crate::event::ListingFailure;
 use html::{HtmlPlace, tree, xhtml};
-use json::JsonValue;
+use json::{JsonPlace, JsonValue};
 use limits::Work;
 use parsed::ParsedTexts;
-use pointer::JsonPlace;
-use xml::XmlTree;
-use xml_path::XmlPlace;
+use xml::{XmlPlace, XmlTree};
 
 /// What the pages are written in.
 #[derive(Debug)]
@@ -222,5 +220,49 @@ impl<'a> Page<'a> {
     /// The items there, in the page's order.
     pub(super) fn items(&self, path: &ItemPath) -> Vec<Node<'a>> {
         path.within(self.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{item_texts, try_read};
+    use super::*;
+
+    fn embedded_in(script: &str) -> DocumentKind {
+        DocumentKind::Embedded(Selector::parse(script).unwrap())
+    }
+
+    #[test]
+    fn json_in_a_script_is_read_without_what_assigns_it() {
+        for script in [
+            r#"{ "n": [1, 2] }"#,
+            "\n window.state = { \"n\": [1, 2] };\n",
+            r#"var state={"n":[1,2]}"#,
+            r#"window["state"] = { "n": [1, 2] };"#,
+        ] {
+            let page = format!("<base href='/b/'><script>1</script><script id=s>{script}</script>");
+            let found = item_texts(&embedded_in("#s"), &page, "\"/n\"", "", "\"\"");
+            assert_eq!(found, [["1"], ["2"]], "{script}");
+            let mut base = None;
+            read(&embedded_in("#s"), PageText::from(&page), &mut |page| {
+                base = page.base()
+            })
+            .unwrap();
+            assert_eq!(base.as_deref(), Some("/b/"));
+        }
+        let list = "<script>a.b = [{ \"n\": \"x = {\" }];</script>";
+        let found = item_texts(&embedded_in("script"), list, "\"\"", "", "\"/n\"");
+        assert_eq!(found, [["x = {"]]);
+    }
+
+    #[test]
+    fn a_page_without_the_script_or_its_json_is_unreadable() {
+        let language = |page: &str| match try_read(&embedded_in("#s"), page, &mut |_| ()) {
+            Err(ListingFailure::Unreadable { language, .. }) => language,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(language("<script>{}</script>"), "HTML");
+        assert_eq!(language("<script id=s>go({ \"n\": 1 });</script>"), "JSON");
+        assert_eq!(language("<script id=s></script>"), "JSON");
     }
 }

@@ -3,12 +3,11 @@
 use toml::Spanned;
 
 use super::html::{self, HtmlPlace};
-use super::json::JsonValue;
+use super::json::{JsonPlace, JsonPointer, JsonValue};
 use super::limits::{MAX_ITEMS, MAX_TEXTS};
 use super::locator::{Locator, Wanted};
 use super::parsed::ParsedText;
-use super::pointer::{JsonPlace, JsonPointer};
-use super::xml_path::{XmlPath, XmlPlace};
+use super::xml::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::pattern::selector;

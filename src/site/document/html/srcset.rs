@@ -64,12 +64,11 @@ fn parse(srcset: &str, limit: usize) -> Vec<SourceImage> {
         let end = rest.find(|c: char| c.is_ascii_whitespace());
         let (word, behind) = rest.split_at(end.unwrap_or(rest.len()));
         // A comma within an address is a part of it, one at its end ends the image.
-        let (address, descriptors, after) = match word.strip_suffix(',') {
-            Some(address) => (address.trim_end_matches(','), "", behind),
-            None => {
-                let (descriptors, after) = until_comma(behind);
-                (word, descriptors, after)
-            }
+        let (address, descriptors, after) = if let Some(address) = word.strip_suffix(',') {
+            (address.trim_end_matches(','), "", behind)
+        } else {
+            let (descriptors, after) = until_comma(behind);
+            (word, descriptors, after)
         };
         rest = after;
         let (width, density) = sizes(descriptors);

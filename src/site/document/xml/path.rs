@@ -2,8 +2,8 @@
 
 use toml::Spanned;
 
-use super::limits::Work;
-use super::xml::{XmlName, XmlTree};
+use super::super::limits::Work;
+use super::{XmlName, XmlTree};
 use crate::site::diagnostic::{Diagnostic, nearest_of};
 
 /// Parts of one path.
@@ -11,14 +11,14 @@ const MAX_STEPS: usize = 32;
 
 /// A whole page, or an element of one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct XmlPlace<'a> {
-    pub(super) tree: &'a XmlTree<'a>,
-    pub(super) element: Option<usize>,
+pub(in crate::site::document) struct XmlPlace<'a> {
+    pub(in crate::site::document) tree: &'a XmlTree<'a>,
+    pub(in crate::site::document) element: Option<usize>,
 }
 
 /// Where below an element others are, and which attribute of them is meant.
 #[derive(Debug)]
-pub(super) struct XmlPath {
+pub(in crate::site::document) struct XmlPath {
     steps: Vec<XmlStep>,
     attribute: Option<NamePattern>,
 }
@@ -56,7 +56,7 @@ enum TestOperator {
 
 impl XmlPath {
     /// Compiles `text`; `written` is where it stands, `namespaces` what prefixes mean.
-    pub(super) fn compile<T>(
+    pub(in crate::site::document) fn compile<T>(
         text: &str,
         written: &Spanned<T>,
         namespaces: &[(String, String)],
@@ -69,12 +69,12 @@ impl XmlPath {
     }
 
     /// Whether an attribute is meant, which has nothing below it.
-    pub(super) fn has_attribute(&self) -> bool {
+    pub(in crate::site::document) fn has_attribute(&self) -> bool {
         self.attribute.is_some()
     }
 
     /// At most `limit` elements there, in the page's order. Below a whole page the first part may be at any depth.
-    pub(super) fn places<'a>(
+    pub(in crate::site::document) fn places<'a>(
         &self,
         place: XmlPlace<'a>,
         work: &Work,
@@ -112,7 +112,7 @@ impl XmlPath {
     }
 
     /// The value of the attribute at a place that [`XmlPath::places`] gave.
-    pub(super) fn attribute<'a>(&self, place: XmlPlace<'a>) -> Option<&'a str> {
+    pub(in crate::site::document) fn attribute<'a>(&self, place: XmlPlace<'a>) -> Option<&'a str> {
         let name = self.attribute.as_ref()?;
         let element = match place.element {
             Some(element) => element,
@@ -311,12 +311,11 @@ fn outside(text: &str, mark: char) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(end), c) if end == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') if open => quote = Some(c),
             (None, '[') => open = true,
             (None, ']') => open = false,
             (None, c) if c == mark && !open => return Some(at),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None
@@ -333,10 +332,9 @@ fn closing(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(end), c) if end == c => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, ']') => return Some(at),
-            (None, _) => {}
+            (Some(_) | None, _) => {}
         }
     }
     None

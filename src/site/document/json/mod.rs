@@ -1,8 +1,12 @@
 //! JSON pages, parsed into values whose numbers are as written and whose members keep their order.
 
+mod pointer;
+
 use std::borrow::Cow;
 
 use json_event_parser::{JsonEvent, LowLevelJsonParser};
+
+pub(super) use pointer::{JsonPlace, JsonPointer};
 
 use super::limits::{MAX_DEPTH, MAX_NODES};
 use crate::event::ListingFailure;
@@ -28,6 +32,13 @@ impl JsonValue {
     /// When it is not JSON, nests too deep, or has too many values.
     pub(super) fn parse(text: &str) -> Result<Self, ListingFailure> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        Self::parse_paired(text).or_else(|error| match paired_surrogates(text) {
+            Some(paired) => Self::parse_paired(&paired),
+            None => Err(error),
+        })
+    }
+
+    fn parse_paired(text: &str) -> Result<Self, ListingFailure> {
         let mut parser = LowLevelJsonParser::new().with_max_stack_size(MAX_DEPTH);
         let mut rest = text.as_bytes();
         let mut tree = Builder::default();
@@ -72,6 +83,38 @@ fn unreadable(cause: &str) -> ListingFailure {
         language: "JSON",
         cause: cause.to_owned(),
     }
+}
+
+/// `text` with a replacement character for each half of a character: sites cut their texts in the middle of one, as
+/// `"\ud83d"`. Browsers accept that, the parser does not. `None` when there is none.
+fn paired_surrogates(text: &str) -> Option<String> {
+    let code = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let mut paired = String::new();
+    let (mut copied, mut at) = (0, 0);
+    while let Some(next) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
+        at += next;
+        at += match code(at) {
+            Some(0xd800..=0xdbff) if matches!(code(at + 6), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                paired.push_str(&text[copied..at]);
+                paired.push_str("\\ufffd");
+                copied = at + 6;
+                6
+            }
+            Some(_) => 6,
+            // Whatever is escaped may be a backslash.
+            None => 2,
+        };
+        at = at.min(text.len());
+    }
+    if copied == 0 {
+        return None;
+    }
+    paired.push_str(&text[copied..]);
+    Some(paired)
 }
 
 /// Values that are not closed yet, the outermost first, each with the name of its member that comes next.
@@ -195,6 +238,19 @@ mod tests {
         assert_eq!(items(one, "[\"/results/*\", \"\"]"), ["3"]);
         let empty = r#"{ "results": [], "n": 9 }"#;
         assert!(items(empty, "[\"/results/*\", \"\"]").is_empty());
+    }
+
+    #[test]
+    fn half_a_character_does_not_spoil_a_json_page() {
+        let page = r#"{ "a": "cut \ud83d", "b": "\ud83d\ude00 \ude00\\ud83d", "c": "\u00e9" }"#;
+        let texts = |source: &str| texts(&DocumentKind::Json, page, source);
+        assert_eq!(texts("\"/a\""), ["cut \u{fffd}"]);
+        assert_eq!(texts("\"/b\""), ["\u{1f600} \u{fffd}\\ud83d"]);
+        assert_eq!(texts("\"/c\""), ["\u{e9}"]);
+        let read = |page: &str| try_read(&DocumentKind::Json, page, &mut |_| ());
+        for broken in ["\"\\ud83d", "\"\\ud83", "\"\\", "\\u\u{e9}\u{e9}\u{e9}"] {
+            assert!(read(broken).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use toml::Spanned;
 
-use super::json::JsonValue;
-use super::limits::Work;
+use super::super::limits::Work;
+use super::JsonValue;
 use crate::site::diagnostic::Diagnostic;
 
 /// Parts of one pointer; the longest seen has eight.
@@ -13,14 +13,14 @@ const MAX_STEPS: usize = 32;
 
 /// A value, and the name that it has in the object around it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct JsonPlace<'a> {
-    pub(super) value: &'a JsonValue,
-    pub(super) name: Option<&'a str>,
+pub(in crate::site::document) struct JsonPlace<'a> {
+    pub(in crate::site::document) value: &'a JsonValue,
+    pub(in crate::site::document) name: Option<&'a str>,
 }
 
-impl<'a> JsonPlace<'a> {
+impl JsonPlace<'_> {
     /// The member of an object that is not null.
-    pub(super) fn member(self, name: &str, work: &Work) -> Option<Self> {
+    pub(in crate::site::document) fn member(self, name: &str, work: &Work) -> Option<Self> {
         if !work.visit(cost(self.value)) {
             return None;
         }
@@ -32,7 +32,7 @@ impl<'a> JsonPlace<'a> {
 
 /// Where below a value others are.
 #[derive(Debug)]
-pub(super) struct JsonPointer {
+pub(in crate::site::document) struct JsonPointer {
     steps: Vec<JsonStep>,
     /// Whether the names of the members are meant, not their values: the last part is `?`.
     takes_names: bool,
@@ -50,7 +50,10 @@ enum JsonStep {
 
 impl JsonPointer {
     /// Compiles `text`; `written` is where it stands.
-    pub(super) fn compile<T>(text: &str, written: &Spanned<T>) -> Result<Self, Diagnostic> {
+    pub(in crate::site::document) fn compile<T>(
+        text: &str,
+        written: &Spanned<T>,
+    ) -> Result<Self, Diagnostic> {
         let mut pointer = Self {
             steps: Vec::new(),
             takes_names: false,
@@ -95,12 +98,12 @@ impl JsonPointer {
     }
 
     /// Whether names of members are meant, which have nothing below them.
-    pub(super) fn takes_names(&self) -> bool {
+    pub(in crate::site::document) fn takes_names(&self) -> bool {
         self.takes_names
     }
 
     /// Hands over the values below `place` that are not null, in the page's order, until `found` breaks.
-    pub(super) fn each<'a>(
+    pub(in crate::site::document) fn each<'a>(
         &self,
         place: JsonPlace<'a>,
         work: &Work,
@@ -111,7 +114,7 @@ impl JsonPointer {
     }
 
     /// At most `limit` of the values there.
-    pub(super) fn places<'a>(
+    pub(in crate::site::document) fn places<'a>(
         &self,
         place: JsonPlace<'a>,
         work: &Work,

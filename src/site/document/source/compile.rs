@@ -1,0 +1,177 @@
+//! Compiles sources: every contradiction in them is found here.
+
+use toml::Spanned;
+
+use super::super::condition::Condition;
+use super::super::locator::Locator;
+use super::super::path::{ItemPath, kind_of};
+use super::super::pick::Pick;
+use super::super::{DocumentKind, SourceContext};
+use super::{Alternative, Lookup, Source, SourceSteps, TextOrigin};
+use crate::site::diagnostic::Diagnostic;
+use crate::site::pattern::pattern;
+use crate::site::schema::{LookupTable, SourceInput, SourceTable};
+
+pub(super) fn alternatives(
+    written: Spanned<SourceInput>,
+    context: SourceContext<'_>,
+) -> Result<Vec<Alternative>, Diagnostic> {
+    let span = written.span();
+    let mut alternatives = Vec::new();
+    collect(written, context, &mut alternatives)?;
+    if alternatives.is_empty() {
+        return Err(Diagnostic::new(span, "an empty list of sources"));
+    }
+    Ok(alternatives)
+}
+
+fn collect(
+    written: Spanned<SourceInput>,
+    context: SourceContext<'_>,
+    alternatives: &mut Vec<Alternative>,
+) -> Result<(), Diagnostic> {
+    let span = written.span();
+    match written.into_inner() {
+        SourceInput::Text(text) => {
+            let written = Spanned::new(span, ());
+            alternatives.push(Alternative::Plain(Locator::compile(
+                &text, &written, context,
+            )?));
+        }
+        SourceInput::Table(table) => {
+            let steps = steps(*table, &Spanned::new(span, ()), context)?;
+            alternatives.push(Alternative::Table(Box::new(steps)));
+        }
+        SourceInput::List(list) => {
+            for written in list {
+                collect(written, context, alternatives)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn steps(
+    table: SourceTable,
+    whole: &Spanned<()>,
+    context: SourceContext<'_>,
+) -> Result<SourceSteps, Diagnostic> {
+    let SourceTable {
+        source,
+        each,
+        conditions,
+        text,
+        pick,
+        parse,
+        then,
+        unescape,
+        strip_tags,
+        capture,
+        not,
+        lookup,
+        map,
+        default,
+    } = table;
+    let each = each.map(|each| ItemPath::from_input(&each, context));
+    let each = each.transpose()?;
+    let context = match &each {
+        Some(each) => each.item_context(context),
+        None => context,
+    };
+    let from = match (source, lookup) {
+        (Some(source), None) => origin(source, context)?,
+        (None, Some(lookup)) => TextOrigin::Lookup(compile_lookup(lookup, context)?),
+        (Some(source), Some(_)) => {
+            let error = Diagnostic::at(&source, "`source` and `lookup` exclude each other");
+            return Err(error.help("`lookup` has a `source` of its own"));
+        }
+        (None, None) => {
+            let error = Diagnostic::at(whole, "missing key `source`");
+            return Err(error.help("write where the text is, as `{ source = \"img@src\" }`"));
+        }
+    };
+    if let Some(text) = &text
+        && !matches!(&from, TextOrigin::Place(locator) if locator.has_labels())
+    {
+        let error = Diagnostic::at(text, "only a single source in HTML can be chosen by a text");
+        return Err(error.help("use it as `{ source = \"a@href\", text = \"Next\" }`"));
+    }
+    let parse = match (parse, then) {
+        (Some(parse), Some(then)) => {
+            if !matches!(from, TextOrigin::Place(_)) {
+                return Err(Diagnostic::at(&parse, "only a single source can be parsed")
+                    .help("write one table for each of the alternatives"));
+            }
+            let language = parse.into_inner();
+            let kind = &kind_of(language);
+            Some((
+                language,
+                Source::compile(then, SourceContext { kind, ..context })?,
+            ))
+        }
+        (Some(parse), None) => {
+            return Err(Diagnostic::at(&parse, "`parse` without `then`")
+                .help("`then` is where in the parsed text the wanted one is"));
+        }
+        (None, Some(then)) => {
+            return Err(Diagnostic::at(&then, "`then` without `parse`")
+                .help("write `parse = \"json\"` or `parse = \"html\"`"));
+        }
+        (None, None) => None,
+    };
+    let regex = |written: Option<Spanned<String>>| {
+        let compiled = written.map(|written| pattern(&written, context.definition));
+        compiled.transpose()
+    };
+    let conditions = conditions
+        .into_iter()
+        .map(|condition| Condition::compile(condition, context));
+    let pick = pick.map(|pick| Pick::compile(pick, context));
+    let conditions = conditions.collect::<Result<_, _>>()?;
+    let pick = pick.transpose()?;
+    let (not, capture) = (regex(not)?, regex(capture)?);
+    Ok(SourceSteps {
+        each,
+        conditions,
+        from,
+        label: text.map(Spanned::into_inner),
+        unescape,
+        parse,
+        strip_tags,
+        not,
+        pick,
+        capture,
+        map: map.map(Spanned::into_inner),
+        default: default.map(Spanned::into_inner),
+    })
+}
+
+fn origin(
+    written: Spanned<SourceInput>,
+    context: SourceContext<'_>,
+) -> Result<TextOrigin, Diagnostic> {
+    if let SourceInput::Text(text) = written.get_ref() {
+        return Locator::compile(text, &written, context).map(TextOrigin::Place);
+    }
+    Source::compile(written, context).map(TextOrigin::Sources)
+}
+
+fn compile_lookup(
+    written: Spanned<LookupTable>,
+    context: SourceContext<'_>,
+) -> Result<Lookup, Diagnostic> {
+    if !matches!(context.kind, DocumentKind::Json | DocumentKind::Embedded(_)) {
+        return Err(Diagnostic::at(&written, "only JSON has objects to look up"));
+    }
+    let LookupTable {
+        source,
+        object,
+        then,
+    } = written.into_inner();
+    let then = then.unwrap_or_else(|| Spanned::new(0..0, SourceInput::Text(String::new())));
+    Ok(Lookup {
+        name: Source::compile(source, context)?,
+        object: Locator::compile(object.get_ref(), &object, context)?,
+        then: Source::compile(then, context)?,
+    })
+}
