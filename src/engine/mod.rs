@@ -7,6 +7,7 @@
 mod attempt;
 mod bad_images;
 mod batch;
+mod candidates;
 mod committer;
 mod discover;
 mod download;
@@ -28,6 +29,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use url::Url;
 
+pub use candidates::first_original;
 pub use discover::{DiscoverOptions, Source, discover, pages_ahead};
 pub use download::{DownloadOptions, download};
 pub use pipeline::{Pipeline, run};

@@ -27,7 +27,7 @@ use self::access::{Mirror, Policy};
 use self::body::RangeRequest;
 use self::request::Requester;
 use crate::event::Events;
-use crate::job::ImageRef;
+use crate::job::{Candidate, ImageRef};
 use crate::part::ResumeInfo;
 
 pub use self::access::SiteOrigins;
@@ -123,6 +123,18 @@ impl Fetcher {
             .await
     }
 
+    /// Reads a page that leads to an image, once; with `has_next`, another address may lead there too, as for
+    /// [`Fetcher::candidate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::candidate`].
+    pub async fn candidate_page(&self, address: &Url, has_next: bool) -> Result<Page, FetchError> {
+        self.requester
+            .page_once(&self.request_url(address), has_next)
+            .await
+    }
+
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
     /// that a part holds. If the part cannot be resumed, `Body::from` is 0 and the part starts
     /// over.
@@ -168,6 +180,11 @@ impl Fetcher {
     /// changes.
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
+    }
+
+    /// Makes candidates that were found on a page of a mirror canonical, as [`Fetcher::canonicalize`] does.
+    pub fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
+        self.mirror.canonicalize_candidates(candidates);
     }
 
     #[cfg(test)]

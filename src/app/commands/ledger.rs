@@ -121,7 +121,7 @@ fn line(row: &LedgerRow) -> String {
         row.at,
         row.state.as_str(),
         escape(name),
-        escape(row.key.address())
+        escape(row.key.address().unwrap_or(&row.address))
     )
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::origins::{SiteOrigins, same_origin};
-use crate::job::ImageRef;
+use crate::job::{Candidate, ImageRef};
 
 /// A site's canonical addresses, and the mirror that is used instead.
 #[derive(Debug)]
@@ -68,6 +68,17 @@ impl Mirror {
             self.canonicalize_url(&mut image.thumb, &self.images);
             if let Some(link) = &mut image.link {
                 self.canonicalize_url(link, &self.pages);
+            }
+        }
+    }
+
+    /// Makes candidates that were found on a page of the mirror canonical: originals move to the site's image host, as
+    /// thumbs do, and pages to the page host.
+    pub(crate) fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
+        for candidate in candidates {
+            match candidate {
+                Candidate::Direct(original) => self.canonicalize_url(original, &self.images),
+                Candidate::Follow(follow) => self.canonicalize_url(&mut follow.page, &self.pages),
             }
         }
     }

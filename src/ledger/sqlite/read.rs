@@ -33,7 +33,8 @@ pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
         at: time(row, 2)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
         page: row.get(4)?,
-        address: address.unwrap_or_else(|| key.address().to_owned()),
+        // Left out where it is the key's.
+        address: address.unwrap_or_else(|| key.identity().to_owned()),
         title: row.get(6)?,
         etag: row.get(7)?,
         last_modified: row.get(8)?,
