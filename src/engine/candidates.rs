@@ -9,7 +9,7 @@ use url::Url;
 use super::attempt::AttemptErrorKind;
 use super::{Run, joined};
 use crate::fetch::{Fetcher, Page};
-use crate::job::{Candidate, Follow};
+use crate::job::{Candidate, Follow, FollowRule};
 use crate::outcome::{Failure, SkipReason};
 use crate::site::{self, PageText};
 
@@ -32,7 +32,12 @@ pub(super) struct Candidates {
     tried: Vec<Url>,
     /// Whether a page that cannot be read now is requested again here, and not in another attempt at the image.
     retries_pages: bool,
+    /// [`site::follow`], but for tests.
+    follow: FollowFn,
 }
+
+/// Finds the candidates on a page.
+type FollowFn = fn(&FollowRule, &Url, PageText<'_>) -> Result<Vec<Candidate>, SkipReason>;
 
 impl Candidates {
     pub(super) fn new(fetcher: &Arc<Fetcher>, candidates: &[Candidate]) -> Self {
@@ -46,6 +51,7 @@ impl Candidates {
                 .collect(),
             tried: Vec::new(),
             retries_pages: false,
+            follow: site::follow,
         }
     }
 
@@ -94,7 +100,7 @@ impl Candidates {
                 .candidate_page(&follow.page, self.has_next())
                 .await?
         };
-        let mut found = candidates_on(page, follow).await?;
+        let mut found = candidates_on(page, follow, self.follow).await?;
         self.fetcher.canonicalize_candidates(&mut found);
         found.retain(|candidate| !self.tried.contains(candidate.url()));
         if found.is_empty() {
@@ -106,15 +112,19 @@ impl Candidates {
 
 /// Looks for candidates on a page, on a thread for blocking work: a page may be so large that every other image would
 /// have to wait for it.
-async fn candidates_on(page: Page, follow: &Follow) -> Result<Vec<Candidate>, AttemptErrorKind> {
-    let rule = follow.rule.clone();
+async fn candidates_on(
+    page: Page,
+    Follow { page: _, rule }: &Follow,
+    follow: FollowFn,
+) -> Result<Vec<Candidate>, AttemptErrorKind> {
+    let rule = rule.clone();
     let reading = spawn_blocking(move || {
         let text = PageText {
             text: &page.text,
             encoding: page.encoding,
             is_xml: page.is_xml,
         };
-        site::follow(&rule, &page.url, text)
+        follow(&rule, &page.url, text)
     });
     joined(reading.await).map_err(|why| match why {
         SkipReason::NoRule => AttemptErrorKind::NoOriginal(None),
@@ -141,4 +151,209 @@ pub async fn first_original(run: &Run, candidates: &[Candidate]) -> Result<Optio
         }
     }
     failure.map_or(Ok(None), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{LazyLock, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fetch::scripted::{Reply, Server, path_of};
+
+    /// The candidates of a page on which each line is a word and a path: `image /a.png`, `page /view/1`, `refused /x`.
+    fn follow_lines(
+        rule: &FollowRule,
+        page: &Url,
+        body: PageText<'_>,
+    ) -> Result<Vec<Candidate>, SkipReason> {
+        let mut found = Vec::new();
+        for (word, path) in body.text.lines().filter_map(|line| line.split_once(' ')) {
+            let url = page.join(path).unwrap();
+            let rule = rule.clone();
+            found.push(match word {
+                "image" => Candidate::Direct(url),
+                "page" => Candidate::Follow(Follow { page: url, rule }),
+                _ => return Err(SkipReason::Address(format!("{path} is refused"))),
+            });
+        }
+        if found.is_empty() {
+            return Err(SkipReason::NoRule);
+        }
+        Ok(found)
+    }
+
+    fn page(server: &Server, path: &str) -> Candidate {
+        Candidate::Follow(Follow {
+            page: server.url(path),
+            rule: FollowRule::from_toml(""),
+        })
+    }
+
+    fn image(server: &Server, path: &str) -> Candidate {
+        Candidate::Direct(server.url(path))
+    }
+
+    async fn gallery() -> Server {
+        Server::start(|head| match path_of(head) {
+            "/two" => Reply::ok("image /1.png\nimage /2.png"),
+            "/onward" => Reply::ok("page /two\nimage /3.png"),
+            "/empty" => Reply::ok("video"),
+            "/refused" => Reply::ok("refused http://elsewhere.invalid/"),
+            "/circle" => Reply::ok("page /circle"),
+            "/hop1" => Reply::ok("page /hop2"),
+            "/hop2" => Reply::ok("page /hop3"),
+            "/hop3" => Reply::ok("page /hop4\nimage /late.png"),
+            "/many" => Reply::ok(
+                (0..100)
+                    .map(|n| format!("image /{n}.png\n"))
+                    .collect::<String>(),
+            ),
+            "/busy" => Reply::new(503, &[], ""),
+            _ => Reply::new(404, &[], ""),
+        })
+        .await
+    }
+
+    fn walk(server: &Server, candidates: &[Candidate]) -> Candidates {
+        Candidates {
+            follow: follow_lines,
+            ..Candidates::new(&Arc::new(server.fetcher()), candidates)
+        }
+    }
+
+    /// Every step of a walk: the path of an address, or of a page with what was wrong with it.
+    async fn steps(server: &Server, candidates: &[Candidate]) -> Vec<String> {
+        let mut walk = walk(server, candidates);
+        let mut steps = Vec::new();
+        while let Some(next) = walk.next().await {
+            steps.push(match next {
+                Ok(address) => address.path().to_owned(),
+                Err((page, kind)) => format!("{}: {kind}", page.path()),
+            });
+        }
+        assert!(!walk.has_next());
+        steps
+    }
+
+    #[tokio::test]
+    async fn what_a_page_leads_to_is_tried_in_its_place_over_two_hops() {
+        let server = gallery().await;
+        let candidates = [
+            image(&server, "/0.png"),
+            page(&server, "/onward"),
+            image(&server, "/4.png"),
+        ];
+        assert_eq!(
+            steps(&server, &candidates).await,
+            ["/0.png", "/1.png", "/2.png", "/3.png", "/4.png"]
+        );
+        let candidates = Candidates::new(&Arc::new(server.fetcher()), &candidates[..1]);
+        assert!(candidates.has_next());
+    }
+
+    #[tokio::test]
+    async fn no_page_is_read_before_its_turn() {
+        let server = gallery().await;
+        let mut walk = walk(&server, &[image(&server, "/0.png"), page(&server, "/two")]);
+        assert!(walk.next().await.is_some_and(|next| next.is_ok()));
+        assert!(walk.has_next());
+        assert_eq!(server.heads().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_page_without_an_original_is_named_and_the_next_candidate_follows() {
+        let server = gallery().await;
+        let paths = ["/empty", "/refused", "/gone", "/busy"];
+        let mut candidates = paths.map(|path| page(&server, path)).to_vec();
+        candidates.push(image(&server, "/a.png"));
+        let host = server.url("/").authority().to_owned();
+        assert_eq!(
+            steps(&server, &candidates).await,
+            [
+                "/empty: no original found on it".to_owned(),
+                "/refused: no original found on it: address not allowed: http://elsewhere.invalid/ is refused"
+                    .to_owned(),
+                format!("/gone: `{host}` answered 404"),
+                format!("/busy: `{host}` answered 503"),
+                "/a.png".to_owned(),
+            ]
+        );
+        let mut walk = walk(&server, &candidates);
+        let mut gone = Vec::new();
+        while let Some(next) = walk.next().await {
+            gone.extend(
+                next.err()
+                    .map(|(_, kind)| (kind.is_gone(), kind.is_absence())),
+            );
+        }
+        let expected = [(true, true), (false, true), (true, true), (false, false)];
+        assert_eq!(
+            gone, expected,
+            "whether it is gone, and whether the next is tried"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_circle_of_pages_and_a_fourth_hop_are_not_followed() {
+        let server = gallery().await;
+        assert_eq!(
+            steps(&server, &[page(&server, "/circle")]).await,
+            ["/circle: no original found on it"]
+        );
+        assert_eq!(
+            steps(&server, &[page(&server, "/hop1")]).await,
+            [
+                "/hop4: 3 pages led to it, and no more are followed",
+                "/late.png"
+            ]
+        );
+        assert_eq!(server.request_count("/hop4"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_page_full_of_addresses_makes_twenty_candidates_at_most_and_none_twice() {
+        let server = gallery().await;
+        let candidates = [
+            image(&server, "/7.png"),
+            image(&server, "/7.png"),
+            page(&server, "/many"),
+        ];
+        let steps = steps(&server, &candidates).await;
+        assert_eq!(steps.len(), MAX_CANDIDATES - 1, "the page is one as well");
+        assert_eq!(steps.iter().filter(|step| *step == "/7.png").count(), 1);
+    }
+
+    static GO: LazyLock<(Mutex<Sender<()>>, Mutex<Receiver<()>>)> = LazyLock::new(|| {
+        let (sender, receiver) = channel();
+        (Mutex::new(sender), Mutex::new(receiver))
+    });
+
+    /// Reads a page for as long as it takes until the runtime's only thread does something else.
+    fn follow_slowly(
+        rule: &FollowRule,
+        page: &Url,
+        body: PageText<'_>,
+    ) -> Result<Vec<Candidate>, SkipReason> {
+        let go = GO.1.lock().unwrap();
+        go.recv_timeout(Duration::from_secs(60))
+            .expect("the runtime is blocked");
+        follow_lines(rule, page, body)
+    }
+
+    #[tokio::test]
+    async fn a_page_that_takes_long_to_parse_does_not_block_the_runtime() {
+        let server = gallery().await;
+        let mut walk = Candidates {
+            follow: follow_slowly,
+            ..walk(&server, &[page(&server, "/two")])
+        };
+        let go = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            GO.0.lock().unwrap().send(()).unwrap();
+        };
+        let (next, ()) = tokio::join!(walk.next(), go);
+        assert!(next.is_some_and(|next| next.is_ok()));
+    }
 }

@@ -17,7 +17,7 @@ mod limits;
 mod proxies;
 mod request;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod settings;
 mod transport;
 

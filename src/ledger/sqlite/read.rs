@@ -1,5 +1,6 @@
 //! Long reads: listings, figures, and the placements of a killed run.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -51,13 +52,37 @@ pub(super) fn each(
     receive: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let is_selected = selection.filter();
+    let mut hashes = HashSet::new();
+    if selection.with_same_bytes {
+        each_row(connection, &mut |row| {
+            if is_selected(&row) {
+                hashes.extend(row.content.map(|content| content.hash));
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    each_row(connection, &mut |row| {
+        let has_same_bytes = row
+            .content
+            .is_some_and(|content| hashes.contains(&content.hash));
+        if has_same_bytes || is_selected(&row) {
+            receive(row)
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+}
+
+fn each_row(
+    connection: &Connection,
+    receive: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM images {WITH_FILE} WHERE images.key IS NOT NULL ORDER BY images.at, images.id"
     ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let row = self::row(row)?;
-        if is_selected(&row) && receive(row).is_break() {
+        if receive(self::row(row)?).is_break() {
             break;
         }
     }

@@ -231,6 +231,7 @@ impl Wanted {
         let saved = Selection {
             like: None,
             state: Some(ledger::RowState::Saved),
+            with_same_bytes: false,
         };
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
