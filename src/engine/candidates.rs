@@ -161,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, path_of};
+    use crate::outcome::Stage;
 
     /// The candidates of a page on which each line is a word and a path: `image /a.png`, `page /view/1`, `refused /x`.
     fn follow_lines(
@@ -288,6 +289,8 @@ mod tests {
                     .map(|(_, kind)| (kind.is_gone(), kind.is_absence())),
             );
         }
+        let failure = AttemptErrorKind::NoOriginal(None).into_failure("https://demo.invalid/1/", 1);
+        assert_eq!((failure.stage, failure.gone), (Stage::Rewrite, true));
         let expected = [(true, true), (false, true), (true, true), (false, false)];
         assert_eq!(
             gone, expected,
