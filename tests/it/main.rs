@@ -34,6 +34,7 @@ mod paging;
 mod power_cut;
 mod real_servers;
 mod signals;
+mod signed_urls;
 mod stdio;
 mod support;
 mod terminal_screen;
