@@ -14,6 +14,7 @@ mod fault_injection;
 mod faults;
 mod fences;
 mod file_names;
+mod followed_pages;
 mod foreign_files;
 mod free_space;
 mod fuzz;

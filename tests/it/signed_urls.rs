@@ -93,9 +93,7 @@ fn ledger_show_lists_every_source_of_an_image_by_any_of_them_and_by_its_file() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(sqlite(&world, "SELECT count(*) FROM images").trim(), "4");
     let show = |text: &str, args: &[&str]| {
-        let program = world
-            .wallhaul()
-            .args(["ledger", "show", text, "-d", GOT]);
+        let program = world.wallhaul().args(["ledger", "show", text, "-d", GOT]);
         program.args(args).run()
     };
     for text in [&urls[0], &urls[1], &urls[2], "open.png"] {
