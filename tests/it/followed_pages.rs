@@ -113,14 +113,20 @@ fn an_original_behind_one_or_two_detail_pages_is_fetched_once() {
         let names: Vec<_> = collection(&world).into_keys().collect();
         assert_eq!(names.len(), 3, "{names:?}");
         let folders = ["/view/", "/download/"];
-        assert_eq!((asked(&server, &folders), asked(&server, &["/full/"])), (pages, 3));
+        assert_eq!(
+            (asked(&server, &folders), asked(&server, &["/full/"])),
+            (pages, 3)
+        );
         let addresses = "SELECT count(*) FROM images WHERE key = 'detail id:id2' AND address LIKE '%/full/2.png'";
         assert_eq!(sqlite(&world, addresses).trim(), "1");
         server.heal();
         let again = fetch(&world, &definition);
         assert_eq!(again.code, Some(0), "{}", again.stderr);
         let folders = ["/view/", "/download/", "/full/"];
-        assert_eq!((asked(&server, &folders), &again.sum()["already_there"]), (0, &3.into()));
+        assert_eq!(
+            (asked(&server, &folders), &again.sum()["already_there"]),
+            (0, &3.into())
+        );
     }
 }
 
@@ -131,7 +137,10 @@ fn urls_follows_detail_pages_and_prints_what_they_lead_to() {
     let ended = run(&world, &definition(&server.origin(), ONE_HOP), &["urls"]);
     let origin = server.origin();
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    assert_eq!(ended.stdout, format!("{origin}/full/1.png\n{origin}/full/3.png\n"));
+    assert_eq!(
+        ended.stdout,
+        format!("{origin}/full/1.png\n{origin}/full/3.png\n")
+    );
     let said = format!("{origin}/view/2: no original found on it");
     assert!(ended.stderr.contains(&said), "{}", ended.stderr);
     assert_eq!(asked(&server, &["/full/"]), 0);
@@ -144,17 +153,29 @@ fn a_detail_page_without_an_original_fails_by_name_and_is_not_read_each_night() 
     let definition = definition(&server.origin(), ONE_HOP);
     let ended = fetch(&world, &definition);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let failed = ended.objects().into_iter().find(|object| object["outcome"] == "failed");
+    let failed = ended
+        .objects()
+        .into_iter()
+        .find(|object| object["outcome"] == "failed");
     let failed = failed.expect("a failed image");
     assert_eq!(failed["address"], format!("{}/view/2", server.origin()));
     assert_eq!(
         (&failed["cause"], &failed["stage"], &failed["gone"]),
-        (&"no original found on it".into(), &"rewrite".into(), &true.into())
+        (
+            &"no original found on it".into(),
+            &"rewrite".into(),
+            &true.into()
+        )
     );
     assert_eq!(collection(&world).len(), 2);
     server.heal();
     let again = fetch(&world, &definition);
-    assert_eq!((again.code, asked(&server, &["/view/"])), (Some(0), 0), "{}", again.stderr);
+    assert_eq!(
+        (again.code, asked(&server, &["/view/"])),
+        (Some(0), 0),
+        "{}",
+        again.stderr
+    );
     let retried = run(&world, &definition, &["fetch", "-d", GOT, "--retry-gone"]);
     assert_eq!(retried.code, Some(0), "{}", retried.stderr);
     assert_eq!(collection(&world).len(), 3);
@@ -167,10 +188,14 @@ fn the_next_candidate_is_tried_after_a_detail_page_without_an_original() {
         server.on(&format!("/view/{n}"), move |_| match n {
             1 => Answer::ok(html("a video")),
             2 => Answer::status(404),
-            _ => Answer::ok(html(r#"<a class="original" href="http://elsewhere.invalid/x.png">x</a>"#)),
+            _ => Answer::ok(html(
+                r#"<a class="original" href="http://elsewhere.invalid/x.png">x</a>"#,
+            )),
         });
     }
-    let rest = format!("{ONE_HOP}\n[[full]]\nrewrite = {{ from = \"thumb\", regex = '(.+)/thumb/(.+)', to = '${{1}}/full/${{2}}' }}");
+    let rest = format!(
+        "{ONE_HOP}\n[[full]]\nrewrite = {{ from = \"thumb\", regex = '(.+)/thumb/(.+)', to = '${{1}}/full/${{2}}' }}"
+    );
     let ended = fetch(&world, &definition(&server.origin(), &rest));
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert_eq!(collection(&world).len(), 3);
@@ -183,7 +208,10 @@ fn an_image_whose_md5_is_not_the_listings_is_never_saved() {
     let definition = definition(&server.origin(), ONE_HOP);
     let ended = fetch(&world, &definition);
     assert_eq!(ended.code, Some(1), "{}", ended.stderr);
-    let failed = ended.objects().into_iter().find(|object| object["outcome"] == "failed");
+    let failed = ended
+        .objects()
+        .into_iter()
+        .find(|object| object["outcome"] == "failed");
     let cause = failed.expect("a failed image")["cause"].clone();
     let expected = format!(
         "its MD5 hash is {}, not {} as the listing declares",
@@ -191,7 +219,10 @@ fn an_image_whose_md5_is_not_the_listings_is_never_saved() {
         md5_of(2)
     );
     assert_eq!(cause, expected.as_str());
-    assert_eq!((collection(&world).len(), asked(&server, &["/full/2.png"])), (2, 2));
+    assert_eq!(
+        (collection(&world).len(), asked(&server, &["/full/2.png"])),
+        (2, 2)
+    );
     server.heal();
     assert_eq!(fetch(&world, &definition).code, Some(0));
     assert_eq!(collection(&world).len(), 3);
@@ -202,7 +233,9 @@ fn an_image_known_by_its_id_is_not_asked_for_when_its_signed_address_changed() {
     let (world, server) = (Sandbox::new(), gallery());
     let listing = |night: u32| {
         let cards = (1..=3).map(|n| {
-            format!(r#"<div class="card" data-id="id{n}"><img src="/full/{n}.png?s={night}"></div>"#)
+            format!(
+                r#"<div class="card" data-id="id{n}"><img src="/full/{n}.png?s={night}"></div>"#
+            )
         });
         html(&cards.collect::<String>())
     };
