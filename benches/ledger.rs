@@ -67,7 +67,7 @@ fn intent(number: usize) -> Intent {
         site: job.site,
         origin: Origin {
             page: job.page,
-            address: address(job.key.address()),
+            address: address(job.key.identity()),
             title: job.title,
             etag: Some("\"5a3f9c1e-8d2b4\"".to_owned()),
             last_modified: Some("Thu, 29 Mar 2018 17:04:11 GMT".to_owned()),

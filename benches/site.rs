@@ -57,7 +57,7 @@ fn rewrite_a_thumb(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn name_an_image(bencher: Bencher<'_, '_>) {
     let (site, image) = (simpledesktops(), image(1));
-    let original = crate::address(job(1).key.address());
+    let original = crate::address(job(1).key.identity());
     assert_eq!(
         site.name(&image, &original, Format::Png).to_string(),
         "2018-03-29-Mountains_1.png"

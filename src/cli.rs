@@ -141,7 +141,7 @@ pub(crate) enum LedgerCommand {
         #[command(flatten)]
         which: CollectionArgs,
     },
-    /// Print everything about the images whose URL or name contains TEXT
+    /// Print everything about the images whose URL or name contains TEXT, and every other place that the same bytes came from
     Show {
         /// Text to search for; case is ignored
         text: String,

@@ -104,11 +104,17 @@ impl ImageKey {
         self.0.split_once(' ').map_or("", |(site, _address)| site)
     }
 
-    /// The address half of the key.
-    pub fn address(&self) -> &str {
+    /// The second half of the key as text: the address, or `id:` and what the site calls the image.
+    pub fn identity(&self) -> &str {
         self.0
             .split_once(' ')
-            .map_or(&self.0, |(_site, address)| address)
+            .map_or(&self.0, |(_site, identity)| identity)
+    }
+
+    /// The address half of the key; `None` where the site's own name for the image stands in its place. Not the
+    /// address of a request: that may be another candidate's, or have another scheme or a signature.
+    pub fn address(&self) -> Option<&str> {
+        Some(self.identity()).filter(|identity| !identity.starts_with("id:"))
     }
 }
 
@@ -482,8 +488,16 @@ mod tests {
         assert_eq!(ImageKey::new(&site, &plain), ImageKey::new(&site, &secure));
         assert_eq!(
             ImageKey::new(&site, &plain).address(),
-            "https://demo.invalid/a.png"
+            Some("https://demo.invalid/a.png")
         );
+    }
+
+    #[test]
+    fn a_key_made_of_an_id_has_no_address() {
+        let key = ImageKey::with_id(&SiteId::new("demo").unwrap(), "94x38z");
+        assert_eq!(key.as_str(), "demo id:94x38z");
+        assert_eq!((key.site(), key.address()), ("demo", None));
+        assert_eq!(key.identity(), "id:94x38z");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Outcome {
 pub struct Saved {
     /// The file's name in the collection.
     pub name: ImageName,
+    /// The address that its bytes came from, in the form that was requested.
+    pub address: String,
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
@@ -42,6 +44,8 @@ pub struct Saved {
 pub struct Duplicate {
     /// The file that it shares.
     pub name: ImageName,
+    /// The address that its bytes came from, in the form that was requested.
+    pub address: String,
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
@@ -292,7 +296,8 @@ pub struct Failure {
     pub cause: String,
     /// How many requests were made.
     pub attempts: u32,
-    /// Whether the site says that the image is gone (404 or 410): it is not requested again for a while.
+    /// Whether the site says that the image is gone (404, 410, or a page that should lead to it and does not): it is
+    /// not requested again for a while.
     pub gone: bool,
 }
 

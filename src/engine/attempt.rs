@@ -31,6 +31,12 @@ pub(super) enum AttemptErrorKind {
     Write(#[from] std::io::Error),
     #[error(transparent)]
     Defect(Defect),
+    /// The page was read, and leads to no original. With the reason, where something on it was refused.
+    #[error("no original found on it{}", .0.as_ref().map(|why| format!(": {why}")).unwrap_or_default())]
+    NoOriginal(Option<SkipReason>),
+    /// The page was not read: why.
+    #[error("{0}")]
+    NotFollowed(String),
 }
 
 impl AttemptErrorKind {
@@ -38,14 +44,20 @@ impl AttemptErrorKind {
     pub(super) fn is_absence(&self) -> bool {
         match self {
             Self::Fetch(error) => error.is_absence(),
-            Self::Defect(defect) => defect.is_not_an_image(),
+            Self::Defect(defect) => defect.is_not_an_image() || defect.is_not_as_declared(),
             Self::Write(_) => false,
+            Self::NoOriginal(_) | Self::NotFollowed(_) => true,
         }
     }
 
-    /// Whether the host says that there is nothing at the address.
+    /// Whether the site says that there is nothing at the address, or nothing to be had by it.
     pub(super) fn is_gone(&self) -> bool {
-        matches!(self, Self::Fetch(error) if error.is_gone())
+        match self {
+            Self::Fetch(error) => error.is_gone(),
+            // A refused address is a matter of the definition.
+            Self::NoOriginal(why) => why.is_none(),
+            Self::Write(_) | Self::Defect(_) | Self::NotFollowed(_) => false,
+        }
     }
 
     /// What was wrong with bytes that failed verification: their transfer, where it is that which was cut.
@@ -54,7 +66,11 @@ impl AttemptErrorKind {
             Self::Defect(Defect::Truncated | Defect::EndUnknown) => {
                 body.reject_end().map_or(self, Self::Fetch)
             }
-            Self::Defect(_) | Self::Fetch(_) | Self::Write(_) => self,
+            Self::Defect(_)
+            | Self::Fetch(_)
+            | Self::Write(_)
+            | Self::NoOriginal(_)
+            | Self::NotFollowed(_) => self,
         }
     }
 
@@ -63,31 +79,39 @@ impl AttemptErrorKind {
             Self::Fetch(_) => Stage::Fetch,
             Self::Write(_) => Stage::Write,
             Self::Defect(_) => Stage::Verify,
+            Self::NoOriginal(_) | Self::NotFollowed(_) => Stage::Rewrite,
+        }
+    }
+
+    /// The failure that it is, after so many attempts at `address`.
+    pub(super) fn into_failure(self, address: impl Into<String>, attempts: u32) -> Failure {
+        Failure {
+            stage: self.stage(),
+            address: address.into(),
+            cause: self.to_string(),
+            attempts,
+            gone: self.is_gone(),
         }
     }
 }
 
 impl AttemptError {
-    pub(super) fn new(address: &Url, kind: AttemptErrorKind) -> Self {
-        Self::Candidate {
-            address: address.clone(),
-            kind,
-        }
-    }
-
-    /// What was wrong, if a candidate was tried.
-    pub(super) fn kind(&self) -> Option<&AttemptErrorKind> {
+    /// The address that was tried and what was wrong with it, if a candidate was tried.
+    pub(super) fn candidate(&self) -> Option<(&Url, &AttemptErrorKind)> {
         match self {
             Self::NoCandidate => None,
-            Self::Candidate { address: _, kind } => Some(kind),
+            Self::Candidate { address, kind } => Some((address, kind)),
         }
     }
 
     /// The error that ends the run, where nothing can be written any more.
     pub(super) fn fatal(&self, parts: &Parts) -> Option<SinkError> {
-        match self.kind()? {
+        match self.candidate()?.1 {
             AttemptErrorKind::Write(error) => SinkError::from_part_write(parts, error),
-            AttemptErrorKind::Fetch(_) | AttemptErrorKind::Defect(_) => None,
+            AttemptErrorKind::Fetch(_)
+            | AttemptErrorKind::Defect(_)
+            | AttemptErrorKind::NoOriginal(_)
+            | AttemptErrorKind::NotFollowed(_) => None,
         }
     }
 
@@ -96,15 +120,11 @@ impl AttemptError {
         match self {
             // Workers know no ledger, so that such a skip counts as new each time.
             Self::NoCandidate => {
-                Outcome::Skipped(Skip::new(lease.job.key.address(), SkipReason::NoRule))
+                Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
             }
-            Self::Candidate { address, kind } => Outcome::Failed(Failure {
-                stage: kind.stage(),
-                address: address.into(),
-                cause: kind.to_string(),
-                attempts: lease.attempt,
-                gone: kind.is_gone(),
-            }),
+            Self::Candidate { address, kind } => {
+                Outcome::Failed(kind.into_failure(address, lease.attempt))
+            }
         }
     }
 }

@@ -156,10 +156,19 @@ impl Committer {
                         // A duplicate of a file that was there before this group.
                         None => wanted,
                     };
+                    let address = address.into();
                     if duplicate {
-                        Outcome::Duplicate(Duplicate { name, content })
+                        Outcome::Duplicate(Duplicate {
+                            name,
+                            address,
+                            content,
+                        })
                     } else {
-                        Outcome::Saved(Saved { name, content })
+                        Outcome::Saved(Saved {
+                            name,
+                            address,
+                            content,
+                        })
                     }
                 });
         Ok(outcomes.collect())
@@ -182,10 +191,17 @@ impl Committer {
     /// The outcome as people see it. Records keep canonical addresses, because a site and its mirror share them;
     /// people are shown the address that was requested.
     fn as_requested(&self, mut outcome: Outcome) -> Outcome {
-        if let Outcome::Failed(failure) = &mut outcome
-            && let Ok(address) = Url::parse(&failure.address)
-        {
-            failure.address = self.run.shown(&address).into();
+        let address = match &mut outcome {
+            Outcome::Failed(failure) => &mut failure.address,
+            Outcome::Saved(saved) => &mut saved.address,
+            Outcome::Duplicate(duplicate) => &mut duplicate.address,
+            Outcome::AlreadyThere
+            | Outcome::Gone(_)
+            | Outcome::Skipped(_)
+            | Outcome::Interrupted => return outcome,
+        };
+        if let Ok(canonical) = Url::parse(address) {
+            *address = self.run.shown(&canonical).into();
         }
         outcome
     }

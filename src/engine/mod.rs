@@ -7,6 +7,7 @@
 mod attempt;
 mod bad_images;
 mod batch;
+mod candidates;
 mod committer;
 mod deferred;
 mod discover;
@@ -29,6 +30,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use url::Url;
 
+pub use candidates::first_original;
 pub use discover::{DiscoverOptions, LateUrls, Source, discover, pages_ahead};
 pub use download::{DownloadOptions, download};
 pub use pipeline::{Pipeline, run};

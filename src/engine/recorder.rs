@@ -10,11 +10,15 @@ use super::EngineError;
 use super::hooks::HookSender;
 use crate::hooks::HookImage;
 use crate::ledger::{Intent, Ledger, Placement, Record};
-use crate::outcome::{Duplicate, Outcome, Saved};
+use crate::outcome::{Duplicate, Outcome, Saved, Stage};
 use crate::queue::Lease;
 
-/// An image that is gone (404, 410) is not requested again for 30 days.
+/// An image that is gone (404, 410) is not requested again for 30 days,
 const GONE_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// and one whose page has no original for 7: a page that shows none today may do so for a while only, but a page that
+/// never has one (a video of the day) must not be read each night.
+const NO_ORIGINAL_FOR: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// A job with the outcome of its image.
 pub struct CompletedJob {
@@ -110,9 +114,13 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
             })
         }
         Outcome::Failed(failure) => {
+            let gone_for = match failure.stage {
+                Stage::Rewrite => NO_ORIGINAL_FOR,
+                Stage::Fetch | Stage::Write | Stage::Verify | Stage::Place => GONE_FOR,
+            };
             let until = failure
                 .gone
-                .then(|| at.checked_add(GONE_FOR).unwrap_or(Timestamp::MAX));
+                .then(|| at.checked_add(gone_for).unwrap_or(Timestamp::MAX));
             Some(Record::Failed {
                 key,
                 site: lease.job.site.clone(),
@@ -130,10 +138,15 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
 /// The image, if it is new in the collection: a duplicate's file was there before.
 fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage> {
     match outcome {
-        Outcome::Saved(Saved { name, content }) => {
+        Outcome::Saved(Saved {
+            name,
+            address,
+            content,
+        }) => {
             let job = &lease.job;
             Some(HookImage {
                 key: job.key.clone(),
+                address: address.clone(),
                 name: name.clone(),
                 content: *content,
                 page: Some(job.page.to_string()),
@@ -155,17 +168,17 @@ mod tests {
     use crate::engine::batch::tests::leases;
     use crate::job::Stem;
     use crate::ledger::{self, KnownState};
-    use crate::outcome::{Failure, Stage};
+    use crate::outcome::Failure;
 
     #[tokio::test]
-    async fn a_404_is_recorded_as_gone_for_30_days_and_a_timeout_is_not() {
+    async fn a_404_is_gone_for_30_days_a_page_without_an_original_for_7_and_a_timeout_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let ledger: Arc<dyn Ledger> = ledger::open(directory.path(), false).unwrap().into();
         let recorder = LedgerRecorder::new(Arc::clone(&ledger), None);
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
-        let failed = |gone| {
+        let failed = |stage, gone| {
             Outcome::Failed(Failure {
-                stage: Stage::Fetch,
+                stage,
                 address: "https://demo.invalid/0.png".to_owned(),
                 cause: "no".to_owned(),
                 attempts: 1,
@@ -173,8 +186,13 @@ mod tests {
             })
         };
         let mut group = Vec::new();
-        for (lease, gone) in leases(2).await.into_iter().zip([true, false]) {
-            let outcome = failed(gone);
+        let ends = [
+            (Stage::Fetch, true),
+            (Stage::Rewrite, true),
+            (Stage::Fetch, false),
+        ];
+        for (lease, (stage, gone)) in leases(3).await.into_iter().zip(ends) {
+            let outcome = failed(stage, gone);
             group.push(CompletedJob { lease, outcome });
         }
         assert!(recorder.record(&group, now).await.unwrap().is_empty());
@@ -183,11 +201,13 @@ mod tests {
             (job.key.clone(), Stem::new(&job.stem))
         });
         let known = ledger.known(lookups.collect(), now).await.unwrap();
-        let until = now.checked_add(GONE_FOR).unwrap();
-        assert_eq!(known.len(), 1);
-        assert_eq!(
-            known.get(&group[0].lease.job.key),
-            Some(&KnownState::Gone { since: now, until })
-        );
+        assert_eq!(known.len(), 2);
+        for (completed, gone_for) in group.iter().zip([GONE_FOR, NO_ORIGINAL_FOR]) {
+            let until = now.checked_add(gone_for).unwrap();
+            assert_eq!(
+                known.get(&completed.lease.job.key),
+                Some(&KnownState::Gone { since: now, until })
+            );
+        }
     }
 }

@@ -9,11 +9,12 @@ use url::Url;
 use super::attempt::{AttemptError, AttemptErrorKind};
 use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::{CommitQueue, FinishedJob, WorkerResult};
+use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
 use super::{EngineError, Quota, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{Candidate, ImageKey, Job};
+use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::{Content, ImageWarning, Outcome};
 use crate::part::{Part, ResumeInfo};
@@ -121,9 +122,10 @@ impl Worker {
         }
         match self.retry_after(&lease, &error) {
             Some(_) if self.run.shutdown.is_stopping() => self.abandon(lease).await,
-            Some((wait, cause)) => {
+            Some((address, wait, cause)) => {
                 let retried = Event::FetchRetried {
                     key: lease.job.key.clone(),
+                    address: self.run.shown(&address).into(),
                     attempt: lease.attempt,
                     cause,
                     wait,
@@ -147,10 +149,10 @@ impl Worker {
         }
     }
 
-    /// How long to wait before another attempt and what for; nothing where none would help.
-    fn retry_after(&self, lease: &Lease, error: &AttemptError) -> Option<(Duration, String)> {
+    /// What failed, how long to wait before another attempt, and what for; nothing where none would help.
+    fn retry_after(&self, lease: &Lease, error: &AttemptError) -> Option<(Url, Duration, String)> {
         let attempt = lease.attempt;
-        let kind = error.kind()?;
+        let (address, kind) = error.candidate()?;
         let wait = match kind {
             AttemptErrorKind::Fetch(error) => self.retry.pause(attempt, error),
             AttemptErrorKind::Defect(defect)
@@ -162,9 +164,11 @@ impl Worker {
             AttemptErrorKind::Write(error) if SinkError::is_transient(error) => {
                 self.retry.backoff(attempt)
             }
-            AttemptErrorKind::Write(_) => None,
+            AttemptErrorKind::Write(_)
+            | AttemptErrorKind::NoOriginal(_)
+            | AttemptErrorKind::NotFollowed(_) => None,
         };
-        wait.map(|wait| (wait, kind.to_string()))
+        wait.map(|wait| (address.clone(), wait, kind.to_string()))
     }
 
     /// Tries one candidate after the other until one is an image; with the stem of its file, where the server names it.
@@ -183,14 +187,21 @@ impl Worker {
             key: job.key.clone(),
             attempt: lease.attempt,
         });
-        let mut absent: Option<(&Url, AttemptErrorKind)> = None;
-        let mut candidates = job.candidates.iter().peekable();
-        while let Some(Candidate::Direct(address)) = candidates.next() {
-            match self.stream(job, address, candidates.peek().is_some()).await {
+        let mut absent: Option<(Url, AttemptErrorKind)> = None;
+        let mut candidates = Candidates::new(&self.run.fetcher, &job.candidates);
+        while let Some(next) = candidates.next().await {
+            let (address, streamed) = match next {
+                Ok(address) => {
+                    let streamed = self.stream(job, &address, candidates.has_next()).await;
+                    (address, streamed)
+                }
+                Err((page, kind)) => (page, Err(kind)),
+            };
+            match streamed {
                 Ok((image, served)) => {
                     let origin = Origin {
                         page: job.page.clone(),
-                        address: address.clone(),
+                        address,
                         title: job.title.clone(),
                         etag: served.etag,
                         last_modified: served.last_modified,
@@ -205,11 +216,11 @@ impl Worker {
                         Some(_) | None => Some((address, kind)),
                     };
                 }
-                Err(kind) => return Err(AttemptError::new(address, kind)),
+                Err(kind) => return Err(AttemptError::Candidate { address, kind }),
             }
         }
         Err(absent.map_or(AttemptError::NoCandidate, |(address, kind)| {
-            AttemptError::new(address, kind)
+            AttemptError::Candidate { address, kind }
         }))
     }
 
@@ -235,6 +246,14 @@ impl Worker {
         let mut body = self
             .request(address, &mut part, resume.as_ref(), has_next)
             .await?;
+        if let (Some(declared), Some(length)) = (job.declared.bytes, body.length())
+            && declared != length
+        {
+            part.restart()?;
+            return Err(AttemptErrorKind::Defect(Defect::wrong_length(
+                length, declared,
+            )));
+        }
         let (mut info, resumable) = resume_info(address, &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
@@ -290,7 +309,7 @@ impl Worker {
         let (part, resume) = self
             .staging
             .parts()
-            .begin(&job.key, Inspector::new(limits))?;
+            .begin(&job.key, Inspector::comparing(limits, &job.declared))?;
         Ok((part, resume.filter(|info| info.address == address.as_str())))
     }
 

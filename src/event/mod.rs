@@ -104,6 +104,8 @@ pub enum Event {
     FetchRetried {
         /// The image.
         key: ImageKey,
+        /// The address that failed, in the form that was requested.
+        address: String,
         /// The try that failed, from 1.
         attempt: u32,
         /// What went wrong: untrusted text.

@@ -17,7 +17,7 @@ mod limits;
 mod proxies;
 mod request;
 #[cfg(test)]
-mod scripted;
+pub(crate) mod scripted;
 mod settings;
 mod transport;
 
@@ -27,7 +27,7 @@ use self::access::{Mirror, Policy};
 use self::body::RangeRequest;
 use self::request::Requester;
 use crate::event::Events;
-use crate::job::ImageRef;
+use crate::job::{Candidate, ImageRef};
 use crate::part::ResumeInfo;
 
 pub use self::access::SiteOrigins;
@@ -124,6 +124,18 @@ impl Fetcher {
             .await
     }
 
+    /// Reads a page that leads to an image, once; with `has_next`, another address may lead there too, as for
+    /// [`Fetcher::candidate`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::candidate`].
+    pub async fn candidate_page(&self, address: &Url, has_next: bool) -> Result<Page, FetchError> {
+        self.requester
+            .page_once(&self.request_url(address), has_next)
+            .await
+    }
+
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
     /// that a part holds. If the part cannot be resumed, `Body::from` is 0 and the part starts
     /// over.
@@ -174,6 +186,11 @@ impl Fetcher {
     /// The canonical address of a listing page that was found on a page of the mirror.
     pub fn canonical_page(&self, address: Url) -> Url {
         self.mirror.canonical_page(address)
+    }
+
+    /// Makes candidates that were found on a page of a mirror canonical, as [`Fetcher::canonicalize`] does.
+    pub fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
+        self.mirror.canonicalize_candidates(candidates);
     }
 
     #[cfg(test)]

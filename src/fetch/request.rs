@@ -95,16 +95,37 @@ impl Requester {
             end_statuses,
             ..Question::new(RequestKind::Page)
         };
-        self.retry(|| self.page_once(question, address)).await
+        self.retry(|| self.read_page(question, address, false))
+            .await
     }
 
-    async fn page_once(&self, question: Question<'_>, address: &Url) -> Result<Page, FetchError> {
+    /// Reads a page that leads to an image, without retries: its job has those.
+    pub(super) async fn page_once(
+        &self,
+        address: &Url,
+        has_next: bool,
+    ) -> Result<Page, FetchError> {
+        self.read_page(Question::new(RequestKind::Page), address, has_next)
+            .await
+    }
+
+    async fn read_page(
+        &self,
+        question: Question<'_>,
+        address: &Url,
+        has_next: bool,
+    ) -> Result<Page, FetchError> {
         let response = self.request(question, address.clone()).await?;
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
         let mut body = self
-            .text_body(response, Accepted::Packed, self.settings.max_page_bytes)
+            .text_body(
+                response,
+                Accepted::Packed,
+                self.settings.max_page_bytes,
+                has_next,
+            )
             .await?;
         let bytes = body.collect_to_close(usize::MAX).await?;
         let page = Page::new(url, &bytes, content_type.as_deref(), next);
@@ -120,7 +141,7 @@ impl Requester {
         let question = Question::new(RequestKind::Robots);
         let response = self.request(question, address.clone()).await?;
         let mut body = self
-            .text_body(response, Accepted::PackedOrText, u64::MAX)
+            .text_body(response, Accepted::PackedOrText, u64::MAX, false)
             .await?;
         let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
         // No robots.txt could show that it is complete; to refuse this one would be to refuse
@@ -134,11 +155,12 @@ impl Requester {
         response: HostResponse,
         accepted: Accepted,
         limit: u64,
+        has_next: bool,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         if response.is_whole() {
             response.into_body(accepted, limit, self.throttle.clone())
         } else {
-            Err(response.into_status_error(false).await)
+            Err(response.into_status_error(has_next).await)
         }
     }
 

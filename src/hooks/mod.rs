@@ -68,6 +68,8 @@ pub struct ResolvedHooks {
 pub struct HookImage {
     /// Its key in the ledger.
     pub key: ImageKey,
+    /// The address that its bytes came from.
+    pub address: String,
     /// Its file's name.
     pub name: ImageName,
     /// Size, hash, format and dimensions of the file.
@@ -162,7 +164,8 @@ impl Hooks {
     /// Runs the commands for an image in order and stops at the first that fails. `cancel` ends the running one.
     pub async fn image(&self, image: &HookImage, cancel: &CancellationToken) -> Vec<HookResult> {
         let HookImage {
-            key,
+            key: _,
+            address,
             name,
             content,
             page,
@@ -186,7 +189,7 @@ impl Hooks {
             ("name", name.to_string().into()),
             ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
-            ("address", sanitize(key.address())),
+            ("address", sanitize(address)),
             ("page", text(page)),
             ("title", text(title)),
             ("format", format.to_string().into()),

@@ -147,10 +147,13 @@ pub struct StoredFile {
 /// Which rows to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// Only rows whose address or file name contains this text, in any letter case.
+    /// Only rows whose address, site's own name or file name contains this text, in any letter case.
     pub like: Option<String>,
     /// Only rows in this state.
     pub state: Option<RowState>,
+    /// Also every other row with the bytes of one of these, whatever its own address, name and state: the same image
+    /// from another place.
+    pub with_same_bytes: bool,
 }
 
 impl Selection {
@@ -164,7 +167,9 @@ impl Selection {
                     .is_none_or(|like| text.to_lowercase().contains(like))
             };
             state.is_none_or(|state| state == row.state)
-                && (contains(&row.address) || row.name.as_deref().is_some_and(contains))
+                && (contains(&row.address)
+                    || contains(row.key.identity())
+                    || row.name.as_deref().is_some_and(contains))
         }
     }
 }

@@ -233,7 +233,7 @@ impl Transfer {
 
 /// The last segment of an image's address, which is close to the name it will get.
 fn file_name(key: &ImageKey) -> Cow<'_, str> {
-    let address = key.address();
+    let address = key.identity();
     let path = address
         .split_once('?')
         .map_or(address, |(path, _query)| path);

@@ -120,21 +120,22 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             (Color::Red, "error:", text)
         }
         Event::FetchStarted { key, attempt } => {
-            let text = format!("{}, attempt {attempt}", address(key));
+            let text = format!("{}, attempt {attempt}", identity(key));
             (Color::Plain, "requesting", text)
         }
         // Only moves a bar, never a line.
         Event::FetchProgressed { key, bytes, .. } => {
-            let text = format!("{}: {}", address(key), ByteSize(*bytes));
+            let text = format!("{}: {}", identity(key), ByteSize(*bytes));
             (Color::Plain, "reading", text)
         }
         Event::FetchRetried {
-            key,
+            key: _,
+            address,
             attempt,
             cause,
             wait,
         } => {
-            let (address, wait) = (address(key), HumanDuration(*wait));
+            let (address, wait) = (escape_truncated(address.as_str()), HumanDuration(*wait));
             let cause = escape_truncated(cause);
             let text = format!("{address} in {wait}: attempt {attempt} failed: {cause}");
             (Color::Yellow, "retrying", text)
@@ -186,7 +187,11 @@ fn started(site: &SiteId, directory: &str, jobs: usize) -> String {
 
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) {
     match outcome {
-        Outcome::Saved(Saved { name, content }) => {
+        Outcome::Saved(Saved {
+            name,
+            address: _,
+            content,
+        }) => {
             let name = escape_truncated(name.as_str());
             let size = ByteSize(content.bytes);
             match content.warning {
@@ -198,12 +203,16 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
                 ),
             }
         }
-        Outcome::Duplicate(Duplicate { name, content: _ }) => {
-            let name = escape_truncated(name.as_str());
-            let text = format!("{}: same bytes as {name}", address(key));
+        Outcome::Duplicate(Duplicate {
+            name,
+            address,
+            content: _,
+        }) => {
+            let (name, address) = (escape_truncated(name.as_str()), escape_truncated(address));
+            let text = format!("{address}: same bytes as {name}");
             (Color::Plain, "duplicate", text)
         }
-        Outcome::AlreadyThere => (Color::Plain, "already there", address(key).into_owned()),
+        Outcome::AlreadyThere => (Color::Plain, "already there", identity(key).into_owned()),
         Outcome::Gone(Gone {
             address,
             since,
@@ -218,7 +227,7 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
         }
         Outcome::Skipped(skip) => skipped(skip),
         Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
-        Outcome::Interrupted => (Color::Yellow, "interrupted", address(key).into_owned()),
+        Outcome::Interrupted => (Color::Yellow, "interrupted", identity(key).into_owned()),
     }
 }
 
@@ -310,8 +319,9 @@ fn found_counts(found: usize, already_there: usize, gone: usize, repeated: usize
     text
 }
 
-fn address(key: &ImageKey) -> Cow<'_, str> {
-    escape_truncated(key.address())
+/// How an image is named before anything is known of its file: by its address, or by the site's own name for it.
+fn identity(key: &ImageKey) -> Cow<'_, str> {
+    escape_truncated(key.identity())
 }
 
 #[cfg(test)]

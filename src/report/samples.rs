@@ -109,6 +109,7 @@ pub(super) fn retried(name: &str, attempt: u32) -> Event {
     let cause = "503 Service Unavailable".to_owned();
     Event::FetchRetried {
         key: key(name),
+        address: address(name),
         attempt,
         cause,
         wait: Duration::from_millis(1_500),
@@ -127,6 +128,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         name,
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
+            address: address(name).into(),
             content: content(bytes),
         }),
     )
@@ -138,13 +140,14 @@ pub(super) fn duplicate(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: there,
+            address: address(name).into(),
             content: content(1_000),
         }),
     )
 }
 
 pub(super) fn skipped(name: &str, reason: SkipReason) -> Event {
-    let address = key(name).address().to_owned();
+    let address = key(name).identity().to_owned();
     finished(name, Outcome::Skipped(Skip::new(address, reason)))
 }
 
@@ -153,7 +156,7 @@ pub(super) fn gone(name: &str) -> Event {
     finished(
         name,
         Outcome::Gone(Gone {
-            address: key(name).address().to_owned(),
+            address: key(name).identity().to_owned(),
             since: time("2026-11-01T04:00:00Z"),
             until: time("2026-12-01T04:00:00Z"),
         }),
@@ -315,6 +318,7 @@ pub(super) fn hostile_run() -> Vec<Event> {
         progressed(HOSTILE, 1, None),
         Event::FetchRetried {
             key: key(HOSTILE),
+            address: address(HOSTILE),
             attempt: 1,
             cause: HOSTILE.to_owned(),
             wait: Duration::ZERO,

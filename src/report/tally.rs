@@ -168,13 +168,21 @@ impl Tally {
 
     fn add_outcome(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Saved(Saved { name, content }) => {
+            Outcome::Saved(Saved {
+                name,
+                address: _,
+                content,
+            }) => {
                 self.saved += 1;
                 self.warned += usize::from(content.warning.is_some());
                 self.bytes += content.bytes;
                 self.same_images.add_saved(name, &content.hash);
             }
-            Outcome::Duplicate(Duplicate { name, content }) => {
+            Outcome::Duplicate(Duplicate {
+                name,
+                address: _,
+                content,
+            }) => {
                 self.duplicate += 1;
                 self.same_images.add_duplicate(name, &content.hash);
             }

@@ -460,7 +460,7 @@ field = "url"
         let (one, other) = (resolved("abc"), resolved("def"));
         assert_ne!(one.candidates, other.candidates);
         assert_eq!((&one.key, &one.stem), (&other.key, &other.stem));
-        assert_eq!(one.key.address(), "https://i.small.invalid/a.png?w=9");
+        assert_eq!(one.key.address(), Some("https://i.small.invalid/a.png?w=9"));
     }
 
     #[test]

@@ -84,7 +84,7 @@ impl Site {
     }
 }
 
-fn has_image_extension(address: &Url) -> bool {
+pub(super) fn has_image_extension(address: &Url) -> bool {
     let extension = address.path().rsplit_once('.');
     extension.is_some_and(|(_, extension)| Format::is_extension(extension))
 }
@@ -128,7 +128,7 @@ mod tests {
                 panic!("{address}")
             };
             assert_eq!(image.is_original, is_original, "{address}");
-            assert_eq!(site.key(&image).unwrap().address(), original);
+            assert_eq!(site.key(&image).unwrap().address(), Some(original));
             assert_eq!(
                 site.stem(&image, &Url::parse(original).unwrap()).as_str(),
                 "2018-03-29-mountains"

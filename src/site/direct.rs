@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::signature::without_signature;
 use super::{address, file_name, name};
 use crate::job::{Candidate, Declared, ImageKey, ImageRef, Record, Resolved, SiteId};
 use crate::outcome::SkipReason;
@@ -54,16 +55,20 @@ impl DirectUrls {
         let original = usable(&image.thumb).map_err(SkipReason::Address)?;
         let stem = Self::file_stem(&original);
         Ok(Resolved {
-            key: ImageKey::new(&self.id, &original),
+            // The request keeps the signature, which another run's address may have anew.
+            key: ImageKey::new(&self.id, &without_signature(&original)),
             declared: Declared::default(),
             candidates: vec![Candidate::Direct(original)],
             stem,
         })
     }
 
-    /// There is no definition with a template, so the last part of the path and the query name the file.
+    /// There is no definition with a template, so the last part of the path and the query name the file, without what
+    /// would give it another name each time.
     pub(super) fn file_stem(original: &Url) -> String {
-        name::stem(&file_name::last_part_and_query(original))
+        name::stem(&file_name::last_part_and_query(&without_signature(
+            original,
+        )))
     }
 }
 
@@ -91,6 +96,10 @@ mod tests {
             ("http://127.0.0.1:8080/a/b/Tall%20Trees.png#x", "Tall Trees"),
             ("https://elsewhere.invalid/a%2Fb.jpeg", "b"),
             ("https://elsewhere.invalid/download?id=7", "download-id=7"),
+            (
+                "https://elsewhere.invalid/download?id=7&Expires=1&Signature=x",
+                "download-id=7",
+            ),
         ];
         for (address, stem) in cases {
             let url = Url::parse(address).unwrap();

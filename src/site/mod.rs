@@ -25,6 +25,7 @@ mod paging;
 mod pattern;
 mod schema;
 mod selector;
+mod signature;
 mod source;
 mod template;
 mod variables;

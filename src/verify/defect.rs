@@ -78,6 +78,16 @@ pub enum Defect {
         /// The fewest pixels down.
         min_height: u32,
     },
+    /// It is another image than the listing declares, or arrived damaged.
+    #[error("its {what} is {found}, not {declared} as the listing declares")]
+    NotAsDeclared {
+        /// What differs: `MD5 hash`, `width in pixels`.
+        what: &'static str,
+        /// As the listing has it.
+        declared: String,
+        /// As the bytes have it.
+        found: String,
+    },
     /// Its structure is valid, its pixels are not.
     #[error("the pixels cannot be decoded: {reason}")]
     Undecodable {
@@ -87,6 +97,21 @@ pub enum Defect {
 }
 
 impl Defect {
+    /// Its length is not the one that the listing declares; both in bytes.
+    pub fn wrong_length(found: u64, declared: u64) -> Self {
+        Self::NotAsDeclared {
+            what: "length in bytes",
+            declared: declared.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// Whether the image is not the declared one, which the next candidate may be. Where none is, the transfer may be
+    /// to blame, so that another attempt is worth it.
+    pub fn is_not_as_declared(&self) -> bool {
+        matches!(self, Self::NotAsDeclared { .. })
+    }
+
     /// True when the server sent something else than the image, so that the next candidate is worth
     /// a try. Every other defect may come from the transfer, or is in the image itself.
     pub fn is_not_an_image(&self) -> bool {
@@ -101,6 +126,7 @@ impl Defect {
             | Self::BadStructure { .. }
             | Self::NoPixels { .. }
             | Self::TooManyPixels { .. }
+            | Self::NotAsDeclared { .. }
             | Self::Undecodable { .. } => false,
         }
     }

@@ -2,9 +2,11 @@
 
 use super::checker::{Checker, ParseStop};
 use super::cursor::{ByteCursor, Carry};
+use super::declared::DeclaredFacts;
 use super::formats::{self, SignatureMatch};
 use super::hash::ContentHasher;
 use super::{Defect, Limits, sniff};
+use crate::job::Declared;
 use crate::outcome::{Content, Format, StoredSize};
 use crate::part::ByteObserver;
 
@@ -18,6 +20,8 @@ pub(super) const HEAD_BYTES: usize = 4096;
 pub struct Inspector {
     limits: Limits,
     hasher: ContentHasher,
+    /// Boxed, as few images have any: the inspector moves with its part.
+    declared: Option<Box<DeclaredFacts>>,
     state: State,
 }
 
@@ -40,7 +44,16 @@ impl Inspector {
         Self {
             limits,
             hasher: ContentHasher::new(),
+            declared: None,
             state: State::Head(Vec::new()),
+        }
+    }
+
+    /// An inspector that also compares the image with what its listing declares of it.
+    pub fn comparing(limits: Limits, declared: &Declared) -> Self {
+        Self {
+            declared: (!declared.is_empty()).then(|| Box::new(DeclaredFacts::new(declared))),
+            ..Self::new(limits)
         }
     }
 
@@ -111,7 +124,7 @@ impl Inspector {
             return Err(Defect::EndUnknown);
         }
         let displayed = checker.displayed().unwrap_or(stored);
-        Ok(Content {
+        let content = Content {
             bytes,
             hash: self.hasher.finish(),
             format,
@@ -122,7 +135,11 @@ impl Inspector {
                 height: stored.height,
             }),
             warning: checker.warning(),
-        })
+        };
+        match self.declared {
+            Some(declared) => declared.compare(&content).map(|()| content),
+            None => Ok(content),
+        }
     }
 }
 
@@ -132,11 +149,24 @@ impl ByteObserver for Inspector {
             self.hasher.update(chunk);
             let rest = self.gather(chunk);
             self.check(rest);
+            let compared = self
+                .declared
+                .as_mut()
+                .map(|declared| declared.update(chunk));
+            if let Some(Err(defect)) = compared
+                && self.defect().is_none()
+            {
+                self.state = State::Rejected(defect);
+            }
         }
     }
 
     fn reset(&mut self) {
-        *self = Self::new(self.limits);
+        let declared = self.declared.take();
+        *self = Self {
+            declared: declared.map(|declared| Box::new(declared.restarted())),
+            ..Self::new(self.limits)
+        };
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod checker;
 mod cursor;
+mod declared;
 mod decode;
 mod defect;
 mod exif;

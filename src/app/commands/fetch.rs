@@ -20,7 +20,7 @@ use crate::engine::{self, Quota, Run, Shutdown};
 use crate::event::{Event, Events, Warning};
 use crate::exit::Exit;
 use crate::hooks::{Hooks, ResolvedHooks};
-use crate::job::Job;
+use crate::job::{Candidate, Job};
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError};
@@ -163,10 +163,8 @@ struct DryRunSender(Run);
 impl JobSender for DryRunSender {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
         let Self(run) = self;
-        let address = match job.candidates.first() {
-            Some(original) => run.shown(original.url()).into(),
-            None => job.key.address().to_owned(),
-        };
+        let first = job.candidates.first().map_or(&job.page, Candidate::url);
+        let address = run.shown(first);
         let skip = Skip::new(address, SkipReason::DryRun);
         run.events
             .emit(Event::ImageFinished {

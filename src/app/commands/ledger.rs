@@ -24,7 +24,10 @@ pub fn list_ledger(
     json: bool,
 ) -> anyhow::Result<Exit> {
     let ledger = open(site, place)?;
-    let selection = Selection { like: None, state };
+    let selection = Selection {
+        state,
+        ..Selection::default()
+    };
     print_rows(&*ledger, &selection, |row| {
         if json {
             Ok(object(row)? + "\n")
@@ -35,7 +38,8 @@ pub fn list_ledger(
     Ok(Exit::Done)
 }
 
-/// Prints everything remembered of the images whose address or name holds `text`; exit code 1 when there is none.
+/// Prints everything remembered of the images whose address or name holds `text`, and of those with the same bytes;
+/// exit code 1 when there is none.
 ///
 /// # Errors
 ///
@@ -50,6 +54,7 @@ pub fn show_ledger(
     let selection = Selection {
         like: Some(text),
         state: None,
+        with_same_bytes: true,
     };
     let rows = print_rows(&*ledger, &selection, |row| {
         if json {
@@ -121,7 +126,7 @@ fn line(row: &LedgerRow) -> String {
         row.at,
         row.state.as_str(),
         escape(name),
-        escape(row.key.address())
+        escape(row.key.address().unwrap_or(&row.address))
     )
 }
 

@@ -11,12 +11,12 @@ use crate::app::environment::Environment;
 use crate::app::run::{discover_options, new_run, use_proxies};
 use crate::app::targets::{SelectedSource, SiteSession, select_sites, wanted_pages};
 use crate::config::{Options, Settings};
-use crate::engine::{self, Shutdown, Source};
-use crate::event::Events;
+use crate::engine::{self, Run, Shutdown, Source};
+use crate::event::{Event, Events};
 use crate::exit::{Exit, OutputError, ThreadError};
-use crate::fetch::Fetcher;
 use crate::job::{ImageName, Job};
 use crate::ledger;
+use crate::outcome::Outcome;
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
 
@@ -47,12 +47,13 @@ pub async fn urls(
         let reporters = report::open_log(&output, Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
         let failed = Arc::new(Mutex::new(None));
+        let run = new_run(&session, environment, events, &shutdown).await;
         let jobs = Printer {
-            fetcher: Arc::clone(&session.fetcher),
+            run: run.clone(),
             failed: Arc::clone(&failed),
         };
         let result = engine::discover(
-            new_run(&session, environment, events, &shutdown).await,
+            run,
             Arc::from(ledger::empty()),
             source,
             discover_options(&settings, ImageName::MAX_BYTES),
@@ -69,9 +70,10 @@ pub async fn urls(
     Ok(exit)
 }
 
-/// Takes jobs and prints the addresses of their originals. Once printing fails it takes no more.
+/// Takes jobs and prints the addresses of their originals; where a page leads to one, the page is read. Once printing
+/// fails it takes no more.
 struct Printer {
-    fetcher: Arc<Fetcher>,
+    run: Run,
     /// The error, for the caller: the sender is moved into the engine, which only learns that the queue is closed.
     failed: Arc<Mutex<Option<io::Error>>>,
 }
@@ -79,10 +81,26 @@ struct Printer {
 #[async_trait]
 impl JobSender for Printer {
     async fn send(&self, job: Job) -> Result<(), QueueError> {
-        let Some(original) = job.candidates.first() else {
-            return Ok(());
+        // A run that was asked to stop waits for no page.
+        let found = tokio::select! {
+            biased;
+            () = self.run.shutdown.stopping() => return Err(QueueError::Closed),
+            found = engine::first_original(&self.run, &job.candidates) => found,
         };
-        let line = format!("{}\n", self.fetcher.request_url(original.url()));
+        let original = match found {
+            Ok(Some(original)) => original,
+            Ok(None) => return Ok(()),
+            Err(failure) => {
+                let outcome = Outcome::Failed(failure);
+                let finished = Event::ImageFinished {
+                    key: job.key,
+                    outcome,
+                };
+                self.run.events.emit(finished).await;
+                return Ok(());
+            }
+        };
+        let line = format!("{}\n", self.run.fetcher.request_url(&original));
         // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
         let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written

@@ -78,6 +78,7 @@ impl Backlog {
 fn hook_image(row: LedgerRow) -> Option<HookImage> {
     Some(HookImage {
         key: row.key,
+        address: row.address,
         name: ImageName::from_stored(&row.name?),
         content: row.content?,
         page: row.page,

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use url::Url;
 
 use super::origins::{SiteOrigins, same_origin};
-use crate::job::ImageRef;
+use crate::job::{Candidate, ImageRef};
 
 /// A site's canonical addresses, and the mirror that is used instead.
 #[derive(Debug)]
@@ -75,6 +75,17 @@ impl Mirror {
     /// The canonical address of a listing page that was found on a page of the mirror.
     pub(crate) fn canonical_page(&self, address: Url) -> Url {
         self.canonical(&address, &self.pages).unwrap_or(address)
+    }
+
+    /// Makes candidates that were found on a page of the mirror canonical: originals move to the site's image host, as
+    /// thumbs do, and pages to the page host.
+    pub(crate) fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
+        for candidate in candidates {
+            match candidate {
+                Candidate::Direct(original) => self.canonicalize_url(original, &self.images),
+                Candidate::Follow(follow) => self.canonicalize_url(&mut follow.page, &self.pages),
+            }
+        }
     }
 
     fn canonicalize_url(&self, address: &mut Url, site: &Url) {

@@ -102,6 +102,7 @@ async fn rows_are_listed_oldest_first_and_filtered_by_text_and_state() {
             let selection = Selection {
                 like: like.map(str::to_owned),
                 state,
+                with_same_bytes: false,
             };
             let rows = rows(&*ledger, &selection);
             rows.into_iter()
@@ -114,6 +115,75 @@ async fn rows_are_listed_oldest_first_and_filtered_by_text_and_state() {
         assert_eq!(found(Some("originals/c"), None), ["c.png"]);
         assert_eq!(found(Some("%"), None), [""; 0]);
         assert_eq!(found(Some("late"), Some(RowState::Saved)), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn the_same_image_is_shown_with_every_place_it_came_from() {
+    for (_home, ledger) in plugs() {
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        assert_eq!(
+            keep(&*ledger, "2.png", "a.png", 1).await,
+            duplicate("a.png")
+        );
+        keep(&*ledger, "3.png", "b.png", 1).await;
+        keep(&*ledger, "4.png", "c.png", 2).await;
+        ledger.record(vec![failed("5.png", None)]).await.unwrap();
+        let found = |like: &str, with_same_bytes| {
+            let selection = Selection {
+                like: Some(like.to_owned()),
+                state: None,
+                with_same_bytes,
+            };
+            let rows = rows(&*ledger, &selection);
+            rows.into_iter().map(|row| row.address).collect::<Vec<_>>()
+        };
+        let addresses = |images: &[&str]| {
+            let all = images.iter().map(|image| address(image).into());
+            all.collect::<Vec<String>>()
+        };
+        assert_eq!(found("2.png", false), addresses(&["2.png"]));
+        let same = addresses(&["1.png", "2.png", "3.png"]);
+        for like in ["1.png", "2.png", "3.png", "a.png", "b.png"] {
+            assert_eq!(found(like, true), same, "{like}");
+        }
+        assert_eq!(found("c.png", true), addresses(&["4.png"]));
+        assert_eq!(found("5.png", true), addresses(&["5.png"]));
+    }
+}
+
+#[tokio::test]
+async fn an_image_known_by_an_id_keeps_its_address_and_stays_known_when_that_changes() {
+    for (_home, ledger) in plugs() {
+        let key = ImageKey::with_id(&site(), "94x38z");
+        let by_id = |image: &str| Intent {
+            key: key.clone(),
+            ..intent(image, "a.png", 1)
+        };
+        let lookups = vec![(key.clone(), stem("a"))];
+        ledger.placing(vec![by_id("1.png?token=1")]).await.unwrap();
+        ledger
+            .record(vec![Record::Saved {
+                key: key.clone(),
+                name: name("a.png"),
+            }])
+            .await
+            .unwrap();
+        let known = ledger.known(lookups, noon()).await.unwrap();
+        assert_eq!(known.get(&key), Some(&KnownState::Saved));
+        let shown = rows(
+            &*ledger,
+            &Selection {
+                like: Some("94X38Z".to_owned()),
+                ..Selection::default()
+            },
+        );
+        assert_eq!(shown[0].address, address("1.png?token=1").as_str());
+        // Fetched again, by `verify --repair`, it is the same image from its new address.
+        ledger.placing(vec![by_id("1.png?token=2")]).await.unwrap();
+        let all = rows(&*ledger, &Selection::default());
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].address, address("1.png?token=2").as_str());
     }
 }
 

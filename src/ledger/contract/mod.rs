@@ -165,7 +165,7 @@ fn names(ledger: &dyn Ledger) -> Vec<(String, Option<String>)> {
     rows.into_iter()
         .map(|row| {
             (
-                row.key.address().rsplit('/').next().unwrap().to_owned(),
+                row.key.identity().rsplit('/').next().unwrap().to_owned(),
                 row.name,
             )
         })

@@ -120,7 +120,7 @@ impl Model {
 
     async fn assert_same(&self, ledger: &dyn Ledger) {
         let rows = rows(ledger, &Selection::default());
-        let image = |key: &ImageKey| key.address().rsplit('/').next().unwrap().parse().unwrap();
+        let image = |key: &ImageKey| key.identity().rsplit('/').next().unwrap().parse().unwrap();
         let listed: BTreeMap<u8, _> = rows
             .iter()
             .map(|row| {

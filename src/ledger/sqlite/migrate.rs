@@ -380,7 +380,7 @@ mod tests {
         let short: Vec<_> = all
             .iter()
             .map(|row| {
-                let image = row.key.address().rsplit('/').next().unwrap();
+                let image = row.key.identity().rsplit('/').next().unwrap();
                 (image, row.state, row.name.as_deref())
             })
             .collect();

@@ -423,7 +423,7 @@ mod tests {
             .each(
                 &Selection {
                     state: Some(RowState::Saved),
-                    like: None,
+                    ..Selection::default()
                 },
                 row,
             )

@@ -1,5 +1,6 @@
 //! Long reads: listings, figures, and the placements of a killed run.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use jiff::Timestamp;
@@ -33,7 +34,8 @@ pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
         at: time(row, 2)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
         page: row.get(4)?,
-        address: address.unwrap_or_else(|| key.address().to_owned()),
+        // Left out where it is the key's.
+        address: address.unwrap_or_else(|| key.identity().to_owned()),
         title: row.get(6)?,
         etag: row.get(7)?,
         last_modified: row.get(8)?,
@@ -50,13 +52,37 @@ pub(super) fn each(
     receive: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
 ) -> rusqlite::Result<()> {
     let is_selected = selection.filter();
+    let mut hashes = HashSet::new();
+    if selection.with_same_bytes {
+        each_row(connection, &mut |row| {
+            if is_selected(&row) {
+                hashes.extend(row.content.map(|content| content.hash));
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    each_row(connection, &mut |row| {
+        let has_same_bytes = row
+            .content
+            .is_some_and(|content| hashes.contains(&content.hash));
+        if has_same_bytes || is_selected(&row) {
+            receive(row)
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
+}
+
+fn each_row(
+    connection: &Connection,
+    receive: &mut dyn FnMut(LedgerRow) -> ControlFlow<()>,
+) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS} FROM images {WITH_FILE} WHERE images.key IS NOT NULL ORDER BY images.at, images.id"
     ))?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let row = self::row(row)?;
-        if is_selected(&row) && receive(row).is_break() {
+        if receive(self::row(row)?).is_break() {
             break;
         }
     }

@@ -270,7 +270,7 @@ impl<'a> Tables<'a> {
                 key.map(|(key, _)| key.as_str()),
                 file.as_ref().map(|file| file.name.as_str()),
                 // Most addresses are the key's, and half of the row otherwise.
-                address.filter(|address| key.is_none_or(|(key, _)| key.address() != *address)),
+                address.filter(|address| key.is_none_or(|(key, _)| key.identity() != *address)),
                 page,
                 title,
                 etag,

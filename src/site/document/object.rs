@@ -2,8 +2,8 @@
 
 use toml::Spanned;
 
+use super::json::JsonPointer;
 use super::json::JsonValue;
-use super::pointer::JsonPointer;
 use super::{DocumentKind, Node, Place, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 

@@ -231,6 +231,7 @@ impl Wanted {
         let saved = Selection {
             like: None,
             state: Some(ledger::RowState::Saved),
+            with_same_bytes: false,
         };
         ledger.each(&saved, &mut |row| {
             if let Some(name) = row.name.filter(|name| names.contains(name)) {
@@ -305,8 +306,15 @@ impl Wanted {
             let url = Url::parse(address).ok();
             let url = url
                 .filter(|url| ImageKey::new(id, url) == *key)
-                .or_else(|| Url::parse(key.address()).ok());
-            let found = url.ok_or_else(|| "it is not a URL".to_owned());
+                .or_else(|| Url::parse(key.address()?).ok());
+            let found = url.ok_or_else(|| {
+                let cause = if key.address().is_some() {
+                    "it is not a URL"
+                } else {
+                    "the site knows the image by an id, and its listing shows it no more"
+                };
+                cause.to_owned()
+            });
             Some(match found.and_then(|url| image(&url)) {
                 Ok(image) => GivenLine::Image {
                     image: Box::new(image),

@@ -275,7 +275,6 @@ impl Lookup {
 mod tests {
     use super::super::DocumentKind;
     use super::super::testing::{holds, item_texts, refusal, texts};
-    use super::*;
 
     fn html(page: &str, source: &str) -> Vec<String> {
         texts(&DocumentKind::Html, page, source)
