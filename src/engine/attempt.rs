@@ -43,6 +43,15 @@ impl AttemptErrorKind {
         }
     }
 
+    /// Whether the web archive has no image for the address.
+    pub(super) fn is_not_archived(&self) -> bool {
+        match self {
+            Self::Fetch(error) => error.is_not_archived(),
+            Self::Defect(defect) => defect.is_not_an_image(),
+            Self::Write(_) => false,
+        }
+    }
+
     /// Whether the host says that there is nothing at the address.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self, Self::Fetch(error) if error.is_gone())

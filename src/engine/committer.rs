@@ -111,7 +111,12 @@ impl Committer {
         }
         let origins: Vec<_> = intents
             .iter()
-            .map(|intent| (intent.content, intent.origin.address.clone()))
+            .map(|intent| {
+                let Origin {
+                    address, capture, ..
+                } = &intent.origin;
+                (intent.content, address.clone(), capture.clone())
+            })
             .collect();
         let placements = self.recorder.placing(intents).await?;
         let (mut group, mut names) = (Vec::new(), Vec::new());
@@ -145,7 +150,7 @@ impl Committer {
             placements
                 .into_iter()
                 .zip(origins)
-                .map(|(placement, (content, address))| {
+                .map(|(placement, (content, address, capture))| {
                     let (wanted, duplicate) = match placement {
                         Placement::New(name) => (name, false),
                         Placement::Duplicate(name) => (name, true),
@@ -157,9 +162,17 @@ impl Committer {
                         None => wanted,
                     };
                     if duplicate {
-                        Outcome::Duplicate(Duplicate { name, content })
+                        Outcome::Duplicate(Duplicate {
+                            name,
+                            content,
+                            capture,
+                        })
                     } else {
-                        Outcome::Saved(Saved { name, content })
+                        Outcome::Saved(Saved {
+                            name,
+                            content,
+                            capture,
+                        })
                     }
                 });
         Ok(outcomes.collect())

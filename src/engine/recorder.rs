@@ -130,7 +130,11 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
 /// The image, if it is new in the collection: a duplicate's file was there before.
 fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage> {
     match outcome {
-        Outcome::Saved(Saved { name, content }) => {
+        Outcome::Saved(Saved {
+            name,
+            content,
+            capture: _,
+        }) => {
             let job = &lease.job;
             Some(HookImage {
                 key: job.key.clone(),

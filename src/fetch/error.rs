@@ -129,6 +129,16 @@ pub enum FetchErrorKind {
         /// As the header names it.
         coding: String,
     },
+    /// The web archive has no usable capture of the address.
+    NotArchived {
+        /// What it has, or said.
+        reason: String,
+    },
+    /// The bytes are not those that the web archive's index names, or not all of them.
+    NotAsArchived {
+        /// What does not match.
+        reason: String,
+    },
     /// The image is no longer the one that the part belongs to: drop the part and start over.
     StalePart {
         /// What does not match.
@@ -199,6 +209,8 @@ impl FetchError {
             | Kind::Truncated { .. }
             | Kind::BadCoding { .. }
             | Kind::InvalidHttp { .. }
+            // Another capture may be whole.
+            | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => Retryability::AfterBackoff,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
@@ -207,6 +219,7 @@ impl FetchError {
             | Kind::Tls(_)
             | Kind::TooLarge { .. }
             | Kind::LongerThanAnnounced
+            | Kind::NotArchived { .. }
             | Kind::Status { .. }
             | Kind::Redirect { .. }
             | Kind::ContentEncoding { .. } => Retryability::Never,
@@ -235,7 +248,10 @@ impl FetchError {
             Kind::Status { status, .. } => {
                 matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
             }
-            Kind::Refused { .. } | Kind::RobotsDisallowed { .. } | Kind::Redirect { .. } => true,
+            Kind::Refused { .. }
+            | Kind::RobotsDisallowed { .. }
+            | Kind::NotArchived { .. }
+            | Kind::Redirect { .. } => true,
             Kind::RobotsUnreadable { .. }
             | Kind::GivenUp { .. }
             | Kind::Dns { .. }
@@ -251,8 +267,46 @@ impl FetchError {
             | Kind::LongerThanAnnounced
             | Kind::ContentEncoding { .. }
             | Kind::BadCoding { .. }
+            | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => false,
         }
+    }
+
+    /// Whether the site has lost the image, or itself: it answers that there is nothing (403 as well, which is what
+    /// storage services say of a file that is gone), it redirects to where nothing may be requested, as parked
+    /// names do, or its host cannot be found or reached. What it refuses to us by its robots.txt, or the policy
+    /// does, is not lost.
+    pub fn is_loss(&self) -> bool {
+        use FetchErrorKind as Kind;
+        match &self.kind {
+            Kind::Status { status, .. } => matches!(status, 403 | 404 | 410 | 451),
+            Kind::Dns { .. }
+            | Kind::Connect { .. }
+            | Kind::GivenUp { .. }
+            | Kind::Redirect { .. } => true,
+            Kind::RobotsUnreadable { cause } => cause.status().is_none() && cause.is_loss(),
+            Kind::Refused { .. }
+            | Kind::RobotsDisallowed { .. }
+            | Kind::Tls(_)
+            | Kind::Proxy { .. }
+            | Kind::Disconnected { .. }
+            | Kind::InvalidHttp { .. }
+            | Kind::Timeout { .. }
+            | Kind::TooSlow { .. }
+            | Kind::Truncated { .. }
+            | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
+            | Kind::ContentEncoding { .. }
+            | Kind::BadCoding { .. }
+            | Kind::NotArchived { .. }
+            | Kind::NotAsArchived { .. }
+            | Kind::StalePart { .. } => false,
+        }
+    }
+
+    /// Whether the web archive has nothing for the address.
+    pub(crate) fn is_not_archived(&self) -> bool {
+        matches!(self.kind, FetchErrorKind::NotArchived { .. })
     }
 
     /// Whether the part must be dropped before the next try.
@@ -275,7 +329,9 @@ impl FetchError {
         // Bad bytes are this one body's.
         let is_one_body = matches!(
             self.kind,
-            FetchErrorKind::StalePart { .. } | FetchErrorKind::BadCoding { .. }
+            FetchErrorKind::StalePart { .. }
+                | FetchErrorKind::BadCoding { .. }
+                | FetchErrorKind::NotAsArchived { .. }
         );
         let may_change = self.retryability() != Retryability::Never && !is_one_body;
         refuses_us || broken || may_change
@@ -361,6 +417,12 @@ impl fmt::Display for FetchError {
                 f,
                 "`{host}` used a content encoding that was not requested: `{coding}`"
             ),
+            Kind::NotArchived { reason } => {
+                write!(f, "not in the web archive at `{host}`: {reason}")
+            }
+            Kind::NotAsArchived { reason } => {
+                write!(f, "the web archive at `{host}` sent wrong bytes: {reason}")
+            }
             Kind::StalePart { reason } => {
                 write!(f, "`{host}` cannot resume the download: {reason}")
             }

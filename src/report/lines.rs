@@ -186,9 +186,17 @@ fn started(site: &SiteId, directory: &str, jobs: usize) -> String {
 
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) {
     match outcome {
-        Outcome::Saved(Saved { name, content }) => {
+        Outcome::Saved(Saved {
+            name,
+            content,
+            capture,
+        }) => {
             let name = escape_truncated(name.as_str());
-            let size = ByteSize(content.bytes);
+            let mut size = ByteSize(content.bytes).to_string();
+            if let Some(capture) = capture {
+                // Writing to a string cannot fail.
+                let _ = write!(size, ", archived {}", capture.at.strftime("%F"));
+            }
             match content.warning {
                 None => (Color::Green, "saved", format!("{name} ({size})")),
                 Some(warning) => (
@@ -198,7 +206,11 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
                 ),
             }
         }
-        Outcome::Duplicate(Duplicate { name, content: _ }) => {
+        Outcome::Duplicate(Duplicate {
+            name,
+            content: _,
+            capture: _,
+        }) => {
             let name = escape_truncated(name.as_str());
             let text = format!("{}: same bytes as {name}", address(key));
             (Color::Plain, "duplicate", text)

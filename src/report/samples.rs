@@ -128,6 +128,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
             content: content(bytes),
+            capture: None,
         }),
     )
 }
@@ -139,6 +140,7 @@ pub(super) fn duplicate(name: &str) -> Event {
         Outcome::Duplicate(Duplicate {
             name: there,
             content: content(1_000),
+            capture: None,
         }),
     )
 }

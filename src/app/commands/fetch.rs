@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -38,6 +38,9 @@ pub async fn fetch(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
+    if options.archive.is_idle() {
+        bail!("--archive-date and --archive-window need `--archive fallback` or `--archive only`");
+    }
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_proxies(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
