@@ -10,20 +10,21 @@
 //! of that time and says nothing of the archive.
 
 mod cdx;
+mod index;
+mod memento;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
-use reqwest::header::{HeaderMap, HeaderName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use self::cdx::{Digest, Row};
-use super::access::{MAX_REDIRECTS, Policy, SiteOrigins};
-use super::body::{ArchivedBody, BodyStream, Page, text_value};
+use self::index::LATEST;
+use self::memento::Found;
+use super::access::{Policy, SiteOrigins, host_of};
+use super::body::{BodyStream, Page};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::Question;
 use super::limits::{HostRate, Retry};
@@ -41,24 +42,11 @@ const CAPTURE_INTERVAL: Duration = Duration::from_millis(60_000 / 480);
 /// How long the archive is left alone after a 429 that does not say.
 const OWN_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
-/// Rows of the index that are requested at a time, and how often at most for one address.
-const ROWS: usize = 1000;
-const MAX_INDEX_PAGES: usize = 10;
-
-/// The longest answer of the index that is read, in bytes: [`ROWS`] with long addresses.
-const MAX_INDEX_BYTES: u64 = 4_000_000;
-
 /// How many captures of one address are tried in a row.
 const MAX_CAPTURES: usize = 3;
 
 /// Redirects are followed here and not below: what they mean depends on their headers.
 const REDIRECTS: &[u16] = &[301, 302, 303, 307, 308];
-
-const MEMENTO_DATETIME: HeaderName = HeaderName::from_static("memento-datetime");
-const ORIGINAL_LENGTH: HeaderName = HeaderName::from_static("x-archive-orig-content-length");
-const ORIGINAL_CODING: HeaderName = HeaderName::from_static("x-archive-orig-content-encoding");
-const ORIGINAL_FRAMING: HeaderName = HeaderName::from_static("x-archive-orig-transfer-encoding");
-const ERROR: HeaderName = HeaderName::from_static("x-archive-wayback-runtime-error");
 
 /// The archive, for the sites of one fetcher.
 #[derive(Debug)]
@@ -72,15 +60,6 @@ pub(super) struct Archive {
     turns: Arc<Semaphore>,
     /// Captures whose bytes turned out to be wrong, by address.
     rejected: Arc<Mutex<HashSet<String>>>,
-}
-
-/// A capture that the archive answers with; its body is not read yet.
-struct Found {
-    /// With the original's address in place of the archive's.
-    response: HostResponse,
-    capture: Capture,
-    length: Option<u64>,
-    digest: Option<Digest>,
 }
 
 impl Archive {
@@ -228,141 +207,6 @@ impl Archive {
         Err(last)
     }
 
-    /// The rows of the index for `address`.
-    async fn rows(&self, address: &Url) -> Result<Vec<Row>, FetchError> {
-        let mut rows = Vec::new();
-        let mut key = None;
-        for _ in 0..MAX_INDEX_PAGES {
-            let query = self.query(address, key.as_deref());
-            let page = self.requester.retry(|| self.index_page(&query)).await?;
-            cdx::add(&mut rows, page.rows);
-            key = page.next;
-            if key.is_none() {
-                break;
-            }
-        }
-        Ok(rows)
-    }
-
-    fn query(&self, address: &Url, key: Option<&str>) -> Url {
-        let mut query = self.settings.base.clone();
-        let folder = query.path().trim_end_matches('/').to_owned();
-        query.set_path(&format!("{folder}/cdx/search/cdx"));
-        let mut plain = address.clone();
-        plain.set_fragment(None);
-        // Both are refused only where there is no host.
-        let _ = plain.set_username("");
-        let _ = plain.set_password(None);
-        let mut pairs = query.query_pairs_mut();
-        pairs.append_pair("url", plain.as_str());
-        match self.settings.wanted.period {
-            Some((first, last)) => {
-                let window = self.settings.wanted.window;
-                let from = first.checked_sub(window).unwrap_or(EARLIEST).max(EARLIEST);
-                let to = last.checked_add(window).unwrap_or(LATEST).min(LATEST);
-                pairs.append_pair("limit", &ROWS.to_string());
-                pairs.append_pair("from", &Capture::digits(from));
-                pairs.append_pair("to", &Capture::digits(to));
-                pairs.append_pair("showResumeKey", "true");
-            }
-            // The last rows, and the index says nothing of more.
-            None => {
-                pairs.append_pair("limit", &format!("-{ROWS}"));
-            }
-        }
-        pairs.append_pair("resolveRevisits", "true");
-        if let Some(key) = key {
-            pairs.append_pair("resumeKey", key);
-        }
-        drop(pairs);
-        query
-    }
-
-    async fn index_page(&self, query: &Url) -> Result<cdx::Rows, FetchError> {
-        let response = self
-            .request(RequestKind::Page, query, &self.index_rate)
-            .await?;
-        if response.is_whole() {
-            let mut body = self.requester.text_body(response, MAX_INDEX_BYTES).await?;
-            let text = body.collect_to_close(usize::MAX).await?;
-            if let Some(cut) = body.reject_end() {
-                return Err(cut);
-            }
-            return Ok(cdx::parse(&String::from_utf8_lossy(&text)));
-        }
-        match response.status() {
-            // The owner of a site can have its captures closed.
-            403 | 404 | 451 => {
-                let reason = match text_value(response.headers(), &ERROR) {
-                    Some(_) => "the archive does not show captures of this site".to_owned(),
-                    None => format!("its index answered {}", response.status()),
-                };
-                response.record_success();
-                response.drain().await;
-                Err(self.absent(reason))
-            }
-            _ => Err(self.trouble(response).await),
-        }
-    }
-
-    /// Requests a capture and follows the archive's redirects, and those that the site made then.
-    async fn follow(
-        &self,
-        site: &Requester,
-        kind: RequestKind,
-        row: &Row,
-        rows: &[Row],
-    ) -> Result<Found, FetchError> {
-        let (mut at, mut original) = (row.at, row.original.clone());
-        for _ in 0..=MAX_REDIRECTS {
-            let address = Capture::new(&self.settings.base, at, &original).address;
-            let mut response = self.request(kind, &address, &self.capture_rate).await?;
-            let captured = captured(response.headers());
-            let target = response.redirect_target().ok().flatten();
-            if target.is_some() || REDIRECTS.contains(&response.status()) {
-                response.record_success();
-                response.drain().await;
-                let target = target.and_then(|url| Capture::parse(&self.settings.base, &url));
-                let (next_at, next) = target
-                    .ok_or_else(|| self.absent("it redirects out of the archive".to_owned()))?;
-                if captured.is_none() && !cdx::is_same(&next, &original) {
-                    return Err(self.absent("it answered with another address".to_owned()));
-                }
-                // The site's own redirect: the hosts are those that may be asked of the site.
-                site.check(&next, false)
-                    .map_err(|error| self.absent(error.to_string()))?;
-                self.check_window(next_at, row.at)?;
-                (at, original) = (next_at, next);
-                continue;
-            }
-            let Some(captured) = captured else {
-                return Err(self.no_capture(response).await);
-            };
-            self.check_window(captured, row.at)?;
-            if !response.is_whole() {
-                let status = response.status();
-                // Not the archive's status: a 429 or 503 of that day pauses nobody today.
-                response.record_success();
-                response.drain().await;
-                let at = captured.strftime("%F");
-                return Err(self.absent(format!("its capture of {at} is an answer {status}")));
-            }
-            let (length, is_packed) = original_length(response.headers());
-            // The index has the hash of what the site sent, which was packed then and is unpacked on its way: what
-            // of a packed body the archive sends as it was is not known.
-            let digest = cdx::digest_of(rows, captured, &original).filter(|_| !is_packed);
-            let capture = Capture::new(&self.settings.base, captured, &original);
-            response.address = original;
-            return Ok(Found {
-                response,
-                capture,
-                length,
-                digest,
-            });
-        }
-        Err(self.absent(format!("more than {MAX_REDIRECTS} redirects")))
-    }
-
     async fn request(
         &self,
         kind: RequestKind,
@@ -378,19 +222,6 @@ impl Archive {
         self.requester.request(question, address.clone()).await
     }
 
-    /// An answer without the date of a capture.
-    async fn no_capture(&self, response: HostResponse) -> FetchError {
-        let reason = match response.status() {
-            404 => self.nothing(),
-            // A page of the archive's own, such as the one for a site that is closed.
-            200..300 | 403 | 451 => "the archive answered with a page of its own".to_owned(),
-            _ => return self.trouble(response).await,
-        };
-        response.record_success();
-        response.drain().await;
-        self.absent(reason)
-    }
-
     /// An answer that is about the archive and not about the address.
     async fn trouble(&self, response: HostResponse) -> FetchError {
         if response.status() != 429 {
@@ -403,15 +234,6 @@ impl Archive {
         response.record_failure(&error);
         response.drain().await;
         error
-    }
-
-    fn check_window(&self, at: Timestamp, asked: Timestamp) -> Result<(), FetchError> {
-        if self.settings.wanted.is_near(at, asked) {
-            return Ok(());
-        }
-        let at = at.strftime("%F");
-        let reason = format!("its capture of {at} is too far from the date; see --archive-window");
-        Err(self.absent(reason))
     }
 
     /// What is said where there is nothing.
@@ -429,46 +251,6 @@ impl Archive {
     }
 
     fn error(&self, kind: FetchErrorKind) -> FetchError {
-        FetchError::new(super::access::host_of(&self.settings.base), kind)
+        FetchError::new(host_of(&self.settings.base), kind)
     }
-}
-
-impl Found {
-    fn into_parts(
-        self,
-        rejected: &Arc<Mutex<HashSet<String>>>,
-        turn: OwnedSemaphorePermit,
-    ) -> (HostResponse, Box<ArchivedBody>) {
-        let archived = ArchivedBody::new(
-            self.capture,
-            self.length,
-            self.digest,
-            Arc::clone(rejected),
-            turn,
-        );
-        (self.response, Box::new(archived))
-    }
-}
-
-/// The first and the last time that 14 digits can say.
-const EARLIEST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
-const LATEST: Timestamp = Timestamp::constant(253_402_207_200, 0);
-
-/// When the bytes of a response were captured, if it is a capture.
-fn captured(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = httpdate::parse_http_date(text_value(headers, &MEMENTO_DATETIME)?).ok()?;
-    Timestamp::try_from(date).ok()
-}
-
-/// The length that the site announced, where it is that of the bytes as the archive sends them, and whether the site
-/// had packed them.
-fn original_length(headers: &HeaderMap) -> (Option<u64>, bool) {
-    let is_packed = text_value(headers, &ORIGINAL_CODING)
-        .is_some_and(|coding| !coding.trim().eq_ignore_ascii_case("identity"));
-    // A length beside chunks means nothing (RFC 9112, 6.3). The archive writes -1 where there was none.
-    let is_meant = !is_packed && !headers.contains_key(ORIGINAL_FRAMING);
-    let length = text_value(headers, &ORIGINAL_LENGTH)
-        .filter(|_| is_meant)
-        .and_then(|length| length.trim().parse().ok());
-    (length, is_packed)
 }
