@@ -5,6 +5,9 @@ use super::worker::{Fetched, Worker};
 use crate::job::Candidate;
 use crate::queue::Lease;
 
+/// How many captures of one address are read at most: one that turns out to be bad is not given again.
+const MAX_CAPTURES: usize = 3;
+
 impl Worker {
     /// Fetches the image from its site, or else from the web archive, if the user wants that and the site has lost it.
     pub(super) async fn fetch_or_recover(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
@@ -29,7 +32,7 @@ impl Worker {
 
     /// Asks the archive for one candidate after the other. Where it has none of them, `error` stays the reason.
     async fn recover(&self, lease: &Lease, error: AttemptError) -> Result<Fetched, AttemptError> {
-        let job = &lease.job;
+        let (job, mut error) = (&lease.job, error);
         for candidate in &job.candidates {
             let Candidate::Direct(address) = candidate else {
                 continue;
@@ -37,10 +40,15 @@ impl Worker {
             let Some(archived) = self.run.fetcher.archived_url(address) else {
                 break;
             };
-            match self.stream(job, &archived, true).await {
-                Ok((image, served)) => return Ok(self.fetched(job, address, image, served)),
-                Err(kind) if kind.is_not_archived() => {}
-                Err(kind) => return Err(AttemptError::new(address, kind)),
+            for _ in 0..MAX_CAPTURES {
+                match self.stream(job, &archived, true).await {
+                    Ok((image, served)) => return Ok(self.fetched(job, address, image, served)),
+                    Err(kind) if kind.is_not_archived() => break,
+                    // A page in the image's place: what the site had lost was lost then.
+                    Err(AttemptErrorKind::Defect(defect)) if defect.is_not_an_image() => {}
+                    Err(kind) if kind.is_bad_capture() => error = AttemptError::new(address, kind),
+                    Err(kind) => return Err(AttemptError::new(address, kind)),
+                }
             }
         }
         Err(error)

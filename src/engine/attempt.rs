@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::fetch::{Body, FetchError};
+use crate::fetch::{Body, FetchError, FetchErrorKind};
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -43,11 +43,16 @@ impl AttemptErrorKind {
         }
     }
 
-    /// Whether the web archive has no image for the address.
+    /// Whether the web archive has no usable capture of the address.
     pub(super) fn is_not_archived(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.is_not_archived())
+    }
+
+    /// Whether the web archive's capture is bad, so that another one may be better.
+    pub(super) fn is_bad_capture(&self) -> bool {
         match self {
-            Self::Fetch(error) => error.is_not_archived(),
-            Self::Defect(defect) => defect.is_not_an_image(),
+            Self::Fetch(error) => matches!(error.kind(), FetchErrorKind::NotAsArchived { .. }),
+            Self::Defect(_) => true,
             Self::Write(_) => false,
         }
     }

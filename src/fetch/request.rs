@@ -110,11 +110,12 @@ impl Requester {
         }
         let bytes = body.collect_to_close(usize::MAX).await?;
         let page = Page::new(url, &bytes, content_type.as_deref());
-        if ends_like_html(&page.text) {
-            body.accept_end();
-        } else if let Some(cut) = body.reject_end() {
+        if !ends_like_html(&page.text)
+            && let Some(cut) = body.reject_end()
+        {
             return Err(cut);
         }
+        body.accept_end();
         Ok(page)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use sha1::{Digest as _, Sha1};
@@ -18,6 +19,10 @@ pub(crate) struct ArchivedBody {
     /// What the archive's index says the SHA-1 hash is, with the hash of the bytes so far.
     pub(crate) digest: Option<([u8; 20], Sha1)>,
     received: u64,
+    /// Whether the transfer failed, which says nothing of the capture.
+    is_broken: bool,
+    /// Whether its reader found it good. Atomic only because a reader says so of a body that it does not change.
+    is_accepted: AtomicBool,
     /// Captures that turned out to be no good in this run, by address.
     rejected: Arc<Mutex<HashSet<String>>>,
     /// Returned with the last byte: the archive gets one request at a time.
@@ -37,9 +42,21 @@ impl ArchivedBody {
             length,
             digest: digest.map(|digest| (digest, Sha1::new())),
             received: 0,
+            is_broken: false,
+            is_accepted: AtomicBool::new(false),
             rejected,
             _turn: turn,
         }
+    }
+
+    /// The transfer failed.
+    pub(super) fn set_broken(&mut self) {
+        self.is_broken = true;
+    }
+
+    /// Its reader found it good.
+    pub(super) fn accept(&self) {
+        self.is_accepted.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn update(&mut self, chunk: &[u8]) {
@@ -49,7 +66,7 @@ impl ArchivedBody {
         }
     }
 
-    /// Compares the bytes, now that all have arrived. What does not match is not asked for again in this run.
+    /// Compares the bytes, now that all have arrived.
     ///
     /// # Errors
     ///
@@ -65,9 +82,17 @@ impl ArchivedBody {
             _ => return Ok(()),
         };
         let at = self.capture.at.strftime("%F");
-        self.rejected
-            .lock()
-            .insert(self.capture.address.to_string());
         Err(format!("its capture of {at} {reason}"))
+    }
+}
+
+impl Drop for ArchivedBody {
+    /// What arrived and was not accepted is not asked for again in this run, so that the next attempt gets another
+    /// capture.
+    fn drop(&mut self) {
+        if !self.is_broken && !*self.is_accepted.get_mut() && self.received > 0 {
+            let address = self.capture.address.to_string();
+            self.rejected.lock().insert(address);
+        }
     }
 }

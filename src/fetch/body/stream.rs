@@ -209,16 +209,17 @@ impl<S: BodySource> BodyStream<S> {
     /// When the connection breaks, ends too early or stalls, or the body is too long.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
         let mut next = self.next().await;
-        if let (Ok(next), Some(archived)) = (&mut next, &mut self.archived)
-            && let Some(chunk) = next
-        {
-            archived.update(chunk);
-        } else if let (Ok(None), Some(archived)) = (&next, &self.archived)
-            && let Err(reason) = archived.finish()
-        {
-            next = Err(self
-                .exchange
-                .error(FetchErrorKind::NotAsArchived { reason }));
+        if let Some(archived) = &mut self.archived {
+            match &next {
+                Ok(Some(chunk)) => archived.update(chunk),
+                Ok(None) => {
+                    if let Err(reason) = archived.finish() {
+                        let kind = FetchErrorKind::NotAsArchived { reason };
+                        next = Err(self.exchange.error(kind));
+                    }
+                }
+                Err(_) => archived.set_broken(),
+            }
         }
         match &next {
             Ok(Some(chunk)) => {
@@ -237,6 +238,9 @@ impl<S: BodySource> BodyStream<S> {
     pub fn accept_end(&self) {
         if self.doubt.is_some() {
             self.exchange.record_success();
+        }
+        if let Some(archived) = &self.archived {
+            archived.accept();
         }
     }
 
