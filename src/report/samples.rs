@@ -13,7 +13,7 @@ use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
 use crate::outcome::{
-    Content, Duplicate, Failure, Format, Gone, Outcome, Saved, Skip, SkipReason, Stage,
+    Capture, Content, Duplicate, Failure, Format, Gone, Outcome, Saved, Skip, SkipReason, Stage,
 };
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
@@ -145,6 +145,23 @@ pub(super) fn duplicate(name: &str) -> Event {
     )
 }
 
+/// A duplicate from the web archive.
+pub(super) fn archived(name: &str) -> Event {
+    let at = "2019-05-04T01:02:03Z"
+        .parse()
+        .expect("a constant that parses");
+    let base = Url::parse("https://web.archive.org/").expect("a constant that parses");
+    let original = Url::parse(key(name).address()).expect("a key of a sample");
+    finished(
+        name,
+        Outcome::Duplicate(Duplicate {
+            name: ImageName::from_stored("2010-01-01-First.png"),
+            content: content(1_000),
+            capture: Some(Capture::new(&base, at, &original)),
+        }),
+    )
+}
+
 pub(super) fn skipped(name: &str, reason: SkipReason) -> Event {
     let address = key(name).address().to_owned();
     finished(name, Outcome::Skipped(Skip::new(address, reason)))
@@ -240,7 +257,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
             gone: 1,
             repeated: 1,
         },
-        duplicate("2018-03-31-Copy.png"),
+        archived("2018-03-31-Copy.png"),
         failed("2018-04-01-Gone.png", "404 Not Found", 1),
         skipped("2018-04-02-Odd.png", SkipReason::NoRule),
         skipped(
