@@ -207,8 +207,12 @@ impl Fetcher {
         self.archive.as_ref().filter(|archive| archive.is_alone())
     }
 
-    /// The address that is requested for a canonical one: with a mirror, the mirror's.
+    /// The address that is requested for a canonical one: with a mirror, the mirror's. Where only the web archive is
+    /// asked, it stays the same, for which capture answers is not known before.
     pub fn request_url(&self, address: &Url) -> Url {
+        if self.archive_alone().is_some() {
+            return address.clone();
+        }
         self.mirror.request_url(address)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use async_trait::async_trait;
 use tokio::time::sleep;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,7 +12,8 @@ use crate::app::collection::{Collection, acquire_lock, adopt, orphaned_images};
 use crate::app::console::print_error;
 use crate::app::environment::Environment;
 use crate::app::run::{
-    WantedImages, discover_options, new_run, reported, save_new, started, use_proxies,
+    WantedImages, check_archive, discover_options, new_run, reported, save_new, started,
+    use_proxies,
 };
 use crate::app::targets::{SiteSession, Target, targets};
 use crate::config::{Options, Settings};
@@ -38,9 +39,7 @@ pub async fn fetch(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
-    if options.archive.is_idle() {
-        bail!("--archive-date and --archive-window need `--archive fallback` or `--archive only`");
-    }
+    check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_proxies(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
