@@ -38,9 +38,9 @@ pub struct Saved {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
-    /// The web archive's capture, if it came from there.
+    /// The web archive's capture, if it came from there. Boxed, for hardly any image does.
     #[serde(flatten)]
-    pub capture: Option<Capture>,
+    pub capture: Option<Box<Capture>>,
 }
 
 /// An image whose bytes were in the collection already, from another address.
@@ -51,9 +51,9 @@ pub struct Duplicate {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
-    /// The web archive's capture, if it came from there.
+    /// The web archive's capture, if it came from there. Boxed, for hardly any image does.
     #[serde(flatten)]
-    pub capture: Option<Capture>,
+    pub capture: Option<Box<Capture>>,
 }
 
 /// A capture of the web archive that an image came from. In JSON `capture` and `captured`.

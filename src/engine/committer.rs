@@ -115,7 +115,11 @@ impl Committer {
                 let Origin {
                     address, capture, ..
                 } = &intent.origin;
-                (intent.content, address.clone(), capture.clone())
+                (
+                    intent.content,
+                    address.clone(),
+                    capture.clone().map(Box::new),
+                )
             })
             .collect();
         let placements = self.recorder.placing(intents).await?;

@@ -157,7 +157,7 @@ pub(super) fn archived(name: &str) -> Event {
         Outcome::Duplicate(Duplicate {
             name: ImageName::from_stored("2010-01-01-First.png"),
             content: content(1_000),
-            capture: Some(Capture::new(&base, at, &original)),
+            capture: Some(Box::new(Capture::new(&base, at, &original))),
         }),
     )
 }

@@ -182,7 +182,7 @@ impl Tally {
                 content,
                 capture,
             }) => {
-                self.add_archived(capture.as_ref());
+                self.add_archived(capture.as_deref());
                 self.saved += 1;
                 self.warned += usize::from(content.warning.is_some());
                 self.bytes += content.bytes;
@@ -193,7 +193,7 @@ impl Tally {
                 content,
                 capture,
             }) => {
-                self.add_archived(capture.as_ref());
+                self.add_archived(capture.as_deref());
                 self.duplicate += 1;
                 self.same_images.add_duplicate(name, &content.hash);
             }

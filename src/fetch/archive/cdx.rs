@@ -4,6 +4,7 @@
 //! exchanges with web.archive.org: rows repeat, a revisit has the status `-`, a page of rows that is not the
 //! last ends with a blank line and the key of the next one, and an empty page is the end.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use data_encoding::BASE32_NOPAD;
@@ -137,7 +138,7 @@ pub(super) fn select(
         found.push((rank, wanted.distance(row.at), resolved));
     }
     // Stable, so that of two captures at one distance the later one is made the first here.
-    found.sort_by(|one, other| other.2.at.cmp(&one.2.at));
+    found.sort_by_key(|(_, _, row)| Reverse(row.at));
     found.sort_by_key(|(rank, distance, _)| (*rank, *distance));
     let mut seen = HashSet::new();
     found.retain(|(_, _, row)| seen.insert((row.at, row.original.clone())));

@@ -341,9 +341,12 @@ mod tests {
 
     /// An archive whose index has one capture, which answers like this.
     async fn with_one(script: impl Fn(&str) -> Reply + Send + Sync + 'static) -> Server {
-        Server::start(move |head| match is_index(head) {
-            true => Reply::ok(row("20190504010203", "200", PICTURE)),
-            false => script(head),
+        Server::start(move |head| {
+            if is_index(head) {
+                Reply::ok(row("20190504010203", "200", PICTURE))
+            } else {
+                script(head)
+            }
         })
         .await
     }
@@ -448,9 +451,12 @@ mod tests {
     #[tokio::test]
     async fn the_archive_may_lead_to_the_nearest_capture_within_the_window() {
         for (near, is_taken) in [("20190804010203", true), ("20210804010203", false)] {
-            let server = with_one(move |head| match path_of(head).contains("20190504010203") {
-                true => Reply::to(&format!("/web/{near}id_/http://gallery.test/a.png")),
-                false => capture(near, 200, &[], PICTURE),
+            let server = with_one(move |head| {
+                if path_of(head).contains("20190504010203") {
+                    Reply::to(&format!("/web/{near}id_/http://gallery.test/a.png"))
+                } else {
+                    capture(near, 200, &[], PICTURE)
+                }
             });
             let server = server.await;
             match fetcher(&server).image(&address(), None).await {
@@ -475,12 +481,13 @@ mod tests {
             ("http://cdn.test/b.png", true),
             ("http://other.test/b.png", false),
         ] {
-            let server = with_one(move |head| match path_of(head).ends_with("/a.png") {
-                true => {
+            let server = with_one(move |head| {
+                if path_of(head).ends_with("/a.png") {
                     let location = format!("Location: /web/20190504010203id_/{to}");
                     capture("20190504010203", 301, &[&location], "")
+                } else {
+                    capture("20190504010209", 200, &[], "another")
                 }
-                false => capture("20190504010209", 200, &[], "another"),
             });
             let server = server.await;
             match image(&fetcher(&server)).await {
