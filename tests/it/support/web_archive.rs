@@ -104,15 +104,12 @@ impl WebArchive {
     }
 
     /// Adds a capture of `address`.
-    pub(crate) fn add(&self, address: &str, captured: Captured) {
+    pub(crate) fn add(&self, address: &str, one: Captured) {
         let mut captures = self
             .captures
             .lock()
             .expect("no test breaks while it holds it");
-        captures
-            .entry(address.to_owned())
-            .or_default()
-            .push(captured);
+        captures.entry(address.to_owned()).or_default().push(one);
     }
 
     /// The paths of the captures that were asked for.
