@@ -71,6 +71,7 @@ fn intent(number: usize) -> Intent {
             title: job.title,
             etag: Some("\"5a3f9c1e-8d2b4\"".to_owned()),
             last_modified: Some("Thu, 29 Mar 2018 17:04:11 GMT".to_owned()),
+            capture: None,
         },
         key: job.key,
         name: ImageName::from_stored(&format!("2018-03-29-Mountains_{number}.png")),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use wallhaul::config::archive::ArchiveArgs;
 use wallhaul::config::arguments;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
@@ -59,6 +60,8 @@ pub(crate) enum Command {
         #[command(flatten)]
         network: Box<NetworkArgs>,
         #[command(flatten)]
+        archive: Box<ArchiveArgs>,
+        #[command(flatten)]
         config: ConfigSource,
     },
     /// Check every image for missing, changed or corrupt files
@@ -89,6 +92,8 @@ pub(crate) enum Command {
         output: OutputArgs,
         #[command(flatten)]
         network: Box<NetworkArgs>,
+        #[command(flatten)]
+        archive: Box<ArchiveArgs>,
         #[command(flatten)]
         config: ConfigSource,
     },
@@ -230,6 +235,7 @@ Examples:
   wallhaul fetch demo                          the built-in site, without a network
   wallhaul fetch                               everything new on simpledesktops.com
   wallhaul fetch -d ~/Pictures -p 1-3          the newest three pages, into your own folder
+  wallhaul fetch --archive fallback            what the site has lost, from the web archive
   wallhaul fetch -q --lock skip                for cron: silent unless something goes wrong
   wallhaul fetch -i favourites.txt             images by URL, one a line
   wallhaul fetch --exec 'feh --no-fehbg --bg-fill {path}'

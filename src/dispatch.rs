@@ -29,11 +29,13 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             sites,
             paging,
             network,
+            archive,
             config,
         } => {
             let given = Options {
                 paging,
                 network: *network,
+                archive: *archive,
                 ..Options::default()
             };
             let options = config.with_file_defaults(given, config_file)?;
@@ -50,13 +52,14 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             storage,
             output,
             network,
+            archive,
             config,
         } => {
             let selection = SelectionArgs {
                 jobs,
                 ..SelectionArgs::default()
             };
-            let network = *network;
+            let (network, archive) = (*network, *archive);
             let given = Options {
                 location,
                 lock,
@@ -64,6 +67,7 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
                 selection,
                 output,
                 network,
+                archive,
                 ..Options::default()
             };
             let options = config.with_file_defaults(given, config_file)?;

@@ -3,7 +3,10 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use url::{Position, Url};
 
 use crate::job::{ContentHash, ImageName};
 
@@ -37,6 +40,9 @@ pub struct Saved {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
+    /// The web archive's capture, if it came from there. Boxed, for hardly any image does.
+    #[serde(flatten)]
+    pub capture: Option<Box<Capture>>,
 }
 
 /// An image whose bytes were in the collection already, from another address.
@@ -49,6 +55,69 @@ pub struct Duplicate {
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
+    /// The web archive's capture, if it came from there. Boxed, for hardly any image does.
+    #[serde(flatten)]
+    pub capture: Option<Box<Capture>>,
+}
+
+/// A capture of the web archive that an image came from. In JSON `capture` and `captured`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Where the archive has the bytes as the site sent them: `.../web/TIMESTAMPid_/ADDRESS`.
+    #[serde(rename = "capture")]
+    pub address: Url,
+    /// When the archive got them from the site.
+    #[serde(rename = "captured")]
+    pub at: Timestamp,
+}
+
+impl Capture {
+    /// The capture of `original` at the time `at`, in the archive whose address is `base`.
+    pub fn new(base: &Url, at: Timestamp, original: &Url) -> Self {
+        let mut address = base.clone();
+        let folder = base.path().trim_end_matches('/');
+        let (plain, query) = (&original[..Position::AfterPath], original.query());
+        address.set_path(&format!("{folder}/web/{}id_/{plain}", Self::digits(at)));
+        address.set_query(query);
+        address.set_fragment(None);
+        Self { address, at }
+    }
+
+    /// Reads the address of a capture in any form of the archive: the time, and the address that was captured.
+    /// `None` if it is none of the archive whose address is `base`, whichever scheme it has.
+    pub fn parse(base: &Url, address: &Url) -> Option<(Timestamp, Url)> {
+        let is_there = address.host_str() == base.host_str()
+            && (address.port() == base.port() || base.port().is_none());
+        let folder = base.path().trim_end_matches('/');
+        let text = address[Position::BeforePath..Position::AfterQuery].strip_prefix(folder)?;
+        let (time, original) = text.strip_prefix("/web/")?.split_once('/')?;
+        let (digits, form) = time.split_at_checked(14)?;
+        let is_form = form.is_empty() || (form.len() == 3 && form.ends_with('_'));
+        let at = Self::parse_date(digits)?;
+        let original = Url::parse(original).ok()?;
+        let is_http = matches!(original.scheme(), "http" | "https");
+        (is_there && is_form && is_http).then_some((at, original))
+    }
+
+    /// A capture from its stored form, which is its address.
+    pub fn from_stored(address: &str) -> Option<Self> {
+        let address = Url::parse(address).ok()?;
+        let (_, rest) = address.path().split_once("/web/")?;
+        let at = Self::parse_date(rest.get(..14)?)?;
+        Some(Self { address, at })
+    }
+
+    /// A time as the archive writes it: 14 digits in UTC.
+    pub fn digits(at: Timestamp) -> String {
+        at.strftime("%Y%m%d%H%M%S").to_string()
+    }
+
+    /// Reads a time of 14 digits.
+    pub fn parse_date(digits: &str) -> Option<Timestamp> {
+        let is_date = digits.len() == 14 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let date = is_date.then(|| DateTime::strptime("%Y%m%d%H%M%S", digits))?;
+        Some(date.ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    }
 }
 
 /// An image that the user named in a list, and whose site said too recently that it is gone.
@@ -349,6 +418,50 @@ mod tests {
             assert_eq!(Format::from_extension(format.extension()), Some(format));
         }
         assert_eq!(Format::from_extension("jpeg"), None);
+    }
+
+    #[test]
+    fn the_address_of_a_capture_is_read_back_in_every_form_and_from_no_other_host() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let at: Timestamp = "2019-05-04T01:02:03Z".parse().unwrap();
+        for (base, original) in [
+            (
+                "https://web.archive.org/",
+                "http://gallery.test/a%20b.png?c=d&e",
+            ),
+            ("http://127.0.0.1:8080/pywb/", "https://gallery.test:8443/"),
+        ] {
+            let (base, original) = (url(base), url(original));
+            let capture = Capture::new(&base, at, &original);
+            assert_eq!(
+                Capture::parse(&base, &capture.address),
+                Some((at, original))
+            );
+            assert_eq!(
+                Capture::from_stored(capture.address.as_str()),
+                Some(capture)
+            );
+        }
+        let base = url("https://web.archive.org/");
+        let read = |text: &str| {
+            Capture::parse(&base, &url(text)).map(|(_, original)| original.to_string())
+        };
+        for form in ["", "id_", "im_"] {
+            let address =
+                format!("http://web.archive.org/web/20190504010203{form}/http://a.test/x?y#z");
+            assert_eq!(read(&address).as_deref(), Some("http://a.test/x?y"));
+        }
+        for odd in [
+            "https://other.test/web/20190504010203id_/http://a.test/",
+            "https://web.archive.org:8443/x/20190504010203id_/http://a.test/",
+            "https://web.archive.org/web/2019id_/http://a.test/",
+            "https://web.archive.org/web/20190504010203id_x/http://a.test/",
+            "https://web.archive.org/web/20191304010203id_/http://a.test/",
+            "https://web.archive.org/web/20190504010203id_/file:///etc/passwd",
+            "https://web.archive.org/web/20190504010203id_/",
+        ] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use anyhow::bail;
 use tokio::sync::mpsc;
 use url::Url;
 
@@ -11,8 +12,8 @@ use super::collection::Collection;
 use super::console::print_note;
 use super::environment::Environment;
 use super::targets::SiteSession;
-use crate::config::Settings;
 use crate::config::file::is_world_readable;
+use crate::config::{Options, Settings};
 use crate::engine::{
     self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, Pipeline, Quota, Run, Shutdown,
     Source,
@@ -38,6 +39,18 @@ pub(super) fn use_proxies(
         print_note(messages::PROXY_IGNORED);
     }
     settings.fetch.proxies = Proxies::from_variables(&environment.variables)?;
+    Ok(())
+}
+
+/// Refuses a date for a web archive that is not asked. For every command that uses the network.
+///
+/// # Errors
+///
+/// When there is one.
+pub(super) fn check_archive(options: &Options) -> anyhow::Result<()> {
+    if options.archive.is_idle() {
+        bail!("--archive-date and --archive-window need `--archive fallback` or `--archive only`");
+    }
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! Options as the user gave them, and the settings they resolve to.
 
+pub mod archive;
 pub mod arguments;
 mod choice;
 pub mod file;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
+use super::archive::ArchiveArgs;
 pub use super::choice::{ColorChoice, NamesMode, ProgressMode, SyncMode};
 use super::network::NetworkArgs;
 use super::{ByteSize, HumanDuration, OnLocked, PageRange};
@@ -40,6 +41,9 @@ pub struct Options {
     /// How requests are made.
     #[command(flatten)]
     pub network: NetworkArgs,
+    /// How the web archive is used.
+    #[command(flatten)]
+    pub archive: ArchiveArgs,
 }
 
 /// Where the collection is stored.
@@ -240,6 +244,7 @@ impl Options {
             hooks,
             output,
             network,
+            archive,
         } = chosen;
         Self {
             location: location.merge(defaults.location),
@@ -254,6 +259,7 @@ impl Options {
             hooks: hooks.merge(defaults.hooks),
             output: output.merge(defaults.output),
             network: network.merge(defaults.network),
+            archive: archive.merge(defaults.archive),
         }
     }
 }

@@ -92,6 +92,7 @@ impl Settings {
             hooks,
             output,
             network,
+            archive,
         } = options;
         let SelectionArgs {
             input_file,
@@ -144,7 +145,10 @@ impl Settings {
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
             world_readable_config: network.world_readable_config.clone(),
-            fetch: fetch_settings(network, jobs, max_size),
+            fetch: FetchSettings {
+                archive: archive.settings(),
+                ..fetch_settings(network, jobs, max_size)
+            },
         }
     }
 }
@@ -256,5 +260,6 @@ fn fetch_settings(
         limit_rate: limit_rate.and_then(|ByteSize(bytes)| NonZeroU64::new(bytes)),
         // What the environment names is read by the commands that use the network.
         proxies: Proxies::default(),
+        archive: None,
     }
 }

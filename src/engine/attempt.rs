@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::fetch::{Body, FetchError};
+use crate::fetch::{Body, FetchError, FetchErrorKind};
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -47,6 +47,20 @@ impl AttemptErrorKind {
             Self::Defect(defect) => defect.is_not_an_image() || defect.is_not_as_declared(),
             Self::Write(_) => false,
             Self::NoOriginal(_) | Self::NotFollowed(_) => true,
+        }
+    }
+
+    /// Whether the web archive has no usable capture of the address.
+    pub(super) fn is_not_archived(&self) -> bool {
+        matches!(self, Self::Fetch(error) if error.is_not_archived())
+    }
+
+    /// Whether the web archive's capture is bad, so that another one may be better.
+    pub(super) fn is_bad_capture(&self) -> bool {
+        match self {
+            Self::Fetch(error) => matches!(error.kind(), FetchErrorKind::NotAsArchived { .. }),
+            Self::Defect(_) => true,
+            Self::Write(_) | Self::NoOriginal(_) | Self::NotFollowed(_) => false,
         }
     }
 

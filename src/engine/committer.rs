@@ -111,7 +111,16 @@ impl Committer {
         }
         let origins: Vec<_> = intents
             .iter()
-            .map(|intent| (intent.content, intent.origin.address.clone()))
+            .map(|intent| {
+                let Origin {
+                    address, capture, ..
+                } = &intent.origin;
+                (
+                    intent.content,
+                    address.clone(),
+                    capture.clone().map(Box::new),
+                )
+            })
             .collect();
         let placements = self.recorder.placing(intents).await?;
         let (mut group, mut names) = (Vec::new(), Vec::new());
@@ -145,7 +154,7 @@ impl Committer {
             placements
                 .into_iter()
                 .zip(origins)
-                .map(|(placement, (content, address))| {
+                .map(|(placement, (content, address, capture))| {
                     let (wanted, duplicate) = match placement {
                         Placement::New(name) => (name, false),
                         Placement::Duplicate(name) => (name, true),
@@ -162,12 +171,14 @@ impl Committer {
                             name,
                             address,
                             content,
+                            capture,
                         })
                     } else {
                         Outcome::Saved(Saved {
                             name,
                             address,
                             content,
+                            capture,
                         })
                     }
                 });

@@ -4,6 +4,7 @@
 //! [`download()`] knows neither: a job carries what it needs of its site, and a [`Recorder`] takes the outcomes.
 //! [`run`] is both in one process, with the user's hooks behind them.
 
+mod archived;
 mod attempt;
 mod bad_images;
 mod batch;

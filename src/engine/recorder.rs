@@ -142,6 +142,7 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
             name,
             address,
             content,
+            capture: _,
         }) => {
             let job = &lease.job;
             Some(HookImage {

@@ -39,6 +39,9 @@ pub(super) struct Worker {
     pub(super) free_space: FreeSpaceGuard,
 }
 
+/// An image, where it came from, and the stem of its file, where the server names it.
+pub(super) type Fetched = (VerifiedImage, Origin, Option<String>);
+
 /// The least time between two hints of an image's progress: no eye sees more.
 const HINT_EVERY: Duration = Duration::from_millis(100);
 
@@ -74,7 +77,7 @@ impl Worker {
                     self.abandon(lease).await;
                     return Ok(());
                 }
-                attempt = self.fetch(&lease) => attempt,
+                attempt = self.fetch_or_recover(&lease) => attempt,
             };
             self.finish(lease, attempt).await?;
             // Not earlier: the committer waits for images in flight, so this one must be in its queue before it no
@@ -100,7 +103,7 @@ impl Worker {
     async fn finish(
         &self,
         mut lease: Lease,
-        attempt: Result<(VerifiedImage, Origin, Option<String>), AttemptError>,
+        attempt: Result<Fetched, AttemptError>,
     ) -> Result<(), EngineError> {
         let error = match attempt {
             Ok((image, origin, stem)) => {
@@ -150,7 +153,11 @@ impl Worker {
     }
 
     /// What failed, how long to wait before another attempt, and what for; nothing where none would help.
-    fn retry_after(&self, lease: &Lease, error: &AttemptError) -> Option<(Url, Duration, String)> {
+    pub(super) fn retry_after(
+        &self,
+        lease: &Lease,
+        error: &AttemptError,
+    ) -> Option<(Url, Duration, String)> {
         let attempt = lease.attempt;
         let (address, kind) = error.candidate()?;
         let wait = match kind {
@@ -178,10 +185,7 @@ impl Worker {
     /// own pixel limit holds beside the job's. A queue that crosses machines must still pass the stem through
     /// `site::name` before it names a file. The job's `wait` is carried for such a queue's sake: here the fetcher
     /// paces each host by the same setting, and to hand it over with every request would cost a look-up each.
-    async fn fetch(
-        &self,
-        lease: &Lease,
-    ) -> Result<(VerifiedImage, Origin, Option<String>), AttemptError> {
+    pub(super) async fn fetch(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
         let job = &lease.job;
         self.run.events.hint(|| Event::FetchStarted {
             key: job.key.clone(),
@@ -198,18 +202,7 @@ impl Worker {
                 Err((page, kind)) => (page, Err(kind)),
             };
             match streamed {
-                Ok((image, served)) => {
-                    let origin = Origin {
-                        page: job.page.clone(),
-                        address,
-                        title: job.title.clone(),
-                        etag: served.etag,
-                        last_modified: served.last_modified,
-                    };
-                    let file_name = served.file_name.filter(|_| self.names_from_header);
-                    let stem = file_name.and_then(|file_name| site::served_stem(&file_name));
-                    return Ok((image, origin, stem));
-                }
+                Ok((image, served)) => return Ok(self.fetched(job, &address, image, served)),
                 Err(kind) if kind.is_absence() => {
                     absent = match absent {
                         Some(before) if kind.is_gone() && !before.1.is_gone() => Some(before),
@@ -224,8 +217,29 @@ impl Worker {
         }))
     }
 
+    /// The image that `address` brought, with what its server said of it.
+    pub(super) fn fetched(
+        &self,
+        job: &Job,
+        address: &Url,
+        image: VerifiedImage,
+        served: ResumeInfo,
+    ) -> Fetched {
+        let origin = Origin {
+            page: job.page.clone(),
+            address: address.clone(),
+            title: job.title.clone(),
+            etag: served.etag,
+            last_modified: served.last_modified,
+            capture: served.capture,
+        };
+        let file_name = served.file_name.filter(|_| self.names_from_header);
+        let stem = file_name.and_then(|file_name| site::served_stem(&file_name));
+        (image, origin, stem)
+    }
+
     /// Streams the original at `address` into a part and verifies it. With `has_next`, another candidate follows.
-    async fn stream(
+    pub(super) async fn stream(
         &self,
         job: &Job,
         address: &Url,
@@ -387,6 +401,7 @@ fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
         last_modified: body.last_modified().map(str::to_owned),
         length: body.length().unwrap_or_default(),
         file_name: body.file_name(),
+        capture: body.capture().cloned(),
     };
     let resumable = body.strong_etag().is_some() && body.length().is_some();
     (info, resumable)

@@ -1,12 +1,11 @@
 //! Why a request failed, and whether another one can help.
 
-use std::fmt;
+mod message;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-
-use crate::units::HumanDuration;
 
 /// A setting that cannot be used; nothing was requested yet.
 #[derive(Debug, Clone, Error)]
@@ -129,6 +128,16 @@ pub enum FetchErrorKind {
         /// As the header names it.
         coding: String,
     },
+    /// The web archive has no usable capture of the address.
+    NotArchived {
+        /// What it has, or said.
+        reason: String,
+    },
+    /// The bytes are not those that the web archive's index names, or not all of them.
+    NotAsArchived {
+        /// What does not match.
+        reason: String,
+    },
     /// The image is no longer the one that the part belongs to: drop the part and start over.
     StalePart {
         /// What does not match.
@@ -199,6 +208,8 @@ impl FetchError {
             | Kind::Truncated { .. }
             | Kind::BadCoding { .. }
             | Kind::InvalidHttp { .. }
+            // Another capture may be whole.
+            | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => Retryability::AfterBackoff,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
@@ -207,6 +218,7 @@ impl FetchError {
             | Kind::Tls(_)
             | Kind::TooLarge { .. }
             | Kind::LongerThanAnnounced
+            | Kind::NotArchived { .. }
             | Kind::Status { .. }
             | Kind::Redirect { .. }
             | Kind::ContentEncoding { .. } => Retryability::Never,
@@ -235,7 +247,10 @@ impl FetchError {
             Kind::Status { status, .. } => {
                 matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
             }
-            Kind::Refused { .. } | Kind::RobotsDisallowed { .. } | Kind::Redirect { .. } => true,
+            Kind::Refused { .. }
+            | Kind::RobotsDisallowed { .. }
+            | Kind::NotArchived { .. }
+            | Kind::Redirect { .. } => true,
             Kind::RobotsUnreadable { .. }
             | Kind::GivenUp { .. }
             | Kind::Dns { .. }
@@ -251,8 +266,46 @@ impl FetchError {
             | Kind::LongerThanAnnounced
             | Kind::ContentEncoding { .. }
             | Kind::BadCoding { .. }
+            | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => false,
         }
+    }
+
+    /// Whether the site has lost the image, or itself: it answers that there is nothing (403 as well, which is what
+    /// storage services say of a file that is gone), it redirects to where nothing may be requested, as parked
+    /// names do, or its host cannot be found or reached. What it refuses to us by its robots.txt, or the policy
+    /// does, is not lost.
+    pub fn is_loss(&self) -> bool {
+        use FetchErrorKind as Kind;
+        match &self.kind {
+            Kind::Status { status, .. } => matches!(status, 403 | 404 | 410 | 451),
+            Kind::Dns { .. }
+            | Kind::Connect { .. }
+            | Kind::GivenUp { .. }
+            | Kind::Redirect { .. } => true,
+            Kind::RobotsUnreadable { cause } => cause.status().is_none() && cause.is_loss(),
+            Kind::Refused { .. }
+            | Kind::RobotsDisallowed { .. }
+            | Kind::Tls(_)
+            | Kind::Proxy { .. }
+            | Kind::Disconnected { .. }
+            | Kind::InvalidHttp { .. }
+            | Kind::Timeout { .. }
+            | Kind::TooSlow { .. }
+            | Kind::Truncated { .. }
+            | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
+            | Kind::ContentEncoding { .. }
+            | Kind::BadCoding { .. }
+            | Kind::NotArchived { .. }
+            | Kind::NotAsArchived { .. }
+            | Kind::StalePart { .. } => false,
+        }
+    }
+
+    /// Whether the web archive has nothing for the address.
+    pub(crate) fn is_not_archived(&self) -> bool {
+        matches!(self.kind, FetchErrorKind::NotArchived { .. })
     }
 
     /// Whether the part must be dropped before the next try.
@@ -275,112 +328,12 @@ impl FetchError {
         // Bad bytes are this one body's.
         let is_one_body = matches!(
             self.kind,
-            FetchErrorKind::StalePart { .. } | FetchErrorKind::BadCoding { .. }
+            FetchErrorKind::StalePart { .. }
+                | FetchErrorKind::BadCoding { .. }
+                | FetchErrorKind::NotAsArchived { .. }
         );
         let may_change = self.retryability() != Retryability::Never && !is_one_body;
         refuses_us || broken || may_change
-    }
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use FetchErrorKind as Kind;
-        let host = &self.host;
-        match &self.kind {
-            Kind::Refused { address, reason } => write!(f, "{address} is not allowed: {reason}"),
-            Kind::RobotsDisallowed { path } => write!(
-                f,
-                "robots.txt of `{host}` disallows {path}; use `--robots ignore` to fetch it anyway"
-            ),
-            Kind::RobotsUnreadable { cause } => match cause.status() {
-                Some(_) => write!(
-                    f,
-                    "cannot read robots.txt of `{host}`: {cause}; use `--robots ignore` to go without it"
-                ),
-                // A host that cannot be reached at all is not a matter of its robots.txt.
-                None => write!(f, "{cause} (while fetching robots.txt)"),
-            },
-            Kind::GivenUp { failures } => write!(
-                f,
-                "`{host}` is skipped for the rest of this run: its last {failures} responses all failed"
-            ),
-            Kind::Dns { reason } => write!(f, "DNS lookup of `{host}` failed: {reason}"),
-            Kind::Connect { reason } => write!(f, "cannot connect to `{host}`: {reason}"),
-            Kind::Tls(failure) => write!(f, "TLS handshake with `{host}` failed: {failure}"),
-            Kind::Proxy { proxy, reason } => {
-                write!(f, "proxy `{proxy}` cannot reach `{host}`: {reason}")
-            }
-            Kind::Disconnected { reason } => {
-                write!(f, "`{host}` disconnected before responding: {reason}")
-            }
-            Kind::InvalidHttp { reason } => {
-                write!(f, "`{host}` sent an invalid HTTP response: {reason}")
-            }
-            Kind::Timeout { limit } => write!(
-                f,
-                "timed out waiting {} for `{host}`",
-                HumanDuration(*limit)
-            ),
-            Kind::TooSlow { floor, over } => write!(
-                f,
-                "`{host}` sent fewer than {floor} bytes a second for {}",
-                HumanDuration(*over)
-            ),
-            Kind::Truncated { got, want, reason } => {
-                write!(f, "transfer from `{host}` broke off after {got} ")?;
-                if let Some(want) = want {
-                    write!(f, "of {want} ")?;
-                }
-                write!(f, "bytes: {reason}")
-            }
-            Kind::TooLarge { limit } => {
-                write!(f, "`{host}` sent more than the {limit} bytes allowed")
-            }
-            Kind::LongerThanAnnounced => write!(
-                f,
-                "`{host}` sent an invalid HTTP response: the body is longer than announced"
-            ),
-            Kind::Status {
-                status,
-                retry_after,
-            } => {
-                write!(f, "`{host}` answered {status}")?;
-                match (status, retry_after) {
-                    (_, Some(wait)) => write!(f, ", retry after {}", HumanDuration(*wait)),
-                    (206, None) => f.write_str(" with a part, though the whole was requested"),
-                    (407, None) => f.write_str(": a proxy asks for a password"),
-                    (_, None) => Ok(()),
-                }
-            }
-            Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
-            Kind::BadCoding { coding } => {
-                write!(f, "`{host}` sent damaged or incomplete {coding} data")
-            }
-            // The server's own text comes last: it may be so long that it is cut off when shown.
-            Kind::ContentEncoding { coding } => write!(
-                f,
-                "`{host}` used a content encoding that was not requested: `{coding}`"
-            ),
-            Kind::StalePart { reason } => {
-                write!(f, "`{host}` cannot resume the download: {reason}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for TlsFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::UnknownIssuer => f.write_str(
-                "its certificate is not signed by a trusted authority; `--ca-certificate FILE` adds one",
-            ),
-            Self::SelfSigned => f.write_str(
-                "its certificate is self-signed; `--ca-certificate FILE` makes it trusted",
-            ),
-            Self::Expired => f.write_str("its certificate has expired"),
-            Self::WrongName => f.write_str("its certificate is for another name"),
-            Self::Other(reason) => f.write_str(reason),
-        }
     }
 }
 
@@ -435,6 +388,30 @@ mod tests {
             reason: "redirect loop".to_owned(),
         };
         assert!(FetchError::new("h", refused).is_absence());
+    }
+
+    #[test]
+    fn an_image_is_lost_where_its_site_has_nothing_and_not_where_it_is_late_or_refuses_us() {
+        for code in [403, 404, 410, 451] {
+            assert!(status(code, None).is_loss(), "{code}");
+        }
+        for code in [204, 400, 401, 407, 429, 500, 503] {
+            assert!(!status(code, None).is_loss(), "{code}");
+        }
+        let error = |kind| FetchError::new("gallery.test", kind);
+        let reason = || "no such host".to_owned();
+        let unknown = || error(FetchErrorKind::Dns { reason: reason() });
+        let unreadable = |cause| {
+            let cause = Arc::new(cause);
+            error(FetchErrorKind::RobotsUnreadable { cause })
+        };
+        assert!(unknown().is_loss() && unreadable(unknown()).is_loss());
+        assert!(error(FetchErrorKind::Connect { reason: reason() }).is_loss());
+        assert!(!unreadable(status(403, None)).is_loss());
+        let path = "/a.png".to_owned();
+        assert!(!error(FetchErrorKind::RobotsDisallowed { path }).is_loss());
+        assert!(!error(FetchErrorKind::Tls(TlsFailure::Expired)).is_loss());
+        assert!(!error(FetchErrorKind::NotArchived { reason: reason() }).is_loss());
     }
 
     #[test]

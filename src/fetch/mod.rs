@@ -7,9 +7,10 @@
 //! ```
 //!
 //! The submodules, each of which names only those after it:
-//! `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings` > `proxies`.
+//! `archive` > `request` > `hops` > `transport` > `body` > `limits` > `access` > `error`, `settings` > `proxies`.
 
 mod access;
+mod archive;
 mod body;
 mod error;
 mod hops;
@@ -24,6 +25,7 @@ mod transport;
 use url::Url;
 
 use self::access::{Mirror, Policy};
+use self::archive::Archive;
 use self::body::RangeRequest;
 use self::request::Requester;
 use crate::event::Events;
@@ -35,7 +37,9 @@ pub use self::body::Page;
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
 pub use self::proxies::{Proxies, ProxyError};
-pub use self::settings::{CookieSource, FetchSettings, Robots};
+pub use self::settings::{
+    ArchiveMode, ArchiveSettings, CookieSource, FetchSettings, Robots, WantedCaptures,
+};
 
 /// The body of a response.
 pub type Body = body::BodyStream<transport::ClientResponse>;
@@ -53,6 +57,7 @@ pub mod fuzzing {
 pub struct Fetcher {
     requester: Requester,
     mirror: Mirror,
+    archive: Option<Archive>,
 }
 
 impl Fetcher {
@@ -67,10 +72,7 @@ impl Fetcher {
         mirror: Option<Url>,
     ) -> Result<Self, SettingError> {
         let policy = Policy::new(site, mirror.as_ref())?;
-        Ok(Self {
-            requester: Requester::new(policy, settings)?,
-            mirror: Mirror::new(site, mirror),
-        })
+        Self::with_policy(policy, settings, Mirror::new(site, mirror))
     }
 
     /// A fetcher for addresses that the user lists: each allows its own origin, and may redirect to
@@ -80,9 +82,24 @@ impl Fetcher {
     ///
     /// As [`Fetcher::new`].
     pub fn anywhere(settings: &FetchSettings, site: &SiteOrigins) -> Result<Self, SettingError> {
+        Self::with_policy(Policy::anywhere(), settings, Mirror::new(site, None))
+    }
+
+    fn with_policy(
+        policy: Policy,
+        settings: &FetchSettings,
+        mirror: Mirror,
+    ) -> Result<Self, SettingError> {
+        let requester = Requester::new(policy, settings)?;
+        let archive = settings
+            .archive
+            .as_ref()
+            .map(|archive| Archive::new(archive, settings, &requester))
+            .transpose()?;
         Ok(Self {
-            requester: Requester::new(Policy::anywhere(), settings)?,
-            mirror: Mirror::new(site, None),
+            requester,
+            mirror,
+            archive,
         })
     }
 
@@ -90,12 +107,19 @@ impl Fetcher {
     /// these events goes on.
     pub async fn report_to(&self, events: &Events) {
         self.requester.report_to(events).await;
+        if let Some(archive) = &self.archive {
+            archive.requester().report_to(events).await;
+        }
     }
 
     /// Reads the robots.txt that holds for a canonical address, unless that happened already: later
     /// requests to the host then need not wait for it. Whether it could be read is the result of
     /// those.
     pub async fn load_robots(&self, address: &Url) {
+        if self.archive_alone().is_some() {
+            // The site is not asked for anything.
+            return;
+        }
         self.requester.load_robots(&self.request_url(address)).await;
     }
 
@@ -119,6 +143,9 @@ impl Fetcher {
         address: &Url,
         end_statuses: &[u16],
     ) -> Result<Page, FetchError> {
+        if let Some(archive) = self.archive_alone() {
+            return Box::pin(archive.page(&self.requester, address)).await;
+        }
         self.requester
             .page(&self.request_url(address), end_statuses)
             .await
@@ -165,14 +192,40 @@ impl Fetcher {
         resume: Option<(&ResumeInfo, u64)>,
         has_next: bool,
     ) -> Result<Body, FetchError> {
+        if let Some(archive) = &self.archive {
+            let original = archive.original(address);
+            if archive.is_alone() || original.is_some() {
+                let address = original.as_ref().unwrap_or(address);
+                return Box::pin(archive.image(&self.requester, address)).await;
+            }
+        }
         let range = resume.and_then(|(info, have)| RangeRequest::new(address, info, have));
         self.requester
             .image(self.request_url(address), range, has_next)
             .await
     }
 
-    /// The address that is requested for a canonical one: with a mirror, the mirror's.
+    /// The address by which [`Fetcher::candidate`] asks the web archive for what it has of `address`; `None` where the
+    /// archive is not to be asked for what a site has lost.
+    pub fn archived_url(&self, address: &Url) -> Option<Url> {
+        let archive = self
+            .archive
+            .as_ref()
+            .filter(|archive| !archive.is_alone())?;
+        Some(archive.request_url(address))
+    }
+
+    /// The archive, where nothing else is asked.
+    fn archive_alone(&self) -> Option<&Archive> {
+        self.archive.as_ref().filter(|archive| archive.is_alone())
+    }
+
+    /// The address that is requested for a canonical one: with a mirror, the mirror's. Where only the web archive is
+    /// asked, it stays the same, for which capture answers is not known before.
     pub fn request_url(&self, address: &Url) -> Url {
+        if self.archive_alone().is_some() {
+            return address.clone();
+        }
         self.mirror.request_url(address)
     }
 

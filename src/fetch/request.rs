@@ -12,7 +12,8 @@ use url::{Position, Url};
 
 use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
 use super::body::{
-    Accepted, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html, head_size,
+    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html,
+    head_size,
 };
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
@@ -116,6 +117,16 @@ impl Requester {
         has_next: bool,
     ) -> Result<Page, FetchError> {
         let response = self.request(question, address.clone()).await?;
+        self.page_of(response, None, has_next).await
+    }
+
+    /// Reads a response as a page; from the web archive, with what that says of it.
+    pub(super) async fn page_of(
+        &self,
+        response: HostResponse,
+        archived: Option<Box<ArchivedBody>>,
+        has_next: bool,
+    ) -> Result<Page, FetchError> {
         let url = response.address.clone();
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
@@ -127,13 +138,17 @@ impl Requester {
                 has_next,
             )
             .await?;
+        if let Some(archived) = archived {
+            body = body.of_capture(archived);
+        }
         let bytes = body.collect_to_close(usize::MAX).await?;
         let page = Page::new(url, &bytes, content_type.as_deref(), next);
-        if ends_like_html(&page.text) {
-            body.accept_end();
-        } else if let Some(cut) = body.reject_end() {
+        if !ends_like_html(&page.text)
+            && let Some(cut) = body.reject_end()
+        {
             return Err(cut);
         }
+        body.accept_end();
         Ok(page)
     }
 
@@ -150,7 +165,8 @@ impl Requester {
         Ok(text)
     }
 
-    async fn text_body(
+    /// The body of a response that brings what was requested, or why it does not.
+    pub(super) async fn text_body(
         &self,
         response: HostResponse,
         accepted: Accepted,
@@ -195,8 +211,33 @@ impl Requester {
         }
     }
 
+    /// The body of an image that comes from the web archive.
+    pub(super) fn image_of(
+        &self,
+        response: HostResponse,
+        archived: Box<ArchivedBody>,
+    ) -> Result<BodyStream<ClientResponse>, FetchError> {
+        let (limit, throttle) = (self.settings.max_image_bytes, self.throttle.clone());
+        let body = response.into_body(Accepted::Identity, limit, throttle)?;
+        Ok(body.of_capture(archived))
+    }
+
+    /// Refuses an address that may not be requested, though it is not requested here. One that the user gives is
+    /// allowed from now on.
+    pub(super) fn check(&self, address: &Url, is_given: bool) -> Result<(), FetchError> {
+        if is_given {
+            self.policy.add_user_origin(address);
+        }
+        self.policy.check(address)
+    }
+
+    /// Reads bodies no faster than those of `other` together with them.
+    pub(super) fn share_throttle(&mut self, other: &Self) {
+        self.throttle.clone_from(&other.throttle);
+    }
+
     /// Repeats `request` until it succeeds or another try cannot help.
-    async fn retry<T, F>(&self, request: impl Fn() -> F) -> Result<T, FetchError>
+    pub(super) async fn retry<T, F>(&self, request: impl Fn() -> F) -> Result<T, FetchError>
     where
         F: Future<Output = Result<T, FetchError>>,
     {
@@ -215,7 +256,7 @@ impl Requester {
     }
 
     /// Requests `address` and follows redirects; each of them is checked like the first address.
-    async fn request(
+    pub(super) async fn request(
         &self,
         question: Question<'_>,
         address: Url,

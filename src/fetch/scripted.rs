@@ -253,6 +253,7 @@ pub(crate) fn settings() -> FetchSettings {
         cookies: None,
         wait: Duration::ZERO,
         limit_rate: None,
+        archive: None,
     }
 }
 

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+use url::Url;
+
 use super::proxies::Proxies;
 
 /// How the network is used.
@@ -48,6 +51,71 @@ pub struct FetchSettings {
     pub limit_rate: Option<NonZeroU64>,
     /// The proxies that the environment names.
     pub proxies: Proxies,
+    /// The web archive as a second source, or the only one.
+    pub archive: Option<ArchiveSettings>,
+}
+
+/// How the web archive is used.
+#[derive(Debug, Clone)]
+pub struct ArchiveSettings {
+    /// Whether the sites themselves are asked.
+    pub mode: ArchiveMode,
+    /// Which captures are wanted.
+    pub wanted: WantedCaptures,
+    /// Where the archive is: the index is below it at `cdx/search/cdx`, the captures at `web/`.
+    pub base: Url,
+    /// Whether the user named it: it may be on a private network then.
+    pub is_own: bool,
+}
+
+/// Whether the sites themselves are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArchiveMode {
+    /// The archive is asked for an image that its site no longer has.
+    Fallback,
+    /// Nothing but the archive is asked.
+    Only,
+}
+
+/// Which captures are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedCaptures {
+    /// The day, month or year that the user named, from its first to its last second; otherwise the latest capture
+    /// is wanted.
+    pub period: Option<(Timestamp, Timestamp)>,
+    /// How far a capture may be from the period, or, without one, from the capture that was asked for.
+    pub window: SignedDuration,
+}
+
+impl Default for WantedCaptures {
+    fn default() -> Self {
+        Self {
+            period: None,
+            window: SignedDuration::from_hours(365 * 24),
+        }
+    }
+}
+
+impl WantedCaptures {
+    /// How far a capture is from what is wanted: less is better.
+    pub(super) fn distance(&self, at: Timestamp) -> SignedDuration {
+        let Some((first, last)) = self.period else {
+            return Timestamp::MAX.duration_since(at);
+        };
+        first
+            .duration_since(at)
+            .max(at.duration_since(last))
+            .max(SignedDuration::ZERO)
+    }
+
+    /// Whether a capture that was got in place of the one of the time `asked` is within the window.
+    pub(super) fn is_near(&self, at: Timestamp, asked: Timestamp) -> bool {
+        let apart = match self.period {
+            Some(_) => self.distance(at),
+            None => at.duration_since(asked).abs(),
+        };
+        apart <= self.window
+    }
 }
 
 /// The user's cookie file, which is read once: it may be a pipe, as in `--cookies <(command)`, and

@@ -5,7 +5,7 @@ use serde::Serialize;
 use url::Url;
 
 use crate::job::{ImageKey, ImageName, SiteId};
-use crate::outcome::{Content, Failure};
+use crate::outcome::{Capture, Content, Failure};
 
 /// Why an image of a listing need not be fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Origin {
     pub etag: Option<String>,
     /// The server's `Last-Modified`.
     pub last_modified: Option<String>,
+    /// The web archive's capture, if it came from there.
+    pub capture: Option<Capture>,
 }
 
 /// An image that is about to be placed.
@@ -232,6 +234,9 @@ pub struct LedgerRow {
     /// The server's `Last-Modified`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<String>,
+    /// The web archive's capture, if it came from there.
+    #[serde(flatten)]
+    pub capture: Option<Capture>,
     /// Why it could not be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,

@@ -71,6 +71,7 @@ mod tests {
             last_modified: None,
             length,
             file_name: None,
+            capture: None,
         }
     }
 

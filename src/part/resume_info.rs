@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::PartId;
 use super::{open_regular, remove_if_exists};
+use crate::outcome::Capture;
 
 /// What must hold of the server's copy for a part to be continued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct ResumeInfo {
     /// The name that the server gave the file: untrusted text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file_name: Option<String>,
+    /// The web archive's capture that the bytes are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
 }
 
 /// A [`ResumeInfo`] as it is stored: one JSON object, on its own line where several share a

@@ -191,9 +191,14 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
             name,
             address: _,
             content,
+            capture,
         }) => {
             let name = escape_truncated(name.as_str());
-            let size = ByteSize(content.bytes);
+            let mut size = ByteSize(content.bytes).to_string();
+            if let Some(capture) = capture {
+                // Writing to a string cannot fail.
+                let _ = write!(size, ", archived {}", capture.at.strftime("%F"));
+            }
             match content.warning {
                 None => (Color::Green, "saved", format!("{name} ({size})")),
                 Some(warning) => (
@@ -207,6 +212,7 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
             name,
             address,
             content: _,
+            capture: _,
         }) => {
             let (name, address) = (escape_truncated(name.as_str()), escape_truncated(address));
             let text = format!("{address}: same bytes as {name}");

@@ -13,7 +13,7 @@ use super::{ColorMode, OutputSettings, Progress, Reporter, Stderr, Tally};
 use crate::event::{Event, ListingEnd, ListingFailure, LockHolder, WaitReason, Warning};
 use crate::job::{ContentHash, ImageKey, ImageName, SiteId};
 use crate::outcome::{
-    Content, Duplicate, Failure, Format, Gone, Outcome, Saved, Skip, SkipReason, Stage,
+    Capture, Content, Duplicate, Failure, Format, Gone, Outcome, Saved, Skip, SkipReason, Stage,
 };
 
 pub(super) const TOOK: Duration = Duration::from_millis(12_345);
@@ -130,6 +130,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
             name: ImageName::from_stored(name),
             address: address(name).into(),
             content: content(bytes),
+            capture: None,
         }),
     )
 }
@@ -142,6 +143,25 @@ pub(super) fn duplicate(name: &str) -> Event {
             name: there,
             address: address(name).into(),
             content: content(1_000),
+            capture: None,
+        }),
+    )
+}
+
+/// A duplicate from the web archive.
+pub(super) fn archived(name: &str) -> Event {
+    let at = "2019-05-04T01:02:03Z"
+        .parse()
+        .expect("a constant that parses");
+    let base = Url::parse("https://web.archive.org/").expect("a constant that parses");
+    let original = Url::parse(&address(name)).expect("an address of a sample");
+    finished(
+        name,
+        Outcome::Duplicate(Duplicate {
+            name: ImageName::from_stored("2010-01-01-First.png"),
+            address: address(name).into(),
+            content: content(1_000),
+            capture: Some(Box::new(Capture::new(&base, at, &original))),
         }),
     )
 }
@@ -241,7 +261,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
             gone: 1,
             repeated: 1,
         },
-        duplicate("2018-03-31-Copy.png"),
+        archived("2018-03-31-Copy.png"),
         failed("2018-04-01-Gone.png", "404 Not Found", 1),
         skipped("2018-04-02-Odd.png", SkipReason::NoRule),
         skipped(

@@ -28,6 +28,7 @@ pub(super) fn text(tally: &Tally, elapsed: Duration, detail: Detail, colored: bo
             let _ = writeln!(text, "collection: {directory}");
         }
     }
+    text.push_str(&archived(tally));
     for SameImage { name, addresses } in tally.same_images.groups() {
         let addresses = plural(*addresses, "address", "addresses");
         let name = escape_truncated(name.as_str());
@@ -88,6 +89,23 @@ fn headline(tally: &Tally, elapsed: Duration, colored: bool) -> String {
     write_hooks(&mut text, tally, colored);
     text.push('\n');
     text
+}
+
+/// What came from the web archive, and of which days.
+fn archived(tally: &Tally) -> String {
+    let (Some(from), Some(to)) = (tally.archived_from, tally.archived_to) else {
+        return String::new();
+    };
+    let (from, to) = (
+        from.strftime("%F").to_string(),
+        to.strftime("%F").to_string(),
+    );
+    let number = count(tally.archived);
+    if from == to {
+        format!("{number} from the web archive, captured {from}\n")
+    } else {
+        format!("{number} from the web archive, captured {from} to {to}\n")
+    }
 }
 
 fn write_hooks(text: &mut String, tally: &Tally, colored: bool) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::causes::Causes;
@@ -10,7 +11,7 @@ use super::same_images::SameImages;
 use super::{Reporter, messages};
 use crate::event::Event;
 use crate::job::SiteId;
-use crate::outcome::{Duplicate, Outcome, Saved, Skip, SkipReason};
+use crate::outcome::{Capture, Duplicate, Outcome, Saved, Skip, SkipReason};
 
 /// The counts of one run over one site, in the words of [`Outcome`].
 ///
@@ -37,6 +38,14 @@ pub struct Tally {
     pub warned: usize,
     /// Images whose bytes were in the collection already.
     pub duplicate: usize,
+    /// Of `saved` and `duplicate`, those that came from the web archive.
+    pub archived: usize,
+    /// When the first and
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_from: Option<Timestamp>,
+    /// the last of these was captured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived_to: Option<Timestamp>,
     /// Images that three or more addresses of the run gave: perhaps placeholders of removed ones.
     pub same_images: SameImages,
     /// Images in the collection before the run.
@@ -172,7 +181,9 @@ impl Tally {
                 name,
                 address: _,
                 content,
+                capture,
             }) => {
+                self.add_archived(capture.as_deref());
                 self.saved += 1;
                 self.warned += usize::from(content.warning.is_some());
                 self.bytes += content.bytes;
@@ -182,7 +193,9 @@ impl Tally {
                 name,
                 address: _,
                 content,
+                capture,
             }) => {
+                self.add_archived(capture.as_deref());
                 self.duplicate += 1;
                 self.same_images.add_duplicate(name, &content.hash);
             }
@@ -198,6 +211,15 @@ impl Tally {
             }
             Outcome::Interrupted => self.interrupted += 1,
         }
+    }
+
+    fn add_archived(&mut self, capture: Option<&Capture>) {
+        let Some(Capture { address: _, at }) = capture else {
+            return;
+        };
+        self.archived += 1;
+        self.archived_from = Some(self.archived_from.map_or(*at, |from| from.min(*at)));
+        self.archived_to = self.archived_to.max(Some(*at));
     }
 
     fn add_skip(&mut self, skip: &Skip) {

@@ -44,6 +44,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
             &["transport"],
             &["hops"],
             &["request"],
+            &["archive"],
         ],
     ),
     (

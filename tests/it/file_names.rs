@@ -216,6 +216,7 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
         title: None,
         etag: None,
         last_modified: None,
+        capture: None,
     };
     let key = ImageKey::new(site.id(), original);
     Intent {

@@ -42,3 +42,4 @@ mod support;
 mod terminal_screen;
 mod url_lists;
 mod verify;
+mod web_archive;

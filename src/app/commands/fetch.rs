@@ -12,7 +12,8 @@ use crate::app::collection::{Collection, acquire_lock, adopt, orphaned_images};
 use crate::app::console::print_error;
 use crate::app::environment::Environment;
 use crate::app::run::{
-    WantedImages, discover_options, new_run, reported, save_new, started, use_proxies,
+    WantedImages, check_archive, discover_options, new_run, reported, save_new, started,
+    use_proxies,
 };
 use crate::app::targets::{SiteSession, Target, targets};
 use crate::config::{Options, Settings};
@@ -38,6 +39,7 @@ pub async fn fetch(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
+    check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_proxies(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;

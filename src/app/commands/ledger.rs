@@ -142,6 +142,10 @@ fn details(row: &LedgerRow) -> String {
     field("state", Some(row.state.as_str().to_owned()));
     field("at", Some(row.at.to_string()));
     field("address", Some(row.address.clone()));
+    if let Some(capture) = &row.capture {
+        field("archived", Some(capture.at.to_string()));
+        field("capture", Some(capture.address.to_string()));
+    }
     field("page", row.page.clone());
     field("title", row.title.clone());
     if let Some(content) = row.content {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::app::console::write_flushed;
 use crate::app::environment::Environment;
-use crate::app::run::{discover_options, new_run, use_proxies};
+use crate::app::run::{check_archive, discover_options, new_run, use_proxies};
 use crate::app::targets::{SelectedSource, SiteSession, select_sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Run, Shutdown, Source};
@@ -31,6 +31,7 @@ pub async fn urls(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
+    check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_proxies(&mut settings, environment)?;
     // The addresses are the output; beside them stands what is wrong, and what is left out.

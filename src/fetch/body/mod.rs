@@ -1,6 +1,7 @@
 //! Bodies: what a response's headers say about one, the rest of a partial file, the stream of
 //! bytes, its content codings, and the text of a page. Where the bytes come from is behind [`BodySource`].
 
+mod archived;
 mod charset;
 mod coding;
 mod disposition;
@@ -11,6 +12,7 @@ mod page;
 mod ranges;
 mod stream;
 
+pub(super) use self::archived::ArchivedBody;
 pub use self::coding::undo_codings;
 pub(super) use self::coding::{Accepted, PAGE_CODINGS};
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};

@@ -29,6 +29,7 @@ impl<'a> RangeRequest<'a> {
             last_modified,
             length,
             file_name: _,
+            capture: _,
         } = info;
         let etag = etag
             .as_deref()
@@ -137,6 +138,7 @@ mod tests {
             last_modified: None,
             length,
             file_name: None,
+            capture: None,
         }
     }
 

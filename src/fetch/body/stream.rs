@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
 
+use super::archived::ArchivedBody;
 use super::coding::{Accepted, Decoder};
 use super::disposition;
 use super::head::{content_length, is_chunked, text_value};
@@ -13,6 +14,7 @@ use super::layer::CodingError;
 use super::ranges::{RangeRequest, is_strong, whole_range};
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
+use crate::outcome::Capture;
 
 /// Where the bytes of a body come from: a response, whichever client it belongs to.
 ///
@@ -53,6 +55,8 @@ pub struct BodyStream<S> {
     throttle: Option<Arc<Throttle>>,
     /// Boxed, for hardly any image is packed.
     decoding: Option<Box<Decoding>>,
+    /// Boxed, for hardly any image comes from the web archive.
+    archived: Option<Box<ArchivedBody>>,
 }
 
 /// The state of a body that is packed.
@@ -101,6 +105,7 @@ impl<S: BodySource> BodyStream<S> {
             doubt: None,
             throttle,
             decoding,
+            archived: None,
         }
         .checked()
     }
@@ -135,6 +140,7 @@ impl<S: BodySource> BodyStream<S> {
             doubt: None,
             throttle,
             decoding: None,
+            archived: None,
         }
         .checked()
     }
@@ -144,6 +150,17 @@ impl<S: BodySource> BodyStream<S> {
             return Err(self.too_large());
         }
         Ok(self)
+    }
+
+    /// The same body as what the web archive says it is; its bytes are compared as they pass.
+    pub(crate) fn of_capture(mut self, archived: Box<ArchivedBody>) -> Self {
+        self.archived = Some(archived);
+        self
+    }
+
+    /// The web archive's capture that this is.
+    pub fn capture(&self) -> Option<&Capture> {
+        Some(&self.archived.as_ref()?.capture)
     }
 
     /// The length of the whole image, if the server announced it; for a chunked or packed body it
@@ -191,7 +208,19 @@ impl<S: BodySource> BodyStream<S> {
     ///
     /// When the connection breaks, ends too early or stalls, or the body is too long.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let next = self.next().await;
+        let mut next = self.next().await;
+        if let Some(archived) = &mut self.archived {
+            match &next {
+                Ok(Some(chunk)) => archived.update(chunk),
+                Ok(None) => {
+                    if let Err(reason) = archived.finish() {
+                        let kind = FetchErrorKind::NotAsArchived { reason };
+                        next = Err(self.exchange.error(kind));
+                    }
+                }
+                Err(_) => archived.set_broken(),
+            }
+        }
         match &next {
             Ok(Some(chunk)) => {
                 if let Some(throttle) = &self.throttle {
@@ -209,6 +238,9 @@ impl<S: BodySource> BodyStream<S> {
     pub fn accept_end(&self) {
         if self.doubt.is_some() {
             self.exchange.record_success();
+        }
+        if let Some(archived) = &self.archived {
+            archived.accept();
         }
     }
 

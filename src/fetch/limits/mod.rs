@@ -9,5 +9,6 @@ mod stall;
 
 pub(super) use self::bandwidth::Throttle;
 pub(super) use self::host::{Exchange, Host, Hosts};
+pub(super) use self::rate::HostRate;
 pub use self::retry::{Retry, parse_retry_after};
 pub(super) use self::stall::{StallError, StallTimer};

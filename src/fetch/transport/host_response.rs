@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue, LINK, RETRY_AFTER, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LINK, RETRY_AFTER, SET_COOKIE};
 use tokio::time::timeout;
 use url::Url;
 
@@ -53,6 +53,10 @@ impl HostResponse {
             206 => whole_range(self.response.headers()).is_some(),
             _ => false,
         }
+    }
+
+    pub(crate) fn headers(&self) -> &HeaderMap {
+        self.response.headers()
     }
 
     /// The `Set-Cookie` lines.
@@ -107,14 +111,23 @@ impl HostResponse {
         self.exchange.record_success();
     }
 
+    /// Counts against the host, if the error is the host's fault.
+    pub(crate) fn record_failure(&self, error: &FetchError) {
+        self.exchange.record_failure(error);
+    }
+
+    /// The pause that the host asks for.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        text_value(self.response.headers(), &RETRY_AFTER)
+            .and_then(|text| parse_retry_after(text, SystemTime::now()))
+    }
+
     /// Turns a response with an unwanted status into the error that it is, and records it. With
     /// `has_next`, one that only refuses this address says nothing of the host.
     pub(crate) async fn into_status_error(self, has_next: bool) -> FetchError {
-        let retry_after = text_value(self.response.headers(), &RETRY_AFTER)
-            .and_then(|text| parse_retry_after(text, SystemTime::now()));
         let error = self.error(FetchErrorKind::Status {
             status: self.status(),
-            retry_after,
+            retry_after: self.retry_after(),
         });
         if !(has_next && error.is_absence()) {
             self.exchange.record_failure(&error);

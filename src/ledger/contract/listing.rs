@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
-use crate::outcome::{ImageWarning, StoredSize};
+use crate::outcome::{Capture, ImageWarning, StoredSize};
 
 #[tokio::test]
 async fn a_row_reads_back_as_it_was_written() {
@@ -20,6 +20,7 @@ async fn a_row_reads_back_as_it_was_written() {
             title,
             etag,
             last_modified,
+            capture,
         } = intent("1.png", "a.png", 1).origin;
         let first = LedgerRow {
             key: key("1.png"),
@@ -32,6 +33,7 @@ async fn a_row_reads_back_as_it_was_written() {
             title,
             etag,
             last_modified,
+            capture,
             cause: None,
             until: None,
         };
@@ -45,6 +47,7 @@ async fn a_row_reads_back_as_it_was_written() {
             title: None,
             etag: None,
             last_modified: None,
+            capture: None,
             cause: Some("404 Not Found".to_owned()),
             until: Some(later),
             ..first.clone()
@@ -73,6 +76,28 @@ async fn a_displayed_size_and_a_warning_read_back_as_they_were_written() {
         assert_eq!(files[0].content, turned.content);
         let row = &rows(&*ledger, &Selection::default())[0];
         assert_eq!(row.content, Some(turned.content));
+    }
+}
+
+#[tokio::test]
+async fn a_capture_of_the_web_archive_reads_back_as_it_was_written() {
+    for (_home, ledger) in plugs() {
+        let base = Url::parse("https://web.archive.org/").unwrap();
+        let mut archived = intent("1.png", "a.png", 1);
+        let capture = Capture::new(&base, noon(), &archived.origin.address);
+        archived.origin.capture = Some(capture.clone());
+        ledger
+            .placing(vec![archived, intent("2.png", "b.png", 1)])
+            .await
+            .unwrap();
+        let read = |ledger: &dyn Ledger| {
+            let rows = rows(ledger, &Selection::default());
+            rows.into_iter().map(|row| row.capture).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&*ledger), [Some(capture), None]);
+        // The site has it again.
+        keep(&*ledger, "1.png", "a.png", 2).await;
+        assert_eq!(read(&*ledger), [None, None]);
     }
 }
 

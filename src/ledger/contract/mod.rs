@@ -80,6 +80,7 @@ pub(super) fn intent(image: &str, wanted: &str, picture: u8) -> Intent {
             title: Some("Tall 'quoted' \u{1b}[31m title".to_owned()),
             etag: Some("\"5f-abc\"".to_owned()),
             last_modified: Some("Sun, 01 Mar 2026 11:00:00 GMT".to_owned()),
+            capture: None,
         },
         name: name(wanted),
         content: content(picture),

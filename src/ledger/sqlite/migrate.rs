@@ -130,6 +130,7 @@ fn convert_images(
                 title: text(row, 14)?,
                 etag: text(row, 15)?,
                 last_modified: text(row, 16)?,
+                capture: None,
                 cause: text(row, 17)?,
                 stem: None,
             },
@@ -412,6 +413,7 @@ mod tests {
             title: intent.origin.title,
             etag: intent.origin.etag,
             last_modified: intent.origin.last_modified,
+            capture: None,
             cause: None,
             until: None,
         };

@@ -51,6 +51,10 @@ fn place(
         title: origin.title.as_deref(),
         etag: origin.etag.as_deref(),
         last_modified: origin.last_modified.as_deref(),
+        capture: origin
+            .capture
+            .as_ref()
+            .map(|capture| capture.address.as_str()),
         ..NewImageRow::default()
     };
     match find_name(tables, wanted, &content, first_of_group)? {

@@ -10,6 +10,7 @@ use super::column::{StoredState, content, content_columns, length, time};
 use super::pending::IS_PENDING;
 use crate::job::{ImageKey, ImageName};
 use crate::ledger::{LedgerRow, PendingPlacement, Selection, Stats, StoredFile};
+use crate::outcome::Capture;
 
 /// Joins each of the `images` with the row that has its file: itself, or a duplicate's owner.
 pub(super) const WITH_FILE: &str =
@@ -19,7 +20,7 @@ pub(super) const WITH_FILE: &str =
 pub(super) const COLUMNS: &str = concat!(
     "images.key, images.state, images.at, file.name, images.page, images.address, images.title, images.etag,
      images.last_modified, images.cause, images.until,
-     EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last), ",
+     EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last), images.capture, ",
     content_columns!("file")
 );
 
@@ -28,8 +29,9 @@ pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
     let key = ImageKey::from_stored(row.get(0)?);
     let name: Option<String> = row.get(3)?;
     let address: Option<String> = row.get(5)?;
+    let capture = row.get_ref(12)?.as_str_or_null()?;
     Ok(LedgerRow {
-        content: name.is_some().then(|| content(row, 12)).transpose()?,
+        content: name.is_some().then(|| content(row, 13)).transpose()?,
         state: StoredState::read(row, 1)?.of_image(row.get(11)?),
         at: time(row, 2)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
@@ -39,6 +41,7 @@ pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
         title: row.get(6)?,
         etag: row.get(7)?,
         last_modified: row.get(8)?,
+        capture: capture.and_then(Capture::from_stored),
         cause: row.get(9)?,
         until: time(row, 10)?,
         key,

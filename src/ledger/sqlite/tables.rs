@@ -73,6 +73,8 @@ pub(super) struct NewImageRow<'a> {
     pub(super) title: Option<&'a str>,
     pub(super) etag: Option<&'a str>,
     pub(super) last_modified: Option<&'a str>,
+    /// The address of the web archive's capture.
+    pub(super) capture: Option<&'a str>,
     pub(super) cause: Option<&'a str>,
     pub(super) stem: Option<Stem>,
 }
@@ -232,6 +234,7 @@ impl<'a> Tables<'a> {
             title,
             etag,
             last_modified,
+            capture,
             cause,
             stem,
         } = row;
@@ -251,9 +254,9 @@ impl<'a> Tables<'a> {
         self.run(
             "INSERT INTO images (state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
                  attempts, key, name, address, page, title, etag, last_modified, cause, stem, displayed_width,
-                 displayed_height, warnings)
+                 displayed_height, warnings, capture)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                 ?22, ?23, ?24)",
+                 ?22, ?23, ?24, ?25)",
             params![
                 state.as_i64(),
                 key.map(|(_, hash)| hash),
@@ -280,6 +283,7 @@ impl<'a> Tables<'a> {
                 displayed.map(|content| content.width),
                 displayed.map(|content| content.height),
                 content.and_then(|content| content.warning).map(ImageWarning::to_stored),
+                capture,
             ],
         )?;
         Ok(self.connection.last_insert_rowid())
@@ -294,7 +298,7 @@ impl<'a> Tables<'a> {
     pub(super) fn clear_image(&mut self, id: RowId) -> rusqlite::Result<()> {
         self.run(
             "UPDATE images SET state = ?2, key_hash = NULL, key = NULL, at = NULL, address = NULL, page = NULL,
-                 title = NULL, etag = NULL, last_modified = NULL
+                 title = NULL, etag = NULL, last_modified = NULL, capture = NULL
              WHERE id = ?1",
             [id, StoredState::File.as_i64()],
         )

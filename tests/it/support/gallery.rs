@@ -159,7 +159,7 @@ fn unescaped(path: &str) -> String {
     String::from_utf8(bytes).expect("the catalogue's names are UTF-8")
 }
 
-pub(super) fn item(thumb: &str, page: &str) -> String {
+pub(crate) fn item(thumb: &str, page: &str) -> String {
     let title = page
         .trim_end_matches('/')
         .rsplit('/')
@@ -173,7 +173,7 @@ pub(super) fn item(thumb: &str, page: &str) -> String {
     )
 }
 
-pub(super) fn page(number: usize, items: &[String]) -> String {
+pub(crate) fn page(number: usize, items: &[String]) -> String {
     let mut page = format!(
         "<!DOCTYPE html>\n<html>\n<head><title>Wallpapers, page {number}</title></head>\n<body>\n\
          <div class=\"wrapper\"><div class=\"container\"><div class=\"column span-28\">\n\

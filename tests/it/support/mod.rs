@@ -19,6 +19,7 @@ pub(crate) mod request_gate;
 pub(crate) mod rng;
 pub(crate) mod site;
 pub(crate) mod terminal;
+pub(crate) mod web_archive;
 
 use std::thread;
 use std::time::{Duration, Instant};

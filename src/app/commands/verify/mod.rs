@@ -24,7 +24,7 @@ use crate::app::console::{
     Counts, Finding, FindingKind, FindingWriter, print, print_note, unlisted,
 };
 use crate::app::environment::Environment;
-use crate::app::run::use_proxies;
+use crate::app::run::{check_archive, use_proxies};
 use crate::app::targets::select_source;
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -61,6 +61,7 @@ pub async fn verify(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
+    check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     if checks.repair {
         use_proxies(&mut settings, environment)?;
