@@ -13,8 +13,9 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use url::Url;
 
+use super::findings::Visited;
 use super::order::{Addresses, PageOrder};
-use super::walk::{Visited, Walk};
+use super::walk::Walk;
 use super::{NextPage, PageAnswer, PageContent, PageRequest, Pages, StatusMeaning, Step};
 use crate::event::{ListingEnd, ListingFailure};
 use crate::site::{ListingPage, PageVerdict, Site, classify};
