@@ -284,7 +284,7 @@ fn cursor_that_repeats_ends_the_listing_with_a_warning() {
 #[test]
 fn value_of_the_first_page_is_carried_to_all_later_ones() {
     let keys =
-        "url = \"/all?page={page}&seed={carry.seed}\"\ncarry = { seed = \"#seed@data-seed\" }";
+        "url = \"/all?page={page}&seed={carry.seed}\"\ncarry = { seed = \"#seed@data-seed\" }\nahead = 0";
     let listing = Listing::new(keys, |path| match path {
         "/all?page=1" => page(&[1], "<i id=\"seed\" data-seed=\"Ab/1\"></i>"),
         "/all?page=2&seed=Ab%2F1" => page(&[2], "<i id=\"seed\" data-seed=\"other\"></i>"),
