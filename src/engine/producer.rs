@@ -224,7 +224,8 @@ impl Producer {
         listing: ListingPage,
     ) -> Result<Result<PageAnswer, Stop>, EngineError> {
         let (without_thumb, unusable) = (listing.health.without_thumb, listing.health.unusable);
-        if without_thumb + unusable > 0 {
+        // Where answers are partial, another one has what these items lack.
+        if without_thumb + unusable > 0 && !self.deferred.is_on() {
             self.discovery
                 .run
                 .events

@@ -30,31 +30,14 @@ fn page(images: &[usize], rest: &str) -> Answer {
 impl Listing {
     /// A site with these keys of `[listing]`, whose pages are answered like that.
     fn new(keys: &str, pages: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
-        let server = FaultServer::start();
-        for image in 1..=9 {
-            server.show(&original(image), picture(image, ImageFormat::Png));
-        }
-        server.everywhere(move |asked: &Asked| {
-            if asked.shown.is_empty() && asked.path != "/robots.txt" {
-                pages(&asked.path)
-            } else if asked.path == "/robots.txt" {
-                Answer::status(404)
-            } else {
-                asked.served()
-            }
-        });
         let definition = format!(
-            r#"[site]
-name = "orders"
-base = "{}"
-
-[listing]
+            r#"[listing]
 kind = "html"
 {keys}
 
 [item]
 select = "li"
-thumb = {{ select = "img", attr = "src" }}
+thumb = "img@src"
 
 [[full]]
 rewrite = {{ from = "thumb", regex = '^(?<full>.+)-small\.png$', to = "${{full}}.png" }}
@@ -62,9 +45,31 @@ rewrite = {{ from = "thumb", regex = '^(?<full>.+)-small\.png$', to = "${{full}}
 [file]
 capture = {{ from = "full", regex = '/(?<name>[^/]+)\.png$' }}
 name = "{{name}}"
-"#,
+"#
+        );
+        Self::defined(&definition, pages)
+    }
+
+    /// A site with this definition of everything but the site itself.
+    fn defined(definition: &str, pages: impl Fn(&str) -> Answer + Send + Sync + 'static) -> Self {
+        let server = FaultServer::start();
+        for image in 1..=9 {
+            server.show(&original(image), picture(image, ImageFormat::Png));
+        }
+        server.everywhere(move |asked: &Asked| {
+            if asked.path == "/robots.txt" {
+                Answer::status(404)
+            } else if asked.shown.is_empty() {
+                pages(&asked.path)
+            } else {
+                asked.served()
+            }
+        });
+        let site = format!(
+            "[site]\nname = \"orders\"\nbase = \"{}\"\n\n",
             server.origin()
         );
+        let definition = site + definition;
         let world = Sandbox::new();
         fs::write(world.work().join("orders.toml"), definition).expect("a file for the definition");
         Self { server, world }
@@ -281,10 +286,75 @@ fn cursor_that_repeats_ends_the_listing_with_a_warning() {
     assert!(ended.stderr.contains("leads back"), "{}", ended.stderr);
 }
 
+/// What an API answers that sends the properties of nine pages in parts.
+fn in_parts(path: &str) -> Answer {
+    let (next, complete) = match path.split_once("&gu=").map(|(_, rest)| rest) {
+        None => (r#""continue": {"gu": "7|a", "continue": "gu||"},"#, 1..=2),
+        Some("7%7Ca&continue=gu%7C%7C") => {
+            (r#""continue": {"gu": "8|b", "continue": "-||"},"#, 3..=3)
+        }
+        Some("8%7Cb&continue=-%7C%7C") => ("", 0..=0),
+        Some(_) => return Answer::status(400),
+    };
+    let items = (1..=3).map(|image| {
+        let info = format!(r#", "info": [{{ "url": "/o/{image}.png" }}]"#);
+        let info = if complete.contains(&image) {
+            info
+        } else {
+            String::new()
+        };
+        format!(r#""{image}": {{ "pageid": {image}{info} }}"#)
+    });
+    let items = items.collect::<Vec<_>>().join(",");
+    let body = format!(r#"{{ {next} "query": {{ "pages": {{ {items} }} }} }}"#);
+    Answer::whole("200 OK", &["Content-Type: application/json"], body)
+}
+
+const IN_PARTS: &str = r#"[listing]
+kind = "json"
+url = "/api?generator=images&prop=info"
+continue = "/continue"
+
+[item]
+select = "/query/pages/*"
+fields = { file = "/info/0/url", id = "/pageid" }
+key = "{id}"
+
+[[full]]
+field = "file"
+
+[file]
+name = "{id}"
+"#;
+
+#[test]
+fn answers_in_parts_are_joined_by_their_continue_objects() {
+    let listing = Listing::defined(IN_PARTS, in_parts);
+    let pages = [
+        "/api?generator=images&prop=info",
+        "/api?generator=images&prop=info&gu=7%7Ca&continue=gu%7C%7C",
+        "/api?generator=images&prop=info&gu=8%7Cb&continue=-%7C%7C",
+    ];
+    let ended = listing.assert_fetched(&[], &pages, &[1, 2, 3]);
+    assert!(!ended.stderr.contains("warning"), "{}", ended.stderr);
+}
+
+#[test]
+fn answers_in_parts_that_never_show_an_image_are_a_listing_error() {
+    let definition = IN_PARTS.replace("/info/0/url", "/infos/0/url");
+    let listing = Listing::defined(&definition, in_parts);
+    let ended = listing.fetch(&[]);
+    assert_eq!(
+        (ended.code, listing.pages().len()),
+        (Some(3), 3),
+        "{}",
+        ended.stderr
+    );
+}
+
 #[test]
 fn value_of_the_first_page_is_carried_to_all_later_ones() {
-    let keys =
-        "url = \"/all?page={page}&seed={carry.seed}\"\ncarry = { seed = \"#seed@data-seed\" }";
+    let keys = "url = \"/all?page={page}&seed={carry.seed}\"\ncarry = { seed = \"#seed@data-seed\" }\nahead = 0";
     let listing = Listing::new(keys, |path| match path {
         "/all?page=1" => page(&[1], "<i id=\"seed\" data-seed=\"Ab/1\"></i>"),
         "/all?page=2&seed=Ab%2F1" => page(&[2], "<i id=\"seed\" data-seed=\"other\"></i>"),

@@ -2,8 +2,7 @@
 
 use toml::Spanned;
 
-use super::json::JsonPointer;
-use super::json::JsonValue;
+use super::json::{JsonPointer, JsonValue};
 use super::{DocumentKind, Node, Place, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 

@@ -7,6 +7,8 @@
 mod compile;
 mod continuation;
 mod cursor;
+mod findings;
+mod keys;
 mod links;
 mod list;
 mod numbers;

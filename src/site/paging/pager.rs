@@ -13,8 +13,9 @@ use std::sync::Arc;
 use jiff::civil::Date;
 use url::Url;
 
+use super::findings::Visited;
 use super::order::{Addresses, PageOrder};
-use super::walk::{Visited, Walk};
+use super::walk::Walk;
 use super::{NextPage, PageAnswer, PageContent, PageRequest, Pages, StatusMeaning, Step};
 use crate::event::{ListingEnd, ListingFailure};
 use crate::site::{ListingPage, PageVerdict, Site, classify};
@@ -43,9 +44,13 @@ pub struct Pager {
     outstanding: u32,
     /// Requests so far.
     requests: u32,
+    /// Whether any page has shown images.
+    shown: bool,
     inner_items: bool,
     inner_empty: u32,
     failure: Option<ListingFailure>,
+    /// What was wrong with partial answers, as long as none has shown an image.
+    partial: Option<ListingFailure>,
     /// The page that was answered last.
     last: Option<Url>,
 }
@@ -69,9 +74,11 @@ impl Pager {
             visited: Visited::default(),
             outstanding: 0,
             requests: 0,
+            shown: false,
             inner_items: false,
             inner_empty: 0,
             failure: None,
+            partial: None,
             last: None,
         }
     }
@@ -241,14 +248,23 @@ impl Pager {
             return self.read_links(request, onward, has_next || page.health.end_mark);
         }
         match page.health.verdict(request.is_first) {
-            PageVerdict::Items => Ok(PageContent::Items),
+            PageVerdict::Items => {
+                self.partial = None;
+                self.shown = true;
+                Ok(PageContent::Items)
+            }
             PageVerdict::End => Ok(PageContent::Empty),
             // A page that names the next one is one of the listing, if not its first.
             PageVerdict::Unexpected(_) if items == 0 && has_next && (is_partial || number > 1) => {
                 Ok(PageContent::Empty)
             }
-            // MediaWiki's further answers repeat the items without what it has sent already.
-            PageVerdict::Unexpected(_) if items > 0 && is_partial && number > 1 => {
+            // Answers of MediaWiki show each item several times, and in one of them what is wanted of it.
+            PageVerdict::Unexpected(failure)
+                if items > 0 && is_partial && (number > 1 || has_next) =>
+            {
+                if !self.shown {
+                    self.partial = Some(failure);
+                }
                 Ok(PageContent::Items)
             }
             PageVerdict::Unexpected(failure) => Err(failure),
@@ -322,7 +338,7 @@ impl Pager {
 
     /// How the listing ended, once there is no further page; with the page that was read last.
     pub fn finish(&self) -> (Option<Url>, Result<ListingEnd, ListingFailure>) {
-        let failure = self.failure.clone();
+        let failure = self.failure.clone().or_else(|| self.partial.clone());
         let is_empty = self.inner_empty > 0 && !self.inner_items;
         let failure = failure.or(is_empty.then_some(ListingFailure::FirstPageEmpty {
             select: String::new(),

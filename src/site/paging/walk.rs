@@ -1,12 +1,11 @@
 //! One walk over pages that follow each other: which is next, and whether the walk is over.
 
-use std::collections::HashSet;
-use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use url::Url;
 
+use super::findings::{Findings, PageFacts, Visited};
 use super::order::{Addresses, PageAt, PageOrder, WalkValues};
 use super::page_links::PageLinks;
 use super::{NextPage, PageAnswer, PageRequest, Pages, StatusMeaning, Step};
@@ -59,46 +58,6 @@ enum Carry {
     Unrequested,
     Awaited,
     Known(Vec<Option<String>>),
-}
-
-/// What a page was found to hold before its images are looked up.
-#[derive(Debug, Default)]
-struct PageFacts {
-    items: usize,
-    is_last: bool,
-}
-
-/// What the pages so far have shown.
-#[derive(Debug, Default)]
-struct Findings {
-    /// Whether any page showed items.
-    any_items: bool,
-    /// Whether the first page of a walk had the element that holds the links to the others.
-    had_pager: bool,
-    /// Missing and empty pages in a listing with holes.
-    holes: u32,
-    /// Consecutive empty pages.
-    empty: u32,
-    /// Consecutive pages that showed known images alone.
-    without_news: u32,
-    /// Consecutive pages that showed nothing new, for whatever reason.
-    barren: u32,
-    /// The number and the items of a page that has fewer than expected: it must be the last.
-    short: Option<(u32, usize)>,
-}
-
-/// The addresses that were requested, as hashes of eight bytes.
-#[derive(Debug, Default)]
-pub(super) struct Visited {
-    hashes: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Visited {
-    /// Whether `url` is new.
-    pub(super) fn insert(&mut self, url: &Url) -> bool {
-        self.hashes.insert(self.hasher.hash_one(url))
-    }
 }
 
 impl Walk {
@@ -384,23 +343,7 @@ impl Walk {
         if let Some(failure) = self.short_page(number) {
             return Step::Failed(failure);
         }
-        match answer {
-            PageAnswer::Items {
-                new: 0,
-                repeated: 0,
-            } => self.found.barren += 1,
-            PageAnswer::Items {
-                new: 0,
-                repeated: _,
-            } => {
-                self.found.barren += 1;
-                self.found.without_news += 1;
-            }
-            PageAnswer::Items { .. } | PageAnswer::Passed | PageAnswer::Empty => {
-                self.found.barren = 0;
-                self.found.without_news = 0;
-            }
-        }
+        self.found.count_news(answer);
         if is_counted && self.read.is_last {
             return Step::Ended(ListingEnd::LastPage {
                 number: Some(number),

@@ -200,8 +200,8 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
         (
             "a page without a number",
             with("/browse/{page}/", "/browse/"),
-            "\"/browse/\"",
-            &["same address", "{page}"],
+            "1\nstop",
+            &["`start` has no meaning here", "{page}"],
         ),
         (
             "a command",
