@@ -35,13 +35,17 @@ mod tests {
     }
 
     /// Every table of a definition: where it is in the schema, and a definition with an unknown key in it.
-    const TABLES: [(&str, &str); 16] = [
+    const TABLES: [(&str, &str); 17] = [
         ("", "zzz = 1"),
         ("/properties/site", "site = { zzz = 1 }"),
         ("/properties/listing", "listing = { zzz = 1 }"),
         (
             "/properties/listing/properties/stop",
             "listing = { stop = { zzz = 1 } }",
+        ),
+        (
+            "/properties/listing/properties/window",
+            "listing = { window = { zzz = 1 } }",
         ),
         ("/properties/item", "item = { zzz = 1 }"),
         (

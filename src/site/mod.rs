@@ -178,11 +178,14 @@ impl Site {
         &self.image_hosts
     }
 
-    /// Lets images come from every public host, where the definition says so.
-    pub fn allow_any_host(&mut self) {
+    /// Takes images on every public host from now on, if the definition offers that. It is for the user to allow: a
+    /// definition of their own has said so itself, for one that ships they say `--allow-any-host`.
+    #[must_use]
+    pub fn allowing_any_host(mut self) -> Self {
         if self.image_hosts.any == AnyHost::NotAllowed {
             self.image_hosts.any = AnyHost::Allowed;
         }
+        self
     }
 
     /// Whether the definition names `host`, in full or by a pattern.

@@ -731,7 +731,7 @@ name = "{name}"
                 18,
                 "expected a string",
             ),
-            ("[item]", "expect = 0\n[item]", 10, 10, "at least 0 items"),
+            ("[item]", "expect = 0\n[item]", 10, 10, "fewer than 0 items"),
             (
                 "[item]",
                 "script = \"script\"\n[item]",
