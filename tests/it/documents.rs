@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
+use wallhaul::site::Site;
+
 use crate::support::program::Sandbox;
 
 fn root() -> &'static Path {
@@ -191,4 +193,20 @@ fn tests_named_in_the_guarantees_exist() {
         }
     }
     assert!(seen >= 20, "only {seen} tests were found");
+}
+
+#[test]
+fn every_definition_in_the_documents_compiles() {
+    let text = fs::read_to_string(root().join("docs/sites.md")).unwrap();
+    let blocks = text.split("```toml\n").skip(1);
+    let definitions: Vec<&str> = blocks
+        .filter_map(|block| block.split("```").next())
+        .filter(|block| block.starts_with("[site]"))
+        .collect();
+    assert!(definitions.len() >= 5, "{}", definitions.len());
+    for definition in definitions {
+        if let Err(error) = Site::from_toml(definition) {
+            panic!("{}", error.render("docs/sites.md", false));
+        }
+    }
 }
