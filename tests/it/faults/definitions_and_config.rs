@@ -182,8 +182,8 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
                 "\"a > img@src\"",
                 "{ select = \"a > img\", attr = \"src\" }",
             ),
-            "select = \"a > img",
-            &["unknown key `select`", "as `a > img@src`"],
+            "attr = \"src",
+            &["unknown key `attr`", "as `a > img@src`"],
         ),
         (
             "a selector that is none",
