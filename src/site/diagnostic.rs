@@ -53,8 +53,7 @@ impl Diagnostic {
         } else {
             "value"
         };
-        let help = former_form(unknown, &known).unwrap_or_else(|| nearest_of(unknown, &known));
-        Self::new(span, format!("unknown {kind} `{unknown}`")).help(help)
+        Self::new(span, format!("unknown {kind} `{unknown}`")).help(nearest_of(unknown, &known))
     }
 
     /// The error with the text it is in, so that it can be rendered later.
@@ -147,18 +146,6 @@ pub(super) fn place_in(written: &Spanned<String>, part: Range<usize>, text: &str
     } else {
         span
     }
-}
-
-/// A hint for somebody who wrote a key of the former form of definitions: the new form. `known` are the keys that the
-/// table may have.
-fn former_form(unknown: &str, known: &[&str]) -> Option<String> {
-    let is_source = known.contains(&"source") && known.contains(&"lookup");
-    let is_former = is_source && matches!(unknown, "select" | "attr" | "attribute");
-    is_former.then(|| {
-        "write selector and attribute as one text, as `a > img@src`, the selector alone for the text inside, and a list \
-         of them where the first usable one counts"
-            .to_owned()
-    })
 }
 
 /// A hint for somebody who wrote `unknown`: the nearest of `known`, and all of them.

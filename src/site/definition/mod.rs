@@ -537,8 +537,8 @@ name = "{name}"
                 "thumb =",
                 "title = { select = \"b\" }\nthumb =",
                 12,
-                11,
-                "as `a > img@src`",
+                9,
+                "`text = true` the text inside",
             ),
             (
                 "[\"img@data-src\", \"img@src\"]",

@@ -8,6 +8,8 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::OneOrMore;
+
 /// A source: a text, a table, or a list of them. Not an untagged enum: that buffers the value and loses its spans.
 pub(in crate::site) enum SourceInput {
     Text(String),
@@ -19,11 +21,14 @@ pub(in crate::site) enum SourceInput {
 #[serde(deny_unknown_fields, expecting = "a table with `source`")]
 pub(in crate::site) struct SourceTable {
     pub(in crate::site) source: Option<Spanned<SourceInput>>,
+    /// In place of `source` for HTML: the selector and the attributes apart.
+    pub(in crate::site) select: Option<Spanned<String>>,
+    pub(in crate::site) attr: Option<Spanned<OneOrMore<String>>>,
     pub(in crate::site) each: Option<Spanned<ItemPathInput>>,
     #[serde(default, rename = "where")]
     pub(in crate::site) conditions: Vec<Spanned<ConditionInput>>,
-    /// Only elements whose text is this one.
-    pub(in crate::site) text: Option<Spanned<String>>,
+    /// Only elements whose text is this one; or `true`: the text itself is wanted.
+    pub(in crate::site) text: Option<Spanned<toml::Value>>,
     pub(in crate::site) pick: Option<Spanned<PickInput>>,
     pub(in crate::site) parse: Option<Spanned<ParsedLanguage>>,
     pub(in crate::site) then: Option<Spanned<SourceInput>>,

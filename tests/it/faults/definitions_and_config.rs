@@ -177,13 +177,13 @@ fn site_definition_toml_regex_and_selector_errors_name_file_line_column_and_fix(
             &["unknown placeholder `{mm}`", "`m`?"],
         ),
         (
-            "an attribute as it was written formerly",
+            "an attribute and the text as well",
             with(
                 "\"a > img@src\"",
-                "{ select = \"a > img\", attr = \"src\" }",
+                "{ select = \"a > img\", attr = \"src\", text = true }",
             ),
-            "attr = \"src",
-            &["unknown key `attr`", "as `a > img@src`"],
+            "{ select = \"a > img",
+            &["either an attribute or a text", "`text = true`"],
         ),
         (
             "a selector that is none",

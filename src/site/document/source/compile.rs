@@ -1,5 +1,7 @@
 //! Compiles sources: every contradiction in them is found here.
 
+use std::ops::Range;
+
 use toml::Spanned;
 
 use super::super::condition::Condition;
@@ -10,7 +12,7 @@ use super::super::{DocumentKind, SourceContext};
 use super::{Alternative, Lookup, Source, SourceSteps, TextOrigin};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::pattern::pattern;
-use crate::site::schema::{LookupTable, SourceInput, SourceTable};
+use crate::site::schema::{LookupTable, OneOrMore, SourceInput, SourceTable};
 
 pub(super) fn alternatives(
     written: Spanned<SourceInput>,
@@ -38,7 +40,8 @@ fn collect(
                 &text, &written, context,
             )?));
         }
-        SourceInput::Table(table) => {
+        SourceInput::Table(mut table) => {
+            separate_keys(&mut table, &span, context)?;
             let steps = steps(*table, &Spanned::new(span, ()), context)?;
             alternatives.push(Alternative::Table(Box::new(steps)));
         }
@@ -51,6 +54,70 @@ fn collect(
     Ok(())
 }
 
+/// Makes one source of `select` and `attr`, and of `text = true`.
+fn separate_keys(
+    table: &mut SourceTable,
+    whole: &Range<usize>,
+    context: SourceContext<'_>,
+) -> Result<(), Diagnostic> {
+    let is_inner = |text: &Spanned<toml::Value>| text.get_ref().as_bool() == Some(true);
+    let inner = table.text.take_if(|text| is_inner(text));
+    let (select, attr) = (table.select.take(), table.attr.take());
+    let Some(span) = [
+        select.as_ref().map(Spanned::span),
+        attr.as_ref().map(Spanned::span),
+        inner.as_ref().map(Spanned::span),
+    ]
+    .into_iter()
+    .flatten()
+    .next() else {
+        return Ok(());
+    };
+    if table.source.is_some() {
+        let error = Diagnostic::new(span, "`source` names the element and the attribute");
+        return Err(error.help("write both as one text, as `{ source = \"a > img@src\" }`"));
+    }
+    if !matches!(context.kind, DocumentKind::Html) {
+        let error = Diagnostic::new(span, "only HTML has elements to select");
+        return Err(error.help("write the place as `source`"));
+    }
+    let selector = select.map_or_else(String::new, Spanned::into_inner);
+    let sources: Vec<_> = match (attr, inner) {
+        (Some(attr), None) => {
+            let OneOrMore(names) = attr.into_inner();
+            let names = names.iter().map(|name| name.trim());
+            names
+                .filter(|name| !name.is_empty())
+                .map(|name| format!("{selector}@{name}"))
+                .collect()
+        }
+        (None, Some(_)) if selector.is_empty() => vec![".".to_owned()],
+        (None, Some(_)) => vec![selector],
+        (Some(_), Some(_)) | (None, None) => {
+            let error = Diagnostic::new(whole.clone(), "it is either an attribute or a text");
+            let help = "`attr = \"src\"` takes an attribute, `text = true` the text inside";
+            return Err(error.help(help));
+        }
+    };
+    if sources.is_empty() {
+        let error = Diagnostic::new(span, "no attribute is named");
+        return Err(error.help("write one, as `attr = \"src\"`"));
+    }
+    let mut sources = sources.into_iter().map(SourceInput::Text);
+    let source = match (sources.next(), sources.len()) {
+        (Some(only), 0) => only,
+        (first, _) => {
+            let all = first.into_iter().chain(sources);
+            SourceInput::List(
+                all.map(|source| Spanned::new(span.clone(), source))
+                    .collect(),
+            )
+        }
+    };
+    table.source = Some(Spanned::new(span, source));
+    Ok(())
+}
+
 fn steps(
     table: SourceTable,
     whole: &Spanned<()>,
@@ -58,6 +125,8 @@ fn steps(
 ) -> Result<SourceSteps, Diagnostic> {
     let SourceTable {
         source,
+        select: _,
+        attr: _,
         each,
         conditions,
         text,
@@ -89,6 +158,17 @@ fn steps(
             let error = Diagnostic::at(whole, "missing key `source`");
             return Err(error.help("write where the text is, as `{ source = \"img@src\" }`"));
         }
+    };
+    let label = match &text {
+        None => None,
+        Some(text) => match text.get_ref() {
+            toml::Value::String(label) => Some(label.clone()),
+            _ => {
+                return Err(Diagnostic::at(text, "neither a text nor `true`").help(
+                    "`text = \"Next\"` chooses elements by their text, `text = true` takes it",
+                ));
+            }
+        },
     };
     if let Some(text) = &text
         && !matches!(&from, TextOrigin::Place(locator) if locator.has_labels())
@@ -134,7 +214,7 @@ fn steps(
         each,
         conditions,
         from,
-        label: text.map(Spanned::into_inner),
+        label,
         unescape,
         parse,
         strip_tags,

@@ -280,6 +280,41 @@ mod tests {
         texts(&DocumentKind::Html, page, source)
     }
 
+    #[test]
+    fn selector_and_attribute_may_stand_apart() {
+        let page = "<li><a href=x>one</a><img data-src=a src=b></li>";
+        for (source, expected) in [
+            ("{ select = 'img', attr = 'src' }", vec!["b"]),
+            (
+                "{ select = 'img', attr = ['data-src', 'SRC'] }",
+                vec!["a", "b"],
+            ),
+            ("{ select = 'a', text = true }", vec!["one"]),
+            ("{ select = 'a', attr = 'href', text = 'one' }", vec!["x"]),
+            ("{ select = 'a', attr = 'href', text = 'two' }", vec![]),
+            (
+                "{ select = 'a', attr = 'href', capture = '(.)' }",
+                vec!["x"],
+            ),
+        ] {
+            assert_eq!(html(page, source), expected, "{source}");
+        }
+        for (source, words) in [
+            ("{ select = 'img' }", "either an attribute or a text"),
+            ("{ select = 'img', attr = ' ' }", "no attribute is named"),
+            (
+                "{ select = 'img', attr = 'a', source = 'b' }",
+                "`source` names",
+            ),
+            ("{ source = 'a', text = 5 }", "neither a text nor `true`"),
+        ] {
+            let refused = refusal(&DocumentKind::Html, source);
+            assert!(refused.contains(words), "{source}: {refused}");
+        }
+        let json = refusal(&DocumentKind::Json, "{ select = 'a', attr = 'b' }");
+        assert!(json.contains("only HTML"), "{json}");
+    }
+
     fn json(page: &str, source: &str) -> Vec<String> {
         texts(&DocumentKind::Json, page, source)
     }
