@@ -15,6 +15,7 @@ mod discover;
 mod download;
 mod free_space;
 mod hooks;
+mod original;
 mod pipeline;
 mod prefetch;
 mod producer;

@@ -11,17 +11,18 @@ use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
+use super::original::{doubt, verify_original};
 use super::{EngineError, Quota, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
 use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{Content, ImageWarning, Outcome};
+use crate::outcome::Outcome;
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
 use crate::site;
-use crate::verify::{Defect, Inspector, Limits, RejectedImage, VerifiedImage, verify};
+use crate::verify::{Defect, Inspector, Limits, VerifiedImage};
 
 /// One of the `--jobs` workers. Each has a clone, and they share what the fields point to.
 #[derive(Clone)]
@@ -356,39 +357,6 @@ impl Worker {
             part.restart()?;
         }
         Ok(body)
-    }
-}
-
-/// Verifies the bytes, and that they are large enough to be an original's. `length` is what the server announced. No
-/// part stays of an image that is too small.
-fn verify_original(
-    job: &Job,
-    part: Part<Inspector>,
-    length: Option<u64>,
-) -> Result<VerifiedImage, AttemptErrorKind> {
-    let image = verify(part.finish()?, length)
-        .map_err(|RejectedImage { defect, .. }| AttemptErrorKind::Defect(defect))?;
-    let (min_width, min_height) = (job.limits.min_width, job.limits.min_height);
-    let Content { width, height, .. } = *image.content();
-    if width < min_width || height < min_height {
-        image.into_file().discard();
-        return Err(AttemptErrorKind::Defect(Defect::TooSmall {
-            width,
-            height,
-            min_width,
-            min_height,
-        }));
-    }
-    Ok(image)
-}
-
-/// What is wrong with the image if it happened on the way, and is no matter if the server has it so.
-fn doubt(image: &VerifiedImage) -> Option<Defect> {
-    match image.content().warning? {
-        ImageWarning::BadAncillaryChecksum { chunk } => Some(Defect::BadChecksum {
-            chunk: chunk.to_string(),
-        }),
-        ImageWarning::BytesBetweenSegments => None,
     }
 }
 

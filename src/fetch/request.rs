@@ -1,6 +1,8 @@
 //! One request, from the policy to the body: policy, robots.txt, the host's rate, the HTTP
 //! exchange, redirects, retries.
 
+mod robots;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -8,9 +10,9 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use reqwest::header::HeaderMap;
 use tokio::time::sleep;
-use url::{Position, Url};
+use url::Url;
 
-use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
+use super::access::{CookieFile, Policy};
 use super::body::{
     Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html,
     head_size,
@@ -18,7 +20,7 @@ use super::body::{
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
 use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
-use super::settings::{FetchSettings, Robots};
+use super::settings::FetchSettings;
 use super::transport::{
     ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
 };
@@ -150,19 +152,6 @@ impl Requester {
         }
         body.accept_end();
         Ok(page)
-    }
-
-    async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
-        let question = Question::new(RequestKind::Robots);
-        let response = self.request(question, address.clone()).await?;
-        let mut body = self
-            .text_body(response, Accepted::PackedOrText, u64::MAX, false)
-            .await?;
-        let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
-        // No robots.txt could show that it is complete; to refuse this one would be to refuse
-        // everything on a host that closes all its connections so.
-        body.accept_end();
-        Ok(text)
     }
 
     /// The body of a response that brings what was requested, or why it does not.
@@ -344,73 +333,6 @@ impl Requester {
         Err(error)
     }
 
-    /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others
-    /// wait for that.
-    async fn check_robots(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
-        if self.settings.robots == Robots::Ignore {
-            return Ok(());
-        }
-        let rules = match host.rules.get() {
-            Some(rules) => rules,
-            // Boxed: one request a host needs it, and a request for robots.txt is itself a request:
-            // unboxed, the future would contain itself.
-            None => Box::pin(host.rules.get_or_init(|| self.read_robots(host, address))).await,
-        };
-        let kind = match rules {
-            Ok(rules) if rules.allow(address) => {
-                if rules.crawl_delay().is_some() {
-                    Box::pin(self.tell_crawl_delay(host)).await;
-                }
-                return Ok(());
-            }
-            Ok(_) => FetchErrorKind::RobotsDisallowed {
-                path: address[Position::BeforePath..].to_owned(),
-            },
-            Err(cause) => FetchErrorKind::RobotsUnreadable {
-                cause: Arc::clone(cause),
-            },
-        };
-        Err(FetchError::new(&*host.name, kind))
-    }
-
-    /// Tells that robots.txt slows the run down, if the next request has to wait and nobody knows.
-    async fn tell_crawl_delay(&self, host: &Host) {
-        let Some((asked, wait)) = host.rate.unreported_crawl_delay() else {
-            return;
-        };
-        let events = self.events.lock().as_ref().and_then(WeakEvents::upgrade);
-        if let Some(events) = events {
-            let host = host.name.clone();
-            events.warn(Warning::CrawlDelay { host, asked, wait }).await;
-        }
-    }
-
-    /// Reads the robots.txt of the host of `address`. A missing one (4xx) and one behind a bad
-    /// redirect disallow nothing, as RFC 9309 (2.3.1) has it; one that cannot be read disallows
-    /// everything.
-    async fn read_robots(&self, host: &Host, address: &Url) -> Result<RobotRules, Arc<FetchError>> {
-        let mut url = address.clone();
-        url.set_path("/robots.txt");
-        url.set_query(None);
-        url.set_fragment(None);
-        let error = match self.retry(|| self.robots_txt(&url)).await {
-            Ok(text) => {
-                let rules = RobotRules::parse(&text);
-                if let Some(delay) = rules.crawl_delay() {
-                    host.rate.apply_crawl_delay(delay);
-                }
-                return Ok(rules);
-            }
-            Err(error) => error,
-        };
-        match error.kind() {
-            FetchErrorKind::Status { status: ..500, .. } | FetchErrorKind::Redirect { .. } => {
-                Ok(RobotRules::none())
-            }
-            _ => Err(Arc::new(error)),
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn idle_connections(&self) -> usize {
         self.clients.idle_connections()
@@ -425,7 +347,7 @@ mod tests {
 
     use super::*;
     use crate::fetch::scripted::{Reply, Server, header, image, path_of, settings};
-    use crate::fetch::{CookieSource, Fetcher, Retryability, SiteOrigins};
+    use crate::fetch::{CookieSource, Fetcher, Retryability, Robots, SiteOrigins};
 
     fn with_retries() -> FetchSettings {
         FetchSettings {

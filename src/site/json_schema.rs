@@ -244,10 +244,7 @@ mod tests {
         for (right, wrong) in [
             ("kind = \"html\"", "kind = \"htm\""),
             ("name = ", "nmae = "),
-            (
-                "\"a > img@src\"",
-                "{ select = \"a > img\", attr = \"src\" }",
-            ),
+            ("\"a > img@src\"", "{ select = \"a > img\", atr = \"src\" }"),
             ("regex = ", "regx = "),
             ("start = 1", "start = \"1\""),
             ("base = ", "# base = "),

@@ -72,18 +72,6 @@ impl Selector {
         inner.filter(move |element| self.matches(element, Some(scope), quirks, &mut caches))
     }
 
-    /// The first element within `scope` that matches.
-    pub(super) fn first_within<'a>(
-        &self,
-        page: &Html,
-        scope: ElementRef<'a>,
-    ) -> Option<ElementRef<'a>> {
-        let quirks = quirks(page);
-        let mut caches = SelectorCaches::default();
-        let mut inner = scope.descendants().skip(1).filter_map(ElementRef::wrap);
-        inner.find(|element| self.matches(element, Some(scope), quirks, &mut caches))
-    }
-
     fn matches(
         &self,
         element: &ElementRef<'_>,
@@ -140,8 +128,8 @@ mod tests {
         let page = Html::parse_document("<div class=a><p><div class=a id=x></div></p></div>");
         let selector = Selector::parse("div.a").unwrap();
         let outer = selector.select(&page).next().unwrap();
-        let inner = selector.first_within(&page, outer).unwrap();
+        let inner = selector.within(&page, outer, || true).next().unwrap();
         assert_eq!(inner.attr("id"), Some("x"));
-        assert!(selector.first_within(&page, inner).is_none());
+        assert!(selector.within(&page, inner, || true).next().is_none());
     }
 }

@@ -316,7 +316,10 @@ fn test_files(file: &str, source: &str) -> Vec<String> {
     };
     let lines: Vec<&str> = source.lines().collect();
     let declared = lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]");
-    let modules = declared.filter_map(|pair| pair[1].strip_prefix("mod ")?.strip_suffix(';'));
+    let modules = declared.filter_map(|pair| {
+        let declaration = pair[1].strip_prefix("pub(crate) ").unwrap_or(pair[1]);
+        declaration.strip_prefix("mod ")?.strip_suffix(';')
+    });
     modules
         .map(|module| format!("{folder}{module}.rs"))
         .collect()

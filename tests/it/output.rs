@@ -51,11 +51,14 @@ fn version_is_name_and_number() {
 fn value(flag: &str, named: &str) -> Option<&'static str> {
     Some(match (flag, named) {
         ("help" | "config" | "no-config", _) => return None,
+        // Alone they are refused: nothing is asked of the archive.
+        ("archive-date" | "archive-window", _) => return None,
         ("verbose", _) => "2",
         ("sync", _) => "\"off\"",
         ("lock", _) => "\"wait=5s\"",
         ("color", _) => "\"never\"",
         ("names", _) => "\"header\"",
+        ("archive", _) => "\"only\"",
         ("progress", _) => "\"plain\"",
         ("robots", _) => "\"ignore\"",
         ("site-file", _) => "\"site.toml\"",

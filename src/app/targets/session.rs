@@ -12,7 +12,7 @@ use crate::fetch::{Fetcher, Proxies, SiteOrigins};
 use crate::job::SiteId;
 use crate::report::escape;
 use crate::sink::Location;
-use crate::site::{self, DirectUrls, ImageSource, Pages, Site, SiteError, UrlKind};
+use crate::site::{self, DirectUrls, HostPattern, ImageSource, Pages, Site, SiteError, UrlKind};
 
 /// The site where none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -225,10 +225,13 @@ impl SelectedSite {
             .into_iter()
             .chain(self.own.then(|| pages.clone()))
             .collect();
+        let patterns = site.image_hosts().named.iter();
+        let domains = patterns.filter(|pattern| matches!(pattern, HostPattern::Below(_)));
+        let hosts = hosts.into_iter().chain(domains.map(ToString::to_string));
         Ok(SiteOrigins {
             pages,
             images,
-            hosts,
+            hosts: hosts.collect(),
             named,
         })
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use url::Url;
 
-use super::origins::{SiteOrigins, same_origin};
+use super::origins::{SiteOrigins, is_below, same_origin};
 use crate::job::{Candidate, ImageRef};
 
 /// A site's canonical addresses, and the mirror that is used instead.
@@ -15,14 +15,18 @@ pub(crate) struct Mirror {
     pages: Url,
     images: Url,
     hosts: HashSet<String>,
+    /// What the hosts below a named domain end with.
+    domains: Vec<String>,
 }
 
 impl Mirror {
     /// With `base`, the mirror there stands in for the site; without it, every address stays as it
     /// is.
     pub(crate) fn new(site: &SiteOrigins, base: Option<Url>) -> Self {
-        let further = site
-            .hosts
+        let (below, hosts): (Vec<_>, Vec<_>) =
+            site.hosts.iter().partition(|host| host.starts_with('*'));
+        let domains = below.iter().map(|host| host[1..].to_owned()).collect();
+        let further = hosts
             .iter()
             .filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
         let addresses = further.chain([site.pages.clone(), site.images.clone()]);
@@ -34,6 +38,7 @@ impl Mirror {
             pages: site.pages.clone(),
             images: site.images.clone(),
             hosts,
+            domains,
         }
     }
 
@@ -46,7 +51,7 @@ impl Mirror {
         let of_site = is_http
             && address
                 .host_str()
-                .is_some_and(|host| self.hosts.contains(host));
+                .is_some_and(|host| self.hosts.contains(host) || is_below(host, &self.domains));
         if !of_site || same_origin(address, base) {
             return address.clone();
         }

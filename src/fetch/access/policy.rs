@@ -8,7 +8,7 @@ use std::time::Duration;
 use url::{Host, Origin, Url};
 
 use super::origins::{
-    SiteOrigins, UserOrigins, domain, host_of, origins_of_host, without_password,
+    SiteOrigins, UserOrigins, domain, host_of, is_below, origins_of_host, without_password,
 };
 use super::private::is_private;
 use super::resolver::Resolver;
@@ -22,6 +22,8 @@ pub(crate) const MAX_REDIRECTS: usize = 10;
 pub(crate) struct Policy {
     allowed: HashSet<Origin>,
     named: HashSet<Origin>,
+    /// What the hosts below a named domain end with, as `.example.com`: they are allowed with http and https at their ports.
+    domains: Vec<String>,
     /// Where the user lists the addresses: the origins listed so far.
     user: Option<Arc<UserOrigins>>,
 }
@@ -35,7 +37,12 @@ impl Policy {
             allowed.insert(address.origin());
             allowed.extend(address.host_str().into_iter().flat_map(origins_of_host));
         }
+        let mut domains = Vec::new();
         for host in &site.hosts {
+            if let Some(domain) = host.strip_prefix('*') {
+                domains.push(domain.to_owned());
+                continue;
+            }
             let of_host: Vec<Origin> = origins_of_host(host).collect();
             if of_host.is_empty() {
                 return Err(SettingError {
@@ -48,6 +55,7 @@ impl Policy {
         Ok(Self {
             allowed,
             named,
+            domains,
             user: None,
         })
     }
@@ -58,6 +66,7 @@ impl Policy {
         Self {
             allowed: HashSet::new(),
             named: HashSet::new(),
+            domains: Vec::new(),
             user: Some(Arc::default()),
         }
     }
@@ -112,7 +121,7 @@ impl Policy {
             return None;
         }
         match &self.user {
-            None if !self.allowed.contains(&origin) => {
+            None if !self.allowed.contains(&origin) && !self.is_below_domain(address) => {
                 return Some("the site's definition does not name its host");
             }
             // The resolver lets a host that the user named be private, at every port; so only the
@@ -133,6 +142,11 @@ impl Policy {
         is_private(ip).then_some("it is a private address that the user did not name")
     }
 
+    fn is_below_domain(&self, address: &Url) -> bool {
+        address.port().is_none()
+            && matches!(address.host(), Some(Host::Domain(name)) if is_below(name, &self.domains))
+    }
+
     /// A resolver that applies the same rule to the addresses behind a name. It is the resolver of
     /// the connector, so the address that is checked is the address that is connected to: a check
     /// before connecting could be answered differently the second time (DNS rebinding).
@@ -151,7 +165,7 @@ impl Policy {
         };
         match &self.user {
             Some(user) => Resolver::guarding_all_but(Arc::clone(user), limit),
-            None => Resolver::guarding(guarded(), limit),
+            None => Resolver::guarding(guarded(), self.domains.clone(), limit),
         }
     }
 }
@@ -195,6 +209,27 @@ mod tests {
             "https://gallery.test./",
         ] {
             assert!(policy().check(&url(shut)).is_err(), "{shut}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_allows_the_hosts_below_its_domain_alone() {
+        let site = SiteOrigins {
+            hosts: vec!["*.cdn.test".to_owned()],
+            ..gallery()
+        };
+        let policy = Policy::new(&site, None).unwrap();
+        for open in ["https://a.cdn.test/x", "http://a.b.cdn.test/x"] {
+            assert!(policy.check(&url(open)).is_ok(), "{open}");
+        }
+        for shut in [
+            "https://cdn.test/x",
+            "https://.cdn.test/x",
+            "https://evilcdn.test/x",
+            "https://a.cdn.test.evil.test/x",
+            "https://a.cdn.test:8443/x",
+        ] {
+            assert!(policy.check(&url(shut)).is_err(), "{shut}");
         }
     }
 

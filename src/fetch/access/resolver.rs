@@ -15,7 +15,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
-use super::origins::UserOrigins;
+use super::origins::{UserOrigins, is_below};
 use super::private::is_private;
 
 use crate::units::HumanDuration;
@@ -37,7 +37,8 @@ pub(crate) struct Resolver {
 /// The names whose private addresses are withheld.
 #[derive(Debug)]
 enum GuardedNames {
-    These(HashSet<String>),
+    /// These, and those that end with one of the texts.
+    These(HashSet<String>, Vec<String>),
     AllBut(Arc<UserOrigins>),
 }
 
@@ -76,9 +77,14 @@ impl fmt::Display for LookupError {
 impl Error for LookupError {}
 
 impl Resolver {
-    /// Withholds private addresses of the names in `guarded`. A look-up may take up to `limit`.
-    pub(crate) fn guarding(guarded: HashSet<String>, limit: Duration) -> Self {
-        Self::new(GuardedNames::These(guarded), limit)
+    /// Withholds private addresses of the names in `guarded`, and of those that end with one of `domains`. A look-up may
+    /// take up to `limit`.
+    pub(crate) fn guarding(
+        guarded: HashSet<String>,
+        domains: Vec<String>,
+        limit: Duration,
+    ) -> Self {
+        Self::new(GuardedNames::These(guarded, domains), limit)
     }
 
     /// Withholds private addresses of all names but those the user named. A look-up may take up to
@@ -97,7 +103,7 @@ impl Resolver {
 
     fn guards(&self, name: &str) -> bool {
         match &self.guarded {
-            GuardedNames::These(names) => names.contains(name),
+            GuardedNames::These(names, domains) => names.contains(name) || is_below(name, domains),
             GuardedNames::AllBut(user) => !user.contains_host(name),
         }
     }
@@ -184,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_dns_answer_with_a_private_address_is_withheld_for_guarded_names() {
-        let guarding = Resolver::guarding(HashSet::from([LOCALHOST.to_owned()]), LONG);
+        let guarding = Resolver::guarding(HashSet::from([LOCALHOST.to_owned()]), Vec::new(), LONG);
         assert!(
             resolve(&guarding)
                 .await
@@ -192,7 +198,7 @@ mod tests {
                 .is::<PrivateAddressError>()
         );
         assert!(
-            !resolve(&Resolver::guarding(HashSet::new(), LONG))
+            !resolve(&Resolver::guarding(HashSet::new(), Vec::new(), LONG))
                 .await
                 .unwrap()
                 .is_empty()
@@ -201,7 +207,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_dns_answer_is_cached_for_a_minute() {
-        let resolver = Resolver::guarding(HashSet::new(), LONG);
+        let resolver = Resolver::guarding(HashSet::new(), Vec::new(), LONG);
         let mut looked_up = Vec::new();
         for _ in 0..3 {
             resolve(&resolver).await.unwrap();
@@ -214,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_dns_lookup_is_not_cached() {
-        let resolver = Resolver::guarding(HashSet::new(), LONG);
+        let resolver = Resolver::guarding(HashSet::new(), Vec::new(), LONG);
         // No name: the system does not even ask for it.
         let name = "a".repeat(64);
         assert!(resolver.resolve(name.parse().unwrap()).await.is_err());

@@ -93,11 +93,6 @@ impl Source {
         texts
     }
 
-    /// The preferred text.
-    pub(in crate::site) fn text(&self, scope: Scope<'_>) -> Option<String> {
-        self.texts(scope).into_iter().next()
-    }
-
     /// Whether anything is there: an element, an attribute or a value other than null, with or without a text.
     pub(in crate::site) fn exists(&self, scope: Scope<'_>) -> bool {
         self.0.iter().any(|alternative| match alternative {
