@@ -12,7 +12,7 @@ use url::{Position, Url};
 
 use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
 use super::body::{
-    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html,
+    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage, ends_like_html,
     head_size,
 };
 use super::error::{FetchError, FetchErrorKind, SettingError};
@@ -149,6 +149,41 @@ impl Requester {
             return Err(cut);
         }
         body.accept_end();
+        Ok(page)
+    }
+
+    /// Allows the origin of an address from now on, where the user gives the addresses.
+    pub(super) fn allow(&self, address: &Url) {
+        self.policy.add_user_origin(address);
+    }
+
+    /// Reads a page as the server sends it, with retries.
+    pub(super) async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
+        self.retry(|| self.raw_page_once(address)).await
+    }
+
+    async fn raw_page_once(&self, address: &Url) -> Result<RawPage, FetchError> {
+        let question = Question::new(RequestKind::Page);
+        let response = self.request(question, address.clone()).await?;
+        let url = response.address.clone();
+        let status = response.status();
+        let content_type = response.content_type().map(str::to_owned);
+        let mut body = self
+            .text_body(response, self.settings.max_page_bytes)
+            .await?;
+        let bytes = body.collect_to_close(usize::MAX).await?;
+        // As for a page that is read: without a length, only its last tag shows that it is complete.
+        let page = RawPage {
+            url,
+            status,
+            content_type,
+            bytes,
+        };
+        if ends_like_html(&page.decoded().text) {
+            body.accept_end();
+        } else if let Some(cut) = body.reject_end() {
+            return Err(cut);
+        }
         Ok(page)
     }
 
