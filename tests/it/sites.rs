@@ -129,11 +129,7 @@ fn own_site_definitions_are_found_by_name_and_listed() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let collection = world.work().join("wallpapers/hills");
     let images = files(&collection);
-    assert!(
-        images
-            .iter()
-            .any(|(name, _)| name.contains("hill-11-full"))
-    );
+    assert!(images.iter().any(|(name, _)| name.contains("hill-11-full")));
     let ended = world.wallhaul().args(["verify", "hills"]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
 }

@@ -76,7 +76,7 @@ async fn check(site: SelectedSite, settings: &Settings) -> anyhow::Result<Exit> 
     let Some(resolved) = tried.resolved().next() else {
         return failed("image", "no item has an original", Exit::Listing);
     };
-    match load_original(fetcher, resolved, settings.limits).await {
+    match load_original(fetcher, resolved, settings.limits, &mut |_, _| Ok(())).await? {
         Ok(image) => {
             let shown = fetcher.request_url(&image.url);
             let shown = escape(shown.as_str());

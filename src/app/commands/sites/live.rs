@@ -2,9 +2,11 @@
 
 use url::Url;
 
-use crate::fetch::{FetchError, Fetcher};
-use crate::job::Resolved;
+use crate::app::blocking::blocking;
+use crate::fetch::{FetchError, Fetcher, RawPage};
+use crate::job::{Candidate, Resolved};
 use crate::outcome::Content;
+use crate::site::{self, PageText};
 use crate::units::ByteSize;
 use crate::verify::{self, Limits};
 
@@ -64,7 +66,12 @@ pub(super) async fn load_image(
     })
 }
 
-/// Fetches the original of an image: the first of its candidates that is one.
+/// Pages that may lead from one to the next, and addresses that are requested for one image, as in a run.
+const MAX_HOPS: usize = 3;
+const MAX_CANDIDATES: usize = 20;
+
+/// Fetches the original of an image: the first of its candidates that is one. Pages that lead there are read, and handed
+/// to `on_page` as they came.
 ///
 /// # Errors
 ///
@@ -73,13 +80,50 @@ pub(super) async fn load_original(
     fetcher: &Fetcher,
     resolved: &Resolved,
     limits: Limits,
-) -> Result<LoadedImage, Vec<(Url, String)>> {
+    on_page: &mut (dyn FnMut(&Url, &RawPage) -> anyhow::Result<()> + Send),
+) -> anyhow::Result<Result<LoadedImage, Vec<(Url, String)>>> {
     let mut reasons = Vec::new();
-    for candidate in &resolved.candidates {
-        match load_image(fetcher, candidate.url(), limits).await {
-            Ok(image) => return Ok(image),
-            Err(reason) => reasons.push((candidate.url().clone(), reason)),
-        }
+    // The next one is the last; each with the number of pages that led to it.
+    let candidates = resolved.candidates.iter().rev().cloned();
+    let mut left: Vec<_> = candidates.map(|candidate| (candidate, 0)).collect();
+    for _ in 0..MAX_CANDIDATES {
+        let Some((candidate, hops)) = left.pop() else {
+            break;
+        };
+        let reason = match &candidate {
+            Candidate::Direct(url) => match load_image(fetcher, url, limits).await {
+                Ok(image) => return Ok(Ok(image)),
+                Err(reason) => reason,
+            },
+            Candidate::Follow(follow) if hops < MAX_HOPS => {
+                match fetcher.raw_page(&follow.page).await {
+                    Ok(raw) => {
+                        on_page(&follow.page, &raw)?;
+                        let rule = follow.rule.clone();
+                        let found = blocking(move || {
+                            let page = raw.decoded();
+                            let text = PageText {
+                                text: &page.text,
+                                encoding: page.encoding,
+                                is_xml: page.is_xml,
+                            };
+                            site::follow(&rule, &page.url, text)
+                        });
+                        match found.await {
+                            Ok(found) => {
+                                let found = found.into_iter().rev();
+                                left.extend(found.map(|candidate| (candidate, hops + 1)));
+                                continue;
+                            }
+                            Err(why) => why.to_string(),
+                        }
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            Candidate::Follow(_) => "too many pages lead one to the next".to_owned(),
+        };
+        reasons.push((candidate.url().clone(), reason));
     }
-    Err(reasons)
+    Ok(Err(reasons))
 }

@@ -97,7 +97,23 @@ pub async fn record_site(
             if images >= wanted.images || shutdown.is_stopping() {
                 break;
             }
-            match load_original(fetcher, resolved, settings.limits).await {
+            let mut details = Vec::new();
+            let loaded = load_original(fetcher, resolved, settings.limits, &mut |url, page| {
+                details.push((url.clone(), page.clone()));
+                Ok(())
+            });
+            let loaded = loaded.await?;
+            for (url, detail) in details.iter().filter(|(url, _)| !fixture.has(url)) {
+                let kind = RecordedKind::Detail;
+                let content_type = detail.content_type.as_deref();
+                let file = fixture.add(url, kind, detail.status, content_type, &detail.bytes)?;
+                print_note(&format!(
+                    "page  {} -> {}",
+                    escape(url.as_str()),
+                    escape(&file)
+                ));
+            }
+            match loaded {
                 Ok(image) if fixture.has(&image.url) => {}
                 Ok(image) => {
                     let kind = RecordedKind::Image;

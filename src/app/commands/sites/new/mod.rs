@@ -205,7 +205,7 @@ impl Author<'_> {
             say(
                 "no second page was found: the draft was held only against the page it was made from",
             );
-            return Ok(self.prove_image(&session.fetcher, &tried).await);
+            return self.prove_image(&session.fetcher, &tried).await;
         };
         let second = match session.fetcher.page(paging.second()).await {
             Ok(second) => second,
@@ -217,24 +217,25 @@ impl Author<'_> {
         let Some(tried) = told(&second, read(&second)) else {
             return Ok(Exit::Listing);
         };
-        Ok(self.prove_image(&session.fetcher, &tried).await)
+        self.prove_image(&session.fetcher, &tried).await
     }
 
     /// Fetches an original that the draft was not made from: the last of a page.
-    async fn prove_image(&self, fetcher: &Fetcher, tried: &TriedPage) -> Exit {
+    async fn prove_image(&self, fetcher: &Fetcher, tried: &TriedPage) -> anyhow::Result<Exit> {
         let Some(resolved) = tried.resolved().last() else {
-            return Exit::Listing;
+            return Ok(Exit::Listing);
         };
-        match load_original(fetcher, resolved, self.settings.limits).await {
+        let limits = self.settings.limits;
+        match load_original(fetcher, resolved, limits, &mut |_, _| Ok(())).await? {
             Ok(image) => {
                 say(&format!("an original: {}: {}", image.url, image.facts()));
-                Exit::Done
+                Ok(Exit::Done)
             }
             Err(reasons) => {
                 for (url, reason) in reasons {
                     say(&format!("an original: {url}: {reason}"));
                 }
-                Exit::Listing
+                Ok(Exit::Listing)
             }
         }
     }
