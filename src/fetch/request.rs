@@ -116,8 +116,19 @@ impl Requester {
         address: &Url,
         has_next: bool,
     ) -> Result<Page, FetchError> {
+        let (_raw, page) = self.read_both(question, address, has_next).await?;
+        Ok(page)
+    }
+
+    /// A page as it was sent, and as text.
+    async fn read_both(
+        &self,
+        question: Question<'_>,
+        address: &Url,
+        has_next: bool,
+    ) -> Result<(RawPage, Page), FetchError> {
         let response = self.request(question, address.clone()).await?;
-        self.page_of(response, None, has_next).await
+        self.both_of(response, None, has_next).await
     }
 
     /// Reads a response as a page; from the web archive, with what that says of it.
@@ -127,7 +138,17 @@ impl Requester {
         archived: Option<Box<ArchivedBody>>,
         has_next: bool,
     ) -> Result<Page, FetchError> {
-        let url = response.address.clone();
+        let (_raw, page) = self.both_of(response, archived, has_next).await?;
+        Ok(page)
+    }
+
+    async fn both_of(
+        &self,
+        response: HostResponse,
+        archived: Option<Box<ArchivedBody>>,
+        has_next: bool,
+    ) -> Result<(RawPage, Page), FetchError> {
+        let (url, status) = (response.address.clone(), response.status());
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
         let mut body = self
@@ -142,14 +163,21 @@ impl Requester {
             body = body.of_capture(archived);
         }
         let bytes = body.collect_to_close(usize::MAX).await?;
-        let page = Page::new(url, &bytes, content_type.as_deref(), next);
+        let raw = RawPage {
+            url,
+            status,
+            content_type,
+            next,
+            bytes,
+        };
+        let page = raw.decoded();
         if !ends_like_html(&page.text)
             && let Some(cut) = body.reject_end()
         {
             return Err(cut);
         }
         body.accept_end();
-        Ok(page)
+        Ok((raw, page))
     }
 
     /// Allows the origin of an address from now on, where the user gives the addresses.
@@ -159,32 +187,10 @@ impl Requester {
 
     /// Reads a page as the server sends it, with retries.
     pub(super) async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
-        self.retry(|| self.raw_page_once(address)).await
-    }
-
-    async fn raw_page_once(&self, address: &Url) -> Result<RawPage, FetchError> {
         let question = Question::new(RequestKind::Page);
-        let response = self.request(question, address.clone()).await?;
-        let url = response.address.clone();
-        let status = response.status();
-        let content_type = response.content_type().map(str::to_owned);
-        let mut body = self
-            .text_body(response, self.settings.max_page_bytes)
-            .await?;
-        let bytes = body.collect_to_close(usize::MAX).await?;
-        // As for a page that is read: without a length, only its last tag shows that it is complete.
-        let page = RawPage {
-            url,
-            status,
-            content_type,
-            bytes,
-        };
-        if ends_like_html(&page.decoded().text) {
-            body.accept_end();
-        } else if let Some(cut) = body.reject_end() {
-            return Err(cut);
-        }
-        Ok(page)
+        let read = || self.read_both(question, address, false);
+        let (raw, _page) = self.retry(read).await?;
+        Ok(raw)
     }
 
     async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {

@@ -49,6 +49,8 @@ pub struct RawPage {
     pub status: u16,
     /// Its `Content-Type` header.
     pub content_type: Option<String>,
+    /// The next page by the `Link` header, as written there.
+    pub next: Option<String>,
     /// Its bytes, after decompression.
     pub bytes: Vec<u8>,
 }
@@ -56,7 +58,12 @@ pub struct RawPage {
 impl RawPage {
     /// The page as text.
     pub fn decoded(&self) -> Page {
-        Page::new(self.url.clone(), &self.bytes, self.content_type.as_deref())
+        Page::new(
+            self.url.clone(),
+            &self.bytes,
+            self.content_type.as_deref(),
+            self.next.clone(),
+        )
     }
 }
 

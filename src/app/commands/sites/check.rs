@@ -1,5 +1,10 @@
 //! `wallhaul sites check`: whether a definition still fits its site, by one page and one image.
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::live::load_original;
+use super::walk::Walk;
 use crate::app::console::{print, write_flushed};
 use crate::app::environment::Environment;
 use crate::app::run::use_proxies;
@@ -8,10 +13,10 @@ use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::{Exit, OutputError};
 use crate::report::escape;
-use crate::site::{ImageSource, NextPage, Pages};
+use crate::site::ImageSource;
 
-use super::items::{failure_text, try_page};
-use super::live::load_original;
+/// Pages that are read at most: a listing of listings begins with pages that show no image.
+const MAX_PAGES: usize = 5;
 
 /// Requests the robots.txt, the first page and one image of a site, and prints how each turned out; nothing is stored.
 /// Exit code 3 when the definition does not fit the site, 1 when only the image failed.
@@ -32,6 +37,7 @@ pub async fn check_site(
         Some(definition) => vec![definition],
         None => definitions.names()?,
     };
+    let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let several = names.len() > 1;
     let mut exit = Exit::Done;
     for name in names {
@@ -40,46 +46,49 @@ pub async fn check_site(
         if several {
             print(format!("{}\n", site.id()).as_bytes())?;
         }
-        exit = exit.max_severity(check(site, &settings).await?);
+        exit = exit.max_severity(check(site, &settings, today).await?);
     }
     Ok(exit)
 }
 
-async fn check(site: SelectedSite, settings: &Settings) -> anyhow::Result<Exit> {
+async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::Result<Exit> {
     let session = SiteSession::open(SelectedSource::Site(site), settings, false).await?;
     let ImageSource::Site(site) = &session.source else {
         return Ok(Exit::Done);
     };
     let fetcher = &session.fetcher;
-    let NextPage::Request(request) = site.pager(Pages::default()).next_page() else {
-        return failed("page", "the definition names no first page", Exit::Listing);
-    };
-    let shown = fetcher.request_url(&request.url);
-    let shown = escape(shown.as_str());
-    let page = match fetcher.page(&request.url).await {
-        Ok(page) => page,
-        Err(error) => return failed("page", &format!("{shown}: {error}"), Exit::Listing),
-    };
-    let tried = try_page(site, &page, true, |images| fetcher.canonicalize(images));
-    let tried = match tried {
-        Ok(tried) => tried,
-        Err(failure) => {
-            let why = failure_text(&failure);
-            return failed("page", &format!("{shown}: {why}"), Exit::Listing);
+    let mut walk = Walk::new(site, fetcher, today);
+    let mut left = MAX_PAGES;
+    let tried = loop {
+        let page = match walk.next().await {
+            Ok(Some(page)) if left > 0 => page,
+            Ok(_) => return failed("page", "no page shows an image", Exit::Listing),
+            Err((url, why)) => {
+                let what = format!("{}: {why}", fetcher.request_url(&url));
+                return failed("page", &what, Exit::Listing);
+            }
+        };
+        left -= 1;
+        let shown = fetcher.request_url(&page.url);
+        match page.tried {
+            Err(why) => return failed("page", &format!("{shown}: {why}"), Exit::Listing),
+            Ok(_) if !page.has_items => line("page", "ok", &format!("{shown}: links"))?,
+            Ok(tried) => {
+                let what = format!("{shown}: {}", tried.summary());
+                if let Some(why) = tried.failure() {
+                    return failed("page", &format!("{what}; {why}"), Exit::Listing);
+                }
+                line("page", "ok", &what)?;
+                break tried;
+            }
         }
     };
-    if let Some(why) = tried.failure() {
-        let what = format!("{shown}: {}; {why}", tried.summary());
-        return failed("page", &what, Exit::Listing);
-    }
-    line("page", "ok", &format!("{shown}: {}", tried.summary()))?;
     let Some(resolved) = tried.resolved().next() else {
         return failed("image", "no item has an original", Exit::Listing);
     };
     match load_original(fetcher, resolved, settings.limits, &mut |_, _| Ok(())).await? {
         Ok(image) => {
             let shown = fetcher.request_url(&image.url);
-            let shown = escape(shown.as_str());
             line("image", "ok", &format!("{shown}: {}", image.facts()))?;
             Ok(Exit::Done)
         }

@@ -122,6 +122,7 @@ impl Fixture {
                     url: page.url.clone(),
                     status: page.status,
                     content_type: page.content_type.clone(),
+                    next: None,
                     bytes: read(&self.folder.join(&page.file))?,
                 })
             })

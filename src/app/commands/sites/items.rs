@@ -9,13 +9,14 @@ use crate::fetch::Page;
 use crate::job::{Candidate, ImageRef, Resolved};
 use crate::outcome::SkipReason;
 use crate::report::{escape, messages, object};
-use crate::site::{PageHealth, PageText, PageVerdict, RuleResult, Site};
+use crate::site::{ListingPage, PageText, PageVerdict, RuleResult, Site};
 use crate::units::plural;
 
 /// A page, as a definition reads it.
 pub(super) struct TriedPage {
     pub(super) items: Vec<TriedItem>,
-    pub(super) health: PageHealth,
+    /// What the page says beside its items; they are taken from it.
+    pub(super) listing: ListingPage,
     /// Why the definition does not fit the page, if so.
     pub(super) failure: Option<ListingFailure>,
 }
@@ -44,8 +45,11 @@ pub(super) fn try_page(
         encoding: page.encoding,
         is_xml: page.is_xml,
     };
-    let listing = site.read(&page.url, text)?;
-    let mut images = listing.images;
+    let mut listing = site.read(&page.url, text)?;
+    if let Some(target) = &page.next {
+        listing.next.set_header_next(&page.url, target);
+    }
+    let mut images = std::mem::take(&mut listing.images);
     canonicalize(&mut images);
     let items = images.into_iter().map(|image| TriedItem {
         rules: site.explain(&image),
@@ -67,7 +71,7 @@ pub(super) fn try_page(
     });
     Ok(TriedPage {
         items,
-        health: listing.health,
+        listing,
         failure,
     })
 }
@@ -87,10 +91,10 @@ impl TriedPage {
             "{}, {with} with an original",
             plural(self.items.len(), "item", "items")
         );
-        let without = self.health.without_thumb + self.health.unusable;
+        let without = self.listing.health.without_thumb + self.listing.health.unusable;
         for (number, what) in [
             (self.items.len() - with, "skipped"),
-            (self.health.filtered, "left out by `where`"),
+            (self.listing.health.filtered, "left out by `where`"),
             (without, "without a usable address"),
         ] {
             if number > 0 {

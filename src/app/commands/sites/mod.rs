@@ -11,6 +11,7 @@ mod record;
 mod schema;
 mod show;
 mod test;
+mod walk;
 
 pub use check::check_site;
 pub use list::list_sites;

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use jiff::tz::TimeZone;
+
 use super::fixture::{Fixture, RecordedKind};
-use super::items::{failure_text, try_page};
 use super::live::load_original;
+use super::walk::{Walk, WalkedPage};
 use crate::app::console::print_note;
 use crate::app::environment::Environment;
 use crate::app::run::use_proxies;
@@ -14,7 +16,7 @@ use crate::engine::Shutdown;
 use crate::exit::Exit;
 use crate::outcome::Format;
 use crate::report::escape;
-use crate::site::{ImageSource, NextPage, PageAnswer, Pages};
+use crate::site::ImageSource;
 use crate::units::plural;
 
 /// What `wallhaul sites record` is to do.
@@ -51,48 +53,37 @@ pub async fn record_site(
     };
     let fetcher = &session.fetcher;
     let mut fixture = Fixture::create(&wanted.folder)?;
-    let mut pager = site.pager(Pages::default());
+    let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
+    let mut walk = Walk::new(site, fetcher, today);
     let (mut pages, mut images) = (0, 0);
     let mut exit = Exit::Done;
     while pages < wanted.pages && !shutdown.is_stopping() {
-        let NextPage::Request(request) = pager.next_page() else {
-            break;
-        };
-        let shown = escape(request.url.as_str()).into_owned();
-        let raw = match fetcher.raw_page(&request.url).await {
-            Ok(raw) => raw,
-            Err(error) => {
-                let is_end = error
-                    .status()
-                    .is_some_and(|status| pager.end_statuses(&request).contains(&status));
-                if pages == 0 || !is_end {
-                    print_note(&format!("error: {shown}: {}", escape(&error.to_string())));
-                    exit = exit.max_severity(Exit::Listing);
-                }
-                break;
-            }
-        };
-        let kind = RecordedKind::Page;
-        let content_type = raw.content_type.as_deref();
-        let file = fixture.add(&request.url, kind, raw.status, content_type, &raw.bytes)?;
-        pages += 1;
-        print_note(&format!("page  {shown} -> {}", escape(&file)));
-        let tried = try_page(site, &raw.decoded(), request.is_first, |images| {
-            fetcher.canonicalize(images);
-        });
-        let tried = match tried {
-            Ok(tried) => tried,
-            Err(failure) => {
-                print_note(&format!("error: {shown}: {}", failure_text(&failure)));
+        let page = match walk.next().await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err((url, why)) => {
+                print_note(&format!("error: {}", escape(&format!("{url}: {why}"))));
                 exit = exit.max_severity(Exit::Listing);
                 break;
             }
         };
-        if let Some(why) = tried.failure() {
-            print_note(&format!("error: {shown}: {why}"));
-            exit = exit.max_severity(Exit::Listing);
-            break;
-        }
+        let WalkedPage {
+            url, raw, tried, ..
+        } = page;
+        let shown = escape(url.as_str()).into_owned();
+        let kind = RecordedKind::Page;
+        let content_type = raw.content_type.as_deref();
+        let file = fixture.add(&url, kind, raw.status, content_type, &raw.bytes)?;
+        pages += 1;
+        print_note(&format!("page  {shown} -> {}", escape(&file)));
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(why) => {
+                print_note(&format!("error: {shown}: {why}"));
+                exit = exit.max_severity(Exit::Listing);
+                break;
+            }
+        };
         for resolved in tried.resolved() {
             if images >= wanted.images || shutdown.is_stopping() {
                 break;
@@ -132,16 +123,6 @@ pub async fn record_site(
                     images += 1;
                 }
             }
-        }
-        let answer = if tried.items.is_empty() {
-            PageAnswer::Empty
-        } else {
-            PageAnswer::Items {
-                new: tried.items.len(),
-            }
-        };
-        if pager.answered(&request, answer).is_some() {
-            break;
         }
     }
     print_note(&format!(

@@ -114,6 +114,7 @@ fn pages(site: &Site, wanted: &TestOptions) -> anyhow::Result<Vec<RawPage>> {
         url,
         status: 200,
         content_type: content_type(&wanted.page).map(str::to_owned),
+        next: None,
         bytes: read(&wanted.page)?,
     }])
 }
