@@ -86,7 +86,7 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
     let Some(resolved) = tried.resolved().next() else {
         return failed("image", "no item has an original", Exit::Listing);
     };
-    match load_original(fetcher, resolved, settings.limits, &mut |_, _| Ok(())).await? {
+    match load_original(fetcher, resolved, settings.limits, &mut Vec::new()).await {
         Ok(image) => {
             let shown = fetcher.request_url(&image.url);
             line("image", "ok", &format!("{shown}: {}", image.facts()))?;

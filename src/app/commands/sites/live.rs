@@ -70,8 +70,8 @@ pub(super) async fn load_image(
 const MAX_HOPS: usize = 3;
 const MAX_CANDIDATES: usize = 20;
 
-/// Fetches the original of an image: the first of its candidates that is one. Pages that lead there are read, and handed
-/// to `on_page` as they came.
+/// Fetches the original of an image: the first of its candidates that is one. Pages that lead there are read, and kept in
+/// `details` as they came.
 ///
 /// # Errors
 ///
@@ -80,8 +80,8 @@ pub(super) async fn load_original(
     fetcher: &Fetcher,
     resolved: &Resolved,
     limits: Limits,
-    on_page: &mut (dyn FnMut(&Url, &RawPage) -> anyhow::Result<()> + Send),
-) -> anyhow::Result<Result<LoadedImage, Vec<(Url, String)>>> {
+    details: &mut Vec<(Url, RawPage)>,
+) -> Result<LoadedImage, Vec<(Url, String)>> {
     let mut reasons = Vec::new();
     // The next one is the last; each with the number of pages that led to it.
     let candidates = resolved.candidates.iter().rev().cloned();
@@ -92,13 +92,13 @@ pub(super) async fn load_original(
         };
         let reason = match &candidate {
             Candidate::Direct(url) => match load_image(fetcher, url, limits).await {
-                Ok(image) => return Ok(Ok(image)),
+                Ok(image) => return Ok(image),
                 Err(reason) => reason,
             },
             Candidate::Follow(follow) if hops < MAX_HOPS => {
                 match fetcher.raw_page(&follow.page).await {
                     Ok(raw) => {
-                        on_page(&follow.page, &raw)?;
+                        details.push((follow.page.clone(), raw.clone()));
                         let rule = follow.rule.clone();
                         let found = blocking(move || {
                             let page = raw.decoded();
@@ -125,5 +125,5 @@ pub(super) async fn load_original(
         };
         reasons.push((candidate.url().clone(), reason));
     }
-    Ok(Err(reasons))
+    Err(reasons)
 }

@@ -89,15 +89,15 @@ pub async fn record_site(
                 break;
             }
             let mut details = Vec::new();
-            let loaded = load_original(fetcher, resolved, settings.limits, &mut |url, page| {
-                details.push((url.clone(), page.clone()));
-                Ok(())
-            });
-            let loaded = loaded.await?;
-            for (url, detail) in details.iter().filter(|(url, _)| !fixture.has(url)) {
+            let loaded = load_original(fetcher, resolved, settings.limits, &mut details).await;
+            for (url, detail) in &details {
+                if fixture.has(url) {
+                    continue;
+                }
                 let kind = RecordedKind::Detail;
                 let content_type = detail.content_type.as_deref();
-                let file = fixture.add(url, kind, detail.status, content_type, &detail.bytes)?;
+                let bytes = &detail.bytes;
+                let file = fixture.add(url, kind, detail.status, content_type, bytes)?;
                 print_note(&format!(
                     "page  {} -> {}",
                     escape(url.as_str()),

@@ -226,7 +226,7 @@ impl Author<'_> {
             return Ok(Exit::Listing);
         };
         let limits = self.settings.limits;
-        match load_original(fetcher, resolved, limits, &mut |_, _| Ok(())).await? {
+        match load_original(fetcher, resolved, limits, &mut Vec::new()).await {
             Ok(image) => {
                 say(&format!("an original: {}: {}", image.url, image.facts()));
                 Ok(Exit::Done)
