@@ -12,8 +12,8 @@ use url::{Position, Url};
 
 use super::access::{CookieFile, MAX_ROBOTS_BYTES, Policy, RobotRules};
 use super::body::{
-    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage, ends_like_html,
-    head_size,
+    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage,
+    ends_like_html, head_size,
 };
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
