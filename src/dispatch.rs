@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use wallhaul::app::{self, Environment, VerifyOptions};
-use wallhaul::config::Options;
+use wallhaul::app::{self, Environment, NewOptions, RecordOptions, TestOptions, VerifyOptions};
+use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, SelectionArgs};
+use wallhaul::config::{NetworkArgs, Options};
 use wallhaul::exit::Exit;
 
 use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand};
@@ -81,15 +82,9 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
                 app::verify(site, wanted, options, env, shutdown)
             })
         }
-        Command::Sites {
-            command: None | Some(SitesCommand::List),
-        } => app::list_sites(),
-        Command::Sites {
-            command: Some(SitesCommand::Show { site }),
-        } => app::show_site(&site),
-        Command::Sites {
-            command: Some(SitesCommand::Schema),
-        } => app::print_schema(),
+        Command::Sites { command } => {
+            sites(command.unwrap_or(SitesCommand::List { json: false }), env)
+        }
         Command::Ledger { command } => ledger(command, env),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -97,6 +92,83 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             app::print(&script)
         }
         Command::Man { command } => manual(&command),
+    }
+}
+
+fn sites(command: SitesCommand, env: &Environment) -> anyhow::Result<Exit> {
+    let options = |network: Box<NetworkArgs>, config: ConfigSource| {
+        let given = Options {
+            network: *network,
+            ..Options::default()
+        };
+        config.with_file_defaults(given, env.config_file.as_deref())
+    };
+    match command {
+        SitesCommand::List { json } => app::list_sites(json, env),
+        SitesCommand::Schema => app::print_schema(),
+        SitesCommand::Show { site, facts } => app::show_site(&site, facts, env),
+        SitesCommand::Test {
+            site,
+            page,
+            page_url,
+            expect,
+            json,
+        } => {
+            let wanted = TestOptions {
+                page,
+                page_url,
+                expect,
+                json,
+            };
+            app::test_site(&site, &wanted, Options::default(), env)
+        }
+        SitesCommand::Check {
+            site,
+            network,
+            config,
+        } => {
+            let options = options(network, config)?;
+            app::block_on(env, |shutdown| {
+                app::check_site(site, options, env, shutdown)
+            })
+        }
+        SitesCommand::Record {
+            site,
+            directory,
+            pages,
+            images,
+            network,
+            config,
+        } => {
+            let options = options(network, config)?;
+            let wanted = RecordOptions {
+                folder: directory,
+                pages,
+                images,
+            };
+            app::block_on(env, |shutdown| {
+                app::record_site(&site, wanted, options, env, shutdown)
+            })
+        }
+        SitesCommand::New {
+            url,
+            original,
+            name,
+            output,
+            network,
+            config,
+        } => {
+            let options = options(network, config)?;
+            let wanted = NewOptions {
+                url,
+                original,
+                name,
+                output,
+            };
+            app::block_on(env, |shutdown| {
+                app::new_site(wanted, options, env, shutdown)
+            })
+        }
     }
 }
 

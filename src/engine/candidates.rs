@@ -207,9 +207,7 @@ mod tests {
             "/hop2" => Reply::ok("page /hop3"),
             "/hop3" => Reply::ok("page /hop4\nimage /late.png"),
             "/many" => Reply::ok(
-                (0..100)
-                    .map(|n| format!("image /{n}.png\n"))
-                    .collect::<String>(),
+                (0..100).fold(String::new(), |page, n| page + &format!("image /{n}.png\n")),
             ),
             "/busy" => Reply::new(503, &[], ""),
             _ => Reply::new(404, &[], ""),
@@ -328,7 +326,9 @@ mod tests {
         assert_eq!(steps.iter().filter(|step| *step == "/7.png").count(), 1);
     }
 
-    static GO: LazyLock<(Mutex<Sender<()>>, Mutex<Receiver<()>>)> = LazyLock::new(|| {
+    type Signal = (Mutex<Sender<()>>, Mutex<Receiver<()>>);
+
+    static GO: LazyLock<Signal> = LazyLock::new(|| {
         let (sender, receiver) = channel();
         (Mutex::new(sender), Mutex::new(receiver))
     });

@@ -113,6 +113,7 @@ mod tests {
     use std::io::Cursor;
     use std::time::Duration;
 
+    use data_encoding::HEXLOWER;
     use jiff::Timestamp;
     use md5::{Digest as _, Md5};
     use url::Url;
@@ -143,7 +144,7 @@ mod tests {
 
     fn md5(bytes: &[u8]) -> Option<String> {
         let hash = Md5::digest(bytes);
-        Some(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(HEXLOWER.encode(&hash))
     }
 
     /// Downloads the image at these paths of a server, each a candidate; with the files that are in the collection then.

@@ -33,7 +33,7 @@ use crate::job::{Candidate, ImageRef};
 use crate::part::ResumeInfo;
 
 pub use self::access::SiteOrigins;
-pub use self::body::Page;
+pub use self::body::{Page, RawPage};
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
 pub use self::proxies::{Proxies, ProxyError};
@@ -161,6 +161,26 @@ impl Fetcher {
         self.requester
             .page_once(&self.request_url(address), has_next)
             .await
+    }
+
+    /// Reads the page at an address that the user gave: where the user gives the addresses, its origin is allowed from
+    /// now on.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::page`].
+    pub async fn given_page(&self, address: &Url) -> Result<Page, FetchError> {
+        self.requester.allow(address);
+        self.page(address).await
+    }
+
+    /// Reads the page at a canonical address as the server sends it, with retries.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::page`].
+    pub async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
+        self.requester.raw_page(&self.request_url(address)).await
     }
 
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those

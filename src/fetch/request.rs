@@ -14,8 +14,8 @@ use url::Url;
 
 use super::access::{CookieFile, Policy};
 use super::body::{
-    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, ends_like_html,
-    head_size,
+    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage,
+    ends_like_html, head_size,
 };
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
@@ -118,8 +118,19 @@ impl Requester {
         address: &Url,
         has_next: bool,
     ) -> Result<Page, FetchError> {
+        let (_raw, page) = self.read_both(question, address, has_next).await?;
+        Ok(page)
+    }
+
+    /// A page as it was sent, and as text.
+    async fn read_both(
+        &self,
+        question: Question<'_>,
+        address: &Url,
+        has_next: bool,
+    ) -> Result<(RawPage, Page), FetchError> {
         let response = self.request(question, address.clone()).await?;
-        self.page_of(response, None, has_next).await
+        self.both_of(response, None, has_next).await
     }
 
     /// Reads a response as a page; from the web archive, with what that says of it.
@@ -129,7 +140,17 @@ impl Requester {
         archived: Option<Box<ArchivedBody>>,
         has_next: bool,
     ) -> Result<Page, FetchError> {
-        let url = response.address.clone();
+        let (_raw, page) = self.both_of(response, archived, has_next).await?;
+        Ok(page)
+    }
+
+    async fn both_of(
+        &self,
+        response: HostResponse,
+        archived: Option<Box<ArchivedBody>>,
+        has_next: bool,
+    ) -> Result<(RawPage, Page), FetchError> {
+        let (url, status) = (response.address.clone(), response.status());
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
         let mut body = self
@@ -144,14 +165,34 @@ impl Requester {
             body = body.of_capture(archived);
         }
         let bytes = body.collect_to_close(usize::MAX).await?;
-        let page = Page::new(url, &bytes, content_type.as_deref(), next);
+        let raw = RawPage {
+            url,
+            status,
+            content_type,
+            next,
+            bytes,
+        };
+        let page = raw.decoded();
         if !ends_like_html(&page.text)
             && let Some(cut) = body.reject_end()
         {
             return Err(cut);
         }
         body.accept_end();
-        Ok(page)
+        Ok((raw, page))
+    }
+
+    /// Allows the origin of an address from now on, where the user gives the addresses.
+    pub(super) fn allow(&self, address: &Url) {
+        self.policy.add_user_origin(address);
+    }
+
+    /// Reads a page as the server sends it, with retries.
+    pub(super) async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
+        let question = Question::new(RequestKind::Page);
+        let read = || self.read_both(question, address, false);
+        let (raw, _page) = self.retry(read).await?;
+        Ok(raw)
     }
 
     /// The body of a response that brings what was requested, or why it does not.

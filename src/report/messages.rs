@@ -50,7 +50,7 @@ pub(super) fn page(number: Option<u32>, url: &Url) -> String {
 }
 
 /// Why a listing could not be read, after its address. It may quote a server, so it is untrusted text.
-pub(super) fn listing_failure(reason: &ListingFailure) -> String {
+pub fn listing_failure(reason: &ListingFailure) -> String {
     match reason {
         ListingFailure::Fetch { status: _, cause } => cause.clone(),
         ListingFailure::TooManyElements { limit } => {

@@ -128,7 +128,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         name,
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
-            address: address(name).into(),
+            address: address(name),
             content: content(bytes),
             capture: None,
         }),
@@ -141,7 +141,7 @@ pub(super) fn duplicate(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: there,
-            address: address(name).into(),
+            address: address(name),
             content: content(1_000),
             capture: None,
         }),
@@ -159,7 +159,7 @@ pub(super) fn archived(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: ImageName::from_stored("2010-01-01-First.png"),
-            address: address(name).into(),
+            address: address(name),
             content: content(1_000),
             capture: Some(Box::new(Capture::new(&base, at, &original))),
         }),

@@ -7,7 +7,7 @@ use super::document::FieldCondition;
 use super::fields::FieldRef;
 use super::pattern::Replacement;
 use super::template::Template;
-use super::{Site, address, classify};
+use super::{RuleResult, Site, address, classify};
 use crate::job::{Candidate, Follow, FollowRule, ImageRef};
 use crate::outcome::SkipReason;
 
@@ -122,6 +122,21 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
         return Err(refused.map_or(SkipReason::NoRule, SkipReason::Address));
     }
     Ok(candidates)
+}
+
+/// What became of each rule for an image, by the rule's number from 1.
+pub(super) fn explain(site: &Site, image: &ImageRef) -> Vec<(usize, RuleResult)> {
+    let result = |CandidateRule { conditions, way }: &CandidateRule| {
+        if !conditions.is_empty() && !hold(conditions, image) {
+            return RuleResult::NoMatch;
+        }
+        match way.candidate(site, image) {
+            Ok(Some(candidate)) => RuleResult::Candidate(candidate),
+            Ok(None) => RuleResult::NoMatch,
+            Err(reason) => RuleResult::Refused(reason),
+        }
+    };
+    (1..).zip(site.candidates.iter().map(result)).collect()
 }
 
 /// Whether an item passes all conditions.

@@ -210,9 +210,10 @@ mod tests {
                 .and_then(|properties| properties.get(name));
             let place = format!("{place}/{name}");
             match (known, schema.get("additionalProperties")) {
-                (Some(schema), _) => misfit(root, schema, member, &place)?,
                 (None, Some(Value::Bool(false))) => return fail(&format!("unknown key {name}")),
-                (None, Some(schema @ Value::Object(_))) => misfit(root, schema, member, &place)?,
+                (Some(schema), _) | (None, Some(schema @ Value::Object(_))) => {
+                    misfit(root, schema, member, &place)?;
+                }
                 (None, _) => {}
             }
         }

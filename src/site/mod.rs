@@ -14,12 +14,14 @@ mod diagnostic;
 mod direct;
 mod document;
 mod extract;
+mod facts;
 mod fields;
 mod file_name;
 mod follow;
 mod hosts;
 mod identity;
 mod json_schema;
+pub mod learn;
 mod name;
 mod paging;
 mod pattern;
@@ -44,6 +46,7 @@ pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
 pub use extract::{ListingPage, PageHealth, PageText, PageVerdict, WrittenSources};
+pub use facts::{DefinitionFacts, SecretFacts, VariableFacts};
 pub use follow::follow;
 pub use hosts::{AnyHost, HostPattern, ImageHosts};
 pub use json_schema::definition_schema;
@@ -257,6 +260,11 @@ impl Site {
         candidate::candidates(self, image)
     }
 
+    /// What became of each `[[full]]` for an image, by its number from 1: for people who write a definition.
+    pub fn explain(&self, image: &ImageRef) -> Vec<(usize, RuleResult)> {
+        candidate::explain(self, image)
+    }
+
     /// The candidates and the file stem of an image.
     ///
     /// # Errors
@@ -308,6 +316,17 @@ impl Site {
     }
 }
 
+/// What became of a `[[full]]` for an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RuleResult {
+    /// It gives this candidate.
+    Candidate(Candidate),
+    /// The item has nothing for it: its pattern does not match, or a text is missing.
+    NoMatch,
+    /// Its result may not be requested: why.
+    Refused(String),
+}
+
 /// The safe stem of the file that a server names so; `None` if nothing is left of the name. The extension comes from the
 /// bytes, as always.
 pub fn served_stem(file_name: &str) -> Option<String> {
@@ -332,13 +351,19 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
 ///
 /// When there is none; the error names the nearest.
 pub fn shipped_definition(name: &str) -> Result<&'static str, SiteError> {
-    let names = shipped().iter().map(|(known, _)| *known);
+    let known = || Vec::from_iter(shipped().iter().map(|(known, _)| *known));
     let found = shipped().iter().find(|(known, _)| *known == name);
-    let (_, text) = found.ok_or_else(|| SiteError::Unknown {
-        name: name.to_owned(),
-        help: diagnostic::nearest_of(name, &names.collect::<Vec<_>>()),
-    })?;
+    let (_, text) = found.ok_or_else(|| unknown_site(name, &known()))?;
     Ok(text)
+}
+
+/// The error for the name of a site that is not among those `known`; it names the nearest.
+pub fn unknown_site(name: &str, known: &[impl AsRef<str>]) -> SiteError {
+    let known: Vec<_> = known.iter().map(AsRef::as_ref).collect();
+    SiteError::Unknown {
+        name: name.to_owned(),
+        help: diagnostic::nearest_of(name, &known),
+    }
 }
 
 /// Why there is no such site.
@@ -350,8 +375,8 @@ pub enum SiteError {
     /// The user's variables do not fit the definition.
     #[error(transparent)]
     Variable(VariableError),
-    /// No site ships under this name.
-    #[error("no site `{}` ships with wallhaul: {help}", .name.escape_debug())]
+    /// No site has this name.
+    #[error("there is no site `{}`: {help}", .name.escape_debug())]
     Unknown {
         /// The name that was looked for.
         name: String,
@@ -379,6 +404,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::job::Record;
 
     const CATALOG: &str = include_str!("../../tests/fixtures/simpledesktops/catalog.tsv");
     const THUMBS: &str = include_str!("../../tests/fixtures/simpledesktops/thumbs.txt");
@@ -397,7 +423,7 @@ mod tests {
             link: None,
             title: None,
             is_original: false,
-            record: Default::default(),
+            record: Record::default(),
         }
     }
 
@@ -634,7 +660,7 @@ mod tests {
                 link,
                 title,
                 is_original: false,
-                record: Default::default(),
+                record: Record::default(),
             };
             assert_eq!(found, &expected);
             let ways = site.candidates(found).unwrap_or_default();

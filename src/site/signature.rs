@@ -83,7 +83,7 @@ pub(super) fn without_signature(address: &Url) -> Url {
     let has = |wanted: &&str| parameters.iter().any(|(name, _)| name == wanted);
     let signatures: Vec<&Signature> = SIGNATURES
         .iter()
-        .filter(|signature| signature.signs.iter().all(|name| has(name)))
+        .filter(|signature| signature.signs.iter().all(has))
         .collect();
     let has_image_path = super::classify::has_image_extension(address);
     let says_nothing = |name: &str, parameter: &str| {

@@ -48,8 +48,8 @@ impl DeclaredFacts {
         match self.declared.bytes {
             Some(declared) if self.bytes > declared => Err(Defect::NotAsDeclared {
                 what: "length in bytes",
-                declared: declared.to_string(),
-                found: format!("more than {declared}"),
+                declared: declared.to_string().into(),
+                found: format!("more than {declared}").into(),
             }),
             Some(_) | None => Ok(()),
         }
@@ -100,8 +100,8 @@ fn compare_hash<D: Digest>(
     }
     Err(Defect::NotAsDeclared {
         what,
-        declared,
-        found,
+        declared: declared.into(),
+        found: found.into(),
     })
 }
 
@@ -114,8 +114,8 @@ fn compare_side(
         Some(declared) if declared != displayed && declared != stored => {
             Err(Defect::NotAsDeclared {
                 what,
-                declared: declared.to_string(),
-                found: displayed.to_string(),
+                declared: declared.to_string().into(),
+                found: displayed.to_string().into(),
             })
         }
         Some(_) | None => Ok(()),
@@ -124,6 +124,8 @@ fn compare_side(
 
 #[cfg(test)]
 mod tests {
+    use data_encoding::HEXLOWER;
+
     use super::*;
     use crate::outcome::Format;
     use crate::part::ByteObserver as _;
@@ -142,10 +144,7 @@ mod tests {
     }
 
     fn hex(hash: impl AsRef<[u8]>) -> String {
-        hash.as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        HEXLOWER.encode(hash.as_ref())
     }
 
     fn right(bytes: &[u8]) -> Declared {

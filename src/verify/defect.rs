@@ -84,9 +84,9 @@ pub enum Defect {
         /// What differs: `MD5 hash`, `width in pixels`.
         what: &'static str,
         /// As the listing has it.
-        declared: String,
+        declared: Box<str>,
         /// As the bytes have it.
-        found: String,
+        found: Box<str>,
     },
     /// Its structure is valid, its pixels are not.
     #[error("the pixels cannot be decoded: {reason}")]
@@ -101,8 +101,8 @@ impl Defect {
     pub fn wrong_length(found: u64, declared: u64) -> Self {
         Self::NotAsDeclared {
             what: "length in bytes",
-            declared: declared.to_string(),
-            found: found.to_string(),
+            declared: declared.to_string().into(),
+            found: found.to_string().into(),
         }
     }
 

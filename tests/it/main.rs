@@ -37,6 +37,7 @@ mod power_cut;
 mod real_servers;
 mod signals;
 mod signed_urls;
+mod sites;
 mod stdio;
 mod support;
 mod terminal_screen;

@@ -15,7 +15,7 @@ use crate::app::run::{
     WantedImages, check_archive, discover_options, new_run, reported, save_new, started,
     use_proxies,
 };
-use crate::app::targets::{SiteSession, Target, targets};
+use crate::app::targets::{Definitions, SiteSession, Target, targets};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Quota, Run, Shutdown};
 use crate::event::{Event, Events, Warning};
@@ -44,7 +44,8 @@ pub async fn fetch(
     use_proxies(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
-    let targets = targets(arguments, &settings.input_files, &settings).await?;
+    let definitions = Definitions::new(environment, &settings.output);
+    let targets = targets(arguments, &settings.input_files, &settings, &definitions).await?;
     let several = targets
         .iter()
         .map(Target::id)

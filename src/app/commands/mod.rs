@@ -11,6 +11,9 @@ mod verify;
 pub use fetch::fetch;
 pub use ledger::{count_ledger, list_ledger, show_ledger};
 pub use rebuild::rebuild_ledger;
-pub use sites::{list_sites, print_schema, show_site};
+pub use sites::{
+    NewOptions, RecordOptions, TestOptions, check_site, list_sites, new_site, print_schema,
+    record_site, show_site, test_site,
+};
 pub use urls::urls;
 pub use verify::{VerifyOptions, verify};

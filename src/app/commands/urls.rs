@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::app::console::write_flushed;
 use crate::app::environment::Environment;
 use crate::app::run::{check_archive, discover_options, new_run, use_proxies};
-use crate::app::targets::{SelectedSource, SiteSession, select_sites, wanted_pages};
+use crate::app::targets::{Definitions, SelectedSource, SiteSession, select_sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Run, Shutdown, Source};
 use crate::event::{Event, Events};
@@ -41,7 +41,8 @@ pub async fn urls(
         ..settings.output
     };
     let mut exit = Exit::Done;
-    for site in select_sites(&names, &settings)? {
+    let definitions = Definitions::new(environment, &settings.output);
+    for site in select_sites(&names, &settings, &definitions)? {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings, &site.site)?);
         let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, receiver) = Events::channel(output.watches_images());

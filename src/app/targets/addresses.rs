@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::definitions::Definitions;
 use super::session::{SelectedSite, SelectedSource, select_sites, wanted_pages};
 use super::url_file::{self, UrlFile};
 use crate::app::blocking::blocking;
@@ -55,6 +56,7 @@ pub(in crate::app) async fn targets(
     arguments: Vec<String>,
     lists: &[PathBuf],
     settings: &Settings,
+    definitions: &Definitions,
 ) -> anyhow::Result<Vec<Target>> {
     let (addresses, names): (Vec<_>, Vec<_>) = arguments
         .into_iter()
@@ -65,17 +67,17 @@ pub(in crate::app) async fn targets(
         Ok(Target::Listing { site, pages })
     };
     if addresses.is_empty() && lists.is_empty() {
-        let sites = select_sites(&names, settings)?.into_iter();
+        let sites = select_sites(&names, settings, definitions)?.into_iter();
         return sites.map(listing).collect();
     }
-    let known = KnownSources::new(settings)?;
+    let known = KnownSources::new(settings, definitions)?;
     let mut targets = Vec::new();
     for name in names {
         let site = known.sites.iter().find(|site| site.id().as_str() == name);
-        // Looked up among those that ship too, since the error for an unknown name lists the known ones.
+        // Looked up once more, since the error for an unknown name lists the known ones.
         let site = site
             .cloned()
-            .map_or_else(|| SelectedSite::shipped(&name), Ok)?;
+            .map_or_else(|| SelectedSite::named(&name, definitions), Ok)?;
         targets.push(listing(site)?);
     }
     let mut images = String::new();
@@ -163,9 +165,9 @@ enum KnownUrl {
 }
 
 impl KnownSources {
-    fn new(settings: &Settings) -> anyhow::Result<Self> {
+    fn new(settings: &Settings, definitions: &Definitions) -> anyhow::Result<Self> {
         Ok(Self {
-            sites: SelectedSite::all(settings)?,
+            sites: SelectedSite::all(settings, definitions)?,
             direct: DirectUrls::new(),
         })
     }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use url::Url;
 
-use crate::config::{PageRange, Settings, text};
+use super::definitions::{Definition, Definitions};
+use crate::config::{PageRange, Settings};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::exit::RenderedError;
 use crate::fetch::{Fetcher, Proxies, SiteOrigins};
 use crate::job::SiteId;
-use crate::report::escape;
 use crate::sink::Location;
-use crate::site::{self, DirectUrls, HostPattern, ImageSource, Pages, Site, SiteError, UrlKind};
+use crate::site::{DirectUrls, HostPattern, ImageSource, Pages, Site, UrlKind};
 
 /// The site where none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -49,12 +48,14 @@ pub(in crate::app) struct SelectedSite {
 pub(in crate::app) fn select_sites(
     names: &[String],
     settings: &Settings,
+    definitions: &Definitions,
 ) -> anyhow::Result<Vec<SelectedSite>> {
-    let mut own = SelectedSite::own(settings)?;
+    let mut own = SelectedSite::from_site_file(settings, definitions)?;
     if names.is_empty() {
-        return Ok(vec![
-            own.map_or_else(|| SelectedSite::shipped(DEFAULT_SITE), Ok)?,
-        ]);
+        return Ok(vec![own.map_or_else(
+            || SelectedSite::named(DEFAULT_SITE, definitions),
+            Ok,
+        )?]);
     }
     if names.len() > 1 && settings.base_url.is_some() {
         bail!("--base-url is the mirror of one site: name one");
@@ -66,7 +67,7 @@ pub(in crate::app) fn select_sites(
         }
         sites.push(match own.take_if(|own| own.site.id().as_str() == name) {
             Some(own) => own,
-            None => SelectedSite::shipped(name)?,
+            None => SelectedSite::named(name, definitions)?,
         });
     }
     if let Some(unused) = own {
@@ -82,12 +83,13 @@ pub(in crate::app) fn select_sites(
 pub(in crate::app) fn select_source(
     name: Option<String>,
     settings: &Settings,
+    definitions: &Definitions,
 ) -> anyhow::Result<SelectedSource> {
     if settings.site_file.is_none() && name.as_deref() == Some(DirectUrls::NAME) {
         return Ok(SelectedSource::Direct(DirectUrls::new()));
     }
     let names: Vec<_> = name.into_iter().collect();
-    select_sites(&names, settings)?
+    select_sites(&names, settings, definitions)?
         .pop()
         .map(SelectedSource::Site)
         .context("there is no site of that name")
@@ -161,11 +163,14 @@ impl SelectedSource {
 }
 
 impl SelectedSite {
-    /// Every site there is: the user's own definition first, then those that ship.
-    pub(in crate::app) fn all(settings: &Settings) -> anyhow::Result<Vec<Self>> {
-        let mut sites = Vec::from_iter(Self::own(settings)?);
-        for (name, _text) in site::shipped() {
-            sites.push(Self::shipped(name)?);
+    /// Every site there is: the one of `--site-file` first, then the user's others, then those that ship.
+    pub(in crate::app) fn all(
+        settings: &Settings,
+        definitions: &Definitions,
+    ) -> anyhow::Result<Vec<Self>> {
+        let mut sites = Vec::from_iter(Self::from_site_file(settings, definitions)?);
+        for name in definitions.names()? {
+            sites.push(Self::named(&name, definitions)?);
         }
         Ok(sites)
     }
@@ -174,29 +179,31 @@ impl SelectedSite {
         self.site.id()
     }
 
-    /// The one that ships under this name.
-    pub(in crate::app) fn shipped(name: &str) -> anyhow::Result<Self> {
+    /// The site of this name.
+    pub(in crate::app) fn named(name: &str, definitions: &Definitions) -> anyhow::Result<Self> {
+        Self::new(&definitions.find(name)?, definitions)
+    }
+
+    /// The site that this definition describes.
+    pub(in crate::app) fn new(
+        definition: &Definition,
+        definitions: &Definitions,
+    ) -> anyhow::Result<Self> {
         Ok(Self {
-            site: Arc::new(Site::shipped(name)?),
-            own: false,
+            site: Arc::new(definitions.compile(definition)?),
+            own: definition.place.path().is_some(),
         })
     }
 
     /// The user's own, from `--site-file`; `None` if that is not given.
-    fn own(settings: &Settings) -> anyhow::Result<Option<Self>> {
+    fn from_site_file(
+        settings: &Settings,
+        definitions: &Definitions,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(path) = settings.site_file.as_deref() else {
             return Ok(None);
         };
-        let file = path.display().to_string();
-        let text =
-            text::read(path).with_context(|| format!("reading the site definition `{file}`"))?;
-        let render = |error: SiteError| {
-            RenderedError(error.render(&escape(&file), settings.output.colored()))
-        };
-        Ok(Some(Self {
-            site: Arc::new(Site::from_toml(&text).map_err(render)?),
-            own: true,
-        }))
+        Self::new(&definitions.read(path)?, definitions).map(Some)
     }
 
     /// Finds out whether a URL is one of the site's, and of which kind.
@@ -204,7 +211,7 @@ impl SelectedSite {
         self.site.classify_url(url)
     }
 
-    fn origins(&self) -> anyhow::Result<SiteOrigins> {
+    pub(in crate::app) fn origins(&self) -> anyhow::Result<SiteOrigins> {
         let site = &self.site;
         let on = |host: &str| Url::parse(&format!("{}://{host}", site.scheme()));
         let hosts: Vec<_> = site.hosts().map(str::to_owned).collect();
@@ -238,7 +245,7 @@ impl SelectedSite {
 }
 
 /// The origins for URLs of no site: a host that cannot exist (RFC 2606), so that no given URL counts as a site's own.
-fn direct_origins() -> anyhow::Result<SiteOrigins> {
+pub(in crate::app) fn direct_origins() -> anyhow::Result<SiteOrigins> {
     let reserved = Url::parse("https://direct.invalid")?;
     Ok(SiteOrigins {
         pages: reserved.clone(),
@@ -246,4 +253,15 @@ fn direct_origins() -> anyhow::Result<SiteOrigins> {
         hosts: Vec::new(),
         named: Vec::new(),
     })
+}
+
+/// The origins for a page that the user named, which may have redirected to `page`, and for what stands on it: only the
+/// origin that was named may be private.
+pub(in crate::app) fn user_origins(page: &Url, named: &Url, hosts: Vec<String>) -> SiteOrigins {
+    SiteOrigins {
+        pages: page.clone(),
+        images: page.clone(),
+        hosts,
+        named: vec![named.clone()],
+    }
 }

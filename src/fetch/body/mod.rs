@@ -18,7 +18,7 @@ pub(super) use self::coding::{Accepted, PAGE_CODINGS};
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};
 pub(super) use self::link::next_link;
 pub(super) use self::page::ends_like_html;
-pub use self::page::{Page, decode};
+pub use self::page::{Page, RawPage, decode};
 pub use self::ranges::parse_content_range;
 pub(super) use self::ranges::{RangeRequest, whole_range};
 pub(super) use self::stream::{BodySource, BodyStream, BrokenBody};

@@ -40,6 +40,33 @@ impl Page {
     }
 }
 
+/// A page as a server sent it, or as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawPage {
+    /// The address that answered after all redirects.
+    pub url: Url,
+    /// The status of the answer.
+    pub status: u16,
+    /// Its `Content-Type` header.
+    pub content_type: Option<String>,
+    /// The next page by the `Link` header, as written there.
+    pub next: Option<String>,
+    /// Its bytes, after decompression.
+    pub bytes: Vec<u8>,
+}
+
+impl RawPage {
+    /// The page as text.
+    pub fn decoded(&self) -> Page {
+        Page::new(
+            self.url.clone(),
+            &self.bytes,
+            self.content_type.as_deref(),
+            self.next.clone(),
+        )
+    }
+}
+
 fn decoded(page: &[u8], content_type: Option<&str>, is_xml: bool) -> (&'static Encoding, String) {
     let (encoding, mark) = charset::of_page(page, content_type, is_xml);
     let (text, _) = encoding.decode_without_bom_handling(&page[mark..]);

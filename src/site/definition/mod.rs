@@ -37,6 +37,10 @@ pub(super) fn compile(text: &str, given: Given<'_>) -> Result<Site, SiteError> {
         })
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one value after the other, none of them forgotten"
+)]
 fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesError> {
     let SiteFile {
         site,

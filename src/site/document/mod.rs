@@ -245,7 +245,7 @@ mod tests {
             assert_eq!(found, [["1"], ["2"]], "{script}");
             let mut base = None;
             read(&embedded_in("#s"), PageText::from(&page), &mut |page| {
-                base = page.base()
+                base = page.base();
             })
             .unwrap();
             assert_eq!(base.as_deref(), Some("/b/"));

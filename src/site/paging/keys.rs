@@ -33,6 +33,7 @@ type First = Option<(Spanned<String>, PageTemplate)>;
 
 impl OrderKeys {
     /// The order that these keys mean, with `listing.url` and `listing.first`.
+    #[expect(clippy::too_many_lines, reason = "one order after the other")]
     pub(super) fn addresses(
         self,
         url: &Spanned<String>,
@@ -137,7 +138,7 @@ impl OrderKeys {
             _ => {
                 check(&[Place::Page, Place::Offset])?;
                 check_first_page(url, &template, first.as_ref())?;
-                let first_number = if numbers[0] { 1 } else { 0 };
+                let first_number = u32::from(numbers[0]);
                 Ok(Addresses::Counted(Box::new(NumberedPages {
                     first: first.map(|(_, first)| first),
                     template,

@@ -250,7 +250,7 @@ mod tests {
         let mut raw = RawPageLinks::default();
         let text = PageText::from(page);
         document::read(&DocumentKind::Json, text, &mut |page| {
-            sources.read(page, &mut raw)
+            sources.read(page, &mut raw);
         })
         .unwrap();
         let base = Url::parse("https://api.invalid/v1/all?page=1").unwrap();

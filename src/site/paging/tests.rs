@@ -333,8 +333,9 @@ fn pages_whose_items_are_all_filtered_out_end_no_listing_soon() {
         repeated: 0,
     };
     let request = walk.request();
-    let steps = (0..100).map(|_| walk.pager.answered(&request, filtered));
-    let steps = Vec::from_iter(steps);
+    let steps: Vec<_> = (0..100)
+        .map(|_| walk.pager.answered(&request, filtered))
+        .collect();
     assert!(steps[..99].iter().all(|step| *step == Step::GoesOn));
     assert!(matches!(
         steps[99],

@@ -29,7 +29,7 @@ pub(super) struct DateWindows {
 /// How a span of time is cut into windows.
 #[derive(Debug)]
 pub(super) struct Days {
-    days: i64,
+    length: i64,
     earliest: Date,
     format: String,
 }
@@ -52,7 +52,7 @@ impl Days {
             .parse::<Date>()
             .map_err(|_| Diagnostic::at(earliest, "not a date").help("write it as `1995-06-16`"))?;
         let compiled = Self {
-            days: i64::from(*days.get_ref()),
+            length: i64::from(*days.get_ref()),
             earliest: first_day,
             format: format
                 .as_ref()
@@ -71,9 +71,9 @@ impl Days {
 
     /// The first and the last day of a window; `None` behind the last one.
     fn window(&self, index: u32, today: Date) -> Option<(Date, Date)> {
-        let back = (i64::from(index).checked_mul(self.days)?).days();
+        let back = (i64::from(index).checked_mul(self.length)?).days();
         let last = today.checked_sub(back).ok()?;
-        let first = last.checked_sub((self.days - 1).days()).ok()?;
+        let first = last.checked_sub((self.length - 1).days()).ok()?;
         // The site refuses a window that begins before its first day.
         (last >= self.earliest).then_some((first.max(self.earliest), last))
     }

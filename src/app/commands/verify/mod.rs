@@ -25,7 +25,7 @@ use crate::app::console::{
 };
 use crate::app::environment::Environment;
 use crate::app::run::{check_archive, use_proxies};
-use crate::app::targets::select_source;
+use crate::app::targets::{Definitions, select_source};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
@@ -66,7 +66,8 @@ pub async fn verify(
     if checks.repair {
         use_proxies(&mut settings, environment)?;
     }
-    let site = select_source(site, &settings)?;
+    let definitions = Definitions::new(environment, &settings.output);
+    let site = select_source(site, &settings, &definitions)?;
     let id = site.id().clone();
     let location = settings.place.collection(id.as_str(), false);
     // Also before a repair, which would create a collection where there is none.

@@ -118,6 +118,10 @@ fn separate_keys(
     Ok(())
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one key after the other, none of them forgotten"
+)]
 fn steps(
     table: SourceTable,
     whole: &Spanned<()>,

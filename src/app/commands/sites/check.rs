@@ -1,0 +1,114 @@
+//! `wallhaul sites check`: whether a definition still fits its site, by one page and one image.
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use super::live::load_original;
+use super::walk::Walk;
+use crate::app::console::{print, write_flushed};
+use crate::app::environment::Environment;
+use crate::app::run::use_proxies;
+use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession};
+use crate::config::{Options, Settings};
+use crate::engine::Shutdown;
+use crate::exit::{Exit, OutputError};
+use crate::report::escape;
+use crate::site::ImageSource;
+
+/// Pages that are read at most: a listing of listings begins with pages that show no image.
+const MAX_PAGES: usize = 5;
+
+/// Requests the robots.txt, the first page and one image of a site, and prints how each turned out; nothing is stored.
+/// Exit code 3 when the definition does not fit the site, 1 when only the image failed.
+///
+/// # Errors
+///
+/// When the definition is wrong, or standard output cannot be written to.
+pub async fn check_site(
+    definition: Option<String>,
+    options: Options,
+    environment: &Environment,
+    _shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    use_proxies(&mut settings, environment)?;
+    let definitions = Definitions::new(environment, &settings.output);
+    let names = match definition {
+        Some(definition) => vec![definition],
+        None => definitions.names()?,
+    };
+    let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
+    let several = names.len() > 1;
+    let mut exit = Exit::Done;
+    for name in names {
+        let found = definitions.find_or_read(&name)?;
+        let site = SelectedSite::new(&found, &definitions)?;
+        if several {
+            print(format!("{}\n", site.id()).as_bytes())?;
+        }
+        exit = exit.max_severity(check(site, &settings, today).await?);
+    }
+    Ok(exit)
+}
+
+async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::Result<Exit> {
+    let session = SiteSession::open(SelectedSource::Site(site), settings, false).await?;
+    let ImageSource::Site(site) = &session.source else {
+        return Ok(Exit::Done);
+    };
+    let fetcher = &session.fetcher;
+    let mut walk = Walk::new(site, fetcher, today);
+    let mut left = MAX_PAGES;
+    let tried = loop {
+        let page = match walk.next().await {
+            Ok(Some(page)) if left > 0 => page,
+            Ok(_) => return failed("page", "no page shows an image", Exit::Listing),
+            Err((url, why)) => {
+                let what = format!("{}: {why}", fetcher.request_url(&url));
+                return failed("page", &what, Exit::Listing);
+            }
+        };
+        left -= 1;
+        let shown = fetcher.request_url(&page.url);
+        match page.tried {
+            Err(why) => return failed("page", &format!("{shown}: {why}"), Exit::Listing),
+            Ok(_) if !page.has_items => line("page", "ok", &format!("{shown}: links"))?,
+            Ok(tried) => {
+                let what = format!("{shown}: {}", tried.summary());
+                if let Some(why) = tried.failure() {
+                    return failed("page", &format!("{what}; {why}"), Exit::Listing);
+                }
+                line("page", "ok", &what)?;
+                break tried;
+            }
+        }
+    };
+    let Some(resolved) = tried.resolved().next() else {
+        return failed("image", "no item has an original", Exit::Listing);
+    };
+    match load_original(fetcher, resolved, settings.limits, &mut Vec::new()).await {
+        Ok(image) => {
+            let shown = fetcher.request_url(&image.url);
+            line("image", "ok", &format!("{shown}: {}", image.facts()))?;
+            Ok(Exit::Done)
+        }
+        Err(reasons) => {
+            let mut exit = Exit::Done;
+            for (url, reason) in reasons {
+                let what = format!("{}: {reason}", fetcher.request_url(&url));
+                exit = failed("image", &what, Exit::Incomplete)?;
+            }
+            Ok(exit)
+        }
+    }
+}
+
+fn failed(step: &str, what: &str, exit: Exit) -> anyhow::Result<Exit> {
+    line(step, "failed", what)?;
+    Ok(exit)
+}
+
+fn line(step: &str, result: &str, what: &str) -> anyhow::Result<()> {
+    let line = format!("{step:<6} {result:<7} {}\n", escape(what));
+    Ok(write_flushed(line.as_bytes()).map_err(OutputError::from)?)
+}

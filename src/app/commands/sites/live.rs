@@ -1,0 +1,129 @@
+//! What `check`, `record` and `new` share: one image by its bytes, and one walk over the listing.
+
+use url::Url;
+
+use crate::app::blocking::blocking;
+use crate::fetch::{FetchError, Fetcher, RawPage};
+use crate::job::{Candidate, Resolved};
+use crate::outcome::Content;
+use crate::site::{self, PageText};
+use crate::units::ByteSize;
+use crate::verify::{self, Limits};
+
+/// Bytes after which something that is no image is not read on.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// An image that was fetched into memory and verified.
+pub(super) struct LoadedImage {
+    pub(super) url: Url,
+    pub(super) bytes: Vec<u8>,
+    pub(super) content: Content,
+}
+
+impl LoadedImage {
+    /// `1920x1080 png, 1.2 MB`.
+    pub(super) fn facts(&self) -> String {
+        let Content {
+            format,
+            width,
+            height,
+            bytes,
+            ..
+        } = &self.content;
+        format!("{width}x{height} {format}, {}", ByteSize(*bytes))
+    }
+}
+
+/// Fetches and verifies the image at `url`; nothing is stored.
+///
+/// # Errors
+///
+/// When it cannot be fetched, or is not a complete image: a text that names the reason.
+pub(super) async fn load_image(
+    fetcher: &Fetcher,
+    url: &Url,
+    limits: Limits,
+) -> Result<LoadedImage, String> {
+    let text = |error: FetchError| error.to_string();
+    let mut body = fetcher.image(url, None).await.map_err(text)?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.chunk().await.map_err(text)? {
+        let is_head = bytes.len() < HEAD_BYTES;
+        bytes.extend_from_slice(&chunk);
+        if is_head && bytes.len() >= HEAD_BYTES && !verify::is_image(&bytes) {
+            return Err("not an image".to_owned());
+        }
+    }
+    let length = body.length().unwrap_or(bytes.len() as u64);
+    let content = verify::verify_file(&bytes[..], length, limits)
+        .map_err(|error| error.to_string())?
+        .map_err(|defect| defect.to_string())?;
+    body.accept_end();
+    Ok(LoadedImage {
+        url: url.clone(),
+        bytes,
+        content,
+    })
+}
+
+/// Pages that may lead from one to the next, and addresses that are requested for one image, as in a run.
+const MAX_HOPS: usize = 3;
+const MAX_CANDIDATES: usize = 20;
+
+/// Fetches the original of an image: the first of its candidates that is one. Pages that lead there are read, and kept in
+/// `details` as they came.
+///
+/// # Errors
+///
+/// When none is: why, for each.
+pub(super) async fn load_original(
+    fetcher: &Fetcher,
+    resolved: &Resolved,
+    limits: Limits,
+    details: &mut Vec<(Url, RawPage)>,
+) -> Result<LoadedImage, Vec<(Url, String)>> {
+    let mut reasons = Vec::new();
+    // The next one is the last; each with the number of pages that led to it.
+    let candidates = resolved.candidates.iter().rev().cloned();
+    let mut left: Vec<_> = candidates.map(|candidate| (candidate, 0)).collect();
+    for _ in 0..MAX_CANDIDATES {
+        let Some((candidate, hops)) = left.pop() else {
+            break;
+        };
+        let reason = match &candidate {
+            Candidate::Direct(url) => match load_image(fetcher, url, limits).await {
+                Ok(image) => return Ok(image),
+                Err(reason) => reason,
+            },
+            Candidate::Follow(follow) if hops < MAX_HOPS => {
+                match fetcher.raw_page(&follow.page).await {
+                    Ok(raw) => {
+                        details.push((follow.page.clone(), raw.clone()));
+                        let rule = follow.rule.clone();
+                        let found = blocking(move || {
+                            let page = raw.decoded();
+                            let text = PageText {
+                                text: &page.text,
+                                encoding: page.encoding,
+                                is_xml: page.is_xml,
+                            };
+                            site::follow(&rule, &page.url, text)
+                        });
+                        match found.await {
+                            Ok(found) => {
+                                let found = found.into_iter().rev();
+                                left.extend(found.map(|candidate| (candidate, hops + 1)));
+                                continue;
+                            }
+                            Err(why) => why.to_string(),
+                        }
+                    }
+                    Err(error) => error.to_string(),
+                }
+            }
+            Candidate::Follow(_) => "too many pages lead one to the next".to_owned(),
+        };
+        reasons.push((candidate.url().clone(), reason));
+    }
+    Err(reasons)
+}

@@ -1,0 +1,258 @@
+//! `wallhaul sites new`: drafts a definition from a page, and holds it against a page that was not used for it.
+
+mod way;
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use url::Url;
+
+use super::items::{TriedPage, failure_text, try_page};
+use super::live::load_original;
+use crate::app::blocking::blocking;
+use crate::app::console::{print, print_note};
+use crate::app::environment::Environment;
+use crate::app::run::use_proxies;
+use crate::app::targets::{
+    Definition, DefinitionPlace, Definitions, SelectedSite, SelectedSource, SiteSession,
+    direct_origins,
+};
+use crate::config::{Options, Settings};
+use crate::engine::Shutdown;
+use crate::exit::Exit;
+use crate::fetch::{Fetcher, Page};
+use crate::job::SiteId;
+use crate::report::escape;
+use crate::site::learn::{self, Draft, PagingGuess};
+use crate::site::{ImageSource, PageText};
+use crate::units::plural;
+
+/// What `wallhaul sites new` is to do.
+#[derive(Debug, Clone)]
+pub struct NewOptions {
+    /// A listing page.
+    pub url: Url,
+    /// The original of one of its images, where the user knows it.
+    pub original: Option<Url>,
+    /// The site's name, where not its host's.
+    pub name: Option<String>,
+    /// The file to write; standard output without it.
+    pub output: Option<PathBuf>,
+}
+
+/// Prints a drafted definition, and on stderr what it rests on. Exit code 3 when no gallery is found on the page, or the
+/// draft does not hold on the second page.
+///
+/// # Errors
+///
+/// When an option is wrong, or the output cannot be written to.
+pub async fn new_site(
+    wanted: NewOptions,
+    options: Options,
+    environment: &Environment,
+    _shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    use_proxies(&mut settings, environment)?;
+    if settings.base_url.is_some() {
+        bail!("--base-url is the mirror of a known site: give the mirror's page as URL");
+    }
+    let name = wanted
+        .name
+        .clone()
+        .unwrap_or_else(|| learn::site_name(&wanted.url));
+    SiteId::new(name.as_str())?;
+    if let Some(path) = wanted.output.as_deref().filter(|path| path.exists()) {
+        bail!("`{}` exists: name another file with -o", path.display());
+    }
+    let fetcher = Fetcher::anywhere(&settings.fetch, &direct_origins()?)?;
+    let page = match fetcher.given_page(&wanted.url).await {
+        Ok(page) => page,
+        Err(error) => {
+            say(&format!("cannot read {}: {error}", wanted.url));
+            return Ok(Exit::Listing);
+        }
+    };
+    let author = Author {
+        settings: &settings,
+        wanted: &wanted,
+        definitions: Definitions::new(environment, &settings.output),
+        name,
+    };
+    let Some((draft, paging)) = author.draft(&page).await? else {
+        return Ok(Exit::Listing);
+    };
+    let text = draft.to_toml();
+    let exit = author.prove(&text, &page, paging.as_ref()).await?;
+    match &wanted.output {
+        None => {
+            print(text.as_bytes())?;
+        }
+        Some(path) => write_new(path, &text)?,
+    }
+    Ok(exit)
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut options = File::options();
+    options
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("writing `{}`", path.display()))
+}
+
+/// Prints a line of the report.
+fn say(line: &str) {
+    print_note(&escape(line));
+}
+
+/// Writes a draft.
+struct Author<'a> {
+    settings: &'a Settings,
+    wanted: &'a NewOptions,
+    definitions: Definitions,
+    name: String,
+}
+
+impl Author<'_> {
+    /// The draft for a page and how further pages are reached; `None`, and why in the report, where nothing is found.
+    async fn draft(&self, page: &Page) -> anyhow::Result<Option<(Draft, Option<PagingGuess>)>> {
+        let (name, shown) = (self.name.clone(), page.clone());
+        let data = blocking(move || learn::data_draft(&name, &shown.url, &shown.text)).await;
+        if let Some(data) = data {
+            let items = plural(data.items, "item", "items");
+            say(&format!("{}: data with {items}", page.url));
+            return Ok(Some((data.draft, None)));
+        }
+        let shown = page.clone();
+        let guess = blocking(move || {
+            let text = PageText {
+                text: &shown.text,
+                encoding: shown.encoding,
+                is_xml: shown.is_xml,
+            };
+            learn::page(&shown.url, text)
+        });
+        let guess = match guess.await {
+            Ok(guess) => guess,
+            Err(failure) => {
+                print_note(&format!(
+                    "{}: {}",
+                    escape(page.url.as_str()),
+                    failure_text(&failure)
+                ));
+                return Ok(None);
+            }
+        };
+        if guess.blocks.is_empty() {
+            say(&format!(
+                "{}: no repeated block with images. A page that scripts build has none: look for the address of its data \
+                 in the browser's network view, and give that",
+                page.url
+            ));
+            return Ok(None);
+        }
+        for block in &guess.blocks {
+            say(&format!(
+                "{}: {} of `{}`",
+                page.url,
+                plural(block.items.len(), "item", "items"),
+                block.select
+            ));
+            let paging = guess.paging.as_ref();
+            let mut draft = Draft::html(self.name.clone(), &page.url, block, paging);
+            if self.find_way(&mut draft, block, page).await? {
+                return Ok(Some((draft, guess.paging)));
+            }
+            say("no way to the originals of these: --original URL may show one");
+        }
+        Ok(None)
+    }
+
+    /// Compiles the draft, and holds it against the page it was made from and the next one.
+    async fn prove(
+        &self,
+        text: &str,
+        first: &Page,
+        paging: Option<&PagingGuess>,
+    ) -> anyhow::Result<Exit> {
+        let definition = Definition {
+            text: text.to_owned(),
+            place: DefinitionPlace::Own("draft.toml".into()),
+        };
+        let site = match SelectedSite::new(&definition, &self.definitions) {
+            Ok(site) => site,
+            Err(error) => {
+                // The draft is printed for all that: most of it is right.
+                print_note(&format!("the draft does not compile:\n{error:#}"));
+                return Ok(Exit::Listing);
+            }
+        };
+        let session = SiteSession::open(SelectedSource::Site(site), self.settings, false).await?;
+        let ImageSource::Site(site) = &session.source else {
+            return Ok(Exit::Listing);
+        };
+        let read = |page: &Page| try_page(site, page, true, |_images| {});
+        let Some(tried) = told(first, read(first)) else {
+            return Ok(Exit::Listing);
+        };
+        let Some(paging) = paging else {
+            say(
+                "no second page was found: the draft was held only against the page it was made from",
+            );
+            return self.prove_image(&session.fetcher, &tried).await;
+        };
+        let second = match session.fetcher.page(paging.second()).await {
+            Ok(second) => second,
+            Err(error) => {
+                say(&format!("second page {}: {error}", paging.second()));
+                return Ok(Exit::Listing);
+            }
+        };
+        let Some(tried) = told(&second, read(&second)) else {
+            return Ok(Exit::Listing);
+        };
+        self.prove_image(&session.fetcher, &tried).await
+    }
+
+    /// Fetches an original that the draft was not made from: the last of a page.
+    async fn prove_image(&self, fetcher: &Fetcher, tried: &TriedPage) -> anyhow::Result<Exit> {
+        let Some(resolved) = tried.resolved().last() else {
+            return Ok(Exit::Listing);
+        };
+        let limits = self.settings.limits;
+        match load_original(fetcher, resolved, limits, &mut Vec::new()).await {
+            Ok(image) => {
+                say(&format!("an original: {}: {}", image.url, image.facts()));
+                Ok(Exit::Done)
+            }
+            Err(reasons) => {
+                for (url, reason) in reasons {
+                    say(&format!("an original: {url}: {reason}"));
+                }
+                Ok(Exit::Listing)
+            }
+        }
+    }
+}
+
+/// Reports what the draft makes of a page; `None` if it does not fit it.
+fn told(page: &Page, tried: Result<TriedPage, crate::event::ListingFailure>) -> Option<TriedPage> {
+    let shown = escape(page.url.as_str());
+    let failure = match &tried {
+        Ok(tried) => {
+            print_note(&format!("draft on {shown}: {}", tried.summary()));
+            tried.failure()
+        }
+        Err(failure) => Some(failure_text(failure)),
+    };
+    if let Some(failure) = &failure {
+        print_note(&format!("draft on {shown}: {failure}"));
+    }
+    tried.ok().filter(|_| failure.is_none())
+}

@@ -1,0 +1,146 @@
+//! `wallhaul sites record`: pages and a few images of a site as a fixture folder.
+
+use std::path::PathBuf;
+
+use jiff::tz::TimeZone;
+
+use super::fixture::{Fixture, RecordedKind};
+use super::live::load_original;
+use super::walk::{Walk, WalkedPage};
+use crate::app::console::print_note;
+use crate::app::environment::Environment;
+use crate::app::run::use_proxies;
+use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession};
+use crate::config::{Options, Settings};
+use crate::engine::Shutdown;
+use crate::exit::Exit;
+use crate::outcome::Format;
+use crate::report::escape;
+use crate::site::ImageSource;
+use crate::units::plural;
+
+/// What `wallhaul sites record` is to do.
+#[derive(Debug, Clone)]
+pub struct RecordOptions {
+    /// The folder, which must be empty or not be there.
+    pub folder: PathBuf,
+    /// Listing pages at most.
+    pub pages: u32,
+    /// Images at most.
+    pub images: u32,
+}
+
+/// Records listing pages and images of a site. Exit code 3 when a page cannot be read, 1 when an image cannot.
+///
+/// # Errors
+///
+/// When the definition is wrong, or the folder is not empty or cannot be written to.
+pub async fn record_site(
+    definition: &str,
+    wanted: RecordOptions,
+    options: Options,
+    environment: &Environment,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    let mut settings = Settings::new(options, environment.stderr, environment.clock);
+    use_proxies(&mut settings, environment)?;
+    let definitions = Definitions::new(environment, &settings.output);
+    let found = definitions.find_or_read(definition)?;
+    let site = SelectedSite::new(&found, &definitions)?;
+    let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
+    let ImageSource::Site(site) = &session.source else {
+        return Ok(Exit::Done);
+    };
+    let fetcher = &session.fetcher;
+    let mut fixture = Fixture::create(&wanted.folder)?;
+    let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
+    let mut walk = Walk::new(site, fetcher, today);
+    let (mut pages, mut images) = (0, 0);
+    let mut exit = Exit::Done;
+    while pages < wanted.pages && !shutdown.is_stopping() {
+        let page = match walk.next().await {
+            Ok(Some(page)) => page,
+            Ok(None) => break,
+            Err((url, why)) => {
+                print_note(&format!("error: {}", escape(&format!("{url}: {why}"))));
+                exit = exit.max_severity(Exit::Listing);
+                break;
+            }
+        };
+        let WalkedPage {
+            url, raw, tried, ..
+        } = page;
+        let shown = escape(url.as_str()).into_owned();
+        let kind = RecordedKind::Page;
+        let content_type = raw.content_type.as_deref();
+        let file = fixture.add(&url, kind, raw.status, content_type, &raw.bytes)?;
+        pages += 1;
+        print_note(&format!("page  {shown} -> {}", escape(&file)));
+        let tried = match tried {
+            Ok(tried) => tried,
+            Err(why) => {
+                print_note(&format!("error: {shown}: {why}"));
+                exit = exit.max_severity(Exit::Listing);
+                break;
+            }
+        };
+        for resolved in tried.resolved() {
+            if images >= wanted.images || shutdown.is_stopping() {
+                break;
+            }
+            let mut details = Vec::new();
+            let loaded = load_original(fetcher, resolved, settings.limits, &mut details).await;
+            for (url, detail) in &details {
+                if fixture.has(url) {
+                    continue;
+                }
+                let kind = RecordedKind::Detail;
+                let content_type = detail.content_type.as_deref();
+                let bytes = &detail.bytes;
+                let file = fixture.add(url, kind, detail.status, content_type, bytes)?;
+                print_note(&format!(
+                    "page  {} -> {}",
+                    escape(url.as_str()),
+                    escape(&file)
+                ));
+            }
+            match loaded {
+                Ok(image) if fixture.has(&image.url) => {}
+                Ok(image) => {
+                    let kind = RecordedKind::Image;
+                    let media_type = media_type(image.content.format);
+                    let file =
+                        fixture.add(&image.url, kind, 200, Some(&media_type), &image.bytes)?;
+                    images += 1;
+                    let shown = escape(image.url.as_str());
+                    print_note(&format!("image {shown} -> {}", escape(&file)));
+                }
+                Err(reasons) => {
+                    for (url, reason) in reasons {
+                        print_note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
+                    }
+                    exit = exit.max_severity(Exit::Incomplete);
+                    images += 1;
+                }
+            }
+        }
+    }
+    print_note(&format!(
+        "recorded {} and {} in {}; serve it with `python3 -m http.server -d {}` and read it with --base-url \
+         'http://127.0.0.1:8000/{{host}}/'",
+        plural(pages as usize, "page", "pages"),
+        plural(images as usize, "image", "images"),
+        escape(&wanted.folder.display().to_string()),
+        escape(&wanted.folder.display().to_string()),
+    ));
+    Ok(exit)
+}
+
+/// `image/png` and so on.
+fn media_type(format: Format) -> String {
+    let name = match format {
+        Format::Jpeg => "jpeg",
+        Format::Png | Format::Gif | Format::Webp | Format::Avif | Format::Jxl => format.extension(),
+    };
+    format!("image/{name}")
+}
