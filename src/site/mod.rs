@@ -351,7 +351,12 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
 ///
 /// When there is none; the error names the nearest.
 pub fn shipped_definition(name: &str) -> Result<&'static str, SiteError> {
-    let known = || Vec::from_iter(shipped().iter().map(|(known, _)| *known));
+    let known = || {
+        shipped()
+            .iter()
+            .map(|(known, _)| *known)
+            .collect::<Vec<_>>()
+    };
     let found = shipped().iter().find(|(known, _)| *known == name);
     let (_, text) = found.ok_or_else(|| unknown_site(name, &known()))?;
     Ok(text)

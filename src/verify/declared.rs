@@ -46,11 +46,14 @@ impl DeclaredFacts {
         update(self.sha1.as_mut(), chunk);
         update(self.sha256.as_mut(), chunk);
         match self.declared.bytes {
-            Some(declared) if self.bytes > declared => Err(Defect::NotAsDeclared {
-                what: "length in bytes",
-                declared: declared.to_string().into(),
-                found: format!("more than {declared}").into(),
-            }),
+            Some(declared) if self.bytes > declared => {
+                let found = format!("more than {declared}");
+                Err(Defect::not_as_declared(
+                    "length in bytes",
+                    declared.to_string(),
+                    found,
+                ))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -98,11 +101,7 @@ fn compare_hash<D: Digest>(
     if found.eq_ignore_ascii_case(&declared) {
         return Ok(());
     }
-    Err(Defect::NotAsDeclared {
-        what,
-        declared: declared.into(),
-        found: found.into(),
-    })
+    Err(Defect::not_as_declared(what, declared, found))
 }
 
 fn compare_side(
@@ -111,13 +110,9 @@ fn compare_side(
     (displayed, stored): (u32, u32),
 ) -> Result<(), Defect> {
     match declared {
-        Some(declared) if declared != displayed && declared != stored => {
-            Err(Defect::NotAsDeclared {
-                what,
-                declared: declared.to_string().into(),
-                found: displayed.to_string().into(),
-            })
-        }
+        Some(declared) if declared != displayed && declared != stored => Err(
+            Defect::not_as_declared(what, declared.to_string(), displayed.to_string()),
+        ),
         Some(_) | None => Ok(()),
     }
 }

@@ -79,14 +79,12 @@ pub enum Defect {
         min_height: u32,
     },
     /// It is another image than the listing declares, or arrived damaged.
-    #[error("its {what} is {found}, not {declared} as the listing declares")]
+    #[error("its {what} is {}, not {} as the listing declares", .values.found, .values.declared)]
     NotAsDeclared {
         /// What differs: `MD5 hash`, `width in pixels`.
         what: &'static str,
-        /// As the listing has it.
-        declared: Box<str>,
-        /// As the bytes have it.
-        found: Box<str>,
+        /// As the listing has it, and as the bytes have it. Boxed, for each worker's task has room for a defect.
+        values: Box<DeclaredAndFound>,
     },
     /// Its structure is valid, its pixels are not.
     #[error("the pixels cannot be decoded: {reason}")]
@@ -96,14 +94,32 @@ pub enum Defect {
     },
 }
 
+/// A value that a listing declares, and the one that the bytes have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredAndFound {
+    /// As the listing has it.
+    pub declared: String,
+    /// As the bytes have it.
+    pub found: String,
+}
+
 impl Defect {
     /// Its length is not the one that the listing declares; both in bytes.
     pub fn wrong_length(found: u64, declared: u64) -> Self {
-        Self::NotAsDeclared {
-            what: "length in bytes",
-            declared: declared.to_string().into(),
-            found: found.to_string().into(),
-        }
+        Self::not_as_declared("length in bytes", declared.to_string(), found.to_string())
+    }
+
+    /// It is not as the listing declares.
+    pub(super) fn not_as_declared(
+        what: &'static str,
+        declared: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
+        let values = Box::new(DeclaredAndFound {
+            declared: declared.into(),
+            found: found.into(),
+        });
+        Self::NotAsDeclared { what, values }
     }
 
     /// Whether the image is not the declared one, which the next candidate may be. Where none is, the transfer may be

@@ -23,7 +23,7 @@ mod sniff;
 mod testing;
 
 pub use decode::{DecodeResult, Decoder};
-pub use defect::Defect;
+pub use defect::{DeclaredAndFound, Defect};
 pub use inspector::Inspector;
 pub use limits::Limits;
 

@@ -128,7 +128,7 @@ impl Definitions {
     /// # Errors
     ///
     /// When it cannot be read.
-    pub(in crate::app) fn read(&self, path: &Path) -> anyhow::Result<Definition> {
+    pub(in crate::app) fn read(path: &Path) -> anyhow::Result<Definition> {
         Ok(Definition {
             text: text::read(path).with_context(|| reading(path))?,
             place: DefinitionPlace::Own(path.to_owned()),
@@ -141,8 +141,12 @@ impl Definitions {
     ///
     /// As [`Definitions::find`] and [`Definitions::read`].
     pub(in crate::app) fn find_or_read(&self, argument: &str) -> anyhow::Result<Definition> {
-        if argument.contains('/') || argument.ends_with(".toml") {
-            self.read(Path::new(argument))
+        if argument.contains('/')
+            || Path::new(argument)
+                .extension()
+                .is_some_and(|end| end.eq_ignore_ascii_case("toml"))
+        {
+            Self::read(Path::new(argument))
         } else {
             self.find(argument)
         }

@@ -203,7 +203,7 @@ impl SelectedSite {
         let Some(path) = settings.site_file.as_deref() else {
             return Ok(None);
         };
-        Self::new(&definitions.read(path)?, definitions).map(Some)
+        Self::new(&Definitions::read(path)?, definitions).map(Some)
     }
 
     /// Finds out whether a URL is one of the site's, and of which kind.

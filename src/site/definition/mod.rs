@@ -237,9 +237,9 @@ name = "{name}"
     }
 
     /// The error in a definition.
-    fn wrong_place(text: &str) -> Box<LocatedDiagnostic> {
+    fn wrong_place(text: &str) -> LocatedDiagnostic {
         match compile(text) {
-            Err(SiteError::Definition(error)) => error,
+            Err(SiteError::Definition(error)) => *error,
             Err(other) => panic!("{other}"),
             Ok(_) => panic!("no error in {text}"),
         }
@@ -566,6 +566,7 @@ name = "{name}"
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn a_wrong_way_to_an_original_is_reported_at_its_place() {
         let follow =
             |inner: &str| format!("follow = {{ from = \"thumb\", find = \"img@src\"{inner} }}\n#");

@@ -210,7 +210,7 @@ fn score(outline: &Outline, base: &Url, items: &[(usize, usize)]) -> f32 {
             Some(_) | None => 1.0,
         };
         let own = [written, element.attribute("class").unwrap_or_default()].join(" ");
-        if is_decoration(&own) || written.ends_with(".svg") {
+        if is_decoration(&own) || written.to_ascii_lowercase().ends_with(".svg") {
             weight *= 0.1;
         } else if is_small(&own) {
             weight *= 1.2;

@@ -334,7 +334,7 @@ fn feed(name: &str, page: &Url, text: &str) -> Option<DataDraft> {
         ("<summary", "summary"),
     ] {
         let shows_images = text.contains("&lt;img") || text.contains("<img");
-        if text.contains(tag) && shows_images && !(tag == "<content" && !is_atom) {
+        if text.contains(tag) && shows_images && (tag != "<content" || is_atom) {
             let then = "parse = \"html\", then = \"img@src\"";
             sources.push(format!("{{ source = {}, {then} }}", quote(source)));
         }

@@ -117,10 +117,10 @@ fn words(text: &str) -> Vec<String> {
         if !c.is_alphabetic() || (c.is_uppercase() && was_lower) {
             words.push(String::new());
         }
-        if c.is_alphabetic() {
-            if let Some(word) = words.last_mut() {
-                word.extend(c.to_lowercase());
-            }
+        if c.is_alphabetic()
+            && let Some(word) = words.last_mut()
+        {
+            word.extend(c.to_lowercase());
         }
         was_lower = c.is_lowercase();
     }
@@ -184,7 +184,7 @@ pub(super) fn size_in(text: &str) -> Option<(u32, u32)> {
                 .unwrap_or(after.len());
             Some((number(&before[digits.len()..])?, number(&after[..end])?))
         })
-        .last()
+        .next_back()
 }
 
 /// A name for a site at this address: the label of its host that people know it by.

@@ -161,7 +161,8 @@ mod tests {
         );
         assert_eq!(outline.within(4), 4..7);
         assert_eq!(outline.text(4), "one two");
-        assert_eq!(Vec::from_iter(outline.elements[4].classes()), ["x", "y"]);
+        let classes: Vec<_> = outline.elements[4].classes().collect();
+        assert_eq!(classes, ["x", "y"]);
         let base = outline.base(&Url::parse("https://demo.invalid/b/").unwrap());
         assert_eq!(base.as_str(), "https://demo.invalid/a/");
     }

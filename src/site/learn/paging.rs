@@ -152,7 +152,7 @@ fn next(outline: &Outline, links: &[Link]) -> Option<PagingGuess> {
 
 /// The addresses that differ from one another by a number alone.
 fn numbers(links: &[Link], page: &Url) -> Option<PagingGuess> {
-    let mut by_template: BTreeMap<(String, String), Vec<(u32, bool, &Link)>> = BTreeMap::new();
+    let mut by_template: BTreeMap<_, Vec<(u32, bool, &Link)>> = BTreeMap::new();
     for link in links {
         for (head, number, tail) in numbers_in(link.url.as_str()) {
             let says = link.text.trim().parse::<u32>().is_ok();
@@ -223,10 +223,11 @@ fn numbers_in(address: &str) -> Vec<(&str, u32, &str)> {
         let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit());
         let end = at + digits.count();
         let is_plain = bytes[at] != b'0' || end == at + 1;
-        if let Ok(number) = address[at..end].parse::<u32>() {
-            if is_plain && number < 100_000 {
-                found.push((&address[..at], number, &address[end..]));
-            }
+        if let Ok(number) = address[at..end].parse::<u32>()
+            && is_plain
+            && number < 100_000
+        {
+            found.push((&address[..at], number, &address[end..]));
         }
         at = end;
     }

@@ -81,7 +81,7 @@ pub async fn new_site(
         definitions: Definitions::new(environment, &settings.output),
         name,
     };
-    let Some((draft, paging)) = author.draft(&page).await? else {
+    let Some((draft, paging)) = Box::pin(author.draft(&page)).await? else {
         return Ok(Exit::Listing);
     };
     let text = draft.to_toml();

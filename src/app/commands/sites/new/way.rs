@@ -35,7 +35,7 @@ impl Author<'_> {
         let thumbs = block.items.iter().filter_map(|item| item.thumb.as_ref());
         thumbs.for_each(|thumb| draft.add_host(thumb));
         if let Some(original) = &self.wanted.original {
-            return self.by_original(draft, block, original).await;
+            return Ok(Self::by_original(draft, block, original));
         }
         let fetcher = self.fetcher(page, &sample, &[])?;
         let judge = Judge::new(self, &fetcher, &sample).await;
@@ -47,7 +47,7 @@ impl Author<'_> {
             if let Some(facts) = judge.accepts(urls.first()).await {
                 draft.add_field("original", source);
                 let because = format!("an address in each item, {facts}");
-                return Ok(self.field(draft, "original", because, &urls));
+                return Ok(Self::field(draft, "original", because, &urls));
             }
         }
         let links = sample.iter().filter_map(|item| item.link.clone());
@@ -58,11 +58,10 @@ impl Author<'_> {
             .count()
             * 2
             > links.len()
+            && let Some(facts) = judge.accepts(links.first()).await
         {
-            if let Some(facts) = judge.accepts(links.first()).await {
-                let because = format!("the items link to images, {facts}");
-                return Ok(self.field(draft, "link", because, &links));
-            }
+            let because = format!("the items link to images, {facts}");
+            return Ok(Self::field(draft, "link", because, &links));
         }
         if self.by_details(draft, page, &sample).await? {
             return Ok(true);
@@ -83,16 +82,18 @@ impl Author<'_> {
             (Some((width, height)), Some(thumb)) if width >= ORIGINAL_WIDTH => {
                 let because =
                     format!("guess: nothing larger than the shown {width}x{height} was found");
-                Ok(self.field(draft, "thumb", because, &[thumb]))
+                Ok(Self::field(draft, "thumb", because, &[thumb]))
             }
             _ => Ok(false),
         }
     }
 
     /// Adds a field as the way to the original.
-    fn field(&self, draft: &mut Draft, name: &str, because: String, originals: &[Url]) -> bool {
+    fn field(draft: &mut Draft, name: &str, because: String, originals: &[Url]) -> bool {
         say(&format!("originals: {because}"));
-        originals.iter().for_each(|url| draft.add_host(url));
+        for url in originals {
+            draft.add_host(url);
+        }
         draft.names_are_alike = are_alike(originals);
         draft.full.push(FullGuess::Field {
             name: name.to_owned(),
@@ -102,12 +103,7 @@ impl Author<'_> {
     }
 
     /// The way by which the user's example is reached from the item that it belongs to.
-    async fn by_original(
-        &self,
-        draft: &mut Draft,
-        block: &BlockGuess,
-        original: &Url,
-    ) -> anyhow::Result<bool> {
+    fn by_original(draft: &mut Draft, block: &BlockGuess, original: &Url) -> bool {
         draft.add_host(original);
         if block
             .items
@@ -115,7 +111,7 @@ impl Author<'_> {
             .any(|item| item.link.as_ref() == Some(original))
         {
             let because = "your original is what its item links to".to_owned();
-            return Ok(self.field(draft, "link", because, &[]));
+            return Self::field(draft, "link", because, &[]);
         }
         for (at, source) in block.others.iter().enumerate() {
             let has =
@@ -123,7 +119,7 @@ impl Author<'_> {
             if block.items.iter().any(has) {
                 draft.add_field("original", source);
                 let because = "your original is an address in its item".to_owned();
-                return Ok(self.field(draft, "original", because, &[]));
+                return Self::field(draft, "original", because, &[]);
             }
         }
         let both = |item: &ItemGuess| [("thumb", item.thumb.clone()), ("link", item.link.clone())];
@@ -132,12 +128,12 @@ impl Author<'_> {
             .filter_map(|(from, url)| Some((from, url?)))
             .max_by_key(|(_, url)| learn::likeness(url, original));
         let Some((from, start)) = nearest else {
-            return Ok(false);
+            return false;
         };
         let mut rules = learn::rewrites(&[(start.clone(), original.clone())]);
         let Some(rule) = rules.pop() else {
             say("no rule leads from an item of this page to your original");
-            return Ok(false);
+            return false;
         };
         let because = format!("guess: learned from one example, {start} -> {original}");
         say(&format!("originals: {because}"));
@@ -146,7 +142,7 @@ impl Author<'_> {
             rule,
             because,
         });
-        Ok(true)
+        true
     }
 
     /// The way over the pages that the items link to, and where their originals can be told from the thumbs, the way
@@ -196,7 +192,9 @@ impl Author<'_> {
             let Some(facts) = judge.accepts(found.first()).await else {
                 continue;
             };
-            found.iter().for_each(|url| draft.add_host(url));
+            for url in &found {
+                draft.add_host(url);
+            }
             draft.names_are_alike = are_alike(&found);
             let pairs: Vec<_> = items
                 .iter()
