@@ -38,7 +38,7 @@ fn image(number: usize) -> ImageRef {
         link: Some(address(&link)),
         title: Some(format!("Mountains {number}")),
         is_original: false,
-        record: Default::default(),
+        record: wallhaul::job::Record::default(),
     }
 }
 

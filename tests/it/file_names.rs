@@ -191,7 +191,7 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
         link: None,
         title: None,
         is_original: false,
-        record: Default::default(),
+        record: wallhaul::job::Record::default(),
     };
     let mut hash = *blake3::hash(&number.to_le_bytes()).as_bytes();
     if number.is_multiple_of(4) {

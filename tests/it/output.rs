@@ -50,9 +50,8 @@ fn version_is_name_and_number() {
 /// A value that the flag of that name takes, as it is written in a configuration file; none for what is no option.
 fn value(flag: &str, named: &str) -> Option<&'static str> {
     Some(match (flag, named) {
-        ("help" | "config" | "no-config", _) => return None,
-        // Alone they are refused: nothing is asked of the archive.
-        ("archive-date" | "archive-window", _) => return None,
+        // The archive's are refused where nothing is asked of it.
+        ("help" | "config" | "no-config" | "archive-date" | "archive-window", _) => return None,
         ("verbose", _) => "2",
         ("sync", _) => "\"off\"",
         ("lock", _) => "\"wait=5s\"",

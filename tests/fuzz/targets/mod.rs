@@ -119,11 +119,11 @@ pub fn definition(data: &[u8]) {
                     .is_some_and(|host| site.names_host(host))
             );
             let mut pager = site.pager(Pages::default(), jiff::civil::date(2028, 2, 29));
-            let mut pages = std::iter::from_fn(|| match pager.next_page() {
+            let mut requests = std::iter::from_fn(|| match pager.next_page() {
                 NextPage::Request(request) => Some(request.url),
                 NextPage::AfterAnswer | NextPage::NoMore => None,
             });
-            let (one, two) = (pages.next(), pages.next());
+            let (one, two) = (requests.next(), requests.next());
             assert!(one.is_none() || one != two);
             let thumb = two.unwrap_or_else(|| site.first_page());
             hold_image(&site, &shown(&site, &thumb));
@@ -306,7 +306,7 @@ fn shown(site: &Site, thumb: &Url) -> ImageRef {
         link,
         title: None,
         is_original: false,
-        record: Default::default(),
+        record: wallhaul::job::Record::default(),
     }
 }
 
