@@ -89,7 +89,7 @@ impl Exit {
         } else {
             Self::Done
         };
-        let listing = if tally.listing_failed.is_some() {
+        let listing = if tally.listing_failed.is_some() || tally.site_stopped.is_some() {
             Self::Listing
         } else {
             Self::Done

@@ -163,6 +163,10 @@ pub enum SkipReason {
     NoRule,
     /// The rewritten address may not be requested: why.
     Address(String),
+    /// It is on a host that the site's definition does not name, and the user has not allowed others: the host.
+    OtherHost(String),
+    /// The site answered with an error that its definition says to skip: what the definition says of it.
+    ErrorRule(String),
     /// `--dry-run`: the image would be fetched.
     DryRun,
 }
@@ -172,6 +176,9 @@ impl fmt::Display for SkipReason {
         match self {
             Self::NoRule => f.write_str("no rule matches"),
             Self::Address(reason) => write!(f, "address not allowed: {reason}"),
+            // Without the host, so that all of them are one line of the summary.
+            Self::OtherHost(_) => f.write_str("on another host; `--allow-any-host` takes it"),
+            Self::ErrorRule(hint) => f.write_str(hint),
             Self::DryRun => f.write_str("dry run"),
         }
     }

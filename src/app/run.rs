@@ -13,7 +13,7 @@ use super::console::print_note;
 use super::environment::Environment;
 use super::targets::SiteSession;
 use crate::config::file::is_world_readable;
-use crate::config::{Options, Settings};
+use crate::config::{Options, SecretSource, Settings};
 use crate::engine::{
     self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, Pipeline, Quota, Run, Shutdown,
     Source,
@@ -25,13 +25,13 @@ use crate::queue::{self, JobSender, Queue};
 use crate::report::{self, Tally, messages};
 use crate::site::{Pages, Site};
 
-/// Has the settings go through the proxies that the environment names. For every command that uses the network, and
-/// before it does.
+/// Takes from the environment what requests need: proxies, and the secrets of definitions. For every command that uses
+/// the network, and before it does.
 ///
 /// # Errors
 ///
 /// When a variable names no proxy that can be used.
-pub(super) fn use_proxies(
+pub(super) fn use_environment(
     settings: &mut Settings,
     environment: &Environment,
 ) -> anyhow::Result<()> {
@@ -39,6 +39,7 @@ pub(super) fn use_proxies(
         print_note(messages::PROXY_IGNORED);
     }
     settings.fetch.proxies = Proxies::from_variables(&environment.variables)?;
+    settings.secrets = SecretSource::new(&environment.variables);
     Ok(())
 }
 

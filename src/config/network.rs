@@ -8,18 +8,64 @@ use url::Url;
 
 use super::options::replace_if_empty;
 use super::value::parse_server_url;
-use super::{ByteSize, Header, HumanDuration};
+use super::{AnyHostSites, ByteSize, Header, HumanDuration, VariableValue};
 
 /// How requests are made.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// Fetch the site's pages and images from the mirror at URL
+    /// Fetch the site's pages and images from the mirror at URL; `{host}` in it is the host that each is on
     #[arg(long, value_name = "URL", value_parser = parse_server_url, env = "WALLHAUL_BASE_URL", hide_env = true)]
     pub base_url: Option<Url>,
     /// Use the site definition in FILE
-    #[arg(long, value_name = "FILE", env = "WALLHAUL_SITE_FILE", hide_env = true)]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Definitions",
+        env = "WALLHAUL_SITE_FILE",
+        hide_env = true
+    )]
     pub site_file: Option<PathBuf>,
+    /// Give the site definition's variable NAME this value
+    #[arg(
+        short = 'V',
+        long,
+        value_name = "NAME=VALUE",
+        help_heading = "Definitions",
+        env = "WALLHAUL_VARIABLE",
+        hide_env = true
+    )]
+    pub variable: Vec<VariableValue>,
+    /// Let the definition in the site file have the variable NAME of the environment, as a secret
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Definitions",
+        env = "WALLHAUL_SECRET_ENV",
+        hide_env = true
+    )]
+    pub secret_env: Vec<String>,
+    /// Also take images on hosts that the site's definition does not name, if it offers that; for SITE alone, or all
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "SITE",
+        help_heading = "Definitions",
+        env = "WALLHAUL_ALLOW_ANY_HOST",
+        hide_env = true
+    )]
+    pub allow_any_host: Vec<AnyHostSites>,
+    /// Turn on SITE, which is off for the reason that `wallhaul sites show` names
+    #[arg(
+        long,
+        value_name = "SITE",
+        help_heading = "Definitions",
+        env = "WALLHAUL_OPT_IN",
+        hide_env = true
+    )]
+    pub opt_in: Vec<String>,
     /// Retry a failed request N times [default: 4]
     #[arg(
         short = 'R',
@@ -138,6 +184,10 @@ impl NetworkArgs {
         let Self {
             base_url,
             site_file,
+            variable,
+            secret_env,
+            allow_any_host,
+            opt_in,
             retries,
             retry_wait,
             connect_timeout,
@@ -158,6 +208,10 @@ impl NetworkArgs {
         Self {
             base_url: base_url.or(defaults.base_url),
             site_file: site_file.or(defaults.site_file),
+            variable: merge_variables(variable, defaults.variable),
+            secret_env: replace_if_empty(secret_env, defaults.secret_env),
+            allow_any_host: replace_if_empty(allow_any_host, defaults.allow_any_host),
+            opt_in: replace_if_empty(opt_in, defaults.opt_in),
             retries: retries.or(defaults.retries),
             retry_wait: retry_wait.or(defaults.retry_wait),
             connect_timeout: connect_timeout.or(defaults.connect_timeout),
@@ -176,4 +230,14 @@ impl NetworkArgs {
             world_readable_config: world_readable_config.or(defaults.world_readable_config),
         }
     }
+}
+
+/// Unlike other lists, these are joined: each variable has its own value.
+fn merge_variables(
+    chosen: Vec<VariableValue>,
+    mut defaults: Vec<VariableValue>,
+) -> Vec<VariableValue> {
+    defaults.retain(|default| chosen.iter().all(|one| one.name != default.name));
+    defaults.extend(chosen);
+    defaults
 }

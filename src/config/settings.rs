@@ -1,5 +1,6 @@
 //! Settings: every option resolved, to the user's value or the default.
 
+use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +13,10 @@ use super::options::{
     ColorChoice, HookArgs, LocationArgs, LockArgs, NamesMode, OutputArgs, PagingArgs, ProgressMode,
     SelectionArgs, StorageArgs, SyncMode,
 };
-use super::{ByteSize, Header, HumanDuration, OnLocked, Options, PageRange};
+use super::{
+    AnyHostSites, ByteSize, Header, HumanDuration, OnLocked, Options, PageRange, SecretSource,
+    VariableValue,
+};
 use crate::engine;
 use crate::fetch::{CookieSource, FetchSettings, Proxies, Robots};
 use crate::hooks::HookSettings;
@@ -63,6 +67,18 @@ pub struct Settings {
     pub base_url: Option<Url>,
     /// The user's own site definition.
     pub site_file: Option<PathBuf>,
+    /// Values for the variables of definitions.
+    pub variables: BTreeMap<String, String>,
+    /// The variables of the environment that the user's own definition may have as secrets.
+    pub secret_env: Vec<String>,
+    /// Where secrets come from. What the environment holds is put here by the commands that use the network.
+    pub secrets: SecretSource,
+    /// The sites whose images may be on any host.
+    pub allow_any_host: Vec<AnyHostSites>,
+    /// The sites that are off and that the user has turned on.
+    pub opt_in: Vec<String>,
+    /// The `User-Agent` that the user has chosen: a definition's own then does not count.
+    pub chosen_user_agent: Option<String>,
     /// A configuration file that holds headers and is readable by every user.
     pub world_readable_config: Option<PathBuf>,
     /// How requests are made.
@@ -144,6 +160,16 @@ impl Settings {
             output: output_settings(output, stderr, clock),
             base_url: network.base_url.clone(),
             site_file: network.site_file.clone(),
+            variables: network
+                .variable
+                .iter()
+                .map(|VariableValue { name, value }| (name.clone(), value.clone()))
+                .collect(),
+            secret_env: network.secret_env.clone(),
+            secrets: SecretSource::default(),
+            allow_any_host: network.allow_any_host.clone(),
+            opt_in: network.opt_in.clone(),
+            chosen_user_agent: network.user_agent.clone(),
             world_readable_config: network.world_readable_config.clone(),
             fetch: FetchSettings {
                 archive: archive.settings(),
@@ -212,6 +238,10 @@ fn fetch_settings(
     let NetworkArgs {
         base_url: _,
         site_file: _,
+        variable: _,
+        secret_env: _,
+        allow_any_host: _,
+        opt_in: _,
         retries,
         retry_wait,
         connect_timeout,

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use url::{Position, Url};
 
+use crate::job::SiteId;
 use crate::units::HumanDuration;
 
 /// What to do when another run holds a collection: `fail`, `skip`, `wait`, or `wait=TIME`.
@@ -139,6 +140,54 @@ impl FromStr for Header {
             name: name.trim().to_owned(),
             value: value.trim().to_owned(),
         })
+    }
+}
+
+/// A value for a variable of a definition: `NAME=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VariableValue {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl FromStr for VariableValue {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((name, value)) if !name.trim().is_empty() => Ok(Self {
+                name: name.trim().to_owned(),
+                value: value.to_owned(),
+            }),
+            Some(_) | None => Err("expected a variable like `query=forest`".to_owned()),
+        }
+    }
+}
+
+/// The sites that images may be taken for from any host: all, none, or one by its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnyHostSites {
+    /// Every site.
+    All,
+    /// No site; the others of a list count all the same.
+    None,
+    /// This one.
+    Site(SiteId),
+}
+
+impl FromStr for AnyHostSites {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(Self::All),
+            "false" => Ok(Self::None),
+            name => SiteId::new(name)
+                .map(Self::Site)
+                .map_err(|error| error.to_string()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
 use crate::sink::SinkError;
+use crate::site::ErrorAction;
 use crate::verify::Defect;
 
 /// An attempt that brought no image.
@@ -61,6 +62,14 @@ impl AttemptErrorKind {
             Self::Fetch(error) => matches!(error.kind(), FetchErrorKind::NotAsArchived { .. }),
             Self::Defect(_) => true,
             Self::Write(_) | Self::NoOriginal(_) | Self::NotFollowed(_) => false,
+        }
+    }
+
+    /// What the site's definition says of it, where that knows the error.
+    fn known_error(&self) -> Option<(ErrorAction, &str)> {
+        match self {
+            Self::Fetch(error) => error.known_error(),
+            Self::Write(_) | Self::Defect(_) | Self::NoOriginal(_) | Self::NotFollowed(_) => None,
         }
     }
 
@@ -136,9 +145,17 @@ impl AttemptError {
             Self::NoCandidate => {
                 Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
             }
-            Self::Candidate { address, kind } => {
-                Outcome::Failed(kind.into_failure(address, lease.attempt))
-            }
+            Self::Candidate { address, kind } => match kind.known_error() {
+                // The run was told why, and the next one continues.
+                Some((ErrorAction::Stop, _)) => Outcome::Interrupted,
+                Some((ErrorAction::Skip, _)) => {
+                    let reason = SkipReason::ErrorRule(kind.to_string());
+                    Outcome::Skipped(Skip::new(address, reason))
+                }
+                Some((ErrorAction::Wait | ErrorAction::End, _)) | None => {
+                    Outcome::Failed(kind.into_failure(address, lease.attempt))
+                }
+            },
         }
     }
 }

@@ -100,8 +100,9 @@ impl Candidates {
                 .candidate_page(&follow.page, self.has_next())
                 .await?
         };
+        let url = page.url.clone();
         let mut found = candidates_on(page, follow, self.follow).await?;
-        self.fetcher.canonicalize_candidates(&mut found);
+        self.fetcher.canonicalize_candidates(&url, &mut found);
         found.retain(|candidate| !self.tried.contains(candidate.url()));
         if found.is_empty() {
             return Err(AttemptErrorKind::NoOriginal(None));
@@ -128,7 +129,10 @@ async fn candidates_on(
     });
     joined(reading.await).map_err(|why| match why {
         SkipReason::NoRule => AttemptErrorKind::NoOriginal(None),
-        SkipReason::Address(_) | SkipReason::DryRun => AttemptErrorKind::NoOriginal(Some(why)),
+        SkipReason::Address(_)
+        | SkipReason::OtherHost(_)
+        | SkipReason::ErrorRule(_)
+        | SkipReason::DryRun => AttemptErrorKind::NoOriginal(Some(why)),
     })
 }
 

@@ -17,11 +17,14 @@ use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
 use crate::ledger::KnownState;
-use crate::outcome::{Outcome, Skip};
+use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{
-    ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager, Pages, Site,
-    StatusMeaning, Step,
+    ErrorAction, ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager,
+    Pages, Site, StatusMeaning, Step,
 };
+
+/// The most pages in a row that an error rule of the definition has passed over: beyond them no page will come.
+const MAX_PASSED_OVER: usize = 100;
 
 /// How reading a listing came to its end.
 enum Stop {
@@ -99,6 +102,7 @@ impl Producer {
             self.discovery.options.prefetch.get(),
         );
         self.deferred = Deferred::new(prefetch.pager().has_partial_answers());
+        let mut passed_over = 0;
         loop {
             // The stop comes first: a page that has arrived must not begin new images any more.
             let next = tokio::select! {
@@ -117,6 +121,23 @@ impl Producer {
                 Some(StatusMeaning::End(end)) => return Ok(Stop::Ended(Some(shown), end)),
                 Some(StatusMeaning::Hole) => continue,
                 Some(StatusMeaning::Error) | None => {}
+            }
+            // What the definition says of an error that it knows comes next.
+            match page.as_ref().err().and_then(FetchError::known_error) {
+                Some((ErrorAction::End, _)) if request.is_inner() => continue,
+                Some((ErrorAction::End, _)) => {
+                    let end = ListingEnd::NoSuchPage {
+                        number: request.number,
+                        status: status.unwrap_or_default(),
+                    };
+                    return Ok(Stop::Ended(Some(shown), end));
+                }
+                Some((ErrorAction::Skip, _)) if passed_over < MAX_PASSED_OVER => {
+                    passed_over += 1;
+                    self.emit_page_read(&request, shown, [0; 4]).await;
+                    continue;
+                }
+                Some(_) | None => passed_over = 0,
             }
             let (content, listing) = match self.read_page(prefetch.pager(), &request, page) {
                 Ok(read) => read,
@@ -189,7 +210,7 @@ impl Producer {
         let fetcher = &self.discovery.run.fetcher;
         listing
             .next
-            .canonicalize(|url| self.site.canonical(fetcher.canonical_page(url)));
+            .canonicalize(|url| self.site.canonical(fetcher.canonical_page(&page.url, url)));
         let content = pager.read(&self.site, request, &listing)?;
         Ok((content, listing))
     }
@@ -266,6 +287,8 @@ impl Producer {
         let failure = unresolved
             .first()
             .filter(|_| self.pages == 1 && jobs.is_empty() && !self.deferred.is_on())
+            // Images on hosts that the user does not want are no sign of rules that do not fit.
+            .filter(|_| !unresolved.iter().all(is_elsewhere))
             .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
                 images: found,
                 example: why.clone(),
@@ -356,6 +379,10 @@ impl Producer {
         }
         unseen
     }
+}
+
+fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
+    matches!(why, SkipReason::OtherHost(_))
 }
 
 /// How many of the images that the ledger knows are gone from the site.

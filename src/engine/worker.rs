@@ -259,7 +259,7 @@ impl Worker {
             (part, resume) = self.begin(job, address)?;
         }
         let mut body = self
-            .request(address, &mut part, resume.as_ref(), has_next)
+            .request((address, &job.page), &mut part, resume.as_ref(), has_next)
             .await?;
         if let (Some(declared), Some(length)) = (job.declared.bytes, body.length())
             && declared != length
@@ -329,10 +329,10 @@ impl Worker {
     }
 
     /// Requests the bytes that `part` lacks, if the server still has the image that `resume` describes; otherwise the
-    /// whole image.
+    /// whole image. `page` shows it.
     async fn request(
         &self,
-        address: &Url,
+        (address, page): (&Url, &Url),
         part: &mut Part<Inspector>,
         resume: Option<&ResumeInfo>,
         has_next: bool,
@@ -341,6 +341,7 @@ impl Worker {
         let body = match fetcher
             .candidate(
                 address,
+                Some(page),
                 resume.map(|info| (info, part.received())),
                 has_next,
             )
@@ -348,7 +349,7 @@ impl Worker {
         {
             // Boxed, so that the rare second request does not double the size of every worker's task.
             Err(error) if error.is_stale_part() => {
-                Box::pin(fetcher.candidate(address, None, has_next)).await?
+                Box::pin(fetcher.candidate(address, Some(page), None, has_next)).await?
             }
             answer => answer?,
         };

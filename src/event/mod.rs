@@ -249,6 +249,11 @@ pub enum Warning {
         #[serde(rename = "wait_seconds", serialize_with = "seconds")]
         wait: Duration,
     },
+    /// The site answered with an error after which, as its definition says, nothing more is requested.
+    SiteStopped {
+        /// The error, and what the definition says about it.
+        cause: String,
+    },
     /// The collection had no ledger: a new one was made of the images in the folder.
     LedgerRebuilt {
         /// How many images it took in.

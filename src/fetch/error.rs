@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::site::ErrorAction;
+
 /// A setting that cannot be used; nothing was requested yet.
 #[derive(Debug, Clone, Error)]
 #[error("{setting}: {reason}")]
@@ -113,6 +115,17 @@ pub enum FetchErrorKind {
         /// From `Retry-After`; unlimited, so that the message can quote it.
         retry_after: Option<Duration>,
     },
+    /// The response is an error that the site's definition knows.
+    KnownError {
+        /// The status code; some sites answer errors with 200.
+        status: u16,
+        /// What follows from it.
+        action: ErrorAction,
+        /// What the definition says about it; may be empty.
+        hint: String,
+        /// When to try again, where the response says that.
+        retry_after: Option<Duration>,
+    },
     /// The redirect cannot be followed.
     Redirect {
         /// Why not.
@@ -186,6 +199,45 @@ impl FetchError {
         &self.host
     }
 
+    /// The same error with its texts changed by `mask`, which takes the secrets out of what a server said.
+    pub(crate) fn masked(mut self, mask: &dyn Fn(&str) -> String) -> Self {
+        use FetchErrorKind as Kind;
+        let mut change = |text: &mut String| *text = mask(text);
+        match &mut self.kind {
+            Kind::Refused { address, reason } => {
+                change(address);
+                change(reason);
+            }
+            Kind::RobotsDisallowed { path: text }
+            | Kind::Dns { reason: text }
+            | Kind::Connect { reason: text }
+            | Kind::Tls(TlsFailure::Other(text))
+            | Kind::Proxy { reason: text, .. }
+            | Kind::Disconnected { reason: text }
+            | Kind::InvalidHttp { reason: text }
+            | Kind::Truncated { reason: text, .. }
+            | Kind::Redirect { reason: text }
+            | Kind::NotArchived { reason: text }
+            | Kind::NotAsArchived { reason: text }
+            | Kind::ContentEncoding { coding: text }
+            | Kind::StalePart { reason: text } => change(text),
+            Kind::RobotsUnreadable { cause } => {
+                *cause = Arc::new(cause.as_ref().clone().masked(mask));
+            }
+            Kind::GivenUp { .. }
+            | Kind::Tls(_)
+            | Kind::Timeout { .. }
+            | Kind::TooSlow { .. }
+            | Kind::TooLarge { .. }
+            | Kind::LongerThanAnnounced
+            | Kind::Status { .. }
+            // What a definition says is not a server's.
+            | Kind::KnownError { .. }
+            | Kind::BadCoding { .. } => {}
+        }
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> &FetchErrorKind {
         &self.kind
@@ -195,9 +247,19 @@ impl FetchError {
     pub fn retryability(&self) -> Retryability {
         use FetchErrorKind as Kind;
         match &self.kind {
+            // A few large sites refuse with 403 who was too fast, and say until when.
+            Kind::Status {
+                status: 403,
+                retry_after: Some(pause),
+            } => Retryability::After(*pause),
             Kind::Status {
                 status: 408 | 429 | 500..=599,
                 retry_after,
+            }
+            | Kind::KnownError {
+                action: ErrorAction::Wait,
+                retry_after,
+                ..
             } => retry_after.map_or(Retryability::AfterBackoff, Retryability::After),
             Kind::Dns { .. }
             | Kind::Connect { .. }
@@ -220,6 +282,7 @@ impl FetchError {
             | Kind::LongerThanAnnounced
             | Kind::NotArchived { .. }
             | Kind::Status { .. }
+            | Kind::KnownError { .. }
             | Kind::Redirect { .. }
             | Kind::ContentEncoding { .. } => Retryability::Never,
         }
@@ -228,7 +291,17 @@ impl FetchError {
     /// The status code, if the status is what was wrong.
     pub fn status(&self) -> Option<u16> {
         match self.kind {
-            FetchErrorKind::Status { status, .. } => Some(status),
+            FetchErrorKind::Status { status, .. } | FetchErrorKind::KnownError { status, .. } => {
+                Some(status)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the site's definition says of the response, where it knows the error.
+    pub fn known_error(&self) -> Option<(ErrorAction, &str)> {
+        match &self.kind {
+            FetchErrorKind::KnownError { action, hint, .. } => Some((*action, hint)),
             _ => None,
         }
     }
@@ -244,9 +317,14 @@ impl FetchError {
     pub fn is_absence(&self) -> bool {
         use FetchErrorKind as Kind;
         match &self.kind {
-            Kind::Status { status, .. } => {
-                matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
+            Kind::Status {
+                status,
+                retry_after,
+            } => {
+                let asks_to_wait = *status == 403 && retry_after.is_some();
+                matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429) && !asks_to_wait
             }
+            Kind::KnownError { action, .. } => *action == ErrorAction::Skip,
             Kind::Refused { .. }
             | Kind::RobotsDisallowed { .. }
             | Kind::NotArchived { .. }
@@ -278,6 +356,11 @@ impl FetchError {
     pub fn is_loss(&self) -> bool {
         use FetchErrorKind as Kind;
         match &self.kind {
+            // It asks us to wait.
+            Kind::Status {
+                status: 403,
+                retry_after: Some(_),
+            } => false,
             Kind::Status { status, .. } => matches!(status, 403 | 404 | 410 | 451),
             Kind::Dns { .. }
             | Kind::Connect { .. }
@@ -297,6 +380,7 @@ impl FetchError {
             | Kind::LongerThanAnnounced
             | Kind::ContentEncoding { .. }
             | Kind::BadCoding { .. }
+            | Kind::KnownError { .. }
             | Kind::NotArchived { .. }
             | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => false,
@@ -332,6 +416,9 @@ impl FetchError {
                 | FetchErrorKind::BadCoding { .. }
                 | FetchErrorKind::NotAsArchived { .. }
         );
+        if let Some((action, _)) = self.known_error() {
+            return action == ErrorAction::Wait;
+        }
         let may_change = self.retryability() != Retryability::Never && !is_one_body;
         refuses_us || broken || may_change
     }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use reqwest::header::HeaderValue;
 use url::Url;
 
-use super::access::{HopCookies, MAX_REDIRECTS, same_origin};
+use super::access::{HopCookies, MAX_REDIRECTS, Subject, same_origin};
 use super::body::RangeRequest;
 use super::transport::RequestKind;
 
@@ -15,6 +15,8 @@ use super::transport::RequestKind;
 pub(super) struct Question<'a> {
     pub(super) kind: RequestKind,
     pub(super) range: Option<RangeRequest<'a>>,
+    /// The canonical address of the page that shows the image.
+    pub(super) page: Option<&'a Url>,
     /// Statuses of redirects that are not followed, but are the answer.
     pub(super) end_statuses: &'a [u16],
 }
@@ -24,7 +26,16 @@ impl Question<'_> {
         Self {
             kind,
             range: None,
+            page: None,
             end_statuses: &[],
+        }
+    }
+
+    /// What is requested, for the policy and the definition. A robots.txt may be on the host of an image.
+    pub(super) fn subject(&self) -> Subject {
+        match self.kind {
+            RequestKind::Page => Subject::Page,
+            RequestKind::Image | RequestKind::Robots => Subject::Image,
         }
     }
 }

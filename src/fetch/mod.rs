@@ -29,10 +29,10 @@ use self::archive::Archive;
 use self::body::RangeRequest;
 use self::request::Requester;
 use crate::event::Events;
-use crate::job::{Candidate, ImageRef};
+use crate::job::{Candidate, ImageRef, Record};
 use crate::part::ResumeInfo;
 
-pub use self::access::SiteOrigins;
+pub use self::access::{Secret, Secrets, SiteOrigins, SiteRules};
 pub use self::body::{Page, RawPage};
 pub use self::error::{FetchError, FetchErrorKind, Retryability, SettingError, TlsFailure};
 pub use self::limits::Retry;
@@ -58,6 +58,7 @@ pub struct Fetcher {
     requester: Requester,
     mirror: Mirror,
     archive: Option<Archive>,
+    rules: SiteRules,
 }
 
 impl Fetcher {
@@ -71,8 +72,23 @@ impl Fetcher {
         site: &SiteOrigins,
         mirror: Option<Url>,
     ) -> Result<Self, SettingError> {
+        Self::for_site(settings, site, SiteRules::default(), mirror)
+    }
+
+    /// A fetcher for a site whose definition says more about its requests than where they go.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::new`].
+    pub fn for_site(
+        settings: &FetchSettings,
+        site: &SiteOrigins,
+        rules: SiteRules,
+        mirror: Option<Url>,
+    ) -> Result<Self, SettingError> {
         let policy = Policy::new(site, mirror.as_ref())?;
-        Self::with_policy(policy, settings, Mirror::new(site, mirror))
+        let mirror = Mirror::new(site, &rules, mirror);
+        Self::with_policy(policy, settings, rules, site, mirror)
     }
 
     /// A fetcher for addresses that the user lists: each allows its own origin, and may redirect to
@@ -82,15 +98,19 @@ impl Fetcher {
     ///
     /// As [`Fetcher::new`].
     pub fn anywhere(settings: &FetchSettings, site: &SiteOrigins) -> Result<Self, SettingError> {
-        Self::with_policy(Policy::anywhere(), settings, Mirror::new(site, None))
+        let rules = SiteRules::default();
+        let mirror = Mirror::new(site, &rules, None);
+        Self::with_policy(Policy::anywhere(), settings, rules, site, mirror)
     }
 
     fn with_policy(
         policy: Policy,
         settings: &FetchSettings,
+        rules: SiteRules,
+        site: &SiteOrigins,
         mirror: Mirror,
     ) -> Result<Self, SettingError> {
-        let requester = Requester::new(policy, settings)?;
+        let requester = Requester::new(policy, settings, rules.clone(), &site.pages)?;
         let archive = settings
             .archive
             .as_ref()
@@ -100,6 +120,7 @@ impl Fetcher {
             requester,
             mirror,
             archive,
+            rules,
         })
     }
 
@@ -149,6 +170,7 @@ impl Fetcher {
         self.requester
             .page(&self.request_url(address), end_statuses)
             .await
+            .map_err(|error| self.masked(error))
     }
 
     /// Reads a page that leads to an image, once; with `has_next`, another address may lead there too, as for
@@ -161,6 +183,7 @@ impl Fetcher {
         self.requester
             .page_once(&self.request_url(address), has_next)
             .await
+            .map_err(|error| self.masked(error))
     }
 
     /// Reads the page at an address that the user gave: where the user gives the addresses, its origin is allowed from
@@ -180,7 +203,8 @@ impl Fetcher {
     ///
     /// As [`Fetcher::page`].
     pub async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
-        self.requester.raw_page(&self.request_url(address)).await
+        let page = self.requester.raw_page(&self.request_url(address)).await;
+        page.map_err(|error| self.masked(error))
     }
 
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
@@ -196,12 +220,12 @@ impl Fetcher {
         address: &Url,
         resume: Option<(&ResumeInfo, u64)>,
     ) -> Result<Body, FetchError> {
-        self.candidate(address, resume, false).await
+        self.candidate(address, None, resume, false).await
     }
 
     /// Requests an image as [`Fetcher::image`] does, where it may be at another address as well:
     /// with `has_next`, a refusal (403) that only means to try that one does not count against the
-    /// host.
+    /// host. `page` is the canonical address of the page that shows it, for its `Referer`.
     ///
     /// # Errors
     ///
@@ -209,6 +233,7 @@ impl Fetcher {
     pub async fn candidate(
         &self,
         address: &Url,
+        page: Option<&Url>,
         resume: Option<(&ResumeInfo, u64)>,
         has_next: bool,
     ) -> Result<Body, FetchError> {
@@ -220,9 +245,16 @@ impl Fetcher {
             }
         }
         let range = resume.and_then(|(info, have)| RangeRequest::new(address, info, have));
-        self.requester
-            .image(self.request_url(address), range, has_next)
-            .await
+        let body = self
+            .requester
+            .image(self.request_url(address), page, range, has_next)
+            .await;
+        let mut body = body.map_err(|error| self.masked(error))?;
+        let masks = self.rules.masks();
+        if !masks.is_empty() {
+            body.hide_labels_if(|label| masks.apply(label) != label);
+        }
+        Ok(body)
     }
 
     /// The address by which [`Fetcher::candidate`] asks the web archive for what it has of `address`; `None` where the
@@ -240,13 +272,26 @@ impl Fetcher {
         self.archive.as_ref().filter(|archive| archive.is_alone())
     }
 
-    /// The address that is requested for a canonical one: with a mirror, the mirror's. Where only the web archive is
-    /// asked, it stays the same, for which capture answers is not known before.
-    pub fn request_url(&self, address: &Url) -> Url {
-        if self.archive_alone().is_some() {
-            return address.clone();
+    /// An error without the secrets that a server may have quoted.
+    fn masked(&self, error: FetchError) -> FetchError {
+        let masks = self.rules.masks();
+        if masks.is_empty() {
+            return error;
         }
-        self.mirror.request_url(address)
+        error.masked(&|text| masks.apply(text).into_owned())
+    }
+
+    /// The address that is requested for a canonical one: with a mirror, the mirror's. Where only the web archive is
+    /// asked, it stays the same, for which capture answers is not known before. What the site's definition adds when it
+    /// is sent is not in it, even if the site wrote it there.
+    pub fn request_url(&self, address: &Url) -> Url {
+        let mut url = if self.archive_alone().is_some() {
+            address.clone()
+        } else {
+            self.mirror.request_url(address)
+        };
+        self.rules.strip(&mut url);
+        url
     }
 
     /// Makes the addresses of images that were found on one page of a mirror canonical: thumbs move
@@ -254,16 +299,36 @@ impl Fetcher {
     /// changes.
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
+        for image in images {
+            self.rules.strip(&mut image.page);
+            self.rules.strip(&mut image.thumb);
+            image
+                .link
+                .iter_mut()
+                .for_each(|link| self.rules.strip(link));
+            let Record(fields) = &mut image.record;
+            for text in fields.iter_mut().flatten() {
+                self.rules.strip_text(text);
+            }
+        }
     }
 
-    /// The canonical address of a listing page that was found on a page of the mirror.
-    pub fn canonical_page(&self, address: Url) -> Url {
-        self.mirror.canonical_page(address)
+    /// The canonical address of a listing page that was found on the page that came from `page`.
+    pub fn canonical_page(&self, page: &Url, address: Url) -> Url {
+        let mut canonical = self.mirror.canonical_page(page, address);
+        self.rules.strip(&mut canonical);
+        canonical
     }
 
-    /// Makes candidates that were found on a page of a mirror canonical, as [`Fetcher::canonicalize`] does.
-    pub fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
-        self.mirror.canonicalize_candidates(candidates);
+    /// Makes candidates that were found on the page that came from `page` canonical, as [`Fetcher::canonicalize`] does.
+    pub fn canonicalize_candidates(&self, page: &Url, candidates: &mut [Candidate]) {
+        self.mirror.canonicalize_candidates(page, candidates);
+        for candidate in candidates {
+            match candidate {
+                Candidate::Direct(address) => self.rules.strip(address),
+                Candidate::Follow(follow) => self.rules.strip(&mut follow.page),
+            }
+        }
     }
 
     #[cfg(test)]

@@ -117,6 +117,13 @@ impl Proxies {
         self.0.http.is_none() && self.0.https.is_none()
     }
 
+    /// The hosts of the proxies, as in an address.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &str> {
+        let Rules { http, https, .. } = &*self.0;
+        let proxies = http.iter().chain(https);
+        proxies.filter_map(|Proxy(address)| address.host_str())
+    }
+
     /// The proxy for requests to a host, if they go through one. `host` is as in an address: IPv6 in brackets.
     pub(crate) fn of(&self, scheme: &str, host: &str) -> Option<&Url> {
         let Rules {

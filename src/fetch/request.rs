@@ -4,7 +4,7 @@
 mod robots;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
@@ -12,19 +12,20 @@ use reqwest::header::HeaderMap;
 use tokio::time::sleep;
 use url::Url;
 
-use super::access::{CookieFile, Policy};
+use super::access::{CookieFile, Policy, SiteRules, Subject, host_of};
 use super::body::{
     Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage,
     ends_like_html, head_size,
 };
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
-use super::limits::{Exchange, Host, Hosts, Retry, StallTimer, Throttle};
+use super::limits::{Exchange, Host, Hosts, Intervals, Retry, StallTimer, Throttle, exhausted_for};
 use super::settings::FetchSettings;
 use super::transport::{
-    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
+    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, known_error, parse_headers,
 };
 use crate::event::{Events, Warning, WeakEvents};
+use crate::site::{ErrorAction, ErrorRule};
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -35,6 +36,10 @@ pub(super) struct Requester {
     hosts: Hosts,
     retry: Retry,
     headers: HeaderMap,
+    /// What the site's definition says.
+    rules: SiteRules,
+    /// The error after which nothing more is requested, as the definition has it.
+    stopped: OnceLock<FetchError>,
     cookies: CookieFile,
     /// Locked for each run, and for the one event of a host.
     events: Mutex<Option<WeakEvents>>,
@@ -43,15 +48,28 @@ pub(super) struct Requester {
 }
 
 impl Requester {
-    /// Nothing is requested yet.
-    pub(super) fn new(policy: Policy, settings: &FetchSettings) -> Result<Self, SettingError> {
+    /// Nothing is requested yet. `pages` is an address on the host of the site's pages.
+    pub(super) fn new(
+        policy: Policy,
+        settings: &FetchSettings,
+        rules: SiteRules,
+        pages: &Url,
+    ) -> Result<Self, SettingError> {
         let retry = Retry::new(settings.retries, settings.retry_wait);
+        let policy = policy.with_hosts(&rules).with_proxies(&settings.proxies);
+        // The slower of the two, and a robots.txt may ask for more.
+        let intervals = Intervals {
+            pages: settings.wait.max(rules.interval(Subject::Page)),
+            others: settings.wait.max(rules.interval(Subject::Image)),
+        };
         Ok(Self {
             clients: Clients::new(settings, &policy)?,
             policy,
-            hosts: Hosts::new(settings.wait, retry),
+            hosts: Hosts::new(intervals, pages, retry),
             retry,
             headers: parse_headers(&settings.headers)?,
+            rules,
+            stopped: OnceLock::new(),
             cookies: settings.cookies.as_ref().map_or_else(
                 || Ok(CookieFile::default()),
                 |file| CookieFile::read(file, SystemTime::now()),
@@ -79,15 +97,6 @@ impl Requester {
         }
     }
 
-    /// Reads the robots.txt for `address`, unless that happened already.
-    pub(super) async fn load_robots(&self, address: &Url) {
-        if self.policy.check(address).is_ok() {
-            // If it forbids the address or could not be read, each later request to the host fails
-            // with that error.
-            let _ = self.check_robots(&self.hosts.of(address), address).await;
-        }
-    }
-
     /// Reads a page, with retries. A redirect with one of `end_statuses` is not followed.
     pub(super) async fn page(
         &self,
@@ -98,8 +107,18 @@ impl Requester {
             end_statuses,
             ..Question::new(RequestKind::Page)
         };
-        self.retry(|| self.read_page(question, address, false))
-            .await
+        let page = self
+            .retry(|| self.read_page(question, address, false))
+            .await;
+        page.inspect_err(|error| {
+            self.note_stop(error);
+        })
+    }
+
+    /// Remembers an error after which nothing more is requested; whether it is the first.
+    fn note_stop(&self, error: &FetchError) -> bool {
+        let stops = matches!(error.known_error(), Some((ErrorAction::Stop, _)));
+        stops && self.stopped.set(error.clone()).is_ok()
     }
 
     /// Reads a page that leads to an image, without retries: its job has those.
@@ -108,8 +127,12 @@ impl Requester {
         address: &Url,
         has_next: bool,
     ) -> Result<Page, FetchError> {
-        self.read_page(Question::new(RequestKind::Page), address, has_next)
-            .await
+        let question = Question::new(RequestKind::Page);
+        let page = self.read_page(question, address, has_next).await;
+        if let Err(error) = &page {
+            Box::pin(self.tell_stop(error)).await;
+        }
+        page
     }
 
     async fn read_page(
@@ -151,6 +174,7 @@ impl Requester {
         has_next: bool,
     ) -> Result<(RawPage, Page), FetchError> {
         let (url, status) = (response.address.clone(), response.status());
+        let host = host_of(&url);
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
         let mut body = self
@@ -165,12 +189,14 @@ impl Requester {
             body = body.of_capture(archived);
         }
         let bytes = body.collect_to_close(usize::MAX).await?;
+        let masks = self.rules.masks();
         let raw = RawPage {
             url,
             status,
             content_type,
             next,
-            bytes,
+            charset: self.rules.charset(),
+            bytes: masks.apply_bytes(bytes),
         };
         let page = raw.decoded();
         if !ends_like_html(&page.text)
@@ -179,6 +205,9 @@ impl Requester {
             return Err(cut);
         }
         body.accept_end();
+        if let Some(kind) = self.page_error(status, &page.text) {
+            return Err(FetchError::new(host, kind));
+        }
         Ok((raw, page))
     }
 
@@ -195,6 +224,20 @@ impl Requester {
         Ok(raw)
     }
 
+    /// The error that a page is by the rules of the definition: some sites answer errors with 200.
+    fn page_error(&self, status: u16, text: &str) -> Option<FetchErrorKind> {
+        let is_about = |rule: &ErrorRule| rule.has_status(status);
+        if !self.rules.errors().iter().any(is_about) {
+            return None;
+        }
+        let mut end = text.len().min(ErrorRule::MAX_BODY);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let rule = ErrorRule::find(self.rules.errors(), status, &text[..end])?;
+        Some(known_error(rule, status, None))
+    }
+
     /// The body of a response that brings what was requested, or why it does not.
     pub(super) async fn text_body(
         &self,
@@ -206,21 +249,24 @@ impl Requester {
         if response.is_whole() {
             response.into_body(accepted, limit, self.throttle.clone())
         } else {
-            Err(response.into_status_error(has_next).await)
+            let rules = self.rules.errors();
+            Err(response.into_status_error(has_next, rules).await)
         }
     }
 
-    /// Requests an image, or the rest of one, once. Where the user gave a list of addresses, the
-    /// origin of this one is allowed from now on.
+    /// Requests an image, or the rest of one, once; `page` shows it. Where the user gave a list of addresses,
+    /// the origin of this one is allowed from now on.
     pub(super) async fn image(
         &self,
         address: Url,
+        page: Option<&Url>,
         range: Option<RangeRequest<'_>>,
         has_next: bool,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         self.policy.add_user_origin(&address);
         let question = Question {
             range,
+            page,
             ..Question::new(RequestKind::Image)
         };
         let response = self.request(question, address).await?;
@@ -237,7 +283,28 @@ impl Requester {
             }
             // Boxed: errors are rare, and unboxed every worker would hold the room for this all the
             // time.
-            _ => Err(Box::pin(response.into_status_error(has_next)).await),
+            _ => Err(Box::pin(self.image_error(response, has_next)).await),
+        }
+    }
+
+    /// The error that the response to a request for an image is. One after which nothing more is requested concerns the
+    /// whole run, so that it is told as well.
+    async fn image_error(&self, response: HostResponse, has_next: bool) -> FetchError {
+        let error = response
+            .into_status_error(has_next, self.rules.errors())
+            .await;
+        self.tell_stop(&error).await;
+        error
+    }
+
+    /// Tells of an error after which nothing more is requested.
+    async fn tell_stop(&self, error: &FetchError) {
+        if self.note_stop(error) {
+            let events = self.events.lock().as_ref().and_then(WeakEvents::upgrade);
+            if let Some(events) = events {
+                let cause = error.to_string();
+                events.warn(Warning::SiteStopped { cause }).await;
+            }
         }
     }
 
@@ -254,11 +321,16 @@ impl Requester {
 
     /// Refuses an address that may not be requested, though it is not requested here. One that the user gives is
     /// allowed from now on.
-    pub(super) fn check(&self, address: &Url, is_given: bool) -> Result<(), FetchError> {
+    pub(super) fn check(
+        &self,
+        address: &Url,
+        subject: Subject,
+        is_given: bool,
+    ) -> Result<(), FetchError> {
         if is_given {
             self.policy.add_user_origin(address);
         }
-        self.policy.check(address)
+        self.policy.check(address, subject)
     }
 
     /// Reads bodies no faster than those of `other` together with them.
@@ -291,8 +363,11 @@ impl Requester {
         question: Question<'_>,
         address: Url,
     ) -> Result<HostResponse, FetchError> {
-        let kind = question.kind;
-        self.policy.check(&address)?;
+        let (kind, subject) = (question.kind, question.subject());
+        if let Some(error) = self.stopped.get() {
+            return Err(error.clone());
+        }
+        self.policy.check(&address, subject)?;
         let mut address = address;
         let mut hops = Hops::default();
         loop {
@@ -300,19 +375,19 @@ impl Requester {
             if kind != RequestKind::Robots {
                 self.check_robots(&host, &address).await?;
             }
-            // The user's headers may be credentials, meant for the first origin alone.
+            // Headers may be credentials, meant for the first origin alone.
             let is_for_site = kind != RequestKind::Robots;
-            let mut headers = if is_for_site && hops.are_at_first_origin(&address) {
-                self.headers.clone()
-            } else {
-                HeaderMap::new()
-            };
+            let mut headers = HeaderMap::new();
+            let mut sent = None;
+            if is_for_site && hops.are_at_first_origin(&address) {
+                sent = self.add_for_site(&mut headers, question, &address);
+            }
             self.cookies
                 .add_header(&mut headers, &address, hops.cookies(), is_for_site);
             if let Some(range) = question.range {
                 range.add_headers(&mut headers);
             }
-            let response = self.send(kind, host, address, headers).await?;
+            let response = self.send(kind, host, address, sent, headers).await?;
             if question.end_statuses.contains(&response.status()) {
                 return Ok(response);
             }
@@ -320,19 +395,43 @@ impl Requester {
                 return Ok(response);
             };
             // Boxed like all that hardly any image needs.
-            address = Box::pin(self.follow(response, next, &mut hops)).await?;
+            address = Box::pin(self.follow(response, next, subject, &mut hops)).await?;
         }
+    }
+
+    /// Adds the headers that the definition and the user have for the site, the user's last: they win. Returns the
+    /// address to send, if that is another one. A host that only `any` allows gets nothing.
+    fn add_for_site(
+        &self,
+        headers: &mut HeaderMap,
+        question: Question<'_>,
+        address: &Url,
+    ) -> Option<Url> {
+        let (subject, rules) = (question.subject(), &self.rules);
+        let adds = rules.adds(subject);
+        let is_stranger = (adds || rules.takes_any_host()) && !self.policy.is_named(address);
+        if is_stranger {
+            return None;
+        }
+        if adds {
+            rules.add_headers(headers, subject, address, question.page);
+        }
+        headers.extend(self.headers.clone());
+        rules.sent_address(subject, address)
     }
 
     /// Checks a redirect and disposes of its response.
     async fn follow(
         &self,
         response: HostResponse,
-        next: Url,
+        mut next: Url,
+        subject: Subject,
         hops: &mut Hops,
     ) -> Result<Url, FetchError> {
         let address = &response.address;
-        self.policy.check_redirect(address, &next)?;
+        // The host may have copied what was added to the address.
+        self.rules.strip(&mut next);
+        self.policy.check_redirect(address, &next, subject)?;
         hops.add(address, &next, response.set_cookies())
             .map_err(|reason| response.error(FetchErrorKind::Redirect { reason }))?;
         response.record_success();
@@ -340,12 +439,13 @@ impl Requester {
         Ok(next)
     }
 
-    /// Sends one request as soon as the host's rate allows it.
+    /// Sends one request as soon as the host's rate allows it: to `sent`, if that is not the address itself.
     async fn send(
         &self,
         kind: RequestKind,
         host: Arc<Host>,
         address: Url,
+        sent: Option<Url>,
         headers: HeaderMap,
     ) -> Result<HostResponse, FetchError> {
         let stall = StallTimer::new(self.settings.stall_timeout, self.settings.min_speed);
@@ -355,7 +455,8 @@ impl Requester {
         let result = {
             // Pinned here, the future stays where it is; passed by value it would be copied into
             // `wait`, and each worker would hold room for it twice.
-            let response = pin!(self.clients.get(kind, &address, headers));
+            let sent = sent.as_ref().unwrap_or(&address);
+            let response = pin!(self.clients.get(kind, sent, headers));
             exchange.stall.wait(response).await
         };
         let error = match result {
@@ -365,6 +466,9 @@ impl Requester {
             }
             Ok(Ok(response)) => {
                 exchange.stall.reset();
+                if let Some(pause) = exhausted_for(response.headers(), SystemTime::now()) {
+                    exchange.pause_host(pause);
+                }
                 return Ok(HostResponse::new(response, exchange, address));
             }
             Ok(Err(error)) => error,
@@ -722,7 +826,10 @@ mod tests {
         let server = server.await;
         let (fetcher, address) = (server.fetcher(), server.url("/a.png"));
         for _ in 0..40 {
-            let error = fetcher.candidate(&address, None, true).await.unwrap_err();
+            let error = fetcher
+                .candidate(&address, None, None, true)
+                .await
+                .unwrap_err();
             assert_eq!(error.status(), Some(403));
         }
         assert!(image(&fetcher, &server.url("/b.png")).await.is_ok());

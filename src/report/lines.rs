@@ -59,8 +59,18 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 new,
             }) => match reason {
                 SkipReason::DryRun => Detail::Trouble,
-                SkipReason::NoRule | SkipReason::Address(_) if *new => Detail::Images,
-                SkipReason::NoRule | SkipReason::Address(_) => Detail::Events,
+                SkipReason::NoRule
+                | SkipReason::Address(_)
+                | SkipReason::OtherHost(_)
+                | SkipReason::ErrorRule(_)
+                    if *new =>
+                {
+                    Detail::Images
+                }
+                SkipReason::NoRule
+                | SkipReason::Address(_)
+                | SkipReason::OtherHost(_)
+                | SkipReason::ErrorRule(_) => Detail::Events,
             },
             Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
             Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
@@ -246,7 +256,10 @@ fn skipped(skip: &Skip) -> (Color, &'static str, String) {
     let address = escape_truncated(address);
     match reason {
         SkipReason::DryRun => (Color::Plain, "would fetch", address.into_owned()),
-        SkipReason::NoRule | SkipReason::Address(_) => {
+        SkipReason::NoRule
+        | SkipReason::Address(_)
+        | SkipReason::OtherHost(_)
+        | SkipReason::ErrorRule(_) => {
             let reason = reason.to_string();
             let text = format!("{address}: {}", escape_truncated(&reason));
             (Color::Yellow, "skipped", text)

@@ -211,6 +211,9 @@ pub fn warning(warning: &Warning) -> String {
             "the listing page {} leads back to an earlier one: the listing ends there",
             escape_truncated(page.as_str())
         ),
+        Warning::SiteStopped { cause } => {
+            format!("{cause}; nothing more is requested of the site")
+        }
         Warning::HooksGivenUp { failures } => {
             format!("{failures} hooks failed in a row: this run starts no more hooks")
         }

@@ -251,12 +251,17 @@ pub(super) fn eventful_run() -> Vec<Event> {
         Event::Warned {
             warning: Warning::HooksGivenUp { failures: 10 },
         },
+        Event::Warned {
+            warning: Warning::SiteStopped {
+                cause: "`demo.invalid` answered 403: the key is not valid".to_owned(),
+            },
+        },
         retried("2018-03-30-Sea.png", 1),
         failed("2018-03-30-Sea.png", "503 Service Unavailable", 5),
         Event::PageRead {
             page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
             number: Some(2),
-            found: 4,
+            found: 6,
             already_there: 0,
             gone: 1,
             repeated: 1,
@@ -269,6 +274,14 @@ pub(super) fn eventful_run() -> Vec<Event> {
             SkipReason::Address("127.0.0.1 is a loopback address".to_owned()),
         ),
         skipped("2018-04-04-Dry.png", SkipReason::DryRun),
+        skipped(
+            "2018-04-04-Away.png",
+            SkipReason::OtherHost("away.invalid".to_owned()),
+        ),
+        skipped(
+            "2018-04-04-Day.png",
+            SkipReason::ErrorRule("`demo.invalid` answered 404: no picture on that day".to_owned()),
+        ),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         gone("2018-04-07-Named.png"),
@@ -348,6 +361,13 @@ pub(super) fn hostile_run() -> Vec<Event> {
         failed(HOSTILE, HOSTILE, 1),
         skipped(HOSTILE, SkipReason::Address(HOSTILE.to_owned())),
         skipped(HOSTILE, SkipReason::DryRun),
+        skipped(HOSTILE, SkipReason::OtherHost(HOSTILE.to_owned())),
+        skipped(HOSTILE, SkipReason::ErrorRule(HOSTILE.to_owned())),
+        Event::Warned {
+            warning: Warning::SiteStopped {
+                cause: HOSTILE.to_owned(),
+            },
+        },
         Event::Waiting {
             reason: WaitReason::LockHeld(LockHolder {
                 lock: HOSTILE.to_owned(),

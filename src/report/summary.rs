@@ -83,6 +83,9 @@ fn headline(tally: &Tally, elapsed: Duration, colored: bool) -> String {
     if tally.listing_failed.is_some() {
         text.push_str("; the listing is incomplete");
     }
+    if tally.site_stopped.is_some() {
+        text.push_str("; the site takes no more requests");
+    }
     if let Some(limit) = tally.limit {
         let _ = write!(text, "; stopped at {limit}");
     }

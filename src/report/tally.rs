@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::causes::Causes;
 use super::same_images::SameImages;
 use super::{Reporter, messages};
-use crate::event::Event;
+use crate::event::{Event, Warning};
 use crate::job::SiteId;
 use crate::outcome::{Capture, Duplicate, Outcome, Saved, Skip, SkipReason};
 
@@ -28,6 +28,8 @@ pub struct Tally {
     pub listed: bool,
     /// Why the listing could not be read to its end: untrusted text.
     pub listing_failed: Option<String>,
+    /// Why the site takes no more requests, where its definition says that of an answer: untrusted text.
+    pub site_stopped: Option<String>,
     /// Different images found.
     pub found: usize,
     /// Images that a later page showed again; not part of `found`.
@@ -164,7 +166,13 @@ impl Tally {
             Event::HookFinished { cause: Some(_), .. } => self.hooks_failed += 1,
             Event::HooksLeft { number } => self.hooks_not_started = *number,
             Event::LimitReached { limit } => self.limit = Some(limit),
-            Event::Warned { .. } | Event::ItemsUnusable { .. } => self.warnings += 1,
+            Event::Warned { warning } => {
+                self.warnings += 1;
+                if let Warning::SiteStopped { cause } = warning {
+                    self.site_stopped = Some(cause.clone());
+                }
+            }
+            Event::ItemsUnusable { .. } => self.warnings += 1,
         }
     }
 
@@ -231,11 +239,19 @@ impl Tally {
         self.skipped += 1;
         match reason {
             SkipReason::DryRun => self.would_fetch += 1,
-            SkipReason::NoRule | SkipReason::Address(_) if *new => {
+            SkipReason::NoRule
+            | SkipReason::Address(_)
+            | SkipReason::OtherHost(_)
+            | SkipReason::ErrorRule(_)
+                if *new =>
+            {
                 self.new_skips += 1;
                 self.skips.add(&reason.to_string(), address);
             }
-            SkipReason::NoRule | SkipReason::Address(_) => {}
+            SkipReason::NoRule
+            | SkipReason::Address(_)
+            | SkipReason::OtherHost(_)
+            | SkipReason::ErrorRule(_) => {}
         }
     }
 

@@ -7,7 +7,7 @@ use super::document::FieldCondition;
 use super::fields::FieldRef;
 use super::pattern::Replacement;
 use super::template::Template;
-use super::{RuleResult, Site, address, classify};
+use super::{AnyHost, RuleResult, Site, address, classify};
 use crate::job::{Candidate, Follow, FollowRule, ImageRef};
 use crate::outcome::SkipReason;
 
@@ -119,7 +119,7 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
         }
     }
     if candidates.is_empty() {
-        return Err(refused.map_or(SkipReason::NoRule, SkipReason::Address));
+        return Err(refused.unwrap_or(SkipReason::NoRule));
     }
     Ok(candidates)
 }
@@ -133,7 +133,8 @@ pub(super) fn explain(site: &Site, image: &ImageRef) -> Vec<(usize, RuleResult)>
         match way.candidate(site, image) {
             Ok(Some(candidate)) => RuleResult::Candidate(candidate),
             Ok(None) => RuleResult::NoMatch,
-            Err(reason) => RuleResult::Refused(reason),
+            Err(SkipReason::Address(reason)) => RuleResult::Refused(reason),
+            Err(reason) => RuleResult::Refused(reason.to_string()),
         }
     };
     (1..).zip(site.candidates.iter().map(result)).collect()
@@ -154,7 +155,7 @@ fn hold(conditions: &[FieldCondition], image: &ImageRef) -> bool {
 
 impl Way {
     /// The candidate on this way; `None` where the item has nothing for it.
-    fn candidate(&self, site: &Site, image: &ImageRef) -> Result<Option<Candidate>, String> {
+    fn candidate(&self, site: &Site, image: &ImageRef) -> Result<Option<Candidate>, SkipReason> {
         let url = match self {
             Self::Field(field) => in_field(site, image, *field)?,
             Self::Template(template) => filled(site, image, template)?,
@@ -178,14 +179,14 @@ impl Way {
 }
 
 /// The first address in a field that may be requested.
-fn in_field(site: &Site, image: &ImageRef, field: FieldRef) -> Result<Option<Url>, String> {
+fn in_field(site: &Site, image: &ImageRef, field: FieldRef) -> Result<Option<Url>, SkipReason> {
     first_allowed(field.texts(image).map(|text| on_named_host(site, text)))
 }
 
 /// The first result that is one, or why the first was refused.
 fn first_allowed(
-    results: impl Iterator<Item = Result<Url, String>>,
-) -> Result<Option<Url>, String> {
+    results: impl Iterator<Item = Result<Url, SkipReason>>,
+) -> Result<Option<Url>, SkipReason> {
     let mut refused = None;
     for result in results {
         match result {
@@ -200,14 +201,14 @@ fn filled(
     site: &Site,
     image: &ImageRef,
     template: &Template<FieldRef>,
-) -> Result<Option<Url>, String> {
+) -> Result<Option<Url>, SkipReason> {
     let Some(text) = template.fill(|field| field.text(image)) else {
         return Ok(None);
     };
     let joined = image
         .page
         .join(&text)
-        .map_err(|_| "the result of the template is not an address".to_owned())?;
+        .map_err(|_| refused("the result of the template is not an address"))?;
     on_named_host(site, joined.as_str()).map(Some)
 }
 
@@ -216,14 +217,14 @@ fn rewritten(
     image: &ImageRef,
     from: FieldRef,
     steps: &RewriteSteps,
-) -> Result<Option<Url>, String> {
+) -> Result<Option<Url>, SkipReason> {
     let results = from.texts(image).filter_map(|text| {
         let input = address::absolute(text).ok()?;
         let input = site.canonical(input);
         let result = steps.rewrite(input.as_str())?;
         Some(on_named_host(site, &result).and_then(|url| {
             if url == input {
-                return Err("the rewrite leaves the address as it is".to_owned());
+                return Err(refused("the rewrite leaves the address as it is"));
             }
             Ok(url)
         }))
@@ -231,14 +232,22 @@ fn rewritten(
     first_allowed(results)
 }
 
-/// The canonical form of an absolute address, if the definition names its host.
-fn on_named_host(site: &Site, text: &str) -> Result<Url, String> {
-    let url = site.canonical(address::absolute(text)?);
+fn refused(reason: &str) -> SkipReason {
+    SkipReason::Address(reason.to_owned())
+}
+
+/// The canonical form of an absolute address, if images may be on its host.
+fn on_named_host(site: &Site, text: &str) -> Result<Url, SkipReason> {
+    let url = site.canonical(address::absolute(text).map_err(SkipReason::Address)?);
     let host = url.host_str().unwrap_or_default();
-    if !site.may_serve_images(host) {
-        return Err(classify::unnamed_host(host));
+    if site.names_host(host) {
+        return Ok(url);
     }
-    Ok(url)
+    match site.image_hosts().any {
+        AnyHost::Allowed => Ok(url),
+        AnyHost::NotAllowed => Err(SkipReason::OtherHost(host.to_owned())),
+        AnyHost::Refused => Err(SkipReason::Address(classify::unnamed_host(host))),
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ mod tests {
     }
 
     /// Every table of a definition: where it is in the schema, and a definition with an unknown key in it.
-    const TABLES: [(&str, &str); 17] = [
+    const TABLES: [(&str, &str); 20] = [
         ("", "zzz = 1"),
         ("/properties/site", "site = { zzz = 1 }"),
         ("/properties/listing", "listing = { zzz = 1 }"),
@@ -47,6 +47,12 @@ mod tests {
             "/properties/listing/properties/window",
             "listing = { window = { zzz = 1 } }",
         ),
+        ("/properties/request", "request = { zzz = 1 }"),
+        (
+            "/definitions/errorRule",
+            "request = { error = [{ zzz = 1 }] }",
+        ),
+        ("/definitions/secret", "secrets = { a = { zzz = 1 } }"),
         ("/properties/item", "item = { zzz = 1 }"),
         (
             "/properties/item/properties/verify",
@@ -170,6 +176,7 @@ mod tests {
                 "enum" => all(rule).contains(value),
                 "const" => rule == value,
                 "minimum" => value.as_i64() >= rule.as_i64(),
+                "maximum" => value.as_i64() <= rule.as_i64(),
                 "maxLength" => value
                     .as_str()
                     .is_some_and(|text| text.len() as u64 <= rule.as_u64().unwrap()),

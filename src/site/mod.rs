@@ -25,6 +25,7 @@ pub mod learn;
 mod name;
 mod paging;
 mod pattern;
+mod requests;
 mod schema;
 mod selector;
 mod signature;
@@ -54,6 +55,9 @@ pub use name::{fit_name, fit_stem};
 pub use paging::{
     NextPage, PageAnswer, PageContent, PageLinks, PageRequest, Pager, Pages, StatusMeaning, Step,
 };
+pub use requests::{
+    ErrorAction, ErrorRule, Referer, RequestAdditions, RequestText, SecretSpec, SiteRequests,
+};
 pub use source::ImageSource;
 pub use variables::{Variable, VariableError, VariableValues};
 
@@ -74,6 +78,7 @@ pub struct Site {
     inferred: Option<String>,
     opt_in: Option<String>,
     variables: Variables,
+    requests: SiteRequests,
     base: Url,
     image_hosts: ImageHosts,
     page_order: Arc<PageOrder>,
@@ -156,6 +161,11 @@ impl Site {
         self.variables.all()
     }
 
+    /// What goes along with requests to it, and what its error answers mean.
+    pub fn requests(&self) -> &SiteRequests {
+        &self.requests
+    }
+
     /// The origin of its pages.
     pub fn base(&self) -> &Url {
         &self.base
@@ -194,11 +204,6 @@ impl Site {
     /// Whether the definition names `host`, in full or by a pattern.
     pub fn names_host(&self, host: &str) -> bool {
         host == self.base_host() || self.image_hosts.names(host)
-    }
-
-    /// Whether an original may be requested from `host`.
-    fn may_serve_images(&self, host: &str) -> bool {
-        self.names_host(host) || self.image_hosts.any == AnyHost::Allowed
     }
 
     /// The scheme of its addresses: an http address on its hosts is requested with https where the pages are.

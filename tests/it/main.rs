@@ -35,6 +35,7 @@ mod output;
 mod paging;
 mod power_cut;
 mod real_servers;
+mod requests;
 mod signals;
 mod signed_urls;
 mod sites;

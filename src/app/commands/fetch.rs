@@ -13,7 +13,7 @@ use crate::app::console::print_error;
 use crate::app::environment::Environment;
 use crate::app::run::{
     WantedImages, check_archive, discover_options, new_run, reported, save_new, started,
-    use_proxies,
+    use_environment,
 };
 use crate::app::targets::{Definitions, SiteSession, Target, targets};
 use crate::config::{Options, Settings};
@@ -41,10 +41,10 @@ pub async fn fetch(
 ) -> anyhow::Result<Exit> {
     check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
-    use_proxies(&mut settings, environment)?;
+    use_environment(&mut settings, environment)?;
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
-    let definitions = Definitions::new(environment, &settings.output);
+    let definitions = Definitions::new(environment, &settings);
     let targets = targets(arguments, &settings.input_files, &settings, &definitions).await?;
     let several = targets
         .iter()
@@ -52,6 +52,9 @@ pub async fn fetch(
         .collect::<BTreeSet<_>>()
         .len()
         > 1;
+    for target in &targets {
+        target.source().check(&settings)?;
+    }
     let quota = Quota::new(settings.max_downloads, settings.quota);
     // Dropped, and the timer with it, when this returns.
     let _max_time = settings.max_time.map(|limit| {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::app::console::write_flushed;
 use crate::app::environment::Environment;
-use crate::app::run::{check_archive, discover_options, new_run, use_proxies};
+use crate::app::run::{check_archive, discover_options, new_run, use_environment};
 use crate::app::targets::{Definitions, SelectedSource, SiteSession, select_sites, wanted_pages};
 use crate::config::{Options, Settings};
 use crate::engine::{self, Run, Shutdown, Source};
@@ -33,7 +33,7 @@ pub async fn urls(
 ) -> anyhow::Result<Exit> {
     check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
-    use_proxies(&mut settings, environment)?;
+    use_environment(&mut settings, environment)?;
     // The addresses are the output; beside them stands what is wrong, and what is left out.
     let output = OutputSettings {
         progress: Progress::None,
@@ -41,8 +41,12 @@ pub async fn urls(
         ..settings.output
     };
     let mut exit = Exit::Done;
-    let definitions = Definitions::new(environment, &settings.output);
-    for site in select_sites(&names, &settings, &definitions)? {
+    let definitions = Definitions::new(environment, &settings);
+    let sites = select_sites(&names, &settings, &definitions)?;
+    for site in &sites {
+        SelectedSource::Site(site.clone()).check(&settings)?;
+    }
+    for site in sites {
         let source = Source::Listing(Arc::clone(&site.site), wanted_pages(&settings, &site.site)?);
         let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;
         let (events, receiver) = Events::channel(output.watches_images());

@@ -87,7 +87,7 @@ pub(in crate::app) async fn targets(
             .map_err(|why| anyhow!("`{}`: {why}", hide_user_info(&address)))?
         {
             KnownUrl::Listing(site, at_url) => {
-                let site = known.sites[site].clone();
+                let site = known.sites[site].clone().named_by(&address);
                 targets.push(if at_url == Pages::default() {
                     // A URL of the whole listing names no pages: then the settings do.
                     listing(site)?

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::app::environment::Environment;
-use crate::config::text;
+use crate::config::{AnyHostSites, Settings, text};
 use crate::exit::RenderedError;
 use crate::job::SiteId;
-use crate::report::{OutputSettings, escape};
-use crate::site::{self, DirectUrls, Site, SiteError};
+use crate::report::escape;
+use crate::site::{self, DirectUrls, Site, SiteError, VariableError, VariableValues};
 
 /// The definitions that can be named.
 pub(in crate::app) struct Definitions {
@@ -20,6 +20,10 @@ pub(in crate::app) struct Definitions {
     folder: Option<PathBuf>,
     /// Whether errors in a definition are coloured.
     colored: bool,
+    /// The user's values for the variables of definitions.
+    values: VariableValues,
+    /// The sites whose images may be on any host.
+    any_host: Vec<AnyHostSites>,
 }
 
 /// A definition's text, before it is compiled.
@@ -42,11 +46,13 @@ pub(in crate::app) enum DefinitionPlace {
 
 impl Definitions {
     /// The definitions of this user.
-    pub(in crate::app) fn new(environment: &Environment, output: &OutputSettings) -> Self {
+    pub(in crate::app) fn new(environment: &Environment, settings: &Settings) -> Self {
         let config = environment.config_file.as_deref().and_then(Path::parent);
         Self {
             folder: config.map(|folder| folder.join("sites")),
-            colored: output.colored(),
+            colored: settings.output.colored(),
+            values: settings.variables.clone(),
+            any_host: settings.allow_any_host.clone(),
         }
     }
 
@@ -158,7 +164,7 @@ impl Definitions {
     ///
     /// When something in it is wrong, with its place; when a file in the folder defines a site of another name.
     pub(in crate::app) fn compile(&self, definition: &Definition) -> anyhow::Result<Site> {
-        self.compile_by(definition, Site::from_toml)
+        self.compile_by(definition, |text| Site::with_variables(text, &self.values))
     }
 
     /// Compiles a definition to be listed: examples stand in for values that only the user can give.
@@ -170,10 +176,56 @@ impl Definitions {
         self.compile_by(definition, Site::to_show)
     }
 
+    /// Compiles one of several definitions, which has some of the user's values or none of them; `None` if it needs
+    /// another.
+    ///
+    /// # Errors
+    ///
+    /// As [`Definitions::compile`].
+    pub(in crate::app) fn compile_if_complete(
+        &self,
+        definition: &Definition,
+    ) -> anyhow::Result<Option<Site>> {
+        let known = self.compile_to_show(definition)?;
+        let mut values = self.values.clone();
+        values.retain(|name, _value| has_variable(&known, name));
+        match Site::with_variables(&definition.text, &values) {
+            Err(SiteError::Variable(VariableError::Missing { .. })) => Ok(None),
+            _ => self
+                .compile_by(definition, |text| Site::with_variables(text, &values))
+                .map(Some),
+        }
+    }
+
+    /// Finds out whether each of the user's values is for a variable of one of these.
+    ///
+    /// # Errors
+    ///
+    /// When one is not.
+    pub(in crate::app) fn check_variables<'a>(
+        &self,
+        sites: impl Iterator<Item = &'a Site> + Clone,
+    ) -> anyhow::Result<()> {
+        let is_unknown = |name: &&String| !sites.clone().any(|site| has_variable(site, name));
+        match self.values.keys().find(is_unknown) {
+            Some(name) => bail!("no known site has the variable `{}` (-V)", escape(name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the user allows images of this site on any host.
+    pub(in crate::app) fn allows_any_host(&self, site: &SiteId) -> bool {
+        self.any_host.iter().any(|allowed| match allowed {
+            AnyHostSites::All => true,
+            AnyHostSites::None => false,
+            AnyHostSites::Site(allowed) => allowed == site,
+        })
+    }
+
     fn compile_by(
         &self,
         definition: &Definition,
-        compile: fn(&str) -> Result<Site, SiteError>,
+        compile: impl Fn(&str) -> Result<Site, SiteError>,
     ) -> anyhow::Result<Site> {
         let file = definition.place.path().map_or_else(
             || "the definition that ships".to_owned(),
@@ -204,6 +256,10 @@ impl DefinitionPlace {
             Self::Own(path) | Self::Overrides(path) => Some(path),
         }
     }
+}
+
+fn has_variable(site: &Site, name: &str) -> bool {
+    site.variables().iter().any(|known| known.name == name)
 }
 
 /// Whether a definition of the user's may have this name: `direct` means URLs that belong to no site.

@@ -2,6 +2,7 @@
 
 mod addresses;
 mod definitions;
+mod secrets;
 mod session;
 mod url_file;
 

@@ -6,12 +6,13 @@ use anyhow::{Context as _, bail};
 use url::Url;
 
 use super::definitions::{Definition, Definitions};
+use super::secrets::secrets;
 use crate::config::{PageRange, Settings};
 use crate::demo::{self, DemoServer, Gallery};
-use crate::fetch::{Fetcher, Proxies, SiteOrigins};
+use crate::fetch::{Fetcher, Proxies, Secrets, SiteOrigins, SiteRules};
 use crate::job::SiteId;
 use crate::sink::Location;
-use crate::site::{DirectUrls, HostPattern, ImageSource, Pages, Site, UrlKind};
+use crate::site::{DirectUrls, ImageSource, Pages, Site, UrlKind};
 
 /// The site where none is named.
 const DEFAULT_SITE: &str = "simpledesktops";
@@ -42,6 +43,8 @@ pub(in crate::app) struct SelectedSite {
     pub(in crate::app) site: Arc<Site>,
     /// Whether the definition is the user's own. Its hosts were then named by the user, so they may be private.
     own: bool,
+    /// Addresses that the user gave for it.
+    given: Vec<Url>,
 }
 
 /// The sites that were named; every definition is read before the first request.
@@ -115,6 +118,7 @@ impl SiteSession {
                 });
             }
         };
+        let secrets = named.check(settings)?;
         let origins = named.origins()?;
         let site = named.site;
         let mut fetch_settings = settings.fetch.clone();
@@ -129,7 +133,19 @@ impl SiteSession {
             fetch_settings.proxies = Proxies::default();
             demo_server = Some(demo);
         }
-        let fetcher = Arc::new(Fetcher::new(&fetch_settings, &origins, mirror)?);
+        let (hosts, requests) = (site.image_hosts(), site.requests());
+        if let Some(user_agent) = &requests.user_agent
+            && settings.chosen_user_agent.is_none()
+        {
+            fetch_settings.user_agent.clone_from(user_agent);
+        }
+        let rules = if mirror.is_some() {
+            SiteRules::for_mirror(hosts, requests)?
+        } else {
+            SiteRules::new(hosts, requests, &secrets)?
+        };
+        let fetcher = Fetcher::for_site(&fetch_settings, &origins, rules, mirror)?;
+        let fetcher = Arc::new(fetcher);
         Ok(Self {
             source: ImageSource::Site(site),
             fetcher,
@@ -160,6 +176,18 @@ impl SelectedSource {
             Self::Direct(direct) => direct.id(),
         }
     }
+
+    /// Finds out whether anything may be requested; nothing is.
+    ///
+    /// # Errors
+    ///
+    /// As [`SelectedSite::check`].
+    pub(in crate::app) fn check(&self, settings: &Settings) -> anyhow::Result<()> {
+        match self {
+            Self::Site(named) => named.check(settings).map(drop),
+            Self::Direct(_) => Ok(()),
+        }
+    }
 }
 
 impl SelectedSite {
@@ -170,8 +198,13 @@ impl SelectedSite {
     ) -> anyhow::Result<Vec<Self>> {
         let mut sites = Vec::from_iter(Self::from_site_file(settings, definitions)?);
         for name in definitions.names()? {
-            sites.push(Self::named(&name, definitions)?);
+            let definition = definitions.find(&name)?;
+            // One that lacks a value has no pages, and no URL can be one of theirs.
+            if let Some(site) = definitions.compile_if_complete(&definition)? {
+                sites.push(Self::compiled(site, &definition, definitions));
+            }
         }
+        definitions.check_variables(sites.iter().map(|named| &*named.site))?;
         Ok(sites)
     }
 
@@ -189,10 +222,50 @@ impl SelectedSite {
         definition: &Definition,
         definitions: &Definitions,
     ) -> anyhow::Result<Self> {
-        Ok(Self {
-            site: Arc::new(definitions.compile(definition)?),
-            own: definition.place.path().is_some(),
-        })
+        let site = definitions.compile(definition)?;
+        Ok(Self::compiled(site, definition, definitions))
+    }
+
+    fn compiled(site: Site, definition: &Definition, definitions: &Definitions) -> Self {
+        let own = definition.place.path().is_some();
+        // Its `any` is the user's own word.
+        let takes_any = own || definitions.allows_any_host(site.id());
+        Self {
+            site: Arc::new(if takes_any {
+                site.allowing_any_host()
+            } else {
+                site
+            }),
+            own,
+            given: Vec::new(),
+        }
+    }
+
+    /// The same, named by an address that the user gave: its host is theirs.
+    pub(super) fn named_by(mut self, address: &str) -> Self {
+        self.given
+            .extend(Url::parse(address).map(|url| self.site.canonical(url)));
+        self
+    }
+
+    /// Finds out whether anything may be requested of the site; its secrets. A mirror gets none.
+    ///
+    /// # Errors
+    ///
+    /// When the site is off and the user has not turned it on, or a secret that it needs is missing.
+    fn check(&self, settings: &Settings) -> anyhow::Result<Secrets> {
+        let site = &self.site;
+        let name = site.id();
+        let is_on = settings.opt_in.iter().any(|known| known == name.as_str());
+        if let Some(reason) = site.opt_in()
+            && !is_on
+        {
+            bail!("`{name}` is off: {reason}; `--opt-in {name}` turns it on");
+        }
+        if settings.base_url.is_some() || name.as_str() == DEMO {
+            return Ok(Secrets::new());
+        }
+        secrets(site, self.own, settings)
     }
 
     /// The user's own, from `--site-file`; `None` if that is not given.
@@ -231,14 +304,12 @@ impl SelectedSite {
         let named = named?
             .into_iter()
             .chain(self.own.then(|| pages.clone()))
+            .chain(self.given.iter().cloned())
             .collect();
-        let patterns = site.image_hosts().named.iter();
-        let domains = patterns.filter(|pattern| matches!(pattern, HostPattern::Below(_)));
-        let hosts = hosts.into_iter().chain(domains.map(ToString::to_string));
         Ok(SiteOrigins {
             pages,
             images,
-            hosts: hosts.collect(),
+            hosts,
             named,
         })
     }

@@ -1,32 +1,82 @@
 //! Mirrors (`--base-url`): canonical addresses are turned into the mirror's and back. No other
 //! module knows that there is a mirror.
+//!
+//! A mirror may have all hosts in one tree, or each in a folder of its own: then its address has the place `{host}`.
 
 use std::collections::HashSet;
 
-use url::Url;
+use url::{Host, Url};
 
-use super::origins::{SiteOrigins, is_below, same_origin};
-use crate::job::{Candidate, ImageRef};
+use super::origins::{SiteOrigins, host_of, same_origin};
+use super::site_rules::SiteRules;
+use crate::job::{Candidate, ImageRef, Record};
+use crate::site::{AnyHost, ImageHosts};
+
+/// The place of the host in the address of a mirror, as an address is written: `{host}`.
+const HOST_PLACE: &str = "%7Bhost%7D";
 
 /// A site's canonical addresses, and the mirror that is used instead.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    base: Option<Url>,
+    base: Option<MirrorBase>,
     pages: Url,
     images: Url,
     hosts: HashSet<String>,
-    /// What the hosts below a named domain end with.
-    domains: Vec<String>,
+    further: ImageHosts,
+}
+
+/// The address of a mirror.
+#[derive(Debug)]
+struct MirrorBase {
+    /// Without the place of the host and what follows it.
+    address: Url,
+    /// The path in front of the site's own, or of the host, without the slash at its end.
+    before: String,
+    /// The path between the host and the site's own, without the slash at its end, if the host has a place.
+    after_host: Option<String>,
+}
+
+impl MirrorBase {
+    fn new(address: Url) -> Self {
+        let path = address.path().trim_end_matches('/').to_owned();
+        let (before, after_host) = match path.split_once(HOST_PLACE) {
+            Some((before, after)) => (
+                before.trim_end_matches('/').to_owned(),
+                Some(after.to_owned()),
+            ),
+            None => (path, None),
+        };
+        Self {
+            address,
+            before,
+            after_host,
+        }
+    }
+
+    /// The address of the mirror for one of the site's.
+    fn of(&self, address: &Url) -> Url {
+        let Self {
+            address: base,
+            before,
+            after_host,
+        } = self;
+        let mut url = base.clone();
+        let path = address.path();
+        url.set_path(&match after_host {
+            Some(after) => format!("{before}/{}{after}{path}", host_of(address)),
+            None => format!("{before}{path}"),
+        });
+        url.set_query(address.query());
+        url
+    }
 }
 
 impl Mirror {
     /// With `base`, the mirror there stands in for the site; without it, every address stays as it
     /// is.
-    pub(crate) fn new(site: &SiteOrigins, base: Option<Url>) -> Self {
-        let (below, hosts): (Vec<_>, Vec<_>) =
-            site.hosts.iter().partition(|host| host.starts_with('*'));
-        let domains = below.iter().map(|host| host[1..].to_owned()).collect();
-        let further = hosts
+    pub(crate) fn new(site: &SiteOrigins, rules: &SiteRules, base: Option<Url>) -> Self {
+        let further = site
+            .hosts
             .iter()
             .filter_map(|host| Url::parse(&format!("http://{host}/")).ok());
         let addresses = further.chain([site.pages.clone(), site.images.clone()]);
@@ -34,11 +84,11 @@ impl Mirror {
             .filter_map(|address| address.host_str().map(str::to_owned))
             .collect();
         Self {
-            base,
+            base: base.map(MirrorBase::new),
             pages: site.pages.clone(),
             images: site.images.clone(),
             hosts,
-            domains,
+            further: rules.hosts().clone(),
         }
     }
 
@@ -48,48 +98,93 @@ impl Mirror {
             return address.clone();
         };
         let is_http = matches!(address.scheme(), "http" | "https");
-        let of_site = is_http
-            && address
-                .host_str()
-                .is_some_and(|host| self.hosts.contains(host) || is_below(host, &self.domains));
-        if !of_site || same_origin(address, base) {
+        let of_site = is_http && address.host_str().is_some_and(|host| self.is_of_site(host));
+        if !of_site || same_origin(address, &base.address) {
             return address.clone();
         }
-        let mut url = base.clone();
-        url.set_path(&format!("{}{}", prefix(base), address.path()));
-        url.set_query(address.query());
-        url
+        base.of(address)
+    }
+
+    fn is_of_site(&self, host: &str) -> bool {
+        self.hosts.contains(host)
+            || self.further.names(host)
+            || self.further.any == AnyHost::Allowed
     }
 
     /// Makes the addresses of images that were found on one page of the mirror canonical.
     pub(crate) fn canonicalize(&self, images: &mut [ImageRef]) {
-        let page = images
+        if self.base.is_none() {
+            return;
+        }
+        let Some(page) = images
             .first()
-            .and_then(|first| self.canonical(&first.page, &self.pages));
+            .map(|first| self.canonical_source(&first.page))
+        else {
+            return;
+        };
+        let (images_at, links_at) = self.defaults(&page);
         for image in images {
-            if let Some(page) = &page {
-                image.page.clone_from(page);
-            }
-            self.canonicalize_url(&mut image.thumb, &self.images);
+            image.page.clone_from(&page);
+            self.canonicalize_url(&mut image.thumb, images_at);
             if let Some(link) = &mut image.link {
-                self.canonicalize_url(link, &self.pages);
+                self.canonicalize_url(link, links_at);
+            }
+            let Record(fields) = &mut image.record;
+            for text in fields.iter_mut().flatten() {
+                self.canonicalize_text(text, images_at);
             }
         }
     }
 
-    /// The canonical address of a listing page that was found on a page of the mirror.
-    pub(crate) fn canonical_page(&self, address: Url) -> Url {
-        self.canonical(&address, &self.pages).unwrap_or(address)
+    /// The canonical address of a listing page that was found on the page that came from `page`.
+    pub(crate) fn canonical_page(&self, page: &Url, address: Url) -> Url {
+        let page = self.canonical_source(page);
+        let (_, links_at) = self.defaults(&page);
+        self.canonical(&address, links_at).unwrap_or(address)
     }
 
-    /// Makes candidates that were found on a page of the mirror canonical: originals move to the site's image host, as
-    /// thumbs do, and pages to the page host.
-    pub(crate) fn canonicalize_candidates(&self, candidates: &mut [Candidate]) {
+    /// Makes candidates canonical that were found on the page that came from `page`: where all hosts share one tree,
+    /// originals move to the site's image host, as thumbs do, and pages to the page host.
+    pub(crate) fn canonicalize_candidates(&self, page: &Url, candidates: &mut [Candidate]) {
+        if self.base.is_none() {
+            return;
+        }
+        let page = self.canonical_source(page);
+        let (images_at, links_at) = self.defaults(&page);
         for candidate in candidates {
             match candidate {
-                Candidate::Direct(original) => self.canonicalize_url(original, &self.images),
-                Candidate::Follow(follow) => self.canonicalize_url(&mut follow.page, &self.pages),
+                Candidate::Direct(original) => self.canonicalize_url(original, images_at),
+                Candidate::Follow(follow) => self.canonicalize_url(&mut follow.page, links_at),
             }
+        }
+    }
+
+    /// The canonical address of a page that came from `page`.
+    fn canonical_source(&self, page: &Url) -> Url {
+        let canonical = self.canonical(page, &self.pages);
+        canonical.unwrap_or_else(|| page.clone())
+    }
+
+    /// Where the images and the links of a page are whose addresses name no host of the site: where each host has its
+    /// folder, that is the page's own host.
+    fn defaults<'a>(&'a self, page: &'a Url) -> (&'a Url, &'a Url) {
+        match &self.base {
+            Some(MirrorBase {
+                after_host: Some(_),
+                ..
+            }) => (page, page),
+            Some(_) | None => (&self.images, &self.pages),
+        }
+    }
+
+    /// A text of a record, if it is an address of the mirror.
+    fn canonicalize_text(&self, text: &mut String, site: &Url) {
+        let is_address = text.starts_with("http://") || text.starts_with("https://");
+        if is_address
+            && let Ok(address) = Url::parse(text)
+            && let Some(canonical) = self.canonical(&address, site)
+        {
+            *text = canonical.into();
         }
     }
 
@@ -99,30 +194,50 @@ impl Mirror {
         }
     }
 
-    /// The address of the mirror `address`, moved to the origin of `site`; `None` if it is not the
-    /// mirror's.
+    /// The canonical address of the mirror's `address`, on the origin of `site` if it names no host itself; `None` if it
+    /// is not the mirror's.
     fn canonical(&self, address: &Url, site: &Url) -> Option<Url> {
         let base = self
             .base
             .as_ref()
-            .filter(|base| same_origin(base, address))?;
+            .filter(|base| same_origin(&base.address, address))?;
         // A page that was copied unchanged links to `/uploads/...` even where the mirror serves it
         // below a prefix.
-        let path = address
+        let below = address
             .path()
-            .strip_prefix(prefix(base))
+            .strip_prefix(base.before.as_str())
             .filter(|rest| rest.starts_with('/'));
-        let mut canonical = site.clone();
+        let (mut canonical, path) = match &base.after_host {
+            None => (site.clone(), below),
+            Some(after) => match below.and_then(|below| self.split_host(below, after)) {
+                Some((origin, path)) => (origin, Some(path)),
+                None => (site.clone(), None),
+            },
+        };
         canonical.set_path(path.unwrap_or(address.path()));
         canonical.set_query(address.query());
         canonical.set_fragment(address.fragment());
         Some(canonical)
     }
-}
 
-/// The mirror's path without the slash at its end.
-fn prefix(base: &Url) -> &str {
-    base.path().trim_end_matches('/')
+    /// `/HOST/AFTER/path` as the origin of a host of the site and the path there.
+    fn split_host<'a>(&self, below: &'a str, after: &str) -> Option<(Url, &'a str)> {
+        let rest = below.strip_prefix('/')?;
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = path.strip_prefix(after)?;
+        if !(path.is_empty() || path.starts_with('/')) {
+            return None;
+        }
+        // Of the two schemes the site's own: which one was asked is not in the mirror's path.
+        let known = [&self.pages, &self.images];
+        let known = known.into_iter().find(|known| host_of(known) == host);
+        let origin = match known {
+            Some(known) => known.clone(),
+            None => Url::parse(&format!("{}://{host}/", self.pages.scheme())).ok()?,
+        };
+        let is_host = Host::parse(origin.host_str()?).is_ok() && host_of(&origin) == host;
+        (is_host && self.is_of_site(origin.host_str()?)).then_some((origin, path))
+    }
 }
 
 #[cfg(test)]
@@ -143,7 +258,7 @@ mod tests {
             hosts: vec!["cdn.test:8080".to_owned()],
             named: Vec::new(),
         };
-        Mirror::new(&site, base.map(url))
+        Mirror::new(&site, &SiteRules::default(), base.map(url))
     }
 
     fn image_with(page: &str, thumb: &str, link: &str) -> ImageRef {
@@ -237,7 +352,8 @@ mod tests {
     #[test]
     fn a_next_page_on_the_mirror_is_moved_to_the_page_host() {
         let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
-        let canonical = |address| mirror.canonical_page(url(address)).to_string();
+        let page = url("http://127.0.0.1:8000/sd/all");
+        let canonical = |address| mirror.canonical_page(&page, url(address)).to_string();
         assert_eq!(
             canonical("http://127.0.0.1:8000/sd/all?page=2"),
             "https://gallery.test/all?page=2"
@@ -306,5 +422,79 @@ mod tests {
             image(&fetcher, &original).await.unwrap(),
             b"/sd/uploads/a.png"
         );
+    }
+
+    #[test]
+    fn a_mirror_with_a_place_for_the_host_is_exact_both_ways() {
+        for (base, before) in [
+            ("http://127.0.0.1:8000/{host}/", "http://127.0.0.1:8000/"),
+            ("http://127.0.0.1:8000/x/{host}", "http://127.0.0.1:8000/x/"),
+        ] {
+            let mirror = mirror(Some(base));
+            for (canonical, at) in [
+                (
+                    "https://gallery.test/browse/2/?a=b",
+                    "gallery.test/browse/2/?a=b",
+                ),
+                (
+                    "https://static.gallery.test/up/a.png",
+                    "static.gallery.test/up/a.png",
+                ),
+                ("https://cdn.test/a%20b", "cdn.test/a%20b"),
+            ] {
+                let requested = mirror.request_url(&url(canonical));
+                assert_eq!(requested.as_str(), format!("{before}{at}"));
+                let page = url("https://gallery.test/browse/");
+                assert_eq!(
+                    mirror.canonical_page(&page, requested.clone()).as_str(),
+                    canonical
+                );
+            }
+        }
+        let deep = mirror(Some("http://127.0.0.1:8000/{host}/raw/"));
+        let requested = deep.request_url(&url("https://gallery.test/a"));
+        assert_eq!(
+            requested.as_str(),
+            "http://127.0.0.1:8000/gallery.test/raw/a"
+        );
+        let back = deep.canonical_page(&url("https://gallery.test/"), requested);
+        assert_eq!(back.as_str(), "https://gallery.test/a");
+    }
+
+    #[test]
+    fn a_root_relative_address_belongs_to_the_host_of_its_page() {
+        let mirror = mirror(Some("http://127.0.0.1:8000/{host}/"));
+        let base = "http://127.0.0.1:8000";
+        let mut found = image_with(
+            &format!("{base}/gallery.test/browse/2/"),
+            &format!("{base}/uploads/a.png"),
+            &format!("{base}/gallery.test/a/"),
+        );
+        found.record = Record(vec![
+            vec![format!("{base}/static.gallery.test/b.png"), "7".to_owned()],
+            vec![format!("{base}/other.test/b.png")],
+            vec!["http://elsewhere.test/b.png".to_owned()],
+        ]);
+        let canonical = canonicalized(&mirror, found);
+        assert_eq!(canonical.page.as_str(), "https://gallery.test/browse/2/");
+        assert_eq!(
+            canonical.thumb.as_str(),
+            "https://gallery.test/uploads/a.png"
+        );
+        assert_eq!(canonical.link.unwrap().as_str(), "https://gallery.test/a/");
+        let Record(fields) = canonical.record;
+        assert_eq!(fields[0], ["https://static.gallery.test/b.png", "7"]);
+        assert_eq!(fields[1], ["https://gallery.test/other.test/b.png"]);
+        assert_eq!(fields[2], ["http://elsewhere.test/b.png"]);
+    }
+
+    #[test]
+    fn addresses_in_a_record_move_to_the_image_host() {
+        let mirror = mirror(Some("http://127.0.0.1:8000/sd/"));
+        let page = "http://127.0.0.1:8000/sd/browse/";
+        let mut found = image_with(page, page, page);
+        found.record = Record(vec![vec!["http://127.0.0.1:8000/sd/up/a.png".to_owned()]]);
+        let Record(fields) = canonicalized(&mirror, found).record;
+        assert_eq!(fields[0], ["https://static.gallery.test/up/a.png"]);
     }
 }

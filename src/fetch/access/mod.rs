@@ -9,6 +9,8 @@ mod policy;
 mod private;
 mod resolver;
 mod robots;
+mod secret;
+mod site_rules;
 
 pub(super) use self::cookie_file::CookieFile;
 pub(super) use self::cookies::HopCookies;
@@ -18,3 +20,7 @@ pub(super) use self::origins::{host_of, origin_of, same_origin, without_password
 pub(super) use self::policy::{MAX_REDIRECTS, Policy};
 pub(super) use self::resolver::{LookupError, PrivateAddressError, Resolver};
 pub(super) use self::robots::{MAX_ROBOTS_BYTES, RobotRules};
+pub(super) use self::secret::Masks;
+pub use self::secret::{Secret, Secrets};
+pub use self::site_rules::SiteRules;
+pub(super) use self::site_rules::Subject;

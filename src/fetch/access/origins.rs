@@ -14,7 +14,7 @@ pub struct SiteOrigins {
     pub pages: Url,
     /// Its origin is the canonical one of every thumb and original.
     pub images: Url,
-    /// Further hosts of the definition, each `HOST` or `HOST:PORT`, or `*.DOMAIN` for all hosts below a domain.
+    /// Further hosts of the definition, each `HOST` or `HOST:PORT`.
     pub hosts: Vec<String>,
     /// Addresses whose origins the user named: by argument, in a list, or in a definition of their
     /// own. Only these origins may be private.
@@ -106,14 +106,6 @@ pub(crate) fn origins_of_host(host: &str) -> impl Iterator<Item = Origin> {
         // Text with a slash in it is not a host.
         .filter(|address| address.path() == "/")
         .map(|address| address.origin())
-}
-
-/// Whether the host `name` ends with one of `domains`, each as `.example.com`.
-pub(crate) fn is_below(name: &str, domains: &[String]) -> bool {
-    domains.iter().any(|domain| {
-        name.strip_suffix(domain.as_str())
-            .is_some_and(|labels| !labels.is_empty())
-    })
 }
 
 /// The host of an origin if it is a name, and not an IP address.

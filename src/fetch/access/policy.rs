@@ -8,11 +8,14 @@ use std::time::Duration;
 use url::{Host, Origin, Url};
 
 use super::origins::{
-    SiteOrigins, UserOrigins, domain, host_of, is_below, origins_of_host, without_password,
+    SiteOrigins, UserOrigins, domain, host_of, origins_of_host, without_password,
 };
 use super::private::is_private;
-use super::resolver::Resolver;
+use super::resolver::{FreeNames, Resolver};
+use super::site_rules::{SiteRules, Subject};
 use crate::fetch::error::{FetchError, FetchErrorKind, SettingError};
+use crate::fetch::proxies::Proxies;
+use crate::site::{AnyHost, ImageHosts};
 
 /// The most redirects that are followed for one request.
 pub(crate) const MAX_REDIRECTS: usize = 10;
@@ -22,10 +25,11 @@ pub(crate) const MAX_REDIRECTS: usize = 10;
 pub(crate) struct Policy {
     allowed: HashSet<Origin>,
     named: HashSet<Origin>,
-    /// What the hosts below a named domain end with, as `.example.com`: they are allowed with http and https at their ports.
-    domains: Vec<String>,
+    /// The hosts of the definition beyond those, at the ports of http and https: none of them may be private.
+    further: ImageHosts,
     /// Where the user lists the addresses: the origins listed so far.
     user: Option<Arc<UserOrigins>>,
+    proxies: Proxies,
 }
 
 impl Policy {
@@ -37,12 +41,7 @@ impl Policy {
             allowed.insert(address.origin());
             allowed.extend(address.host_str().into_iter().flat_map(origins_of_host));
         }
-        let mut domains = Vec::new();
         for host in &site.hosts {
-            if let Some(domain) = host.strip_prefix('*') {
-                domains.push(domain.to_owned());
-                continue;
-            }
             let of_host: Vec<Origin> = origins_of_host(host).collect();
             if of_host.is_empty() {
                 return Err(SettingError {
@@ -55,9 +54,26 @@ impl Policy {
         Ok(Self {
             allowed,
             named,
-            domains,
+            further: ImageHosts::default(),
             user: None,
+            proxies: Proxies::default(),
         })
+    }
+
+    /// The same, where the definition names further hosts by patterns, or any.
+    pub(crate) fn with_hosts(self, rules: &SiteRules) -> Self {
+        Self {
+            further: rules.hosts().clone(),
+            ..self
+        }
+    }
+
+    /// The same, where some requests go through proxies: their hosts may be private.
+    pub(crate) fn with_proxies(self, proxies: &Proxies) -> Self {
+        Self {
+            proxies: proxies.clone(),
+            ..self
+        }
     }
 
     /// The policy for a list of addresses: each names its own origin, and may redirect to any
@@ -66,8 +82,9 @@ impl Policy {
         Self {
             allowed: HashSet::new(),
             named: HashSet::new(),
-            domains: Vec::new(),
+            further: ImageHosts::default(),
             user: Some(Arc::default()),
+            proxies: Proxies::default(),
         }
     }
 
@@ -80,8 +97,8 @@ impl Policy {
     }
 
     /// Refuses an address that may not be requested.
-    pub(crate) fn check(&self, address: &Url) -> Result<(), FetchError> {
-        match self.objection(address) {
+    pub(crate) fn check(&self, address: &Url, subject: Subject) -> Result<(), FetchError> {
+        match self.objection(address, subject) {
             Some(reason) => {
                 let kind = FetchErrorKind::Refused {
                     address: without_password(address),
@@ -94,12 +111,17 @@ impl Policy {
     }
 
     /// Refuses a redirect that may not be followed.
-    pub(crate) fn check_redirect(&self, from: &Url, to: &Url) -> Result<(), FetchError> {
+    pub(crate) fn check_redirect(
+        &self,
+        from: &Url,
+        to: &Url,
+        subject: Subject,
+    ) -> Result<(), FetchError> {
         let downgrade = from.scheme() == "https" && to.scheme() == "http";
         let objection = if downgrade {
             Some("a redirect must not leave https for http")
         } else {
-            self.objection(to)
+            self.objection(to, subject)
         };
         match objection {
             Some(reason) => {
@@ -111,7 +133,20 @@ impl Policy {
         }
     }
 
-    fn objection(&self, address: &Url) -> Option<&'static str> {
+    /// Whether the definition or the user names the origin of this address: it gets what is meant for the site, as
+    /// headers. That it may be requested is not enough, where any host may.
+    pub(crate) fn is_named(&self, address: &Url) -> bool {
+        let origin = address.origin();
+        self.named.contains(&origin) || self.allowed.contains(&origin) || self.is_below(address)
+    }
+
+    /// Whether a pattern of the definition holds for the host, at the port of its scheme.
+    fn is_below(&self, address: &Url) -> bool {
+        let host = address.host_str().unwrap_or_default();
+        address.port().is_none() && self.further.names(host)
+    }
+
+    fn objection(&self, address: &Url, subject: Subject) -> Option<&'static str> {
         if !matches!(address.scheme(), "http" | "https") {
             return Some("its scheme is neither http nor https");
         }
@@ -120,16 +155,30 @@ impl Policy {
         if self.named.contains(&origin) || user_allows {
             return None;
         }
-        match &self.user {
-            None if !self.allowed.contains(&origin) && !self.is_below_domain(address) => {
+        let name = domain(&origin);
+        // The resolver lets a host that the user named be private, at every port; so only the
+        // named origins of that host are allowed.
+        let is_users_host = name.as_ref().is_some_and(|name| match &self.user {
+            Some(user) => user.contains_host(name),
+            None => self
+                .named
+                .iter()
+                .filter_map(domain)
+                .any(|named| named == *name),
+        });
+        let is_listed = self.allowed.contains(&origin);
+        if self.user.is_none() && !is_listed && !self.is_below(address) {
+            let any = self.further.any == AnyHost::Allowed && subject == Subject::Image;
+            if !any {
                 return Some("the site's definition does not name its host");
             }
-            // The resolver lets a host that the user named be private, at every port; so only the
-            // named origins of that host are allowed.
-            Some(user) if domain(&origin).is_some_and(|name| user.contains_host(&name)) => {
-                return Some("the user named its host with another scheme or port");
-            }
-            None | Some(_) => {}
+        }
+        if is_users_host && !is_listed {
+            return Some("the user named its host with another scheme or port");
+        }
+        if self.is_proxy(address) {
+            // Nor does the resolver withhold a proxy's private address.
+            return Some("it is the host of a proxy, which the user did not name otherwise");
         }
         if !address.username().is_empty() || address.password().is_some() {
             return Some("it contains a password that the user did not give");
@@ -142,39 +191,37 @@ impl Policy {
         is_private(ip).then_some("it is a private address that the user did not name")
     }
 
-    fn is_below_domain(&self, address: &Url) -> bool {
-        address.port().is_none()
-            && matches!(address.host(), Some(Host::Domain(name)) if is_below(name, &self.domains))
+    /// Whether an address is on the host of a proxy and requested without one.
+    fn is_proxy(&self, address: &Url) -> bool {
+        let host = address.host_str().unwrap_or_default();
+        let mut proxies = self.proxies.hosts();
+        proxies.any(|proxy| proxy.eq_ignore_ascii_case(host))
+            && self.proxies.of(address.scheme(), host).is_none()
     }
 
     /// A resolver that applies the same rule to the addresses behind a name. It is the resolver of
     /// the connector, so the address that is checked is the address that is connected to: a check
     /// before connecting could be answered differently the second time (DNS rebinding).
     ///
-    /// A name that it does not guard is one that the user named, or the user's proxy: nothing else
-    /// passes [`Policy::check`]. Behind a proxy, the proxy resolves the site's names, so only
-    /// literal IP addresses are checked there. A look-up may take up to `limit`.
+    /// A name that it does not guard is one that the user named, or a proxy's: nothing else passes
+    /// [`Policy::check`]. Behind a proxy, the proxy resolves the site's names, so only literal IP
+    /// addresses are checked there. A look-up may take up to `limit`.
     pub(crate) fn resolver(&self, limit: Duration) -> Resolver {
-        let named: HashSet<String> = self.named.iter().filter_map(domain).collect();
-        let guarded = || {
-            self.allowed
-                .iter()
-                .filter_map(domain)
-                .filter(|name| !named.contains(name))
-                .collect()
-        };
-        match &self.user {
-            Some(user) => Resolver::guarding_all_but(Arc::clone(user), limit),
-            None => Resolver::guarding(guarded(), self.domains.clone(), limit),
+        let mut names: HashSet<String> = self.named.iter().filter_map(domain).collect();
+        // In the proxy's own spelling too: only http and https make small letters of a name.
+        for proxy in self.proxies.hosts() {
+            names.extend([proxy.to_owned(), proxy.to_ascii_lowercase()]);
         }
+        let user = self.user.clone();
+        Resolver::new(FreeNames { names, user }, limit)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fetch::Fetcher;
     use crate::fetch::scripted::{Reply, Server, image, settings};
+    use crate::fetch::{FetchSettings, Fetcher};
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -200,7 +247,7 @@ mod tests {
             "http://static.gallery.test/a.png",
             "https://cdn.test/x?y",
         ] {
-            assert!(policy().check(&url(open)).is_ok(), "{open}");
+            assert!(policy().check(&url(open), Subject::Image).is_ok(), "{open}");
         }
         for shut in [
             "https://gallery.test:8443/",
@@ -208,28 +255,10 @@ mod tests {
             "https://evil.gallery.test/",
             "https://gallery.test./",
         ] {
-            assert!(policy().check(&url(shut)).is_err(), "{shut}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_allows_the_hosts_below_its_domain_alone() {
-        let site = SiteOrigins {
-            hosts: vec!["*.cdn.test".to_owned()],
-            ..gallery()
-        };
-        let policy = Policy::new(&site, None).unwrap();
-        for open in ["https://a.cdn.test/x", "http://a.b.cdn.test/x"] {
-            assert!(policy.check(&url(open)).is_ok(), "{open}");
-        }
-        for shut in [
-            "https://cdn.test/x",
-            "https://.cdn.test/x",
-            "https://evilcdn.test/x",
-            "https://a.cdn.test.evil.test/x",
-            "https://a.cdn.test:8443/x",
-        ] {
-            assert!(policy.check(&url(shut)).is_err(), "{shut}");
+            assert!(
+                policy().check(&url(shut), Subject::Image).is_err(),
+                "{shut}"
+            );
         }
     }
 
@@ -244,7 +273,7 @@ mod tests {
         ] {
             assert!(
                 policy()
-                    .check(&url(shut))
+                    .check(&url(shut), Subject::Image)
                     .is_err_and(|error| matches!(error.kind(), FetchErrorKind::Refused { .. })),
                 "{shut}"
             );
@@ -253,36 +282,54 @@ mod tests {
 
     #[test]
     fn a_private_ip_address_is_refused_unless_the_user_named_its_origin() {
-        let error = policy().check(&url("http://10.1.2.3/")).unwrap_err();
+        let error = policy()
+            .check(&url("http://10.1.2.3/"), Subject::Image)
+            .unwrap_err();
         assert!(error.to_string().contains("private address"), "{error}");
         let named = SiteOrigins {
             named: vec![url("http://10.1.2.3/any")],
             ..gallery()
         };
         let policy = Policy::new(&named, None).unwrap();
-        assert!(policy.check(&url("http://10.1.2.3/other")).is_ok());
-        assert!(policy.check(&url("https://10.1.2.3/other")).is_err());
+        assert!(
+            policy
+                .check(&url("http://10.1.2.3/other"), Subject::Image)
+                .is_ok()
+        );
+        assert!(
+            policy
+                .check(&url("https://10.1.2.3/other"), Subject::Image)
+                .is_err()
+        );
     }
 
     #[test]
     fn the_origin_of_a_mirror_counts_as_named() {
         let policy = Policy::new(&gallery(), Some(&url("http://127.0.0.1:8000/sd/"))).unwrap();
-        assert!(policy.check(&url("http://127.0.0.1:8000/x")).is_ok());
-        assert!(policy.check(&url("http://127.0.0.1:22/x")).is_err());
+        assert!(
+            policy
+                .check(&url("http://127.0.0.1:8000/x"), Subject::Image)
+                .is_ok()
+        );
+        assert!(
+            policy
+                .check(&url("http://127.0.0.1:22/x"), Subject::Image)
+                .is_err()
+        );
     }
 
     #[test]
     fn a_password_is_only_sent_to_an_origin_that_the_user_named() {
         assert!(
             policy()
-                .check(&url("https://user:secret@gallery.test/"))
+                .check(&url("https://user:secret@gallery.test/"), Subject::Image)
                 .is_err()
         );
         let policy =
             Policy::new(&gallery(), Some(&url("https://user:secret@mirror.test/"))).unwrap();
         assert!(
             policy
-                .check(&url("https://user:secret@mirror.test/x"))
+                .check(&url("https://user:secret@mirror.test/x"), Subject::Image)
                 .is_ok()
         );
     }
@@ -306,7 +353,9 @@ mod tests {
             "http://1.1.1.1/a",
         ] {
             assert!(
-                policy.check_redirect(&given[0], &url(open)).is_ok(),
+                policy
+                    .check_redirect(&given[0], &url(open), Subject::Image)
+                    .is_ok(),
                 "{open}"
             );
         }
@@ -322,7 +371,9 @@ mod tests {
         ];
         for shut in shut {
             assert!(
-                policy.check_redirect(&given[0], &url(shut)).is_err(),
+                policy
+                    .check_redirect(&given[0], &url(shut), Subject::Image)
+                    .is_err(),
                 "{shut}"
             );
         }
@@ -336,7 +387,7 @@ mod tests {
     #[test]
     fn a_redirect_is_checked_like_a_first_address_and_never_leaves_https() {
         let from = url("https://gallery.test/");
-        let hop = |to| policy().check_redirect(&from, &url(to));
+        let hop = |to| policy().check_redirect(&from, &url(to), Subject::Image);
         assert!(hop("https://static.gallery.test/a").is_ok());
         for shut in [
             "http://gallery.test/",
@@ -352,7 +403,7 @@ mod tests {
         }
         assert!(
             policy()
-                .check_redirect(&url("http://gallery.test/"), &from)
+                .check_redirect(&url("http://gallery.test/"), &from, Subject::Image)
                 .is_ok()
         );
     }
@@ -387,5 +438,62 @@ mod tests {
         );
         assert!(error.to_string().contains("private address"), "{error}");
         assert_eq!(server.connections(), 0);
+    }
+
+    fn behind(variables: &[(&str, &str)]) -> Proxies {
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()))
+            .collect();
+        Proxies::from_variables(&variables).unwrap()
+    }
+
+    #[test]
+    fn the_host_of_a_proxy_is_no_target_of_direct_requests() {
+        let variables = [
+            ("http_proxy", "http://localhost:3128"),
+            ("no_proxy", "localhost"),
+        ];
+        let site = SiteOrigins {
+            hosts: vec!["localhost".to_owned()],
+            ..gallery()
+        };
+        for policy in [Policy::new(&site, None).unwrap(), Policy::anywhere()] {
+            let here = url("http://localhost/a");
+            let from = url("http://gallery.test/");
+            let hop = |policy: &Policy| policy.check_redirect(&from, &here, Subject::Image);
+            assert!(hop(&policy).is_ok());
+            let policy = policy.with_proxies(&behind(&variables));
+            let error = hop(&policy).unwrap_err().to_string();
+            assert!(error.contains("host of a proxy"), "{error}");
+            // By way of the proxy it is the proxy that finds the address.
+            let policy = policy.with_proxies(&behind(&variables[..1]));
+            assert!(hop(&policy).is_ok());
+        }
+        let policy = Policy::anywhere().with_proxies(&behind(&variables));
+        policy.add_user_origin(&url("http://localhost/a"));
+        assert!(
+            policy
+                .check(&url("http://localhost/b"), Subject::Image)
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_proxy_by_a_name_with_a_private_address_is_used() {
+        let proxy = Server::start(|head| {
+            assert!(head.starts_with("GET http://gallery.test/a.png "), "{head}");
+            Reply::ok("by the proxy")
+        });
+        let proxy = proxy.await;
+        let mut address = proxy.url("/");
+        address.set_host(Some("localhost")).unwrap();
+        let settings = FetchSettings {
+            proxies: behind(&[("http_proxy", address.as_str())]),
+            ..settings()
+        };
+        let fetcher = Fetcher::anywhere(&settings, &gallery()).unwrap();
+        let asked = url("http://gallery.test/a.png");
+        assert_eq!(image(&fetcher, &asked).await.unwrap(), b"by the proxy");
     }
 }

@@ -15,7 +15,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::lookup_host;
 use tokio::time::{Instant, timeout};
 
-use super::origins::{UserOrigins, is_below};
+use super::origins::UserOrigins;
 use super::private::is_private;
 
 use crate::units::HumanDuration;
@@ -27,19 +27,35 @@ const CACHED: Duration = Duration::from_secs(60);
 /// The resolver of one run.
 #[derive(Debug)]
 pub(crate) struct Resolver {
-    guarded: GuardedNames,
+    free: FreeNames,
     /// How long one connection attempt waits for a name.
     limit: Duration,
     /// Locked only to find or start a look-up, never while one is awaited.
     cache: Mutex<HashMap<String, CachedLookup>>,
 }
 
-/// The names whose private addresses are withheld.
-#[derive(Debug)]
-enum GuardedNames {
-    /// These, and those that end with one of the texts.
-    These(HashSet<String>, Vec<String>),
-    AllBut(Arc<UserOrigins>),
+/// The names that may have private addresses; those of all others are withheld.
+#[derive(Debug, Default)]
+pub(crate) struct FreeNames {
+    /// Those that the user named before the run, and the proxies'.
+    pub(crate) names: HashSet<String>,
+    /// Those of a list that the user feeds to the run.
+    pub(crate) user: Option<Arc<UserOrigins>>,
+}
+
+impl FreeNames {
+    /// A literal address is free too: the policy has checked it, or it is a proxy's.
+    fn contains(&self, name: &str) -> bool {
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'));
+        bare.unwrap_or(name).parse::<IpAddr>().is_ok()
+            || self.names.contains(name)
+            || self
+                .user
+                .as_ref()
+                .is_some_and(|user| user.contains_host(name))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -77,34 +93,13 @@ impl fmt::Display for LookupError {
 impl Error for LookupError {}
 
 impl Resolver {
-    /// Withholds private addresses of the names in `guarded`, and of those that end with one of `domains`. A look-up may
-    /// take up to `limit`.
-    pub(crate) fn guarding(
-        guarded: HashSet<String>,
-        domains: Vec<String>,
-        limit: Duration,
-    ) -> Self {
-        Self::new(GuardedNames::These(guarded, domains), limit)
-    }
-
-    /// Withholds private addresses of all names but those the user named. A look-up may take up to
+    /// Withholds private addresses of all names but those in `free`. A look-up may take up to
     /// `limit`.
-    pub(crate) fn guarding_all_but(user: Arc<UserOrigins>, limit: Duration) -> Self {
-        Self::new(GuardedNames::AllBut(user), limit)
-    }
-
-    fn new(guarded: GuardedNames, limit: Duration) -> Self {
+    pub(crate) fn new(free: FreeNames, limit: Duration) -> Self {
         Self {
-            guarded,
+            free,
             limit,
             cache: Mutex::default(),
-        }
-    }
-
-    fn guards(&self, name: &str) -> bool {
-        match &self.guarded {
-            GuardedNames::These(names, domains) => names.contains(name) || is_below(name, domains),
-            GuardedNames::AllBut(user) => !user.contains_host(name),
         }
     }
 
@@ -114,7 +109,7 @@ impl Resolver {
         name: &str,
     ) -> impl Future<Output = Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>>> + Send + use<>
     {
-        let (guarded, limit) = (self.guards(name), self.limit);
+        let (guarded, limit) = (!self.free.contains(name), self.limit);
         let CachedLookup { lookup, .. } = self.cached_lookup(name);
         async move {
             let addresses = timeout(limit, lookup)
@@ -181,6 +176,15 @@ mod tests {
     /// Longer than any look-up.
     const LONG: Duration = Duration::from_secs(3600);
 
+    /// One that withholds nothing of [`LOCALHOST`].
+    fn open() -> Resolver {
+        let free = FreeNames {
+            names: HashSet::from([LOCALHOST.to_owned()]),
+            user: None,
+        };
+        Resolver::new(free, LONG)
+    }
+
     async fn resolve(resolver: &Resolver) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
         Ok(resolver
             .resolve(LOCALHOST.parse().unwrap())
@@ -190,24 +194,28 @@ mod tests {
 
     #[tokio::test]
     async fn a_dns_answer_with_a_private_address_is_withheld_for_guarded_names() {
-        let guarding = Resolver::guarding(HashSet::from([LOCALHOST.to_owned()]), Vec::new(), LONG);
+        let guarding = Resolver::new(FreeNames::default(), LONG);
         assert!(
             resolve(&guarding)
                 .await
                 .unwrap_err()
                 .is::<PrivateAddressError>()
         );
-        assert!(
-            !resolve(&Resolver::guarding(HashSet::new(), Vec::new(), LONG))
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(!resolve(&open()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_literal_address_is_left_to_the_policy() {
+        // A SOCKS client asks for it as if it were a name.
+        let guarding = Resolver::new(FreeNames::default(), LONG);
+        for literal in ["127.0.0.1", "::1"] {
+            assert!(guarding.resolve_name(literal).await.is_ok(), "{literal}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_dns_answer_is_cached_for_a_minute() {
-        let resolver = Resolver::guarding(HashSet::new(), Vec::new(), LONG);
+        let resolver = open();
         let mut looked_up = Vec::new();
         for _ in 0..3 {
             resolve(&resolver).await.unwrap();
@@ -220,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_dns_lookup_is_not_cached() {
-        let resolver = Resolver::guarding(HashSet::new(), Vec::new(), LONG);
+        let resolver = open();
         // No name: the system does not even ask for it.
         let name = "a".repeat(64);
         assert!(resolver.resolve(name.parse().unwrap()).await.is_err());

@@ -13,6 +13,7 @@ use super::{Archive, REDIRECTS};
 use crate::fetch::access::MAX_REDIRECTS;
 use crate::fetch::body::{ArchivedBody, text_value};
 use crate::fetch::error::FetchError;
+use crate::fetch::hops::Question;
 use crate::fetch::request::Requester;
 use crate::fetch::transport::{HostResponse, RequestKind};
 use crate::outcome::Capture;
@@ -73,7 +74,7 @@ impl Archive {
                     return Err(self.absent("it answered with another address".to_owned()));
                 }
                 // The site's own redirect: the hosts are those that may be asked of the site.
-                site.check(&next, false)
+                site.check(&next, Question::new(kind).subject(), false)
                     .map_err(|error| self.absent(error.to_string()))?;
                 self.check_window(next_at, row.at)?;
                 (at, original) = (next_at, next);

@@ -23,7 +23,7 @@ use url::Url;
 
 use self::index::LATEST;
 use self::memento::Found;
-use super::access::{Policy, SiteOrigins, host_of};
+use super::access::{Policy, SiteOrigins, SiteRules, Subject, host_of};
 use super::body::{BodyStream, Page};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::Question;
@@ -88,7 +88,12 @@ impl Archive {
             archive: None,
             ..fetch.clone()
         };
-        let mut requester = Requester::new(Policy::new(&origins, None)?, &own)?;
+        let mut requester = Requester::new(
+            Policy::new(&origins, None)?,
+            &own,
+            SiteRules::default(),
+            &base,
+        )?;
         requester.share_throttle(site);
         let is_internet_archive = base.host_str() == Some(INTERNET_ARCHIVE);
         let rate = |interval| {
@@ -135,7 +140,7 @@ impl Archive {
         site: &Requester,
         address: &Url,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
-        site.check(address, true)?;
+        site.check(address, Subject::Image, true)?;
         let turn = self.turn().await;
         let found = self.find(site, RequestKind::Image, address).await?;
         let (response, archived) = found.into_parts(&self.rejected, turn);
@@ -144,7 +149,7 @@ impl Archive {
 
     /// Reads the page that `site` had at `address`.
     pub(super) async fn page(&self, site: &Requester, address: &Url) -> Result<Page, FetchError> {
-        site.check(address, false)?;
+        site.check(address, Subject::Page, false)?;
         let mut left = MAX_CAPTURES;
         loop {
             let turn = self.turn().await;
@@ -229,7 +234,7 @@ impl Archive {
     /// An answer that is about the archive and not about the address.
     async fn trouble(&self, response: HostResponse) -> FetchError {
         if response.status() != 429 {
-            return response.into_status_error(false).await;
+            return response.into_status_error(false, &[]).await;
         }
         let error = response.error(FetchErrorKind::Status {
             status: 429,
@@ -654,7 +659,9 @@ mod tests {
     async fn web_archive_org_gets_24_index_requests_and_480_captures_a_minute() {
         let settings = archive_at(url("https://web.archive.org/"), ArchiveMode::Only, None);
         let archive = settings.archive.as_ref().unwrap();
-        let site = Requester::new(Policy::anywhere(), &settings).unwrap();
+        let anywhere = Url::parse("https://direct.invalid/").unwrap();
+        let rules = SiteRules::default();
+        let site = Requester::new(Policy::anywhere(), &settings, rules, &anywhere).unwrap();
         let archive = Archive::new(archive, &settings, &site).unwrap();
         for (rate, requests) in [(&archive.index_rate, 24), (&archive.capture_rate, 480)] {
             let start = Instant::now();

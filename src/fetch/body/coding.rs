@@ -159,6 +159,25 @@ impl fmt::Debug for Decoder {
     }
 }
 
+/// The first `most` bytes of what `bytes` are unpacked, as the headers say; as many as can be read where they are
+/// damaged or cut off.
+pub(crate) fn unpacked_start(headers: &HeaderMap, bytes: Vec<u8>, most: usize) -> Vec<u8> {
+    let Ok(Some(mut decoder)) = Decoder::new(headers, Accepted::Packed) else {
+        return bytes;
+    };
+    decoder.push(&bytes);
+    decoder.end();
+    let mut start = Vec::new();
+    while start.len() < most {
+        match decoder.next() {
+            Ok(Some(unpacked)) => start.extend_from_slice(&unpacked),
+            Ok(None) | Err(_) => break,
+        }
+    }
+    start.truncate(most);
+    start
+}
+
 /// For the fuzz target: decodes `bytes` in two packets, and returns how many come of it; `None`
 /// where they are damaged.
 pub fn undo_codings(codings: &str, bytes: &[u8], cut: usize) -> Option<usize> {

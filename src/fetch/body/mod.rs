@@ -14,7 +14,7 @@ mod stream;
 
 pub(super) use self::archived::ArchivedBody;
 pub use self::coding::undo_codings;
-pub(super) use self::coding::{Accepted, PAGE_CODINGS};
+pub(super) use self::coding::{Accepted, PAGE_CODINGS, unpacked_start};
 pub(super) use self::head::{content_length, head_size, redirect_target, text_value};
 pub(super) use self::link::next_link;
 pub(super) use self::page::ends_like_html;

@@ -22,14 +22,23 @@ pub struct Page {
 
 impl Page {
     /// Decodes the page that `url` answered with. Bytes that cannot be decoded are replaced, never refused.
+    /// `charset` is its encoding, whatever it says of itself.
     pub(in crate::fetch) fn new(
         url: Url,
         bytes: &[u8],
         content_type: Option<&str>,
         next: Option<String>,
+        charset: Option<&'static Encoding>,
     ) -> Self {
         let is_xml = content_type.is_some_and(is_xml);
-        let (encoding, text) = decoded(bytes, content_type, is_xml);
+        let (encoding, text) = match charset {
+            Some(charset) => {
+                // A byte order mark wins, as in browsers.
+                let (text, encoding, _) = charset.decode(bytes);
+                (encoding, text.into_owned())
+            }
+            None => decoded(bytes, content_type, is_xml),
+        };
         Self {
             url,
             text,
@@ -51,6 +60,8 @@ pub struct RawPage {
     pub content_type: Option<String>,
     /// The next page by the `Link` header, as written there.
     pub next: Option<String>,
+    /// The encoding that its site's definition says it has.
+    pub charset: Option<&'static Encoding>,
     /// Its bytes, after decompression.
     pub bytes: Vec<u8>,
 }
@@ -63,6 +74,7 @@ impl RawPage {
             &self.bytes,
             self.content_type.as_deref(),
             self.next.clone(),
+            self.charset,
         )
     }
 }

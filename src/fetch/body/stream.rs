@@ -53,6 +53,8 @@ pub struct BodyStream<S> {
     /// Why the end of the body proves nothing, once it is reached.
     doubt: Option<String>,
     throttle: Option<Arc<Throttle>>,
+    /// Whether the labels are not to be known: they hold a secret.
+    hides_labels: bool,
     /// Boxed, for hardly any image is packed.
     decoding: Option<Box<Decoding>>,
     /// Boxed, for hardly any image comes from the web archive.
@@ -104,6 +106,7 @@ impl<S: BodySource> BodyStream<S> {
             received: 0,
             doubt: None,
             throttle,
+            hides_labels: false,
             decoding,
             archived: None,
         }
@@ -139,6 +142,7 @@ impl<S: BodySource> BodyStream<S> {
             received: 0,
             doubt: None,
             throttle,
+            hides_labels: false,
             decoding: None,
             archived: None,
         }
@@ -178,6 +182,15 @@ impl<S: BodySource> BodyStream<S> {
         self.from
     }
 
+    /// Takes the labels of the image (validators and file name) as not sent, if one of them `is_secret`: the ledger and
+    /// the name of the file would show it.
+    pub(crate) fn hide_labels_if(&mut self, is_secret: impl Fn(&str) -> bool) {
+        let file_name = self.file_name();
+        let labels = [self.etag(), self.last_modified(), file_name.as_deref()];
+        let hides_labels = labels.into_iter().flatten().any(is_secret);
+        self.hides_labels = hides_labels;
+    }
+
     /// The server's `ETag`.
     pub fn etag(&self) -> Option<&str> {
         self.header(&ETAG)
@@ -195,7 +208,8 @@ impl<S: BodySource> BodyStream<S> {
 
     /// The name that the server's `Content-Disposition` gives the file: untrusted text.
     pub fn file_name(&self) -> Option<String> {
-        let header = self.source.headers().get(CONTENT_DISPOSITION)?;
+        let headers = Some(self.source.headers()).filter(|_| !self.hides_labels)?;
+        let header = headers.get(CONTENT_DISPOSITION)?;
         disposition::file_name(header.as_bytes())
     }
 
@@ -371,7 +385,8 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {
-        text_value(self.source.headers(), name)
+        let headers = Some(self.source.headers()).filter(|_| !self.hides_labels)?;
+        text_value(headers, name)
     }
 
     fn too_large(&self) -> FetchError {

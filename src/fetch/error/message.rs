@@ -75,6 +75,22 @@ impl fmt::Display for FetchError {
                     (_, None) => Ok(()),
                 }
             }
+            Kind::KnownError {
+                status,
+                action: _,
+                hint,
+                retry_after,
+            } => {
+                write!(f, "`{host}` answered {status}")?;
+                if let Some(wait) = retry_after {
+                    write!(f, ", retry after {}", HumanDuration(*wait))?;
+                }
+                if hint.is_empty() {
+                    f.write_str(", an error that the site's definition knows")
+                } else {
+                    write!(f, ": {hint}")
+                }
+            }
             Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
             Kind::BadCoding { coding } => {
                 write!(f, "`{host}` sent damaged or incomplete {coding} data")

@@ -27,20 +27,32 @@ pub(crate) struct Host {
     pub(crate) rules: OnceCell<Result<RobotRules, Arc<FetchError>>>,
 }
 
+/// The least time between two requests to one host.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Intervals {
+    /// To the host of the site's pages.
+    pub(crate) pages: Duration,
+    /// To every other one.
+    pub(crate) others: Duration,
+}
+
 /// Every origin that was requested from so far; the policy bounds how many there can be.
 #[derive(Debug)]
 pub(crate) struct Hosts {
-    interval: Duration,
+    intervals: Intervals,
+    /// The origin of the site's pages.
+    pages: String,
     cooldowns: Retry,
     /// Locked for one look-up a request; the wait for a host's rate happens outside.
     known: Mutex<HashMap<String, Arc<Host>>>,
 }
 
 impl Hosts {
-    /// Both arguments as in [`HostRate::new`].
-    pub(crate) fn new(interval: Duration, cooldowns: Retry) -> Self {
+    /// `pages` is an address on the host of the pages; `cooldowns` as in [`HostRate::new`].
+    pub(crate) fn new(intervals: Intervals, pages: &Url, cooldowns: Retry) -> Self {
         Self {
-            interval,
+            intervals,
+            pages: origin_of(pages).into_owned(),
             cooldowns,
             known: Mutex::default(),
         }
@@ -53,9 +65,14 @@ impl Hosts {
         if let Some(host) = known.get(&*origin) {
             return Arc::clone(host);
         }
+        let interval = if *origin == *self.pages {
+            self.intervals.pages
+        } else {
+            self.intervals.others
+        };
         let host = Arc::new(Host {
             name: host_of(address),
-            rate: HostRate::new(self.interval, self.cooldowns),
+            rate: HostRate::new(interval, self.cooldowns),
             rules: OnceCell::new(),
         });
         known.insert(origin.into_owned(), Arc::clone(&host));
@@ -98,6 +115,11 @@ impl Exchange {
             StallError::Idle => FetchErrorKind::Timeout { limit },
             StallError::TooSlow => FetchErrorKind::TooSlow { floor, over: limit },
         })
+    }
+
+    /// The host takes no more requests for so long.
+    pub(crate) fn pause_host(&self, pause: Duration) {
+        self.host.rate.pause(pause);
     }
 
     /// Counts for the host: its next failure is the first in a row again.

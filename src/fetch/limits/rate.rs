@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::retry::{MAX_RETRY_AFTER, Retry};
-use crate::fetch::error::{FetchError, FetchErrorKind};
+use crate::fetch::error::{FetchError, Retryability};
 
 /// After this many failures in a row the host gets a cooldown.
 const FAILURES_IN_A_ROW: u32 = 20;
@@ -105,6 +105,14 @@ impl HostRate {
             .map(|asked| (asked, interval))
     }
 
+    /// The host says that it takes no request for so long; a pause that is too long is left to the errors that follow, as
+    /// that of a `Retry-After` is.
+    pub(crate) fn pause(&self, pause: Duration) {
+        if pause <= MAX_RETRY_AFTER {
+            self.state.lock().pause(Instant::now() + pause);
+        }
+    }
+
     /// The host responded as it should.
     pub(crate) fn record_success(&self) {
         let mut state = self.state.lock();
@@ -126,13 +134,10 @@ impl HostRate {
         }
         let now = Instant::now();
         let mut state = self.state.lock();
-        if let FetchErrorKind::Status {
-            status: 429 | 500..=599,
-            retry_after: Some(pause),
-        } = error.kind()
-            && *pause <= MAX_RETRY_AFTER
+        if let Retryability::After(pause) = error.retryability()
+            && pause <= MAX_RETRY_AFTER
         {
-            state.pause(now + *pause);
+            state.pause(now + pause);
         }
         state.failures += if error.is_invalid_http() {
             state.invalid += 1;
@@ -180,6 +185,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::error::FetchErrorKind;
 
     const SECOND: Duration = Duration::from_secs(1);
 

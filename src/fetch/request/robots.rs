@@ -1,4 +1,4 @@
-//! robots.txt: read once a host, and asked before every other request.
+//! The robots.txt of the hosts: read before the first request to each, and obeyed.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use url::{Position, Url};
 
 use super::Requester;
 use crate::event::{Warning, WeakEvents};
-use crate::fetch::access::{MAX_ROBOTS_BYTES, RobotRules};
+use crate::fetch::access::{MAX_ROBOTS_BYTES, RobotRules, Subject};
 use crate::fetch::body::Accepted;
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::hops::Question;
@@ -15,17 +15,13 @@ use crate::fetch::settings::Robots;
 use crate::fetch::transport::RequestKind;
 
 impl Requester {
-    async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
-        let question = Question::new(RequestKind::Robots);
-        let response = self.request(question, address.clone()).await?;
-        let mut body = self
-            .text_body(response, Accepted::PackedOrText, u64::MAX, false)
-            .await?;
-        let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
-        // No robots.txt could show that it is complete; to refuse this one would be to refuse
-        // everything on a host that closes all its connections so.
-        body.accept_end();
-        Ok(text)
+    /// Reads the robots.txt for `address`, unless that happened already.
+    pub(in crate::fetch) async fn load_robots(&self, address: &Url) {
+        if self.policy.check(address, Subject::Image).is_ok() {
+            // If it forbids the address or could not be read, each later request to the host fails
+            // with that error.
+            let _ = self.check_robots(&self.hosts.of(address), address).await;
+        }
     }
 
     /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others
@@ -93,5 +89,18 @@ impl Requester {
             }
             _ => Err(Arc::new(error)),
         }
+    }
+
+    async fn robots_txt(&self, address: &Url) -> Result<Vec<u8>, FetchError> {
+        let question = Question::new(RequestKind::Robots);
+        let response = self.request(question, address.clone()).await?;
+        let mut body = self
+            .text_body(response, Accepted::PackedOrText, u64::MAX, false)
+            .await?;
+        let text = body.collect_to_close(MAX_ROBOTS_BYTES).await?;
+        // No robots.txt could show that it is complete; to refuse this one would be to refuse
+        // everything on a host that closes all its connections so.
+        body.accept_end();
+        Ok(text)
     }
 }

@@ -11,10 +11,11 @@ use url::Url;
 use super::response::ClientResponse;
 use crate::fetch::body::{
     Accepted, BodySource as _, BodyStream, RangeRequest, content_length, next_link,
-    redirect_target, text_value, whole_range,
+    redirect_target, text_value, unpacked_start, whole_range,
 };
 use crate::fetch::error::{FetchError, FetchErrorKind};
-use crate::fetch::limits::{Exchange, Throttle, parse_retry_after};
+use crate::fetch::limits::{Exchange, Throttle, exhausted_for, parse_retry_after};
+use crate::site::ErrorRule;
 
 /// An unwanted body up to this size is read to its end, because HTTP/1.1 can reuse the connection
 /// only then. Beyond it a new connection is cheaper.
@@ -22,6 +23,23 @@ const MAX_DRAINED: u64 = 64 * 1024;
 
 /// How long such a body may take.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the body of an error may take that the site's definition has rules for.
+const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an answer that fits `rule` is.
+pub(crate) fn known_error(
+    rule: &ErrorRule,
+    status: u16,
+    retry_after: Option<Duration>,
+) -> FetchErrorKind {
+    FetchErrorKind::KnownError {
+        status,
+        action: rule.action,
+        hint: rule.hint.clone(),
+        retry_after,
+    }
+}
 
 /// The response of a host, its body not read yet.
 #[derive(Debug)]
@@ -118,22 +136,56 @@ impl HostResponse {
 
     /// The pause that the host asks for.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        text_value(self.response.headers(), &RETRY_AFTER)
-            .and_then(|text| parse_retry_after(text, SystemTime::now()))
+        let (headers, now) = (self.response.headers(), SystemTime::now());
+        text_value(headers, &RETRY_AFTER)
+            .and_then(|text| parse_retry_after(text, now))
+            .or_else(|| exhausted_for(headers, now))
     }
 
-    /// Turns a response with an unwanted status into the error that it is, and records it. With
-    /// `has_next`, one that only refuses this address says nothing of the host.
-    pub(crate) async fn into_status_error(self, has_next: bool) -> FetchError {
-        let error = self.error(FetchErrorKind::Status {
-            status: self.status(),
-            retry_after: self.retry_after(),
+    /// Turns a response with an unwanted status into the error that it is by the `rules` of the site's definition, and
+    /// records it. With `has_next`, one that only refuses this address says nothing of the host.
+    pub(crate) async fn into_status_error(
+        mut self,
+        has_next: bool,
+        rules: &[ErrorRule],
+    ) -> FetchError {
+        let (status, retry_after) = (self.status(), self.retry_after());
+        let mut error = self.error(FetchErrorKind::Status {
+            status,
+            retry_after,
         });
+        if rules.iter().any(|rule| rule.has_status(status)) {
+            let needs_body = |rule: &ErrorRule| rule.has_status(status) && rule.needs_body();
+            let body = if rules.iter().any(needs_body) {
+                self.error_body().await
+            } else {
+                String::new()
+            };
+            if let Some(rule) = ErrorRule::find(rules, status, &body) {
+                error = self.error(known_error(rule, status, retry_after));
+            }
+        }
         if !(has_next && error.is_absence()) {
             self.exchange.record_failure(&error);
         }
         self.drain().await;
         error
+    }
+
+    /// The beginning of the body of an error, as text; what has arrived where it breaks off or takes too long.
+    async fn error_body(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let reading = async {
+            while bytes.len() < ErrorRule::MAX_BODY
+                && let Ok(Some(chunk)) = self.response.chunk().await
+            {
+                bytes.extend_from_slice(&chunk);
+            }
+        };
+        let _ = timeout(ERROR_BODY_TIMEOUT, reading).await;
+        bytes.truncate(ErrorRule::MAX_BODY);
+        let bytes = unpacked_start(self.response.headers(), bytes, ErrorRule::MAX_BODY);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Disposes of a response whose body nobody wants; a short body is read, so that its connection

@@ -13,7 +13,7 @@ mod response_head;
 mod tls;
 
 pub(super) use self::client::{Clients, RequestKind, parse_headers};
-pub(super) use self::host_response::HostResponse;
+pub(super) use self::host_response::{HostResponse, known_error};
 pub(super) use self::response::ClientResponse;
 pub(super) use self::response_head::MAX_HEAD_BYTES;
 pub use self::response_head::clean_head;

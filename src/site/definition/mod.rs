@@ -19,7 +19,7 @@ use super::paging::{PageOrder, PagingContext};
 use super::schema::{DocumentTable, FileTable, ItemPathInput, ItemTable, SiteFile, SiteTable};
 use super::template::{PlaceholderError, Template};
 use super::variables::{Given, Variables, VariablesError};
-use super::{Site, SiteError, address};
+use super::{Site, SiteError, address, requests};
 use full::FullContext;
 use item::ItemContext;
 
@@ -45,6 +45,8 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
     let SiteFile {
         site,
         variables,
+        secrets,
+        request,
         listing,
         page,
         item,
@@ -60,6 +62,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         opt_in,
     } = site;
     let variables = Variables::compile(variables, given, &name, text)?;
+    let requests = requests::compile(request, &secrets, variables.values())?;
     let base = origin(&base, &variables, text)?;
     let image_hosts = ImageHosts::compile(&image_hosts)?;
     let is_host = |host: &str| base.host_str() == Some(host) || image_hosts.names(host);
@@ -146,6 +149,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         inferred,
         opt_in,
         variables,
+        requests,
         page_order,
         extractor,
         candidates,

@@ -57,6 +57,13 @@ pub struct PageRequest {
     level: usize,
 }
 
+impl PageRequest {
+    /// Whether it is of a listing that another one leads to.
+    pub fn is_inner(&self) -> bool {
+        self.level > 0
+    }
+}
+
 /// The answer to "what is the next request, and may it be made now?".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextPage {

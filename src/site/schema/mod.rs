@@ -2,6 +2,7 @@
 
 mod one_or_more;
 mod paging;
+mod requests;
 mod source;
 mod variable;
 
@@ -12,6 +13,9 @@ use toml::Spanned;
 
 pub(super) use one_or_more::{OneOrMore, TableList};
 pub(super) use paging::{NextInput, PagingTable, WindowTable};
+pub(super) use requests::{
+    ErrorTable, NamedTexts, RequestTable, SecretTable, SecretTables, Statuses,
+};
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
     SourceInput, SourceTable,
@@ -34,6 +38,10 @@ pub(super) struct SiteFile {
     pub(super) site: SiteTable,
     #[serde(default)]
     pub(super) variables: BTreeMap<Spanned<String>, Spanned<VariableInput>>,
+    #[serde(default)]
+    pub(super) secrets: SecretTables,
+    #[serde(default)]
+    pub(super) request: RequestTable,
     pub(super) listing: ListingTable,
     #[serde(default)]
     pub(super) page: NamedSources,

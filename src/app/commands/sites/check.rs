@@ -7,7 +7,7 @@ use super::live::load_original;
 use super::walk::Walk;
 use crate::app::console::{print, write_flushed};
 use crate::app::environment::Environment;
-use crate::app::run::use_proxies;
+use crate::app::run::use_environment;
 use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -31,8 +31,8 @@ pub async fn check_site(
     _shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
-    use_proxies(&mut settings, environment)?;
-    let definitions = Definitions::new(environment, &settings.output);
+    use_environment(&mut settings, environment)?;
+    let definitions = Definitions::new(environment, &settings);
     let names = match definition {
         Some(definition) => vec![definition],
         None => definitions.names()?,

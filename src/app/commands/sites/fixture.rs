@@ -119,6 +119,7 @@ impl Fixture {
         pages
             .map(|page| {
                 Ok(RawPage {
+                    charset: None,
                     url: page.url.clone(),
                     status: page.status,
                     content_type: page.content_type.clone(),

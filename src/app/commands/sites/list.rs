@@ -31,7 +31,7 @@ struct ListedSite<'a> {
 /// When the user's folder or a file in it cannot be read, or standard output cannot be written to.
 pub fn list_sites(json: bool, environment: &Environment) -> anyhow::Result<Exit> {
     let settings = Settings::new(Options::default(), environment.stderr, environment.clock);
-    let definitions = Definitions::new(environment, &settings.output);
+    let definitions = Definitions::new(environment, &settings);
     let mut lines = String::new();
     let mut exit = Exit::Done;
     for name in definitions.names()? {

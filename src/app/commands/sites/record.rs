@@ -9,7 +9,7 @@ use super::live::load_original;
 use super::walk::{Walk, WalkedPage};
 use crate::app::console::print_note;
 use crate::app::environment::Environment;
-use crate::app::run::use_proxies;
+use crate::app::run::use_environment;
 use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -43,8 +43,8 @@ pub async fn record_site(
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
-    use_proxies(&mut settings, environment)?;
-    let definitions = Definitions::new(environment, &settings.output);
+    use_environment(&mut settings, environment)?;
+    let definitions = Definitions::new(environment, &settings);
     let found = definitions.find_or_read(definition)?;
     let site = SelectedSite::new(&found, &definitions)?;
     let session = SiteSession::open(SelectedSource::Site(site), &settings, false).await?;

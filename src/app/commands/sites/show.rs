@@ -19,7 +19,7 @@ use crate::site::DefinitionFacts;
 /// When there is no such site, or standard output cannot be written to.
 pub fn show_site(name: &str, facts_only: bool, environment: &Environment) -> anyhow::Result<Exit> {
     let settings = Settings::new(Options::default(), environment.stderr, environment.clock);
-    let definitions = Definitions::new(environment, &settings.output);
+    let definitions = Definitions::new(environment, &settings);
     let definition = definitions.find_or_read(name)?;
     let facts = facts(&definition, &environment.variables);
     if facts_only {

@@ -51,12 +51,13 @@ pub fn test_site(
     environment: &Environment,
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, environment.stderr, environment.clock);
-    let definitions = Definitions::new(environment, &settings.output);
+    let definitions = Definitions::new(environment, &settings);
     let found = definitions.find_or_read(definition)?;
     let site = SelectedSite::new(&found, &definitions)?.site;
     let mut output = String::new();
     let mut exit = Exit::Done;
-    for page in pages(&site, wanted)? {
+    for mut page in pages(&site, wanted)? {
+        page.charset = site.requests().charset;
         let shown = escape(page.url.as_str()).into_owned();
         match try_page(&site, &page.decoded(), true, |_images| {}) {
             Ok(tried) => {
@@ -111,6 +112,7 @@ fn pages(site: &Site, wanted: &TestOptions) -> anyhow::Result<Vec<RawPage>> {
     }
     let url = wanted.page_url.clone().unwrap_or_else(|| site.first_page());
     Ok(vec![RawPage {
+        charset: None,
         url,
         status: 200,
         content_type: content_type(&wanted.page).map(str::to_owned),

@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
             });
             let read = read.and_then(|mut tried| {
                 let next = &mut tried.listing.next;
-                next.canonicalize(|url| site.canonical(fetcher.canonical_page(url)));
+                next.canonicalize(|url| site.canonical(fetcher.canonical_page(&page.url, url)));
                 let content = self.pager.read(site, &request, &tried.listing)?;
                 Ok((content, tried))
             });

@@ -24,7 +24,7 @@ use crate::app::console::{
     Counts, Finding, FindingKind, FindingWriter, print, print_note, unlisted,
 };
 use crate::app::environment::Environment;
-use crate::app::run::{check_archive, use_proxies};
+use crate::app::run::{check_archive, use_environment};
 use crate::app::targets::{Definitions, select_source};
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
@@ -64,9 +64,9 @@ pub async fn verify(
     check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     if checks.repair {
-        use_proxies(&mut settings, environment)?;
+        use_environment(&mut settings, environment)?;
     }
-    let definitions = Definitions::new(environment, &settings.output);
+    let definitions = Definitions::new(environment, &settings);
     let site = select_source(site, &settings, &definitions)?;
     let id = site.id().clone();
     let location = settings.place.collection(id.as_str(), false);

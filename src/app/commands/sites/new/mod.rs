@@ -14,7 +14,7 @@ use super::live::load_original;
 use crate::app::blocking::blocking;
 use crate::app::console::{print, print_note};
 use crate::app::environment::Environment;
-use crate::app::run::use_proxies;
+use crate::app::run::use_environment;
 use crate::app::targets::{
     Definition, DefinitionPlace, Definitions, SelectedSite, SelectedSource, SiteSession,
     direct_origins,
@@ -55,7 +55,7 @@ pub async fn new_site(
     _shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
-    use_proxies(&mut settings, environment)?;
+    use_environment(&mut settings, environment)?;
     if settings.base_url.is_some() {
         bail!("--base-url is the mirror of a known site: give the mirror's page as URL");
     }
@@ -78,7 +78,7 @@ pub async fn new_site(
     let author = Author {
         settings: &settings,
         wanted: &wanted,
-        definitions: Definitions::new(environment, &settings.output),
+        definitions: Definitions::new(environment, &settings),
         name,
     };
     let Some((draft, paging)) = Box::pin(author.draft(&page)).await? else {
