@@ -202,7 +202,7 @@ impl FetchError {
     /// The same error with its texts changed by `mask`, which takes the secrets out of what a server said.
     pub(crate) fn masked(mut self, mask: &dyn Fn(&str) -> String) -> Self {
         use FetchErrorKind as Kind;
-        let mut change = |text: &mut String| *text = mask(text);
+        let change = |text: &mut String| *text = mask(text);
         match &mut self.kind {
             Kind::Refused { address, reason } => {
                 change(address);

@@ -20,7 +20,6 @@ pub(super) use self::origins::{host_of, origin_of, same_origin, without_password
 pub(super) use self::policy::{MAX_REDIRECTS, Policy};
 pub(super) use self::resolver::{LookupError, PrivateAddressError, Resolver};
 pub(super) use self::robots::{MAX_ROBOTS_BYTES, RobotRules};
-pub(super) use self::secret::Masks;
 pub use self::secret::{Secret, Secrets};
 pub use self::site_rules::SiteRules;
 pub(super) use self::site_rules::Subject;
