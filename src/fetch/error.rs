@@ -356,12 +356,11 @@ impl FetchError {
     pub fn is_loss(&self) -> bool {
         use FetchErrorKind as Kind;
         match &self.kind {
-            // It asks us to wait.
+            // A 403 with a pause asks us to wait.
             Kind::Status {
-                status: 403,
-                retry_after: Some(_),
-            } => false,
-            Kind::Status { status, .. } => matches!(status, 403 | 404 | 410 | 451),
+                status,
+                retry_after,
+            } => matches!((status, retry_after), (403, None) | (404 | 410 | 451, _)),
             Kind::Dns { .. }
             | Kind::Connect { .. }
             | Kind::GivenUp { .. }

@@ -174,7 +174,6 @@ impl Requester {
         has_next: bool,
     ) -> Result<(RawPage, Page), FetchError> {
         let (url, status) = (response.address.clone(), response.status());
-        let host = host_of(&url);
         let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
         let mut body = self
@@ -206,7 +205,7 @@ impl Requester {
         }
         body.accept_end();
         if let Some(kind) = self.page_error(status, &page.text) {
-            return Err(FetchError::new(host, kind));
+            return Err(FetchError::new(host_of(&raw.url), kind));
         }
         Ok((raw, page))
     }
@@ -250,7 +249,7 @@ impl Requester {
             response.into_body(accepted, limit, self.throttle.clone())
         } else {
             let rules = self.rules.errors();
-            Err(response.into_status_error(has_next, rules).await)
+            Err(Box::pin(response.into_status_error(has_next, rules)).await)
         }
     }
 
@@ -406,7 +405,7 @@ impl Requester {
         headers: &mut HeaderMap,
         question: Question<'_>,
         address: &Url,
-    ) -> Option<Url> {
+    ) -> Option<Box<Url>> {
         let (subject, rules) = (question.subject(), &self.rules);
         let adds = rules.adds(subject);
         let is_stranger = (adds || rules.takes_any_host()) && !self.policy.is_named(address);
@@ -417,7 +416,8 @@ impl Requester {
             rules.add_headers(headers, subject, address, question.page);
         }
         headers.extend(self.headers.clone());
-        rules.sent_address(subject, address)
+        // Boxed: most requests have none, and each worker would hold the room for it.
+        rules.sent_address(subject, address).map(Box::new)
     }
 
     /// Checks a redirect and disposes of its response.
@@ -445,7 +445,7 @@ impl Requester {
         kind: RequestKind,
         host: Arc<Host>,
         address: Url,
-        sent: Option<Url>,
+        sent: Option<Box<Url>>,
         headers: HeaderMap,
     ) -> Result<HostResponse, FetchError> {
         let stall = StallTimer::new(self.settings.stall_timeout, self.settings.min_speed);
@@ -455,7 +455,7 @@ impl Requester {
         let result = {
             // Pinned here, the future stays where it is; passed by value it would be copied into
             // `wait`, and each worker would hold room for it twice.
-            let sent = sent.as_ref().unwrap_or(&address);
+            let sent = sent.as_deref().unwrap_or(&address);
             let response = pin!(self.clients.get(kind, sent, headers));
             exchange.stall.wait(response).await
         };

@@ -107,9 +107,9 @@ const SECRETS: &str = "[secrets]\nkey = { variable = 'OWN_KEY', help = 'ask for 
 /// One way in which a server fails, with the secret in whatever it can say.
 type Failure = fn(&FaultServer, &Asked) -> Answer;
 
-#[test]
-fn a_secret_is_in_no_output_however_the_site_fails() {
-    let failures: [(&str, Failure); 12] = [
+/// The failures, and one run without any.
+fn failures() -> [(&'static str, Failure); 12] {
+    [
         ("fine", without_query),
         ("404", |_, _| Answer::status(404)),
         ("403", |_, _| {
@@ -156,8 +156,12 @@ fn a_secret_is_in_no_output_however_the_site_fails() {
             let etag = "ETag: \"s3cr3t_ke+y\"";
             Answer::whole("200 OK", &[name, etag], server.shown(path).to_vec())
         }),
-    ];
-    for (what, failure) in failures {
+    ]
+}
+
+#[test]
+fn a_secret_is_in_no_output_however_the_site_fails() {
+    for (what, failure) in failures() {
         for images_alone in [false, true] {
             let world = Sandbox::new();
             let server = std::sync::Arc::new(FaultServer::start());

@@ -204,9 +204,10 @@ impl Definitions {
     /// When one is not.
     pub(in crate::app) fn check_variables<'a>(
         &self,
-        sites: impl Iterator<Item = &'a Site> + Clone,
+        sites: impl Iterator<Item = &'a Site>,
     ) -> anyhow::Result<()> {
-        let is_unknown = |name: &&String| !sites.clone().any(|site| has_variable(site, name));
+        let sites: Vec<_> = sites.collect();
+        let is_unknown = |name: &&String| !sites.iter().any(|site| has_variable(site, name));
         match self.values.keys().find(is_unknown) {
             Some(name) => bail!("no known site has the variable `{}` (-V)", escape(name)),
             None => Ok(()),

@@ -1,6 +1,7 @@
 //! The messages of the errors.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::{FetchError, TlsFailure};
 use crate::units::HumanDuration;
@@ -80,17 +81,7 @@ impl fmt::Display for FetchError {
                 action: _,
                 hint,
                 retry_after,
-            } => {
-                write!(f, "`{host}` answered {status}")?;
-                if let Some(wait) = retry_after {
-                    write!(f, ", retry after {}", HumanDuration(*wait))?;
-                }
-                if hint.is_empty() {
-                    f.write_str(", an error that the site's definition knows")
-                } else {
-                    write!(f, ": {hint}")
-                }
-            }
+            } => known_error(f, host, *status, hint, *retry_after),
             Kind::Redirect { reason } => write!(f, "bad redirect from `{host}`: {reason}"),
             Kind::BadCoding { coding } => {
                 write!(f, "`{host}` sent damaged or incomplete {coding} data")
@@ -110,6 +101,24 @@ impl fmt::Display for FetchError {
                 write!(f, "`{host}` cannot resume the download: {reason}")
             }
         }
+    }
+}
+
+fn known_error(
+    f: &mut fmt::Formatter<'_>,
+    host: &str,
+    status: u16,
+    hint: &str,
+    retry_after: Option<Duration>,
+) -> fmt::Result {
+    write!(f, "`{host}` answered {status}")?;
+    if let Some(wait) = retry_after {
+        write!(f, ", retry after {}", HumanDuration(wait))?;
+    }
+    if hint.is_empty() {
+        f.write_str(", an error that the site's definition knows")
+    } else {
+        write!(f, ": {hint}")
     }
 }
 
