@@ -22,6 +22,7 @@ mod producer;
 mod quota;
 mod recorder;
 mod recovery;
+mod seen;
 mod shutdown;
 mod url_list;
 mod worker;

@@ -1,8 +1,7 @@
 //! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
 //! run has seen.
 
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasher as _, RandomState};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -12,6 +11,7 @@ use super::EngineError;
 use super::deferred::{Deferred, Unresolved};
 use super::discover::{Discovery, LateUrls};
 use super::prefetch::Prefetch;
+use super::seen::Seen;
 use super::url_list;
 use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
@@ -402,20 +402,4 @@ struct Unseen {
     unresolved: Vec<Unresolved>,
     /// Jobs of images that an earlier page had shown without an original.
     completed: usize,
-}
-
-/// The keys that this run has seen, as hashes of eight bytes: the keys of a million items would take a hundred megabytes.
-///
-/// For a million items, two different keys have the same hash with a probability of one in 30 million.
-#[derive(Default)]
-pub(super) struct Seen {
-    hashes: HashSet<u64>,
-    hasher: RandomState,
-}
-
-impl Seen {
-    /// Whether `key` is new.
-    pub(super) fn insert(&mut self, key: &ImageKey) -> bool {
-        self.hashes.insert(self.hasher.hash_one(key))
-    }
 }

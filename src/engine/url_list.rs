@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::discover::Discovery;
-use super::producer::{Seen, gone};
+use super::producer::gone;
+use super::seen::Seen;
 use crate::event::{Event, ListingEnd};
 use crate::job::{ImageKey, ImageRef, Stem};
 use crate::ledger::KnownState;

@@ -1,6 +1,7 @@
 //! One request, from the policy to the body: policy, robots.txt, the host's rate, the HTTP
 //! exchange, redirects, retries.
 
+mod pages;
 mod robots;
 
 use std::pin::pin;
@@ -12,20 +13,17 @@ use reqwest::header::HeaderMap;
 use tokio::time::sleep;
 use url::Url;
 
-use super::access::{CookieFile, Policy, SiteRules, Subject, host_of};
-use super::body::{
-    Accepted, ArchivedBody, BodySource as _, BodyStream, Page, RangeRequest, RawPage,
-    ends_like_html, head_size,
-};
+use super::access::{CookieFile, Policy, SiteRules, Subject};
+use super::body::{Accepted, ArchivedBody, BodySource as _, BodyStream, RangeRequest, head_size};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::{Hops, Question};
 use super::limits::{Exchange, Host, Hosts, Intervals, Retry, StallTimer, Throttle, exhausted_for};
 use super::settings::FetchSettings;
 use super::transport::{
-    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, known_error, parse_headers,
+    ClientResponse, Clients, HostResponse, MAX_HEAD_BYTES, RequestKind, parse_headers,
 };
 use crate::event::{Events, Warning, WeakEvents};
-use crate::site::{ErrorAction, ErrorRule};
+use crate::site::ErrorAction;
 
 /// Makes the requests of a run, to addresses as they are sent: what a mirror changes is changed
 /// already.
@@ -97,144 +95,15 @@ impl Requester {
         }
     }
 
-    /// Reads a page, with retries. A redirect with one of `end_statuses` is not followed.
-    pub(super) async fn page(
-        &self,
-        address: &Url,
-        end_statuses: &[u16],
-    ) -> Result<Page, FetchError> {
-        let question = Question {
-            end_statuses,
-            ..Question::new(RequestKind::Page)
-        };
-        let page = self
-            .retry(|| self.read_page(question, address, false))
-            .await;
-        page.inspect_err(|error| {
-            self.note_stop(error);
-        })
-    }
-
     /// Remembers an error after which nothing more is requested; whether it is the first.
     fn note_stop(&self, error: &FetchError) -> bool {
         let stops = matches!(error.known_error(), Some((ErrorAction::Stop, _)));
         stops && self.stopped.set(error.clone()).is_ok()
     }
 
-    /// Reads a page that leads to an image, without retries: its job has those.
-    pub(super) async fn page_once(
-        &self,
-        address: &Url,
-        has_next: bool,
-    ) -> Result<Page, FetchError> {
-        let question = Question::new(RequestKind::Page);
-        let page = self.read_page(question, address, has_next).await;
-        if let Err(error) = &page {
-            Box::pin(self.tell_stop(error)).await;
-        }
-        page
-    }
-
-    async fn read_page(
-        &self,
-        question: Question<'_>,
-        address: &Url,
-        has_next: bool,
-    ) -> Result<Page, FetchError> {
-        let (_raw, page) = self.read_both(question, address, has_next).await?;
-        Ok(page)
-    }
-
-    /// A page as it was sent, and as text.
-    async fn read_both(
-        &self,
-        question: Question<'_>,
-        address: &Url,
-        has_next: bool,
-    ) -> Result<(RawPage, Page), FetchError> {
-        let response = self.request(question, address.clone()).await?;
-        self.both_of(response, None, has_next).await
-    }
-
-    /// Reads a response as a page; from the web archive, with what that says of it.
-    pub(super) async fn page_of(
-        &self,
-        response: HostResponse,
-        archived: Option<Box<ArchivedBody>>,
-        has_next: bool,
-    ) -> Result<Page, FetchError> {
-        let (_raw, page) = self.both_of(response, archived, has_next).await?;
-        Ok(page)
-    }
-
-    async fn both_of(
-        &self,
-        response: HostResponse,
-        archived: Option<Box<ArchivedBody>>,
-        has_next: bool,
-    ) -> Result<(RawPage, Page), FetchError> {
-        let (url, status) = (response.address.clone(), response.status());
-        let content_type = response.content_type().map(str::to_owned);
-        let next = response.next_link();
-        let mut body = self
-            .text_body(
-                response,
-                Accepted::Packed,
-                self.settings.max_page_bytes,
-                has_next,
-            )
-            .await?;
-        if let Some(archived) = archived {
-            body = body.of_capture(archived);
-        }
-        let bytes = body.collect_to_close(usize::MAX).await?;
-        let masks = self.rules.masks();
-        let raw = RawPage {
-            url,
-            status,
-            content_type,
-            next,
-            charset: self.rules.charset(),
-            bytes: masks.apply_bytes(bytes),
-        };
-        let page = raw.decoded();
-        if !ends_like_html(&page.text)
-            && let Some(cut) = body.reject_end()
-        {
-            return Err(cut);
-        }
-        body.accept_end();
-        if let Some(kind) = self.page_error(status, &page.text) {
-            return Err(FetchError::new(host_of(&raw.url), kind));
-        }
-        Ok((raw, page))
-    }
-
     /// Allows the origin of an address from now on, where the user gives the addresses.
     pub(super) fn allow(&self, address: &Url) {
         self.policy.add_user_origin(address);
-    }
-
-    /// Reads a page as the server sends it, with retries.
-    pub(super) async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
-        let question = Question::new(RequestKind::Page);
-        let read = || self.read_both(question, address, false);
-        let (raw, _page) = self.retry(read).await?;
-        Ok(raw)
-    }
-
-    /// The error that a page is by the rules of the definition: some sites answer errors with 200.
-    fn page_error(&self, status: u16, text: &str) -> Option<FetchErrorKind> {
-        let is_about = |rule: &ErrorRule| rule.has_status(status);
-        if !self.rules.errors().iter().any(is_about) {
-            return None;
-        }
-        let mut end = text.len().min(ErrorRule::MAX_BODY);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let rule = ErrorRule::find(self.rules.errors(), status, &text[..end])?;
-        Some(known_error(rule, status, None))
     }
 
     /// The body of a response that brings what was requested, or why it does not.

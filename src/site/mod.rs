@@ -13,6 +13,7 @@ mod definition;
 mod diagnostic;
 mod direct;
 mod document;
+mod error;
 mod extract;
 mod facts;
 mod fields;
@@ -36,7 +37,6 @@ mod variables;
 use std::sync::Arc;
 
 use jiff::civil::Date;
-use thiserror::Error;
 use url::Url;
 
 use crate::event::ListingFailure;
@@ -46,6 +46,7 @@ use crate::outcome::{Format, SkipReason};
 pub use classify::{UrlKind, objection};
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
+pub use error::SiteError;
 pub use extract::{ListingPage, PageHealth, PageText, PageVerdict, WrittenSources};
 pub use facts::{DefinitionFacts, SecretFacts, VariableFacts};
 pub use follow::follow;
@@ -373,35 +374,6 @@ pub fn unknown_site(name: &str, known: &[impl AsRef<str>]) -> SiteError {
     SiteError::Unknown {
         name: name.to_owned(),
         help: diagnostic::nearest_of(name, &known),
-    }
-}
-
-/// Why there is no such site.
-#[derive(Debug, Error)]
-pub enum SiteError {
-    /// Something in a definition is wrong.
-    #[error(transparent)]
-    Definition(Box<LocatedDiagnostic>),
-    /// The user's variables do not fit the definition.
-    #[error(transparent)]
-    Variable(VariableError),
-    /// No site has this name.
-    #[error("there is no site `{}`: {help}", .name.escape_debug())]
-    Unknown {
-        /// The name that was looked for.
-        name: String,
-        /// The nearest known name, and all of them.
-        help: String,
-    },
-}
-
-impl SiteError {
-    /// Renders the error for somebody who has the definition in `file`, with its place marked if it has one.
-    pub fn render(&self, file: &str, color: bool) -> String {
-        match self {
-            Self::Definition(error) => error.render(file, color),
-            Self::Variable(_) | Self::Unknown { .. } => format!("error: {self}"),
-        }
     }
 }
 

@@ -271,16 +271,15 @@ fn a_secret_may_be_in_a_file_and_an_optional_one_may_be_missing() {
     let run = fetch(&world, &definition).args(["--secret-env", "OWN_KEY"]);
     run.env("OWN_KEY_FILE", &key).run();
     let asked = server.requests();
-    assert_eq!(asked[0].header("x-key"), Some(SECRET[0]));
+    let is_sent = |asked: &Asked| asked.header("x-key") == Some(SECRET[0]);
+    assert!(!asked.is_empty() && asked.iter().all(is_sent), "{asked:?}");
 
     server.heal();
     let optional = definition.replace("OWN_KEY',", "OWN_KEY', optional = true,");
     fetch(&world, &optional).run();
     let asked = server.requests();
-    assert_eq!(
-        (asked[0].header("x-key"), &*asked[0].path),
-        (None, "/list/1")
-    );
+    let is_bare = |asked: &Asked| asked.header("x-key").is_none() && !asked.path.contains('?');
+    assert!(!asked.is_empty() && asked.iter().all(is_bare), "{asked:?}");
 }
 
 #[test]

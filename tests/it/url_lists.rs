@@ -417,7 +417,7 @@ fn invalid_url_or_list_is_a_usage_error_before_any_request() {
             "no usable address in the input: bad:2: not an absolute URL",
         ),
         (&["-i", "utf16"], "utf16:1: the list is not UTF-8"),
-        (&[&good, "nowhere"], "no site `nowhere` ships"),
+        (&[&good, "nowhere"], "there is no site `nowhere`"),
     ];
     for (given, message) in cases {
         let ended = fetch(&world).args(given).run();

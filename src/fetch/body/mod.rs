@@ -10,6 +10,7 @@ mod layer;
 mod link;
 mod page;
 mod ranges;
+mod source;
 mod stream;
 
 pub(super) use self::archived::ArchivedBody;
@@ -21,4 +22,5 @@ pub(super) use self::page::ends_like_html;
 pub use self::page::{Page, RawPage, decode};
 pub use self::ranges::parse_content_range;
 pub(super) use self::ranges::{RangeRequest, whole_range};
-pub(super) use self::stream::{BodySource, BodyStream, BrokenBody};
+pub(super) use self::source::{BodySource, BrokenBody};
+pub(super) use self::stream::BodyStream;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderName, LAST_MODIFIED};
+use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderName, LAST_MODIFIED};
 
 use super::archived::ArchivedBody;
 use super::coding::{Accepted, Decoder};
@@ -12,34 +12,10 @@ use super::disposition;
 use super::head::{content_length, is_chunked, text_value};
 use super::layer::CodingError;
 use super::ranges::{RangeRequest, is_strong, whole_range};
+use super::source::BodySource;
 use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
 use crate::outcome::Capture;
-
-/// Where the bytes of a body come from: a response, whichever client it belongs to.
-///
-/// A type parameter and not a `dyn`: a boxed future for each chunk would be an allocation for each
-/// chunk.
-pub trait BodySource {
-    /// The headers of the response.
-    fn headers(&self) -> &HeaderMap;
-
-    /// The next bytes; `None` at the end. Cancel-safe.
-    ///
-    /// # Errors
-    ///
-    /// When the connection breaks or ends too early: why.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, BrokenBody>> + Send;
-}
-
-/// How a body ended too early.
-#[derive(Debug)]
-pub struct BrokenBody {
-    /// In the network crates' words.
-    pub reason: String,
-    /// Whether the server closed the connection, as opposed to breaking it or sending nonsense.
-    pub is_closed: bool,
-}
 
 /// The bytes of an image or a page, as the server sends them.
 #[derive(Debug)]
