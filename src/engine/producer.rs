@@ -1,7 +1,6 @@
 //! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
 //! run has seen.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -11,12 +10,11 @@ use super::EngineError;
 use super::deferred::{Deferred, Unresolved};
 use super::discover::{Discovery, LateUrls};
 use super::prefetch::Prefetch;
-use super::seen::Seen;
+use super::seen::{Seen, gone, is_gone};
 use super::url_list;
 use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
-use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{
     ErrorAction, ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager,
@@ -383,15 +381,6 @@ impl Producer {
 
 fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
     matches!(why, SkipReason::OtherHost(_))
-}
-
-/// How many of the images that the ledger knows are gone from the site.
-pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
-    known.values().filter(|state| is_gone(state)).count()
-}
-
-fn is_gone(state: &KnownState) -> bool {
-    matches!(state, KnownState::Gone { .. })
 }
 
 /// A page's images that this run had not seen, or not with an original.

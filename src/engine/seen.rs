@@ -1,9 +1,10 @@
-//! The images that a run has met.
+//! The images that a run, or the ledger, has met.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::job::ImageKey;
+use crate::ledger::KnownState;
 
 /// The keys that this run has seen, as hashes of eight bytes: the keys of a million items would take a hundred megabytes.
 ///
@@ -19,4 +20,13 @@ impl Seen {
     pub(super) fn insert(&mut self, key: &ImageKey) -> bool {
         self.hashes.insert(self.hasher.hash_one(key))
     }
+}
+
+/// How many of the images that the ledger knows are gone from the site.
+pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
+    known.values().filter(|state| is_gone(state)).count()
+}
+
+pub(super) fn is_gone(state: &KnownState) -> bool {
+    matches!(state, KnownState::Gone { .. })
 }

@@ -6,8 +6,7 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::discover::Discovery;
-use super::producer::gone;
-use super::seen::Seen;
+use super::seen::{Seen, gone};
 use crate::event::{Event, ListingEnd};
 use crate::job::{ImageKey, ImageRef, Stem};
 use crate::ledger::KnownState;

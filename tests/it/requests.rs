@@ -480,3 +480,74 @@ fn a_proxy_by_a_name_with_a_private_address_is_used_for_given_addresses() {
         "{asked:?}"
     );
 }
+
+#[test]
+fn a_recorded_fixture_holds_no_secret() {
+    let (world, server) = (Sandbox::new(), FaultServer::start());
+    server.show("/a.png", picture(1, ImageFormat::Png));
+    let quoting = format!(
+        "<html><!-- {} --><ul><li><img src=\"/a.png?small&key={}\"></ul></html>",
+        SECRET[0], SECRET[1]
+    );
+    server.show("/list/1", quoting.into_bytes());
+    let server = std::sync::Arc::new(server);
+    let inside = std::sync::Arc::downgrade(&server);
+    server.everywhere(move |asked| {
+        let server = inside.upgrade().expect("the test goes on");
+        if asked.path.starts_with("/list/1") || asked.path.starts_with("/a.png") {
+            without_query(&server, asked)
+        } else {
+            Answer::status(404)
+        }
+    });
+    let definition = definition(&server.origin(), "", SECRETS).replace(r"\?small", r"\?small.*");
+    fs::write(world.work().join(SITE_FILE), definition).expect("a file for the definition");
+    let ended = world
+        .wallhaul()
+        .args(["sites", "record", SITE_FILE, "-d", "fixture"])
+        .args(["--no-config", "--secret-env", "OWN_KEY"])
+        .env("OWN_KEY", SECRET[0])
+        .run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(world.work().join("fixture").is_dir());
+    assert_no_secret("record", &world, &ended);
+}
+
+#[test]
+fn a_variable_has_the_users_value_and_an_unknown_one_is_a_usage_error() {
+    let (world, server) = (Sandbox::new(), FaultServer::start());
+    server.show("/a.png", picture(1, ImageFormat::Png));
+    list(&server, "/oak%20trees/1?kind=oak%20trees", &["/a.png"]);
+    let tables = "[variables]\nkind = 'any'\n[request]\nquery = { kind = '{kind}' }\n";
+    let definition = definition(&server.origin(), "", tables).replace("/list/", "/{kind:segment}/");
+    let ended = fetch(&world, &definition)
+        .args(["-V", "kind=oak trees"])
+        .run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    fs::write(
+        world.work().join("config.toml"),
+        "variable = ['kind=oak trees']\n",
+    )
+    .unwrap();
+    server.heal();
+    fs::write(world.work().join(SITE_FILE), &definition).expect("a file for the definition");
+    let args = [
+        "fetch",
+        "--config",
+        "config.toml",
+        "--site-file",
+        SITE_FILE,
+        "-d",
+        GOT,
+    ];
+    let ended = world.wallhaul().args(args).run();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!server.asked("/oak%20trees/1?kind=oak%20trees").is_empty());
+    let ended = fetch(&world, &definition).args(["-V", "knid=oak"]).run();
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("did you mean `kind`?"),
+        "{}",
+        ended.stderr
+    );
+}
