@@ -93,7 +93,7 @@ fn every_long_flag_of_fetch_is_a_config_key_and_an_env_variable() {
         .collect();
     assert!(flags.len() > 25, "{flags:?}");
     // A command whose options are valid finds that there is no such site, and requests nothing.
-    let beyond = "error: no site `nowhere` ships";
+    let beyond = "error: there is no site `nowhere`";
     for [flag, named] in flags {
         let Some(value) = value(flag, named) else {
             continue;
