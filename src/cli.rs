@@ -1,17 +1,21 @@
 //! The command line as clap parses it. Nothing is decided here.
 
+mod sites;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use url::Url;
 use wallhaul::config::archive::ArchiveArgs;
 use wallhaul::config::arguments;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
 use wallhaul::config::{NetworkArgs, Options};
 use wallhaul::ledger::RowState;
+
+use sites::SITES_HELP;
+pub(crate) use sites::SitesCommand;
 
 /// Downloads wallpapers: reads a gallery's listing pages, finds the original of each thumbnail, and builds a
 /// verified collection. Nothing is fetched twice.
@@ -120,96 +124,6 @@ pub(crate) enum Command {
         /// A command, as in `wallhaul man ledger list`
         command: Vec<String>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SitesCommand {
-    /// Print one site a line: name, URL, description, and in brackets whose it is and what it needs
-    List {
-        /// Print one JSON object a line
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print a site's definition in TOML, as a start for your own; what to know before using it goes to stderr
-    Show {
-        /// The site's name, or a file
-        #[arg(value_name = "SITE|FILE")]
-        site: String,
-        /// Print what there is to know and not the definition: opt-in, secrets, variables, what is inferred
-        #[arg(long)]
-        facts: bool,
-    },
-    /// Print what a definition makes of a saved page, without a network: each item, and each way to its original
-    #[command(after_help = SITES_TEST_HELP)]
-    Test {
-        /// The site's name, or a file
-        #[arg(value_name = "SITE|FILE")]
-        site: String,
-        /// The saved page, or a folder made by `sites record`
-        #[arg(long, value_name = "FILE|DIR")]
-        page: PathBuf,
-        /// The address that the page came from [default: the definition's first page]
-        #[arg(long, value_name = "URL")]
-        page_url: Option<Url>,
-        /// Compare with FILE, a saved output of the same command, and print what differs
-        #[arg(long, value_name = "FILE")]
-        expect: Option<PathBuf>,
-        /// Print one JSON object an item
-        #[arg(long)]
-        json: bool,
-    },
-    /// Request one page and one image of a site, and say whether the definition still fits; stores nothing
-    #[command(after_help = SITES_CHECK_HELP)]
-    Check {
-        /// The site's name, or a file [default: every site]
-        #[arg(value_name = "SITE|FILE")]
-        site: Option<String>,
-        #[command(flatten)]
-        network: Box<NetworkArgs>,
-        #[command(flatten)]
-        config: ConfigSource,
-    },
-    /// Store pages and a few images of a site in a folder, for `sites test` and for any static web server
-    #[command(after_help = SITES_RECORD_HELP)]
-    Record {
-        /// The site's name, or a file
-        #[arg(value_name = "SITE|FILE")]
-        site: String,
-        /// The folder; empty, or not there yet
-        #[arg(short, long, value_name = "DIR")]
-        directory: PathBuf,
-        /// Record N listing pages
-        #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        pages: u32,
-        /// Record N images
-        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000))]
-        images: u32,
-        #[command(flatten)]
-        network: Box<NetworkArgs>,
-        #[command(flatten)]
-        config: ConfigSource,
-    },
-    /// Draft a definition from a listing page: its items, the way to their originals, its next page
-    #[command(after_help = SITES_NEW_HELP)]
-    New {
-        /// A listing page: HTML, JSON or a feed
-        url: Url,
-        /// The original of an image on that page, to learn the way from
-        #[arg(long, value_name = "URL")]
-        original: Option<Url>,
-        /// The site's name [default: from its host]
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        /// Write the definition to FILE, which must not exist
-        #[arg(short, long, value_name = "FILE")]
-        output: Option<PathBuf>,
-        #[command(flatten)]
-        network: Box<NetworkArgs>,
-        #[command(flatten)]
-        config: ConfigSource,
-    },
-    /// Print the JSON Schema of definitions, for editors
-    Schema,
 }
 
 #[derive(Debug, Subcommand)]
@@ -354,51 +268,6 @@ Examples:
   wallhaul verify -d ~/Pictures --decode
   wallhaul verify demo --repair
   wallhaul verify --sha256sums sums && (cd wallpapers/simpledesktops && sha256sum -c ../../sums)";
-
-const SITES_HELP: &str = "\
-Your own definitions are the files $XDG_CONFIG_HOME/wallhaul/sites/NAME.toml (~/.config without the
-variable). They are found by name wherever a site can be named, before those that ship.
-
-Examples:
-  wallhaul sites new https://example.com/wallpapers -o ~/.config/wallhaul/sites/example.toml
-  wallhaul sites check example
-  wallhaul fetch example";
-
-const SITES_TEST_HELP: &str = "\
-Prints a line for each way, separated by tabs: item, rule, `direct`, `follow`, `refused` or `no match`,
-the address or the reason, the file's name without extension, and the key.
-
-Exit codes: 0 the definition fits · 1 the output is not as in --expect · 2 wrong usage or definition ·
-3 the definition does not fit the page.
-
-Examples:
-  wallhaul sites test my.toml --page saved.html
-  wallhaul sites test my.toml --page saved.html > expected.tsv
-  wallhaul sites test my.toml --page saved.html --expect expected.tsv";
-
-const SITES_CHECK_HELP: &str = "\
-Exit codes: 0 the definition fits · 1 the image cannot be fetched or is damaged · 2 wrong usage or
-definition · 3 the page cannot be read, or the definition does not fit it any more.";
-
-const SITES_RECORD_HELP: &str = "\
-Each file is below the name of its host; `manifest.jsonl` says where each came from. Secrets and cookies
-are not in it.
-
-Examples:
-  wallhaul sites record my.toml -d fixture
-  wallhaul sites test my.toml --page fixture
-  python3 -m http.server -d fixture 8000 &
-  wallhaul fetch --site-file my.toml --base-url 'http://127.0.0.1:8000/{host}/' -d /tmp/got";
-
-const SITES_NEW_HELP: &str = "\
-Reads the page, up to five pages that its items link to, a few images, and the second page of the
-listing, which proves the draft. Comments in it say which lines are guesses.
-
-Exit codes: 0 the draft holds · 2 wrong usage · 3 no gallery was found, or the draft does not hold.
-
-Examples:
-  wallhaul sites new https://example.com/wallpapers > example.toml
-  wallhaul sites new https://example.com/new --original https://example.com/full/a.png";
 
 const LEDGER_HELP: &str = "\
 The ledger is an SQLite file, DIR/.wallhaul/ledger.db; query its view `collection`.

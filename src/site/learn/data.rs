@@ -243,18 +243,10 @@ fn leaves(page: &Url, items: &[&Value]) -> Vec<Leaf> {
 fn is_image_key(path: &str, text: &str) -> bool {
     let is_address = text.starts_with("https://") || text.starts_with("http://");
     let path = path.to_ascii_lowercase();
-    is_address
-        && [
-            "/urls/",
-            "image",
-            "/src/",
-            "photo",
-            "picture",
-            "file_url",
-            "download_url",
-        ]
-        .iter()
-        .any(|word| path.contains(word))
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let says = |word: &&str| name.contains(*word);
+    let words = ["image", "photo", "picture", "file_url", "download_url"];
+    is_address && (path.contains("/urls/") || path.contains("/src/") || words.iter().any(says))
 }
 
 fn json_paging(page: &Url, root: &Value) -> Vec<String> {

@@ -58,6 +58,12 @@ impl Selection {
         }
     }
 
+    /// Whether it is made of tags alone.
+    fn is_bare(&self) -> bool {
+        let parent = self.parent.as_ref().map(|parent| &parent.mark);
+        self.step.mark == Mark::None && parent.is_none_or(|mark| *mark == Mark::None)
+    }
+
     pub(super) fn matches(&self, outline: &Outline, index: usize) -> bool {
         let element = &outline.elements[index];
         self.step.matches(element)
@@ -136,7 +142,11 @@ pub(super) fn of_group(outline: &Outline, group: &[usize]) -> Option<Selection> 
             .filter(|&&index| selection.matches(outline, index));
         matched.count() * 10 >= group.len() * 9
     });
-    all.min_by_key(|selection| selection.select(outline, 0..outline.elements.len()).count())
+    // A bare tag may be alone on this page; the next one may have more of it.
+    all.min_by_key(|selection| {
+        let matched = selection.select(outline, 0..outline.elements.len());
+        (matched.count(), selection.is_bare())
+    })
 }
 
 /// The shortest selector whose first match within each item is the item's target, for nearly all items.
@@ -177,6 +187,11 @@ mod tests {
         let group: Vec<_> = (0..outline.elements.len())
             .filter(|&at| outline.elements[at].tag == "li")
             .skip(1)
+            .collect();
+        assert_eq!(of_group(&outline, &group).unwrap().css(), "ul.pics > li");
+        let outline = Outline::read("<ul class=pics><li></li><li></li></ul>".into()).unwrap();
+        let group: Vec<_> = (0..outline.elements.len())
+            .filter(|&at| outline.elements[at].tag == "li")
             .collect();
         assert_eq!(of_group(&outline, &group).unwrap().css(), "ul.pics > li");
     }
