@@ -15,8 +15,8 @@ use super::targets::SiteSession;
 use crate::config::file::is_world_readable;
 use crate::config::{Options, SecretSource, Settings};
 use crate::engine::{
-    self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, Pipeline, Quota, Run, Shutdown,
-    Source,
+    self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, PageCopies, Pipeline, Quota, Run,
+    Shutdown, Source,
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
@@ -81,6 +81,7 @@ pub(super) fn discover_options(settings: &Settings, longest_name: usize) -> Disc
         retry_gone: settings.retry_gone,
         wait: settings.fetch.wait,
         longest_name,
+        page_copies: None,
     }
 }
 
@@ -163,7 +164,13 @@ pub(super) async fn save_new(
     let Queue { sender, receiver } = queue::open(&memory_queue(), capacity(settings.jobs)).await?;
     run.events.emit(started(session, settings)).await;
     let (source, sender) = images.source(session, sender);
-    let discover = discover_options(settings, staging.longest_name());
+    let copies = PageCopies {
+        folder: staging.state_dir().join("pages"),
+    };
+    let discover = DiscoverOptions {
+        page_copies: Some(copies),
+        ..discover_options(settings, staging.longest_name())
+    };
     let pipeline = Pipeline {
         source,
         queue: Queue { sender, receiver },

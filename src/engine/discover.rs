@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{EngineError, GivenLine, Run, producer, url_list};
+use super::{EngineError, GivenLine, PageCopies, Run, producer, url_list};
 use crate::job::{ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, SiteId};
 use crate::ledger::Ledger;
 use crate::queue::{JobSender, QueueError};
@@ -38,7 +38,7 @@ impl Source {
 }
 
 /// How images are looked for, and what their jobs carry of the user's settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct DiscoverOptions {
     /// Listing pages requested ahead of the one whose images are being queued.
     pub prefetch: NonZeroUsize,
@@ -54,6 +54,8 @@ pub struct DiscoverOptions {
     pub wait: Duration,
     /// The longest file name that the place of the images takes, in bytes.
     pub longest_name: usize,
+    /// Where a copy of a listing page goes that does not look as the definition says.
+    pub page_copies: Option<PageCopies>,
 }
 
 /// Images on a usual listing page. A page keeps this many workers busy for one round trip, so one more page is

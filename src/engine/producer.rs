@@ -1,21 +1,22 @@
 //! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
 //! run has seen.
 
+mod images;
+
 use std::sync::Arc;
 
+use images::Enqueued;
 use jiff::tz::TimeZone;
 use url::Url;
 
 use super::EngineError;
-use super::deferred::{Deferred, Unresolved};
+use super::deferred::Deferred;
 use super::discover::{Discovery, LateUrls};
 use super::prefetch::Prefetch;
-use super::seen::{Seen, gone, is_gone};
+use super::seen::Seen;
 use super::url_list;
 use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
-use crate::job::{ImageKey, ImageRef, Job, Stem};
-use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{
     ErrorAction, ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager,
     Pages, Site, StatusMeaning, Step,
@@ -28,8 +29,8 @@ const MAX_PASSED_OVER: usize = 100;
 enum Stop {
     /// There are no more pages, or no more are wanted. With the page whose answer ended the listing, if one did.
     Ended(Option<Url>, ListingEnd),
-    /// The page could not be read, or no longer looks like the site.
-    Failed(Url, ListingFailure),
+    /// The page could not be read, or no longer looks like the site. With a copy of it.
+    Failed(Url, ListingFailure, Option<String>),
     /// The run stopped first.
     Stopped,
 }
@@ -49,6 +50,7 @@ pub(super) async fn run(
         deferred: Deferred::default(),
         pages: 0,
         resolved: 0,
+        last: None,
     };
     let stop = producer.read_listing(pages).await?;
     match producer.give_up_deferred(stop).await? {
@@ -72,8 +74,9 @@ pub(super) async fn run(
                 url_list::enqueue(&discovery, &ImageSource::Site(site), &mut seen, lines).await?;
             }
         }
-        Stop::Failed(page, reason) => {
-            events.emit(Event::ListingFailed { page, reason }).await;
+        Stop::Failed(page, reason, copy) => {
+            let failed = Event::ListingFailed { page, reason, copy };
+            events.emit(failed).await;
         }
         Stop::Stopped => {}
     }
@@ -89,6 +92,16 @@ struct Producer {
     pages: u32,
     /// Images with an original so far.
     resolved: usize,
+    /// The page that was read last.
+    last: Option<ReadPage>,
+}
+
+/// A page that was read, in case it turns out not to look as the definition says.
+struct ReadPage {
+    page: Page,
+    shown: Url,
+    /// How its items were found, as the definition writes it.
+    select: String,
 }
 
 impl Producer {
@@ -137,16 +150,37 @@ impl Producer {
                 }
                 Some(_) | None => passed_over = 0,
             }
-            let (content, listing) = match self.read_page(prefetch.pager(), &request, page) {
-                Ok(read) => read,
-                Err(failure) => return Ok(Stop::Failed(shown, failure)),
+            let page = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    let failure = ListingFailure::Fetch {
+                        status: error.status(),
+                        cause: error.to_string(),
+                    };
+                    return Ok(Stop::Failed(shown, failure, None));
+                }
             };
+            let read = self.read_page(prefetch.pager(), &request, &page);
+            let mut read_page = ReadPage {
+                page,
+                shown,
+                select: String::new(),
+            };
+            let (content, listing) = match read {
+                Ok(read) => read,
+                Err(failure) => return Ok(self.failed(read_page, failure).await),
+            };
+            read_page.select.clone_from(&listing.health.sources.select);
+            let shown = read_page.shown.clone();
             let answer = match content {
                 PageContent::Items if request.is_wanted => {
                     self.pages += 1;
                     match self.enqueue_page(&request, &shown, listing).await? {
-                        Ok(answer) => answer,
-                        Err(stop) => return Ok(stop),
+                        Enqueued::All(answer) => answer,
+                        Enqueued::NoOriginals(failure) => {
+                            return Ok(self.failed(read_page, failure).await);
+                        }
+                        Enqueued::Stopped => return Ok(Stop::Stopped),
                     }
                 }
                 PageContent::Items => PageAnswer::Passed,
@@ -156,8 +190,9 @@ impl Producer {
             match prefetch.pager().answered(&request, answer) {
                 Step::GoesOn => {}
                 Step::Ended(end) => return Ok(Stop::Ended(Some(shown), end)),
-                Step::Failed(failure) => return Ok(Stop::Failed(shown, failure)),
+                Step::Failed(failure) => return Ok(self.failed(read_page, failure).await),
             }
+            self.last = Some(read_page);
             // A page without images within the listing was read, too. The one that ends it is in `ListingEnded`.
             let has_images = matches!(content, PageContent::Items) && request.is_wanted;
             if !has_images {
@@ -167,7 +202,7 @@ impl Producer {
     }
 
     /// How the listing ended, once there is no further page.
-    async fn finished(&self, pager: &Pager) -> Stop {
+    async fn finished(&mut self, pager: &Pager) -> Stop {
         let (page, end) = pager.finish();
         let shown = page.map(|page| self.discovery.run.shown(&page));
         match end {
@@ -178,11 +213,33 @@ impl Producer {
                 }
                 Stop::Ended(None, end)
             }
-            Err(failure) => {
-                let page = shown.unwrap_or_else(|| self.site.first_page());
-                Stop::Failed(page, failure)
-            }
+            Err(failure) => match self.last.take() {
+                Some(page) => self.failed(page, failure).await,
+                None => Stop::Failed(
+                    shown.unwrap_or_else(|| self.site.first_page()),
+                    failure,
+                    None,
+                ),
+            },
         }
+    }
+
+    /// The end of the listing at a page that does not look as the definition says.
+    async fn failed(&mut self, page: ReadPage, mut failure: ListingFailure) -> Stop {
+        // That a page is too short shows only when another one follows.
+        let page = match &mut failure {
+            ListingFailure::ShortPage { select, .. } => {
+                let short = self.last.take().unwrap_or(page);
+                select.clone_from(&short.select);
+                short
+            }
+            _ => page,
+        };
+        let copy = match &self.discovery.options.page_copies {
+            Some(copies) => copies.keep(self.site.id(), &page.page).await,
+            None => None,
+        };
+        Stop::Failed(page.shown, failure, copy)
     }
 
     /// Reads a page that arrived, and passes what it says of further pages to the pager.
@@ -190,12 +247,8 @@ impl Producer {
         &self,
         pager: &mut Pager,
         request: &PageRequest,
-        page: Result<Page, FetchError>,
+        page: &Page,
     ) -> Result<(PageContent, ListingPage), ListingFailure> {
-        let page = page.map_err(|error| ListingFailure::Fetch {
-            status: error.status(),
-            cause: error.to_string(),
-        })?;
         let text = PageText {
             text: &page.text,
             encoding: page.encoding,
@@ -211,124 +264,6 @@ impl Producer {
             .canonicalize(|url| self.site.canonical(fetcher.canonical_page(&page.url, url)));
         let content = pager.read(&self.site, request, &listing)?;
         Ok((content, listing))
-    }
-
-    /// Reports the images that no page completed.
-    async fn give_up_deferred(&mut self, stop: Stop) -> Result<Stop, EngineError> {
-        let left = self.deferred.take();
-        let failure = left
-            .first()
-            .filter(|_| self.resolved == 0)
-            .map(|(_key, thumb, why)| {
-                let reason = ListingFailure::NoOriginals {
-                    images: left.len(),
-                    example: why.clone(),
-                };
-                (self.discovery.run.shown(thumb), reason)
-            });
-        self.report_skips(left).await?;
-        Ok(match (stop, failure) {
-            (Stop::Ended(page, _), Some((thumb, failure))) => {
-                Stop::Failed(page.unwrap_or(thumb), failure)
-            }
-            (stop, _) => stop,
-        })
-    }
-
-    /// Enqueues what is new on a page. Returns what its images were to this run, or why the listing stops here.
-    async fn enqueue_page(
-        &mut self,
-        request: &PageRequest,
-        shown: &Url,
-        listing: ListingPage,
-    ) -> Result<Result<PageAnswer, Stop>, EngineError> {
-        let (without_thumb, unusable) = (listing.health.without_thumb, listing.health.unusable);
-        // Where answers are partial, another one has what these items lack.
-        if without_thumb + unusable > 0 && !self.deferred.is_on() {
-            self.discovery
-                .run
-                .events
-                .emit(Event::ItemsUnusable {
-                    page: shown.clone(),
-                    without_thumb,
-                    unusable,
-                })
-                .await;
-        }
-        let images = listing.images.len();
-        let Unseen {
-            jobs,
-            unresolved,
-            completed,
-        } = self.resolve_unseen(listing.images);
-        self.resolved += jobs.len();
-        let new = jobs.len() + unresolved.len();
-        // An image that an earlier page showed without an original was found there.
-        let (found, repeated) = (new - completed, images - new);
-        let lookups = jobs
-            .iter()
-            .map(|(job, stem)| (job.key.clone(), stem.clone()))
-            .collect();
-        let mut known = self
-            .discovery
-            .ledger
-            .known(lookups, (self.discovery.run.clock)())
-            .await?;
-        if self.discovery.options.retry_gone {
-            known.retain(|_key, state| !is_gone(state));
-        }
-        let gone = gone(&known);
-        let counts = [found, known.len() - gone, gone, repeated];
-        self.emit_page_read(request, shown.clone(), counts).await;
-        // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
-        // pages may hold odd images, each of which is skipped.
-        let failure = unresolved
-            .first()
-            .filter(|_| self.pages == 1 && jobs.is_empty() && !self.deferred.is_on())
-            // Images on hosts that the user does not want are no sign of rules that do not fit.
-            .filter(|_| !unresolved.iter().all(is_elsewhere))
-            .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
-                images: found,
-                example: why.clone(),
-            });
-        let unresolved = self.deferred.keep(unresolved);
-        self.report_skips(unresolved).await?;
-        if let Some(failure) = failure {
-            return Ok(Err(Stop::Failed(shown.clone(), failure)));
-        }
-        for (job, _stem) in jobs {
-            if known.contains_key(&job.key) {
-                continue;
-            }
-            if !self.discovery.send(job).await? {
-                return Ok(Err(Stop::Stopped));
-            }
-        }
-        Ok(Ok(PageAnswer::Items { new, repeated }))
-    }
-
-    /// Reports the images of a page that have no original, each as new if no earlier run skipped it for this reason.
-    async fn report_skips(&self, unresolved: Vec<Unresolved>) -> Result<(), EngineError> {
-        // Most pages skip nothing, and are spared the ledger's transaction.
-        if unresolved.is_empty() {
-            return Ok(());
-        }
-        let Discovery { run, ledger, .. } = &self.discovery;
-        let skips = unresolved
-            .iter()
-            .map(|(key, _thumb, reason)| (key.clone(), reason.to_string()))
-            .collect();
-        let are_new = ledger.note_skips(skips, (run.clock)()).await?;
-        for ((key, thumb, reason), new) in unresolved.into_iter().zip(are_new) {
-            let address = run.shown(&thumb).into();
-            let outcome = Outcome::Skipped(Skip {
-                address,
-                reason,
-                new,
-            });
-            run.events.emit(Event::ImageFinished { key, outcome }).await;
-        }
-        Ok(())
     }
 
     async fn emit_page_read(
@@ -351,44 +286,4 @@ impl Producer {
             })
             .await;
     }
-
-    /// Drops the images that this run has seen, and makes jobs of those that have an original.
-    fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
-        let site = &self.site;
-        self.discovery.run.fetcher.canonicalize(&mut images);
-        let mut unseen = Unseen::default();
-        for image in images {
-            let resolved = site.resolve(&image);
-            let key = resolved.as_ref().map_or_else(
-                |_| site.key_without_original(&image),
-                |resolved| resolved.key.clone(),
-            );
-            let is_new = self.seen.insert(&key);
-            match resolved {
-                Ok(resolved) if is_new || self.deferred.complete(&key) => {
-                    unseen.completed += usize::from(!is_new);
-                    let job = self.discovery.job(key, image, resolved);
-                    let stem = Stem::new(&job.stem);
-                    unseen.jobs.push((job, stem));
-                }
-                Err(why) if is_new => unseen.unresolved.push((key, image.thumb, why)),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        unseen
-    }
-}
-
-fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
-    matches!(why, SkipReason::OtherHost(_))
-}
-
-/// A page's images that this run had not seen, or not with an original.
-#[derive(Default)]
-struct Unseen {
-    jobs: Vec<(Job, Stem)>,
-    /// Those without an original to request.
-    unresolved: Vec<Unresolved>,
-    /// Jobs of images that an earlier page had shown without an original.
-    completed: usize,
 }

@@ -119,6 +119,9 @@ pub enum ListingFailure {
         items: usize,
         /// Items on every page but the last.
         expected: usize,
+        /// What was looked for: `item.select`, as the definition writes it.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        select: String,
     },
     /// The listing does not end.
     TooManyPages {
@@ -132,4 +135,13 @@ pub enum ListingFailure {
         /// Why the first of them was skipped.
         example: SkipReason,
     },
+}
+
+impl ListingFailure {
+    /// No item was found, and no page is at fault alone.
+    pub(crate) const fn no_items() -> Self {
+        Self::FirstPageEmpty {
+            select: String::new(),
+        }
+    }
 }

@@ -85,6 +85,9 @@ pub enum Event {
         /// What went wrong.
         #[serde(flatten)]
         reason: ListingFailure,
+        /// A copy of the page, in UTF-8, where it was read and does not look as the definition says.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        copy: Option<String>,
     },
     /// An original is being requested.
     FetchStarted {

@@ -123,10 +123,11 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             let text = format!("{pages}: {}", messages::listing_end(reason));
             (Color::Plain, "listed", text)
         }
-        Event::ListingFailed { page, reason } => {
+        Event::ListingFailed { page, reason, copy } => {
             let (page, cause) = (page.as_str(), messages::listing_failure(reason));
             let (page, cause) = (escape_truncated(page), escape_truncated(&cause));
-            let text = format!("cannot read the listing at {page}: {cause}");
+            let copy = copy.as_deref().map(messages::page_copy).unwrap_or_default();
+            let text = format!("cannot read the listing at {page}: {cause}{copy}");
             (Color::Red, "error:", text)
         }
         Event::FetchStarted { key, attempt } => {

@@ -101,10 +101,11 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
             number,
             items,
             expected,
+            select,
         } => format!(
-            "page {number} has {}, fewer than `expect = {expected}` in the site's definition, and \
-             is not the last: compare it with `select`",
-            plural(*items, "item", "items")
+            "page {number} has {} ({}), fewer than `expect = {expected}` in the site's definition, and is not the last",
+            plural(*items, "item", "items"),
+            written("select", select)
         ),
         ListingFailure::TooManyPages { limit } => format!(
             "the listing does not end after {} pages: read a part of it with `--pages`",
@@ -124,6 +125,14 @@ fn written(key: &str, value: &str) -> String {
     } else {
         format!("{key} = {value}")
     }
+}
+
+/// Where a page is kept that does not look as the definition says.
+pub(super) fn page_copy(path: &str) -> String {
+    let path = super::escape(path);
+    format!(
+        "; a copy of the page is `{path}`, and `wallhaul sites test SITE --page FILE` shows what the definition makes of it"
+    )
 }
 
 /// How many items of a page were skipped because they have no usable address.

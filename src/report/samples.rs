@@ -291,6 +291,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
                 status: None,
                 cause: "connection reset".to_owned(),
             },
+            copy: None,
         },
         Event::ItemsUnusable {
             page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
@@ -405,6 +406,7 @@ pub(super) fn hostile_run() -> Vec<Event> {
                 status: None,
                 cause: HOSTILE.to_owned(),
             },
+            copy: Some(HOSTILE.to_owned()),
         },
         Event::ListingFailed {
             page: Url::parse("https://demo.invalid/").unwrap(),
@@ -412,6 +414,7 @@ pub(super) fn hostile_run() -> Vec<Event> {
                 images: 1,
                 example: SkipReason::Address(HOSTILE.to_owned()),
             },
+            copy: Some(HOSTILE.to_owned()),
         },
         hook(Some(HOSTILE), Some(HOSTILE), true, &HOSTILE.repeat(100)),
         started(HOSTILE),

@@ -251,6 +251,7 @@ mod tests {
                 status: None,
                 cause: "reset".to_owned(),
             },
+            copy: None,
         };
         let events = [
             run_started(),

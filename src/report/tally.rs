@@ -156,7 +156,7 @@ impl Tally {
                 repeated,
             } => self.add_found(*found, *already_there, 0, *repeated),
             Event::ListingEnded { .. } => self.listed = true,
-            Event::ListingFailed { page: _, reason } => {
+            Event::ListingFailed { reason, .. } => {
                 self.listing_failed = Some(messages::listing_failure(reason));
             }
             Event::FetchStarted { .. } | Event::FetchProgressed { .. } | Event::Waiting { .. } => {}

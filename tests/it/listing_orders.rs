@@ -2,6 +2,7 @@
 //! listings that lead to others.
 
 use std::fs;
+use std::path::PathBuf;
 
 use image::ImageFormat;
 use jiff::{ToSpan as _, Zoned, tz::TimeZone};
@@ -116,6 +117,18 @@ name = "{{name}}"
         assert!(ended.stderr.contains(words), "{}", ended.stderr);
         self.assert_read(pages, images, &ended);
     }
+
+    /// Where a page goes that does not look as the definition says.
+    fn copy(&self) -> PathBuf {
+        self.world.work().join("got/.wallhaul/pages/orders.html")
+    }
+
+    /// The copy of the page has these words, and not those.
+    fn assert_copy(&self, has: &[&str], lacks: &[&str]) {
+        let copy = fs::read_to_string(self.copy()).expect("a copy in UTF-8");
+        assert!(has.iter().all(|word| copy.contains(word)), "{copy}");
+        assert!(!lacks.iter().any(|word| copy.contains(word)), "{copy}");
+    }
 }
 
 fn original(image: usize) -> String {
@@ -225,6 +238,7 @@ fn pager_that_is_gone_from_a_later_page_is_a_listing_error() {
         _ => page(&[3], ""),
     });
     listing.assert_broken("has no `pager`", &THREE_LINKED[..2], &[1, 2, 3]);
+    listing.assert_copy(&["3-small.png"], &["1-small.png"]);
 }
 
 #[test]
@@ -235,8 +249,40 @@ fn short_page_within_a_listing_is_a_listing_error() {
         "/all?after=2" => page(&[3, 4], &link("?after=4")),
         _ => page(&[5], ""),
     });
-    let said = "page 1 has 1 item, fewer than `expect = 2`";
+    let said = "/all: page 1 has 1 item (select = \"li\"), fewer than `expect = 2`";
     listing.assert_broken(said, &THREE_LINKED[..2], &[1, 3, 4]);
+    listing.assert_copy(&["1-small.png"], &["3-small.png"]);
+}
+
+#[test]
+fn page_that_does_not_look_as_the_definition_says_is_kept_and_can_be_tested() {
+    // The item is found, and its image is not: the attribute has another name now.
+    let changed = "<!doctype html><html><meta charset=\"shift_jis\"><li><img data-new=\"/o/1-small.png\"> \u{3042}</html>";
+    let listing = Listing::new("url = \"/all\"", move |_| {
+        let (bytes, _, _) = encoding_rs::SHIFT_JIS.encode(changed);
+        Answer::whole("200 OK", &["Content-Type: text/html"], bytes.into_owned())
+    });
+    listing.assert_broken("items without a thumb", &["/all"], &[]);
+    let again = listing.fetch(&[]);
+    assert!(
+        again.stderr.contains("pages/orders.html`"),
+        "{}",
+        again.stderr
+    );
+    listing.assert_copy(&["data-new", "\u{3042}"], &[]);
+    let copy = "got/.wallhaul/pages/orders.html";
+    let test = listing.world.wallhaul();
+    let test = test.args(["sites", "test", "orders.toml", "--page", copy]);
+    let tested = test.run();
+    assert_eq!(tested.code, Some(3), "{}", tested.stderr);
+    // A page that never came has no copy, and a dry run keeps none.
+    for (answer, arguments) in [(404, &[][..]), (200, &["--dry-run"])] {
+        let listing = Listing::new("url = \"/all\"", move |_| Answer::status(answer));
+        let ended = listing.fetch(arguments);
+        assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("a copy"), "{}", ended.stderr);
+        assert!(!listing.copy().exists());
+    }
 }
 
 #[test]

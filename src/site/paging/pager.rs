@@ -320,9 +320,7 @@ impl Pager {
         }
         if answer == PageAnswer::Empty {
             if !self.passes_empty() {
-                return Step::Failed(ListingFailure::FirstPageEmpty {
-                    select: String::new(),
-                });
+                return Step::Failed(ListingFailure::no_items());
             }
         } else if request.level == self.levels.len() {
             self.inner_items = true;
@@ -340,9 +338,7 @@ impl Pager {
     pub fn finish(&self) -> (Option<Url>, Result<ListingEnd, ListingFailure>) {
         let failure = self.failure.clone().or_else(|| self.partial.clone());
         let is_empty = self.inner_empty > 0 && !self.inner_items;
-        let failure = failure.or(is_empty.then_some(ListingFailure::FirstPageEmpty {
-            select: String::new(),
-        }));
+        let failure = failure.or(is_empty.then_some(ListingFailure::no_items()));
         let end = failure.map_or_else(|| self.outer.finish(), Err);
         (self.last.clone(), end)
     }

@@ -354,6 +354,7 @@ fn a_short_page_that_is_not_the_last_fails_the_listing() {
         number: 1,
         items: 9,
         expected: 10,
+        select: String::new(),
     };
     let step = walk.answer(&two, 10, PageLinks::default());
     assert_eq!(step, Step::Failed(failure));

@@ -321,9 +321,7 @@ impl Walk {
             if self.has_holes() {
                 self.found.holes += 1;
                 return if self.is_beyond_hole() {
-                    Step::Failed(ListingFailure::FirstPageEmpty {
-                        select: String::new(),
-                    })
+                    Step::Failed(ListingFailure::no_items())
                 } else {
                     Step::GoesOn
                 };
@@ -361,6 +359,7 @@ impl Walk {
                 number,
                 items,
                 expected,
+                select: String::new(),
             });
         }
         let items = self.read.items;
@@ -389,9 +388,7 @@ impl Walk {
     /// How the walk ended, once there is no further page.
     pub(super) fn finish(&self) -> Result<ListingEnd, ListingFailure> {
         if self.found.holes > 0 && !self.found.any_items {
-            return Err(ListingFailure::FirstPageEmpty {
-                select: String::new(),
-            });
+            return Err(ListingFailure::no_items());
         }
         let number = self.next.checked_sub(1);
         let last = ListingEnd::LastPage { number };
