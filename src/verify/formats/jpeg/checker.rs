@@ -213,19 +213,22 @@ impl JpegChecker {
 }
 
 /// Whether the scan continues when this byte follows an `FF`: a stuffed `FF`, or a restart marker.
+/// One pattern, not two tests: the compiler makes a branch of `||`, and the scan loop then takes
+/// twice the instructions.
 fn is_data(code: u8) -> bool {
-    code == 0x00 || is_restart(code)
+    matches!(code, 0x00 | 0xD0..=0xD7)
 }
 
 fn is_restart(code: u8) -> bool {
     matches!(code, 0xD0..=0xD7)
 }
 
+const BLOCK: usize = 256;
+
 /// How many of the first bytes of `data` are free of markers, in whole blocks. Testing all pairs of
 /// bytes without a branch replaces a search for the next `FF`: one byte in a few hundred is a
 /// stuffed `FF`, and stopping at each costs three times as much.
 fn without_marker(data: &[u8]) -> usize {
-    const BLOCK: usize = 256;
     let mut clear = 0;
     while let Some(block) = data.get(clear..=clear + BLOCK) {
         let pairs = block.iter().zip(&block[1..]);
@@ -239,12 +242,20 @@ fn without_marker(data: &[u8]) -> usize {
     clear
 }
 
-/// The restart markers that begin in the first `clear` bytes of `data`.
+/// The restart markers that begin in the first `clear` bytes of `data`, which are whole blocks and
+/// followed by one more byte: see `without_marker`. Each half of a block is counted in a byte,
+/// which lets the compiler take many pairs at once.
 fn count_restarts(data: &[u8], clear: usize) -> u64 {
-    // The last byte of a block is followed by one more: see `without_marker`.
-    let pairs = data[..clear].iter().zip(data.iter().skip(1));
-    let restarts = pairs.filter(|&(&byte, &next)| (byte == 0xFF) & is_restart(next));
-    restarts.count() as u64
+    let nexts = data.get(1..).unwrap_or_default();
+    let halves = data[..clear].chunks(BLOCK / 2);
+    let halves = halves.zip(nexts.chunks(BLOCK / 2));
+    let counts = halves.map(|(bytes, nexts)| {
+        let pairs = bytes.iter().zip(nexts);
+        pairs.fold(0, |count: u8, (&byte, &next)| {
+            count + u8::from((byte == 0xFF) & is_restart(next))
+        })
+    });
+    counts.map(u64::from).sum()
 }
 
 impl Checker for JpegChecker {
