@@ -256,6 +256,9 @@ pub struct Declared {
     pub sha1: Option<String>,
     /// The SHA-256 hash, as 64 lower-case hexadecimal digits.
     pub sha256: Option<String>,
+    /// Git's name for the bytes, as 40 lower-case hexadecimal digits: the SHA-1 hash of the word `blob`, a blank, the
+    /// length, a zero byte and the bytes. Compared where the length is declared, too. (Pro Git, "Git Objects".)
+    pub git_sha1: Option<String>,
     /// The length in bytes.
     pub bytes: Option<u64>,
     /// The width in pixels.

@@ -17,6 +17,7 @@ pub(super) struct DeclaredFacts {
     md5: Option<Md5>,
     sha1: Option<Sha1>,
     sha256: Option<Sha256>,
+    git_sha1: Option<Sha1>,
 }
 
 impl DeclaredFacts {
@@ -26,6 +27,7 @@ impl DeclaredFacts {
             md5: declared.md5.is_some().then(Md5::default),
             sha1: declared.sha1.is_some().then(Sha1::default),
             sha256: declared.sha256.is_some().then(Sha256::default),
+            git_sha1: git_hasher(declared),
             declared: declared.clone(),
         }
     }
@@ -45,6 +47,7 @@ impl DeclaredFacts {
         update(self.md5.as_mut(), chunk);
         update(self.sha1.as_mut(), chunk);
         update(self.sha256.as_mut(), chunk);
+        update(self.git_sha1.as_mut(), chunk);
         match self.declared.bytes {
             Some(declared) if self.bytes > declared => {
                 let found = format!("more than {declared}");
@@ -70,6 +73,7 @@ impl DeclaredFacts {
         compare_hash("MD5 hash", self.declared.md5, self.md5)?;
         compare_hash("SHA-1 hash", self.declared.sha1, self.sha1)?;
         compare_hash("SHA-256 hash", self.declared.sha256, self.sha256)?;
+        compare_hash("Git hash", self.declared.git_sha1, self.git_sha1)?;
         // Some listings count the pixels as displayed, others as they are in the file.
         let stored = content.stored_size();
         let width = (content.width, stored.width);
@@ -77,6 +81,12 @@ impl DeclaredFacts {
         compare_side("width in pixels", self.declared.width, width)?;
         compare_side("height in pixels", self.declared.height, height)
     }
+}
+
+/// Git hashes the length in front of the bytes.
+fn git_hasher(declared: &Declared) -> Option<Sha1> {
+    let length = declared.git_sha1.as_ref().and(declared.bytes)?;
+    Some(Sha1::new_with_prefix(format!("blob {length}\0")))
 }
 
 fn update<D: Digest>(hasher: Option<&mut D>, chunk: &[u8]) {
@@ -147,6 +157,12 @@ mod tests {
             md5: Some(hex(Md5::digest(bytes))),
             sha1: Some(hex(Sha1::digest(bytes))),
             sha256: Some(hex(Sha256::digest(bytes))),
+            git_sha1: Some(hex(Sha1::new_with_prefix(format!(
+                "blob {}\0",
+                bytes.len()
+            ))
+            .chain_update(bytes)
+            .finalize())),
             bytes: Some(bytes.len() as u64),
             width: Some(WIDTH),
             height: Some(HEIGHT),
@@ -163,6 +179,11 @@ mod tests {
         assert_eq!(
             facts.declared.sha1.as_deref(),
             Some("da39a3ee5e6b4b0d3255bfef95601890afd80709")
+        );
+        // `git hash-object /dev/null` prints it.
+        assert_eq!(
+            facts.declared.git_sha1.as_deref(),
+            Some("e69de29bb2d1d6434b8b29ae775ad8c2e48c5391")
         );
     }
 
@@ -198,10 +219,15 @@ mod tests {
             sha256: zeros(64),
             ..right.clone()
         };
+        let git_sha1 = Declared {
+            git_sha1: zeros(40),
+            ..right.clone()
+        };
         for (declared, what, found) in [
             (&md5, "MD5", &right.md5),
             (&sha1, "SHA-1", &right.sha1),
             (&sha256, "SHA-256", &right.sha256),
+            (&git_sha1, "Git", &right.git_sha1),
         ] {
             let message = inspect(&png, declared).unwrap_err().to_string();
             let found = found.as_deref().unwrap();

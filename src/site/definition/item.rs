@@ -222,10 +222,15 @@ impl ItemContext<'_> {
             md5,
             sha1,
             sha256,
+            git_sha1,
             bytes,
             width,
             height,
         } = written;
+        if let (Some(git_sha1), None) = (&git_sha1, &bytes) {
+            let error = Diagnostic::at(git_sha1, "`git_sha1` cannot be compared without `bytes`");
+            return Err(error.help("add the length, which Git hashes in front of the bytes"));
+        }
         let template = |written: Option<Spanned<String>>| {
             written
                 .map(|written| self.of_fields(&written, "what is verified"))
@@ -235,6 +240,7 @@ impl ItemContext<'_> {
             md5: template(md5)?,
             sha1: template(sha1)?,
             sha256: template(sha256)?,
+            git_sha1: template(git_sha1)?,
             bytes: template(bytes)?,
             width: template(width)?,
             height: template(height)?,

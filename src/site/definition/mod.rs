@@ -713,6 +713,13 @@ name = "{name}"
             ("thumb =", "key = \"x\"\nthumb =", 12, 7, "the same key"),
             (
                 "thumb =",
+                "verify = { git_sha1 = \"{thumb}\" }\nthumb =",
+                12,
+                23,
+                "without `bytes`",
+            ),
+            (
+                "thumb =",
                 "key_ignore = [\"*\"]\nthumb =",
                 12,
                 15,

@@ -202,12 +202,13 @@ pub(super) struct ItemTable {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a table with `md5`, `sha1`, `sha256`, `bytes`, `width` or `height`"
+    expecting = "a table with `md5`, `sha1`, `sha256`, `git_sha1`, `bytes`, `width` or `height`"
 )]
 pub(super) struct VerifyTable {
     pub(super) md5: Option<Spanned<String>>,
     pub(super) sha1: Option<Spanned<String>>,
     pub(super) sha256: Option<Spanned<String>>,
+    pub(super) git_sha1: Option<Spanned<String>>,
     pub(super) bytes: Option<Spanned<String>>,
     pub(super) width: Option<Spanned<String>>,
     pub(super) height: Option<Spanned<String>>,
