@@ -3,8 +3,8 @@
 use url::Url;
 
 use super::attempt::{AttemptError, AttemptErrorKind};
+use super::candidates::Candidates;
 use super::worker::{Fetched, Worker};
-use crate::job::Candidate;
 use crate::queue::Lease;
 
 /// How many captures of one address are read at most: one that turns out to be bad is not given again.
@@ -40,10 +40,14 @@ impl Worker {
     /// Asks the archive for one candidate after the other. Where it has none of them, `error` stays the reason.
     async fn recover(&self, lease: &Lease, error: AttemptError) -> Result<Fetched, AttemptError> {
         let (job, mut error) = (&lease.job, error);
-        for candidate in &job.candidates {
-            let Candidate::Direct(address) = candidate else {
-                continue;
+        let mut candidates = Candidates::lost(&self.run.fetcher, &job.candidates);
+        while let Some(next) = candidates.next().await {
+            let address = match next {
+                Ok(address) => address,
+                Err((_page, kind)) if kind.leads_nowhere() => continue,
+                Err((page, kind)) => return Err(failed(&page, kind)),
             };
+            let address = &address;
             let Some(archived) = self.run.fetcher.archived_url(address) else {
                 break;
             };

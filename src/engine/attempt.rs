@@ -56,6 +56,12 @@ impl AttemptErrorKind {
         matches!(self, Self::Fetch(error) if error.is_not_archived())
     }
 
+    /// Whether a page is in no web archive, or leads to no original.
+    pub(super) fn leads_nowhere(&self) -> bool {
+        let has_no_original = matches!(self, Self::NoOriginal(_) | Self::NotFollowed(_));
+        has_no_original || self.is_not_archived()
+    }
+
     /// Whether the web archive's capture is bad, so that another one may be better.
     pub(super) fn is_bad_capture(&self) -> bool {
         match self {

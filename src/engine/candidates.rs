@@ -30,10 +30,20 @@ pub(super) struct Candidates {
     left: Vec<(Candidate, usize)>,
     /// Every address that had its turn.
     tried: Vec<Url>,
-    /// Whether a page that cannot be read now is requested again here, and not in another attempt at the image.
-    retries_pages: bool,
+    pages: PagesFrom,
     /// [`site::follow`], but for tests.
     follow: FollowFn,
+}
+
+/// How pages among the candidates are read.
+#[derive(Clone, Copy)]
+enum PagesFrom {
+    /// Once, from the site: another attempt at the image requests them again.
+    Site,
+    /// From the site, with retries.
+    SiteWithRetries,
+    /// Once, from the web archive where it has them.
+    Archive,
 }
 
 /// Finds the candidates on a page.
@@ -50,8 +60,16 @@ impl Candidates {
                 .map(|found| (found, 0))
                 .collect(),
             tried: Vec::new(),
-            retries_pages: false,
+            pages: PagesFrom::Site,
             follow: site::follow,
+        }
+    }
+
+    /// The same for an image that its site has lost: pages come from the web archive.
+    pub(super) fn lost(fetcher: &Arc<Fetcher>, candidates: &[Candidate]) -> Self {
+        Self {
+            pages: PagesFrom::Archive,
+            ..Self::new(fetcher, candidates)
         }
     }
 
@@ -93,12 +111,16 @@ impl Candidates {
             let why = format!("{MAX_HOPS} pages led to it, and no more are followed");
             return Err(AttemptErrorKind::NotFollowed(why));
         }
-        let page = if self.retries_pages {
-            self.fetcher.page(&follow.page).await?
-        } else {
-            self.fetcher
-                .candidate_page(&follow.page, self.has_next())
-                .await?
+        let page = match self.pages {
+            PagesFrom::Site => {
+                let has_next = self.has_next();
+                self.fetcher.candidate_page(&follow.page, has_next).await?
+            }
+            PagesFrom::SiteWithRetries => self.fetcher.page(&follow.page).await?,
+            PagesFrom::Archive => match self.fetcher.lost_page(&follow.page).await {
+                Some(page) => page?,
+                None => return Err(AttemptErrorKind::NoOriginal(None)),
+            },
         };
         let url = page.url.clone();
         let mut found = candidates_on(page, follow, self.follow).await?;
@@ -144,7 +166,7 @@ async fn candidates_on(
 /// When no page leads to one.
 pub async fn first_original(run: &Run, candidates: &[Candidate]) -> Result<Option<Url>, Failure> {
     let mut candidates = Candidates {
-        retries_pages: true,
+        pages: PagesFrom::SiteWithRetries,
         ..Candidates::new(&run.fetcher, candidates)
     };
     let mut failure = None;

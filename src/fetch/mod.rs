@@ -165,7 +165,8 @@ impl Fetcher {
         end_statuses: &[u16],
     ) -> Result<Page, FetchError> {
         if let Some(archive) = self.archive_alone() {
-            return Box::pin(archive.page(&self.requester, address)).await;
+            let (_raw, page) = Box::pin(archive.page(&self.requester, address)).await?;
+            return Ok(page);
         }
         self.requester
             .page(&self.request_url(address), end_statuses)
@@ -180,10 +181,35 @@ impl Fetcher {
     ///
     /// As [`Fetcher::candidate`].
     pub async fn candidate_page(&self, address: &Url, has_next: bool) -> Result<Page, FetchError> {
+        if let Some(archive) = self.archive_alone() {
+            let (_raw, page) = Box::pin(archive.page(&self.requester, address)).await?;
+            return Ok(page);
+        }
         self.requester
             .page_once(&self.request_url(address), has_next)
             .await
             .map_err(|error| self.masked(error))
+    }
+
+    /// Reads a page that leads to an image from the web archive, and where that has none from its site. `None` where the
+    /// archive is not to be asked for what a site has lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::candidate`]; [`FetchError::is_not_archived`] where neither has it.
+    pub async fn lost_page(&self, address: &Url) -> Option<Result<Page, FetchError>> {
+        let archive = self
+            .archive
+            .as_ref()
+            .filter(|archive| !archive.is_alone())?;
+        Some(match archive.page(&self.requester, address).await {
+            Ok((_raw, page)) => Ok(page),
+            Err(error) if error.is_not_archived() => {
+                let page = self.candidate_page(address, true).await;
+                page.map_err(|_| error)
+            }
+            Err(error) => Err(error),
+        })
     }
 
     /// Reads the page at an address that the user gave: where the user gives the addresses, its origin is allowed from
@@ -203,6 +229,10 @@ impl Fetcher {
     ///
     /// As [`Fetcher::page`].
     pub async fn raw_page(&self, address: &Url) -> Result<RawPage, FetchError> {
+        if let Some(archive) = self.archive_alone() {
+            let (raw, _page) = Box::pin(archive.page(&self.requester, address)).await?;
+            return Ok(raw);
+        }
         let page = self.requester.raw_page(&self.request_url(address)).await;
         page.map_err(|error| self.masked(error))
     }

@@ -9,6 +9,7 @@ use crate::support::fault_server::{Answer, FaultServer};
 use crate::support::gallery::picture;
 use crate::support::mirror::{GOT, collection, sqlite};
 use crate::support::program::{ProgramOutput, Sandbox};
+use crate::support::web_archive::{Captured, WebArchive};
 
 /// Where a definition of the user's own is.
 const DEFINITION: &str = "definition.toml";
@@ -267,4 +268,70 @@ fn detail_pages_of_a_mirror_lead_to_the_mirrors_originals_under_the_sites_addres
     assert_eq!(asked(&server, &["/full/"]), 3);
     let query = "SELECT count(*) FROM images WHERE address LIKE 'https://detail.invalid/full/%'";
     assert_eq!(sqlite(&world, query).trim(), "3");
+}
+
+#[test]
+fn a_detail_page_that_the_site_has_lost_is_read_from_the_web_archive() {
+    let (world, server, archive) = (Sandbox::new(), gallery(), WebArchive::start());
+    let origin = server.origin();
+    let address = |path: &str| format!("{origin}{path}");
+    let at = "20190504010203";
+    for path in ["/view/2", "/full/2.png", "/full/3.png"] {
+        let bytes = server.shown(path).to_vec();
+        let captured = match path {
+            "/view/2" => Captured::page(at, bytes),
+            _ => Captured::image(at, bytes),
+        };
+        archive.add(&address(path), captured);
+        server.on(path, |_| Answer::status(404));
+    }
+    let definition = definition(&origin, ONE_HOP);
+    let (url, given) = (archive.server.origin(), ["fetch", "-d", GOT, "--json"]);
+    let fallback = ["--archive", "fallback", "--archive-url", &url];
+    let ended = run(&world, &definition, &[&given[..], &fallback].concat());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // The page of the third image is there still, and in no archive.
+    assert_eq!(
+        (&ended.sum()["saved"], &ended.sum()["archived"]),
+        (&3.into(), &2.into())
+    );
+}
+
+#[test]
+fn with_the_web_archive_alone_no_detail_page_is_asked_of_the_site() {
+    let (world, server, archive) = (Sandbox::new(), gallery(), WebArchive::start());
+    let origin = server.origin();
+    let at = "20190504010203";
+    for path in ["/list/1/", "/view/1", "/view/2", "/view/3"] {
+        let page = Captured::page(at, server.shown(path).to_vec());
+        archive.add(&format!("{origin}{path}"), page);
+    }
+    for n in 1..=3 {
+        let image = Captured::image(at, picture(n, ImageFormat::Png));
+        archive.add(&format!("{origin}/full/{n}.png"), image);
+    }
+    let mut over = Captured::page(at, "");
+    over.status = "404";
+    archive.add(&format!("{origin}/list/2/"), over);
+    let (definition, url) = (definition(&origin, ONE_HOP), archive.server.origin());
+    let only = [
+        "fetch",
+        "-d",
+        GOT,
+        "--json",
+        "--archive",
+        "only",
+        "--archive-url",
+        &url,
+    ];
+    let ended = run(&world, &definition, &only);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(ended.sum()["archived"], 3);
+    let checked = run(
+        &world,
+        &definition,
+        &["urls", "--archive", "only", "--archive-url", &url],
+    );
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    assert_eq!(server.requests().len(), 0, "{:?}", server.requests());
 }

@@ -24,7 +24,7 @@ use url::Url;
 use self::index::LATEST;
 use self::memento::Found;
 use super::access::{Policy, SiteOrigins, SiteRules, Subject, host_of};
-use super::body::{BodyStream, Page};
+use super::body::{BodyStream, Page, RawPage};
 use super::error::{FetchError, FetchErrorKind, SettingError};
 use super::hops::Question;
 use super::limits::{HostRate, Retry};
@@ -147,8 +147,12 @@ impl Archive {
         self.requester.image_of(response, archived)
     }
 
-    /// Reads the page that `site` had at `address`.
-    pub(super) async fn page(&self, site: &Requester, address: &Url) -> Result<Page, FetchError> {
+    /// Reads the page that `site` had at `address`, as it was sent and as text.
+    pub(super) async fn page(
+        &self,
+        site: &Requester,
+        address: &Url,
+    ) -> Result<(RawPage, Page), FetchError> {
         site.check(address, Subject::Page, false)?;
         let mut left = MAX_CAPTURES;
         loop {
@@ -158,7 +162,7 @@ impl Archive {
             left -= 1;
             match self
                 .requester
-                .page_of(response, Some(archived), false)
+                .both_of(response, Some(archived), false)
                 .await
             {
                 // It is among the rejected ones now, and the next is found.

@@ -65,18 +65,8 @@ impl Requester {
         self.both_of(response, None, has_next).await
     }
 
-    /// Reads a response as a page; from the web archive, with what that says of it.
-    pub(in crate::fetch) async fn page_of(
-        &self,
-        response: HostResponse,
-        archived: Option<Box<ArchivedBody>>,
-        has_next: bool,
-    ) -> Result<Page, FetchError> {
-        let (_raw, page) = self.both_of(response, archived, has_next).await?;
-        Ok(page)
-    }
-
-    async fn both_of(
+    /// Reads a response as a page, as it was sent and as text; from the web archive, with what that says of it.
+    pub(in crate::fetch) async fn both_of(
         &self,
         response: HostResponse,
         archived: Option<Box<ArchivedBody>>,
