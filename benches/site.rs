@@ -47,6 +47,36 @@ fn read_a_page_of_28(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| site.read(&address, black_box(&body)));
 }
 
+/// Images on a large page of an API.
+const IN_AN_ANSWER: usize = 100;
+
+/// An answer of the shape of Wallhaven's, with everything that the site says of an image.
+fn answer() -> String {
+    let images = (0..IN_AN_ANSWER).map(|number| {
+        let id = format!("{number:06}");
+        let place = format!("{}/{id}", &id[..2]);
+        format!(
+            r##"{{"id":"{id}","url":"https:\/\/wallhaven.cc\/w\/{id}","short_url":"https:\/\/whvn.cc\/{id}","views":{number},"favorites":7,"source":"","purity":"sfw","category":"general","dimension_x":3840,"dimension_y":2160,"resolution":"3840x2160","ratio":"1.78","file_size":3141592,"file_type":"image\/png","created_at":"2026-01-02 03:04:05","colors":["#000000","#424153","#abbcda","#996633","#999999"],"path":"https:\/\/w.wallhaven.cc\/full\/{}\/wallhaven-{id}.png","thumbs":{{"large":"https:\/\/th.wallhaven.cc\/lg\/{place}.jpg","original":"https:\/\/th.wallhaven.cc\/orig\/{place}.jpg","small":"https:\/\/th.wallhaven.cc\/small\/{place}.jpg"}}}}"##,
+            &id[..2]
+        )
+    });
+    let images = images.collect::<Vec<_>>().join(",");
+    format!(
+        r#"{{"data":[{images}],"meta":{{"current_page":1,"last_page":9,"per_page":{IN_AN_ANSWER},"total":900,"query":null,"seed":null}}}}"#
+    )
+}
+
+#[divan::bench]
+fn read_a_json_page_of_100(bencher: Bencher<'_, '_>) {
+    let (site, body) = (sure(Site::shipped("wallhaven")), answer());
+    let address = site.first_page();
+    assert_eq!(sure(site.read(&address, &body)).images.len(), IN_AN_ANSWER);
+    let bencher = bencher
+        .counter(BytesCount::of_str(&body))
+        .counter(ItemsCount::new(IN_AN_ANSWER));
+    bencher.bench_local(|| site.read(&address, black_box(&body)));
+}
+
 #[divan::bench]
 fn rewrite_a_thumb(bencher: Bencher<'_, '_>) {
     let (site, image) = (simpledesktops(), image(1));
