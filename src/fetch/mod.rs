@@ -197,7 +197,7 @@ impl Fetcher {
     /// # Errors
     ///
     /// As [`Fetcher::candidate`]; [`FetchError::is_not_archived`] where neither has it.
-    pub async fn lost_page(&self, address: &Url) -> Option<Result<Page, FetchError>> {
+    pub(crate) async fn lost_page(&self, address: &Url) -> Option<Result<Page, FetchError>> {
         let archive = self
             .archive
             .as_ref()
