@@ -1,0 +1,245 @@
+//! Sites as data: what each definition makes of the pages in its folder of `tests/fixtures/sites`.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use encoding_rs::{GBK, UTF_8};
+use jiff::civil::{Date, date};
+
+use super::*;
+use crate::job::{Declared, Follow};
+
+/// Set, the expected texts are written and not compared.
+const WRITE: &str = "WRITE_EXPECTED";
+
+/// The day of every walk over windows of days.
+const TODAY: Date = date(2026, 3, 1);
+
+/// A page that was saved, and the encoding that it had.
+struct SavedPage {
+    text: String,
+    encoding: &'static encoding_rs::Encoding,
+}
+
+impl SavedPage {
+    fn read(path: &Path) -> Self {
+        let bytes = fs::read(path).unwrap();
+        let encoding = if std::str::from_utf8(&bytes).is_ok() {
+            UTF_8
+        } else {
+            GBK
+        };
+        let (text, ..) = encoding.decode(&bytes);
+        Self {
+            text: text.into_owned(),
+            encoding,
+        }
+    }
+
+    fn page(&self) -> PageText<'_> {
+        PageText {
+            text: &self.text,
+            encoding: self.encoding,
+            is_xml: false,
+        }
+    }
+}
+
+fn sites() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sites")
+}
+
+fn site_of(folder: &Path) -> Site {
+    let own = fs::read_to_string(folder.join("definition.toml"));
+    let name = folder.file_name().unwrap().to_str().unwrap();
+    let text = own.unwrap_or_else(|_| shipped_definition(name).unwrap().to_owned());
+    Site::to_show(&text).unwrap_or_else(|error| panic!("{}", error.render(name, false)))
+}
+
+/// The saved pages by the name of their walk, `page` first; in a walk each is the next one.
+fn walks(folder: &Path) -> Vec<Vec<PathBuf>> {
+    let mut walks = BTreeMap::<_, BTreeMap<u32, PathBuf>>::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap();
+        let is_page = path
+            .extension()
+            .is_some_and(|kind| ["html", "json", "xml"].iter().any(|known| kind == *known));
+        let Some((walk, number)) = stem.rsplit_once('-').filter(|_| is_page) else {
+            continue;
+        };
+        if walk != "follow" {
+            let pages = walks.entry((walk != "page", walk.to_owned())).or_default();
+            pages.insert(number.parse().unwrap(), path);
+        }
+    }
+    let walks = walks.into_values();
+    walks.map(|pages| pages.into_values().collect()).collect()
+}
+
+/// Everything that the definition makes of a folder's pages, a fact a line.
+fn made_of(site: &Site, folder: &Path) -> String {
+    let mut made = String::new();
+    let mut row = |cells: &[&str]| writeln!(made, "{}", cells.join("\t")).unwrap();
+    let mut number = 0;
+    for pages in walks(folder) {
+        let mut pager = site.pager(Pages::default(), TODAY);
+        let mut keys = HashSet::new();
+        for path in &pages {
+            let NextPage::Request(request) = pager.next_page() else {
+                panic!("{} follows no page", path.display())
+            };
+            row(&[
+                "page",
+                path.file_name().unwrap().to_str().unwrap(),
+                request.url.as_str(),
+            ]);
+            let saved = SavedPage::read(path);
+            let mut page = site.read(&request.url, saved.page()).unwrap();
+            if let Ok(link) = fs::read_to_string(path.with_extension("link")) {
+                page.next.set_header_next(&request.url, link.trim());
+            }
+            let PageHealth {
+                items,
+                filtered,
+                without_thumb,
+                unusable,
+                ..
+            } = &page.health;
+            row(&[
+                "health",
+                &format!("{items} items, {filtered} filtered, {without_thumb} without, {unusable} unusable"),
+            ]);
+            let mut new = 0;
+            for image in &page.images {
+                number += 1;
+                let follow = follow_file(folder, number);
+                new += usize::from(write_image(site, image, follow.as_deref(), &mut keys, &mut row));
+            }
+            let answer = match pager.read(site, &request, &page) {
+                Ok(PageContent::Items) => PageAnswer::Items {
+                    new,
+                    repeated: page.images.len() - new,
+                },
+                Ok(PageContent::Links { new, repeated }) => PageAnswer::Items { new, repeated },
+                Ok(PageContent::Empty) => PageAnswer::Empty,
+                Err(failure) => {
+                    row(&["failed", &format!("{failure:?}")]);
+                    continue;
+                }
+            };
+            if let Step::Failed(failure) = pager.answered(&request, answer) {
+                row(&["failed", &format!("{failure:?}")]);
+            }
+        }
+        match pager.next_page() {
+            NextPage::Request(request) => row(&["next", request.url.as_str()]),
+            NextPage::AfterAnswer => row(&["next", "unknown"]),
+            NextPage::NoMore => row(&["end", &format!("{:?}", pager.finish().1)]),
+        }
+    }
+    made
+}
+
+/// The page behind the item of this number, of all walks, if one was saved.
+fn follow_file(folder: &Path, number: u32) -> Option<PathBuf> {
+    let files = ["html", "json"].map(|kind| folder.join(format!("follow-{number}.{kind}")));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// Writes what becomes of an image; whether the walk did not know it.
+fn write_image(
+    site: &Site,
+    image: &ImageRef,
+    follow: Option<&Path>,
+    keys: &mut HashSet<ImageKey>,
+    row: &mut impl FnMut(&[&str]),
+) -> bool {
+    let resolved = site.resolve(image);
+    let key = match &resolved {
+        Ok(resolved) => resolved.key.clone(),
+        Err(_) => site.key_without_original(image),
+    };
+    let is_new = keys.insert(key.clone());
+    let stem = resolved.as_ref().map_or("", |resolved| resolved.stem.as_str());
+    row(&["item", key.as_str(), stem]);
+    row(&["thumb", image.thumb.as_str()]);
+    if let Some(link) = &image.link {
+        row(&["link", link.as_str()]);
+    }
+    if let Some(title) = &image.title {
+        row(&["title", title]);
+    }
+    match resolved {
+        Err(reason) => row(&["skipped", &reason.to_string()]),
+        Ok(Resolved {
+            candidates,
+            declared,
+            ..
+        }) => {
+            if declared != Declared::default() {
+                row(&["declared", &format!("{declared:?}")]);
+            }
+            for candidate in &candidates {
+                match candidate {
+                    Candidate::Direct(url) => row(&["direct", url.as_str()]),
+                    Candidate::Follow(Follow { page, rule }) => {
+                        row(&["follow", page.as_str()]);
+                        let Some(saved) = follow.map(SavedPage::read) else {
+                            continue;
+                        };
+                        match super::follow(rule, page, saved.page()) {
+                            Ok(found) => {
+                                for one in found {
+                                    row(&["found", one.url().as_str()]);
+                                }
+                            }
+                            Err(reason) => row(&["found", "nothing:", &reason.to_string()]),
+                        }
+                    }
+                }
+            }
+        }
+    }
+    is_new
+}
+
+#[test]
+fn definitions_make_of_their_fixtures_what_is_expected() {
+    let mut folders = fs::read_dir(sites())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .collect::<Vec<_>>();
+    folders.sort();
+    let mut wrong = String::new();
+    for folder in &folders {
+        let made = made_of(&site_of(folder), folder);
+        let file = folder.join("expected.tsv");
+        if std::env::var_os(WRITE).is_some() {
+            fs::write(&file, made).unwrap();
+            continue;
+        }
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        let mut lines = (1..).zip(expected.lines().zip(made.lines()));
+        let different = lines.find(|(_, (expected, made))| expected != made);
+        if let Some((line, (expected, made))) = different {
+            let file = file.display();
+            writeln!(wrong, "{file}:{line}\n-{expected}\n+{made}").unwrap();
+        } else if expected.lines().count() != made.lines().count() {
+            writeln!(wrong, "{}: not as many lines", file.display()).unwrap();
+        }
+    }
+    assert!(!folders.is_empty() && wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn every_shipped_definition_has_a_fixture_folder() {
+    for (name, _) in shipped() {
+        let file = sites().join(name).join("expected.tsv");
+        let expected = fs::read_to_string(&file).unwrap_or_default();
+        assert!(expected.contains("\nitem\t"), "{}", file.display());
+    }
+}
