@@ -839,8 +839,10 @@ name = "{name}"
 
     #[test]
     fn shipped_definitions_compile_and_have_their_own_name() {
-        for (name, _) in super::super::shipped() {
-            assert_eq!(Site::shipped(name).unwrap().id().as_str(), *name);
+        for (name, text) in super::super::shipped() {
+            let site = Site::to_show(text);
+            let site = site.unwrap_or_else(|error| panic!("{}", error.render(name, false)));
+            assert_eq!(site.id().as_str(), *name);
         }
         let unknown = Site::shipped("simpledesktop").unwrap_err().to_string();
         assert!(
