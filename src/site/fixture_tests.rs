@@ -180,7 +180,7 @@ fn write_image(
             ..
         }) => {
             if declared != Declared::default() {
-                row(&["declared", &format!("{declared:?}")]);
+                row(&["declared", &declared_text(&declared)]);
             }
             for candidate in &candidates {
                 match candidate {
@@ -204,6 +204,30 @@ fn write_image(
         }
     }
     is_new
+}
+
+fn declared_text(declared: &Declared) -> String {
+    let Declared {
+        md5,
+        sha1,
+        sha256,
+        bytes,
+        width,
+        height,
+    } = declared;
+    let number = |number: Option<u64>| number.map(|number| number.to_string());
+    let facts = [
+        ("md5", md5.clone()),
+        ("sha1", sha1.clone()),
+        ("sha256", sha256.clone()),
+        ("bytes", number(*bytes)),
+        ("width", number(width.map(u64::from))),
+        ("height", number(height.map(u64::from))),
+    ];
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, fact)| Some(format!("{name} {}", fact?)));
+    facts.collect::<Vec<_>>().join(", ")
 }
 
 #[test]
