@@ -110,13 +110,21 @@ fn made_of(site: &Site, folder: &Path) -> String {
             } = &page.health;
             row(&[
                 "health",
-                &format!("{items} items, {filtered} filtered, {without_thumb} without, {unusable} unusable"),
+                &format!(
+                    "{items} items, {filtered} filtered, {without_thumb} without, {unusable} unusable"
+                ),
             ]);
             let mut new = 0;
             for image in &page.images {
                 number += 1;
                 let follow = follow_file(folder, number);
-                new += usize::from(write_image(site, image, follow.as_deref(), &mut keys, &mut row));
+                new += usize::from(write_image(
+                    site,
+                    image,
+                    follow.as_deref(),
+                    &mut keys,
+                    &mut row,
+                ));
             }
             let answer = match pager.read(site, &request, &page) {
                 Ok(PageContent::Items) => PageAnswer::Items {
@@ -163,7 +171,9 @@ fn write_image(
         Err(_) => site.key_without_original(image),
     };
     let is_new = keys.insert(key.clone());
-    let stem = resolved.as_ref().map_or("", |resolved| resolved.stem.as_str());
+    let stem = resolved
+        .as_ref()
+        .map_or("", |resolved| resolved.stem.as_str());
     row(&["item", key.as_str(), stem]);
     row(&["thumb", image.thumb.as_str()]);
     if let Some(link) = &image.link {
@@ -265,5 +275,76 @@ fn every_shipped_definition_has_a_fixture_folder() {
         let file = sites().join(name).join("expected.tsv");
         let expected = fs::read_to_string(&file).unwrap_or_default();
         assert!(expected.contains("\nitem\t"), "{}", file.display());
+    }
+}
+
+/// The images of the first page in a site's folder.
+fn first_images(site: &Site, page: &str) -> Vec<ImageRef> {
+    site.read(&site.first_page(), page).unwrap().images
+}
+
+fn fixture(file: &str) -> String {
+    fs::read_to_string(sites().join(file)).unwrap()
+}
+
+#[test]
+fn reddit_gives_images_on_other_hosts_where_the_user_allows_any_host() {
+    let page = fixture("reddit/page-1.json");
+    let addresses = |site: &Site| {
+        let images = first_images(site, &page);
+        let resolved = images.iter().filter_map(|image| site.resolve(image).ok());
+        resolved
+            .map(|resolved| resolved.candidates[0].url().to_string())
+            .collect::<Vec<_>>()
+    };
+    let own = addresses(&Site::shipped("reddit").unwrap());
+    assert!(own.iter().all(|url| url.starts_with("https://i.redd.it/")));
+    let all = addresses(&Site::shipped("reddit").unwrap().allowing_any_host());
+    let others: Vec<_> = all.iter().filter(|url| !own.contains(url)).collect();
+    assert_eq!(
+        others,
+        [
+            "http://i.imgur.com/Xyz12.jpg?1",
+            "https://i.imgur.com/AbCd3.jpg",
+            "https://external-preview.redd.it/p8.jpg?auto=webp&s=08",
+        ]
+    );
+    assert_eq!(all.len(), own.len() + others.len());
+}
+
+#[test]
+fn an_image_keeps_its_key_when_its_address_changes_its_signature() {
+    let cases = [
+        (
+            "unsplash",
+            "unsplash/page-1.json",
+            "M3wxfDF8",
+            "OtherAnswer",
+        ),
+        (
+            "bing",
+            "bing/page-1.json",
+            "EN-US1234567890",
+            "ROW5555555555",
+        ),
+        ("reddit", "reddit/page-1.json", "s=0", "s=f"),
+        (
+            "commons",
+            "commons/page-1.json",
+            "utm_source=commons",
+            "utm_source=other",
+        ),
+    ];
+    for (name, file, before, after) in cases {
+        let site = Site::shipped(name).unwrap();
+        let page = fixture(file);
+        let keys = |page: &str| {
+            let images = first_images(&site, page);
+            let keys = images.iter().filter_map(|image| site.key(image).ok());
+            keys.collect::<Vec<_>>()
+        };
+        let changed = page.replace(before, after);
+        assert!(changed != page && !keys(&page).is_empty(), "{name}");
+        assert_eq!(keys(&changed), keys(&page), "{name}");
     }
 }

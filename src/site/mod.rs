@@ -357,7 +357,10 @@ pub fn shipped() -> &'static [(&'static str, &'static str)] {
         ("pexels", include_str!("shipped/pexels.toml")),
         ("reddit", include_str!("shipped/reddit.toml")),
         ("commons", include_str!("shipped/commons.toml")),
-        ("wikipedia-potd", include_str!("shipped/wikipedia-potd.toml")),
+        (
+            "wikipedia-potd",
+            include_str!("shipped/wikipedia-potd.toml"),
+        ),
         ("4kwallpapers", include_str!("shipped/4kwallpapers.toml")),
         ("alphacoders", include_str!("shipped/alphacoders.toml")),
         ("interfacelift", include_str!("shipped/interfacelift.toml")),
