@@ -86,10 +86,8 @@ fn sites_show_output_works_as_a_site_file() {
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(
-        (listed.code, names),
-        (Some(0), vec!["simpledesktops", "demo"])
-    );
+    assert_eq!((listed.code, names[0]), (Some(0), "simpledesktops"));
+    assert!(names.contains(&"demo") && names.contains(&"wallhaven"));
     let own = definition(&world, str::to_owned);
     let ended = mirror.fetch(&world).args(["--site-file", &own]).run();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
