@@ -348,3 +348,75 @@ fn an_image_keeps_its_key_when_its_address_changes_its_signature() {
         assert_eq!(keys(&changed), keys(&page), "{name}");
     }
 }
+
+#[test]
+fn an_error_answer_waits_or_stops_as_the_shipped_definition_says() {
+    use ErrorAction::{Stop, Wait};
+    let cases = [
+        (
+            "apod-api",
+            429,
+            r#"{ "error": { "code": "OVER_RATE_LIMIT", "message": ".." } }"#,
+            Some(Wait),
+        ),
+        (
+            "apod-api",
+            403,
+            r#"{ "error": { "code": "API_KEY_INVALID", "message": ".." } }"#,
+            Some(Stop),
+        ),
+        (
+            "apod-api",
+            404,
+            r#"{ "code": 404, "msg": "no data", "service_version": "v1" }"#,
+            None,
+        ),
+        (
+            "github",
+            403,
+            r#"{ "message": "API rate limit exceeded for 192.0.2.1" }"#,
+            Some(Wait),
+        ),
+        ("github", 404, r#"{ "message": "Not Found" }"#, Some(Stop)),
+        ("pexels", 401, "", Some(Stop)),
+        (
+            "reddit",
+            403,
+            r#"{ "message": "Forbidden", "error": 403 }"#,
+            Some(Stop),
+        ),
+        ("reddit", 500, "", None),
+        (
+            "unsplash",
+            401,
+            r#"{ "errors": ["OAuth error"] }"#,
+            Some(Stop),
+        ),
+        ("unsplash", 403, "Rate Limit Exceeded", Some(Wait)),
+        (
+            "wallhaven",
+            401,
+            r#"{ "error": "Unauthorized" }"#,
+            Some(Stop),
+        ),
+    ];
+    for (name, status, body, expected) in cases {
+        let site = Site::to_show(shipped_definition(name).unwrap()).unwrap();
+        let rule = ErrorRule::find(&site.requests().errors, status, body);
+        assert_eq!(
+            rule.map(|rule| rule.action),
+            expected,
+            "{name} {status} {body}"
+        );
+        let is_told = rule.is_none_or(|rule| rule.action != Stop || !rule.hint.is_empty());
+        assert!(is_told, "{name} {status}");
+    }
+}
+
+#[test]
+fn a_shipped_site_that_needs_a_key_is_off_until_the_user_opts_in() {
+    for (name, text) in shipped() {
+        let facts = DefinitionFacts::from_toml(text);
+        assert!(!facts.needs_secret() || facts.opt_in.is_some(), "{name}");
+    }
+}
