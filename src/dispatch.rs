@@ -5,7 +5,7 @@ use clap::CommandFactory as _;
 use wallhaul::app::{self, Environment, NewOptions, RecordOptions, TestOptions, VerifyOptions};
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, SelectionArgs};
-use wallhaul::config::{NetworkArgs, Options};
+use wallhaul::config::{AnyHostSites, NetworkArgs, Options};
 use wallhaul::exit::Exit;
 
 use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand};
@@ -112,15 +112,26 @@ fn sites(command: SitesCommand, env: &Environment) -> anyhow::Result<Exit> {
             page,
             page_url,
             expect,
+            variable,
+            allow_any_host,
             json,
         } => {
+            let any_host = allow_any_host.then_some(AnyHostSites::All);
+            let options = Options {
+                network: NetworkArgs {
+                    variable,
+                    allow_any_host: any_host.into_iter().collect(),
+                    ..NetworkArgs::default()
+                },
+                ..Options::default()
+            };
             let wanted = TestOptions {
                 page,
                 page_url,
                 expect,
                 json,
             };
-            app::test_site(&site, &wanted, Options::default(), env)
+            app::test_site(&site, &wanted, options, env)
         }
         SitesCommand::Check {
             site,

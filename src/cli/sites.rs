@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use url::Url;
-use wallhaul::config::NetworkArgs;
 use wallhaul::config::file::ConfigSource;
+use wallhaul::config::{NetworkArgs, VariableValue};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SitesCommand {
@@ -39,6 +39,12 @@ pub(crate) enum SitesCommand {
         /// Compare with FILE, a saved output of the same command, and print what differs
         #[arg(long, value_name = "FILE")]
         expect: Option<PathBuf>,
+        /// Give the definition's variable NAME this value
+        #[arg(short = 'V', long, value_name = "NAME=VALUE")]
+        variable: Vec<VariableValue>,
+        /// Also take images on hosts that the definition does not name, if it offers that
+        #[arg(long)]
+        allow_any_host: bool,
         /// Print one JSON object an item
         #[arg(long)]
         json: bool,
@@ -116,7 +122,8 @@ Exit codes: 0 the definition fits · 1 the output is not as in --expect · 2 wro
 Examples:
   wallhaul sites test my.toml --page saved.html
   wallhaul sites test my.toml --page saved.html > expected.tsv
-  wallhaul sites test my.toml --page saved.html --expect expected.tsv";
+  wallhaul sites test my.toml --page saved.html --expect expected.tsv
+  wallhaul sites test feed --page saved.xml -V url=https://example.com/feed.xml";
 
 const SITES_CHECK_HELP: &str = "\
 Exit codes: 0 the definition fits · 1 the image cannot be fetched or is damaged · 2 wrong usage or

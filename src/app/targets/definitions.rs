@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use url::Url;
 
 use crate::app::environment::Environment;
 use crate::config::{AnyHostSites, Settings, text};
@@ -212,6 +213,12 @@ impl Definitions {
             Some(name) => bail!("no known site has the variable `{}` (-V)", escape(name)),
             None => Ok(()),
         }
+    }
+
+    /// The user's value that is an address on this origin, if one is: with it they named the origin themselves.
+    pub(in crate::app) fn given_address(&self, base: &Url) -> Option<Url> {
+        let mut addresses = self.values.values().flat_map(|value| Url::parse(value));
+        addresses.find(|address| address.origin() == base.origin())
     }
 
     /// Whether the user allows images of this site on any host.

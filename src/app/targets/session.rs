@@ -230,6 +230,7 @@ impl SelectedSite {
         let own = definition.place.path().is_some();
         // Its `any` is the user's own word.
         let takes_any = own || definitions.allows_any_host(site.id());
+        let given = Vec::from_iter(definitions.given_address(site.base()));
         Self {
             site: Arc::new(if takes_any {
                 site.allowing_any_host()
@@ -237,7 +238,7 @@ impl SelectedSite {
                 site
             }),
             own,
-            given: Vec::new(),
+            given,
         }
     }
 
