@@ -102,6 +102,57 @@ fn images_of_a_shipped_site_are_not_requested_again_when_their_signed_addresses_
     }
 }
 
+/// A list whose first page has nothing on the site's own hosts, and whose second page has one image.
+fn reddit(asked: &Asked) -> Answer {
+    let page = |posts: &[&str], after: &str| {
+        let posts = posts.iter().enumerate().map(|(n, url)| {
+            format!(r#"{{ "kind": "t3", "data": {{ "id": "{n}{after}", "title": "one", "url": "{url}" }} }}"#)
+        });
+        let posts = posts.collect::<Vec<_>>().join(",");
+        let text = format!(r#"{{ "data": {{ "after": "{after}", "children": [{posts}] }} }}"#);
+        Answer::ok(text.into_bytes())
+    };
+    match asked
+        .path
+        .split_once('?')
+        .map_or(&*asked.path, |(path, _query)| path)
+    {
+        "/i.redd.it/a.png" => Answer::ok(picture(1, ImageFormat::Png)),
+        "/www.reddit.com/r/wallpaper/hot.json" if asked.path.contains("after=t3_1") => {
+            page(&["https://i.redd.it/a.png"], "")
+        }
+        "/www.reddit.com/r/wallpaper/hot.json" => page(
+            &[
+                "https://elsewhere.invalid/article",
+                "https://i.imgur.com/b.png",
+            ],
+            "t3_1",
+        ),
+        _ => Answer::status(404),
+    }
+}
+
+#[test]
+fn a_page_of_images_on_other_hosts_is_no_sign_that_reddit_has_changed() {
+    let (world, server) = (Sandbox::new(), FaultServer::start());
+    server.everywhere(reddit);
+    let mirror = format!("{}/{{host}}/", server.origin());
+    let args = ["reddit", "--opt-in", "reddit", "--base-url", &mirror];
+    let ended = fetch(&world, &args);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let sum = ended.sum();
+    assert_eq!(
+        (&sum["saved"], &sum["skipped"]),
+        (&1.into(), &2.into()),
+        "{sum}"
+    );
+    assert!(
+        ended.stderr.contains("--allow-any-host"),
+        "{}",
+        ended.stderr
+    );
+}
+
 /// A feed of two images, of which one is on another host.
 fn feed(server: &FaultServer) -> String {
     let enclosures = ["/a.png", "https://elsewhere.invalid/b.png"].map(|url| {

@@ -28,7 +28,7 @@ impl Producer {
         let left = self.deferred.take();
         let failure = left
             .first()
-            .filter(|_| self.resolved == 0)
+            .filter(|_| self.resolved == 0 && !left.iter().any(is_elsewhere))
             .map(|(_key, thumb, why)| {
                 let reason = ListingFailure::NoOriginals {
                     images: left.len(),
@@ -95,8 +95,8 @@ impl Producer {
         let failure = unresolved
             .first()
             .filter(|_| self.pages == 1 && jobs.is_empty() && !self.deferred.is_on())
-            // Images on hosts that the user does not want are no sign of rules that do not fit.
-            .filter(|_| !unresolved.iter().all(is_elsewhere))
+            // An image on a host that the user does not want shows that the rules fit.
+            .filter(|_| !unresolved.iter().any(is_elsewhere))
             .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
                 images: found,
                 example: why.clone(),
@@ -169,7 +169,7 @@ impl Producer {
 }
 
 fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
-    matches!(why, SkipReason::OtherHost(_))
+    why.is_other_host()
 }
 
 /// A page's images that this run had not seen, or not with an original.

@@ -84,7 +84,13 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
         }
     };
     let Some(resolved) = tried.resolved().next() else {
-        return failed("image", "no item has an original", Exit::Listing);
+        let reason = tried
+            .items
+            .iter()
+            .find_map(|item| item.resolved.as_ref().err());
+        let reason = reason.map(|why| format!(": {why}")).unwrap_or_default();
+        let what = format!("no item has an original{reason}");
+        return failed("image", &what, Exit::Listing);
     };
     match load_original(fetcher, resolved, settings.limits, &mut Vec::new()).await {
         Ok(image) => {

@@ -61,8 +61,12 @@ pub(super) fn try_page(
         PageVerdict::Unexpected(failure) => Some(failure),
         PageVerdict::Items | PageVerdict::End => None,
     };
-    let skipped = items.iter().find_map(|item| item.resolved.as_ref().err());
-    let none = skipped.filter(|_| items.iter().all(|item| item.resolved.is_err()));
+    let reasons = || items.iter().filter_map(|item| item.resolved.as_ref().err());
+    let none = reasons()
+        .next()
+        .filter(|_| reasons().count() == items.len())
+        // An image on a host that the user does not want shows that the definition fits.
+        .filter(|_| !reasons().any(SkipReason::is_other_host));
     let failure = failure.or_else(|| {
         Some(ListingFailure::NoOriginals {
             images: items.len(),
