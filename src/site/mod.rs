@@ -342,34 +342,35 @@ pub fn served_stem(file_name: &str) -> Option<String> {
     (!last.trim_matches(['.', ' ', '-']).is_empty()).then(|| name::stem(last))
 }
 
+/// The table of definitions by their names, which are those of their files.
+macro_rules! definitions {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("shipped/", $name, ".toml")))),*]
+    };
+}
+
 /// The definitions that ship: name and TOML text, the default site first.
 pub fn shipped() -> &'static [(&'static str, &'static str)] {
-    &[
-        (
-            "simpledesktops",
-            include_str!("shipped/simpledesktops.toml"),
-        ),
-        ("wallhaven", include_str!("shipped/wallhaven.toml")),
-        ("bing", include_str!("shipped/bing.toml")),
-        ("apod", include_str!("shipped/apod.toml")),
-        ("apod-api", include_str!("shipped/apod-api.toml")),
-        ("unsplash", include_str!("shipped/unsplash.toml")),
-        ("pexels", include_str!("shipped/pexels.toml")),
-        ("reddit", include_str!("shipped/reddit.toml")),
-        ("commons", include_str!("shipped/commons.toml")),
-        (
-            "wikipedia-potd",
-            include_str!("shipped/wikipedia-potd.toml"),
-        ),
-        ("4kwallpapers", include_str!("shipped/4kwallpapers.toml")),
-        ("alphacoders", include_str!("shipped/alphacoders.toml")),
-        ("interfacelift", include_str!("shipped/interfacelift.toml")),
-        ("netbian", include_str!("shipped/netbian.toml")),
-        ("github", include_str!("shipped/github.toml")),
-        ("feed", include_str!("shipped/feed.toml")),
-        ("page", include_str!("shipped/page.toml")),
-        ("demo", include_str!("shipped/demo.toml")),
-    ]
+    definitions! {
+        "simpledesktops"
+        "wallhaven"
+        "bing"
+        "apod"
+        "apod-api"
+        "unsplash"
+        "pexels"
+        "reddit"
+        "commons"
+        "wikipedia-potd"
+        "4kwallpapers"
+        "alphacoders"
+        "interfacelift"
+        "netbian"
+        "github"
+        "feed"
+        "page"
+        "demo"
+    }
 }
 
 /// The TOML text of the definition that ships under `name`.
