@@ -171,13 +171,6 @@ pub enum SkipReason {
     DryRun,
 }
 
-impl SkipReason {
-    /// Whether a rule led to an original that the user does not want: the rules fit.
-    pub fn is_other_host(&self) -> bool {
-        matches!(self, Self::OtherHost(_))
-    }
-}
-
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

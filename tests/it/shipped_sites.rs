@@ -1,9 +1,10 @@
 //! Definitions that ship, on servers that answer as their sites do.
 
 use std::fs;
+use std::io::Cursor;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use image::ImageFormat;
+use image::{DynamicImage, ImageFormat};
 
 use crate::support::fault_server::{Answer, Asked, FaultServer};
 use crate::support::gallery::picture;
@@ -155,6 +156,15 @@ fn a_page_of_images_on_other_hosts_is_no_sign_that_reddit_has_changed() {
     );
 }
 
+/// A grey picture, large enough to be no thumbnail.
+fn grey(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    DynamicImage::new_luma8(width, height)
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("a format that is built in");
+    bytes.into_inner()
+}
+
 /// A feed of two images, of which one is on another host.
 fn feed(server: &FaultServer) -> String {
     let enclosures = ["/a.png", "https://elsewhere.invalid/b.png"].map(|url| {
@@ -165,7 +175,7 @@ fn feed(server: &FaultServer) -> String {
         enclosures.concat()
     );
     server.show("/feed.xml", text.clone().into_bytes());
-    server.show("/a.png", picture(1, ImageFormat::Png));
+    server.show("/a.png", grey(400, 300));
     text
 }
 

@@ -169,7 +169,7 @@ impl Producer {
 }
 
 fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
-    why.is_other_host()
+    matches!(why, SkipReason::OtherHost(_))
 }
 
 /// A page's images that this run had not seen, or not with an original.

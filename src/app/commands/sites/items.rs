@@ -66,7 +66,7 @@ pub(super) fn try_page(
         .next()
         .filter(|_| reasons().count() == items.len())
         // An image on a host that the user does not want shows that the definition fits.
-        .filter(|_| !reasons().any(SkipReason::is_other_host));
+        .filter(|_| !reasons().any(|why| matches!(why, SkipReason::OtherHost(_))));
     let failure = failure.or_else(|| {
         Some(ListingFailure::NoOriginals {
             images: items.len(),
