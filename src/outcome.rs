@@ -167,6 +167,8 @@ pub enum SkipReason {
     OtherHost(String),
     /// The site answered with an error that its definition says to skip: what the definition says of it.
     ErrorRule(String),
+    /// The page that should lead to it has none, and has what the definition says such pages have.
+    NoImage,
     /// `--dry-run`: the image would be fetched.
     DryRun,
 }
@@ -179,6 +181,7 @@ impl fmt::Display for SkipReason {
             // Without the host, so that all of them are one line of the summary.
             Self::OtherHost(_) => f.write_str("on another host; `--allow-any-host` takes it"),
             Self::ErrorRule(hint) => f.write_str(hint),
+            Self::NoImage => f.write_str("its page has no image"),
             Self::DryRun => f.write_str("dry run"),
         }
     }

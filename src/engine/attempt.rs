@@ -84,7 +84,7 @@ impl AttemptErrorKind {
         match self {
             Self::Fetch(error) => error.is_gone(),
             // A refused address is a matter of the definition.
-            Self::NoOriginal(why) => why.is_none(),
+            Self::NoOriginal(why) => matches!(why, None | Some(SkipReason::NoImage)),
             Self::Write(_) | Self::Defect(_) | Self::NotFollowed(_) => false,
         }
     }
@@ -151,6 +151,10 @@ impl AttemptError {
             Self::NoCandidate => {
                 Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
             }
+            Self::Candidate {
+                address,
+                kind: AttemptErrorKind::NoOriginal(Some(reason @ SkipReason::NoImage)),
+            } => Outcome::Skipped(Skip::new(address, reason)),
             Self::Candidate { address, kind } => match kind.known_error() {
                 // The run was told why, and the next one continues.
                 Some((ErrorAction::Stop, _)) => Outcome::Interrupted,

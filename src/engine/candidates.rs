@@ -10,7 +10,7 @@ use super::attempt::AttemptErrorKind;
 use super::{Run, joined};
 use crate::fetch::{Fetcher, Page};
 use crate::job::{Candidate, Follow, FollowRule};
-use crate::outcome::{Failure, SkipReason};
+use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{self, PageText};
 
 /// The most pages that lead one to the next: what a definition may nest.
@@ -154,6 +154,7 @@ async fn candidates_on(
         SkipReason::Address(_)
         | SkipReason::OtherHost(_)
         | SkipReason::ErrorRule(_)
+        | SkipReason::NoImage
         | SkipReason::DryRun => AttemptErrorKind::NoOriginal(Some(why)),
     })
 }
@@ -163,8 +164,8 @@ async fn candidates_on(
 ///
 /// # Errors
 ///
-/// When no page leads to one.
-pub async fn first_original(run: &Run, candidates: &[Candidate]) -> Result<Option<Url>, Failure> {
+/// When no page leads to one: the image's outcome.
+pub async fn first_original(run: &Run, candidates: &[Candidate]) -> Result<Option<Url>, Outcome> {
     let mut candidates = Candidates {
         pages: PagesFrom::SiteWithRetries,
         ..Candidates::new(&run.fetcher, candidates)
@@ -173,7 +174,12 @@ pub async fn first_original(run: &Run, candidates: &[Candidate]) -> Result<Optio
     while let Some(next) = candidates.next().await {
         match next {
             Ok(address) => return Ok(Some(address)),
-            Err((page, kind)) => failure = Some(kind.into_failure(run.shown(&page), 1)),
+            Err((page, AttemptErrorKind::NoOriginal(Some(reason @ SkipReason::NoImage)))) => {
+                failure = Some(Outcome::Skipped(Skip::new(run.shown(&page), reason)));
+            }
+            Err((page, kind)) => {
+                failure = Some(Outcome::Failed(kind.into_failure(run.shown(&page), 1)));
+            }
         }
     }
     failure.map_or(Ok(None), Err)

@@ -10,7 +10,7 @@ use super::EngineError;
 use super::hooks::HookSender;
 use crate::hooks::HookImage;
 use crate::ledger::{Intent, Ledger, Placement, Record};
-use crate::outcome::{Duplicate, Outcome, Saved, Stage};
+use crate::outcome::{Duplicate, Failure, Outcome, Saved, Skip, SkipReason, Stage};
 use crate::queue::Lease;
 
 /// An image that is gone (404, 410) is not requested again for 30 days,
@@ -129,6 +129,24 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
                 until,
             })
         }
+        // Its page need not be read each night.
+        Outcome::Skipped(Skip {
+            address,
+            reason: reason @ SkipReason::NoImage,
+            new: _,
+        }) => Some(Record::Failed {
+            key,
+            site: lease.job.site.clone(),
+            failure: Failure {
+                stage: Stage::Rewrite,
+                address: address.clone(),
+                cause: reason.to_string(),
+                attempts: lease.attempt,
+                gone: true,
+            },
+            at,
+            until: Some(at.checked_add(NO_ORIGINAL_FOR).unwrap_or(Timestamp::MAX)),
+        }),
         Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Skipped(_) | Outcome::Interrupted => {
             None
         }
@@ -169,7 +187,6 @@ mod tests {
     use crate::engine::batch::tests::leases;
     use crate::job::Stem;
     use crate::ledger::{self, KnownState};
-    use crate::outcome::Failure;
 
     #[tokio::test]
     async fn a_404_is_gone_for_30_days_a_page_without_an_original_for_7_and_a_timeout_not_at_all() {

@@ -63,6 +63,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::Address(_)
                 | SkipReason::OtherHost(_)
                 | SkipReason::ErrorRule(_)
+                | SkipReason::NoImage
                     if *new =>
                 {
                     Detail::Images
@@ -70,7 +71,8 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 SkipReason::NoRule
                 | SkipReason::Address(_)
                 | SkipReason::OtherHost(_)
-                | SkipReason::ErrorRule(_) => Detail::Events,
+                | SkipReason::ErrorRule(_)
+                | SkipReason::NoImage => Detail::Events,
             },
             Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
             Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
@@ -260,7 +262,8 @@ fn skipped(skip: &Skip) -> (Color, &'static str, String) {
         SkipReason::NoRule
         | SkipReason::Address(_)
         | SkipReason::OtherHost(_)
-        | SkipReason::ErrorRule(_) => {
+        | SkipReason::ErrorRule(_)
+        | SkipReason::NoImage => {
             let reason = reason.to_string();
             let text = format!("{address}: {}", escape_truncated(&reason));
             (Color::Yellow, "skipped", text)

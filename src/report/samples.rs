@@ -261,7 +261,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
         Event::PageRead {
             page: Url::parse("https://demo.invalid/browse/2/").unwrap(),
             number: Some(2),
-            found: 6,
+            found: 7,
             already_there: 0,
             gone: 1,
             repeated: 1,
@@ -282,6 +282,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
             "2018-04-04-Day.png",
             SkipReason::ErrorRule("`demo.invalid` answered 404: no picture on that day".to_owned()),
         ),
+        skipped("2018-04-04-Film.png", SkipReason::NoImage),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         gone("2018-04-07-Named.png"),

@@ -243,6 +243,7 @@ impl Tally {
             | SkipReason::Address(_)
             | SkipReason::OtherHost(_)
             | SkipReason::ErrorRule(_)
+            | SkipReason::NoImage
                 if *new =>
             {
                 self.new_skips += 1;
@@ -251,7 +252,8 @@ impl Tally {
             SkipReason::NoRule
             | SkipReason::Address(_)
             | SkipReason::OtherHost(_)
-            | SkipReason::ErrorRule(_) => {}
+            | SkipReason::ErrorRule(_)
+            | SkipReason::NoImage => {}
         }
     }
 

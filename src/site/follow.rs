@@ -48,6 +48,8 @@ pub(super) struct CompiledFollow {
     pub(super) kind: DocumentKind,
     /// Each gives one address at most.
     pub(super) find: Vec<Source>,
+    /// Gives a text where the page has no original, and not because the site has changed.
+    pub(super) none: Option<Source>,
     pub(super) steps: RewriteSteps,
     /// What is looked for on the pages that are found; without it they are originals.
     pub(super) next: Option<FollowRule>,
@@ -93,6 +95,7 @@ pub fn follow(
     let CachedFollow { rule, secure_hosts } = &*cached;
     let mut base = None;
     let mut found = vec![Vec::new(); rule.find.len()];
+    let mut has_none = false;
     document::read(&rule.kind, body, &mut |read| {
         base = base.take().or_else(|| read.base());
         let scope = Scope {
@@ -102,6 +105,10 @@ pub fn follow(
         for (texts, source) in found.iter_mut().zip(&rule.find) {
             texts.extend(source.texts(scope));
         }
+        has_none |= rule
+            .none
+            .as_ref()
+            .is_some_and(|source| !source.texts(scope).is_empty());
     })
     .map_err(|_| SkipReason::Address("its page is too complex or malformed".to_owned()))?;
     let base = address::page_base(page, base.as_deref(), body.encoding);
@@ -129,7 +136,11 @@ pub fn follow(
         }
     }
     if candidates.is_empty() {
-        return Err(SkipReason::NoRule);
+        return Err(if has_none {
+            SkipReason::NoImage
+        } else {
+            SkipReason::NoRule
+        });
     }
     Ok(candidates)
 }

@@ -148,6 +148,28 @@ fn urls_follows_detail_pages_and_prints_what_they_lead_to() {
 }
 
 #[test]
+fn a_detail_page_that_shows_a_film_in_place_of_an_image_is_skipped_and_not_read_each_night() {
+    let (world, server) = (Sandbox::new(), gallery());
+    server.on("/view/2", |_| Answer::ok(html("<video src=a.mp4></video>")));
+    let one_hop = ONE_HOP.replace("find =", "none = \"video@src\", find =");
+    let definition = definition(&server.origin(), &one_hop);
+    let listed = run(&world, &definition, &["urls"]);
+    assert_eq!(listed.code, Some(0), "{}", listed.stderr);
+    for (skipped, gone, pages) in [(1, 0, 6), (0, 1, 6)] {
+        let ended = fetch(&world, &definition);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let sum = ended.sum();
+        assert_eq!(
+            (&sum["skipped"], &sum["gone"]),
+            (&skipped.into(), &gone.into()),
+            "{sum}"
+        );
+        assert_eq!(asked(&server, &["/view/"]), pages);
+    }
+    assert_eq!(collection(&world).len(), 2);
+}
+
+#[test]
 fn a_detail_page_without_an_original_fails_by_name_and_is_not_read_each_night() {
     let (world, server) = (Sandbox::new(), gallery());
     server.on("/view/2", |_| Answer::ok(html("a video")));

@@ -16,7 +16,6 @@ use crate::event::{Event, Events};
 use crate::exit::{Exit, OutputError, ThreadError};
 use crate::job::{ImageName, Job};
 use crate::ledger;
-use crate::outcome::Outcome;
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
 
@@ -96,8 +95,7 @@ impl JobSender for Printer {
         let original = match found {
             Ok(Some(original)) => original,
             Ok(None) => return Ok(()),
-            Err(failure) => {
-                let outcome = Outcome::Failed(failure);
+            Err(outcome) => {
                 let finished = Event::ImageFinished {
                     key: job.key,
                     outcome,

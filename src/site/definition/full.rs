@@ -258,6 +258,7 @@ fn one_page(
         script,
         namespaces,
         find,
+        none,
         rewrite,
         follow,
     } = written.into_inner();
@@ -282,6 +283,9 @@ fn one_page(
         .into_iter()
         .map(|source| Source::compile(source, context));
     let find = sources.collect::<Result<_, _>>()?;
+    let none = none
+        .map(|none| Source::compile(none, context))
+        .transpose()?;
     let steps = match &rewrite {
         None => RewriteSteps::default(),
         Some(rewrite) => {
@@ -299,6 +303,7 @@ fn one_page(
     let page = CompiledFollow {
         kind,
         find,
+        none,
         steps,
         next: None,
     };

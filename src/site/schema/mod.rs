@@ -255,6 +255,8 @@ pub(super) struct FollowTable {
     pub(super) namespaces: Option<Spanned<Namespaces>>,
     /// Sources of addresses on the page: each is one candidate at most.
     pub(super) find: Spanned<SourceInput>,
+    /// What a page has that shows no image, as a film: the item is skipped.
+    pub(super) none: Option<Spanned<SourceInput>>,
     pub(super) rewrite: Option<Spanned<OneOrMore<RewriteTable>>>,
     pub(super) follow: Option<Box<Spanned<FollowTable>>>,
 }
