@@ -206,10 +206,8 @@ impl Committer {
             Outcome::Failed(failure) => &mut failure.address,
             Outcome::Saved(saved) => &mut saved.address,
             Outcome::Duplicate(duplicate) => &mut duplicate.address,
-            Outcome::AlreadyThere
-            | Outcome::Gone(_)
-            | Outcome::Skipped(_)
-            | Outcome::Interrupted => return outcome,
+            Outcome::Skipped(skip) => &mut skip.address,
+            Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Interrupted => return outcome,
         };
         if let Ok(canonical) = Url::parse(address) {
             *address = self.run.shown(&canonical).into();

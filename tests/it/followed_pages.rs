@@ -167,6 +167,31 @@ fn a_detail_page_that_shows_a_film_in_place_of_an_image_is_skipped_and_not_read_
         assert_eq!(asked(&server, &["/view/"]), pages);
     }
     assert_eq!(collection(&world).len(), 2);
+    let mirror = FaultServer::start();
+    mirror.everywhere(|asked| match asked.path.as_str() {
+        "/list/1/" => Answer::ok(html(
+            "<div class=card data-id=a><a href=/view/1><img src=/t.png></a></div>",
+        )),
+        "/view/1" => Answer::ok(html("<video src=a.mp4></video>")),
+        _ => Answer::status(404),
+    });
+    let args = [
+        "fetch",
+        "-d",
+        "other",
+        "--json",
+        "--base-url",
+        &mirror.origin(),
+    ];
+    let mirrored = run(&world, &definition, &args);
+    let objects = mirrored.objects();
+    let skip = objects.iter().find(|object| object["reason"] == "no_image");
+    let asked = format!("{}/view/1", mirror.origin());
+    assert_eq!(
+        skip.expect("a skipped image")["address"],
+        asked,
+        "as it was requested"
+    );
 }
 
 #[test]
