@@ -242,6 +242,8 @@ pub struct JobLimits {
     pub min_width: u32,
     /// A lower image is one too.
     pub min_height: u32,
+    /// Whether such an image is one that nobody wants, and not a fault of the site.
+    pub skips_small: bool,
     /// Width times height at most. A worker may set a lower limit.
     pub max_pixels: u64,
 }
@@ -417,6 +419,7 @@ mod tests {
             limits: JobLimits {
                 min_width: 480,
                 min_height: 360,
+                skips_small: false,
                 max_pixels: 200_000_000,
             },
             wait: Duration::from_millis(1_500),

@@ -169,6 +169,8 @@ pub enum SkipReason {
     ErrorRule(String),
     /// The page that should lead to it has none, and has what the definition says such pages have.
     NoImage,
+    /// It is smaller than an image of the site must be: how large it is.
+    TooSmall(String),
     /// `--dry-run`: the image would be fetched.
     DryRun,
 }
@@ -182,6 +184,8 @@ impl fmt::Display for SkipReason {
             Self::OtherHost(_) => f.write_str("on another host; `--allow-any-host` takes it"),
             Self::ErrorRule(hint) => f.write_str(hint),
             Self::NoImage => f.write_str("its page has no image"),
+            // Without the size, so that all of them are one line of the summary.
+            Self::TooSmall(_) => f.write_str("smaller than wanted"),
             Self::DryRun => f.write_str("dry run"),
         }
     }

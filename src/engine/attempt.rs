@@ -155,6 +155,13 @@ impl AttemptError {
                 address,
                 kind: AttemptErrorKind::NoOriginal(Some(reason @ SkipReason::NoImage)),
             } => Outcome::Skipped(Skip::new(address, reason)),
+            Self::Candidate {
+                address,
+                kind: AttemptErrorKind::Defect(Defect::TooSmall { width, height, .. }),
+            } if lease.job.limits.skips_small => {
+                let reason = SkipReason::TooSmall(format!("{width}x{height}"));
+                Outcome::Skipped(Skip::new(address, reason))
+            }
             Self::Candidate { address, kind } => match kind.known_error() {
                 // The run was told why, and the next one continues.
                 Some((ErrorAction::Stop, _)) => Outcome::Interrupted,

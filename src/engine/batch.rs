@@ -185,6 +185,7 @@ pub(super) mod tests {
             limits: JobLimits {
                 min_width: 0,
                 min_height: 0,
+                skips_small: false,
                 max_pixels: u64::MAX,
             },
             wait: Duration::ZERO,

@@ -155,6 +155,7 @@ async fn candidates_on(
         | SkipReason::OtherHost(_)
         | SkipReason::ErrorRule(_)
         | SkipReason::NoImage
+        | SkipReason::TooSmall(_)
         | SkipReason::DryRun => AttemptErrorKind::NoOriginal(Some(why)),
     })
 }

@@ -27,12 +27,17 @@ pub enum Source {
 }
 
 impl Source {
-    fn id_and_min_size(&self) -> (SiteId, (u32, u32)) {
+    /// The site's name, its least width and height, and whether it shows smaller images beside its originals.
+    fn id_and_sizes(&self, options: &DiscoverOptions) -> (SiteId, (u32, u32), bool) {
         match self {
             Self::Listing(site, _) | Self::ListingThenUrls(site, _, _) => {
-                (site.id().clone(), site.min_size())
+                // Of a listing the user takes what is large enough.
+                let is_filter = options.min_width.or(options.min_height).is_some();
+                let skips_small = is_filter || site.skips_small();
+                (site.id().clone(), site.min_size(), skips_small)
             }
-            Self::UrlList(source, _) => (source.id().clone(), source.min_size()),
+            // A small image is not what the user named.
+            Self::UrlList(source, _) => (source.id().clone(), source.min_size(), false),
         }
     }
 }
@@ -80,7 +85,7 @@ pub async fn discover(
     options: DiscoverOptions,
     jobs: Box<dyn JobSender>,
 ) -> Result<(), EngineError> {
-    let (site_id, (min_width, min_height)) = source.id_and_min_size();
+    let (site_id, (min_width, min_height), skips_small) = source.id_and_sizes(&options);
     // The user's own minimum wins in both directions: a definition cannot know what a screen needs.
     let min_size = (
         options.min_width.unwrap_or(min_width),
@@ -90,6 +95,7 @@ pub async fn discover(
         run,
         site_id,
         min_size,
+        skips_small,
         ledger,
         options,
         jobs,
@@ -109,6 +115,8 @@ pub(super) struct Discovery {
     pub(super) site_id: SiteId,
     /// The least width and height of an original.
     min_size: (u32, u32),
+    /// Whether a smaller one is skipped, and does not count as failed.
+    skips_small: bool,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) options: DiscoverOptions,
     jobs: Box<dyn JobSender>,
@@ -130,6 +138,7 @@ impl Discovery {
             limits: JobLimits {
                 min_width,
                 min_height,
+                skips_small: self.skips_small,
                 max_pixels: self.options.limits.max_pixels,
             },
             wait: self.options.wait,

@@ -189,6 +189,7 @@ mod tests {
             limits: JobLimits {
                 min_width: 0,
                 min_height: 0,
+                skips_small: false,
                 max_pixels: u64::MAX,
             },
             wait: Duration::ZERO,

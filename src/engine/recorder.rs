@@ -129,10 +129,10 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
                 until,
             })
         }
-        // Its page need not be read each night.
+        // Its page need not be read each night, nor the small image be fetched.
         Outcome::Skipped(Skip {
             address,
-            reason: reason @ SkipReason::NoImage,
+            reason: reason @ (SkipReason::NoImage | SkipReason::TooSmall(_)),
             new: _,
         }) => Some(Record::Failed {
             key,

@@ -32,6 +32,7 @@ pub(super) fn job(number: usize) -> Job {
         limits: JobLimits {
             min_width: 0,
             min_height: 0,
+            skips_small: false,
             max_pixels: u64::MAX,
         },
         wait: Duration::ZERO,

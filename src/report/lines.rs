@@ -64,6 +64,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::OtherHost(_)
                 | SkipReason::ErrorRule(_)
                 | SkipReason::NoImage
+                | SkipReason::TooSmall(_)
                     if *new =>
                 {
                     Detail::Images
@@ -72,7 +73,8 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::Address(_)
                 | SkipReason::OtherHost(_)
                 | SkipReason::ErrorRule(_)
-                | SkipReason::NoImage => Detail::Events,
+                | SkipReason::NoImage
+                | SkipReason::TooSmall(_) => Detail::Events,
             },
             Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
             Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
@@ -263,7 +265,8 @@ fn skipped(skip: &Skip) -> (Color, &'static str, String) {
         | SkipReason::Address(_)
         | SkipReason::OtherHost(_)
         | SkipReason::ErrorRule(_)
-        | SkipReason::NoImage => {
+        | SkipReason::NoImage
+        | SkipReason::TooSmall(_) => {
             let reason = reason.to_string();
             let text = format!("{address}: {}", escape_truncated(&reason));
             (Color::Yellow, "skipped", text)

@@ -283,6 +283,10 @@ pub(super) fn eventful_run() -> Vec<Event> {
             SkipReason::ErrorRule("`demo.invalid` answered 404: no picture on that day".to_owned()),
         ),
         skipped("2018-04-04-Film.png", SkipReason::NoImage),
+        skipped(
+            "2018-04-04-Icon.png",
+            SkipReason::TooSmall("16x16".to_owned()),
+        ),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         gone("2018-04-07-Named.png"),

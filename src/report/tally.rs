@@ -244,6 +244,7 @@ impl Tally {
             | SkipReason::OtherHost(_)
             | SkipReason::ErrorRule(_)
             | SkipReason::NoImage
+            | SkipReason::TooSmall(_)
                 if *new =>
             {
                 self.new_skips += 1;
@@ -253,7 +254,8 @@ impl Tally {
             | SkipReason::Address(_)
             | SkipReason::OtherHost(_)
             | SkipReason::ErrorRule(_)
-            | SkipReason::NoImage => {}
+            | SkipReason::NoImage
+            | SkipReason::TooSmall(_) => {}
         }
     }
 

@@ -93,6 +93,7 @@ pub struct Site {
     declared: DeclaredTemplates,
     file_name: FileNameTemplate,
     min_size: (u32, u32),
+    skips_small: bool,
 }
 
 impl Site {
@@ -219,6 +220,11 @@ impl Site {
     /// The least width and height of its originals in pixels: a smaller image is a thumbnail in its place.
     pub fn min_size(&self) -> (u32, u32) {
         self.min_size
+    }
+
+    /// Whether a smaller image is one that the site shows beside its originals, to be skipped.
+    pub fn skips_small(&self) -> bool {
+        self.skips_small
     }
 
     /// The canonical form of `address`: with https on the site's hosts, where the site has that.

@@ -289,6 +289,23 @@ fn thumb_without_an_original_is_skipped_and_reported() {
 }
 
 #[test]
+fn images_of_a_listing_that_the_user_finds_too_small_are_skipped_and_left_alone() {
+    let (world, mirror) = (Sandbox::new(), Mirror::of(5));
+    let fetch = |more: &[&str]| {
+        let ended = mirror.fetch(&world).args(["--json"]).args(more).run();
+        let counts =
+            ["skipped", "gone", "saved", "failed"].map(|count| ended.sum()[count].as_u64());
+        (ended.code, counts.map(Option::unwrap_or_default))
+    };
+    let wide = ["--min-width", "100000"];
+    assert_eq!(fetch(&wide), (Some(0), [5, 0, 0, 0]));
+    assert_eq!(mirror.originals_asked().len(), 5);
+    assert_eq!(fetch(&wide), (Some(0), [0, 5, 0, 0]));
+    assert_eq!(mirror.originals_asked().len(), 5);
+    assert_eq!(fetch(&["--retry-gone"]), (Some(0), [0, 0, 5, 0]));
+}
+
+#[test]
 fn first_page_without_any_original_is_a_listing_error() {
     let (world, mirror) = (Sandbox::new(), Mirror::of(28));
     let hung: Vec<String> = (0..28)

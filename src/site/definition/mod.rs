@@ -130,6 +130,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         name: file_name,
         min_width,
         min_height,
+        skip_small,
     } = file;
     let file_name = item_context.file_name(capture, file_name)?;
     let sources = item::ItemSources {
@@ -156,6 +157,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         identity,
         declared,
         min_size: (min_width, min_height),
+        skips_small: skip_small,
         file_name,
         base,
         image_hosts,

@@ -266,13 +266,14 @@ pub(super) struct FollowTable {
 #[serde(
     deny_unknown_fields,
     default,
-    expecting = "a table with `name`, `capture`, `min_width` or `min_height`"
+    expecting = "a table with `name`, `capture`, `min_width`, `min_height` or `skip_small`"
 )]
 pub(super) struct FileTable {
     pub(super) capture: Option<Spanned<CaptureTable>>,
     pub(super) name: Option<Spanned<String>>,
     pub(super) min_width: u32,
     pub(super) min_height: u32,
+    pub(super) skip_small: bool,
 }
 
 #[derive(Deserialize)]
