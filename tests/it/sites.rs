@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 
-use crate::support::fault_server::FaultServer;
+use crate::support::fault_server::{Answer, FaultServer};
 use crate::support::program::{ProgramOutput, Sandbox, files};
 
 /// A grey picture of that many pixels.
@@ -298,4 +298,45 @@ fn sites_new_on_a_page_without_a_gallery_is_exit_code_3() {
         "{}",
         ended.stderr
     );
+}
+
+#[test]
+fn sites_new_drafts_what_it_finds_where_it_sees_no_way_to_the_originals() {
+    let (world, server) = (Sandbox::new(), gallery());
+    server.everywhere(|asked| {
+        if asked.path.starts_with("/w/") || asked.path.starts_with("/big/") {
+            Answer::status(404)
+        } else {
+            asked.served()
+        }
+    });
+    let url = format!("{}/new?page=1", server.origin());
+    let ended = sites(&world, &["new", &url, "-o", "hills.toml"]);
+    let text = fs::read_to_string(world.work().join("hills.toml")).unwrap_or_default();
+    assert_eq!(ended.code, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("lacks the way"), "{}", ended.stderr);
+    assert!(text.contains(r#"select = "div.card""#), "{text}");
+    assert!(text.contains("# To be written"), "{text}");
+    // One of the lines that are proposed makes it a definition.
+    let proposed = text
+        .replace("# [[full]]", "[[full]]")
+        .replace("# field = ", "field = ");
+    fs::write(world.work().join("hills.toml"), proposed).expect("a file for the definition");
+    let ended = world
+        .wallhaul()
+        .args(["urls", "--site-file", "hills.toml", "-p", "1"])
+        .run();
+    assert!(ended.stdout.contains("/w/hill-11"), "{ended:?}");
+}
+
+#[test]
+fn sites_new_reads_no_json_as_html() {
+    let (world, server) = (Sandbox::new(), FaultServer::start());
+    let json =
+        r#"[{ "more": "<a href='/1'><img src='/1.png'></a><a href='/2'><img src='/2.png'></a>" }]"#;
+    server.show("/more", json.as_bytes());
+    let url = format!("{}/more", server.origin());
+    let ended = sites(&world, &["new", &url]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""));
+    assert!(ended.stderr.contains("JSON without"), "{}", ended.stderr);
 }

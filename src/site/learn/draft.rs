@@ -134,6 +134,9 @@ impl Draft {
             lines.push(String::new());
             lines.extend(full.lines());
         }
+        if self.full.is_empty() {
+            lines.extend(TO_BE_WRITTEN.map(str::to_owned));
+        }
         if self.names_are_alike {
             lines.extend([
                 String::new(),
@@ -148,6 +151,16 @@ impl Draft {
         lines.join("\n") + "\n"
     }
 }
+
+/// What a draft has in place of a way to the originals.
+const TO_BE_WRITTEN: [&str; 6] = [
+    "",
+    "# To be written: the way from an item to its original. One of these, with what is right for this site:",
+    "# [[full]]",
+    "# field = \"link\"",
+    "# rewrite = { from = \"thumb\", regex = '^(?P<start>.+)-small(?P<end>\\.jpg)$', to = \"${start}${end}\" }",
+    "# follow = { from = \"link\", kind = \"html\", find = \"a.download@href\" }",
+];
 
 impl FullGuess {
     /// Why it is proposed.

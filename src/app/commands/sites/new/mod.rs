@@ -42,8 +42,8 @@ pub struct NewOptions {
     pub output: Option<PathBuf>,
 }
 
-/// Prints a drafted definition, and on stderr what it rests on. Exit code 3 when no gallery is found on the page, or the
-/// draft does not hold on the second page.
+/// Prints a drafted definition, and on stderr what it rests on. Exit code 3 when no gallery is found on the page, no
+/// way to its originals, or the draft does not hold on the second page.
 ///
 /// # Errors
 ///
@@ -85,7 +85,12 @@ pub async fn new_site(
         return Ok(Exit::Listing);
     };
     let text = draft.to_toml();
-    let exit = author.prove(&text, &page, paging.as_ref()).await?;
+    let exit = if draft.full.is_empty() {
+        say("the draft lacks the way to the originals: write it, or show one with --original URL");
+        Exit::Listing
+    } else {
+        author.prove(&text, &page, paging.as_ref()).await?
+    };
     match &wanted.output {
         None => {
             print(text.as_bytes())?;
@@ -129,6 +134,14 @@ impl Author<'_> {
             say(&format!("{}: data with {items}", page.url));
             return Ok(Some((data.draft, None)));
         }
+        if page.text.trim_start().starts_with(['{', '[']) {
+            say(&format!(
+                "{}: JSON without a list of items that have the address of an image. Where that is made of parts, or in a \
+                 text, write `item.select` and `fields` yourself: the reference of definitions has an example",
+                page.url
+            ));
+            return Ok(None);
+        }
         let shown = page.clone();
         let guess = blocking(move || {
             let text = PageText {
@@ -157,6 +170,7 @@ impl Author<'_> {
             ));
             return Ok(None);
         }
+        let mut without_way = None;
         for block in &guess.blocks {
             say(&format!(
                 "{}: {} of `{}`",
@@ -169,9 +183,10 @@ impl Author<'_> {
             if self.find_way(&mut draft, block, page).await? {
                 return Ok(Some((draft, guess.paging)));
             }
-            say("no way to the originals of these: --original URL may show one");
+            say("no way to the originals of these was found");
+            without_way.get_or_insert(draft);
         }
-        Ok(None)
+        Ok(without_way.map(|draft| (draft, guess.paging)))
     }
 
     /// Compiles the draft, and holds it against the page it was made from and the next one.
