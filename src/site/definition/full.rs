@@ -267,10 +267,7 @@ fn one_page(
         return Err(Diagnostic::at(&input, message).help("remove it"));
     }
     let kind = document_kind(kind, script, namespaces)?;
-    let context = SourceContext {
-        kind: &kind,
-        definition: text,
-    };
+    let context = SourceContext::new(&kind, text);
     let span = find.span();
     let sources = match find.into_inner() {
         SourceInput::List(sources) => sources,

@@ -96,18 +96,21 @@ impl ItemSources {
             fields,
             page,
         } = self;
-        let context = SourceContext {
-            kind: &kind,
-            definition: text,
-        };
+        let context = SourceContext::new(&kind, text);
+        let items = ItemPath::from_input(&select, context)?;
+        // Items may be in texts of another language, and those within them in texts of a third.
+        let outer = SourceContext::new(items.item_context(context).kind, text);
+        let each = each.map(|each| ItemPath::from_input(&each, outer));
+        let each = each.transpose()?;
+        let inner = each.as_ref().map_or(outer, |each| each.item_context(outer));
         let source = |written: Option<Spanned<SourceInput>>| {
             written
-                .map(|written| Source::compile(written, context))
+                .map(|written| Source::compile(written, inner))
                 .transpose()
         };
         let field = |(number, source): (usize, Spanned<SourceInput>)| {
             Ok(FieldSource {
-                source: Source::compile(source, context)?,
+                source: Source::compile(source, inner)?,
                 is_address: rules
                     .iter()
                     .any(|rule| rule.way.address_field() == Some(FieldRef::Field(number))),
@@ -118,13 +121,9 @@ impl ItemSources {
             select: written(&select, text),
             needs: self::needs(&needs, &[&thumb, &link, &title], &fields, text),
         };
-        let items = ItemPath::from_input(&select, context)?;
-        let each = each
-            .map(|each| ItemPath::from_input(&each, context))
-            .transpose()?;
         let conditions = conditions
             .into_iter()
-            .map(|written| Condition::compile(written, context));
+            .map(|written| Condition::compile(written, inner));
         let conditions = conditions.collect::<Result<_, _>>()?;
         let (thumb, link, title) = (source(thumb)?, source(link)?, source(title)?);
         let fields = fields.into_values().enumerate().map(field);

@@ -48,7 +48,12 @@ impl Locator {
             Some(text) => (true, text),
             None => (false, text),
         };
-        let language = match context.kind {
+        let kind = if is_outer {
+            context.outer
+        } else {
+            context.kind
+        };
+        let language = match kind {
             DocumentKind::Html => LocatorLanguage::Html(HtmlLocator::compile(text, written)?),
             DocumentKind::Json | DocumentKind::Embedded(_) => {
                 LocatorLanguage::Json(JsonPointer::compile(text, written)?)

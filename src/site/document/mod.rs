@@ -50,9 +50,22 @@ pub(super) enum DocumentKind {
 /// What sources and conditions are compiled with.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SourceContext<'a> {
+    /// What the item is written in,
     pub(super) kind: &'a DocumentKind,
+    /// and the one around it, which `^` names.
+    outer: &'a DocumentKind,
     /// The whole definition, for the places of errors.
     pub(super) definition: &'a str,
+}
+
+impl<'a> SourceContext<'a> {
+    pub(super) const fn new(kind: &'a DocumentKind, definition: &'a str) -> Self {
+        Self {
+            kind,
+            outer: kind,
+            definition,
+        }
+    }
 }
 
 /// A parsed page. It lives within [`read`] alone: HTML trees cannot leave their thread.

@@ -73,13 +73,15 @@ impl ItemPath {
         })
     }
 
-    /// What sources within the items are compiled with: their text may have been parsed.
+    /// What sources within the items are compiled with: their text may have been parsed. `context` is that of the item
+    /// around them.
     pub(in crate::site) fn item_context<'c>(
         &'c self,
         context: SourceContext<'c>,
     ) -> SourceContext<'c> {
         SourceContext {
             kind: self.kind.as_ref().unwrap_or(context.kind),
+            outer: context.kind,
             ..context
         }
     }

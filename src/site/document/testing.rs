@@ -49,7 +49,7 @@ pub(super) fn path(kind: &DocumentKind, toml: &str) -> Result<ItemPath, LocatedD
 }
 
 fn context<'a>(kind: &'a DocumentKind, definition: &'a str) -> SourceContext<'a> {
-    SourceContext { kind, definition }
+    SourceContext::new(kind, definition)
 }
 
 /// What a wrong source is refused with, in one line.

@@ -359,6 +359,62 @@ mod tests {
         site.read(&site.first_page(), body).unwrap()
     }
 
+    /// Listings in JSON whose items are HTML in a text: that of the page, or one of each outer item.
+    #[test]
+    fn items_in_a_text_are_read_in_its_language_and_the_outer_one_in_its_own() {
+        let definition = |item: &str| {
+            format!(
+                r#"
+[site]
+name = "more"
+base = "https://more.invalid"
+[listing]
+kind = "json"
+url = "/more"
+[item]
+{item}
+where = [{{ value = "img@src", exists = true }}]
+thumb = "img@src"
+link = "@href"
+[[full]]
+field = "thumb"
+"#
+            )
+        };
+        let page = r#"[{ "day": "1", "imgs": "<a href='/w/1'><img src='/1.png'></a><a href='/'>Home</a>" },
+                       { "day": "2", "imgs": "<a href='/w/2'><img src='/2.png'></a>" },
+                       { "day": "3" }]"#;
+        let parsed = r#"{ source = "/imgs", parse = "html", then = "a" }"#;
+        let ways = [
+            format!("select = {}", parsed.replace("/imgs", "/*/imgs")),
+            format!("select = \"/*\"\neach = {parsed}\nfields = {{ day = \"^/day\" }}"),
+        ];
+        for (way, outer) in ways.iter().zip([[&[][..], &[]], [&["1"], &["2"]]]) {
+            let site = Site::from_toml(&definition(way)).unwrap();
+            let images = site.read(&site.first_page(), page).unwrap().images;
+            let thumbs: Vec<_> = images.iter().map(|image| image.thumb.path()).collect();
+            let links: Vec<_> = images.iter().flat_map(|image| &image.link).collect();
+            let links: Vec<_> = links.iter().map(|link| link.path()).collect();
+            assert_eq!(thumbs, ["/1.png", "/2.png"], "{way}");
+            assert_eq!(links, ["/w/1", "/w/2"], "{way}");
+            let days: Vec<Vec<_>> = images
+                .iter()
+                .map(|image| {
+                    image
+                        .record
+                        .0
+                        .iter()
+                        .flatten()
+                        .map(String::as_str)
+                        .collect()
+                })
+                .collect();
+            assert_eq!(days, outer, "{way}");
+        }
+        let wrong = definition(&ways[1].replace("^/day", "/day"));
+        assert!(Site::from_toml(&wrong).is_err());
+    }
+
     #[test]
     fn malformed_html_gives_the_images_that_are_there() {
         let pages = [

@@ -215,10 +215,7 @@ mod tests {
     use crate::site::document::{self, DocumentKind, SourceContext};
     use crate::site::schema::SourceInput;
 
-    const JSON: SourceContext<'static> = SourceContext {
-        kind: &DocumentKind::Json,
-        definition: "",
-    };
+    const JSON: SourceContext<'static> = SourceContext::new(&DocumentKind::Json, "");
 
     fn written<T>(value: T) -> Spanned<T> {
         Spanned::new(0..0, value)

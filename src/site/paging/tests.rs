@@ -37,10 +37,7 @@ fn compiled(text: &str) -> Result<PageTemplate, String> {
         base: &url("https://demo.invalid/"),
         is_host: &|host| host == "demo.invalid",
         variables: &variables(),
-        source: SourceContext {
-            kind: &DocumentKind::Html,
-            definition: "",
-        },
+        source: SourceContext::new(&DocumentKind::Html, ""),
     };
     let written = toml::Spanned::new(0..0, text.to_owned());
     PageTemplate::compile(&written, &context, &["seed"])
@@ -89,10 +86,7 @@ fn windows(text: &str, first: Option<&str>, days: u32, earliest: &str) -> Addres
 }
 
 fn source(text: &str) -> Source {
-    let context = SourceContext {
-        kind: &DocumentKind::Html,
-        definition: "",
-    };
+    let context = SourceContext::new(&DocumentKind::Html, "");
     let written = toml::Spanned::new(0..0, SourceInput::Text(text.to_owned()));
     let compiled = Source::compile(written, context);
     compiled
