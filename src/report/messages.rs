@@ -7,7 +7,8 @@ use crate::event::{ListingEnd, ListingFailure, LockHolder, LockProcess, WaitReas
 use crate::units::{HumanDuration, count, plural};
 
 /// Why a listing ended, after "listed 3 pages: ".
-pub(super) fn listing_end(reason: &ListingEnd) -> String {
+/// Why a listing ended, safe to print.
+pub fn listing_end(reason: &ListingEnd) -> String {
     match reason {
         ListingEnd::LastPageRequested => "the last page requested was read".to_owned(),
         ListingEnd::LastPage { number } => format!("{} is the last", numbered(*number)),

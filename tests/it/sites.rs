@@ -173,7 +173,10 @@ fn sites_test_compares_with_a_saved_output() {
     assert_eq!(first[..3], ["1", "full 1", "direct"]);
     assert!(first[3].ends_with("/big/11/hill-11-full.png"), "{first:?}");
     assert!(
-        tried.stderr.contains("4 items, 4 with an original"),
+        tried
+            .stderr
+            .contains("4 items, 4 with an original; next is http")
+            && tried.stderr.contains("/new?page=2\n"),
         "{}",
         tried.stderr
     );
@@ -339,4 +342,22 @@ fn sites_new_reads_no_json_as_html() {
     let ended = sites(&world, &["new", &url]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""));
     assert!(ended.stderr.contains("JSON without"), "{}", ended.stderr);
+}
+
+#[test]
+fn sites_test_says_to_which_listings_a_page_leads() {
+    let (world, server) = (Sandbox::new(), FaultServer::start());
+    let definition = definition(&server, "albums");
+    let through = definition.replace("[listing]\n", "[listing]\nthrough = [\"a.album@href\"]\n");
+    assert_ne!(through, definition);
+    own(&world, "albums", &through);
+    let page = "<html><a class=album href=/one>1</a><a class=album href=/two>2</a></html>";
+    fs::write(world.work().join("saved.html"), page).unwrap();
+    let tried = sites(&world, &["test", "albums", "--page", "saved.html"]);
+    assert_eq!(tried.code, Some(0), "{}", tried.stderr);
+    assert!(
+        tried.stderr.contains("2 links to listings; next is"),
+        "{}",
+        tried.stderr
+    );
 }

@@ -7,6 +7,7 @@ mod items;
 mod list;
 mod live;
 mod new;
+mod onward;
 mod record;
 mod schema;
 mod show;

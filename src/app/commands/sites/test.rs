@@ -5,11 +5,13 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use jiff::tz::TimeZone;
 use similar::{ChangeTag, TextDiff};
 use url::Url;
 
 use super::fixture::Fixture;
 use super::items::{TriedPage, failure_text, try_page};
+use super::onward::{Onward, onward};
 use crate::app::console::{print, print_note};
 use crate::app::environment::Environment;
 use crate::app::targets::{Definitions, SelectedSite};
@@ -17,7 +19,7 @@ use crate::config::{Options, Settings};
 use crate::exit::Exit;
 use crate::fetch::RawPage;
 use crate::report::escape;
-use crate::site::Site;
+use crate::site::{NextPage, Pages, Site};
 
 /// The most that is read of a saved page or an expected output, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -56,13 +58,33 @@ pub fn test_site(
     let site = SelectedSite::new(&found, &definitions)?.site;
     let mut output = String::new();
     let mut exit = Exit::Done;
-    for mut page in pages(&site, wanted)? {
+    let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
+    let mut pager = site.pager(Pages::default(), today);
+    let mut first = pager.next_page();
+    for mut page in pages(&site, wanted, &first)? {
+        let request = std::mem::replace(&mut first, NextPage::NoMore);
         page.charset = site.requests().charset;
         let shown = escape(page.url.as_str()).into_owned();
         match try_page(&site, &page.decoded(), true, |_images| {}) {
-            Ok(tried) => {
+            Ok(mut tried) => {
+                let images = tried.items.len();
+                let onward = match request {
+                    NextPage::Request(request) => {
+                        onward(&site, &mut pager, &request, &tried.listing, images)
+                    }
+                    NextPage::AfterAnswer | NextPage::NoMore => Onward::Unknown,
+                };
+                first = pager.next_page();
                 output += &text(&tried, wanted.json)?;
-                print_note(&format!("{shown}: {}", tried.summary()));
+                let said = match onward {
+                    Onward::Links(links) => {
+                        tried.failure = None;
+                        links
+                    }
+                    Onward::After(next) => format!("{}; {next}", tried.summary()),
+                    Onward::Unknown => tried.summary(),
+                };
+                print_note(&format!("{shown}: {said}"));
                 if let Some(failure) = tried.failure() {
                     print_note(&format!("{shown}: {failure}"));
                     exit = exit.max_severity(Exit::Listing);
@@ -103,14 +125,18 @@ fn text(tried: &TriedPage, json: bool) -> anyhow::Result<String> {
 }
 
 /// The pages that are to be read, in their order.
-fn pages(site: &Site, wanted: &TestOptions) -> anyhow::Result<Vec<RawPage>> {
+fn pages(site: &Site, wanted: &TestOptions, first: &NextPage) -> anyhow::Result<Vec<RawPage>> {
     if wanted.page.is_dir() {
         if wanted.page_url.is_some() {
             bail!("--page-url is for one page; the folder says where each of its pages came from");
         }
         return Fixture::open(&wanted.page)?.listing_pages();
     }
-    let url = wanted.page_url.clone().unwrap_or_else(|| site.first_page());
+    let first = match first {
+        NextPage::Request(request) => request.url.clone(),
+        NextPage::AfterAnswer | NextPage::NoMore => site.first_page(),
+    };
+    let url = wanted.page_url.clone().unwrap_or(first);
     Ok(vec![RawPage {
         charset: None,
         url,
