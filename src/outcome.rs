@@ -40,7 +40,7 @@ pub struct Saved {
     /// The file's name in the collection.
     pub name: ImageName,
     /// The address that its bytes came from, in the form that was requested.
-    pub address: String,
+    pub address: Box<Url>,
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,
@@ -55,7 +55,7 @@ pub struct Duplicate {
     /// The file that it shares.
     pub name: ImageName,
     /// The address that its bytes came from, in the form that was requested.
-    pub address: String,
+    pub address: Box<Url>,
     /// What verification established.
     #[serde(flatten)]
     pub content: Content,

@@ -165,7 +165,7 @@ impl Committer {
                         // A duplicate of a file that was there before this group.
                         None => wanted,
                     };
-                    let address = address.into();
+                    let address = Box::new(address);
                     if duplicate {
                         Outcome::Duplicate(Duplicate {
                             name,
@@ -204,9 +204,12 @@ impl Committer {
     fn as_requested(&self, mut outcome: Outcome) -> Outcome {
         let address = match &mut outcome {
             Outcome::Failed(failure) => &mut failure.address,
-            Outcome::Saved(saved) => &mut saved.address,
-            Outcome::Duplicate(duplicate) => &mut duplicate.address,
             Outcome::Skipped(skip) => &mut skip.address,
+            Outcome::Saved(Saved { address, .. })
+            | Outcome::Duplicate(Duplicate { address, .. }) => {
+                **address = self.run.shown(address);
+                return outcome;
+            }
             Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Interrupted => return outcome,
         };
         if let Ok(canonical) = Url::parse(address) {

@@ -314,7 +314,7 @@ mod tests {
         let Outcome::Saved(Saved { address, .. }) = outcome else {
             panic!("{outcome:?}")
         };
-        assert_eq!(address, server.url("/original.png").as_str());
+        assert_eq!(*address, server.url("/original.png"));
         assert_eq!(server.heads().len(), 2);
     }
 

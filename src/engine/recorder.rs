@@ -165,7 +165,7 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
             let job = &lease.job;
             Some(HookImage {
                 key: job.key.clone(),
-                address: address.clone(),
+                address: address.to_string(),
                 name: name.clone(),
                 content: *content,
                 page: Some(job.page.to_string()),

@@ -229,7 +229,10 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
             content: _,
             capture: _,
         }) => {
-            let (name, address) = (escape_truncated(name.as_str()), escape_truncated(address));
+            let (name, address) = (
+                escape_truncated(name.as_str()),
+                escape_truncated(address.as_str()),
+            );
             let text = format!("{address}: same bytes as {name}");
             (Color::Plain, "duplicate", text)
         }

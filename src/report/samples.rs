@@ -90,6 +90,11 @@ fn address(name: &str) -> String {
     format!("https://cdn.demo.invalid/originals/{name}")
 }
 
+/// The same as an address that was parsed; a hostile name is escaped in it.
+fn url(name: &str) -> Box<Url> {
+    Box::new(Url::parse(&address(name)).expect("an address of a sample"))
+}
+
 pub(super) fn started(name: &str) -> Event {
     Event::FetchStarted {
         key: key(name),
@@ -128,7 +133,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         name,
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
-            address: address(name),
+            address: url(name),
             content: content(bytes),
             capture: None,
         }),
@@ -141,7 +146,7 @@ pub(super) fn duplicate(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: there,
-            address: address(name),
+            address: url(name),
             content: content(1_000),
             capture: None,
         }),
@@ -154,12 +159,12 @@ pub(super) fn archived(name: &str) -> Event {
         .parse()
         .expect("a constant that parses");
     let base = Url::parse("https://web.archive.org/").expect("a constant that parses");
-    let original = Url::parse(&address(name)).expect("an address of a sample");
+    let original = url(name);
     finished(
         name,
         Outcome::Duplicate(Duplicate {
             name: ImageName::from_stored("2010-01-01-First.png"),
-            address: address(name),
+            address: url(name),
             content: content(1_000),
             capture: Some(Box::new(Capture::new(&base, at, &original))),
         }),

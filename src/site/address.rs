@@ -82,9 +82,14 @@ pub(super) fn with_https(mut address: Url, has_https: impl Fn(&str) -> bool) -> 
 
 /// Parses `text`, as a rewrite gives it or a record holds it, as an absolute address.
 pub(super) fn absolute(text: &str) -> Result<Url, String> {
-    let Ok(mut address) = Url::parse(text) else {
+    let Ok(address) = Url::parse(text) else {
         return Err("it is not an address".to_owned());
     };
+    requestable(address)
+}
+
+/// The address without its fragment, if it can be requested.
+pub(super) fn requestable(mut address: Url) -> Result<Url, String> {
     address.set_fragment(None);
     usable(&address)?;
     Ok(address)

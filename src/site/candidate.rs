@@ -218,8 +218,7 @@ fn rewritten(
     from: FieldRef,
     steps: &RewriteSteps,
 ) -> Result<Option<Url>, SkipReason> {
-    let results = from.texts(image).filter_map(|text| {
-        let input = address::absolute(text).ok()?;
+    let results = from.addresses(image).filter_map(|input| {
         let input = site.canonical(input);
         let result = steps.rewrite(input.as_str())?;
         Some(on_named_host(site, &result).and_then(|url| {

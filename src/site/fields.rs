@@ -1,5 +1,8 @@
 //! The names that a definition gives to the texts of an item and of its page, and the texts behind them.
 
+use url::Url;
+
+use super::address;
 use super::template::{Placeholder, PlaceholderError};
 use super::variables::Variables;
 use crate::job::ImageRef;
@@ -49,12 +52,26 @@ impl FieldRef {
     pub(super) fn texts(self, image: &ImageRef) -> impl Iterator<Item = &str> {
         let (one, more) = match self {
             Self::Thumb => (Some(image.thumb.as_str()), None),
-            Self::Link => (image.link.as_ref().map(url::Url::as_str), None),
+            Self::Link => (image.link.as_ref().map(Url::as_str), None),
             Self::Title => (image.title.as_deref(), None),
             Self::Field(number) => (None, image.record.0.get(number)),
         };
         one.into_iter()
             .chain(more.into_iter().flatten().map(String::as_str))
+    }
+
+    /// Those of the texts that are absolute addresses.
+    pub(super) fn addresses(self, image: &ImageRef) -> impl Iterator<Item = Url> {
+        // These two were parsed when the page was read.
+        let (known, texts) = match self {
+            Self::Thumb => (Some(&image.thumb), None),
+            Self::Link => (image.link.as_ref(), None),
+            Self::Title | Self::Field(_) => (None, Some(self.texts(image))),
+        };
+        let texts = texts.into_iter().flatten();
+        let parsed = texts.map(address::absolute);
+        let known = known.map(|url| address::requestable(url.clone()));
+        known.into_iter().chain(parsed).flatten()
     }
 
     /// The preferred text.

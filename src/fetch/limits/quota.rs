@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
-use reqwest::header::{DATE, HeaderMap};
+use reqwest::header::{AsHeaderName, DATE, HeaderMap, HeaderName};
 
 /// A larger number of seconds is a time, and none to wait: 1.9 years.
 const LEAST_TIME: f64 = 60_000_000.0;
@@ -15,27 +15,40 @@ const LEAST_TIME: f64 = 60_000_000.0;
 const LEAST_MILLISECONDS: f64 = 100_000_000_000.0;
 
 /// The pairs of headers, in small letters: what remains, and when that changes.
-const PAIRS: [[&str; 2]; 3] = [
-    ["x-ratelimit-remaining", "x-ratelimit-reset"],
-    ["x-rate-limit-remaining", "x-rate-limit-reset"],
-    ["ratelimit-remaining", "ratelimit-reset"],
+static PAIRS: [[HeaderName; 2]; 3] = [
+    [
+        HeaderName::from_static("x-ratelimit-remaining"),
+        HeaderName::from_static("x-ratelimit-reset"),
+    ],
+    [
+        HeaderName::from_static("x-rate-limit-remaining"),
+        HeaderName::from_static("x-rate-limit-reset"),
+    ],
+    [
+        HeaderName::from_static("ratelimit-remaining"),
+        HeaderName::from_static("ratelimit-reset"),
+    ],
 ];
 
+static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
 /// How long a host takes no more requests, where its response says that none remains.
-pub(crate) fn exhausted_for(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn exhausted_for(headers: &HeaderMap, ours: SystemTime) -> Option<Duration> {
     // A clock of ours that is wrong would make every time wrong.
-    let now = text(headers, DATE.as_str())
-        .and_then(|date| httpdate::parse_http_date(date).ok())
-        .unwrap_or(now);
+    let now = || {
+        let date = text(headers, DATE)?;
+        httpdate::parse_http_date(date).ok()
+    };
+    let now = || now().unwrap_or(ours);
     let pairs = PAIRS.iter().filter_map(|[remaining, reset]| {
         // A decimal, at one large site.
         let remaining: f64 = text(headers, remaining)?.trim().parse().ok()?;
-        (remaining < 1.0).then(|| until(text(headers, reset)?, now))?
+        (remaining < 1.0).then(|| until(text(headers, reset)?, now()))?
     });
     pairs.chain(policies(headers)).max()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -66,7 +79,7 @@ fn until(reset: &str, now: SystemTime) -> Option<Duration> {
 /// The pauses that `RateLimit` asks for: `limit=100, remaining=0, reset=50` (drafts 3 to 7) or `"default";r=0;t=50`
 /// (since draft 8), where every policy has its own.
 fn policies(headers: &HeaderMap) -> impl Iterator<Item = Duration> {
-    let values = headers.get_all("ratelimit").into_iter();
+    let values = headers.get_all(&RATE_LIMIT).into_iter();
     let values = values.filter_map(|value| value.to_str().ok());
     let is_old = |value: &&str| value.contains("remaining=");
     let policies = values.flat_map(move |value| {
@@ -137,9 +150,9 @@ mod tests {
             ];
             assert_eq!(pause(&pair), Some(5.0), "{remaining}");
         }
-        for [remaining, reset] in PAIRS {
+        for [remaining, reset] in &PAIRS {
             assert_eq!(
-                pause(&[(remaining, "0"), (reset, "9")]),
+                pause(&[(remaining.as_str(), "0"), (reset.as_str(), "9")]),
                 Some(9.0),
                 "{reset}"
             );
