@@ -14,7 +14,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Divan};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
-use wallhaul::job::{Candidate, Declared, ImageKey, ImageRef, Job, JobLimits, JobVersion, SiteId};
+use wallhaul::job::{Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, SiteId};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -58,10 +58,11 @@ fn job(number: usize) -> Job {
         stem: format!("2018-03-29-Mountains_{number}"),
         page: image.page,
         title: image.title,
-        declared: Declared::default(),
+        declared: None,
         limits: JobLimits {
             min_width: 0,
             min_height: 0,
+            skips_small: false,
             max_pixels: 200_000_000,
         },
         wait: Duration::ZERO,

@@ -186,8 +186,8 @@ pub struct Job {
     /// The title on that page: untrusted text, for the record and hooks.
     pub title: Option<String>,
     /// What the listing declares of the image's bytes.
-    #[serde(default, skip_serializing_if = "Declared::is_empty")]
-    pub declared: Declared,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declared: Option<Box<Declared>>,
     /// The dimensions it must have.
     pub limits: JobLimits,
     /// The least time between two requests to one host (`--wait`).
@@ -344,7 +344,7 @@ pub struct Resolved {
     /// The name of its file, without the extension.
     pub stem: String,
     /// What the listing declares of its bytes.
-    pub declared: Declared,
+    pub declared: Option<Box<Declared>>,
 }
 
 #[cfg(test)]
@@ -415,7 +415,7 @@ mod tests {
             stem: "2018-03-29-a".to_owned(),
             page: Url::parse("https://demo.invalid/1/").unwrap(),
             title: None,
-            declared: Declared::default(),
+            declared: None,
             limits: JobLimits {
                 min_width: 480,
                 min_height: 360,

@@ -39,7 +39,7 @@ pub enum Outcome {
 pub struct Saved {
     /// The file's name in the collection.
     pub name: ImageName,
-    /// The address that its bytes came from, in the form that was requested.
+    /// The canonical address that its bytes came from.
     pub address: Box<Url>,
     /// What verification established.
     #[serde(flatten)]
@@ -54,7 +54,7 @@ pub struct Saved {
 pub struct Duplicate {
     /// The file that it shares.
     pub name: ImageName,
-    /// The address that its bytes came from, in the form that was requested.
+    /// The canonical address that its bytes came from.
     pub address: Box<Url>,
     /// What verification established.
     #[serde(flatten)]

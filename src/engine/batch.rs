@@ -167,7 +167,7 @@ pub(super) mod tests {
     use url::Url;
 
     use super::*;
-    use crate::job::{Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, SiteId};
+    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, SiteId};
     use crate::queue::{self, Queue};
 
     fn job(number: usize) -> Job {
@@ -181,7 +181,7 @@ pub(super) mod tests {
             stem: number.to_string(),
             page: original,
             title: None,
-            declared: Declared::default(),
+            declared: None,
             limits: JobLimits {
                 min_width: 0,
                 min_height: 0,

@@ -200,17 +200,16 @@ impl Committer {
     }
 
     /// The outcome as people see it. Records keep canonical addresses, because a site and its mirror share them;
-    /// people are shown the address that was requested.
+    /// people are shown the address that was requested, where it is of use to them: an image that was not saved.
     fn as_requested(&self, mut outcome: Outcome) -> Outcome {
         let address = match &mut outcome {
             Outcome::Failed(failure) => &mut failure.address,
             Outcome::Skipped(skip) => &mut skip.address,
-            Outcome::Saved(Saved { address, .. })
-            | Outcome::Duplicate(Duplicate { address, .. }) => {
-                **address = self.run.shown(address);
-                return outcome;
-            }
-            Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Interrupted => return outcome,
+            Outcome::Saved(_)
+            | Outcome::Duplicate(_)
+            | Outcome::AlreadyThere
+            | Outcome::Gone(_)
+            | Outcome::Interrupted => return outcome,
         };
         if let Ok(canonical) = Url::parse(address) {
             *address = self.run.shown(&canonical).into();

@@ -185,7 +185,7 @@ mod tests {
             stem: "image".to_owned(),
             page: server.url("/"),
             title: None,
-            declared,
+            declared: Some(Box::new(declared)),
             limits: JobLimits {
                 min_width: 0,
                 min_height: 0,

@@ -261,7 +261,8 @@ impl Worker {
         let mut body = self
             .request((address, &job.page), &mut part, resume.as_ref(), has_next)
             .await?;
-        if let (Some(declared), Some(length)) = (job.declared.bytes, body.length())
+        let declared = job.declared.as_ref().and_then(|declared| declared.bytes);
+        if let (Some(declared), Some(length)) = (declared, body.length())
             && declared != length
         {
             part.restart()?;
@@ -321,10 +322,10 @@ impl Worker {
         let limits = Limits {
             max_pixels: job.limits.max_pixels.min(self.limits.max_pixels),
         };
-        let (part, resume) = self
-            .staging
-            .parts()
-            .begin(&job.key, Inspector::comparing(limits, &job.declared))?;
+        let (part, resume) = self.staging.parts().begin(
+            &job.key,
+            Inspector::comparing(limits, job.declared.as_deref()),
+        )?;
         Ok((part, resume.filter(|info| info.address == address.as_str())))
     }
 

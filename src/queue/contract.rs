@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::job::{Candidate, Declared, ImageKey, JobLimits, JobVersion, SiteId};
+use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, SiteId};
 
 /// How long a job is delayed.
 const DELAY: Duration = Duration::from_millis(200);
@@ -28,7 +28,7 @@ pub(super) fn job(number: usize) -> Job {
         stem: number.to_string(),
         page: address,
         title: None,
-        declared: Declared::default(),
+        declared: None,
         limits: JobLimits {
             min_width: 0,
             min_height: 0,

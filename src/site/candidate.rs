@@ -503,14 +503,12 @@ name = "{id}-{width}"
         );
         let body = r#"[{"id": "x y%/", "url": "/a.png", "md5": "1B2M2Y8AsgTpgAmY7PhCfg==", "size": "1024", "w": 0}]"#;
         let resolved = site.resolve(&read(&site, body).images[0]).unwrap();
+        let declared = resolved.declared.unwrap();
         assert_eq!(
-            resolved.declared.md5.as_deref(),
+            declared.md5.as_deref(),
             Some("d41d8cd98f00b204e9800998ecf8427e")
         );
-        assert_eq!(
-            (resolved.declared.bytes, resolved.declared.width),
-            (Some(1024), None)
-        );
+        assert_eq!((declared.bytes, declared.width), (Some(1024), None));
         assert_eq!(resolved.key.as_str(), "small id:x%20y%25/");
         assert_eq!(resolved.stem, "x y%_-0");
     }

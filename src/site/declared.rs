@@ -21,7 +21,7 @@ pub(super) struct DeclaredTemplates {
 impl DeclaredTemplates {
     /// What the item declares. A text that is no hash or number declares nothing: listings write `null`, 0 or "unknown"
     /// for what they do not know.
-    pub(super) fn declared(&self, image: &ImageRef) -> Declared {
+    pub(super) fn declared(&self, image: &ImageRef) -> Option<Box<Declared>> {
         let Self {
             md5,
             sha1,
@@ -34,7 +34,7 @@ impl DeclaredTemplates {
         let text = |template: &Option<Template<FieldRef>>| {
             template.as_ref()?.fill(|field| field.text(image))
         };
-        Declared {
+        let declared = Declared {
             md5: text(md5).and_then(|text| hash(&text, 16)),
             sha1: text(sha1).and_then(|text| hash(&text, 20)),
             sha256: text(sha256).and_then(|text| hash(&text, 32)),
@@ -42,7 +42,8 @@ impl DeclaredTemplates {
             bytes: text(bytes).and_then(|text| number(&text)),
             width: text(width).and_then(|text| pixels(&text)),
             height: text(height).and_then(|text| pixels(&text)),
-        }
+        };
+        (!declared.is_empty()).then(|| Box::new(declared))
     }
 }
 

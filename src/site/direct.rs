@@ -4,7 +4,7 @@ use url::Url;
 
 use super::signature::without_signature;
 use super::{address, file_name, name};
-use crate::job::{Candidate, Declared, ImageKey, ImageRef, Record, Resolved, SiteId};
+use crate::job::{Candidate, ImageKey, ImageRef, Record, Resolved, SiteId};
 use crate::outcome::SkipReason;
 
 /// The source of images that belong to no site.
@@ -57,7 +57,7 @@ impl DirectUrls {
         Ok(Resolved {
             // The request keeps the signature, which another run's address may have anew.
             key: ImageKey::new(&self.id, &without_signature(&original)),
-            declared: Declared::default(),
+            declared: None,
             candidates: vec![Candidate::Direct(original)],
             stem,
         })

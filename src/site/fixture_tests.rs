@@ -189,7 +189,7 @@ fn write_image(
             declared,
             ..
         }) => {
-            if declared != Declared::default() {
+            if let Some(declared) = declared {
                 row(&["declared", &declared_text(&declared)]);
             }
             for candidate in &candidates {

@@ -138,7 +138,7 @@ mod tests {
     use crate::verify::{Inspector, Limits};
 
     fn inspect(bytes: &[u8], declared: &Declared) -> Result<Content, Defect> {
-        let mut inspector = Inspector::comparing(Limits::default(), declared);
+        let mut inspector = Inspector::comparing(Limits::default(), Some(declared));
         // What came before, of another answer, is no part of it.
         inspector.update(b"<html>");
         inspector.reset();
@@ -261,7 +261,7 @@ mod tests {
             bytes: Some(20),
             ..Declared::default()
         };
-        let mut inspector = Inspector::comparing(Limits::default(), &declared);
+        let mut inspector = Inspector::comparing(Limits::default(), Some(&declared));
         inspector.update(&png[..20]);
         assert_eq!(inspector.defect(), None);
         inspector.update(&png[20..21]);

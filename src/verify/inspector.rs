@@ -50,9 +50,9 @@ impl Inspector {
     }
 
     /// An inspector that also compares the image with what its listing declares of it.
-    pub fn comparing(limits: Limits, declared: &Declared) -> Self {
+    pub fn comparing(limits: Limits, declared: Option<&Declared>) -> Self {
         Self {
-            declared: (!declared.is_empty()).then(|| Box::new(DeclaredFacts::new(declared))),
+            declared: declared.map(|declared| Box::new(DeclaredFacts::new(declared))),
             ..Self::new(limits)
         }
     }

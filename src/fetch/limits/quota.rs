@@ -40,6 +40,14 @@ pub(crate) fn exhausted_for(headers: &HeaderMap, ours: SystemTime) -> Option<Dur
         httpdate::parse_http_date(date).ok()
     };
     let now = || now().unwrap_or(ours);
+    // Hardly any response has one of them; looking for each of the seven names would cost more.
+    let is_quota = |name: &HeaderName| {
+        let name = name.as_str();
+        name.starts_with("x-rate") || name.starts_with("ratelimit")
+    };
+    if !headers.keys().any(is_quota) {
+        return None;
+    }
     let pairs = PAIRS.iter().filter_map(|[remaining, reset]| {
         // A decimal, at one large site.
         let remaining: f64 = text(headers, remaining)?.trim().parse().ok()?;
