@@ -3,6 +3,7 @@
 use regex::Regex;
 use url::Url;
 
+use super::cut::Cut;
 use super::document::FieldCondition;
 use super::fields::FieldRef;
 use super::pattern::Replacement;
@@ -48,18 +49,33 @@ pub(super) struct RewriteSteps(pub(super) Vec<RewriteStep>);
 
 #[derive(Debug)]
 pub(super) struct RewriteStep {
-    pub(super) pattern: Regex,
-    pub(super) to: Replacement,
+    pattern: Regex,
+    to: Replacement,
+    cut: Option<Cut>,
+}
+
+impl RewriteStep {
+    /// `to` names captures of `pattern` alone.
+    pub(super) fn new(pattern: Regex, to: Replacement) -> Self {
+        let cut = Cut::new(&pattern, to.as_str());
+        Self { pattern, to, cut }
+    }
+
+    /// The result; `None` when the pattern does not match the whole of the text.
+    fn rewrite(&self, text: &str) -> Option<String> {
+        if let Some(head) = self.cut.as_ref().and_then(|cut| cut.head(text)) {
+            return Some(head.to_owned());
+        }
+        let captures = self.pattern.captures(text)?;
+        (captures[0].len() == text.len()).then(|| self.to.fill(&captures))
+    }
 }
 
 impl RewriteSteps {
     /// The result of the steps; `None` when a pattern does not match the whole of its input.
     pub(super) fn rewrite(&self, input: &str) -> Option<String> {
         let mut steps = self.0.iter();
-        steps.try_fold(input.to_owned(), |text, RewriteStep { pattern, to }| {
-            let captures = pattern.captures(&text)?;
-            (captures[0].len() == text.len()).then(|| to.fill(&captures))
-        })
+        steps.try_fold(input.to_owned(), |text, step| step.rewrite(&text))
     }
 }
 

@@ -8,6 +8,7 @@
 mod address;
 mod candidate;
 mod classify;
+mod cut;
 mod declared;
 mod definition;
 mod diagnostic;

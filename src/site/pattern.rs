@@ -8,7 +8,7 @@ use super::diagnostic::{Diagnostic, nearest_of, place_in};
 use super::selector::Selector;
 
 /// Limit of one compiled pattern: a hundred times what a rule for an address needs.
-const PATTERN_BYTES: usize = 1 << 20;
+pub(super) const PATTERN_BYTES: usize = 1 << 20;
 
 /// Compiles a selector.
 pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Diagnostic> {
@@ -94,6 +94,11 @@ impl Replacement {
             }
         }
         Ok(Self(written.get_ref().clone()))
+    }
+
+    /// The text as it is written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
     }
 
     /// The text with its placeholders filled.

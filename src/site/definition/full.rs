@@ -188,7 +188,7 @@ fn steps(written: &[RewriteTable], text: &str) -> Result<RewriteSteps, Diagnosti
     let steps = written.iter().map(|RewriteTable { from: _, regex, to }| {
         let pattern = pattern(regex, text)?;
         let to = Replacement::new(to, &pattern)?;
-        Ok(RewriteStep { pattern, to })
+        Ok(RewriteStep::new(pattern, to))
     });
     steps.collect::<Result<_, _>>().map(RewriteSteps)
 }
