@@ -6,8 +6,8 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// The largest file accepted, in bytes: a hundred times what anybody writes by hand.
-const MAX_BYTES: u64 = 1 << 20;
+/// The largest file accepted, in bytes: twenty times what anybody writes by hand.
+const MAX_BYTES: u64 = 1 << 17;
 
 /// Why a text file cannot be read.
 #[derive(Debug, Error)]

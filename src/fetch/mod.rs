@@ -22,6 +22,8 @@ pub(crate) mod scripted;
 mod settings;
 mod transport;
 
+use std::borrow::Cow;
+
 use url::Url;
 
 use self::access::{Mirror, Policy};
@@ -340,6 +342,28 @@ impl Fetcher {
             for text in fields.iter_mut().flatten() {
                 self.rules.strip_text(text);
             }
+            self.mask(image);
+        }
+    }
+
+    /// Takes the secrets out that a page had in a spelling of its own.
+    fn mask(&self, image: &mut ImageRef) {
+        let masks = self.rules.masks();
+        if masks.is_empty() {
+            return;
+        }
+        let Record(fields) = &mut image.record;
+        for text in fields.iter_mut().flatten().chain(&mut image.title) {
+            if let Cow::Owned(masked) = masks.apply(text) {
+                *text = masked;
+            }
+        }
+        for url in image
+            .link
+            .iter_mut()
+            .chain([&mut image.thumb, &mut image.page])
+        {
+            *url = masks.apply_url(url.clone());
         }
     }
 

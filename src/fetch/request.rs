@@ -117,7 +117,11 @@ impl Requester {
         if response.is_whole() {
             response.into_body(accepted, limit, self.throttle.clone())
         } else {
-            let rules = self.rules.errors();
+            // What the definition says of errors is not about the host's robots.txt.
+            let rules = match accepted {
+                Accepted::PackedOrText => &[],
+                Accepted::Packed | Accepted::Identity => self.rules.errors(),
+            };
             Err(Box::pin(response.into_status_error(has_next, rules)).await)
         }
     }

@@ -67,7 +67,9 @@ impl RewriteStep {
             return Some(head.to_owned());
         }
         let captures = self.pattern.captures(text)?;
-        (captures[0].len() == text.len()).then(|| self.to.fill(&captures))
+        let result = (captures[0].len() == text.len()).then(|| self.to.fill(&captures))?;
+        // No longer one can be an address, and the next step may make it many times longer.
+        (result.len() <= address::MAX_BYTES).then_some(result)
     }
 }
 
@@ -299,6 +301,24 @@ stop = { empty = true }
             .iter()
             .map(|candidate| candidate.url().to_string())
             .collect())
+    }
+
+    #[test]
+    fn a_rewrite_makes_nothing_longer_than_an_address() {
+        let double = "{ from = 'u', regex = '^(.*)$', to = '$1$1' }";
+        let steps = vec![double; 40].join(", ").replace("from = 'u', ", "");
+        let steps = steps.replacen("{ ", "{ from = 'u', ", 1);
+        let site = site(&format!(
+            "[item]\nselect = '/data/*'\nfields = {{ u = '/u' }}\n[[full]]\nrewrite = [{steps}]\n"
+        ));
+        let page = r#"{"data": [{"u": "https://i.small.invalid/a"}]}"#;
+        assert!(of_first(&site, page).is_err());
+        let long = format!("to = '{}'", "$1".repeat(600));
+        let text = format!(
+            "{HEAD}[item]\nselect = '/data/*'\nthumb = '/u'\n[[full]]\nrewrite = {{ from = 'thumb', regex = '^(.*)$', {long} }}\n"
+        );
+        let error = Site::from_toml(&text).unwrap_err().to_string();
+        assert!(error.contains("replacement of more than"), "{error}");
     }
 
     #[test]

@@ -7,11 +7,21 @@ use toml::Spanned;
 use super::diagnostic::{Diagnostic, nearest_of, place_in};
 use super::selector::Selector;
 
-/// Limit of one compiled pattern: a hundred times what a rule for an address needs.
-pub(super) const PATTERN_BYTES: usize = 1 << 20;
+/// Limit of one compiled pattern, in bytes: thirty times what a rule for an address needs.
+pub(super) const PATTERN_BYTES: usize = 1 << 18;
+
+/// Limit of a replacement, in bytes: each of its placeholders may stand for a whole address.
+const MAX_REPLACEMENT: usize = 1_000;
+
+/// Limit of a selector, in bytes: every element of a page is compared with all of its parts.
+const MAX_SELECTOR: usize = 2_000;
 
 /// Compiles a selector.
 pub(super) fn selector(written: &Spanned<String>) -> Result<Selector, Diagnostic> {
+    if written.get_ref().len() > MAX_SELECTOR {
+        let message = format!("a selector of more than {MAX_SELECTOR} bytes");
+        return Err(Diagnostic::at(written, message));
+    }
     Selector::parse(written.get_ref()).map_err(|error| {
         let reason = match error {
             SelectorErrorKind::UnexpectedSelectorParseError(reason) => {
@@ -84,6 +94,10 @@ pub(super) struct Replacement(String);
 impl Replacement {
     /// Parses `written`, where `$name`, `${name}` and `$1` are captures of `pattern` and `$$` is a dollar sign.
     pub(super) fn new(written: &Spanned<String>, pattern: &Regex) -> Result<Self, Diagnostic> {
+        if written.get_ref().len() > MAX_REPLACEMENT {
+            let message = format!("a replacement of more than {MAX_REPLACEMENT} bytes");
+            return Err(Diagnostic::at(written, message));
+        }
         for name in placeholders(written.get_ref()) {
             let numbered = name
                 .parse::<usize>()

@@ -108,7 +108,7 @@ const SECRETS: &str = "[secrets]\nkey = { variable = 'OWN_KEY', help = 'ask for 
 type Failure = fn(&FaultServer, &Asked) -> Answer;
 
 /// The failures, and one run without any.
-fn failures() -> [(&'static str, Failure); 12] {
+fn failures() -> [(&'static str, Failure); 14] {
     [
         ("fine", without_query),
         ("404", |_, _| Answer::status(404)),
@@ -149,6 +149,24 @@ fn failures() -> [(&'static str, Failure); 12] {
         }),
         ("error by rule", |_, _| {
             Answer::whole("401 No", &[], SECRET.join(" "))
+        }),
+        ("moved to a path with it", |server, asked| {
+            let path = asked.path.split('?').next().unwrap_or_default();
+            let is_page = path.starts_with("/list/");
+            if path.contains(SECRET[0]) {
+                let shown = if is_page { "/list/1" } else { "/a.png" };
+                Answer::ok(server.shown(shown).to_vec())
+            } else {
+                Answer::to(302, &format!("{path}/{}/x.png", SECRET[0]))
+            }
+        }),
+        ("spelt in other ways", |_, _| {
+            Answer::whole(
+                "200 OK",
+                &["Content-Type: text/html; key=s3cr3t_ke+y"],
+                "<html><li><img src=\"/a.png?small\" title=\"s3cr3t_ke&#43;y\">\
+                 <li><img src=\"/s3cr3t_ke&plus;y.png?small\"></html>",
+            )
         }),
         ("named by it", |server, asked| {
             let path = asked.path.split('?').next().unwrap_or_default();
@@ -339,7 +357,9 @@ fn error_rules_end_a_listing_pass_pages_over_and_skip_images() {
     server.on("/list/2", move |_| json("500 Hole", "NO_DATA"));
     server.on("/b.png", move |_| json("403 No", "VIDEO"));
     server.on("/list/4", move |_| json("400 No", "TOO_FAR"));
-    let rules = "[[request.error]]\npointer = '/error/code'\nequals = 'NO_DATA'\naction = 'skip'\n\
+    // The host has no robots.txt, which is no error of its pages.
+    let rules = "[[request.error]]\nstatus = 404\ncontains = 'no such'\naction = 'end'\n\
+        [[request.error]]\npointer = '/error/code'\nequals = 'NO_DATA'\naction = 'skip'\n\
         [[request.error]]\nstatus = [400, 404]\ncontains = 'TOO_FAR'\naction = 'end'\n\
         [[request.error]]\nstatus = 403\npointer = '/error/code'\nequals = 'VIDEO'\naction = 'skip'\nhint = 'a video'\n";
     let ended = fetch(&world, &definition(&server.origin(), "", rules))

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
 
 /// What may stand in a query as it is (RFC 3986 section 2.3).
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
@@ -58,7 +59,7 @@ impl Masks {
             let encoded = encode_query(text);
             let lower: String = lower_escapes(&encoded);
             // As parsers of addresses leave it: only what cannot stand in a query is encoded.
-            let by_url = url::Url::parse("http://h.invalid/").map(|mut url| {
+            let by_url = Url::parse("http://h.invalid/").map(|mut url| {
                 url.set_query(Some(text));
                 url.query().unwrap_or_default().to_owned()
             });
@@ -81,11 +82,26 @@ impl Masks {
                 html,
             ]);
             forms.extend(by_url);
+            forms.extend(escaped_forms(text));
         }
         forms.retain(|form| form.len() >= Secret::MIN_BYTES);
         forms.sort_by_key(|form| std::cmp::Reverse(form.len()));
         forms.dedup();
         Self { forms }
+    }
+
+    /// An address without the secrets, in whatever part of it they stand.
+    pub(crate) fn apply_url(&self, address: Url) -> Url {
+        match self.apply(address.as_str()) {
+            Cow::Borrowed(_) => address,
+            // A mask can stand wherever a secret can, but in a host.
+            Cow::Owned(masked) => Url::parse(&masked).unwrap_or_else(|_| {
+                let mut origin = address;
+                origin.set_path(MASK);
+                origin.set_query(None);
+                origin
+            }),
+        }
     }
 
     /// Whether there is nothing to take out.
@@ -103,6 +119,59 @@ impl Masks {
             }
         })
     }
+}
+
+/// The spellings of a secret in which every character that is not a letter or a digit is escaped: in addresses with and
+/// without the slash, in JSON and in HTML.
+fn escaped_forms(text: &str) -> Vec<String> {
+    let escaped = |escape: &dyn Fn(char) -> String| -> String {
+        let escape = |c: char| {
+            if c.is_ascii_alphanumeric() {
+                c.to_string()
+            } else {
+                escape(c)
+            }
+        };
+        text.chars().map(escape).collect()
+    };
+    let percent = |c: char| -> String {
+        let bytes = c.to_string().into_bytes();
+        bytes.iter().map(|byte| format!("%{byte:02X}")).collect()
+    };
+    let keeps = |kept: &'static str| {
+        escaped(&move |c| {
+            if kept.contains(c) {
+                c.to_string()
+            } else {
+                percent(c)
+            }
+        })
+    };
+    let units = |c: char, upper: bool| -> String {
+        let mut buffer = [0; 2];
+        let units = c.encode_utf16(&mut buffer).iter();
+        let unit = |unit: &u16| {
+            if upper {
+                format!("\\u{unit:04X}")
+            } else {
+                format!("\\u{unit:04x}")
+            }
+        };
+        units.map(unit).collect()
+    };
+    let in_addresses = ["", "/", "-_.~", "-_.~/"].map(keeps);
+    let mut forms: Vec<_> = in_addresses
+        .iter()
+        .flat_map(|form| [form.clone(), lower_escapes(form)])
+        .collect();
+    forms.extend([
+        escaped(&|c| units(c, false)),
+        escaped(&|c| units(c, true)),
+        escaped(&|c| format!("&#{};", u32::from(c))),
+        escaped(&|c| format!("&#x{:x};", u32::from(c))),
+        escaped(&|c| format!("&#x{:X};", u32::from(c))),
+    ]);
+    forms
 }
 
 impl Masks {
@@ -160,6 +229,11 @@ mod tests {
             "https://h.test/?k=a%2Fb+c%26%22d%C3%A9",
             r#"{"k": "a\/b c&\"dé"}"#,
             "<a title='a/b c&amp;&quot;d\u{e9}'>",
+            "k=a/b%20c%26%22d%C3%A9",
+            r#"{"k": "a\u002fb\u0020c\u0026\u0022d\u00e9"}"#,
+            r#"{"k": "a\u002Fb\u0020c\u0026\u0022d\u00E9"}"#,
+            "a&#47;b&#32;c&#38;&#34;d&#233;",
+            "a&#x2f;b&#x20;c&#x26;&#x22;d&#xe9;",
         ] {
             let masked = masks.apply(text);
             assert!(masked.contains(MASK), "{text}: {masked}");
@@ -173,5 +247,19 @@ mod tests {
         assert_eq!(masks.apply_bytes(page), b"\xffk=***&l=***");
         assert_eq!(masks.apply_bytes(b"a/b".to_vec()), b"a/b");
         assert!(Secret::new("abc\n").is_none());
+        for (address, masked) in [
+            (
+                "https://h.test/a/b%20c&%22d%C3%A9/x",
+                "https://h.test/***/x",
+            ),
+            (
+                "https://h.test/?k=a%2Fb%20c%26%22d%C3%A9&l=1",
+                "https://h.test/?k=***&l=1",
+            ),
+            ("https://h.test/?k=1", "https://h.test/?k=1"),
+        ] {
+            let address = Url::parse(address).unwrap();
+            assert_eq!(masks.apply_url(address).as_str(), masked);
+        }
     }
 }

@@ -73,8 +73,9 @@ impl Requester {
         has_next: bool,
     ) -> Result<(RawPage, Page), FetchError> {
         let (url, status) = (response.address.clone(), response.status());
-        let content_type = response.content_type().map(str::to_owned);
         let masks = self.rules.masks();
+        let (url, content_type) = (masks.apply_url(url), response.content_type());
+        let content_type = content_type.map(|kind| masks.apply(kind).into_owned());
         let next = response.next_link();
         let next = next.map(|link| masks.apply(&link).into_owned());
         let mut body = self

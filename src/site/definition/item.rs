@@ -7,7 +7,9 @@ use toml::Spanned;
 use crate::site::candidate::CandidateRule;
 use crate::site::declared::DeclaredTemplates;
 use crate::site::diagnostic::{Diagnostic, nearest_of};
-use crate::site::document::{Condition, DocumentKind, ItemPath, Source, SourceContext};
+use crate::site::document::{
+    Condition, DocumentKind, ItemPath, MAX_CONDITIONS, Source, SourceContext,
+};
 use crate::site::extract::{EndMark, Extractor, FieldSource, WrittenSources};
 use crate::site::fields::{FieldNames, FieldRef};
 use crate::site::file_name::{FileNameTemplate, NameCapture, NameInput};
@@ -121,6 +123,10 @@ impl ItemSources {
             select: written(&select, text),
             needs: self::needs(&needs, &[&thumb, &link, &title], &fields, text),
         };
+        if let Some(one_more) = conditions.get(MAX_CONDITIONS) {
+            let message = format!("more than {MAX_CONDITIONS} conditions");
+            return Err(Diagnostic::at(one_more, message));
+        }
         let conditions = conditions
             .into_iter()
             .map(|written| Condition::compile(written, inner));

@@ -486,7 +486,7 @@ name = "{name}"
                 "(x{1000}){1000})-small",
                 15,
                 37,
-                "more than 1048576 bytes",
+                "more than 262144 bytes",
             ),
             ("[^/]+", "[^/]+)", 18, 52, "unopened group"),
         ]);

@@ -96,6 +96,9 @@ impl FieldCondition {
 /// Compiles what a condition is about, and takes it out of its table.
 type SubjectOf<'f, S> = dyn FnMut(&mut ConditionInput, &Spanned<()>) -> Result<S, Diagnostic> + 'f;
 
+/// The most conditions in a list.
+pub(in crate::site) const MAX_CONDITIONS: usize = 64;
+
 /// Compiles a table; `subject` says what it is about.
 fn rule<S>(
     written: Spanned<ConditionInput>,
@@ -114,6 +117,10 @@ fn rule<S>(
         }
         if any.get_ref().is_empty() {
             return Err(Diagnostic::at(&any, "none of no conditions can hold"));
+        }
+        if any.get_ref().len() > MAX_CONDITIONS {
+            let message = format!("more than {MAX_CONDITIONS} conditions");
+            return Err(Diagnostic::at(&any, message));
         }
         let rules = any.into_inner().into_iter();
         let rules = rules.map(|written| rule(written, definition, subject));

@@ -17,6 +17,9 @@ use crate::site::schema::{
     ErrorTable, NamedTexts, RequestTable, SecretTable, SecretTables, Statuses,
 };
 
+/// The most headers, parameters, or rules about errors.
+const MAX_ADDED: usize = 64;
+
 /// Compiles the tables. `variables` are the values of the definition's own.
 pub(in crate::site) fn compile(
     request: RequestTable,
@@ -46,6 +49,10 @@ pub(in crate::site) fn compile(
             query: texts.named(query, query_name)?,
         })
     };
+    if let Some(one_more) = error.get(MAX_ADDED) {
+        let message = format!("more than {MAX_ADDED} rules");
+        return Err(Diagnostic::at(one_more, message));
+    }
     let pages = additions(&headers, &query)?;
     let images = additions(&image_headers, &image_query)?;
     Ok(SiteRequests {
@@ -101,6 +108,12 @@ impl TextCompiler<'_> {
         written: &NamedTexts,
         check: fn(&Spanned<String>) -> Result<(), Diagnostic>,
     ) -> Result<Vec<(String, RequestText)>, Diagnostic> {
+        if let Some((name, _)) = written.iter().nth(MAX_ADDED) {
+            return Err(Diagnostic::at(
+                name,
+                format!("more than {MAX_ADDED} of them"),
+            ));
+        }
         let named = written.iter().map(|(name, text)| {
             check(name)?;
             Ok((name.get_ref().clone(), self.text(text)?))

@@ -306,7 +306,7 @@ fn invalid_utf8_in_a_config_or_definition_names_encoding_or_position() {
             (
                 "no text at all",
                 vec![b'#'; 2_000_000],
-                "the file is larger than 1048576 bytes",
+                "the file is larger than 131072 bytes",
             ),
         ];
         for (what, bytes, words) in cases {

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::live::load_original;
 use super::walk::Walk;
-use crate::app::console::{print, write_flushed};
+use crate::app::console::{print, print_note, write_flushed};
 use crate::app::environment::Environment;
 use crate::app::run::use_environment;
 use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession};
@@ -13,7 +13,7 @@ use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::{Exit, OutputError};
 use crate::report::escape;
-use crate::site::ImageSource;
+use crate::site::{ImageSource, Site};
 
 /// Pages that are read at most: a listing of listings begins with pages that show no image.
 const MAX_PAGES: usize = 5;
@@ -42,7 +42,18 @@ pub async fn check_site(
     let mut exit = Exit::Done;
     for name in names {
         let found = definitions.find_or_read(&name)?;
-        let site = SelectedSite::new(&found, &definitions)?;
+        let site = match SelectedSite::new(&found, &definitions) {
+            Ok(site) => site,
+            // One that is wrong says nothing of the others; one that is off, or lacks a key, is not wrong.
+            Err(error) if several => {
+                print_note(&format!("{name} is not checked: {error:#}"));
+                if Site::to_show(&found.text).is_err() {
+                    exit = exit.max_severity(Exit::Usage);
+                }
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         if several {
             print(format!("{}\n", site.id()).as_bytes())?;
         }

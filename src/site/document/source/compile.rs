@@ -14,6 +14,9 @@ use crate::site::diagnostic::Diagnostic;
 use crate::site::pattern::pattern;
 use crate::site::schema::{LookupTable, OneOrMore, SourceInput, SourceTable};
 
+/// The most sources in a list.
+const MAX_ALTERNATIVES: usize = 64;
+
 pub(super) fn alternatives(
     written: Spanned<SourceInput>,
     context: SourceContext<'_>,
@@ -21,6 +24,10 @@ pub(super) fn alternatives(
     let span = written.span();
     let mut alternatives = Vec::new();
     collect(written, context, &mut alternatives)?;
+    if alternatives.len() > MAX_ALTERNATIVES {
+        let message = format!("more than {MAX_ALTERNATIVES} sources in a list");
+        return Err(Diagnostic::new(span, message));
+    }
     if alternatives.is_empty() {
         return Err(Diagnostic::new(span, "an empty list of sources"));
     }
