@@ -66,6 +66,11 @@ pub enum ListingFailure {
         /// The most elements and texts that a page may have.
         limit: usize,
     },
+    /// The page has more items than are read.
+    TooManyItems {
+        /// The most items of a page.
+        limit: usize,
+    },
     /// A tag or comment is so long that reading it would take too much time.
     TagTooLong {
         /// The most attributes or words that it may have.

@@ -57,6 +57,9 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
         ListingFailure::TooManyElements { limit } => {
             format!("page too complex: more than {} elements", count(*limit))
         }
+        ListingFailure::TooManyItems { limit } => {
+            format!("the page has {} items or more, and may have been read in part", count(*limit))
+        }
         ListingFailure::TagTooLong { limit } => format!(
             "page too complex: a tag or comment with more than {} words",
             count(*limit)

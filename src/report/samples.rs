@@ -91,8 +91,8 @@ fn address(name: &str) -> String {
 }
 
 /// The same as an address that was parsed; a hostile name is escaped in it.
-fn url(name: &str) -> Box<Url> {
-    Box::new(Url::parse(&address(name)).expect("an address of a sample"))
+fn url(name: &str) -> Url {
+    Url::parse(&address(name)).expect("an address of a sample")
 }
 
 pub(super) fn started(name: &str) -> Event {
@@ -133,7 +133,7 @@ pub(super) fn saved(name: &str, bytes: u64) -> Event {
         name,
         Outcome::Saved(Saved {
             name: ImageName::from_stored(name),
-            address: url(name),
+            address: Box::new(url(name)),
             content: content(bytes),
             capture: None,
         }),
@@ -146,7 +146,7 @@ pub(super) fn duplicate(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: there,
-            address: url(name),
+            address: Box::new(url(name)),
             content: content(1_000),
             capture: None,
         }),
@@ -164,7 +164,7 @@ pub(super) fn archived(name: &str) -> Event {
         name,
         Outcome::Duplicate(Duplicate {
             name: ImageName::from_stored("2010-01-01-First.png"),
-            address: url(name),
+            address: Box::new(url(name)),
             content: content(1_000),
             capture: Some(Box::new(Capture::new(&base, at, &original))),
         }),

@@ -60,6 +60,10 @@ impl MirrorBase {
             before,
             after_host,
         } = self;
+        let is_root = before.is_empty() && after_host.is_none();
+        if is_root && let Some(url) = on_origin(address, base) {
+            return url;
+        }
         let mut url = base.clone();
         let path = address.path();
         url.set_path(&match after_host {
@@ -69,6 +73,21 @@ impl MirrorBase {
         url.set_query(address.query());
         url
     }
+}
+
+/// `address` on another origin, without its fragment: at a third of the price of giving that origin a path, which would
+/// be parsed again. `None` where either has credentials.
+fn on_origin(address: &Url, origin: &Url) -> Option<Url> {
+    let is_plain = |url: &Url| url.username().is_empty() && url.password().is_none();
+    if !is_plain(address) || !is_plain(origin) {
+        return None;
+    }
+    let mut url = address.clone();
+    url.set_fragment(None);
+    url.set_scheme(origin.scheme()).ok()?;
+    url.set_host(origin.host_str()).ok()?;
+    url.set_port(origin.port()).ok()?;
+    Some(url)
 }
 
 impl Mirror {
@@ -203,6 +222,13 @@ impl Mirror {
             .filter(|base| same_origin(&base.address, address))?;
         // A page that was copied unchanged links to `/uploads/...` even where the mirror serves it
         // below a prefix.
+        if base.before.is_empty()
+            && base.after_host.is_none()
+            && let Some(mut canonical) = on_origin(address, site)
+        {
+            canonical.set_fragment(address.fragment());
+            return Some(canonical);
+        }
         let below = address
             .path()
             .strip_prefix(base.before.as_str())
@@ -313,6 +339,33 @@ mod tests {
                 requested("http://127.0.0.1:8000/uploads/a"),
                 "http://127.0.0.1:8000/uploads/a"
             );
+        }
+    }
+
+    #[test]
+    fn a_mirror_at_the_root_keeps_path_and_query_and_its_own_port() {
+        for base in [
+            "http://127.0.0.1:8000",
+            "https://mirror.test/",
+            "http://[::1]/",
+        ] {
+            let mirror = mirror(Some(base));
+            for rest in ["/browse/2/?a=b", "/", "/a%20b/..;/%C3%A9.png?", "/x?q=%zz"] {
+                for host in [
+                    "https://gallery.test",
+                    "http://static.gallery.test",
+                    "http://cdn.test:8080",
+                ] {
+                    let requested = mirror.request_url(&url(&format!("{host}{rest}#top")));
+                    let expected = url(&format!("{}{rest}", base.trim_end_matches('/')));
+                    assert_eq!(requested, expected, "{host}{rest}");
+                    let back = canonicalized(&mirror, image_with(base, requested.as_str(), base));
+                    assert_eq!(
+                        back.thumb,
+                        url(&format!("https://static.gallery.test{rest}"))
+                    );
+                }
+            }
         }
     }
 

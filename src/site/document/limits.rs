@@ -11,7 +11,7 @@ pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
 pub(super) const MAX_TEXTS: usize = 1_000;
 
 /// Items of a page, or within an item.
-pub(super) const MAX_ITEMS: usize = 100_000;
+pub(in crate::site) const MAX_ITEMS: usize = 100_000;
 
 /// Bytes of a text within a page that is parsed itself.
 pub(super) const MAX_PARSED_BYTES: usize = 1024 * 1024;

@@ -23,6 +23,7 @@ mod xml;
 use std::borrow::Cow;
 
 pub(super) use condition::{Condition, FieldCondition, MAX_CONDITIONS};
+pub(super) use limits::MAX_ITEMS;
 pub(super) use object::ObjectPath;
 pub(super) use path::ItemPath;
 pub(super) use source::Source;

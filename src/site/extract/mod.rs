@@ -9,7 +9,7 @@ use url::Url;
 
 pub use health::{PageHealth, PageVerdict, WrittenSources};
 
-use super::document::{self, Condition, DocumentKind, ItemPath, Page, Scope, Source};
+use super::document::{self, Condition, DocumentKind, ItemPath, MAX_ITEMS, Page, Scope, Source};
 use super::fields::FieldRef;
 use super::paging::{PageLinks, RawPageLinks};
 use super::{Site, address};
@@ -148,6 +148,10 @@ pub(super) fn read(
         pieces,
         end_mark,
     } = raw;
+    // No more were looked for, so that the page may have been read in part.
+    if items.len() + filtered >= MAX_ITEMS {
+        return Err(ListingFailure::TooManyItems { limit: MAX_ITEMS });
+    }
     let base = address::page_base(page, base.as_deref(), body.encoding);
     let page_values = page_values.into_iter().map(Vec::from_iter);
     let resolver = Resolver {
@@ -350,6 +354,7 @@ impl Resolver<'_> {
 mod tests {
     use proptest::prelude::*;
 
+    use crate::event::ListingFailure;
     use crate::site::{ListingPage, PageVerdict, Site};
 
     const ITEM: &str = r#"<div class="desktop"><a href="/x/"><img src="/u/2011/01/02/a.png.295x184_q100.png"></a></div>"#;
@@ -413,6 +418,21 @@ field = "thumb"
         }
         let wrong = definition(&ways[1].replace("^/day", "/day"));
         assert!(Site::from_toml(&wrong).is_err());
+    }
+
+    #[test]
+    fn a_page_with_more_items_than_are_looked_for_is_refused() {
+        let site = Site::from_toml(
+            "[site]\nname = 'm'\nbase = 'https://m.invalid'\n[listing]\nkind = 'json'\nurl = '/'\n\
+             [item]\nselect = '/*'\nthumb = ''\n[[full]]\nfield = 'thumb'\n",
+        );
+        let page = format!("[{}0]", "0,".repeat(150_000));
+        let read = site.unwrap();
+        let read = read.read(&read.first_page(), page.as_str());
+        assert_eq!(
+            read.unwrap_err(),
+            ListingFailure::TooManyItems { limit: 100_000 }
+        );
     }
 
     #[test]
