@@ -5,7 +5,7 @@ use divan::counter::ItemsCount;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use wallhaul::job::{ContentHash, ImageKey, ImageName, Stem};
+use wallhaul::job::{ContentHash, ImageKey, ImageName, RulesHash, Stem};
 use wallhaul::ledger::{self, Intent, Ledger, Origin, Placement, Record};
 use wallhaul::outcome::{Content, Format};
 
@@ -53,8 +53,11 @@ impl Open {
     /// How many of a page's images are known.
     fn known(&self, page: Vec<(ImageKey, Stem)>) -> usize {
         sure(
-            self.runtime
-                .block_on(self.ledger.known(page, Timestamp::UNIX_EPOCH)),
+            self.runtime.block_on(self.ledger.known(
+                page,
+                RulesHash::default(),
+                Timestamp::UNIX_EPOCH,
+            )),
         )
         .len()
     }

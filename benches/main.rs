@@ -14,7 +14,7 @@ use std::time::Duration;
 use divan::{AllocProfiler, Divan};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
-use wallhaul::job::{Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, SiteId};
+use wallhaul::job::{Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, RulesHash, SiteId};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -65,6 +65,7 @@ fn job(number: usize) -> Job {
             skips_small: false,
             max_pixels: 200_000_000,
         },
+        rules: RulesHash::default(),
         wait: Duration::ZERO,
     }
 }

@@ -164,6 +164,32 @@ pub struct ImageRef {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record(pub Vec<Vec<String>>);
 
+/// What an image is looked for by, as a hash: a definition and its variables, the least size, the way to the site. What
+/// is not there by one set of rules may be there by another, so that an absence is remembered with its rules.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RulesHash(u64);
+
+impl RulesHash {
+    /// The hash of these texts; stored, so it must never change.
+    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for text in texts {
+            // With its length, so that no two lists of texts are one text.
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        }
+        let mut first = [0; 8];
+        hasher.finalize_xof().fill(&mut first);
+        Self(u64::from_le_bytes(first))
+    }
+
+    /// The hash as a column holds it.
+    pub const fn to_stored(self) -> i64 {
+        self.0.cast_signed()
+    }
+}
+
 /// One image to be fetched, with everything a worker needs: it knows neither the site's definition nor the ledger.
 ///
 /// It may cross machines, so it is serialised whole, holds no secret (headers and proxies belong to the worker's own
@@ -190,6 +216,9 @@ pub struct Job {
     pub declared: Option<Box<Declared>>,
     /// The dimensions it must have.
     pub limits: JobLimits,
+    /// What it was looked for by.
+    #[serde(default)]
+    pub rules: RulesHash,
     /// The least time between two requests to one host (`--wait`).
     pub wait: Duration,
 }
@@ -422,6 +451,7 @@ mod tests {
                 skips_small: false,
                 max_pixels: 200_000_000,
             },
+            rules: RulesHash::of(["demo"]),
             wait: Duration::from_millis(1_500),
         }
     }

@@ -79,10 +79,17 @@ pub(super) fn discover_options(settings: &Settings, longest_name: usize) -> Disc
         min_width: settings.min_width,
         min_height: settings.min_height,
         retry_gone: settings.retry_gone,
+        route: route(settings),
         wait: settings.fetch.wait,
         longest_name,
         page_copies: None,
     }
+}
+
+/// How a site is reached. A mirror is known by its host: its port may be another in each run.
+fn route(settings: &Settings) -> String {
+    let mirror = settings.base_url.as_ref().and_then(Url::host_str);
+    format!("{mirror:?} {:?}", settings.fetch.archive)
 }
 
 /// Wraps a sender in one that passes only some jobs on to it.

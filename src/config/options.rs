@@ -157,7 +157,7 @@ pub struct SelectionArgs {
     /// Show what would be fetched, and write nothing
     #[arg(short = 'n', long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_DRY_RUN", hide_env = true)]
     pub dry_run: Option<bool>,
-    /// Request again images that were gone (404, 410) within the last 30 days
+    /// Request again images that were gone (404, 410) or skipped lately
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_RETRY_GONE", hide_env = true)]
     pub retry_gone: Option<bool>,
     /// Refuse images larger than SIZE [default: 100M]

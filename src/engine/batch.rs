@@ -167,7 +167,7 @@ pub(super) mod tests {
     use url::Url;
 
     use super::*;
-    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, SiteId};
+    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId};
     use crate::queue::{self, Queue};
 
     fn job(number: usize) -> Job {
@@ -188,6 +188,7 @@ pub(super) mod tests {
                 skips_small: false,
                 max_pixels: u64::MAX,
             },
+            rules: RulesHash::default(),
             wait: Duration::ZERO,
         }
     }

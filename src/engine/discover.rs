@@ -1,5 +1,6 @@
 //! The first half of a run: finds images that are not in the collection, and makes jobs of them.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +8,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::{EngineError, GivenLine, PageCopies, Run, producer, url_list};
-use crate::job::{ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, SiteId};
-use crate::ledger::Ledger;
+use crate::event::Event;
+use crate::job::{
+    Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, RulesHash, SiteId, Stem,
+};
+use crate::ledger::{KnownState, Ledger};
+use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages, Site, fit_stem};
 use crate::verify::Limits;
@@ -27,6 +32,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// The rules by which images are found, as text.
+    fn rules(&self) -> &str {
+        match self {
+            Self::Listing(site, _) | Self::ListingThenUrls(site, _, _) => site.rules(),
+            Self::UrlList(source, _) => source.rules(),
+        }
+    }
+
     /// The site's name, its least width and height, and whether it shows smaller images beside its originals.
     fn id_and_sizes(&self, options: &DiscoverOptions) -> (SiteId, (u32, u32), bool) {
         match self {
@@ -55,6 +68,8 @@ pub struct DiscoverOptions {
     pub min_height: Option<u32>,
     /// Request again what the site said lately is gone.
     pub retry_gone: bool,
+    /// How the run reaches a site, as far as that decides what the site has: a mirror, the web archive.
+    pub route: String,
     /// The least time between two requests to one host.
     pub wait: Duration,
     /// The longest file name that the place of the images takes, in bytes.
@@ -91,9 +106,11 @@ pub async fn discover(
         options.min_width.unwrap_or(min_width),
         options.min_height.unwrap_or(min_height),
     );
+    let sizes = format!("{min_size:?} {skips_small}");
     let discovery = Discovery {
         run,
         site_id,
+        rules: RulesHash::of([source.rules(), &sizes, &options.route]),
         min_size,
         skips_small,
         ledger,
@@ -113,6 +130,8 @@ pub async fn discover(
 pub(super) struct Discovery {
     pub(super) run: Run,
     pub(super) site_id: SiteId,
+    /// What the images are looked for by.
+    rules: RulesHash,
     /// The least width and height of an original.
     min_size: (u32, u32),
     /// Whether a smaller one is skipped, and does not count as failed.
@@ -123,6 +142,15 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
+    /// What the ledger knows of these images.
+    pub(super) async fn known(
+        &self,
+        images: Vec<(ImageKey, Stem)>,
+    ) -> Result<HashMap<ImageKey, KnownState>, EngineError> {
+        let now = (self.run.clock)();
+        Ok(self.ledger.known(images, self.rules, now).await?)
+    }
+
     /// The job for an image, with everything that a worker needs: workers know no site.
     pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
         let (min_width, min_height) = self.min_size;
@@ -141,8 +169,24 @@ impl Discovery {
                 skips_small: self.skips_small,
                 max_pixels: self.options.limits.max_pixels,
             },
+            rules: self.rules,
             wait: self.options.wait,
         }
+    }
+
+    /// Reports an image that an earlier run left out; `new` if the user is to see it all the same.
+    pub(super) async fn report_skip(&self, job: Job, reason: SkipReason, new: bool) {
+        let original = job.candidates.first().map_or(&job.page, Candidate::url);
+        let outcome = Outcome::Skipped(Skip {
+            address: self.run.shown(original).into(),
+            reason,
+            new,
+        });
+        let key = job.key;
+        self.run
+            .events
+            .emit(Event::ImageFinished { key, outcome })
+            .await;
     }
 
     /// Sends a job, waiting while the queue is full; false when no new image may begin, or nobody takes jobs.

@@ -123,7 +123,9 @@ mod tests {
     use crate::event::{Event, Events};
     use crate::fetch::FetchSettings;
     use crate::fetch::scripted::{Reply, Server, header, path_of, settings};
-    use crate::job::{Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, SiteId};
+    use crate::job::{
+        Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId,
+    };
     use crate::ledger;
     use crate::outcome::{Failure, Outcome, Saved, Stage};
     use crate::queue::{self, Queue};
@@ -192,6 +194,7 @@ mod tests {
                 skips_small: false,
                 max_pixels: u64::MAX,
             },
+            rules: RulesHash::default(),
             wait: Duration::ZERO,
         };
         let one = NonZeroUsize::MIN;

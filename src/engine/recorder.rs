@@ -10,7 +10,7 @@ use super::EngineError;
 use super::hooks::HookSender;
 use crate::hooks::HookImage;
 use crate::ledger::{Intent, Ledger, Placement, Record};
-use crate::outcome::{Duplicate, Failure, Outcome, Saved, Skip, SkipReason, Stage};
+use crate::outcome::{Duplicate, Outcome, Saved, Skip, SkipReason, Stage};
 use crate::queue::Lease;
 
 /// An image that is gone (404, 410) is not requested again for 30 days,
@@ -127,25 +127,22 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
                 failure: failure.clone(),
                 at,
                 until,
+                rules: lease.job.rules,
             })
         }
         // Its page need not be read each night, nor the small image be fetched.
-        Outcome::Skipped(Skip {
-            address,
-            reason: reason @ (SkipReason::NoImage | SkipReason::TooSmall(_)),
-            new: _,
-        }) => Some(Record::Failed {
-            key,
-            site: lease.job.site.clone(),
-            failure: Failure {
-                stage: Stage::Rewrite,
-                address: address.clone(),
-                cause: reason.to_string(),
-                attempts: lease.attempt,
-                gone: true,
+        Outcome::Skipped(
+            skip @ Skip {
+                reason: SkipReason::NoImage | SkipReason::TooSmall(_),
+                ..
             },
+        ) => Some(Record::Skipped {
+            key,
+            skip: skip.clone(),
+            attempts: lease.attempt,
             at,
-            until: Some(at.checked_add(NO_ORIGINAL_FOR).unwrap_or(Timestamp::MAX)),
+            until: at.checked_add(NO_ORIGINAL_FOR).unwrap_or(Timestamp::MAX),
+            rules: lease.job.rules,
         }),
         Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Skipped(_) | Outcome::Interrupted => {
             None
@@ -185,8 +182,9 @@ fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage
 mod tests {
     use super::*;
     use crate::engine::batch::tests::leases;
-    use crate::job::Stem;
+    use crate::job::{RulesHash, Stem};
     use crate::ledger::{self, KnownState};
+    use crate::outcome::Failure;
 
     #[tokio::test]
     async fn a_404_is_gone_for_30_days_a_page_without_an_original_for_7_and_a_timeout_not_at_all() {
@@ -218,7 +216,10 @@ mod tests {
             let job = &lease.job;
             (job.key.clone(), Stem::new(&job.stem))
         });
-        let known = ledger.known(lookups.collect(), now).await.unwrap();
+        let known = ledger
+            .known(lookups.collect(), RulesHash::default(), now)
+            .await
+            .unwrap();
         assert_eq!(known.len(), 2);
         for (completed, gone_for) in group.iter().zip([GONE_FOR, NO_ORIGINAL_FOR]) {
             let until = now.checked_add(gone_for).unwrap();

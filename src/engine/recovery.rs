@@ -37,7 +37,10 @@ pub async fn recover(
     if let Some(hooks) = hooks {
         let saved = records.iter().filter_map(|record| match record {
             Record::Saved { key, name: _ } => Some(key),
-            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => None,
+            Record::Unplaced { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::Hooks { .. } => None,
         });
         records.extend(pending_hooks(hooks, saved));
     }

@@ -22,11 +22,16 @@ impl Seen {
     }
 }
 
-/// How many of the images that the ledger knows are gone from the site.
-pub(super) fn gone(known: &HashMap<ImageKey, KnownState>) -> usize {
-    known.values().filter(|state| is_gone(state)).count()
+/// How many of the images that the ledger knows are in the collection, and how many are gone from the site.
+pub(super) fn counts(known: &HashMap<ImageKey, KnownState>) -> (usize, usize) {
+    let count = |is: fn(&KnownState) -> bool| known.values().filter(|state| is(state)).count();
+    (
+        count(|state| matches!(state, KnownState::Saved | KnownState::Adopted)),
+        count(|state| matches!(state, KnownState::Gone { .. })),
+    )
 }
 
-pub(super) fn is_gone(state: &KnownState) -> bool {
-    matches!(state, KnownState::Gone { .. })
+/// Whether the ledger knows only that the image was not there, or not wanted.
+pub(super) fn is_absent(state: &KnownState) -> bool {
+    matches!(state, KnownState::Gone { .. } | KnownState::Skipped(_))
 }

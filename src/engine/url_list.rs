@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use super::EngineError;
 use super::discover::Discovery;
-use super::seen::{Seen, gone};
+use super::seen::{Seen, counts, is_absent};
 use crate::event::{Event, ListingEnd};
 use crate::job::{ImageKey, ImageRef, Stem};
 use crate::ledger::KnownState;
@@ -103,20 +103,17 @@ pub(super) async fn enqueue(
         .iter()
         .map(|(job, stem, _)| (job.key.clone(), stem.clone()))
         .collect();
-    let mut known = discovery
-        .ledger
-        .known(lookups, (discovery.run.clock)())
-        .await?;
+    let mut known = discovery.known(lookups).await?;
     for (job, _stem, ask_again) in &new {
         let ask_again = *ask_again || discovery.options.retry_gone;
-        if ask_again && matches!(known.get(&job.key), Some(KnownState::Gone { .. })) {
+        if ask_again && known.get(&job.key).is_some_and(is_absent) {
             known.remove(&job.key);
         }
     }
-    let gone = gone(&known);
+    let (already_there, gone) = counts(&known);
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
-        already_there: known.len() - gone,
+        already_there,
         gone,
         repeated,
     };
@@ -140,8 +137,8 @@ pub(super) async fn enqueue(
             .await;
     }
     for (job, _stem, _ask_again) in new {
-        match known.get(&job.key) {
-            Some(&KnownState::Gone { since, until }) => {
+        match known.remove(&job.key) {
+            Some(KnownState::Gone { since, until }) => {
                 let gone = Gone {
                     address: discovery.run.shown(job.candidates[0].url()).into(),
                     since,
@@ -151,6 +148,11 @@ pub(super) async fn enqueue(
                 let key = job.key;
                 let finished = Event::ImageFinished { key, outcome };
                 discovery.run.events.emit(finished).await;
+                continue;
+            }
+            Some(KnownState::Skipped(reason)) => {
+                // Who gave its address wants to know.
+                discovery.report_skip(job, reason, true).await;
                 continue;
             }
             Some(KnownState::Saved | KnownState::Adopted) => continue,

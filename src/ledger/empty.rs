@@ -10,7 +10,7 @@ use super::{
     Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
-use crate::job::{ImageKey, ImageName, Stem};
+use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::outcome::Content;
 
 /// A ledger without rows. It refuses to be written, so that a run that saves images by mistake fails rather than
@@ -23,6 +23,7 @@ impl Ledger for Empty {
     async fn known(
         &self,
         _images: Vec<(ImageKey, Stem)>,
+        _rules: RulesHash,
         _now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
         Ok(HashMap::new())
@@ -91,6 +92,7 @@ impl Ledger for Empty {
 
 #[cfg(test)]
 mod tests {
+    use crate::job::RulesHash;
     use crate::ledger::contract::{intent, key, name};
     use crate::ledger::{LedgerError, empty};
 
@@ -99,7 +101,13 @@ mod tests {
         let ledger = empty();
         let asked = vec![(key("1.png"), name("a.png").stem())];
         let now = jiff::Timestamp::UNIX_EPOCH;
-        assert!(ledger.known(asked, now).await.unwrap().is_empty());
+        assert!(
+            ledger
+                .known(asked, RulesHash::default(), now)
+                .await
+                .unwrap()
+                .is_empty()
+        );
         let refused = ledger.placing(vec![intent("1.png", "a.png", 1)]).await;
         assert!(matches!(refused, Err(LedgerError::Empty)), "{refused:?}");
         let skips = vec![(key("1.png"), "no rule".to_owned())];

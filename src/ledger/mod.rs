@@ -20,7 +20,7 @@ pub use model::{
     Placement, Record, RowState, Selection, Stats, StoredFile,
 };
 
-use crate::job::{ImageKey, ImageName, Stem};
+use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::outcome::Content;
 
 /// The memory of one collection. Read a page at a time, written a group at a time.
@@ -28,7 +28,8 @@ use crate::outcome::Content;
 pub trait Ledger: Send + Sync {
     /// Looks up the images of a listing page. An image that is not in the answer has to be fetched.
     ///
-    /// `now` decides whether an image that was gone is requested again.
+    /// `now` and `rules` decide whether an image that was gone or skipped is requested again: it is once its time is over,
+    /// and by other rules.
     ///
     /// # Errors
     ///
@@ -36,6 +37,7 @@ pub trait Ledger: Send + Sync {
     async fn known(
         &self,
         images: Vec<(ImageKey, Stem)>,
+        rules: RulesHash,
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError>;
 

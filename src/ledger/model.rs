@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
 
-use crate::job::{ImageKey, ImageName, SiteId};
-use crate::outcome::{Capture, Content, Failure};
+use crate::job::{ImageKey, ImageName, RulesHash, SiteId};
+use crate::outcome::{Capture, Content, Failure, Skip, SkipReason};
 
 /// Why an image of a listing need not be fetched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KnownState {
     /// It is in the collection.
     Saved,
@@ -19,6 +19,8 @@ pub enum KnownState {
         /// When to request it again.
         until: Timestamp,
     },
+    /// It was left out by the same rules, too recently to be looked at again: why.
+    Skipped(SkipReason),
     /// The collection has a file of this stem whose address is not known, as the ledger was rebuilt.
     Adopted,
 }
@@ -94,6 +96,24 @@ pub enum Record {
         at: Timestamp,
         /// If it is gone: when to request it again.
         until: Option<Timestamp>,
+        /// What it was looked for by: by other rules it is requested again at once.
+        rules: RulesHash,
+    },
+    /// It was left out, and is not to be looked at again for a while. An image that is in the collection from an earlier
+    /// run stays there.
+    Skipped {
+        /// Its identity.
+        key: ImageKey,
+        /// Why, and the address that said so.
+        skip: Skip,
+        /// Requests that were made for it.
+        attempts: u32,
+        /// When.
+        at: Timestamp,
+        /// When to look at it again.
+        until: Timestamp,
+        /// What it was looked for by: by other rules it is looked at again at once.
+        rules: RulesHash,
     },
     /// The user's hooks are to run, or are done.
     Hooks {
@@ -188,11 +208,19 @@ pub enum RowState {
     Failed,
     /// Gone from the site; not requested again for a while.
     Gone,
+    /// Left out; not looked at again for a while.
+    Skipped,
 }
 
 impl RowState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Saved, Self::Placing, Self::Failed, Self::Gone];
+    pub const ALL: [Self; 5] = [
+        Self::Saved,
+        Self::Placing,
+        Self::Failed,
+        Self::Gone,
+        Self::Skipped,
+    ];
 
     /// The state as listings and the `--state` flag spell it.
     pub const fn as_str(self) -> &'static str {
@@ -201,6 +229,7 @@ impl RowState {
             Self::Placing => "placing",
             Self::Failed => "failed",
             Self::Gone => "gone",
+            Self::Skipped => "skipped",
         }
     }
 }
@@ -240,7 +269,7 @@ pub struct LedgerRow {
     /// Why it could not be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
-    /// If it is gone: when it is requested again.
+    /// If it is gone or skipped: when it is requested again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -258,6 +287,8 @@ pub struct Stats {
     pub failed: u64,
     /// Images gone from their site.
     pub gone: u64,
+    /// Images left out, and not looked at again for a while.
+    pub skipped: u64,
     /// Files by format, most first.
     pub formats: Vec<(String, u64)>,
     /// When the first image was fetched.

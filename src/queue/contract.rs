@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, SiteId};
+use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, RulesHash, SiteId};
 
 /// How long a job is delayed.
 const DELAY: Duration = Duration::from_millis(200);
@@ -35,6 +35,7 @@ pub(super) fn job(number: usize) -> Job {
             skips_small: false,
             max_pixels: u64::MAX,
         },
+        rules: RulesHash::default(),
         wait: Duration::ZERO,
     }
 }

@@ -146,7 +146,12 @@ fn outcomes(tally: &Tally, colored: bool) -> String {
             (tally.saved, Color::Green, "saved", &size),
             (tally.duplicate, Color::Plain, duplicates, ""),
             (tally.already_there, Color::Plain, "already there", ""),
-            (tally.gone, Color::Plain, "gone", ""),
+            (
+                tally.gone,
+                Color::Plain,
+                "gone",
+                " (`--retry-gone` requests them)",
+            ),
             (tally.would_fetch, Color::Plain, "would be fetched", ""),
             (
                 tally.skipped - tally.would_fetch,
@@ -274,8 +279,7 @@ mod tests {
             repeated: 0,
         };
         let events = [run_started(), page, saved("a.png", 5), duplicate("b.png")];
-        let expected =
-            "demo: 6 found: 1 saved (5 B), 1 duplicate, 1 already there, 2 gone in 12.3 s; ";
+        let expected = "demo: 6 found: 1 saved (5 B), 1 duplicate, 1 already there, 2 gone (`--retry-gone` requests them) in 12.3 s; ";
         assert!(
             summary(&events).starts_with(expected),
             "{}",

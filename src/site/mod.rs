@@ -80,6 +80,7 @@ use variables::{Given, Variables};
 #[derive(Debug)]
 pub struct Site {
     id: SiteId,
+    rules: String,
     description: String,
     inferred: Option<String>,
     opt_in: Option<String>,
@@ -148,6 +149,11 @@ impl Site {
         &self.id
     }
 
+    /// The definition's text and the values of its variables: what has other rules may find what these did not.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
     /// One line for people; may be empty.
     pub fn description(&self) -> &str {
         &self.description
@@ -204,6 +210,7 @@ impl Site {
     pub fn allowing_any_host(mut self) -> Self {
         if self.image_hosts.any == AnyHost::NotAllowed {
             self.image_hosts.any = AnyHost::Allowed;
+            self.rules.push_str("\nany host");
         }
         self
     }

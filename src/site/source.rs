@@ -26,6 +26,15 @@ impl ImageSource {
         }
     }
 
+    /// The rules by which originals are found, as text: what has another text may find what this did not.
+    pub fn rules(&self) -> &str {
+        match self {
+            Self::Site(site) => site.rules(),
+            // Each address is its own original.
+            Self::Direct(_) => "",
+        }
+    }
+
     /// The candidates and the file stem of an image.
     ///
     /// # Errors

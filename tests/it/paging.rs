@@ -300,9 +300,20 @@ fn images_of_a_listing_that_the_user_finds_too_small_are_skipped_and_left_alone(
     let wide = ["--min-width", "100000"];
     assert_eq!(fetch(&wide), (Some(0), [5, 0, 0, 0]));
     assert_eq!(mirror.originals_asked().len(), 5);
-    assert_eq!(fetch(&wide), (Some(0), [0, 5, 0, 0]));
+    assert_eq!(fetch(&wide), (Some(0), [5, 0, 0, 0]));
     assert_eq!(mirror.originals_asked().len(), 5);
-    assert_eq!(fetch(&["--retry-gone"]), (Some(0), [0, 0, 5, 0]));
+    let stats = world
+        .wallhaul()
+        .args(["ledger", "stats", "--json", "-d", GOT]);
+    let listed = stats.run().sum();
+    assert_eq!(
+        (&listed["skipped"], &listed["gone"]),
+        (&5.into(), &0.into())
+    );
+    // Another minimum is another question.
+    assert_eq!(fetch(&["--min-width", "99999"]), (Some(0), [5, 0, 0, 0]));
+    assert_eq!(mirror.originals_asked().len(), 10);
+    assert_eq!(fetch(&[]), (Some(0), [0, 0, 5, 0]));
 }
 
 #[test]

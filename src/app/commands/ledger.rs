@@ -200,6 +200,9 @@ fn summary(stats: &Stats) -> String {
     }
     field("failed", count(stats.failed));
     field("gone", count(stats.gone));
+    if stats.skipped > 0 {
+        field("skipped", count(stats.skipped));
+    }
     if let (Some(first), Some(last)) = (stats.first, stats.last) {
         field("fetched", format!("{first} to {last}"));
     }

@@ -6,9 +6,10 @@ use super::{Producer, Stop};
 use crate::engine::EngineError;
 use crate::engine::deferred::Unresolved;
 use crate::engine::discover::Discovery;
-use crate::engine::seen::{gone, is_gone};
+use crate::engine::seen::{counts, is_absent};
 use crate::event::{Event, ListingFailure};
 use crate::job::{ImageKey, ImageRef, Job, Stem};
+use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{ListingPage, PageAnswer, PageRequest};
 
@@ -79,16 +80,12 @@ impl Producer {
             .iter()
             .map(|(job, stem)| (job.key.clone(), stem.clone()))
             .collect();
-        let mut known = self
-            .discovery
-            .ledger
-            .known(lookups, (self.discovery.run.clock)())
-            .await?;
+        let mut known = self.discovery.known(lookups).await?;
         if self.discovery.options.retry_gone {
-            known.retain(|_key, state| !is_gone(state));
+            known.retain(|_key, state| !is_absent(state));
         }
-        let gone = gone(&known);
-        let counts = [found, known.len() - gone, gone, repeated];
+        let (already_there, gone) = counts(&known);
+        let counts = [found, already_there, gone, repeated];
         self.emit_page_read(request, shown.clone(), counts).await;
         // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
         // pages may hold odd images, each of which is skipped.
@@ -107,8 +104,13 @@ impl Producer {
             return Ok(Enqueued::NoOriginals(failure));
         }
         for (job, _stem) in jobs {
-            if known.contains_key(&job.key) {
-                continue;
+            match known.remove(&job.key) {
+                None => {}
+                Some(KnownState::Saved | KnownState::Adopted | KnownState::Gone { .. }) => continue,
+                Some(KnownState::Skipped(reason)) => {
+                    self.discovery.report_skip(job, reason, false).await;
+                    continue;
+                }
             }
             if !self.discovery.send(job).await? {
                 return Ok(Enqueued::Stopped);

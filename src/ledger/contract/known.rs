@@ -1,8 +1,11 @@
 //! Which images of a listing need not be fetched.
 
+use std::collections::HashMap;
+
 use jiff::SignedDuration;
 
 use super::*;
+use crate::outcome::{Skip, SkipReason};
 
 #[tokio::test]
 async fn an_image_is_known_once_it_is_saved_and_not_while_it_is_pending() {
@@ -46,6 +49,72 @@ async fn a_failed_image_is_fetched_again_at_once_and_a_gone_one_after_its_time()
             })
         );
         assert_eq!(known_state(&*ledger, "c.png", "c").await, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_gone_or_skipped_by_other_rules_is_fetched_at_once() {
+    for (_home, ledger) in plugs() {
+        let until = noon() + SignedDuration::from_hours(1);
+        let (rules, others) = (RulesHash::of(["a", "b"]), RulesHash::of(["ab"]));
+        let reason = SkipReason::TooSmall("16x16".to_owned());
+        let Record::Failed {
+            key: gone,
+            site,
+            failure,
+            at,
+            ..
+        } = failed("a.png", Some(until))
+        else {
+            unreachable!()
+        };
+        let skipped = key("b.png");
+        let group = vec![
+            Record::Failed {
+                key: gone.clone(),
+                site,
+                failure,
+                at,
+                until: Some(until),
+                rules,
+            },
+            Record::Skipped {
+                key: skipped.clone(),
+                skip: Skip::new(address("b.png"), reason.clone()),
+                attempts: 1,
+                at,
+                until,
+                rules,
+            },
+        ];
+        ledger.record(group).await.unwrap();
+        let lookups = || vec![(gone.clone(), stem("a")), (skipped.clone(), stem("b"))];
+        let known = ledger.known(lookups(), rules, noon()).await.unwrap();
+        let expected = [
+            (
+                gone.clone(),
+                KnownState::Gone {
+                    since: noon(),
+                    until,
+                },
+            ),
+            (skipped.clone(), KnownState::Skipped(reason)),
+        ];
+        assert_eq!(known, HashMap::from(expected));
+        for (rules, now) in [(others, noon()), (rules, until)] {
+            let known = ledger.known(lookups(), rules, now).await.unwrap();
+            assert_eq!(known, HashMap::new());
+        }
+        let stats = ledger.stats().unwrap();
+        assert_eq!((stats.gone, stats.skipped), (1, 1));
+        let selection = Selection {
+            state: Some(RowState::Skipped),
+            ..Selection::default()
+        };
+        let row = rows(&*ledger, &selection).remove(0);
+        assert_eq!(row.cause.as_deref(), Some("smaller than wanted"));
+        keep(&*ledger, "b.png", "b.png", 1).await;
+        assert_eq!(rows(&*ledger, &selection), []);
     }
 }
 

@@ -194,7 +194,10 @@ async fn an_image_known_by_an_id_keeps_its_address_and_stays_known_when_that_cha
             }])
             .await
             .unwrap();
-        let known = ledger.known(lookups, noon()).await.unwrap();
+        let known = ledger
+            .known(lookups, RulesHash::default(), noon())
+            .await
+            .unwrap();
         assert_eq!(known.get(&key), Some(&KnownState::Saved));
         let shown = rows(
             &*ledger,
@@ -262,6 +265,7 @@ async fn stats_count_images_by_state_and_files_by_format() {
             bytes: 3000,
             failed: 1,
             gone: 1,
+            skipped: 0,
             formats: vec![("png".to_owned(), 2), ("jpg".to_owned(), 1)],
             first: Some(noon()),
             last: Some(noon() + SignedDuration::from_hours(1)),

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::*;
-use crate::job::{ContentHash, SiteId};
+use crate::job::{ContentHash, RulesHash, SiteId};
 use crate::outcome::{Failure, Format, Stage};
 
 /// Every plug, opened empty, with the folder it keeps its file in.
@@ -115,6 +115,7 @@ pub(super) fn failed(image: &str, until: Option<Timestamp>) -> Record {
         failure,
         at: noon(),
         until,
+        rules: RulesHash::default(),
     }
 }
 
@@ -128,7 +129,7 @@ fn duplicate(written: &str) -> Placement {
 
 async fn known_state(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
     ledger
-        .known(vec![(key(image), stem(of))], noon())
+        .known(vec![(key(image), stem(of))], RulesHash::default(), noon())
         .await
         .unwrap()
         .remove(&key(image))

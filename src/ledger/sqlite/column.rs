@@ -6,7 +6,7 @@ use rusqlite::types::Type;
 
 use crate::job::ContentHash;
 use crate::ledger::RowState;
-use crate::outcome::{Content, Format, ImageWarning, StoredSize};
+use crate::outcome::{Content, Format, ImageWarning, SkipReason, StoredSize};
 
 /// The column `state`. Pending placements are in another table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +32,10 @@ impl StoredState {
     }
 
     /// The state of an image's row.
-    pub(super) const fn of_image(self, is_pending: bool) -> RowState {
+    pub(super) const fn of_image(self, is_pending: bool, is_skipped: bool) -> RowState {
         match self {
             Self::Failed => RowState::Failed,
+            Self::Gone if is_skipped => RowState::Skipped,
             Self::Gone => RowState::Gone,
             Self::Saved | Self::File if is_pending => RowState::Placing,
             Self::Saved | Self::File => RowState::Saved,
@@ -126,6 +127,20 @@ pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Time
     Timestamp::from_second(seconds)
         .map(Some)
         .map_err(|error| unusable(column, Type::Integer, error.to_string()))
+}
+
+/// Why an image was left out, as the column `skip` holds it.
+pub(super) fn stored_skip(reason: &SkipReason) -> String {
+    serde_json::to_string(reason).expect("a reason is two texts")
+}
+
+pub(super) fn skip(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<SkipReason>> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null()? else {
+        return Ok(None);
+    };
+    serde_json::from_str(text)
+        .map(Some)
+        .map_err(|error| unusable(column, Type::Text, error.to_string()))
 }
 
 fn unusable(column: usize, kind: Type, reason: String) -> rusqlite::Error {

@@ -104,10 +104,13 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
         }
         identified => identified?,
     };
-    forbid_writes(&connection).map_err(|error| ledger_error(path, &error))?;
     match age {
         Age::New => Ok(None),
-        Age::Current => Ok(Some(connection)),
+        Age::Current => {
+            imagine_columns(&connection).map_err(|error| ledger_error(path, &error))?;
+            forbid_writes(&connection).map_err(|error| ledger_error(path, &error))?;
+            Ok(Some(connection))
+        }
         Age::Older(found) => Err(LedgerError::Older {
             path: path.clone(),
             found,
@@ -226,10 +229,43 @@ fn prepare(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::R
     if matches!(age, Age::New) && marks(&transaction)? == (0, 0, 0) {
         create_tables(&transaction)?;
     }
+    add_columns(&transaction)?;
     refresh_view(&transaction)?;
     PendingPlacements::discard_unclaimed(&transaction)?;
     transaction.commit()?;
     Ok(true)
+}
+
+/// The columns that ledgers of earlier builds with this schema lack. Such a build never names them, so they need no new
+/// `user_version`, with which it would refuse the ledger.
+const ADDED_COLUMNS: &str = "rules INTEGER, skip TEXT";
+
+/// Gives a ledger of an earlier build the columns that it lacks.
+fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
+    if has_added_columns(connection)? {
+        return Ok(());
+    }
+    let added = ADDED_COLUMNS.split(", ");
+    added
+        .map(|column| format!("ALTER TABLE images ADD COLUMN {column};"))
+        .try_for_each(|statement| connection.execute_batch(&statement))
+}
+
+/// Has a ledger of an earlier build read as if its rows had the columns that it lacks, where it cannot be given them.
+fn imagine_columns(connection: &Connection) -> rusqlite::Result<()> {
+    if has_added_columns(connection)? {
+        return Ok(());
+    }
+    // Names without a schema are looked for among the temporary ones first.
+    connection.execute_batch(
+        "CREATE TEMP VIEW images AS SELECT *, NULL AS rules, NULL AS skip FROM main.images",
+    )
+}
+
+fn has_added_columns(connection: &Connection) -> rusqlite::Result<bool> {
+    connection
+        .prepare("SELECT 1 FROM pragma_table_info('images') WHERE name = 'skip'")?
+        .exists([])
 }
 
 /// Gives a ledger of an earlier build this build's view. A view holds no data, so it may gain columns without a new
@@ -440,6 +476,33 @@ mod tests {
         let error = open(&path, true, LOCK_TIMEOUT).unwrap_err();
         assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
         assert!(fs::read(&path).unwrap() == bytes);
+    }
+
+    #[test]
+    fn a_ledger_of_an_earlier_build_is_read_as_it_is_and_gets_the_columns_that_it_lacks() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.db");
+        let earlier = open(&path, true, LOCK_TIMEOUT).unwrap();
+        earlier
+            .execute_batch(
+                "DROP VIEW collection;
+                 ALTER TABLE images DROP COLUMN rules; ALTER TABLE images DROP COLUMN skip;
+                 INSERT INTO images (state, key, key_hash) VALUES (4, 'demo https://demo.invalid/a.png', 1);",
+            )
+            .unwrap();
+        drop(earlier);
+        let before = fs::read(&path).unwrap();
+        let columns = "SELECT rules IS NULL AND skip IS NULL FROM images WHERE key_hash = 1";
+        let read = |connection: &Connection| {
+            connection.query_row(columns, [], |row| row.get::<_, bool>(0))
+        };
+        let reader = open_to_read(&path).unwrap().unwrap();
+        assert_eq!(read(&reader), Ok(true));
+        assert!(super::super::read::stats(&mut { reader }).unwrap().gone == 1);
+        assert!(before == fs::read(&path).unwrap());
+        let writer = open(&path, true, LOCK_TIMEOUT).unwrap();
+        writer.execute_batch("UPDATE images SET rules = 1").unwrap();
+        assert_eq!(read(&writer), Ok(false));
     }
 
     #[test]

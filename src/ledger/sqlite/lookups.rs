@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use super::column::{StoredState, hash64};
 use super::tables::{ImageRow, NewFile, NewImageRow, Tables};
-use crate::job::{ImageKey, ImageName, Stem};
+use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::KnownState;
 use crate::outcome::Content;
 
@@ -15,11 +15,12 @@ use crate::outcome::Content;
 pub(super) fn known(
     tables: &mut Tables<'_>,
     images: Vec<(ImageKey, Stem)>,
+    rules: RulesHash,
     now: Timestamp,
 ) -> rusqlite::Result<HashMap<ImageKey, KnownState>> {
     let mut known = HashMap::with_capacity(images.len());
     for (key, stem) in images {
-        if let Some(state) = known_state(tables, &key, &stem, now)? {
+        if let Some(state) = known_state(tables, &key, &stem, rules, now)? {
             known.insert(key, state);
         }
     }
@@ -30,6 +31,7 @@ fn known_state(
     tables: &mut Tables<'_>,
     key: &ImageKey,
     stem: &Stem,
+    rules: RulesHash,
     now: Timestamp,
 ) -> rusqlite::Result<Option<KnownState>> {
     if let Some(ImageRow {
@@ -38,6 +40,8 @@ fn known_state(
         owner: _,
         until,
         at,
+        rules: rules_then,
+        skip,
     }) = tables.image(key, hash64(key.as_str()))?
     {
         match (state, until) {
@@ -45,9 +49,13 @@ fn known_state(
                 let is_there = !tables.cache.pending.contains(id);
                 return Ok(is_there.then_some(KnownState::Saved));
             }
-            (StoredState::Gone, Some(until)) if until > now => {
+            (StoredState::Gone, Some(until))
+                if until > now && rules_then.is_none_or(|then| then == rules.to_stored()) =>
+            {
                 let since = at.unwrap_or(now);
-                return Ok(Some(KnownState::Gone { since, until }));
+                return Ok(Some(
+                    skip.map_or(KnownState::Gone { since, until }, KnownState::Skipped),
+                ));
             }
             (StoredState::Gone | StoredState::Failed, _) => {}
         }

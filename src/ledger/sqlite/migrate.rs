@@ -133,6 +133,8 @@ fn convert_images(
                 capture: None,
                 cause: text(row, 17)?,
                 stem: None,
+                rules: None,
+                skip: None,
             },
         )?;
         if let Some(old_file) = old_file {
@@ -477,7 +479,14 @@ mod tests {
         ];
         for (stem, state) in stems {
             let asked = vec![(key("new.png"), crate::job::Stem::new(stem))];
-            let known = ledger.known(asked, Timestamp::UNIX_EPOCH).await.unwrap();
+            let known = ledger
+                .known(
+                    asked,
+                    crate::job::RulesHash::default(),
+                    Timestamp::UNIX_EPOCH,
+                )
+                .await
+                .unwrap();
             assert_eq!(known.get(&key("new.png")), state.as_ref(), "{stem}");
         }
     }

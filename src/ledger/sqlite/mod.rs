@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::cache::Cache;
 use self::file::ledger_error;
 use self::tables::Tables;
-use crate::job::{ImageKey, ImageName, Stem};
+use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::{
     Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
@@ -154,11 +154,12 @@ impl Ledger for Sqlite {
     async fn known(
         &self,
         images: Vec<(ImageKey, Stem)>,
+        rules: RulesHash,
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
         self.request(move |connection, cache| {
             let transaction = connection.transaction()?;
-            lookups::known(&mut Tables::new(&transaction, cache)?, images, now)
+            lookups::known(&mut Tables::new(&transaction, cache)?, images, rules, now)
         })
         .await
     }
@@ -410,6 +411,7 @@ mod tests {
         let known = reader
             .known(
                 vec![(key("1.png"), name("a.png").stem())],
+                RulesHash::default(),
                 Timestamp::UNIX_EPOCH,
             )
             .await
@@ -510,8 +512,11 @@ mod tests {
 
     async fn known(ledger: &dyn Ledger, image: &str) -> Option<KnownState> {
         let asked = vec![(key(image), name("no such stem.png").stem())];
-        let known = ledger.known(asked, Timestamp::UNIX_EPOCH).await.unwrap();
-        known.get(&key(image)).copied()
+        let known = ledger
+            .known(asked, RulesHash::default(), Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
+        known.get(&key(image)).cloned()
     }
 
     #[tokio::test]

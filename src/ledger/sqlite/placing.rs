@@ -1,13 +1,12 @@
 //! Decides which name an image gets, and writes down how its placing ended.
 
-use jiff::Timestamp;
 use rusqlite::params;
 
 use super::column::{StoredState, hash64};
 use super::tables::{ImageRow, NewFile, NewImageRow, RowId, Tables};
 use crate::job::{ContentHash, ImageKey, ImageName};
 use crate::ledger::{Intent, Placement, Record};
-use crate::outcome::{Content, Failure};
+use crate::outcome::Content;
 
 /// `Ledger::placing`, within a transaction.
 pub(super) fn placing(
@@ -146,7 +145,44 @@ pub(super) fn record(tables: &mut Tables<'_>, group: Vec<Record>) -> rusqlite::R
                 failure,
                 at,
                 until,
-            } => fail(tables, &key, &failure, at, until)?,
+                rules,
+            } => {
+                let row = NewImageRow {
+                    at: Some(at),
+                    until,
+                    attempts: Some(failure.attempts),
+                    address: Some(&failure.address),
+                    cause: Some(&failure.cause),
+                    rules: failure.gone.then_some(rules),
+                    ..NewImageRow::default()
+                };
+                let state = if failure.gone {
+                    StoredState::Gone
+                } else {
+                    StoredState::Failed
+                };
+                insert_absent(tables, &key, state, row)?;
+            }
+            Record::Skipped {
+                key,
+                skip,
+                attempts,
+                at,
+                until,
+                rules,
+            } => {
+                let row = NewImageRow {
+                    at: Some(at),
+                    until: Some(until),
+                    attempts: Some(attempts),
+                    address: Some(&skip.address),
+                    cause: Some(&skip.reason.to_string()),
+                    rules: Some(rules),
+                    skip: Some(&skip.reason),
+                    ..NewImageRow::default()
+                };
+                insert_absent(tables, &key, StoredState::Gone, row)?;
+            }
             Record::Hooks { of, failed } => write_hooks(tables, of.as_ref(), failed)?,
         }
     }
@@ -203,34 +239,24 @@ fn withdraw(
     Ok(())
 }
 
-fn fail(
+/// Inserts the row of an image that was not fetched, unless the collection has it.
+fn insert_absent<'a>(
     tables: &mut Tables<'_>,
-    key: &ImageKey,
-    failure: &Failure,
-    at: Timestamp,
-    until: Option<Timestamp>,
+    key: &'a ImageKey,
+    state: StoredState,
+    row: NewImageRow<'a>,
 ) -> rusqlite::Result<()> {
     let key_hash = hash64(key.as_str());
-    if let Some(row) = tables.image(key, key_hash)? {
-        let is_saved = row.file().is_some() && !tables.cache.pending.contains(row.id);
+    if let Some(old) = tables.image(key, key_hash)? {
+        let is_saved = old.file().is_some() && !tables.cache.pending.contains(old.id);
         if is_saved {
             return Ok(());
         }
-        withdraw(tables, key, row, RowId::MAX)?;
+        withdraw(tables, key, old, RowId::MAX)?;
     }
-    let state = if failure.gone {
-        StoredState::Gone
-    } else {
-        StoredState::Failed
-    };
     let row = NewImageRow {
         key: Some((key, key_hash)),
-        at: Some(at),
-        until,
-        attempts: Some(failure.attempts),
-        address: Some(&failure.address),
-        cause: Some(&failure.cause),
-        ..NewImageRow::default()
+        ..row
     };
     tables.insert(state, &row).map(drop)
 }

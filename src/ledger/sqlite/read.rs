@@ -20,7 +20,7 @@ pub(super) const WITH_FILE: &str =
 pub(super) const COLUMNS: &str = concat!(
     "images.key, images.state, images.at, file.name, images.page, images.address, images.title, images.etag,
      images.last_modified, images.cause, images.until,
-     EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last), images.capture, ",
+     EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last), images.capture, images.skip IS NOT NULL, ",
     content_columns!("file")
 );
 
@@ -31,8 +31,8 @@ pub(super) fn row(row: &Row<'_>) -> rusqlite::Result<LedgerRow> {
     let address: Option<String> = row.get(5)?;
     let capture = row.get_ref(12)?.as_str_or_null()?;
     Ok(LedgerRow {
-        content: name.is_some().then(|| content(row, 13)).transpose()?,
-        state: StoredState::read(row, 1)?.of_image(row.get(11)?),
+        content: name.is_some().then(|| content(row, 14)).transpose()?,
+        state: StoredState::read(row, 1)?.of_image(row.get(11)?, row.get(13)?),
         at: time(row, 2)?.unwrap_or(Timestamp::UNIX_EPOCH),
         name,
         page: row.get(4)?,
@@ -133,9 +133,10 @@ pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
     let counts = transaction.query_row(
         &format!(
             "SELECT count(*) FILTER (WHERE is_saved), count(*) FILTER (WHERE state = 3),
-                    count(*) FILTER (WHERE state = 4), min(at) FILTER (WHERE is_saved), max(at) FILTER (WHERE is_saved),
+                    count(*) FILTER (WHERE state = 4 AND skip IS NULL),
+                    count(*) FILTER (WHERE state = 4 AND skip IS NOT NULL), min(at) FILTER (WHERE is_saved), max(at) FILTER (WHERE is_saved),
                     count(*) FILTER (WHERE is_file), coalesce(sum(bytes) FILTER (WHERE is_file), 0)
-             FROM (SELECT state, at, bytes,
+             FROM (SELECT state, skip, at, bytes,
                           key IS NOT NULL AND state = 1 AND NOT is_pending AS is_saved,
                           name IS NOT NULL AND NOT is_pending AS is_file
                    FROM (SELECT *, {IS_PENDING} AS is_pending FROM images))"
@@ -146,10 +147,11 @@ pub(super) fn stats(connection: &mut Connection) -> rusqlite::Result<Stats> {
                 saved: length(row, 0)?,
                 failed: length(row, 1)?,
                 gone: length(row, 2)?,
-                first: time(row, 3)?,
-                last: time(row, 4)?,
-                files: length(row, 5)?,
-                bytes: length(row, 6)?,
+                skipped: length(row, 3)?,
+                first: time(row, 4)?,
+                last: time(row, 5)?,
+                files: length(row, 6)?,
+                bytes: length(row, 7)?,
                 formats: Vec::new(),
             })
         },

@@ -34,6 +34,9 @@ CREATE TABLE images (
     displayed_width   INTEGER,  -- pixels as displayed, where that is another size
     displayed_height  INTEGER,
     warnings          TEXT,     -- what was odd about the file that was saved all the same
+    rules             INTEGER,  -- gone: a hash of what the image was looked for by; by other rules it is asked for
+                                -- again; an earlier build knew none
+    skip              TEXT,     -- gone: for an image that was left out, why, as JSON
     CHECK ((key IS NULL) = (key_hash IS NULL)),
     CHECK ((name IS NULL) = (name_hash IS NULL))
 );

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row, params};
 
 use super::cache::Cache;
-use super::column::{StoredState, hash, hash64, length, stored_length, time};
-use crate::job::{ContentHash, ImageKey, ImageName, Stem};
-use crate::outcome::{Content, ImageWarning, StoredSize};
+use super::column::{StoredState, hash, hash64, length, skip, stored_length, stored_skip, time};
+use crate::job::{ContentHash, ImageKey, ImageName, RulesHash, Stem};
+use crate::outcome::{Content, ImageWarning, SkipReason, StoredSize};
 
 /// A row's `id`.
 pub(super) type RowId = i64;
@@ -23,7 +23,7 @@ pub(super) struct Tables<'a> {
 }
 
 /// An image's row, as far as decisions need it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct ImageRow {
     pub(super) id: RowId,
     pub(super) state: StoredState,
@@ -32,6 +32,10 @@ pub(super) struct ImageRow {
     /// If it is a duplicate: the row that has its file.
     pub(super) owner: Option<RowId>,
     pub(super) until: Option<Timestamp>,
+    /// If it is gone or skipped: by which rules, as they are stored.
+    pub(super) rules: Option<i64>,
+    /// If it was skipped: why.
+    pub(super) skip: Option<SkipReason>,
 }
 
 impl ImageRow {
@@ -77,6 +81,8 @@ pub(super) struct NewImageRow<'a> {
     pub(super) capture: Option<&'a str>,
     pub(super) cause: Option<&'a str>,
     pub(super) stem: Option<Stem>,
+    pub(super) rules: Option<RulesHash>,
+    pub(super) skip: Option<&'a SkipReason>,
 }
 
 impl<'a> Tables<'a> {
@@ -135,7 +141,7 @@ impl<'a> Tables<'a> {
         }
         let mut is_absent = true;
         {
-            let query = "SELECT key, id, state, owner, until, at FROM images WHERE key_hash = ?1";
+            let query = "SELECT key, id, state, owner, until, at, rules, skip FROM images WHERE key_hash = ?1";
             let mut rows = self.statement(query)?.query([hash])?;
             while let Some(row) = rows.next()? {
                 is_absent = false;
@@ -147,6 +153,8 @@ impl<'a> Tables<'a> {
                         owner: row.get(3)?,
                         until: time(row, 4)?,
                         at: time(row, 5)?,
+                        rules: row.get(6)?,
+                        skip: skip(row, 7)?,
                     }));
                 }
             }
@@ -237,6 +245,8 @@ impl<'a> Tables<'a> {
             capture,
             cause,
             stem,
+            rules,
+            skip,
         } = row;
         if let Some((_, hash)) = key {
             self.cache.absent.remove(*hash);
@@ -254,9 +264,9 @@ impl<'a> Tables<'a> {
         self.run(
             "INSERT INTO images (state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
                  attempts, key, name, address, page, title, etag, last_modified, cause, stem, displayed_width,
-                 displayed_height, warnings, capture)
+                 displayed_height, warnings, capture, rules, skip)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                 ?22, ?23, ?24, ?25)",
+                 ?22, ?23, ?24, ?25, ?26, ?27)",
             params![
                 state.as_i64(),
                 key.map(|(_, hash)| hash),
@@ -284,6 +294,8 @@ impl<'a> Tables<'a> {
                 displayed.map(|content| content.height),
                 content.and_then(|content| content.warning).map(ImageWarning::to_stored),
                 capture,
+                rules.map(RulesHash::to_stored),
+                skip.map(stored_skip),
             ],
         )?;
         Ok(self.connection.last_insert_rowid())

@@ -6,6 +6,7 @@ SELECT strftime('%Y-%m-%dT%H:%M:%SZ', images.at, 'unixepoch') AS at,
             WHEN images.state = 1 THEN 'saved'
             WHEN images.state = 2 THEN 'adopted'
             WHEN images.state = 3 THEN 'failed'
+            WHEN images.skip IS NOT NULL THEN 'skipped'
             ELSE 'gone' END AS state,
        file.name, file.format,
        coalesce(file.displayed_width, file.width) AS width, coalesce(file.displayed_height, file.height) AS height,

@@ -143,6 +143,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
     let extractor = sources.compile(kind, end_mark, &candidates, text)?;
     Ok(Site {
         id: name,
+        rules: format!("{text}\n{:?}", variables.values()),
         description,
         inferred,
         opt_in,

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use wallhaul::fetch::fuzzing;
-use wallhaul::job::{ImageKey, ImageName, ImageRef};
+use wallhaul::job::{ImageKey, ImageName, ImageRef, RulesHash};
 use wallhaul::ledger::{self, Selection};
 use wallhaul::outcome::Format;
 use wallhaul::site::{NextPage, Pages, Site, SiteError};
@@ -219,7 +219,11 @@ pub fn ledger(data: &[u8]) {
                 ledger.files(),
                 runtime.block_on(ledger.pending()),
                 runtime.block_on(ledger.pending_hooks()),
-                runtime.block_on(ledger.known(vec![(key.clone(), name.stem())], now)),
+                runtime.block_on(ledger.known(
+                    vec![(key.clone(), name.stem())],
+                    RulesHash::default(),
+                    now,
+                )),
                 runtime.block_on(ledger.record(vec![ledger::Record::Unplaced { key }])),
                 runtime.block_on(ledger.forget(vec![(name, "missing".to_owned())], now)),
             );

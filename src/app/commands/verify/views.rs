@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::replace::Replacements;
-use crate::job::{ImageKey, ImageName, Stem};
+use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::{
     Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
@@ -26,13 +26,14 @@ impl Ledger for RepairLedger {
     async fn known(
         &self,
         images: Vec<(ImageKey, Stem)>,
+        rules: RulesHash,
         now: Timestamp,
     ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
         let Self(files) = self;
         let others = images
             .into_iter()
             .filter(|(key, stem)| files.bad_file(key, stem).is_none());
-        files.ledger.known(others.collect(), now).await
+        files.ledger.known(others.collect(), rules, now).await
     }
 
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
@@ -44,7 +45,10 @@ impl Ledger for RepairLedger {
         group.retain(|record| match record {
             // Nothing was to be placed.
             Record::Saved { key, name: _ } => !files.is_unchanged(key),
-            Record::Unplaced { .. } | Record::Failed { .. } | Record::Hooks { .. } => true,
+            Record::Unplaced { .. }
+            | Record::Failed { .. }
+            | Record::Skipped { .. }
+            | Record::Hooks { .. } => true,
         });
         files.ledger.record(group).await
     }
