@@ -47,7 +47,11 @@ impl Committer {
     async fn commit(&self, group: Vec<FinishedJob>) -> Result<(), EngineError> {
         let now = (self.run.clock)();
         let mut completed = Vec::with_capacity(group.len());
-        let (mut images, mut intents, mut leases) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut images, mut intents, mut leases) = (
+            Vec::with_capacity(group.len()),
+            Vec::with_capacity(group.len()),
+            Vec::with_capacity(group.len()),
+        );
         for FinishedJob { lease, result } in group {
             match result {
                 WorkerResult::NoImage(outcome) => completed.push(CompletedJob { lease, outcome }),
@@ -123,7 +127,8 @@ impl Committer {
             })
             .collect();
         let placements = self.recorder.placing(intents).await?;
-        let (mut group, mut names) = (Vec::new(), Vec::new());
+        let mut group = Vec::with_capacity(images.len());
+        let mut names = Vec::with_capacity(images.len());
         for (image, placement) in images.into_iter().zip(&placements) {
             match placement {
                 Placement::New(name) => {

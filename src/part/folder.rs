@@ -142,8 +142,8 @@ pub(super) struct PartId(u128);
 impl PartId {
     pub(super) fn of(key: &ImageKey) -> Self {
         let hash = blake3::hash(key.as_str().as_bytes());
-        let half = hash.as_bytes().iter().take(size_of::<u128>());
-        Self(half.fold(0, |id, &byte| id << 8 | u128::from(byte)))
+        let half = hash.as_bytes().first_chunk().expect("a hash has 32 bytes");
+        Self(u128::from_be_bytes(*half))
     }
 
     pub(super) fn file_name(self) -> String {

@@ -16,6 +16,9 @@ use crate::job::{Candidate, ImageRef};
 /// Extensions of pages: what is named after its page is not named after the program that made it.
 const PAGE_EXTENSIONS: [&str; 8] = ["html", "htm", "xhtml", "shtml", "php", "asp", "aspx", "jsp"];
 
+/// Room for a usual name, in bytes.
+const USUAL_NAME_BYTES: usize = 64;
+
 /// The text that the captures are taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NameInput {
@@ -136,7 +139,7 @@ impl FileNameTemplate {
             };
             capture.pattern.captures(text)
         });
-        let mut text = String::new();
+        let mut text = String::with_capacity(USUAL_NAME_BYTES);
         for NameField { before, value } in &self.fields {
             let value = match *value {
                 NameValue::Capture(number) => captures

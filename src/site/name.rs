@@ -31,7 +31,10 @@ const HASH_DIGITS: usize = 16;
 pub(super) fn stem(text: &str) -> String {
     // ASCII is in NFC already: normalizing it would only cost time.
     let safe: String = if text.is_ascii() {
-        text.chars().map(safe_character).collect()
+        // Of bytes, whose number is known: the text is allocated once.
+        text.bytes()
+            .map(|byte| safe_character(byte.into()))
+            .collect()
     } else {
         text.nfc().map(safe_character).collect()
     };
@@ -41,6 +44,7 @@ pub(super) fn stem(text: &str) -> String {
     let named = match shown {
         "" => "image".to_owned(),
         device if is_device(device) => format!("_{device}"),
+        shown if shown.len() == safe.len() => safe,
         shown => shown.to_owned(),
     };
     cut(named, MAX_BYTES, text)

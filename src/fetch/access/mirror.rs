@@ -85,7 +85,12 @@ fn on_origin(address: &Url, origin: &Url) -> Option<Url> {
     let mut url = address.clone();
     url.set_fragment(None);
     url.set_scheme(origin.scheme()).ok()?;
-    url.set_host(origin.host_str()).ok()?;
+    // The text of an IP address would be parsed.
+    match origin.host()? {
+        Host::Domain(name) => url.set_host(Some(name)).ok()?,
+        Host::Ipv4(address) => url.set_ip_host(address.into()).ok()?,
+        Host::Ipv6(address) => url.set_ip_host(address.into()).ok()?,
+    }
     url.set_port(origin.port()).ok()?;
     Some(url)
 }

@@ -67,7 +67,12 @@ impl LocalDir {
     fn place_one(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError> {
         let content = *image.content();
         let file = image.into_file();
-        for name in [name.clone(), name.with_hash_suffix(&content.hash)] {
+        for is_taken in [false, true] {
+            let name = if is_taken {
+                name.with_hash_suffix(&content.hash)
+            } else {
+                name.clone()
+            };
             match rename_no_replace(file.path(), &self.path.join(name.as_str())) {
                 Ok(()) => {
                     file.mark_placed();

@@ -253,8 +253,17 @@ impl Extractor {
 
 /// The title on one line, without the page's indentation.
 fn one_line(title: &str) -> String {
-    let words = title.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().take(TITLE_CHARACTERS).collect()
+    let mut line = String::with_capacity(title.len());
+    for word in title.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    if let Some((end, _)) = line.char_indices().nth(TITLE_CHARACTERS) {
+        line.truncate(end);
+    }
+    line
 }
 
 /// Why an item shows no image.

@@ -25,11 +25,8 @@ const MAX_ATTRIBUTES: usize = 10_000;
 /// Bytes parsed at most between two checks of the tree.
 const STEP_BYTES: usize = 4 * 1024;
 
-/// Bytes of a step with several tags. With a step for each tag reading a page would take a tenth longer; so many bytes
-/// cannot make a tree deeper by [`SAFE_DEPTH`].
-const SEVERAL_TAGS_BYTES: usize = 3 * SAFE_DEPTH;
-
-/// From this depth on a step holds one tag, so that a page is cut where it becomes too deep and not behind that.
+/// From this depth on a step holds one tag, so that a page is cut where it becomes too deep and not behind that. Up to it a
+/// step holds as many tags as cannot pass it by more: with a step for each tag reading a page would take a tenth longer.
 const SAFE_DEPTH: usize = MAX_DEPTH / 2;
 
 /// Parses `text`, calls `on_tree` with its tree, and returns how many trees there were. A page that nests too deep
@@ -182,12 +179,16 @@ impl<Handle: Clone, Sink: TreeSink<Handle = Handle>> TokenSink for Watched<Handl
 /// Where the next step ends: behind a tag, or before it is too long. Behind the next tag, unless it may hold `several`.
 fn step_end(text: &str, several: bool) -> usize {
     let bytes = text.as_bytes();
-    let tags = &bytes[..bytes.len().min(SEVERAL_TAGS_BYTES)];
-    if let Some(tag) = memchr::memrchr(b'>', tags).filter(|_| several) {
-        return tag + 1;
-    }
     let longest = char_boundary_before(text, STEP_BYTES);
-    memchr::memchr(b'>', &bytes[..longest]).map_or(longest, |tag| tag + 1)
+    let tag = if several {
+        let tags = &bytes[..longest];
+        let end = memchr::memchr_iter(b'<', tags).nth(SAFE_DEPTH);
+        memchr::memrchr(b'>', &tags[..end.unwrap_or(longest)])
+    } else {
+        None
+    };
+    tag.or_else(|| memchr::memchr(b'>', &bytes[..longest]))
+        .map_or(longest, |tag| tag + 1)
 }
 
 #[cfg(test)]
