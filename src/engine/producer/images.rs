@@ -65,6 +65,7 @@ impl Producer {
                 })
                 .await;
         }
+        let left_out = listing.health.filtered;
         let images = listing.images.len();
         let Unseen {
             jobs,
@@ -88,7 +89,7 @@ impl Producer {
             known.retain(|_key, state| !is_gone(state));
         }
         let gone = gone(&known);
-        let counts = [found, known.len() - gone, gone, repeated];
+        let counts = [found, known.len() - gone, gone, repeated, left_out];
         self.emit_page_read(request, shown.clone(), counts).await;
         // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
         // pages may hold odd images, each of which is skipped.
