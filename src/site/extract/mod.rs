@@ -408,7 +408,7 @@ field = "link"
                 if kind == "json" { "/url" } else { "url" }
             )
         };
-        let parsed = r#"{ source = "/html", parse = "json", then = "/a/*" }"#;
+        let parsed = r#"{ source = "/html", parse = "json", then = "/*" }"#;
         for (kind, select, page, empty) in [
             ("json", "'/a/*'", r#"{"a": []}"#, true),
             ("json", "'/a/*'", r#"{"a": {}}"#, true),
@@ -419,7 +419,7 @@ field = "link"
             ("json", "'/a/*'", r#"{"b": []}"#, false),
             ("json", "'/a/*'", r#"{"a": "no"}"#, false),
             ("json", "['/b/*', '/a/*']", r#"{"a": []}"#, true),
-            ("json", parsed, r#"{"html": "{"a": []}"}"#, true),
+            ("json", parsed, r#"{"html": "[]"}"#, true),
             ("json", parsed, r#"{"htm": ""}"#, false),
             ("xml", "'posts/post'", "<posts count='0'/>", true),
             ("xml", "'posts/post'", "<error/>", false),

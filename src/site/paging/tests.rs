@@ -554,6 +554,31 @@ fn next_missing() -> ListingFailure {
 }
 
 #[test]
+fn a_next_link_that_is_unusable_fails_a_listing_that_shows_nothing_new() {
+    let mut walk = walker(order(next_links()), None, None);
+    let one = walk.request();
+    walk.answer(&one, 5, next("/all?2"));
+    let stale = PageAnswer::Items {
+        new: 0,
+        repeated: 5,
+    };
+    let two = walk.request();
+    walk.read(&two, 5, next("/all?3"));
+    assert_eq!(walk.pager.answered(&two, stale), Step::GoesOn);
+    let three = walk.request();
+    let unusable = PageLinks {
+        unusable: Some("`ftp:` is not supported".to_owned()),
+        ..PageLinks::default()
+    };
+    walk.read(&three, 5, unusable);
+    assert_eq!(walk.pager.answered(&three, stale), Step::GoesOn);
+    assert!(matches!(
+        walk.end(),
+        Err(ListingFailure::NextUnusable { .. })
+    ));
+}
+
+#[test]
 fn a_full_first_page_without_a_next_link_fails_the_listing() {
     for (items, failure) in [(10, Some(next_missing())), (9, None)] {
         let mut order = order(next_links());

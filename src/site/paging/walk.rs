@@ -280,7 +280,11 @@ impl Walk {
 
     /// Records how a page was answered.
     pub(super) fn answered(&mut self, number: u32, answer: PageAnswer) -> Step {
-        let step = self.step(number, answer);
+        let step = match (self.step(number, answer), &self.over) {
+            // That the page leads nowhere is not made good by an end for another reason.
+            (Step::Ended(_), Some(Err(_))) => Step::GoesOn,
+            (step, _) => step,
+        };
         match &step {
             Step::GoesOn => {}
             Step::Ended(end) => self.over = Some(Ok(end.clone())),

@@ -29,8 +29,7 @@ impl Walk {
             }
             self.found.barren += 1;
             self.found.empty += 1;
-            let names_next = self.knows_next() || matches!(self.over, Some(Err(_)));
-            if number == 1 && !names_next {
+            if number == 1 && !self.knows_next() {
                 return Step::Ended(ListingEnd::NothingFound);
             }
             // A page that names the next one says by that that it is not the last, unless the definition knows better.
