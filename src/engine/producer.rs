@@ -2,11 +2,13 @@
 //! run has seen.
 
 mod images;
+mod notes;
 
 use std::sync::Arc;
 
 use images::Enqueued;
 use jiff::tz::TimeZone;
+use notes::ListingNotes;
 use url::Url;
 
 use super::EngineError;
@@ -50,9 +52,17 @@ pub(super) async fn run(
         deferred: Deferred::default(),
         pages: 0,
         resolved: 0,
+        notes: ListingNotes::default(),
         last: None,
     };
     let stop = producer.read_listing(pages).await?;
+    let end = match &stop {
+        Stop::Ended(_, end) => Some(end),
+        Stop::Failed(..) | Stop::Stopped => None,
+    };
+    for warning in std::mem::take(&mut producer.notes).warnings(end) {
+        events.warn(warning).await;
+    }
     match producer.give_up_deferred(stop).await? {
         Stop::Ended(page, reason) => {
             let pages = producer.pages;
@@ -92,6 +102,7 @@ struct Producer {
     pages: u32,
     /// Images with an original so far.
     resolved: usize,
+    notes: ListingNotes,
     /// The page that was read last.
     last: Option<ReadPage>,
 }
@@ -137,15 +148,19 @@ impl Producer {
             match page.as_ref().err().and_then(FetchError::known_error) {
                 Some((ErrorAction::End, _)) if request.is_inner() => continue,
                 Some((ErrorAction::End, _)) => {
-                    let end = ListingEnd::NoSuchPage {
-                        number: request.number,
-                        status: status.unwrap_or_default(),
+                    let end = if request.is_first {
+                        ListingEnd::NothingFound
+                    } else {
+                        ListingEnd::NoSuchPage {
+                            number: request.number,
+                            status: status.unwrap_or_default(),
+                        }
                     };
                     return Ok(Stop::Ended(Some(shown), end));
                 }
                 Some((ErrorAction::Skip, _)) if passed_over < MAX_PASSED_OVER => {
                     passed_over += 1;
-                    self.emit_page_read(&request, shown, [0; 4]).await;
+                    self.emit_page_read(&request, shown, [0; 5]).await;
                     continue;
                 }
                 Some(_) | None => passed_over = 0,
@@ -175,6 +190,7 @@ impl Producer {
             let answer = match content {
                 PageContent::Items if request.is_wanted => {
                     self.pages += 1;
+                    self.notes.add(&self.site, &shown, &listing);
                     match self.enqueue_page(&request, &shown, listing).await? {
                         Enqueued::All(answer) => answer,
                         Enqueued::NoOriginals(failure) => {
@@ -196,7 +212,7 @@ impl Producer {
             // A page without images within the listing was read, too. The one that ends it is in `ListingEnded`.
             let has_images = matches!(content, PageContent::Items) && request.is_wanted;
             if !has_images {
-                self.emit_page_read(&request, shown, [0; 4]).await;
+                self.emit_page_read(&request, shown, [0; 5]).await;
             }
         }
     }
@@ -270,7 +286,7 @@ impl Producer {
         &self,
         request: &PageRequest,
         page: Url,
-        [found, already_there, gone, repeated]: [usize; 4],
+        [found, already_there, gone, repeated, left_out]: [usize; 5],
     ) {
         let number = request.number;
         self.discovery
@@ -283,6 +299,7 @@ impl Producer {
                 already_there,
                 gone,
                 repeated,
+                left_out,
             })
             .await;
     }

@@ -45,6 +45,8 @@ pub enum ListingEnd {
         /// How many pages in a row.
         repeated_pages: u32,
     },
+    /// The first page says that there is nothing: by an empty list of items, or as an error rule of the definition knows.
+    NothingFound,
     /// Every URL that the user gave was read; there is no listing.
     UrlListRead,
 }
@@ -93,6 +95,18 @@ pub enum ListingFailure {
         /// Where addresses were found, as the definition writes it.
         sources: String,
     },
+    /// A condition of the definition left out every item, as none has what it looks at.
+    NoConditionValue {
+        /// Items on the page.
+        items: usize,
+        /// The condition, as the definition writes it.
+        condition: String,
+    },
+    /// The definition's `key` gives none of the images an identity.
+    NoKeys {
+        /// The key and what it is made of, as the definition writes them.
+        key: String,
+    },
     /// No item was found on the site's first page.
     FirstPageEmpty {
         /// What was looked for: `item.select`, as the definition writes it; empty where no page is at fault alone.
@@ -108,11 +122,20 @@ pub enum ListingFailure {
     /// No link to a further listing was found on the site's first page.
     NoLinks,
     /// A page that cannot be the last one leads to no further page.
-    NextMissing,
+    NextMissing {
+        /// Where the next page was looked for, as the definition writes it.
+        next: String,
+    },
     /// A page leads to no further page, and lacks the element that holds the links to the others.
-    PagerMissing,
-    /// The address of the next page cannot be requested.
+    PagerMissing {
+        /// What was looked for, as the definition writes it.
+        pager: String,
+    },
+    /// What leads to the next page is there and cannot be used, or its address cannot be requested.
     NextUnusable {
+        /// Where it was found, as the definition writes it.
+        #[serde(skip_serializing_if = "String::is_empty")]
+        next: String,
         /// Why not: may quote the page, so it is untrusted text.
         cause: String,
     },
@@ -127,6 +150,11 @@ pub enum ListingFailure {
         /// What was looked for: `item.select`, as the definition writes it.
         #[serde(skip_serializing_if = "String::is_empty")]
         select: String,
+    },
+    /// So many pages in a row are missing or empty that the listing is not there where the definition says it is.
+    LongGap {
+        /// The pages.
+        pages: u32,
     },
     /// The listing does not end.
     TooManyPages {

@@ -46,6 +46,8 @@ pub enum Event {
         gone: usize,
         /// Images on it that an earlier page of this run had shown; not among `found`.
         repeated: usize,
+        /// Items on it that the definition's conditions leave out; not among `found`.
+        left_out: usize,
     },
     /// Addresses that the user gave were read.
     AddressesRead {
@@ -266,6 +268,32 @@ pub enum Warning {
     ListingRepeats {
         /// The page: the address that was requested.
         page: Url,
+    },
+    /// Pages in a row, up to the end of the listing, showed nothing but items that the definition's conditions leave out.
+    ItemsLeftOut {
+        /// The pages.
+        pages: u32,
+        /// The items on them.
+        items: usize,
+    },
+    /// The definition's `key` gives images no identity: their addresses stand in for it. Reported once a listing.
+    KeysMissing {
+        /// The images.
+        images: usize,
+        /// The page that shows the first of them: the address that was requested.
+        page: Url,
+        /// The key and what it is made of, as the definition writes them.
+        key: String,
+    },
+    /// What a listing declares of its images is no hash or number, so that nothing is compared with it. Reported once a
+    /// listing.
+    DeclarationUnusable {
+        /// The page that shows the first such image: the address that was requested.
+        page: Url,
+        /// Where it is, as the definition writes it.
+        declared: String,
+        /// What is there: untrusted text.
+        value: String,
     },
     /// Too many hooks failed in a row: this run starts no more.
     HooksGivenUp {

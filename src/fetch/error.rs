@@ -147,6 +147,11 @@ pub enum FetchErrorKind {
         /// What it has, or said.
         reason: String,
     },
+    /// The web archive answered with something else than what it was asked for: that says nothing of what it has.
+    ArchiveRefused {
+        /// What it answered.
+        reason: String,
+    },
     /// The bytes are not those that the web archive's index names, or not all of them.
     NotAsArchived {
         /// What does not match.
@@ -243,6 +248,7 @@ impl FetchError {
             | Kind::TooLarge { .. }
             | Kind::LongerThanAnnounced
             | Kind::NotArchived { .. }
+            | Kind::ArchiveRefused { .. }
             | Kind::Status { .. }
             | Kind::KnownError { .. }
             | Kind::Redirect { .. }
@@ -306,6 +312,7 @@ impl FetchError {
             | Kind::LongerThanAnnounced
             | Kind::ContentEncoding { .. }
             | Kind::BadCoding { .. }
+            | Kind::ArchiveRefused { .. }
             | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => false,
         }
@@ -343,6 +350,7 @@ impl FetchError {
             | Kind::BadCoding { .. }
             | Kind::KnownError { .. }
             | Kind::NotArchived { .. }
+            | Kind::ArchiveRefused { .. }
             | Kind::NotAsArchived { .. }
             | Kind::StalePart { .. } => false,
         }
@@ -368,7 +376,9 @@ impl FetchError {
         let refuses_us = matches!(self.status(), Some(401 | 403 | 407 | 500..));
         let broken = matches!(
             self.kind,
-            FetchErrorKind::Tls(_) | FetchErrorKind::LongerThanAnnounced
+            FetchErrorKind::Tls(_)
+                | FetchErrorKind::LongerThanAnnounced
+                | FetchErrorKind::ArchiveRefused { .. }
         );
         // Bad bytes are this one body's.
         let is_one_body = matches!(

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use url::Url;
+
 use super::messages;
 use super::terminal::{Color, escape_truncated, paint};
-use crate::event::Event;
+use crate::event::{Event, ListingEnd, ListingFailure};
 use crate::job::{ImageKey, ImageName, SiteId};
 use crate::outcome::{Duplicate, Failure, Gone, Outcome, Saved, Skip, SkipReason};
 use crate::units::{ByteSize, HumanDuration, count, plural};
@@ -40,7 +42,12 @@ pub(super) fn line(event: &Event, detail: Detail, colored: bool) -> Option<Strin
 fn min_detail(event: &Event) -> Option<Detail> {
     Some(match event {
         Event::ListingFailed { .. } | Event::HookFinished { cause: Some(_), .. } => Detail::Errors,
-        Event::Warned { .. } | Event::ItemsUnusable { .. } => Detail::Trouble,
+        Event::Warned { .. }
+        | Event::ItemsUnusable { .. }
+        | Event::ListingEnded {
+            reason: ListingEnd::NothingFound,
+            ..
+        } => Detail::Trouble,
         Event::HookFinished { cause: None, .. }
         | Event::LimitReached { .. }
         | Event::RunStarted { .. }
@@ -99,9 +106,10 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             already_there,
             gone,
             repeated,
+            left_out,
         } => {
             let page = messages::page(*number, page);
-            let counts = found_counts(*found, *already_there, *gone, *repeated);
+            let counts = found_counts(*found, *already_there, *gone, *repeated, *left_out);
             (Color::Plain, "read", format!("{page}: {counts}"))
         }
         Event::AddressesRead {
@@ -110,7 +118,7 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             gone,
             repeated,
         } => {
-            let counts = found_counts(*found, *already_there, *gone, *repeated);
+            let counts = found_counts(*found, *already_there, *gone, *repeated, 0);
             (Color::Plain, "read", format!("addresses: {counts}"))
         }
         Event::ItemsUnusable {
@@ -128,10 +136,7 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             (Color::Plain, "listed", text)
         }
         Event::ListingFailed { page, reason, copy } => {
-            let (page, cause) = (page.as_str(), messages::listing_failure(reason));
-            let (page, cause) = (escape_truncated(page), escape_truncated(&cause));
-            let copy = copy.as_deref().map(messages::page_copy).unwrap_or_default();
-            let text = format!("cannot read the listing at {page}: {cause}{copy}");
+            let text = listing_failed(page, reason, copy.as_deref());
             (Color::Red, "error:", text)
         }
         Event::FetchStarted { key, attempt } => {
@@ -198,6 +203,13 @@ fn started(site: &SiteId, directory: &str, jobs: usize) -> String {
         let directory = escape_truncated(directory);
         format!("{site} into {directory}, {jobs} at a time")
     }
+}
+
+fn listing_failed(page: &Url, reason: &ListingFailure, copy: Option<&str>) -> String {
+    let (page, cause) = (page.as_str(), messages::listing_failure(reason));
+    let (page, cause) = (escape_truncated(page), escape_truncated(&cause));
+    let copy = copy.map(messages::page_copy).unwrap_or_default();
+    format!("cannot read the listing at {page}: {cause}{copy}")
 }
 
 fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) {
@@ -333,12 +345,19 @@ fn tail(output: &str) -> String {
     }
 }
 
-fn found_counts(found: usize, already_there: usize, gone: usize, repeated: usize) -> String {
+fn found_counts(
+    found: usize,
+    already_there: usize,
+    gone: usize,
+    repeated: usize,
+    left_out: usize,
+) -> String {
     let mut text = plural(found, "image", "images");
     for (number, word) in [
         (already_there, "already there"),
         (gone, "gone"),
         (repeated, "repeated"),
+        (left_out, "left out"),
     ] {
         if number > 0 {
             // Writing to a string cannot fail.

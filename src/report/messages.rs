@@ -30,6 +30,7 @@ pub fn listing_end(reason: &ListingEnd) -> String {
             };
             format!("{} and {before} showed nothing new", numbered(*number))
         }
+        ListingEnd::NothingFound => "nothing was found, as the first page says".to_owned(),
         ListingEnd::UrlListRead => "every URL given was read".to_owned(),
     }
 }
@@ -58,7 +59,10 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
             format!("page too complex: more than {} elements", count(*limit))
         }
         ListingFailure::TooManyItems { limit } => {
-            format!("the page has {} items or more, and may have been read in part", count(*limit))
+            format!(
+                "the page has {} items or more, and may have been read in part",
+                count(*limit)
+            )
         }
         ListingFailure::TagTooLong { limit } => format!(
             "page too complex: a tag or comment with more than {} words",
@@ -77,6 +81,14 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
                 "no item on it has a usable address: compare the page with {sources} in the site's definition"
             )
         }
+        ListingFailure::NoConditionValue { items, condition } => format!(
+            "none of its {} has what a condition looks at, so that all are left out: compare the page with \
+             where = {condition} in the site's definition, and give the value a `default` if it may be missing",
+            plural(*items, "item", "items")
+        ),
+        ListingFailure::NoKeys { key } => format!(
+            "none of its images has an identity: compare the page with {key} in the site's definition"
+        ),
         ListingFailure::FirstPageEmpty { select } => format!(
             "the first page shows no image: compare it with {} in the site's definition",
             written("select", select)
@@ -89,17 +101,20 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
             "the first page leads to no listing: compare it with `through` in the site's definition"
                 .to_owned()
         }
-        ListingFailure::NextMissing => {
-            "it leads to no further page and cannot be the last: compare it with `next` or `cursor` \
-             in the site's definition, or remove `expect` if it is the last"
-                .to_owned()
-        }
-        ListingFailure::PagerMissing => {
-            "it leads to no further page and has no `pager`: compare both with the site's definition"
-                .to_owned()
-        }
-        ListingFailure::NextUnusable { cause } => {
-            format!("the address of the next page cannot be requested: {cause}")
+        ListingFailure::NextMissing { next } => format!(
+            "it leads to no further page and cannot be the last: compare it with {next} in the site's definition, or \
+             remove `expect` if it is the last"
+        ),
+        ListingFailure::PagerMissing { pager } => format!(
+            "it leads to no further page and has no pager ({pager}): compare it with the site's definition"
+        ),
+        ListingFailure::NextUnusable { next, cause } => {
+            let next = if next.is_empty() {
+                String::new()
+            } else {
+                format!(" ({next})")
+            };
+            format!("the address of the next page{next} cannot be requested: {cause}")
         }
         ListingFailure::ShortPage {
             number,
@@ -110,6 +125,10 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
             "page {number} has {} ({}), fewer than `expect = {expected}` in the site's definition, and is not the last",
             plural(*items, "item", "items"),
             written("select", select)
+        ),
+        ListingFailure::LongGap { pages } => format!(
+            "{} in a row are missing or empty: move `window.earliest` in the site's definition if there are no earlier ones",
+            plural(*pages, "page", "pages")
         ),
         ListingFailure::TooManyPages { limit } => format!(
             "the listing does not end after {} pages: read a part of it with `--pages`",
@@ -222,6 +241,28 @@ pub fn warning(warning: &Warning) -> String {
         ),
         Warning::ListingRepeats { page } => format!(
             "the listing page {} leads back to an earlier one: the listing ends there",
+            escape_truncated(page.as_str())
+        ),
+        Warning::ItemsLeftOut { pages, items } => {
+            let pages = match *pages {
+                1 => "the page".to_owned(),
+                pages => format!("the last {} pages", count(pages)),
+            };
+            let items = plural(*items, "item", "items");
+            format!("none of {items} on {pages} passes `where` in the site's definition")
+        }
+        Warning::KeysMissing { images, page, key } => format!(
+            "{} without an identity, the first on {}: its address stands in for it, and it is fetched again when that \
+             changes; compare the page with {key} in the site's definition",
+            plural(*images, "image", "images"),
+            escape_truncated(page.as_str())
+        ),
+        Warning::DeclarationUnusable {
+            page,
+            declared,
+            value,
+        } => format!(
+            "nothing is compared with `{value}` on {}: it is not what {declared} in the site's definition must be",
             escape_truncated(page.as_str())
         ),
         Warning::SiteStopped { cause } => {

@@ -79,6 +79,7 @@ pub(super) fn page_read(number: u32, found: usize, already_there: usize) -> Even
         already_there,
         gone: 0,
         repeated: 0,
+        left_out: 0,
     }
 }
 
@@ -270,6 +271,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
             already_there: 0,
             gone: 1,
             repeated: 1,
+            left_out: 3,
         },
         archived("2018-03-31-Copy.png"),
         failed("2018-04-01-Gone.png", "404 Not Found", 1),

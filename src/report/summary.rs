@@ -70,6 +70,10 @@ fn headline(tally: &Tally, elapsed: Duration, colored: bool) -> String {
     if tally.retries > 0 {
         let _ = write!(text, ", {}", plural(tally.retries, "retry", "retries"));
     }
+    if tally.left_out > 0 {
+        let items = plural(tally.left_out, "item", "items");
+        let _ = write!(text, "; {items} left out by the site's definition");
+    }
     let unfinished = counts(
         &[
             (tally.interrupted, Color::Yellow, "interrupted", ""),
@@ -277,6 +281,7 @@ mod tests {
             already_there: 1,
             gone: 2,
             repeated: 0,
+            left_out: 0,
         };
         let events = [run_started(), page, saved("a.png", 5), duplicate("b.png")];
         let expected = "demo: 6 found: 1 saved (5 B), 1 duplicate, 1 already there, 2 gone (`--retry-gone` requests them) in 12.3 s; ";

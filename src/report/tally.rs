@@ -34,6 +34,8 @@ pub struct Tally {
     pub found: usize,
     /// Images that a later page showed again; not part of `found`.
     pub repeated: usize,
+    /// Items that the definition's conditions leave out; not part of `found`.
+    pub left_out: usize,
     /// Images added to the collection.
     pub saved: usize,
     /// Of `saved`, those with a warning.
@@ -144,8 +146,10 @@ impl Tally {
                 already_there,
                 gone,
                 repeated,
+                left_out,
             } => {
                 self.pages += 1;
+                self.left_out += left_out;
                 self.add_found(*found, *already_there, *gone, *repeated);
             }
             Event::AddressesRead {

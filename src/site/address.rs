@@ -20,6 +20,25 @@ pub(super) fn resolve(base: &Url, written: &str, encoding: &'static Encoding) ->
     (usable(&address).is_ok() && !same(&address, base)).then_some(address)
 }
 
+/// Why a text on a page is no usable address; `None` also for what pages write where a link leads nowhere: a fragment,
+/// the page itself, or a script.
+pub(super) fn objection(base: &Url, written: &str, encoding: &'static Encoding) -> Option<String> {
+    let Some(mut address) = join(base, written, encoding) else {
+        return Some("it is not an address".to_owned());
+    };
+    address.set_fragment(None);
+    if address.scheme() == "javascript" || same(&address, base) {
+        return None;
+    }
+    if written.contains('\u{fffd}') {
+        return Some("it contains bytes that are not text".to_owned());
+    }
+    if written.len() > MAX_BYTES {
+        return Some(format!("it is longer than {MAX_BYTES} bytes"));
+    }
+    usable(&address).err()
+}
+
 /// Resolves `written` as a page in `encoding` means it: its path is in UTF-8 and its query in the page's own encoding
 /// (URL Standard, section 4.4, "query state").
 pub(super) fn join(base: &Url, written: &str, encoding: &'static Encoding) -> Option<Url> {

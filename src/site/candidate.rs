@@ -258,7 +258,10 @@ fn on_named_host(site: &Site, text: &str) -> Result<Url, SkipReason> {
     let url = site.canonical(address::absolute(text).map_err(SkipReason::Address)?);
     let host = url.host_str().unwrap_or_default();
     if site.names_host(host) {
-        return Ok(url);
+        return match classify::port_objection(site, &url, host) {
+            Some(objection) => Err(SkipReason::Address(objection)),
+            None => Ok(url),
+        };
     }
     match site.image_hosts().any {
         AnyHost::Allowed => Ok(url),

@@ -27,6 +27,15 @@ pub(super) fn on_site(site: &Site, mut address: Url) -> Result<Url, String> {
     }
 }
 
+/// Why an address on a host that the definition names may not be requested, if so: it is at another port than that of
+/// its scheme, and not at the site's own.
+pub(super) fn port_objection(site: &Site, address: &Url, host: &str) -> Option<String> {
+    let port = address.port()?;
+    let scheme = address.scheme();
+    (address.origin() != site.base().origin())
+        .then(|| format!("the definition does not name port {port} of `{host}` for {scheme}"))
+}
+
 pub(super) fn unnamed_host(host: &str) -> String {
     format!("the definition does not name its host `{host}`")
 }

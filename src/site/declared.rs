@@ -8,19 +8,43 @@ use crate::job::{Declared, ImageRef};
 
 /// The `verify` table of a definition.
 #[derive(Debug, Default)]
-pub(super) struct DeclaredTemplates {
-    pub(super) md5: Option<Template<FieldRef>>,
-    pub(super) sha1: Option<Template<FieldRef>>,
-    pub(super) sha256: Option<Template<FieldRef>>,
-    pub(super) git_sha1: Option<Template<FieldRef>>,
-    pub(super) bytes: Option<Template<FieldRef>>,
-    pub(super) width: Option<Template<FieldRef>>,
-    pub(super) height: Option<Template<FieldRef>>,
+pub(super) struct DeclaredSources {
+    pub(super) md5: Option<DeclaredSource>,
+    pub(super) sha1: Option<DeclaredSource>,
+    pub(super) sha256: Option<DeclaredSource>,
+    pub(super) git_sha1: Option<DeclaredSource>,
+    pub(super) bytes: Option<DeclaredSource>,
+    pub(super) width: Option<DeclaredSource>,
+    pub(super) height: Option<DeclaredSource>,
 }
 
-impl DeclaredTemplates {
-    /// What the item declares. A text that is no hash or number declares nothing: listings write `null`, 0 or "unknown"
-    /// for what they do not know.
+/// Where a declared fact is.
+#[derive(Debug)]
+pub(super) struct DeclaredSource {
+    pub(super) template: Template<FieldRef>,
+    /// As the definition writes it: `md5 = "{md5}" (md5 = "/md5")`.
+    pub(super) written: String,
+}
+
+/// A text in the place of a hash or a number that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnusableDeclaration {
+    /// Where it is, as the definition writes it.
+    pub declared: String,
+    /// The text: untrusted.
+    pub value: String,
+}
+
+/// What listings write for what they do not know, in lower case.
+const UNKNOWN: [&str; 10] = [
+    "", "0", "-", "?", "null", "nil", "none", "n/a", "unknown", "false",
+];
+
+/// Characters of a text that a message shows.
+const SHOWN_CHARACTERS: usize = 200;
+
+impl DeclaredSources {
+    /// What the item declares. A text that is no hash or number declares nothing.
     pub(super) fn declared(&self, image: &ImageRef) -> Option<Box<Declared>> {
         let Self {
             md5,
@@ -31,9 +55,7 @@ impl DeclaredTemplates {
             width,
             height,
         } = self;
-        let text = |template: &Option<Template<FieldRef>>| {
-            template.as_ref()?.fill(|field| field.text(image))
-        };
+        let text = |source: &Option<DeclaredSource>| source.as_ref()?.text(image);
         let declared = Declared {
             md5: text(md5).and_then(|text| hash(&text, 16)),
             sha1: text(sha1).and_then(|text| hash(&text, 20)),
@@ -44,6 +66,51 @@ impl DeclaredTemplates {
             height: text(height).and_then(|text| pixels(&text)),
         };
         (!declared.is_empty()).then(|| Box::new(declared))
+    }
+
+    /// The first text that declares nothing and is not what listings write for what they do not know.
+    pub(super) fn unusable(&self, image: &ImageRef) -> Option<UnusableDeclaration> {
+        let Self {
+            md5,
+            sha1,
+            sha256,
+            git_sha1,
+            bytes,
+            width,
+            height,
+        } = self;
+        let is_hash = |length| move |text: &str| hash(text, length).is_some();
+        let is_number = |text: &str| number(text).is_some();
+        let is_size = |text: &str| pixels(text).is_some();
+        let unusable = |source: &Option<DeclaredSource>, is_usable: &dyn Fn(&str) -> bool| {
+            source.as_ref()?.unusable(image, is_usable)
+        };
+        unusable(md5, &is_hash(16))
+            .or_else(|| unusable(sha1, &is_hash(20)))
+            .or_else(|| unusable(sha256, &is_hash(32)))
+            .or_else(|| unusable(git_sha1, &is_hash(20)))
+            .or_else(|| unusable(bytes, &is_number))
+            .or_else(|| unusable(width, &is_size))
+            .or_else(|| unusable(height, &is_size))
+    }
+}
+
+impl DeclaredSource {
+    fn text(&self, image: &ImageRef) -> Option<String> {
+        self.template.fill(|field| field.text(image))
+    }
+
+    fn unusable(
+        &self,
+        image: &ImageRef,
+        is_usable: &dyn Fn(&str) -> bool,
+    ) -> Option<UnusableDeclaration> {
+        let text = self.text(image)?;
+        let is_unknown = UNKNOWN.contains(&&*text.trim().to_ascii_lowercase());
+        (!is_unknown && !is_usable(&text)).then(|| UnusableDeclaration {
+            declared: self.written.clone(),
+            value: text.chars().take(SHOWN_CHARACTERS).collect(),
+        })
     }
 }
 

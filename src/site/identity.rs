@@ -69,6 +69,11 @@ impl Identity {
         }
     }
 
+    /// Whether the definition names an id, and gives the image none.
+    pub(super) fn lacks_id(&self, image: &ImageRef) -> bool {
+        self.key.is_some() && self.id(image).is_none()
+    }
+
     /// The site's id of the image; `None` where the definition names none, or the item lacks it.
     pub(super) fn id(&self, image: &ImageRef) -> Option<String> {
         // An address that the user gave has no record.

@@ -48,6 +48,7 @@ use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Resolved, SiteId, Ste
 use crate::outcome::{Format, SkipReason};
 
 pub use classify::{UrlKind, objection};
+pub use declared::UnusableDeclaration;
 pub use diagnostic::LocatedDiagnostic;
 pub use direct::DirectUrls;
 pub use error::SiteError;
@@ -68,7 +69,7 @@ pub use source::ImageSource;
 pub use variables::{Variable, VariableError, VariableValues};
 
 use candidate::CandidateRule;
-use declared::DeclaredTemplates;
+use declared::DeclaredSources;
 use extract::Extractor;
 use file_name::FileNameTemplate;
 use identity::Identity;
@@ -92,7 +93,7 @@ pub struct Site {
     extractor: Extractor,
     candidates: Vec<CandidateRule>,
     identity: Identity,
-    declared: DeclaredTemplates,
+    declared: DeclaredSources,
     file_name: FileNameTemplate,
     min_size: (u32, u32),
     skips_small: bool,
@@ -314,6 +315,11 @@ impl Site {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
         Ok(self.identity.key(&self.id, image, first))
+    }
+
+    /// The first text of an item in the place of a hash or a number that is none, so that nothing is compared with it.
+    pub fn unusable_declaration(&self, image: &ImageRef) -> Option<UnusableDeclaration> {
+        self.declared.unusable(image)
     }
 
     /// What an image is known by that has no candidate: its id, or made from its thumb.

@@ -30,6 +30,7 @@ pub use limits::Limits;
 use std::io::{self, Read};
 
 use self::formats::SignatureMatch;
+use crate::job::Declared;
 use crate::outcome::Content;
 use crate::part::{ByteObserver as _, CompleteFile, FinishedPart, ResumeInfo};
 
@@ -92,6 +93,23 @@ pub fn verify_file(
         }
     }
     Ok(inspector.finish(bytes, Some(want)))
+}
+
+/// Verifies an image in memory by the same checks, and compares it with what its listing declares of it. `want` is the
+/// length in bytes that it should have.
+///
+/// # Errors
+///
+/// When it is not a complete image, or not the declared one: the first check that failed.
+pub fn verify_bytes(
+    bytes: &[u8],
+    want: u64,
+    limits: Limits,
+    declared: Option<&Declared>,
+) -> Result<Content, Defect> {
+    let mut inspector = Inspector::comparing(limits, declared);
+    inspector.update(bytes);
+    inspector.finish(bytes.len() as u64, Some(want))
 }
 
 /// An image that passed every check. Only [`verify`] makes one, and a sink accepts nothing else.

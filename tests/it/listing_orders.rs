@@ -223,7 +223,7 @@ fn full_first_page_without_a_next_link_is_a_listing_error() {
     let listing = Listing::new(&keys, |_| {
         page(&[1, 2], "<a class=\"onward\" href=\"?b\">Next</a>")
     });
-    listing.assert_broken("compare it with `next`", &["/all"], &[1, 2]);
+    listing.assert_broken("compare it with next = \"a.next@href\"", &["/all"], &[1, 2]);
     let listing = Listing::new(&keys, |_| page(&[1], ""));
     listing.assert_fetched(&[], &["/all"], &[1]);
 }
@@ -237,7 +237,11 @@ fn pager_that_is_gone_from_a_later_page_is_a_listing_error() {
         "/all" => page(&[1, 2], &link("/all?after=2")),
         _ => page(&[3], ""),
     });
-    listing.assert_broken("has no `pager`", &THREE_LINKED[..2], &[1, 2, 3]);
+    listing.assert_broken(
+        "has no pager (pager = \"p.pager\")",
+        &THREE_LINKED[..2],
+        &[1, 2, 3],
+    );
     listing.assert_copy(&["3-small.png"], &["1-small.png"]);
 }
 

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod catalogue;
+mod changed_sites;
 mod clocks;
 mod config_and_flags;
 mod cost;

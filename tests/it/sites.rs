@@ -216,7 +216,8 @@ fn sites_check_says_whether_page_and_image_still_fit() {
     assert!(good.stdout.contains("400x300 png"), "{}", good.stdout);
     server.show("/big/11/hill-11-full.png", &b"<html>no image</html>"[..]);
     let image = sites(&world, &["check", "hills"]);
-    assert_eq!(image.code, Some(1), "{}", image.stdout);
+    assert_eq!(image.code, Some(3), "{}", image.stdout);
+    assert!(image.stdout.contains("full 1: "), "{}", image.stdout);
     server.show("/new?page=1", &b"<html><p>we moved</html>"[..]);
     let page = sites(&world, &["check", "hills"]);
     assert_eq!(page.code, Some(3), "{}", page.stdout);

@@ -134,6 +134,30 @@ fn archive_fallback_without_a_capture_leaves_the_sites_own_answer() {
 }
 
 #[test]
+fn archive_that_refuses_leaves_no_image_gone() {
+    let (world, site, archive) = (Sandbox::new(), FaultServer::gallery(), WebArchive::start());
+    site.on(FaultServer::FAULTY, |_| Answer::status(404));
+    let refusals = [
+        Answer::whole("403 Forbidden", &["Content-Type: text/html"], "<html>no"),
+        Answer::ok("<html><title>Log in</title></html>"),
+    ];
+    for refusal in refusals {
+        archive.server.everywhere(move |_| refusal.clone());
+        let output = fallback(&world, &archive, &site, &[]).run();
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(output.stderr.contains("gives no answer"), "{output:?}");
+        assert!(!output.stderr.contains("gone"), "{output:?}");
+    }
+    // Once it answers, the image is asked for again and found.
+    let archive = WebArchive::start();
+    let bytes = site.shown(FaultServer::FAULTY).to_vec();
+    let address = image_address(FaultServer::FAULTY);
+    archive.add(&address, Captured::image("20190504010203", bytes));
+    let output = fallback(&world, &archive, &site, &[]).run();
+    assert_eq!((output.code, archive.asked().len()), (Some(0), 1));
+}
+
+#[test]
 fn archive_is_not_asked_by_default_or_for_what_is_only_late_or_forbidden() {
     let (world, archive) = (Sandbox::new(), WebArchive::start());
     for (mode, answer, robots) in [

@@ -66,6 +66,7 @@ impl Producer {
                 })
                 .await;
         }
+        let left_out = listing.health.filtered;
         let images = listing.images.len();
         let Unseen {
             jobs,
@@ -85,7 +86,7 @@ impl Producer {
             known.retain(|_key, state| !is_absent(state));
         }
         let (already_there, gone) = counts(&known);
-        let counts = [found, already_there, gone, repeated];
+        let counts = [found, already_there, gone, repeated, left_out];
         self.emit_page_read(request, shown.clone(), counts).await;
         // Only for the first page with images: if no rule matches there, the rules no longer fit the site. Later
         // pages may hold odd images, each of which is skipped.

@@ -40,6 +40,17 @@ pub(super) struct Rows {
     pub(super) next: Option<String>,
 }
 
+/// Whether a text is a page of rows, which may be empty, and not a page for people.
+pub(super) fn is_index(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    lines.next().is_none_or(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let date = fields.nth(1).unwrap_or_default();
+        let is_date = !date.is_empty() && date.bytes().all(|byte| byte.is_ascii_digit());
+        is_date && fields.count() >= 3
+    })
+}
+
 /// Reads a page of rows. Lines that are no row are left out.
 pub(super) fn parse(text: &str) -> Rows {
     let mut page = Rows::default();
@@ -374,6 +385,26 @@ mod tests {
         assert_eq!(parse(&odd.join("\n")).rows, []);
         let short = "k 20190101000000 http://a.test/ image/png 200";
         assert_eq!(parse(short).rows.len(), 1);
+    }
+
+    #[test]
+    fn a_page_for_people_is_no_index() {
+        for index in [
+            "",
+            "\n",
+            "k 20190101000000 http://a.test/ image/png 200",
+            "k 20191301000000 http://a.test/ image/png 200 - 1\n\nkey",
+        ] {
+            assert!(is_index(index), "{index}");
+        }
+        for page in [
+            "<html><title>503</title></html>",
+            "Too many requests 429 from your network today",
+            "{\"error\": \"blocked\"}",
+            "error 403",
+        ] {
+            assert!(!is_index(page), "{page}");
+        }
     }
 
     proptest! {

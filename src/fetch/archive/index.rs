@@ -1,7 +1,7 @@
 //! Requests to the archive's index: which captures of an address there are.
 
 use jiff::Timestamp;
-use reqwest::header::HeaderName;
+use reqwest::header::{HeaderMap, HeaderName};
 use url::Url;
 
 use super::Archive;
@@ -89,20 +89,29 @@ impl Archive {
             if let Some(cut) = body.reject_end() {
                 return Err(cut);
             }
-            return Ok(cdx::parse(&String::from_utf8_lossy(&text)));
+            let text = String::from_utf8_lossy(&text);
+            if !cdx::is_index(&text) {
+                return Err(self.refusal("its index answered with a page".to_owned()));
+            }
+            return Ok(cdx::parse(&text));
         }
-        match response.status() {
+        let status = response.status();
+        match status {
             // The owner of a site can have its captures closed.
-            403 | 404 | 451 => {
-                let reason = match text_value(response.headers(), &ERROR) {
-                    Some(_) => "the archive does not show captures of this site".to_owned(),
-                    None => format!("its index answered {}", response.status()),
-                };
+            403 | 404 | 451 if is_closed(response.headers()) => {
                 response.record_success();
                 response.drain().await;
-                Err(self.absent(reason))
+                Err(self.absent("the archive does not show captures of this site".to_owned()))
             }
+            300..=499 if !matches!(status, 408 | 429) => Err(self
+                .refused(response, format!("its index answered {status}"))
+                .await),
             _ => Err(self.trouble(response).await),
         }
     }
+}
+
+/// Whether the archive says that it does not show a site, and not that it does not talk to us.
+fn is_closed(headers: &HeaderMap) -> bool {
+    text_value(headers, &ERROR).is_some_and(|error| error.contains("AccessControlException"))
 }

@@ -68,8 +68,13 @@ impl Archive {
                 response.record_success();
                 response.drain().await;
                 let target = target.and_then(|url| Capture::parse(&self.settings.base, &url));
-                let (next_at, next) = target
-                    .ok_or_else(|| self.absent("it redirects out of the archive".to_owned()))?;
+                let (next_at, next) = target.ok_or_else(|| {
+                    let reason = "it redirects out of the archive".to_owned();
+                    match captured {
+                        Some(_) => self.absent(reason),
+                        None => self.refusal(reason),
+                    }
+                })?;
                 if captured.is_none() && !cdx::is_same(&next, &original) {
                     return Err(self.absent("it answered with another address".to_owned()));
                 }
@@ -110,15 +115,19 @@ impl Archive {
 
     /// An answer without the date of a capture.
     async fn no_capture(&self, response: HostResponse) -> FetchError {
-        let reason = match response.status() {
-            404 => self.nothing(),
-            // A page of the archive's own, such as the one for a site that is closed.
-            200..300 | 403 | 451 => "the archive answered with a page of its own".to_owned(),
-            _ => return self.trouble(response).await,
-        };
-        response.record_success();
-        response.drain().await;
-        self.absent(reason)
+        match response.status() {
+            404 => {
+                response.record_success();
+                response.drain().await;
+                self.absent(self.nothing())
+            }
+            // A page of the archive's own: its index has the capture, so that this says nothing of it.
+            200..300 | 403 | 451 => {
+                let reason = "it answered with a page of its own".to_owned();
+                self.refused(response, reason).await
+            }
+            _ => self.trouble(response).await,
+        }
     }
 
     fn check_window(&self, at: Timestamp, asked: Timestamp) -> Result<(), FetchError> {

@@ -213,7 +213,13 @@ impl Archive {
                 .retry(|| self.follow(site, kind, &row, &rows))
                 .await;
             match found {
-                Err(error) if error.is_not_archived() => last = error,
+                // That one capture is refused hides no other, and is not forgotten for one that is not there.
+                Err(error) if is_refusal(&error) => last = error,
+                Err(error) if error.is_not_archived() => {
+                    if !is_refusal(&last) {
+                        last = error;
+                    }
+                }
                 result => return result,
             }
         }
@@ -259,6 +265,18 @@ impl Archive {
         }
     }
 
+    /// An answer that is not what was asked for, counted against the archive as any host's refusal is.
+    async fn refused(&self, response: HostResponse, reason: String) -> FetchError {
+        let error = response.error(FetchErrorKind::ArchiveRefused { reason });
+        response.record_failure(&error);
+        response.drain().await;
+        error
+    }
+
+    fn refusal(&self, reason: String) -> FetchError {
+        self.error(FetchErrorKind::ArchiveRefused { reason })
+    }
+
     fn absent(&self, reason: String) -> FetchError {
         self.error(FetchErrorKind::NotArchived { reason })
     }
@@ -266,6 +284,11 @@ impl Archive {
     fn error(&self, kind: FetchErrorKind) -> FetchError {
         FetchError::new(host_of(&self.settings.base), kind)
     }
+}
+
+/// Whether the archive answered with something else than what it was asked for.
+fn is_refusal(error: &FetchError) -> bool {
+    matches!(error.kind(), FetchErrorKind::ArchiveRefused { .. })
 }
 
 #[cfg(test)]
@@ -387,12 +410,7 @@ mod tests {
     #[tokio::test]
     async fn only_what_has_a_memento_datetime_is_a_capture() {
         for (reply, says) in [
-            (Reply::ok("<html>blocked"), "a page of its own"),
             (Reply::new(404, &[], "none"), "no capture"),
-            (
-                Reply::to("https://archive.test/login"),
-                "redirects out of the archive",
-            ),
             (
                 capture("20190504010203", 404, &[], ""),
                 "its capture of 2019-05-04 is an answer 404",
@@ -405,6 +423,42 @@ mod tests {
                 error.is_not_archived() && error.to_string().contains(says),
                 "{error}"
             );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_refuses_a_capture_says_nothing_of_what_it_has() {
+        for (reply, says) in [
+            (Reply::ok("<html>blocked"), "a page of its own"),
+            (Reply::new(403, &[], "blocked"), "a page of its own"),
+            (
+                Reply::to("https://archive.test/login"),
+                "redirects out of the archive",
+            ),
+        ] {
+            let server = with_one(move |_| reply.clone()).await;
+            let error = image(&fetcher(&server)).await.unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(is_refusal(&error) && !error.is_absence() && !error.is_gone());
+        }
+    }
+
+    #[tokio::test]
+    async fn an_index_that_refuses_is_no_index_without_captures() {
+        for (reply, says) in [
+            (Reply::new(403, &[], "Forbidden"), "answered 403"),
+            (Reply::new(404, &[], "Not here"), "answered 404"),
+            (
+                Reply::new(403, &["X-Archive-Wayback-Runtime-Error: busy"], ""),
+                "answered 403",
+            ),
+            (Reply::to("https://archive.test/login"), "answered 302"),
+            (Reply::ok("<html>Please log in</html>"), "with a page"),
+        ] {
+            let server = Server::start(move |_| reply.clone()).await;
+            let error = image(&fetcher(&server)).await.unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+            assert!(is_refusal(&error) && error.status().is_none());
         }
     }
 

@@ -2,12 +2,24 @@
 
 use reqwest::header::HeaderValue;
 
-/// The target of the first link with the relation `next`, as written. Values that are not plain text have none.
+/// The target of the first link with the relation `next`, as written. Without one, a header that is malformed stands
+/// for it with a `<` in front, which no address begins with: it may have named the next page.
 pub(crate) fn next_link<'a>(values: impl IntoIterator<Item = &'a HeaderValue>) -> Option<String> {
-    let values = values.into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| Links { rest: value })
-        .find_map(|link| link.is_next.then(|| link.target.to_owned()))
+    let mut malformed = None;
+    for value in values {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let mut links = Links {
+            rest: &value,
+            is_malformed: false,
+        };
+        if let Some(next) = links.find(|link| link.is_next) {
+            return Some(next.target.to_owned());
+        }
+        if links.is_malformed {
+            malformed = malformed.or_else(|| Some(format!("<{value}")));
+        }
+    }
+    malformed
 }
 
 /// One link of a header.
@@ -19,6 +31,7 @@ struct Link<'a> {
 /// The links of a header, parsed as in appendix B.2 of the RFC. What is malformed ends them.
 struct Links<'a> {
     rest: &'a str,
+    is_malformed: bool,
 }
 
 impl<'a> Iterator for Links<'a> {
@@ -26,7 +39,12 @@ impl<'a> Iterator for Links<'a> {
 
     fn next(&mut self) -> Option<Link<'a>> {
         let rest = self.rest.trim_start_matches([' ', '\t', ',']);
-        let (target, mut rest) = rest.strip_prefix('<')?.split_once('>')?;
+        let link = rest.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let Some((target, mut rest)) = link else {
+            self.is_malformed |= !rest.is_empty();
+            self.rest = "";
+            return None;
+        };
         // Only the first `rel` of a link counts; a link with an `anchor` is about another page.
         let (mut relations, mut has_anchor) = (None, false);
         loop {
@@ -42,6 +60,7 @@ impl<'a> Iterator for Links<'a> {
             }
             rest = behind;
         }
+        self.is_malformed |= !rest.is_empty() && !rest.starts_with(',');
         self.rest = rest.strip_prefix(',').unwrap_or("");
         let mut relations = relations
             .iter()
@@ -77,7 +96,8 @@ fn parameter(text: &str) -> (&str, String, &str) {
             other => unquoted.push(other),
         }
     }
-    (name, unquoted, "")
+    // What is left is no parameter, so that the header counts as malformed.
+    (name, unquoted, "\"")
 }
 
 #[cfg(test)]
@@ -119,17 +139,32 @@ mod tests {
     fn a_link_header_without_a_next_relation_of_this_page_gives_none() {
         for value in [
             "",
-            "next",
             "<a>",
-            "<a; rel=next",
             "<a>; rel=prev; rel=next",
             "<a>; rev=next",
             "<a>; rel=nextpage",
             "<a>; rel=next; anchor=\"#b\"",
-            "<a>; rel=\"prev, <b>; rel=next",
         ] {
             assert_eq!(next(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_link_header_that_cannot_be_read_is_malformed() {
+        for value in [
+            "next",
+            "<a; rel=next",
+            "<a>; rel=prev, b; rel=next",
+            "<a>; rel=\"prev\" <b>; rel=next",
+            "<a>; rel=\"prev, <b>; rel=next",
+        ] {
+            assert_eq!(next(value), Some(format!("<{value}")));
+        }
+        for value in ["", ", ,", "<a>", "<a>; rel=prev ,", "<a>; rel=prev; title"] {
+            assert_eq!(next(value), None);
+        }
+        let accent = HeaderValue::from_bytes("<a>; title=\"\u{e9}\"; rel=next".as_bytes()).unwrap();
+        assert_eq!(next_link([&accent]).as_deref(), Some("a"));
     }
 
     #[test]

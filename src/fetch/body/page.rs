@@ -16,7 +16,8 @@ pub struct Page {
     pub encoding: &'static Encoding,
     /// Whether browsers parse it as XML: XHTML by its content type.
     pub is_xml: bool,
-    /// The next page by the `Link` header, as written there: relative to `url`.
+    /// The next page by the `Link` header, as written there: relative to `url`; or `<` and the header, if that is
+    /// malformed.
     pub next: Option<String>,
 }
 

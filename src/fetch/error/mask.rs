@@ -24,6 +24,7 @@ impl FetchError {
             | Kind::Truncated { reason: text, .. }
             | Kind::Redirect { reason: text }
             | Kind::NotArchived { reason: text }
+            | Kind::ArchiveRefused { reason: text }
             | Kind::NotAsArchived { reason: text }
             | Kind::ContentEncoding { coding: text }
             | Kind::StalePart { reason: text } => change(text),

@@ -94,6 +94,9 @@ impl fmt::Display for FetchError {
             Kind::NotArchived { reason } => {
                 write!(f, "not in the web archive at `{host}`: {reason}")
             }
+            Kind::ArchiveRefused { reason } => {
+                write!(f, "the web archive at `{host}` gives no answer: {reason}")
+            }
             Kind::NotAsArchived { reason } => {
                 write!(f, "the web archive at `{host}` sent wrong bytes: {reason}")
             }

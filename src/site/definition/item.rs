@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use crate::site::candidate::CandidateRule;
-use crate::site::declared::DeclaredTemplates;
+use crate::site::declared::{DeclaredSource, DeclaredSources};
 use crate::site::diagnostic::{Diagnostic, nearest_of};
 use crate::site::document::{
     Condition, DocumentKind, ItemPath, MAX_CONDITIONS, Source, SourceContext,
@@ -77,6 +77,8 @@ pub(super) struct ItemSources {
     pub(super) title: Option<Spanned<SourceInput>>,
     pub(super) fields: NamedSources,
     pub(super) page: NamedSources,
+    /// `item.key` as it is written, with what it is made of; empty without it.
+    pub(super) key: String,
 }
 
 impl ItemSources {
@@ -97,6 +99,7 @@ impl ItemSources {
             title,
             fields,
             page,
+            key,
         } = self;
         let context = SourceContext::new(&kind, text);
         let items = ItemPath::from_input(&select, context)?;
@@ -121,7 +124,17 @@ impl ItemSources {
         let needs: Vec<_> = rules.iter().map(|rule| rule.way.needs()).collect();
         let written = WrittenSources {
             select: written(&select, text),
-            needs: self::needs(&needs, &[&thumb, &link, &title], &fields, text),
+            needs: self::needs(
+                needs.iter().flatten(),
+                &[&thumb, &link, &title],
+                &fields,
+                text,
+            ),
+            conditions: conditions
+                .iter()
+                .map(|condition| written(condition, text))
+                .collect(),
+            key,
         };
         if let Some(one_more) = conditions.get(MAX_CONDITIONS) {
             let message = format!("more than {MAX_CONDITIONS} conditions");
@@ -159,22 +172,22 @@ impl ItemSources {
 const WRITTEN_CHARACTERS: usize = 120;
 
 /// A value as it stands in the definition `text`, on one line.
-fn written<T>(value: &Spanned<T>, text: &str) -> String {
+pub(in crate::site) fn written<T>(value: &Spanned<T>, text: &str) -> String {
     let written = text.get(value.span()).unwrap_or_default();
     let words = written.split_whitespace().collect::<Vec<_>>().join(" ");
     words.chars().take(WRITTEN_CHARACTERS).collect()
 }
 
-/// What the ways to an original need of an item, as it stands in the definition `text`; `own` are the sources of thumb,
-/// link and title.
-fn needs(
-    needs: &[Vec<FieldRef>],
+/// Where these texts of an item are, as it stands in the definition `text`; `own` are the sources of thumb, link and
+/// title.
+pub(super) fn needs<'f>(
+    needs: impl IntoIterator<Item = &'f FieldRef>,
     own: &[&Option<Spanned<SourceInput>>; 3],
     fields: &NamedSources,
     text: &str,
 ) -> String {
     let mut found: Vec<String> = Vec::new();
-    for field in needs.iter().flatten() {
+    for field in needs {
         let (name, source) = match *field {
             FieldRef::Thumb => ("thumb", own[0].as_ref()),
             FieldRef::Link => ("link", own[1].as_ref()),
@@ -204,16 +217,16 @@ pub(super) struct ItemContext<'a> {
 impl ItemContext<'_> {
     pub(super) fn identity(
         &self,
-        key: Option<Spanned<String>>,
+        key: Option<&Spanned<String>>,
         key_ignore: &[Spanned<String>],
     ) -> Result<Identity, Diagnostic> {
         let ignored = key_ignore.iter().map(IgnoredParameter::compile);
         let ignored = ignored.collect::<Result<_, _>>()?;
         let key = key
             .map(|written| {
-                let key = self.of_fields(&written, "a key")?;
+                let key = self.of_fields(written, "a key")?;
                 if key.values().next().is_none() {
-                    let error = Diagnostic::at(&written, "every image would have the same key");
+                    let error = Diagnostic::at(written, "every image would have the same key");
                     return Err(error.help("write the name of a field in braces, as `{id}`"));
                 }
                 Ok(key)
@@ -222,7 +235,12 @@ impl ItemContext<'_> {
         Ok(Identity { key, ignored })
     }
 
-    pub(super) fn declared(&self, written: VerifyTable) -> Result<DeclaredTemplates, Diagnostic> {
+    /// The table `verify`; `sources` says where the texts of an item are.
+    pub(super) fn declared(
+        &self,
+        written: VerifyTable,
+        sources: &dyn Fn(&[FieldRef]) -> String,
+    ) -> Result<DeclaredSources, Diagnostic> {
         let VerifyTable {
             md5,
             sha1,
@@ -236,20 +254,40 @@ impl ItemContext<'_> {
             let error = Diagnostic::at(git_sha1, "`git_sha1` cannot be compared without `bytes`");
             return Err(error.help("add the length, which Git hashes in front of the bytes"));
         }
-        let template = |written: Option<Spanned<String>>| {
-            written
-                .map(|written| self.of_fields(&written, "what is verified"))
+        let source = |key: &str, value: Option<Spanned<String>>| {
+            value
+                .map(|value| {
+                    let template = self.of_fields(&value, "what is verified")?;
+                    let written = self.made_of(key, &value, &template, sources);
+                    Ok(DeclaredSource { template, written })
+                })
                 .transpose()
         };
-        Ok(DeclaredTemplates {
-            md5: template(md5)?,
-            sha1: template(sha1)?,
-            sha256: template(sha256)?,
-            git_sha1: template(git_sha1)?,
-            bytes: template(bytes)?,
-            width: template(width)?,
-            height: template(height)?,
+        Ok(DeclaredSources {
+            md5: source("md5", md5)?,
+            sha1: source("sha1", sha1)?,
+            sha256: source("sha256", sha256)?,
+            git_sha1: source("git_sha1", git_sha1)?,
+            bytes: source("bytes", bytes)?,
+            width: source("width", width)?,
+            height: source("height", height)?,
         })
+    }
+
+    /// A template as it is written, with what it is made of: `key = "{id}" (id = "/id")`.
+    pub(super) fn made_of(
+        &self,
+        key: &str,
+        value: &Spanned<String>,
+        template: &Template<FieldRef>,
+        sources: &dyn Fn(&[FieldRef]) -> String,
+    ) -> String {
+        let fields = template.values().copied().collect::<Vec<_>>();
+        format!(
+            "{key} = {} ({})",
+            written(value, self.text),
+            sources(&fields)
+        )
     }
 
     pub(super) fn file_name(

@@ -10,10 +10,12 @@ use toml::Spanned;
 use url::Url;
 
 pub(super) use full::follow_page;
+pub(super) use item::written;
 
 use super::diagnostic::Diagnostic;
 use super::document::{ItemPath, SourceContext};
 use super::extract::EndMark;
+use super::fields::FieldRef;
 use super::hosts::ImageHosts;
 use super::paging::{PageOrder, PagingContext};
 use super::schema::{DocumentTable, FileTable, ItemPathInput, ItemTable, SiteFile, SiteTable};
@@ -120,8 +122,13 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         variables: &variables,
         text,
     };
-    let identity = item_context.identity(key, &key_ignore)?;
-    let declared = item_context.declared(verify)?;
+    let sources = |needs: &[FieldRef]| item::needs(needs, &[&thumb, &link, &title], &fields, text);
+    let identity = item_context.identity(key.as_ref(), &key_ignore)?;
+    let key = match (&key, &identity.key) {
+        (Some(key), Some(template)) => item_context.made_of("key", key, template, &sources),
+        _ => String::new(),
+    };
+    let declared = item_context.declared(verify, &sources)?;
     let FileTable {
         capture,
         name: file_name,
@@ -139,6 +146,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         title,
         fields,
         page,
+        key,
     };
     let extractor = sources.compile(kind, end_mark, &candidates, text)?;
     Ok(Site {
@@ -347,6 +355,68 @@ name = "{name}"
                 "expected u32",
             ),
             ("[file]", "[file", 17, 6, "unclosed table"),
+        ]);
+    }
+
+    #[test]
+    fn a_list_in_a_tables_place_is_refused() {
+        assert_errors(&[
+            (
+                "[item]",
+                "stop = []\n[item]",
+                10,
+                8,
+                "expected a table with `status`",
+            ),
+            (
+                "[item]",
+                "window = [1, \"2000-01-01\"]\n[item]",
+                10,
+                10,
+                "expected a table with `days`",
+            ),
+            (
+                "[listing]",
+                "[[request]]\n[listing]",
+                6,
+                1,
+                "expected a table with `headers`",
+            ),
+            (
+                "[listing]",
+                "[[listing]]",
+                6,
+                1,
+                "expected a table with `kind`",
+            ),
+            (
+                "thumb =",
+                "verify = []\nthumb =",
+                12,
+                10,
+                "expected a table with `md5`",
+            ),
+            (
+                "thumb =",
+                "where = [[]]\nthumb =",
+                12,
+                10,
+                "expected a table with `value`",
+            ),
+            (
+                "rewrite =",
+                "follow = []\nrewrite =",
+                15,
+                10,
+                "expected a table with `from`",
+            ),
+            (
+                "capture = {",
+                "capture = []\n# {",
+                18,
+                11,
+                "expected a table with `from`",
+            ),
         ]);
     }
 

@@ -62,6 +62,25 @@ impl Condition {
             test => test.holds(&source.texts(scope)),
         })
     }
+
+    /// Whether the item fails the condition because what it looks at is not there. A condition that asks whether
+    /// something is there never does.
+    pub(in crate::site) fn lacks_value(&self, scope: Scope<'_>) -> bool {
+        self.0.lacks_value(scope)
+    }
+}
+
+impl Rule<Source> {
+    fn lacks_value(&self, scope: Scope<'_>) -> bool {
+        match self {
+            Self::Any(rules) => rules.iter().all(|rule| rule.lacks_value(scope)),
+            Self::Tests(source, tests) => {
+                let asks_presence = tests.iter().any(|test| matches!(test, Test::Exists(_)));
+                let needs_value = tests.iter().any(|test| !test.holds(&[]));
+                !asks_presence && needs_value && !source.exists(scope)
+            }
+        }
+    }
 }
 
 impl FieldCondition {

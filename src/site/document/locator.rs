@@ -138,6 +138,23 @@ impl Locator {
         }
     }
 
+    /// Whether there is an object or a list of JSON that holds something, and no text.
+    pub(super) fn is_structure(&self, scope: Scope<'_>) -> bool {
+        self.values(scope).iter().any(|node| match node.place {
+            Place::Json(place) => match place.value {
+                JsonValue::Object(members) => !members.is_empty(),
+                JsonValue::List(list) => {
+                    !list.is_empty() && list.iter().all(|value| value.scalar().is_none())
+                }
+                JsonValue::Null
+                | JsonValue::Bool(_)
+                | JsonValue::Number(_)
+                | JsonValue::Text(_) => false,
+            },
+            Place::Html(_) | Place::Xml(_) => false,
+        })
+    }
+
     /// The values there, of a JSON page.
     pub(super) fn values<'a>(&self, scope: Scope<'a>) -> Vec<Node<'a>> {
         let node = self.node(scope);

@@ -235,6 +235,16 @@ impl<'a> Page<'a> {
     pub(super) fn items(&self, path: &ItemPath) -> Vec<Node<'a>> {
         path.within(self.root)
     }
+
+    /// Whether something is there; of JSON also `null`.
+    pub(super) fn has(&self, path: &ItemPath) -> bool {
+        path.is_there(self.root)
+    }
+
+    /// Whether the list of items is there and empty; `None` where a page of this language does not tell.
+    pub(super) fn has_empty_list(&self, path: &ItemPath) -> Option<bool> {
+        path.has_empty_list(self.root)
+    }
 }
 
 #[cfg(test)]

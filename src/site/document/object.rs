@@ -32,18 +32,33 @@ impl ObjectPath {
         Ok(Self(pointer))
     }
 
-    /// The names and texts of the members that have a text, in the page's order.
-    pub(in crate::site) fn members(&self, root: Node<'_>) -> Vec<(String, String)> {
+    /// The names and texts of the members that are not null, in the page's order; none where nothing is there, or
+    /// `false`, or what is empty.
+    ///
+    /// # Errors
+    ///
+    /// When something else is there, or a member is no text: why.
+    pub(in crate::site) fn members(
+        &self,
+        root: Node<'_>,
+    ) -> Result<Vec<(String, String)>, &'static str> {
         let Place::Json(place) = root.place else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let places = self.0.places(place, &root.shared.work, 1);
-        let Some(JsonValue::Object(members)) = places.first().map(|place| place.value) else {
-            return Vec::new();
+        let members = match places.first().map(|place| place.value) {
+            Some(JsonValue::Object(members)) => members,
+            None | Some(JsonValue::Null | JsonValue::Bool(false)) => return Ok(Vec::new()),
+            Some(JsonValue::List(list)) if list.is_empty() => return Ok(Vec::new()),
+            Some(JsonValue::Text(text)) if text.is_empty() => return Ok(Vec::new()),
+            Some(_) => return Err("it is not an object"),
         };
-        let texts = members.iter().filter_map(|(name, value)| {
-            let text = value.scalar()?;
-            Some((name.to_string(), text.into_owned()))
+        let members = members
+            .iter()
+            .filter(|(_, value)| *value != JsonValue::Null);
+        let texts = members.map(|(name, value)| {
+            let text = value.scalar().ok_or("a member of it is not a text")?;
+            Ok((name.to_string(), text.into_owned()))
         });
         texts.collect()
     }

@@ -92,6 +92,27 @@ impl ItemPath {
         let found = alternatives.find_map(|alternative| alternative.within(node));
         found.unwrap_or_default()
     }
+
+    /// Whether something is there; of JSON also `null`.
+    pub(in crate::site) fn is_there(&self, node: Node<'_>) -> bool {
+        self.alternatives
+            .iter()
+            .any(|alternative| match (alternative, node.place) {
+                (PathAlternative::Json { pointer, .. }, Place::Json(place)) => {
+                    pointer.is_there(place)
+                }
+                _ => alternative.within(node).is_some(),
+            })
+    }
+
+    /// Whether the place that would hold items is there, and is empty; `None` where that cannot be told: an element of
+    /// HTML without items looks like another one, and one of XML may hold others.
+    pub(in crate::site) fn has_empty_list(&self, node: Node<'_>) -> Option<bool> {
+        let mut answers = self.alternatives.iter();
+        answers.try_fold(false, |found, alternative| {
+            Some(found || alternative.has_empty_list(node)?)
+        })
+    }
 }
 
 fn collect(
@@ -226,6 +247,21 @@ impl PathAlternative {
                 (!texts.is_empty()).then_some(items)
             }
             _ => None,
+        }
+    }
+}
+
+impl PathAlternative {
+    fn has_empty_list(&self, node: Node<'_>) -> Option<bool> {
+        match (self, node.place) {
+            (Self::Json { pointer, .. }, Place::Json(place)) => Some(pointer.has_empty_list(place)),
+            (Self::Parsed { .. }, _) => {
+                Some(self.within(node).is_some_and(|items| items.is_empty()))
+            }
+            (Self::Xml(path), Place::Xml(place)) => {
+                path.is_container_empty(place, &node.shared.work)
+            }
+            (Self::Css(_) | Self::Json { .. } | Self::Xml(_), _) => None,
         }
     }
 }

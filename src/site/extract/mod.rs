@@ -25,9 +25,9 @@ const TEXTS_OF_A_FIELD: usize = 16;
 /// What a page without items, answered with 200, must look like to be the one after the last.
 #[derive(Debug)]
 pub(super) enum EndMark {
-    /// Such a page never ends the listing.
+    /// Only a list that is there and empty, on a page that tells.
     Never,
-    /// Any page without items does.
+    /// The same, and any page without items of a language that does not tell.
     Empty,
     /// A page on which this is found does.
     Marker(ItemPath),
@@ -97,8 +97,11 @@ struct RawPage {
     base: Option<String>,
     items: Vec<RawItem>,
     filtered: usize,
+    /// For each condition, whether an item has what it looks at.
+    has_value: Vec<bool>,
     page_values: Vec<Option<String>>,
     pieces: usize,
+    empty_list: bool,
     end_mark: bool,
 }
 
@@ -129,6 +132,7 @@ pub(super) fn read(
 ) -> Result<ListingPage, ListingFailure> {
     let extractor = &site.extractor;
     let mut raw = RawPage {
+        has_value: vec![false; extractor.conditions.len()],
         page_values: vec![None; extractor.page_values.len()],
         ..RawPage::default()
     };
@@ -144,8 +148,10 @@ pub(super) fn read(
         base,
         items,
         filtered,
+        has_value,
         page_values,
         pieces,
+        empty_list,
         end_mark,
     } = raw;
     // No more were looked for, so that the page may have been read in part.
@@ -165,15 +171,24 @@ pub(super) fn read(
         sources: Arc::clone(&extractor.written),
         items: items.len() + filtered,
         filtered,
+        lacking: has_value
+            .iter()
+            .position(|has| !has)
+            .filter(|_| filtered > 0 && items.is_empty()),
         without_thumb: 0,
         unusable: 0,
+        without_key: 0,
+        empty_list,
         split: pieces > 1,
         end_mark,
     };
     let mut images = Vec::with_capacity(items.len());
     for item in items {
         match resolver.image(item) {
-            Ok(image) => images.push(image),
+            Ok(image) => {
+                health.without_key += usize::from(site.identity.lacks_id(&image));
+                images.push(image);
+            }
             Err(ItemFault::Nothing) => health.without_thumb += 1,
             Err(ItemFault::Unusable) => health.unusable += 1,
         }
@@ -199,7 +214,13 @@ impl Extractor {
                 *value = source.texts(root).into_iter().next();
             }
         }
-        for item in page.items(&self.items) {
+        let items = page.items(&self.items);
+        let empty_list = if items.is_empty() {
+            page.has_empty_list(&self.items)
+        } else {
+            Some(false)
+        };
+        for item in items {
             let inner = self.each.as_ref().map(|each| each.within(item));
             match inner.filter(|inner| !inner.is_empty()) {
                 None => self.take_item(item, None, raw),
@@ -210,11 +231,13 @@ impl Extractor {
                 }
             }
         }
-        raw.end_mark |= match &self.end {
-            EndMark::Never => false,
-            EndMark::Empty => true,
-            EndMark::Marker(marker) => !page.items(marker).is_empty(),
+        let (is_empty, is_end) = match &self.end {
+            EndMark::Never => (empty_list == Some(true), empty_list == Some(true)),
+            EndMark::Empty => (empty_list == Some(true), empty_list != Some(false)),
+            EndMark::Marker(marker) => (false, !page.items(marker).is_empty()),
         };
+        raw.empty_list |= is_empty;
+        raw.end_mark |= is_end;
     }
 
     fn take_item<'a>(
@@ -224,12 +247,12 @@ impl Extractor {
         raw: &mut RawPage,
     ) {
         let scope = Scope { node, outer };
-        if !self
-            .conditions
-            .iter()
-            .all(|condition| condition.holds(scope))
-        {
+        let mut conditions = self.conditions.iter();
+        if !conditions.all(|condition| condition.holds(scope)) {
             raw.filtered += 1;
+            for (has_value, condition) in raw.has_value.iter_mut().zip(&self.conditions) {
+                *has_value = *has_value || !condition.lacks_value(scope);
+            }
             return;
         }
         let texts = |source: &Option<Source>| {
@@ -371,6 +394,55 @@ mod tests {
     fn read(body: &str) -> ListingPage {
         let site = Site::shipped("simpledesktops").unwrap();
         site.read(&site.first_page(), body).unwrap()
+    }
+
+    #[test]
+    fn an_empty_list_is_told_from_one_that_is_not_there() {
+        let definition = |kind: &str, select: &str| {
+            format!(
+                r#"
+[site]
+name = "more"
+base = "https://more.invalid"
+[listing]
+kind = "{kind}"
+url = "/more/{{page}}"
+stop = {{ empty = true }}
+[item]
+select = {select}
+link = "{}"
+[[full]]
+field = "link"
+"#,
+                if kind == "json" { "/url" } else { "url" }
+            )
+        };
+        let parsed = r#"{ source = "/html", parse = "json", then = "/*" }"#;
+        for (kind, select, page, empty) in [
+            ("json", "'/a/*'", r#"{"a": []}"#, true),
+            ("json", "'/a/*'", r#"{"a": {}}"#, true),
+            ("json", "'/a'", r#"{"a": null}"#, true),
+            ("json", "''", "[]", true),
+            ("json", "'/a/*/b'", r#"{"a": []}"#, true),
+            ("json", "'/a/*/b'", r#"{"a": [{"c": 1}]}"#, false),
+            ("json", "'/a/*'", r#"{"b": []}"#, false),
+            ("json", "'/a/*'", r#"{"a": "no"}"#, false),
+            ("json", "['/b/*', '/a/*']", r#"{"a": []}"#, true),
+            ("json", parsed, r#"{"html": "[]"}"#, true),
+            ("json", parsed, r#"{"htm": ""}"#, false),
+            ("xml", "'posts/post'", "<posts count='0'/>", true),
+            ("xml", "'posts/post'", "<error/>", false),
+        ] {
+            let site = Site::from_toml(&definition(kind, select)).unwrap();
+            let health = site.read(&site.first_page(), page).unwrap().health;
+            assert_eq!(health.empty_list, empty, "{kind} {select}: {page}");
+            assert_eq!(health.end_mark, empty, "{kind} {select}: {page}");
+        }
+        // A channel has other elements too, and `stop.empty` says that it may be without items.
+        let site = Site::from_toml(&definition("xml", "'channel/item'")).unwrap();
+        let page = "<rss><channel><title>a</title></channel></rss>";
+        let health = site.read(&site.first_page(), page).unwrap().health;
+        assert_eq!((health.empty_list, health.end_mark), (false, true));
     }
 
     /// Listings in JSON whose items are HTML in a text: that of the page, or one of each outer item.

@@ -5,9 +5,10 @@ use toml::Spanned;
 use super::keys::{OrderKeys, refuse_places};
 use super::list::ListedPages;
 use super::order::{Addresses, PageOrder, PagingContext};
-use super::page_links::LinkSources;
+use super::page_links::{LinkSources, WrittenLinks};
 use super::stop::EndRule;
 use super::template::PageTemplate;
+use crate::site::definition::written;
 use crate::site::diagnostic::Diagnostic;
 use crate::site::document::{ItemPath, ObjectPath, Source};
 use crate::site::schema::{NextInput, PagingTable, SourceInput, StopTable};
@@ -88,6 +89,14 @@ impl Compiler<'_> {
             }
         };
         let source = self.context.source;
+        sources.written = WrittenLinks {
+            next: self
+                .written("next", next.as_ref())
+                .or_else(|| self.written("cursor", cursor.as_ref()))
+                .or_else(|| self.written("continue", continuation.as_ref()))
+                .unwrap_or_default(),
+            pager: self.written("pager", pager.as_ref()).unwrap_or_default(),
+        };
         if let Some(next) = next {
             let span = next.span();
             if let NextInput::Source(input) = next.into_inner() {
@@ -109,7 +118,7 @@ impl Compiler<'_> {
         let StopTable {
             status,
             marker: _,
-            empty: _,
+            empty,
             after,
             reached,
             absent,
@@ -120,9 +129,15 @@ impl Compiler<'_> {
         Ok(PageOrder {
             addresses,
             sources,
-            end: EndRule::compile(status, after.as_ref(), expect.as_ref(), is_linked)?,
+            end: EndRule::compile(status, empty, after.as_ref(), expect.as_ref(), is_linked)?,
             ahead: ahead.map(|pages| usize::try_from(pages).unwrap_or(usize::MAX)),
         })
+    }
+
+    /// A key and its value as they stand in the definition.
+    fn written<T>(&self, key: &str, value: Option<&Spanned<T>>) -> Option<String> {
+        let value = written(value?, self.context.source.definition);
+        Some(format!("{key} = {value}"))
     }
 
     fn source(&self, written: Option<Spanned<SourceInput>>) -> Result<Option<Source>, Diagnostic> {

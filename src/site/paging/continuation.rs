@@ -28,7 +28,7 @@ impl LinkedPages for Continuations {
     fn next(&self, links: &PageLinks, carried: &[Option<String>]) -> Result<Option<Url>, String> {
         let members = &links.members;
         if members.is_empty() {
-            return Ok(None);
+            return links.no_next();
         }
         let is_large =
             |(name, value): &(String, String)| name.len().max(value.len()) > MAX_MEMBER_BYTES;

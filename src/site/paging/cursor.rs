@@ -22,7 +22,7 @@ impl LinkedPages for Cursors {
 
     fn next(&self, links: &PageLinks, carried: &[Option<String>]) -> Result<Option<Url>, String> {
         let Some(cursor) = &links.cursor else {
-            return Ok(None);
+            return links.no_next();
         };
         let filled = self.template.fill(&PlaceValues {
             cursor: Some(cursor),

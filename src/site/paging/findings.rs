@@ -12,6 +12,8 @@ use super::PageAnswer;
 pub(super) struct PageFacts {
     pub(super) items: usize,
     pub(super) is_last: bool,
+    /// Whether it lacks the pager that the definition says it has.
+    pub(super) pager_missing: bool,
 }
 
 /// What the pages so far have shown.
@@ -23,6 +25,8 @@ pub(super) struct Findings {
     pub(super) had_pager: bool,
     /// Missing and empty pages in a listing with holes.
     pub(super) holes: u32,
+    /// Of these, those since the last page with items.
+    pub(super) holes_in_row: u32,
     /// Consecutive empty pages.
     pub(super) empty: u32,
     /// Consecutive pages that showed known images alone.
@@ -34,6 +38,12 @@ pub(super) struct Findings {
 }
 
 impl Findings {
+    /// Counts a page that is missing or empty in the midst of others.
+    pub(super) fn count_hole(&mut self) {
+        self.holes += 1;
+        self.holes_in_row += 1;
+    }
+
     /// Counts a page that shows items.
     pub(super) fn count_news(&mut self, answer: PageAnswer) {
         match answer {

@@ -20,12 +20,11 @@ impl LinkedPages for NextLinks {
     }
 
     fn next(&self, links: &PageLinks, _carried: &[Option<String>]) -> Result<Option<Url>, String> {
-        let next = if self.from_header {
-            &links.header_next
-        } else {
-            &links.next
-        };
-        Ok(next.clone())
+        match (self.from_header, &links.next, &links.header_next) {
+            (false, Some(next), _) | (true, _, Some(next)) => Ok(Some(next.clone())),
+            (false, None, _) => links.no_next(),
+            (true, _, None) => links.header_unusable.clone().map_or(Ok(None), Err),
+        }
     }
 
     fn follows_addresses(&self) -> bool {

@@ -1,6 +1,6 @@
 //! What a page says of the pages after it: addresses, cursors, and whether it is the last.
 
-use encoding_rs::Encoding;
+use encoding_rs::{Encoding, UTF_8};
 use url::Url;
 
 use crate::site::address;
@@ -8,6 +8,9 @@ use crate::site::document::{ItemPath, ObjectPath, Page, Scope, Source};
 
 /// Links to further listings that are taken from one page.
 const MAX_LINKS: usize = 10_000;
+
+/// Characters of a text of the page that are repeated in a message.
+const SHOWN_CHARACTERS: usize = 200;
 
 /// Where on a page is what the order of the pages needs.
 #[derive(Debug, Default)]
@@ -22,6 +25,17 @@ pub(in crate::site) struct LinkSources {
     pub(super) reached: Option<(Source, Source)>,
     pub(super) absent: Option<Source>,
     pub(super) pager: Option<ItemPath>,
+    /// For messages.
+    pub(super) written: WrittenLinks,
+}
+
+/// Where the definition looks for the next page, as it is written there.
+#[derive(Debug, Default)]
+pub(super) struct WrittenLinks {
+    /// `next = "a.next@href"`, or `cursor` or `continue`; empty without one of them.
+    pub(super) next: String,
+    /// `pager = "p.pages"`.
+    pub(super) pager: String,
 }
 
 /// What was found on a page, as written; a page that is read in pieces adds to it piece by piece.
@@ -30,6 +44,7 @@ pub(in crate::site) struct RawPageLinks {
     next: Vec<String>,
     cursor: Option<String>,
     members: Vec<(String, String)>,
+    unusable: Option<&'static str>,
     carried: Vec<Option<String>>,
     onward: Vec<Vec<String>>,
     reached: (Option<String>, Option<String>),
@@ -47,6 +62,10 @@ pub struct PageLinks {
     pub(super) cursor: Option<String>,
     /// The members of the `continue` object.
     pub(super) members: Vec<(String, String)>,
+    /// Why what is there in place of these cannot be used,
+    pub(super) unusable: Option<String>,
+    /// and why the `Link` header cannot.
+    pub(super) header_unusable: Option<String>,
     /// The values to be carried, in the order of the definition.
     pub(super) carried: Vec<Option<String>>,
     /// Links to further listings, by level.
@@ -68,6 +87,7 @@ impl LinkSources {
             reached,
             absent,
             pager,
+            written: _,
         } = self;
         [next, cursor, absent].iter().all(|source| source.is_none())
             && pager.is_none()
@@ -88,16 +108,21 @@ impl LinkSources {
         if let Some(source) = self.next.as_ref().filter(|_| raw.next.is_empty()) {
             raw.next = source.texts(scope);
             raw.next.retain(|text| means_something(text));
+            raw.note_structure(source, scope, raw.next.is_empty());
         }
         if let Some(source) = self.cursor.as_ref().filter(|_| raw.cursor.is_none()) {
             raw.cursor = first(source);
+            raw.note_structure(source, scope, raw.cursor.is_none());
         }
         if let Some(path) = self
             .continuation
             .as_ref()
             .filter(|_| raw.members.is_empty())
         {
-            raw.members = path.members(root);
+            match path.members(root) {
+                Ok(members) => raw.members = members,
+                Err(cause) => raw.unusable = Some(cause),
+            }
         }
         raw.carried.resize(self.carry.len(), None);
         for (value, source) in raw.carried.iter_mut().zip(&self.carry) {
@@ -120,7 +145,7 @@ impl LinkSources {
             raw.absent = Some(raw.absent.unwrap_or(true) && absent);
         }
         if let Some(pager) = &self.pager {
-            raw.has_pager |= !page.items(pager).is_empty();
+            raw.has_pager |= page.has(pager);
         }
     }
 }
@@ -136,12 +161,20 @@ fn means_something(text: &str) -> bool {
 }
 
 impl RawPageLinks {
+    /// Notes an object or a list in the place of a text that was not found.
+    fn note_structure(&mut self, source: &Source, scope: Scope<'_>, is_missing: bool) {
+        if is_missing && source.is_structure(scope) {
+            self.unusable = Some("it is an object or a list");
+        }
+    }
+
     /// Resolves the addresses as those of items are: relative to `base`, on a page in this encoding.
     pub(in crate::site) fn resolve(self, base: &Url, encoding: &'static Encoding) -> PageLinks {
         let Self {
             next,
             cursor,
             members,
+            unusable,
             carried,
             onward,
             reached,
@@ -155,11 +188,19 @@ impl RawPageLinks {
                 .map(|(current, last)| current >= last),
             _ => None,
         };
+        let url = next.iter().find_map(resolve);
+        let objection = |text: &String| objection(base, text, encoding);
+        let objection = match url {
+            Some(_) => None,
+            None => next.iter().find_map(objection),
+        };
         PageLinks {
-            next: next.iter().find_map(resolve),
+            next: url,
             header_next: None,
             cursor,
             members,
+            unusable: unusable.map(str::to_owned).or(objection),
+            header_unusable: None,
             carried,
             onward: onward
                 .iter()
@@ -175,6 +216,17 @@ impl RawPageLinks {
     }
 }
 
+/// Why a text cannot be the address of the next page, with its beginning.
+fn objection(base: &Url, text: &str, encoding: &'static Encoding) -> Option<String> {
+    let reason = address::objection(base, text, encoding)?;
+    Some(format!("`{}`: {reason}", beginning(text)))
+}
+
+/// As much of a text as a message shows.
+fn beginning(text: &str) -> String {
+    text.chars().take(SHOWN_CHARACTERS).collect()
+}
+
 /// A number as JSON or a page writes it.
 fn number(text: &str) -> Option<f64> {
     let plain = text.replace(',', "");
@@ -187,9 +239,27 @@ fn number(text: &str) -> Option<f64> {
 
 impl PageLinks {
     /// Takes the next page from a `Link` header, as written there; its address is relative to that of the response
-    /// (RFC 8288, section 3.1).
+    /// (RFC 8288, section 3.1). What begins with `<` is a header that is malformed.
     pub fn set_header_next(&mut self, page: &Url, target: &str) {
-        self.header_next = address::resolve(page, target, encoding_rs::UTF_8);
+        if let Some(header) = target.strip_prefix('<') {
+            let header = beginning(header);
+            self.header_unusable = Some(format!("the `Link` header is malformed: `{header}`"));
+            return;
+        }
+        self.header_next = address::resolve(page, target, UTF_8);
+        self.header_unusable = match self.header_next {
+            Some(_) => None,
+            None => objection(page, target, UTF_8),
+        };
+    }
+
+    /// No next page by what the page itself has.
+    ///
+    /// # Errors
+    ///
+    /// When something is there that cannot be used: why.
+    pub(super) fn no_next(&self) -> Result<Option<Url>, String> {
+        self.unusable.clone().map_or(Ok(None), Err)
     }
 
     /// Passes every address through `canonical`.
@@ -240,6 +310,7 @@ mod tests {
             reached: Some((source("/meta/current_page"), source("/meta/last_page"))),
             absent: None,
             pager: None,
+            written: WrittenLinks::default(),
         }
     }
 
@@ -251,7 +322,7 @@ mod tests {
         })
         .unwrap();
         let base = Url::parse("https://api.invalid/v1/all?page=1").unwrap();
-        raw.resolve(&base, encoding_rs::UTF_8)
+        raw.resolve(&base, UTF_8)
     }
 
     #[test]
@@ -293,6 +364,34 @@ mod tests {
                 ..LinkSources::default()
             };
             assert_eq!(links(&sources, page), PageLinks::default(), "{page}");
+        }
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_a_next_link_and_is_none_is_unusable() {
+        let unusable = |page: &str| links(&sources(), page).unusable.unwrap_or_default();
+        for (page, words) in [
+            (r#"{"next_page": {"href": "/2"}}"#, "an object or a list"),
+            (r#"{"next_page": [["/2"]]}"#, "an object or a list"),
+            (
+                r#"{"next_page": "ftp://api.invalid/2"}"#,
+                "`ftp:` is not supported",
+            ),
+            (r#"{"next_page": "http://[::1/2"}"#, "not an address"),
+            (r#"{"data": {"after": {"id": 3}}}"#, "an object or a list"),
+            (r#"{"continue": "x"}"#, "not an object"),
+            (r#"{"continue": {"gucontinue": {"a": 1}}}"#, "not a text"),
+        ] {
+            assert!(unusable(page).contains(words), "{page}: {}", unusable(page));
+        }
+        for page in [
+            "{}",
+            r#"{"next_page": {}, "data": {"after": []}, "continue": []}"#,
+            r##"{"next_page": "#", "continue": false}"##,
+            r#"{"next_page": "javascript:void(0)", "continue": null}"#,
+            r#"{"next_page": ["ftp://api.invalid/", "/2"]}"#,
+        ] {
+            assert_eq!(unusable(page), "", "{page}");
         }
     }
 

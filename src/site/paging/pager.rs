@@ -245,7 +245,8 @@ impl Pager {
             is_partial = walk.has_partial_answers();
         }
         if leads_on {
-            return self.read_links(request, onward, has_next || page.health.end_mark);
+            let may_be_empty = has_next || page.health.end_mark || self.order.end.at_empty;
+            return self.read_links(request, onward, may_be_empty);
         }
         match page.health.verdict(request.is_first) {
             PageVerdict::Items => {

@@ -12,6 +12,8 @@ const MAX_EMPTY_PAGES: u32 = 10;
 pub(in crate::site) struct EndRule {
     /// Statuses that mean "no such page"; never the first page's.
     pub(in crate::site) statuses: Vec<u16>,
+    /// Whether an empty page ends the listing even if it names the next one.
+    pub(in crate::site) at_empty: bool,
     /// Consecutive empty pages.
     pub(in crate::site) empty_pages: u32,
     /// Items on each page but the last, where the definition says so.
@@ -23,6 +25,7 @@ impl EndRule {
     /// page then where a link leads, and one that is missing is no end unless the definition says so.
     pub(super) fn compile(
         status: Option<Vec<Spanned<u16>>>,
+        at_empty: bool,
         after: Option<&Spanned<u32>>,
         expect: Option<&Spanned<u32>>,
         is_linked: bool,
@@ -42,6 +45,7 @@ impl EndRule {
         };
         Ok(Self {
             statuses,
+            at_empty,
             empty_pages: after.map_or(Ok(1), empty_pages)?,
             expect,
         })

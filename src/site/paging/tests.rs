@@ -17,7 +17,7 @@ use super::stop::EndRule;
 use super::template::PageTemplate;
 use super::window::{DateWindows, Days};
 use super::*;
-use crate::site::document::{DocumentKind, Source, SourceContext};
+use crate::site::document::{DocumentKind, ItemPath, Source, SourceContext};
 use crate::site::schema::{SourceInput, WindowTable};
 use crate::site::{ListingPage, PageHealth, Site};
 
@@ -58,6 +58,7 @@ fn order(addresses: Addresses) -> PageOrder {
         sources: LinkSources::default(),
         end: EndRule {
             statuses: vec![404],
+            at_empty: false,
             empty_pages: 2,
             expect: None,
         },
@@ -297,9 +298,10 @@ fn a_listing_ends_after_consecutive_empty_pages_or_pages_without_news() {
         new: 1,
         repeated: 0,
     };
-    assert_eq!(walk.pager.answered(&one, PageAnswer::Empty), Step::GoesOn);
     assert_eq!(walk.pager.answered(&one, news), Step::GoesOn);
-    assert_eq!(walk.pager.answered(&one, PageAnswer::Empty), Step::GoesOn);
+    assert_eq!(walk.pager.answered(&two, PageAnswer::Empty), Step::GoesOn);
+    assert_eq!(walk.pager.answered(&two, news), Step::GoesOn);
+    assert_eq!(walk.pager.answered(&two, PageAnswer::Empty), Step::GoesOn);
     let end = ListingEnd::EmptyPage { number: Some(2) };
     let step = walk.pager.answered(&two, PageAnswer::Empty);
     assert_eq!(step, Step::Ended(end));
@@ -448,6 +450,72 @@ fn a_status_within_windows_of_days_is_a_hole_and_no_end() {
 }
 
 #[test]
+fn a_long_row_of_missing_windows_fails_the_listing() {
+    let order = order(windows("/d?from={from}", None, 1, "2000-01-01"));
+    let mut walk = walker(order, None, None);
+    let one = walk.request();
+    walk.answer(&one, 1, PageLinks::default());
+    for _ in 0..100 {
+        let hole = walk.request();
+        assert_eq!(walk.pager.refused(&hole, 404), StatusMeaning::Hole);
+    }
+    assert_eq!(walk.end(), Err(ListingFailure::LongGap { pages: 100 }));
+}
+
+#[test]
+fn a_first_page_without_items_ends_the_listing_with_nothing_found() {
+    for addresses in [numbers("/{page}", 1, 1), next_links()] {
+        let mut walk = walker(order(addresses), None, None);
+        let one = walk.request();
+        let step = walk.pager.answered(&one, PageAnswer::Empty);
+        assert_eq!(step, Step::Ended(ListingEnd::NothingFound));
+    }
+}
+
+#[test]
+fn an_empty_page_with_a_cursor_ends_a_listing_whose_definition_says_so() {
+    for at_empty in [false, true] {
+        let mut order = order(linked(Cursors {
+            first: None,
+            template: template("/all?after={cursor}"),
+        }));
+        order.end.at_empty = at_empty;
+        order.end.empty_pages = 1;
+        let mut walk = walker(order, None, None);
+        let one = walk.request();
+        walk.answer(&one, 5, cursor("a"));
+        let two = walk.request();
+        let end = ListingEnd::EmptyPage { number: Some(2) };
+        let expected = if at_empty {
+            Step::Ended(end)
+        } else {
+            Step::GoesOn
+        };
+        assert_eq!(walk.answer(&two, 0, cursor("b")), expected);
+    }
+}
+
+#[test]
+fn a_page_without_its_sign_of_a_next_one_is_the_last_only_if_it_has_the_pager() {
+    for (has_pager, is_end) in [(true, true), (false, false)] {
+        let mut order = order(numbers("/{page}", 1, 1));
+        order.sources.absent = Some(source(".next"));
+        let pager = toml::Spanned::new(0..0, ".pager".to_owned());
+        let context = SourceContext::new(&DocumentKind::Html, "");
+        order.sources.pager = ItemPath::compile(&pager, context).ok();
+        let mut walk = walker(order, None, None);
+        let one = walk.request();
+        let last = PageLinks {
+            is_last: Some(true),
+            has_pager,
+            ..PageLinks::default()
+        };
+        let step = walk.answer(&one, 3, last);
+        assert_eq!(matches!(step, Step::Ended(_)), is_end, "{step:?}");
+    }
+}
+
+#[test]
 fn a_next_link_is_followed_until_a_page_has_none() {
     let mut walk = walker(order(next_links()), None, None);
     let one = walk.expect("/all");
@@ -474,15 +542,45 @@ fn a_next_link_to_a_host_that_the_definition_does_not_name_fails_the_listing() {
     let mut walk = walker(order(next_links()), None, None);
     let one = walk.expect("/all");
     walk.answer(&one, 5, next("https://elsewhere.invalid/all?2"));
-    let Err(ListingFailure::NextUnusable { cause }) = walk.end() else {
+    let Err(ListingFailure::NextUnusable { cause, .. }) = walk.end() else {
         panic!("it goes on")
     };
     assert!(cause.contains("`elsewhere.invalid`"), "{cause}");
 }
 
+fn next_missing() -> ListingFailure {
+    let next = String::new();
+    ListingFailure::NextMissing { next }
+}
+
+#[test]
+fn a_next_link_that_is_unusable_fails_a_listing_that_shows_nothing_new() {
+    let mut walk = walker(order(next_links()), None, None);
+    let one = walk.request();
+    walk.answer(&one, 5, next("/all?2"));
+    let stale = PageAnswer::Items {
+        new: 0,
+        repeated: 5,
+    };
+    let two = walk.request();
+    walk.read(&two, 5, next("/all?3"));
+    assert_eq!(walk.pager.answered(&two, stale), Step::GoesOn);
+    let three = walk.request();
+    let unusable = PageLinks {
+        unusable: Some("`ftp:` is not supported".to_owned()),
+        ..PageLinks::default()
+    };
+    walk.read(&three, 5, unusable);
+    assert_eq!(walk.pager.answered(&three, stale), Step::GoesOn);
+    assert!(matches!(
+        walk.end(),
+        Err(ListingFailure::NextUnusable { .. })
+    ));
+}
+
 #[test]
 fn a_full_first_page_without_a_next_link_fails_the_listing() {
-    for (items, failure) in [(10, Some(ListingFailure::NextMissing)), (9, None)] {
+    for (items, failure) in [(10, Some(next_missing())), (9, None)] {
         let mut order = order(next_links());
         order.end.expect = Some(10);
         let mut walk = walker(order, None, None);
@@ -501,7 +599,7 @@ fn a_next_link_that_is_missing_while_the_page_counts_more_pages_fails_the_listin
         ..PageLinks::default()
     };
     walk.answer(&one, 5, more);
-    assert_eq!(walk.end(), Err(ListingFailure::NextMissing));
+    assert_eq!(walk.end(), Err(next_missing()));
 }
 
 #[test]

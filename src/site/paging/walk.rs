@@ -1,5 +1,7 @@
 //! One walk over pages that follow each other: which is next, and whether the walk is over.
 
+mod end;
+
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -10,16 +12,6 @@ use super::order::{Addresses, PageAt, PageOrder, WalkValues};
 use super::page_links::PageLinks;
 use super::{NextPage, PageAnswer, PageRequest, Pages, StatusMeaning, Step};
 use crate::event::{ListingEnd, ListingFailure};
-
-/// After this many consecutive pages that show only what earlier ones showed, the site repeats itself.
-const PAGES_WITHOUT_NEWS: u32 = 2;
-
-/// After this many consecutive pages without any new image, for whatever reason, no further one is requested: a page
-/// whose items are all filtered out is no end, and an endless row of them is.
-const BARREN_PAGES: u32 = 100;
-
-/// Missing or empty pages at the beginning of a listing with holes; with one more it is no hole any more.
-const HOLES_AT_START: u32 = 2;
 
 /// A walk over the pages of one listing.
 #[derive(Debug)]
@@ -70,7 +62,7 @@ impl Walk {
                 let next = linked.first();
                 Way::Linked {
                     next: next
-                        .map_err(|cause| over = Some(Err(ListingFailure::NextUnusable { cause })))
+                        .map_err(|cause| over = Some(Err(unusable_address(cause))))
                         .ok(),
                     visited: Visited::default(),
                 }
@@ -126,7 +118,7 @@ impl Walk {
                     return self.end(ListingEnd::LastPage { number });
                 }
                 PageAt::Unusable(cause) => {
-                    self.over = Some(Err(ListingFailure::NextUnusable { cause }));
+                    self.over = Some(Err(unusable_address(cause)));
                     return NextPage::NoMore;
                 }
             },
@@ -209,18 +201,20 @@ impl Walk {
         items: usize,
         is_host: impl Fn(&Url) -> Result<(), String>,
     ) {
+        if number == 1 {
+            self.found.had_pager = links.has_pager;
+        }
         self.read = PageFacts {
             items,
             is_last: links.is_last == Some(true),
+            pager_missing: false,
         };
+        self.read.pager_missing = self.is_pager_missing(number, links);
         if matches!(self.carry, Carry::Awaited) {
             self.carry = Carry::Known(links.carried.clone());
             if matches!(self.way, Way::Counted) {
                 self.next = self.next.max(self.first);
             }
-        }
-        if number == 1 {
-            self.found.had_pager = links.has_pager;
         }
         let next = match (&self.way, &self.order.addresses) {
             (Way::Linked { .. }, Addresses::Linked(pages)) => pages.next(links, self.carried()),
@@ -234,7 +228,7 @@ impl Walk {
             number: Some(number),
         });
         self.over = match next {
-            _ if self.read.is_last => Some(end),
+            _ if self.read.is_last => Some(self.false_end().map_or(end, Err)),
             Ok(Some(url)) => {
                 if let Way::Linked { next, .. } = &mut self.way {
                     *next = Some(url);
@@ -242,29 +236,11 @@ impl Walk {
                 None
             }
             Ok(None) => Some(self.missing_next(number, links).map_or(end, Err)),
-            Err(cause) => Some(Err(ListingFailure::NextUnusable { cause })),
+            Err(cause) => Some(Err(ListingFailure::NextUnusable {
+                next: self.order.sources.written.next.clone(),
+                cause,
+            })),
         };
-    }
-
-    /// Why a page that names no next one cannot be the last, if so.
-    fn missing_next(&self, number: u32, links: &PageLinks) -> Option<ListingFailure> {
-        let expected = self.order.end.expect;
-        let is_full = expected.is_none_or(|expected| self.read.items >= expected);
-        let has_pager_rule = self.order.sources.pager.is_some();
-        let is_pager_missing = has_pager_rule
-            && !links.has_pager
-            && if number == 1 {
-                is_full
-            } else {
-                self.found.had_pager
-            };
-        if is_pager_missing {
-            return Some(ListingFailure::PagerMissing);
-        }
-        let is_first_full = number == 1 && expected.is_some() && is_full;
-        // The page says by its numbers that there is another one.
-        let has_more = links.is_last == Some(false);
-        (is_first_full || has_more).then_some(ListingFailure::NextMissing)
     }
 
     /// The statuses that mean "no such page" when they answer a page.
@@ -289,100 +265,32 @@ impl Walk {
             self.over = Some(Ok(end.clone()));
             return StatusMeaning::End(end);
         }
-        self.found.holes += 1;
+        self.found.count_hole();
         if matches!(self.carry, Carry::Awaited) {
             self.carry = Carry::Known(Vec::new());
         }
         if self.is_beyond_hole() {
-            StatusMeaning::Error
-        } else {
-            StatusMeaning::Hole
+            return StatusMeaning::Error;
         }
-    }
-
-    fn is_beyond_hole(&self) -> bool {
-        !self.found.any_items && self.found.holes > HOLES_AT_START
+        if let Some(failure) = self.long_gap() {
+            self.over = Some(Err(failure));
+        }
+        StatusMeaning::Hole
     }
 
     /// Records how a page was answered.
     pub(super) fn answered(&mut self, number: u32, answer: PageAnswer) -> Step {
-        let step = self.step(number, answer);
+        let step = match (self.step(number, answer), &self.over) {
+            // That the page leads nowhere is not made good by an end for another reason.
+            (Step::Ended(_), Some(Err(_))) => Step::GoesOn,
+            (step, _) => step,
+        };
         match &step {
             Step::GoesOn => {}
             Step::Ended(end) => self.over = Some(Ok(end.clone())),
             Step::Failed(failure) => self.over = Some(Err(failure.clone())),
         }
         step
-    }
-
-    fn step(&mut self, number: u32, answer: PageAnswer) -> Step {
-        let is_counted = matches!(self.way, Way::Counted);
-        if answer == PageAnswer::Empty {
-            if self.has_holes() {
-                self.found.holes += 1;
-                return if self.is_beyond_hole() {
-                    Step::Failed(ListingFailure::no_items())
-                } else {
-                    Step::GoesOn
-                };
-            }
-            self.found.barren += 1;
-            self.found.empty += 1;
-            // A page that names the next one says by that that it is not the last.
-            if is_counted && (self.found.empty >= self.order.end.empty_pages || self.read.is_last) {
-                return Step::Ended(ListingEnd::EmptyPage {
-                    number: Some(number),
-                });
-            }
-            return self.without_news(number);
-        }
-        self.found.empty = 0;
-        self.found.any_items = true;
-        if let Some(failure) = self.short_page(number) {
-            return Step::Failed(failure);
-        }
-        self.found.count_news(answer);
-        if is_counted && self.read.is_last {
-            return Step::Ended(ListingEnd::LastPage {
-                number: Some(number),
-            });
-        }
-        self.without_news(number)
-    }
-
-    /// Whether a page before this one had fewer items than every page but the last has; and remembers whether this one
-    /// has.
-    fn short_page(&mut self, number: u32) -> Option<ListingFailure> {
-        let expected = self.order.end.expect.filter(|_| !self.has_holes())?;
-        if let Some((number, items)) = self.found.short.take() {
-            return Some(ListingFailure::ShortPage {
-                number,
-                items,
-                expected,
-                select: String::new(),
-            });
-        }
-        let items = self.read.items;
-        self.found.short = (items < expected).then_some((number, items));
-        None
-    }
-
-    fn without_news(&self, number: u32) -> Step {
-        let repeats = match (&self.way, &self.order.addresses) {
-            (Way::Counted, Addresses::Counted(pages)) => pages.may_be_endless(),
-            _ => !self.has_partial_answers(),
-        };
-        let repeated_pages = if repeats && self.found.without_news >= PAGES_WITHOUT_NEWS {
-            PAGES_WITHOUT_NEWS
-        } else if self.found.barren >= BARREN_PAGES {
-            BARREN_PAGES
-        } else {
-            return Step::GoesOn;
-        };
-        Step::Ended(ListingEnd::NothingNew {
-            number: Some(number),
-            repeated_pages,
-        })
     }
 
     /// How the walk ended, once there is no further page.
@@ -393,5 +301,13 @@ impl Walk {
         let number = self.next.checked_sub(1);
         let last = ListingEnd::LastPage { number };
         self.over.clone().unwrap_or(Ok(last))
+    }
+}
+
+/// The failure at an address that the definition makes, and not a page.
+fn unusable_address(cause: String) -> ListingFailure {
+    ListingFailure::NextUnusable {
+        next: String::new(),
+        cause,
     }
 }

@@ -4,6 +4,7 @@ mod one_or_more;
 mod paging;
 mod requests;
 mod source;
+mod table;
 mod variable;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub(super) use source::{
 };
 pub(super) use variable::{VariableInput, VariableTable};
 
+use self::table::tables;
 use super::hosts::HostsInput;
 use crate::job::SiteId;
 
@@ -33,7 +35,7 @@ pub(super) type NamedSources = BTreeMap<Spanned<String>, Spanned<SourceInput>>;
 
 /// A whole definition.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a definition")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct SiteFile {
     pub(super) site: SiteTable,
     #[serde(default)]
@@ -52,7 +54,7 @@ pub(super) struct SiteFile {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `name` and `base`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct SiteTable {
     pub(super) name: SiteId,
     #[serde(default)]
@@ -88,7 +90,7 @@ pub(super) struct DocumentTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `kind` and `url`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ListingTable {
     kind: Spanned<KindInput>,
     script: Option<Spanned<String>>,
@@ -162,11 +164,7 @@ impl ListingTable {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    default,
-    expecting = "a table with `status`, `marker`, `empty`, `after`, `reached` or `absent`"
-)]
+#[serde(deny_unknown_fields, default, remote = "Self")]
 pub(super) struct StopTable {
     /// Where not given, it depends on the order of the pages.
     pub(super) status: Option<Vec<Spanned<u16>>>,
@@ -179,7 +177,7 @@ pub(super) struct StopTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `select`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ItemTable {
     pub(super) select: Spanned<ItemPathInput>,
     pub(super) each: Option<Spanned<ItemPathInput>>,
@@ -199,11 +197,7 @@ pub(super) struct ItemTable {
 
 /// What a listing declares of an image's bytes: templates.
 #[derive(Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    default,
-    expecting = "a table with `md5`, `sha1`, `sha256`, `git_sha1`, `bytes`, `width` or `height`"
-)]
+#[serde(deny_unknown_fields, default, remote = "Self")]
 pub(super) struct VerifyTable {
     pub(super) md5: Option<Spanned<String>>,
     pub(super) sha1: Option<Spanned<String>>,
@@ -215,10 +209,7 @@ pub(super) struct VerifyTable {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `field`, `template`, `rewrite` or `follow`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct FullTable {
     #[serde(default, rename = "where")]
     pub(super) conditions: Vec<Spanned<ConditionInput>>,
@@ -229,10 +220,7 @@ pub(super) struct FullTable {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `from`, `regex` and `to`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct RewriteTable {
     pub(super) from: Option<Spanned<String>>,
     pub(super) regex: Spanned<String>,
@@ -241,10 +229,7 @@ pub(super) struct RewriteTable {
 
 /// A page that leads to an original, or to the next such page.
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `from` or `template`, and `find`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct FollowTable {
     /// The field that the page's address is in; the first page alone has one.
     pub(super) from: Option<Spanned<String>>,
@@ -263,11 +248,7 @@ pub(super) struct FollowTable {
 
 /// A definition's name for a file, and the least size of an image.
 #[derive(Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    default,
-    expecting = "a table with `name`, `capture`, `min_width`, `min_height` or `skip_small`"
-)]
+#[serde(deny_unknown_fields, default, remote = "Self")]
 pub(super) struct FileTable {
     pub(super) capture: Option<Spanned<CaptureTable>>,
     pub(super) name: Option<Spanned<String>>,
@@ -277,8 +258,22 @@ pub(super) struct FileTable {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `from` and `regex`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct CaptureTable {
     pub(super) from: Spanned<String>,
     pub(super) regex: Spanned<String>,
+}
+
+tables! {
+    SiteFile: "a definition";
+    SiteTable: "a table with `name` and `base`";
+    ListingTable: "a table with `kind` and `url`";
+    StopTable: "a table with `status`, `marker`, `empty`, `after`, `reached` or `absent`";
+    ItemTable: "a table with `select`";
+    VerifyTable: "a table with `md5`, `sha1`, `sha256`, `git_sha1`, `bytes`, `width` or `height`";
+    FullTable: "a table with `field`, `template`, `rewrite` or `follow`";
+    RewriteTable: "a table with `from`, `regex` and `to`";
+    FollowTable: "a table with `from` or `template`, and `find`";
+    FileTable: "a table with `name`, `capture`, `min_width`, `min_height` or `skip_small`";
+    CaptureTable: "a table with `from` and `regex`";
 }

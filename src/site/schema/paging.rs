@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::source::SourceInput;
+use super::table::tables;
 
 /// The keys of `[listing]` about its pages. They are fields of `ListingTable` itself, and not flattened into it by
 /// serde, which would lose their spans.
@@ -31,10 +32,7 @@ pub(in crate::site) struct PagingTable {
 
 /// `listing.window`.
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `days`, `earliest` and `format`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct WindowTable {
     pub(in crate::site) days: Spanned<u32>,
     pub(in crate::site) earliest: Spanned<String>,
@@ -115,4 +113,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for WithFirstKey<A> {
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
         self.rest.next_value_seed(seed)
     }
+}
+
+tables! {
+    WindowTable: "a table with `days`, `earliest` and `format`";
 }

@@ -8,6 +8,7 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
+use super::table::tables;
 use crate::site::requests::ErrorAction;
 
 /// Names and templates.
@@ -17,11 +18,7 @@ pub(in crate::site) type NamedTexts = BTreeMap<Spanned<String>, Spanned<String>>
 pub(in crate::site) type SecretTables = BTreeMap<Spanned<String>, SecretTable>;
 
 #[derive(Default, Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    default,
-    expecting = "a table with `headers`, `query` and others"
-)]
+#[serde(deny_unknown_fields, default, remote = "Self")]
 pub(in crate::site) struct RequestTable {
     pub(in crate::site) headers: NamedTexts,
     pub(in crate::site) query: NamedTexts,
@@ -36,10 +33,7 @@ pub(in crate::site) struct RequestTable {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `action` and `status`, `pointer` or `contains`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct ErrorTable {
     pub(in crate::site) status: Option<Statuses>,
     pub(in crate::site) pointer: Option<Spanned<String>>,
@@ -50,10 +44,7 @@ pub(in crate::site) struct ErrorTable {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `variable`, as `{ variable = \"EXAMPLE_KEY\" }`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct SecretTable {
     pub(in crate::site) variable: Spanned<String>,
     #[serde(default)]
@@ -120,4 +111,10 @@ impl<'de> Deserialize<'de> for ScalarText {
         }
         deserializer.deserialize_any(Scalar)
     }
+}
+
+tables! {
+    RequestTable: "a table with `headers`, `query` and others";
+    ErrorTable: "a table with `action` and `status`, `pointer` or `contains`";
+    SecretTable: "a table with `variable`, as `{ variable = \"EXAMPLE_KEY\" }`";
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use super::OneOrMore;
+use super::table::tables;
 
 /// A source: a text, a table, or a list of them. Not an untagged enum: that buffers the value and loses its spans.
 pub(in crate::site) enum SourceInput {
@@ -18,7 +19,7 @@ pub(in crate::site) enum SourceInput {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `source`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct SourceTable {
     pub(in crate::site) source: Option<Spanned<SourceInput>>,
     /// In place of `source` for HTML: the selector and the attributes apart.
@@ -52,10 +53,7 @@ pub(in crate::site) enum ParsedLanguage {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `source`, `in` and `then`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct LookupTable {
     pub(in crate::site) source: Spanned<SourceInput>,
     #[serde(rename = "in")]
@@ -70,7 +68,7 @@ pub(in crate::site) enum PickInput {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `largest`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct LargestTable {
     pub(in crate::site) largest: Spanned<SourceInput>,
 }
@@ -83,10 +81,7 @@ pub(in crate::site) enum ItemPathInput {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `source`, `parse` and `then`"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct ItemPathTable {
     pub(in crate::site) source: Spanned<String>,
     pub(in crate::site) parse: ParsedLanguage,
@@ -94,10 +89,7 @@ pub(in crate::site) struct ItemPathTable {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    expecting = "a table with `value`, and `equals` or another test"
-)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct ConditionInput {
     pub(in crate::site) value: Option<Spanned<SourceInput>>,
     /// The name of a field, where no item is at hand.
@@ -229,4 +221,12 @@ impl Visitor<'_> for ScalarVisitor {
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
         Ok(ScalarInput(value.to_string()))
     }
+}
+
+tables! {
+    SourceTable: "a table with `source`";
+    LookupTable: "a table with `source`, `in` and `then`";
+    LargestTable: "a table with `largest`";
+    ItemPathTable: "a table with `source`, `parse` and `then`";
+    ConditionInput: "a table with `value`, and `equals` or another test";
 }

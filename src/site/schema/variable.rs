@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::table::tables;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -14,7 +15,7 @@ pub(in crate::site) enum VariableInput {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "a table with `default` or `example`")]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct VariableTable {
     /// The value where the user gives none; without it the user must.
     pub(in crate::site) default: Option<Spanned<String>>,
@@ -51,4 +52,8 @@ impl<'de> Visitor<'de> for VariableVisitor {
         let table = VariableTable::deserialize(MapAccessDeserializer::new(map))?;
         Ok(VariableInput::Table(Box::new(table)))
     }
+}
+
+tables! {
+    VariableTable: "a table with `default` or `example`";
 }

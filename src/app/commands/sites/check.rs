@@ -3,7 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::live::load_original;
+use super::live::{LoadFailure, load_original};
 use super::walk::Walk;
 use crate::app::console::{print, print_note, write_flushed};
 use crate::app::environment::Environment;
@@ -19,7 +19,7 @@ use crate::site::{ImageSource, Site};
 const MAX_PAGES: usize = 5;
 
 /// Requests the robots.txt, the first page and one image of a site, and prints how each turned out; nothing is stored.
-/// Exit code 3 when the definition does not fit the site, 1 when only the image failed.
+/// Exit code 3 when the definition does not fit the site: its page, or the image that it leads to.
 ///
 /// # Errors
 ///
@@ -83,6 +83,10 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
         let shown = fetcher.request_url(&page.url);
         match page.tried {
             Err(why) => return failed("page", &format!("{shown}: {why}"), Exit::Listing),
+            Ok(tried) if tried.finds_nothing() => {
+                let what = format!("{shown}: its list of items is empty");
+                return failed("page", &what, Exit::Listing);
+            }
             Ok(_) if !page.has_items => line("page", "ok", &format!("{shown}: links"))?,
             Ok(tried) => {
                 let what = format!("{shown}: {}", tried.summary());
@@ -94,7 +98,9 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
             }
         }
     };
-    let Some(resolved) = tried.resolved().next() else {
+    let items = tried.items.iter();
+    let mut with = items.filter_map(|item| Some((item, item.resolved.as_ref().ok()?)));
+    let Some((item, resolved)) = with.next() else {
         let reason = tried
             .items
             .iter()
@@ -109,13 +115,22 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
             line("image", "ok", &format!("{shown}: {}", image.facts()))?;
             Ok(Exit::Done)
         }
-        Err(reasons) => {
-            let mut exit = Exit::Done;
-            for (url, reason) in reasons {
-                let what = format!("{}: {reason}", fetcher.request_url(&url));
-                exit = failed("image", &what, Exit::Incomplete)?;
+        Err(failures) => {
+            for LoadFailure {
+                candidate,
+                url,
+                reason,
+            } in failures
+            {
+                let candidate = resolved.candidates.get(candidate);
+                let rule = candidate.and_then(|candidate| item.rule_of(candidate));
+                let rule = rule
+                    .map(|rule| format!("full {rule}: "))
+                    .unwrap_or_default();
+                let what = format!("{rule}{}: {reason}", fetcher.request_url(&url));
+                failed("image", &what, Exit::Listing)?;
             }
-            Ok(exit)
+            Ok(Exit::Listing)
         }
     }
 }

@@ -29,6 +29,17 @@ pub(super) struct TriedItem {
     pub(super) resolved: Result<Resolved, SkipReason>,
 }
 
+impl TriedItem {
+    /// The number of the `[[full]]` that gives a candidate, from 1.
+    pub(super) fn rule_of(&self, candidate: &Candidate) -> Option<usize> {
+        let mut rules = self.rules.iter();
+        rules.find_map(|(number, result)| match result {
+            RuleResult::Candidate(found) if found == candidate => Some(*number),
+            RuleResult::Candidate(_) | RuleResult::NoMatch | RuleResult::Refused(_) => None,
+        })
+    }
+}
+
 /// Reads a page; `is_first` says whether it cannot be the one after the last.
 ///
 /// # Errors
@@ -81,6 +92,11 @@ pub(super) fn try_page(
 }
 
 impl TriedPage {
+    /// Whether the page says that it has no items.
+    pub(super) fn finds_nothing(&self) -> bool {
+        self.listing.health.items == 0 && self.listing.health.empty_list
+    }
+
     /// The items with an original.
     pub(super) fn resolved(&self) -> impl Iterator<Item = &Resolved> {
         self.items

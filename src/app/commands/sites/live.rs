@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::app::blocking::blocking;
 use crate::fetch::{FetchError, Fetcher, RawPage};
-use crate::job::{Candidate, Resolved};
+use crate::job::{Candidate, Declared, Resolved};
 use crate::outcome::Content;
 use crate::site::{self, PageText};
 use crate::units::ByteSize;
@@ -34,14 +34,23 @@ impl LoadedImage {
     }
 }
 
-/// Fetches and verifies the image at `url`; nothing is stored.
+/// Why a candidate brought no image.
+pub(super) struct LoadFailure {
+    /// Its number among the image's candidates, from 0: itself, or the page that led to it.
+    pub(super) candidate: usize,
+    pub(super) url: Url,
+    pub(super) reason: String,
+}
+
+/// Fetches and verifies the image at `url`, and compares it with what its listing declares; nothing is stored.
 ///
 /// # Errors
 ///
-/// When it cannot be fetched, or is not a complete image: a text that names the reason.
+/// When it cannot be fetched, is not a complete image, or not the declared one: a text that names the reason.
 pub(super) async fn load_image(
     fetcher: &Fetcher,
     url: &Url,
+    declared: Option<&Declared>,
     limits: Limits,
 ) -> Result<LoadedImage, String> {
     let text = |error: FetchError| error.to_string();
@@ -55,8 +64,7 @@ pub(super) async fn load_image(
         }
     }
     let length = body.length().unwrap_or(bytes.len() as u64);
-    let content = verify::verify_file(&bytes[..], length, limits)
-        .map_err(|error| error.to_string())?
+    let content = verify::verify_bytes(&bytes, length, limits, declared)
         .map_err(|defect| defect.to_string())?;
     body.accept_end();
     Ok(LoadedImage {
@@ -81,17 +89,20 @@ pub(super) async fn load_original(
     resolved: &Resolved,
     limits: Limits,
     details: &mut Vec<(Url, RawPage)>,
-) -> Result<LoadedImage, Vec<(Url, String)>> {
-    let mut reasons = Vec::new();
-    // The next one is the last; each with the number of pages that led to it.
-    let candidates = resolved.candidates.iter().rev().cloned();
-    let mut left: Vec<_> = candidates.map(|candidate| (candidate, 0)).collect();
+) -> Result<LoadedImage, Vec<LoadFailure>> {
+    let mut failures = Vec::new();
+    let declared = resolved.declared.as_deref();
+    // The next one is the last; each with its number, or that of the page that led to it, and the number of such pages.
+    let candidates = resolved.candidates.iter().cloned().enumerate().rev();
+    let mut left: Vec<_> = candidates
+        .map(|(number, candidate)| (number, candidate, 0))
+        .collect();
     for _ in 0..MAX_CANDIDATES {
-        let Some((candidate, hops)) = left.pop() else {
+        let Some((number, candidate, hops)) = left.pop() else {
             break;
         };
         let reason = match &candidate {
-            Candidate::Direct(url) => match load_image(fetcher, url, limits).await {
+            Candidate::Direct(url) => match load_image(fetcher, url, declared, limits).await {
                 Ok(image) => return Ok(image),
                 Err(reason) => reason,
             },
@@ -112,7 +123,7 @@ pub(super) async fn load_original(
                         match found.await {
                             Ok(found) => {
                                 let found = found.into_iter().rev();
-                                left.extend(found.map(|candidate| (candidate, hops + 1)));
+                                left.extend(found.map(|candidate| (number, candidate, hops + 1)));
                                 continue;
                             }
                             Err(why) => why.to_string(),
@@ -123,7 +134,11 @@ pub(super) async fn load_original(
             }
             Candidate::Follow(_) => "too many pages lead one to the next".to_owned(),
         };
-        reasons.push((candidate.url().clone(), reason));
+        failures.push(LoadFailure {
+            candidate: number,
+            url: candidate.url().clone(),
+            reason,
+        });
     }
-    Err(reasons)
+    Err(failures)
 }

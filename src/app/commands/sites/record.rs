@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 
 use super::fixture::{Fixture, RecordedKind};
-use super::live::load_original;
+use super::live::{LoadFailure, load_original};
 use super::walk::{Walk, WalkedPage};
 use crate::app::console::print_note;
 use crate::app::environment::Environment;
@@ -115,8 +115,8 @@ pub async fn record_site(
                     let shown = escape(image.url.as_str());
                     print_note(&format!("image {shown} -> {}", escape(&file)));
                 }
-                Err(reasons) => {
-                    for (url, reason) in reasons {
+                Err(failures) => {
+                    for LoadFailure { url, reason, .. } in failures {
                         print_note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
                     }
                     exit = exit.max_severity(Exit::Incomplete);

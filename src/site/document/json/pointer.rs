@@ -131,6 +131,51 @@ impl JsonPointer {
         });
         places
     }
+
+    /// Whether something is there, be it `null`.
+    pub(in crate::site::document) fn is_there(&self, place: JsonPlace<'_>) -> bool {
+        any_at(place.value, &self.steps, false, &|_| true)
+    }
+
+    /// Whether a list is there that is empty: at the end of the pointer, or where a `*` stands. `null` in its place is
+    /// one too, as some programs write it; an object that lacks the member has none.
+    pub(in crate::site::document) fn has_empty_list(&self, place: JsonPlace<'_>) -> bool {
+        any_at(place.value, &self.steps, true, &|value| match value {
+            JsonValue::Null => true,
+            JsonValue::List(list) => list.iter().all(|value| *value == JsonValue::Null),
+            JsonValue::Object(members) => members.is_empty(),
+            JsonValue::Bool(_) | JsonValue::Number(_) | JsonValue::Text(_) => false,
+        })
+    }
+}
+
+/// Whether a value at the end of the steps passes the test, or with `at_each` one where a `*` stands. Each value is
+/// looked at once.
+fn any_at(
+    value: &JsonValue,
+    steps: &[JsonStep],
+    at_each: bool,
+    test: &dyn Fn(&JsonValue) -> bool,
+) -> bool {
+    let Some((step, rest)) = steps.split_first() else {
+        return test(value);
+    };
+    let below = |value: &JsonValue| any_at(value, rest, at_each, test);
+    match (step, value) {
+        (JsonStep::Member { name, .. }, object @ JsonValue::Object(_)) => {
+            object.member(name).is_some_and(|(_, value)| below(value))
+        }
+        (JsonStep::Member { index, .. }, JsonValue::List(list)) => {
+            let value = index.and_then(|index| list.get(index));
+            value.is_some_and(below)
+        }
+        (JsonStep::Each, _) if at_each && test(value) => true,
+        (JsonStep::Each, JsonValue::List(list)) => list.iter().any(below),
+        (JsonStep::Each, JsonValue::Object(members)) => {
+            members.iter().any(|(_, value)| below(value))
+        }
+        _ => false,
+    }
 }
 
 fn walk<'a>(

@@ -100,6 +100,20 @@ impl Source {
             Alternative::Table(steps) => !steps.texts(scope).is_empty(),
         })
     }
+
+    /// Whether there is an object or a list in a text's place. Not where a table looks at several places: those that
+    /// are no text are left out.
+    pub(in crate::site) fn is_structure(&self, scope: Scope<'_>) -> bool {
+        self.0.iter().any(|alternative| match alternative {
+            Alternative::Plain(locator) => locator.is_structure(scope),
+            Alternative::Table(steps) => match &steps.from {
+                _ if steps.each.is_some() => false,
+                TextOrigin::Place(locator) => locator.is_structure(scope),
+                TextOrigin::Sources(source) => source.is_structure(scope),
+                TextOrigin::Lookup(_) => false,
+            },
+        })
+    }
 }
 
 /// A text as it is kept; `None` if it is empty or holds an image itself.

@@ -80,35 +80,27 @@ impl XmlPath {
         work: &Work,
         limit: usize,
     ) -> Vec<XmlPlace<'a>> {
-        let XmlPlace { tree, element } = place;
-        let mut found = vec![element];
-        for step in &self.steps {
-            let is_deep = step.is_deep || found == [None];
-            let mut next = Vec::new();
-            for at in found {
-                let mut take = |at: usize| {
-                    if step.matches(tree, at) {
-                        next.push(Some(at));
-                    }
-                };
-                if is_deep {
-                    let all = tree.descendants(at).take_while(|_| work.visit(1));
-                    all.for_each(&mut take);
-                } else {
-                    let children = tree.children(at).take_while(|_| work.visit(1));
-                    children.for_each(&mut take);
-                }
-            }
-            if is_deep {
-                // What is below two of the elements before is still one element.
-                next.sort_unstable();
-                next.dedup();
-            }
-            found = next;
+        let mut places = places(&self.steps, place, work);
+        places.truncate(limit);
+        places
+    }
+
+    /// Whether what would hold the elements is there, and is empty; `None` where it holds others, or the path does not
+    /// name it.
+    pub(in crate::site::document) fn is_container_empty(
+        &self,
+        place: XmlPlace<'_>,
+        work: &Work,
+    ) -> Option<bool> {
+        let (_, outer) = self.steps.split_last()?;
+        if outer.is_empty() {
+            return None;
         }
-        found.truncate(limit);
-        let places = found.into_iter();
-        places.map(|element| XmlPlace { tree, element }).collect()
+        let containers = places(outer, place, work);
+        let holds_others = containers
+            .iter()
+            .any(|place| place.tree.children(place.element).next().is_some());
+        (!holds_others).then_some(!containers.is_empty())
     }
 
     /// The value of the attribute at a place that [`XmlPath::places`] gave.
@@ -120,6 +112,38 @@ impl XmlPath {
         };
         name.value(place.tree, element)
     }
+}
+
+/// The places to which the steps lead from another.
+fn places<'a>(steps: &[XmlStep], place: XmlPlace<'a>, work: &Work) -> Vec<XmlPlace<'a>> {
+    let XmlPlace { tree, element } = place;
+    let mut found = vec![element];
+    for step in steps {
+        let is_deep = step.is_deep || found == [None];
+        let mut next = Vec::new();
+        for at in found {
+            let mut take = |at: usize| {
+                if step.matches(tree, at) {
+                    next.push(Some(at));
+                }
+            };
+            if is_deep {
+                let all = tree.descendants(at).take_while(|_| work.visit(1));
+                all.for_each(&mut take);
+            } else {
+                let children = tree.children(at).take_while(|_| work.visit(1));
+                children.for_each(&mut take);
+            }
+        }
+        if is_deep {
+            // What is below two of the elements before is still one element.
+            next.sort_unstable();
+            next.dedup();
+        }
+        found = next;
+    }
+    let places = found.into_iter();
+    places.map(|element| XmlPlace { tree, element }).collect()
 }
 
 impl XmlStep {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use url::Url;
 
 use super::items::{TriedPage, failure_text, try_page};
-use super::live::load_original;
+use super::live::{LoadFailure, load_original};
 use crate::app::blocking::blocking;
 use crate::app::console::{print, print_note};
 use crate::app::environment::Environment;
@@ -246,8 +246,8 @@ impl Author<'_> {
                 say(&format!("an original: {}: {}", image.url, image.facts()));
                 Ok(Exit::Done)
             }
-            Err(reasons) => {
-                for (url, reason) in reasons {
+            Err(failures) => {
+                for LoadFailure { url, reason, .. } in failures {
                     say(&format!("an original: {url}: {reason}"));
                 }
                 Ok(Exit::Listing)

@@ -274,7 +274,7 @@ impl<'a> Judge<'a> {
     }
 
     async fn size(&self, url: &Url) -> Result<(u32, u32), String> {
-        let image = load_image(self.fetcher, url, self.author.settings.limits).await?;
+        let image = load_image(self.fetcher, url, None, self.author.settings.limits).await?;
         Ok((image.content.width, image.content.height))
     }
 
