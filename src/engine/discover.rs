@@ -125,6 +125,10 @@ pub(super) struct Discovery {
 impl Discovery {
     /// The job for an image, with everything that a worker needs: workers know no site.
     pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
+        let mut title = image.title;
+        title
+            .iter_mut()
+            .for_each(|title| self.run.fetcher.masks().mask(title));
         let (min_width, min_height) = self.min_size;
         Job {
             version: JobVersion,
@@ -133,7 +137,7 @@ impl Discovery {
             candidates: resolved.candidates,
             stem: fit_stem(resolved.stem, self.options.longest_name),
             page: image.page,
-            title: image.title,
+            title,
             declared: resolved.declared,
             limits: JobLimits {
                 min_width,
