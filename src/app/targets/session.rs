@@ -1,5 +1,6 @@
 //! The source that a command works on: its definition, the fetcher for its hosts, and where its collection is.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -175,6 +176,20 @@ impl SelectedSource {
             Self::Site(named) => named.id(),
             Self::Direct(direct) => direct.id(),
         }
+    }
+
+    /// The variables that hold its secrets, or name the files with them, and those that the user lets definitions have.
+    /// No other program is to see them.
+    pub(in crate::app) fn secret_variables(&self, settings: &Settings) -> Vec<OsString> {
+        let of_site = match self {
+            Self::Site(named) => &named.site.requests().secrets[..],
+            Self::Direct(_) => &[],
+        };
+        let named = of_site.iter().map(|secret| &secret.variable);
+        let named = named.chain(&settings.secret_env);
+        named
+            .flat_map(|name| [OsString::from(name), OsString::from(format!("{name}_FILE"))])
+            .collect()
     }
 
     /// Finds out whether anything may be requested; nothing is.
