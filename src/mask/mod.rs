@@ -48,6 +48,13 @@ impl Masks {
         Self(finders.collect())
     }
 
+    /// These masks and those of further secrets.
+    #[must_use]
+    pub fn and<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let further = Self::new(secrets);
+        Self(self.0.iter().chain(&*further.0).cloned().collect())
+    }
+
     /// Whether there is nothing to mask.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

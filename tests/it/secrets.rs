@@ -583,11 +583,31 @@ fn a_password_in_a_variable_or_a_mirrors_address_is_in_no_output() {
         .replace("http://", &format!("http://me:{SECRET}@"));
     let variable = format!("url={address}/x");
     let mirror = ["--base-url", address.as_str()];
+    // A word to search for.
+    let searching = definition(&server.origin())
+        .replace("url = \"/list/1\"", "url = \"/list?q={url}\"")
+        .replace("headers = { X-Key = \"{secret.key}\" }", "")
+        .replace("[secrets]\n", "[variables]\nurl = \"x\"\n")
+        .replace(&format!("key = {{ variable = \"{VARIABLE}\" }}"), "");
+    let folder = Sandbox::new();
+    let file = folder.work().join(SITE_FILE);
+    fs::write(&file, searching).unwrap();
+    let file = file.to_str().unwrap();
     for args in [
         &["fetch", "page", "-V", &variable, "-vv"][..],
         &["fetch", "feed", "-V", &variable, "--json"],
         &["fetch", "simpledesktops", "-V", &variable],
         &["fetch", "wallhaven", "-V", &format!("sorting={address}")],
+        &[
+            "fetch",
+            "--site-file",
+            file,
+            "-V",
+            &variable,
+            "-vv",
+            "--json",
+        ],
+        &["sites", "check", file, "-V", &variable],
         &["sites", "check", "page", "-V", &variable],
         &["sites", "check", "simpledesktops", mirror[0], mirror[1]],
         &["fetch", "simpledesktops", "--json", mirror[0], mirror[1]],

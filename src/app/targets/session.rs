@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::definitions::{Definition, Definitions};
@@ -145,6 +146,8 @@ impl SiteSession {
         } else {
             SiteRules::new(hosts, requests, &secrets)?
         };
+        let passwords = passwords(settings);
+        let rules = rules.hiding(passwords.iter().map(String::as_str));
         let fetcher = Fetcher::for_site(&fetch_settings, &origins, rules, mirror)?;
         let fetcher = Arc::new(fetcher);
         Ok(Self {
@@ -154,6 +157,17 @@ impl SiteSession {
             _demo_server: demo_server,
         })
     }
+}
+
+/// The passwords in addresses that the user gave for variables: a word to search for may be in the address of a page.
+fn passwords(settings: &Settings) -> Vec<String> {
+    let values = settings.variables.values();
+    let addresses = values.flat_map(|value| Url::parse(value));
+    let passwords = addresses.filter_map(|address| {
+        let password = percent_decode_str(address.password()?);
+        Some(password.decode_utf8_lossy().into_owned())
+    });
+    passwords.collect()
 }
 
 /// The pages of a site's listing that the settings ask for.

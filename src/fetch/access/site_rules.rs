@@ -18,7 +18,7 @@ use crate::site::{AnyHost, ErrorRule, ImageHosts, Referer, RequestAdditions, Sit
 
 /// What a site's definition says about requests, with its secrets filled in. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct SiteRules(Arc<Rules>);
+pub struct SiteRules(Arc<Rules>, Masks);
 
 #[derive(Default)]
 struct Rules {
@@ -30,7 +30,6 @@ struct Rules {
     image_interval: Duration,
     charset: Option<&'static Encoding>,
     errors: Vec<ErrorRule>,
-    masks: Masks,
 }
 
 /// What is added to one kind of request.
@@ -79,7 +78,7 @@ impl SiteRules {
         let interval = |per_minute: Option<std::num::NonZeroU32>| {
             per_minute.map_or(Duration::ZERO, |most| Duration::from_secs(60) / most.get())
         };
-        Ok(Self(Arc::new(Rules {
+        let rules = Rules {
             hosts: hosts.clone(),
             pages: Additions::new(pages, secrets)?,
             images: Additions::new(images, secrets)?,
@@ -88,8 +87,9 @@ impl SiteRules {
             image_interval: interval(image_per_minute.or(*per_minute)),
             charset: *charset,
             errors: errors.clone(),
-            masks: Masks::new(secrets.values().map(Secret::expose)),
-        })))
+        };
+        let masks = Masks::new(secrets.values().map(Secret::expose));
+        Ok(Self(Arc::new(rules), masks))
     }
 
     /// The rules for a mirror that stands in for the site: it keeps no pace and gets no secret.
@@ -104,6 +104,14 @@ impl SiteRules {
             ..requests.clone()
         };
         Self::new(hosts, &requests, &Secrets::new())
+    }
+
+    /// The same rules; what is masked beside the secrets are these words, such as the password in an address that the
+    /// user gave.
+    #[must_use]
+    pub fn hiding<'a>(self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let masks = self.1.and(words);
+        Self(self.0, masks)
     }
 
     /// Whether anything is added to requests of this kind.
@@ -131,7 +139,7 @@ impl SiteRules {
     }
 
     pub(crate) fn masks(&self) -> &Masks {
-        &self.0.masks
+        &self.1
     }
 
     /// The least time between two requests to the host of the pages, or to another one.
