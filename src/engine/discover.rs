@@ -125,10 +125,8 @@ pub(super) struct Discovery {
 impl Discovery {
     /// The job for an image, with everything that a worker needs: workers know no site.
     pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
-        let mut title = image.title;
-        title
-            .iter_mut()
-            .for_each(|title| self.run.fetcher.masks().mask(title));
+        let masks = self.run.fetcher.masks();
+        let title = image.title.map(|title| masks.apply(&title).into_owned());
         let (min_width, min_height) = self.min_size;
         Job {
             version: JobVersion,

@@ -273,8 +273,8 @@ impl Worker {
                 length, declared,
             )));
         }
-        let stored = self.run.fetcher.masks().apply_url(address);
-        let (mut info, resumable) = resume_info(&stored, &body);
+        let masks = self.run.fetcher.masks();
+        let (mut info, resumable) = resume_info(&masks.apply_url(address), &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;

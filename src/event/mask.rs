@@ -9,7 +9,9 @@ impl Event {
         match self {
             Self::PageRead { page, .. } | Self::ItemsUnusable { page, .. } => masks.mask_url(page),
             Self::ListingEnded { page, .. } => {
-                page.iter_mut().for_each(|page| masks.mask_url(page))
+                if let Some(page) = page {
+                    masks.mask_url(page);
+                }
             }
             Self::ListingFailed { page, reason, .. } => {
                 masks.mask_url(page);
@@ -31,8 +33,9 @@ impl Event {
                 outcome.mask(masks);
             }
             Self::HookFinished { cause, output, .. } => {
-                cause.iter_mut().for_each(|cause| masks.mask(cause));
-                masks.mask(output);
+                for text in cause.iter_mut().chain([output]) {
+                    masks.mask(text);
+                }
             }
             Self::Waiting { reason } => match reason {
                 WaitReason::ImagesInFlight { .. }

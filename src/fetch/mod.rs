@@ -274,8 +274,8 @@ impl Fetcher {
         }
         let masks = self.masks();
         // What is stored of a part has no secrets.
-        let stored = masks.apply_url(address);
-        let range = resume.and_then(|(info, have)| RangeRequest::new(&stored, info, have));
+        let range = resume
+            .and_then(|(info, have)| RangeRequest::new(&masks.apply_url(address), info, have));
         let mut body = self
             .requester
             .image(self.request_url(address), page, range, has_next)

@@ -87,12 +87,7 @@ impl Masks {
         match self.apply(address.as_str()) {
             Cow::Borrowed(_) => Cow::Borrowed(address),
             // A mask can stand wherever a secret can, but for a scheme or a port.
-            Cow::Owned(masked) => Cow::Owned(Url::parse(&masked).unwrap_or_else(|_| {
-                let mut masked =
-                    Url::parse("https://masked.invalid/").expect("a constant that parses");
-                masked.set_path(MASK);
-                masked
-            })),
+            Cow::Owned(masked) => Cow::Owned(Url::parse(&masked).unwrap_or_else(|_| masked_url())),
         }
     }
 
@@ -154,6 +149,11 @@ impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masks").finish_non_exhaustive()
     }
+}
+
+/// What is left of an address that a mask makes unusable.
+fn masked_url() -> Url {
+    Url::parse("https://masked.invalid/***").expect("a constant that parses")
 }
 
 /// The texts by which a secret is found once nothing is escaped: as it is, as hosts and forms change it, as it is where

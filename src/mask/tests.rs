@@ -16,9 +16,12 @@ fn masks() -> Masks {
 fn spellings(c: char) -> Vec<String> {
     let utf8 = c.to_string().into_bytes();
     let percent = |upper: bool, before: &str| -> String {
-        let byte = |byte: &u8| match upper {
-            true => format!("%{before}{byte:02X}"),
-            false => format!("%{before}{byte:02x}"),
+        let byte = |byte: &u8| {
+            if upper {
+                format!("%{before}{byte:02X}")
+            } else {
+                format!("%{before}{byte:02x}")
+            }
         };
         utf8.iter().map(byte).collect()
     };

@@ -330,7 +330,7 @@ fn a_recorded_fixture_holds_no_secret_in_any_spelling_and_is_read_as_the_site_is
                 Answer::whole("200 OK", &[&kind], wide(&text))
             }
             ("/list/1", _) => Answer::ok(text.clone()),
-            (path, query) if path.ends_with(".png") && query == format!("k={SECRET}") => {
+            (path, query) if path.starts_with("/i/") && query == format!("k={SECRET}") => {
                 Answer::ok(picture(1, ImageFormat::Png))
             }
             _ => Answer::status(404),
@@ -339,8 +339,8 @@ fn a_recorded_fixture_holds_no_secret_in_any_spelling_and_is_read_as_the_site_is
         let ended = program(&world, &server, &record).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_no_secret("record", &world, &ended);
-        let test = ["sites", "test", SITE_FILE, "--page", "fixture", "--json"];
-        let ended = world.wallhaul().args(test).run();
+        let read = ["sites", "test", SITE_FILE, "--page", "fixture", "--json"];
+        let ended = world.wallhaul().args(read).run();
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         assert_eq!(ended.objects().len(), spellings.len());
     }

@@ -464,8 +464,8 @@ mod tests {
         let server = Server::start(|_| Reply::ok("x")).await;
         let page = Url::parse("http://gallery.test/2?a=b").unwrap();
         let secure = Url::parse("https://gallery.test/2").unwrap();
-        let secret_there = Url::parse("http://gallery.test/2?a=s3cr3t%2Fkey").unwrap();
-        let secret_here = server.url("/2?a=s3cr3t%2Fkey");
+        let with_secret = Url::parse("http://gallery.test/2?a=s3cr3t%2Fkey").unwrap();
+        let own_page = server.url("/2?a=s3cr3t%2Fkey");
         for (request, page, referer) in [
             ("referer = 'page'", &page, Some("http://gallery.test/2?a=b")),
             ("referer = 'page'", &secure, None),
@@ -475,8 +475,8 @@ mod tests {
                 Some("http://gallery.test/x"),
             ),
             ("", &page, None),
-            ("referer = 'page'", &secret_there, None),
-            ("referer = 'page'", &secret_here, Some(secret_here.as_str())),
+            ("referer = 'page'", &with_secret, None),
+            ("referer = 'page'", &own_page, Some(own_page.as_str())),
         ] {
             let fetcher = fetcher(&server, &[], rules(request));
             let address = server.url("/a.png");

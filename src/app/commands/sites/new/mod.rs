@@ -185,7 +185,7 @@ impl Author<'_> {
             ));
             let paging = guess.paging.as_ref();
             let mut draft = Draft::html(self.name.clone(), &page.url, block, paging);
-            if self.find_way(&mut draft, block, page).await? {
+            if Box::pin(self.find_way(&mut draft, block, page)).await? {
                 return Ok(Some((draft, guess.paging)));
             }
             say("no way to the originals of these was found");
