@@ -86,9 +86,19 @@ impl Masks {
     pub fn apply_url<'a>(&self, address: &'a Url) -> Cow<'a, Url> {
         match self.apply(address.as_str()) {
             Cow::Borrowed(_) => Cow::Borrowed(address),
-            // A mask can stand wherever a secret can, but for a scheme or a port.
-            Cow::Owned(masked) => Cow::Owned(Url::parse(&masked).unwrap_or_else(|_| masked_url())),
+            // A mask can stand wherever a secret can, but for a number: a port or a part of an IP address.
+            Cow::Owned(masked) => {
+                Cow::Owned(Url::parse(&masked).unwrap_or_else(|_| self.without_host(address)))
+            }
         }
+    }
+
+    /// What is left of an address whose host or port holds a secret: addresses that differ elsewhere stay different.
+    fn without_host(&self, address: &Url) -> Url {
+        let mut masked = Url::parse("https://masked.invalid").expect("a constant that parses");
+        masked.set_path(&self.apply(address.path()));
+        masked.set_query(address.query().map(|query| self.apply(query)).as_deref());
+        masked
     }
 
     /// Takes the secrets out of a text.
@@ -149,11 +159,6 @@ impl fmt::Debug for Masks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Masks").finish_non_exhaustive()
     }
-}
-
-/// What is left of an address that a mask makes unusable.
-fn masked_url() -> Url {
-    Url::parse("https://masked.invalid/***").expect("a constant that parses")
 }
 
 /// The texts by which a secret is found once nothing is escaped: as it is, as hosts and forms change it, as it is where

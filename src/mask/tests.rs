@@ -186,10 +186,16 @@ fn an_address_is_masked_in_whatever_part_the_secret_stands() {
         .apply_url(&address("http://s3cr3t.test/"))
         .into_owned();
     assert!(!masked.as_str().contains("s3cr3t"), "{masked}");
-    let masked = masks
-        .apply_url(&address("http://h.test:8080/"))
-        .into_owned();
+    let with_port = address("http://h.test:8080/");
+    let masked = masks.apply_url(&with_port);
     assert!(!masked.as_str().contains("h.test"), "{masked}");
+    let masks = Masks::new(["8080", "127.0"]);
+    for host in ["http://h.test:8080", "http://127.0.0.1"] {
+        let written = format!("{host}/a/8080?b=8080&c");
+        let address = Url::parse(&written).unwrap();
+        let masked = masks.apply_url(&address);
+        assert_eq!(masked.as_str(), "https://masked.invalid/a/***?b=***&c");
+    }
 }
 
 #[test]
