@@ -216,8 +216,8 @@ CMD is split into words by shell rules, but no shell runs it: for `&&`, `|` and 
 without any, the path is added at the end. Commands also get them as variables: WALLHAUL_PATH and so
 on. `image:CMD`, or just CMD, runs for each saved image, in parallel on all cores; `end:CMD` knows
 {directory} {site} {saved}. A command that fails or is interrupted runs again in the next run with
---exec, in at most three runs. Commands do not see your WALLHAUL_* variables, variables named like a
-TOKEN, SECRET, PASSWORD or KEY, or proxies with a password.
+--exec, in at most three runs. Commands do not see your WALLHAUL_* variables, those with the secrets
+of a site, variables named like a TOKEN, SECRET, PASSWORD or KEY, or proxies with a password.
 
 Exit codes: 0 everything wanted is there · 1 some images or hooks failed, or a URL that you gave (as
 an argument or in a list, -i) is gone · 2 wrong usage or site definition · 3 cannot read the

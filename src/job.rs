@@ -2,6 +2,7 @@
 
 mod name;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,8 @@ use thiserror::Error;
 use url::Url;
 
 pub use name::{ContentHash, ImageName, Stem};
+
+use crate::mask::Masks;
 
 /// The name of a site definition: what the user types, a folder's name, and the first half of a key.
 ///
@@ -97,6 +100,13 @@ impl ImageKey {
         Self(written.into())
     }
 
+    /// Takes the secrets out of the address or the id in it.
+    pub(crate) fn mask(&mut self, masks: &Masks) {
+        if let Cow::Owned(masked) = masks.apply(self.identity()) {
+            *self = [self.site(), " ", &masked].concat().into();
+        }
+    }
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -159,6 +169,27 @@ pub struct ImageRef {
     pub record: Record,
 }
 
+impl ImageRef {
+    /// Takes the secrets out of its addresses and texts.
+    pub(crate) fn mask(&mut self, masks: &Masks) {
+        let Self {
+            site: _,
+            page,
+            thumb,
+            link,
+            title,
+            is_original: _,
+            record: Record(fields),
+        } = self;
+        for address in link.iter_mut().chain([page, thumb]) {
+            masks.mask_url(address);
+        }
+        for text in fields.iter_mut().flatten().chain(title) {
+            masks.mask(text);
+        }
+    }
+}
+
 /// The texts of one item, by the numbers that the site's definition gives its fields: of each field those that were
 /// found, the preferred one first. Addresses among them are absolute. Untrusted text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -192,8 +223,8 @@ impl RulesHash {
 
 /// One image to be fetched, with everything a worker needs: it knows neither the site's definition nor the ledger.
 ///
-/// It may cross machines, so it is serialised whole, holds no secret (headers and proxies belong to the worker's own
-/// settings), and one that arrives from elsewhere is as untrusted as a listing page.
+/// It may cross machines, so it is serialised whole, holds no secret but those that the site itself wrote into addresses
+/// (headers and proxies belong to the worker's own settings), and one that arrives from elsewhere is as untrusted as a listing page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// First, so that a job of another format is refused for that reason and not for a field it lacks.
@@ -207,9 +238,10 @@ pub struct Job {
     pub candidates: Vec<Candidate>,
     /// The name of its file without the extension, made safe by `site::name`.
     pub stem: String,
-    /// The listing page that showed it, or its own address where no listing was read; for the record and hooks.
+    /// The listing page that showed it, or its own address where no listing was read; for the `Referer`, the record and
+    /// hooks.
     pub page: Url,
-    /// The title on that page: untrusted text, for the record and hooks.
+    /// The title on that page, without secrets: untrusted text, for the record and hooks.
     pub title: Option<String>,
     /// What the listing declares of the image's bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -320,6 +352,13 @@ impl Candidate {
     pub fn url(&self) -> &Url {
         match self {
             Self::Direct(url) | Self::Follow(Follow { page: url, .. }) => url,
+        }
+    }
+
+    /// Takes the secrets out of its address.
+    pub(crate) fn mask(&mut self, masks: &Masks) {
+        match self {
+            Self::Direct(url) | Self::Follow(Follow { page: url, .. }) => masks.mask_url(url),
         }
     }
 }

@@ -38,6 +38,7 @@ pub mod site;
 // level 0: words that every module uses
 pub mod event;
 pub mod job;
+pub mod mask;
 pub mod outcome;
 pub mod units;
 pub mod user_path;

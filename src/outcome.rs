@@ -1,5 +1,6 @@
 //! How a job ended: a bad image is a value, never an error that ends the run.
 
+mod mask;
 mod skip;
 
 use std::fmt;

@@ -1,9 +1,14 @@
-//! Paths as users write them where no shell reads them: `~` and `$HOME` at the head stand for the home folder.
+//! Paths as users write them where no shell reads them: `~` and `$HOME` at the head stand for the home folder. And the
+//! files at such paths.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use thiserror::Error;
 
 /// A path whose head cannot be replaced. A folder of that very name is never meant, so nothing is created.
@@ -63,6 +68,38 @@ pub fn expand(written: &OsStr, home: Option<&OsStr>) -> Result<PathBuf, UserPath
 pub fn expand_here(written: &OsStr) -> Result<PathBuf, UserPathError> {
     let home: Option<OsString> = std::env::var_os("HOME");
     expand(written, home.as_deref())
+}
+
+/// Opens a file that the user names, to read it whole. It is a regular file, or a pipe that this process got
+/// (`/dev/stdin`, `<(command)`): to open or read another pipe or a device may take for ever, and no signal ends it.
+///
+/// # Errors
+///
+/// When it cannot be opened, or is anything else.
+pub fn open(path: &Path) -> io::Result<File> {
+    let is_own = ["/dev/stdin", "/dev/fd", "/proc/self/fd"]
+        .iter()
+        .any(|own| path.starts_with(own));
+    // An empty file, as users write it.
+    let is_empty = path == Path::new("/dev/null");
+    let check = |found: &fs::Metadata| {
+        let is_pipe = found.file_type().is_fifo();
+        if found.is_file() || is_empty || (is_own && is_pipe) {
+            return Ok(is_pipe);
+        }
+        Err(io::Error::other("it is not a regular file"))
+    };
+    // Before it is opened, for that can have effects, and after, for it may be another one by then.
+    check(&fs::metadata(path)?)?;
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    if check(&file.metadata()?)? {
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    }
+    Ok(file)
 }
 
 /// Whether this, behind a `$`, is the name of a variable, with or without braces.

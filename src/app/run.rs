@@ -55,13 +55,14 @@ pub(super) fn check_archive(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What every stage of a run on the session's source shares.
+/// What every stage of a run on the session's source shares. Its events show no secret of that source.
 pub(super) async fn new_run(
     session: &SiteSession,
     environment: &Environment,
     events: Events,
     shutdown: &Shutdown,
 ) -> Run {
+    let events = events.masking(session.fetcher.masks().clone());
     session.fetcher.report_to(&events).await;
     Run {
         fetcher: Arc::clone(&session.fetcher),

@@ -9,7 +9,7 @@ use clap::builder::{PathBufValueParser, StyledStr, TypedValueParser as _};
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Command};
 
-use super::value::hide_user_info;
+use crate::mask::hide_user_info;
 use crate::user_path;
 
 /// Prepares all options of `command` and of its commands. Done to the finished command and not where an option is

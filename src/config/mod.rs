@@ -16,4 +16,4 @@ pub use network::NetworkArgs;
 pub use options::Options;
 pub use secret_source::SecretSource;
 pub use settings::Settings;
-pub use value::{AnyHostSites, Header, OnLocked, PageRange, VariableValue, hide_user_info};
+pub use value::{AnyHostSites, Header, OnLocked, PageRange, VariableValue};

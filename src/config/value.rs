@@ -1,11 +1,10 @@
 //! The values options take, each read once into a type that cannot be wrong.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
-use url::{Position, Url};
+use url::Url;
 
 use crate::job::SiteId;
 use crate::units::HumanDuration;
@@ -82,30 +81,6 @@ impl fmt::Display for PageRange {
             |number: Option<u32>| number.map_or_else(String::new, |number| number.to_string());
         write!(f, "{}-{}", bound(self.first), bound(self.last))
     }
-}
-
-/// What an error may show of a text that should be an address: `...` stands for the user name and the password in it,
-/// since the message may end in a log.
-///
-/// Where the text is no address, nobody knows where its password ends, so all in front of the last `@` is left out but
-/// the scheme.
-pub fn hide_user_info(text: &str) -> Cow<'_, str> {
-    if let Ok(address) = Url::parse(text)
-        && address.has_host()
-    {
-        if address.username().is_empty() && address.password().is_none() {
-            return text.into();
-        }
-        let (scheme, rest) = (address.scheme(), &address[Position::BeforeHost..]);
-        return format!("{scheme}://...@{rest}").into();
-    }
-    let Some(at) = text.rfind('@') else {
-        return text.into();
-    };
-    let scheme = text[..at]
-        .find("://")
-        .map_or("", |end| &text[..end + "://".len()]);
-    format!("{scheme}...{}", &text[at..]).into()
 }
 
 /// Reads the address of a server.
@@ -196,25 +171,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn password_in_an_address_is_not_shown() {
-        for (text, shown) in [
-            ("http://me:s3cr3t@ho st/", "http://...@ho st/"),
-            ("http://me:s3/cr3t@host/", "http://...@host/"),
-            ("http://me:s3@cr3t@host:x/", "http://...@host:x/"),
-            ("http:///me:s3cr3t@host/a@b", "http://...@host/a@b"),
-            ("http:me:s3cr3t@host/", "http://...@host/"),
-            ("ftp://s3cr3t@host/a", "ftp://...@host/a"),
-            ("me:s3cr3t@host/x://y", "...@host/x://y"),
-            ("me:s3cr3t@host", "...@host"),
-            ("http://host/a@b", "http://host/a@b"),
-            ("http://ho st/", "http://ho st/"),
-            ("nowhere", "nowhere"),
-        ] {
-            assert_eq!(hide_user_info(text), shown, "{text}");
-        }
-    }
 
     #[test]
     fn what_to_do_with_a_held_collection_reads_as_people_write_it() {

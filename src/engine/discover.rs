@@ -153,6 +153,8 @@ impl Discovery {
 
     /// The job for an image, with everything that a worker needs: workers know no site.
     pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
+        let masks = self.run.fetcher.masks();
+        let title = image.title.map(|title| masks.apply(&title).into_owned());
         let (min_width, min_height) = self.min_size;
         Job {
             version: JobVersion,
@@ -161,7 +163,7 @@ impl Discovery {
             candidates: resolved.candidates,
             stem: fit_stem(resolved.stem, self.options.longest_name),
             page: image.page,
-            title: image.title,
+            title,
             declared: resolved.declared,
             limits: JobLimits {
                 min_width,

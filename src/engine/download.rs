@@ -127,6 +127,7 @@ mod tests {
         Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId,
     };
     use crate::ledger;
+    use crate::mask::Masks;
     use crate::outcome::{Failure, Outcome, Saved, Stage};
     use crate::queue::{self, Queue};
     use crate::sink::{self, Durability, Location, MinFree, OpenSink, SinkOptions};
@@ -209,7 +210,7 @@ mod tests {
             names_from_header: false,
             quota: Quota::new(None, None),
         };
-        let recorder = Arc::new(LedgerRecorder::new(ledger, None));
+        let recorder = Arc::new(LedgerRecorder::new(ledger, Masks::default(), None));
         download(run, Arc::from(receiver), sink, staging, recorder, options)
             .await
             .unwrap();

@@ -68,14 +68,9 @@ pub struct Run {
 }
 
 impl Run {
-    /// The address that is requested for the canonical `address`, as events and messages show it: that of the mirror
-    /// where there is one, without the password that the user may have given for it.
+    /// The address that is requested for the canonical `address`, as [`Fetcher::shown_url`].
     pub(crate) fn shown(&self, address: &Url) -> Url {
-        let mut shown = self.fetcher.request_url(address);
-        // Both are refused only where there is no host, and hence no password.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        shown
+        self.fetcher.shown_url(address)
     }
 }
 

@@ -7,6 +7,7 @@ use encoding_rs::UTF_8;
 
 use crate::fetch::Page;
 use crate::job::SiteId;
+use crate::mask::Masks;
 
 /// Where copies go: for each site the page that was wrong last.
 #[derive(Debug, Clone)]
@@ -16,11 +17,11 @@ pub struct PageCopies {
 }
 
 impl PageCopies {
-    /// Writes a copy of a page in place of the site's former one. Returns where it is; `None` when it could not be
+    /// Writes a copy of a page without secrets, in place of the site's former one. Returns where it is; `None` when it could not be
     /// written, which is no reason to stop: the run ends with an error already.
-    pub(super) async fn keep(&self, site: &SiteId, page: &Page) -> Option<String> {
+    pub(super) async fn keep(&self, site: &SiteId, page: &Page, masks: &Masks) -> Option<String> {
         let path = self.folder.join(format!("{site}.{}", extension(page)));
-        let bytes = bytes(page);
+        let bytes = bytes(page, masks);
         let written = tokio::task::spawn_blocking(move || {
             write(&path, &bytes).ok()?;
             Some(path.display().to_string())
@@ -46,11 +47,11 @@ fn extension(page: &Page) -> &'static str {
 }
 
 /// The text in UTF-8. A page that was in another encoding may still name that one, so a byte order mark comes first.
-fn bytes(page: &Page) -> Vec<u8> {
+fn bytes(page: &Page, masks: &Masks) -> Vec<u8> {
     let mark = if page.encoding == UTF_8 {
         ""
     } else {
         "\u{feff}"
     };
-    [mark, &page.text].concat().into_bytes()
+    [mark, &masks.apply(&page.text)].concat().into_bytes()
 }

@@ -62,7 +62,8 @@ pub async fn run(run: Run, pipeline: Pipeline) -> Result<(), EngineError> {
         stages.spawn(stage(shutdown.clone(), runner.run()));
         hook_sender = Some(sender);
     }
-    let recorder = Arc::new(LedgerRecorder::new(Arc::clone(&ledger), hook_sender));
+    let masks = run.fetcher.masks().clone();
+    let recorder = Arc::new(LedgerRecorder::new(Arc::clone(&ledger), masks, hook_sender));
     let discovering = discover(run.clone(), ledger, source, discover_options, queue.sender);
     stages.spawn(stage(shutdown.clone(), discovering));
     let receiver = Arc::from(queue.receiver);

@@ -252,7 +252,10 @@ impl Producer {
             _ => page,
         };
         let copy = match &self.discovery.options.page_copies {
-            Some(copies) => copies.keep(self.site.id(), &page.page).await,
+            Some(copies) => {
+                let masks = self.discovery.run.fetcher.masks();
+                copies.keep(self.site.id(), &page.page, masks).await
+            }
             None => None,
         };
         Stop::Failed(page.shown, failure, copy)

@@ -10,6 +10,7 @@ use super::EngineError;
 use super::hooks::HookSender;
 use crate::hooks::HookImage;
 use crate::ledger::{Intent, Ledger, Placement, Record};
+use crate::mask::Masks;
 use crate::outcome::{Duplicate, Outcome, Saved, Skip, SkipReason, Stage};
 use crate::queue::Lease;
 
@@ -61,13 +62,46 @@ pub trait Recorder: Send + Sync {
 /// Records in a ledger, and forwards saved images to the hooks.
 pub struct LedgerRecorder {
     ledger: Arc<dyn Ledger>,
+    masks: Masks,
     /// When it is dropped, the hook runner knows that no more images come.
     hooks: Option<HookSender>,
 }
 
 impl LedgerRecorder {
-    pub(super) fn new(ledger: Arc<dyn Ledger>, hooks: Option<HookSender>) -> Self {
-        Self { ledger, hooks }
+    pub(super) fn new(ledger: Arc<dyn Ledger>, masks: Masks, hooks: Option<HookSender>) -> Self {
+        Self {
+            ledger,
+            masks,
+            hooks,
+        }
+    }
+
+    /// The image, if it is new in the collection: a duplicate's file was there before.
+    fn new_image(&self, CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage> {
+        match outcome {
+            Outcome::Saved(Saved {
+                name,
+                address,
+                content,
+                capture: _,
+            }) => {
+                let job = &lease.job;
+                Some(HookImage {
+                    key: job.key.clone(),
+                    address: address.to_string(),
+                    name: name.clone(),
+                    content: *content,
+                    page: Some(self.masks.apply_url(&job.page).to_string()),
+                    title: job.title.clone(),
+                })
+            }
+            Outcome::Duplicate(_)
+            | Outcome::AlreadyThere
+            | Outcome::Gone(_)
+            | Outcome::Skipped(_)
+            | Outcome::Failed(_)
+            | Outcome::Interrupted => None,
+        }
     }
 }
 
@@ -88,7 +122,10 @@ impl Recorder for LedgerRecorder {
             .collect();
         let mut saved = Vec::new();
         if let Some(hooks) = &self.hooks {
-            saved.extend(group.iter().filter_map(new_image));
+            let new = group
+                .iter()
+                .filter_map(|completed| self.new_image(completed));
+            saved.extend(new);
             // In the transaction that says that they are saved: a kill must not come between the two.
             records.extend(hooks.pending(&saved));
         }
@@ -150,34 +187,6 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
     }
 }
 
-/// The image, if it is new in the collection: a duplicate's file was there before.
-fn new_image(CompletedJob { lease, outcome }: &CompletedJob) -> Option<HookImage> {
-    match outcome {
-        Outcome::Saved(Saved {
-            name,
-            address,
-            content,
-            capture: _,
-        }) => {
-            let job = &lease.job;
-            Some(HookImage {
-                key: job.key.clone(),
-                address: address.to_string(),
-                name: name.clone(),
-                content: *content,
-                page: Some(job.page.to_string()),
-                title: job.title.clone(),
-            })
-        }
-        Outcome::Duplicate(_)
-        | Outcome::AlreadyThere
-        | Outcome::Gone(_)
-        | Outcome::Skipped(_)
-        | Outcome::Failed(_)
-        | Outcome::Interrupted => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,7 +199,7 @@ mod tests {
     async fn a_404_is_gone_for_30_days_a_page_without_an_original_for_7_and_a_timeout_not_at_all() {
         let directory = tempfile::tempdir().unwrap();
         let ledger: Arc<dyn Ledger> = ledger::open(directory.path(), false).unwrap().into();
-        let recorder = LedgerRecorder::new(Arc::clone(&ledger), None);
+        let recorder = LedgerRecorder::new(Arc::clone(&ledger), Masks::default(), None);
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let failed = |stage, gone| {
             Outcome::Failed(Failure {

@@ -81,7 +81,8 @@ pub(super) async fn enqueue(
                     .run
                     .fetcher
                     .canonicalize(slice::from_mut(&mut image));
-                let resolved = match source.resolve(&image) {
+                let masks = discovery.run.fetcher.masks();
+                let resolved = match source.resolve(&image, masks) {
                     Ok(resolved) => resolved,
                     Err(why) => {
                         bad.push((image.thumb.into(), why.to_string()));

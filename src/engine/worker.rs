@@ -139,7 +139,8 @@ impl Worker {
                 lease.ack(Ack::Retry { after: wait }).await?;
             }
             None => {
-                let outcome = error.into_outcome(&lease);
+                let mut outcome = error.into_outcome(&lease);
+                outcome.mask(self.run.fetcher.masks());
                 self.commit(lease, WorkerResult::NoImage(outcome)).await;
             }
         }
@@ -226,9 +227,11 @@ impl Worker {
         image: VerifiedImage,
         served: ResumeInfo,
     ) -> Fetched {
+        // What is stored has no secrets.
+        let masks = self.run.fetcher.masks();
         let origin = Origin {
-            page: job.page.clone(),
-            address: address.clone(),
+            page: masks.apply_url(&job.page).into_owned(),
+            address: masks.apply_url(address).into_owned(),
             title: job.title.clone(),
             etag: served.etag,
             last_modified: served.last_modified,
@@ -270,7 +273,8 @@ impl Worker {
                 length, declared,
             )));
         }
-        let (mut info, resumable) = resume_info(address, &body);
+        let masks = self.run.fetcher.masks();
+        let (mut info, resumable) = resume_info(&masks.apply_url(address), &body);
         let mut hinted = Instant::now();
         while let Some(chunk) = body.chunk().await? {
             part.write(&chunk)?;
@@ -326,7 +330,8 @@ impl Worker {
             &job.key,
             Inspector::comparing(limits, job.declared.as_deref()),
         )?;
-        Ok((part, resume.filter(|info| info.address == address.as_str())))
+        let stored = self.run.fetcher.masks().apply_url(address);
+        Ok((part, resume.filter(|info| info.address == stored.as_str())))
     }
 
     /// Requests the bytes that `part` lacks, if the server still has the image that `resume` describes; otherwise the
@@ -362,7 +367,7 @@ impl Worker {
     }
 }
 
-/// What a server says about the image beside its bytes, and whether a later attempt may resume it: only with a strong
+/// What a server says about the image at `address`, as it is stored, beside its bytes, and whether a later attempt may resume it: only with a strong
 /// validator (RFC 9110, 13.1.5) and a known length.
 fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
     let info = ResumeInfo {

@@ -3,6 +3,7 @@
 use tokio::sync::mpsc;
 
 use super::{Event, WaitReason, Warning};
+use crate::mask::Masks;
 
 /// Events that may wait for their reporter; past that, `emit` waits and `hint` is lost.
 const WAITING_EVENTS: usize = 1024;
@@ -12,6 +13,7 @@ const WAITING_EVENTS: usize = 1024;
 pub struct Events {
     sender: mpsc::Sender<Event>,
     hints: bool,
+    masks: Masks,
 }
 
 /// Where events may still be sent, if the run has not ended.
@@ -19,13 +21,17 @@ pub struct Events {
 pub struct WeakEvents {
     sender: mpsc::WeakSender<Event>,
     hints: bool,
+    masks: Masks,
 }
 
 impl WeakEvents {
     /// The events, as long as some stage of the run can send them.
     pub fn upgrade(&self) -> Option<Events> {
-        let hints = self.hints;
-        self.sender.upgrade().map(|sender| Events { sender, hints })
+        self.sender.upgrade().map(|sender| Events {
+            sender,
+            hints: self.hints,
+            masks: self.masks.clone(),
+        })
     }
 }
 
@@ -35,21 +41,44 @@ impl Events {
     /// cost as much as fetching small ones.
     pub fn channel(hints: bool) -> (Self, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(WAITING_EVENTS);
-        (Self { sender, hints }, receiver)
+        let events = Self {
+            sender,
+            hints,
+            masks: Masks::default(),
+        };
+        (events, receiver)
+    }
+
+    /// The same channel for events that may hold these secrets: none arrives with one.
+    #[must_use]
+    pub fn masking(self, masks: Masks) -> Self {
+        Self { masks, ..self }
+    }
+
+    fn masked(&self, mut event: Event) -> Event {
+        if !self.masks.is_empty() {
+            event.mask(&self.masks);
+        }
+        event
     }
 
     /// Sends `event`: waits while the channel is full, and arrives.
     pub async fn emit(&self, event: Event) {
         // The reader outlives the stages; if it died, its own error says so.
-        let _ = self.sender.send(event).await;
+        let _ = self.sender.send(self.masked(event)).await;
     }
 
     /// A handle that does not keep the run's events from ending, for what outlives the run.
     pub fn downgrade(&self) -> WeakEvents {
-        let Self { sender, hints } = self;
+        let Self {
+            sender,
+            hints,
+            masks,
+        } = self;
         WeakEvents {
             sender: sender.downgrade(),
             hints: *hints,
+            masks: masks.clone(),
         }
     }
 
@@ -68,7 +97,7 @@ impl Events {
     /// replaces.
     pub fn hint(&self, event: impl FnOnce() -> Event) {
         if self.hints {
-            let _ = self.sender.try_send(event());
+            let _ = self.sender.try_send(self.masked(event()));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod channel;
 mod listing;
+mod mask;
 
 use std::time::Duration;
 

@@ -1,6 +1,5 @@
 //! Why a request failed, and whether another one can help.
 
-mod mask;
 mod message;
 
 use std::sync::Arc;

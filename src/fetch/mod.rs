@@ -22,16 +22,15 @@ pub(crate) mod scripted;
 mod settings;
 mod transport;
 
-use std::borrow::Cow;
-
 use url::Url;
 
-use self::access::{Mirror, Policy};
+use self::access::{Mirror, Policy, Subject};
 use self::archive::Archive;
 use self::body::RangeRequest;
 use self::request::Requester;
 use crate::event::Events;
 use crate::job::{Candidate, ImageRef, Record};
+use crate::mask::Masks;
 use crate::part::ResumeInfo;
 
 pub use self::access::{Secret, Secrets, SiteOrigins, SiteRules};
@@ -173,7 +172,6 @@ impl Fetcher {
         self.requester
             .page(&self.request_url(address), end_statuses)
             .await
-            .map_err(|error| self.masked(error))
     }
 
     /// Reads a page that leads to an image, once; with `has_next`, another address may lead there too, as for
@@ -190,7 +188,6 @@ impl Fetcher {
         self.requester
             .page_once(&self.request_url(address), has_next)
             .await
-            .map_err(|error| self.masked(error))
     }
 
     /// Reads a page that leads to an image from the web archive, and where that has none from its site. `None` where the
@@ -235,8 +232,7 @@ impl Fetcher {
             let (raw, _page) = Box::pin(archive.page(&self.requester, address)).await?;
             return Ok(raw);
         }
-        let page = self.requester.raw_page(&self.request_url(address)).await;
-        page.map_err(|error| self.masked(error))
+        self.requester.raw_page(&self.request_url(address)).await
     }
 
     /// Requests the image at a canonical address once; with `resume`, only the bytes after those
@@ -276,15 +272,16 @@ impl Fetcher {
                 return Box::pin(archive.image(&self.requester, address)).await;
             }
         }
-        let range = resume.and_then(|(info, have)| RangeRequest::new(address, info, have));
-        let body = self
+        let masks = self.masks();
+        // What is stored of a part has no secrets.
+        let range = resume
+            .and_then(|(info, have)| RangeRequest::new(&masks.apply_url(address), info, have));
+        let mut body = self
             .requester
             .image(self.request_url(address), page, range, has_next)
-            .await;
-        let mut body = body.map_err(|error| self.masked(error))?;
-        let masks = self.rules.masks();
+            .await?;
         if !masks.is_empty() {
-            body.hide_labels_if(|label| masks.apply(label) != label);
+            body.hide_labels_if(|label| masks.matches(label));
         }
         Ok(body)
     }
@@ -304,26 +301,32 @@ impl Fetcher {
         self.archive.as_ref().filter(|archive| archive.is_alone())
     }
 
-    /// An error without the secrets that a server may have quoted.
-    fn masked(&self, error: FetchError) -> FetchError {
-        let masks = self.rules.masks();
-        if masks.is_empty() {
-            return error;
-        }
-        error.masked(&|text| masks.apply(text).into_owned())
+    /// The secrets that go along with requests. Pages, addresses and errors that come from here may hold them, for a
+    /// server may repeat what it was sent: whoever shows or stores them takes the secrets out.
+    pub fn masks(&self) -> &Masks {
+        self.rules.masks()
     }
 
     /// The address that is requested for a canonical one: with a mirror, the mirror's. Where only the web archive is
-    /// asked, it stays the same, for which capture answers is not known before. What the site's definition adds when it
-    /// is sent is not in it, even if the site wrote it there.
-    pub fn request_url(&self, address: &Url) -> Url {
-        let mut url = if self.archive_alone().is_some() {
+    /// asked, it stays the same, for which capture answers is not known before. What the site's definition adds is added
+    /// when it is sent.
+    fn request_url(&self, address: &Url) -> Url {
+        if self.archive_alone().is_some() {
             address.clone()
         } else {
             self.mirror.request_url(address)
-        };
-        self.rules.strip(&mut url);
-        url
+        }
+    }
+
+    /// The address that is requested for a canonical one, as outputs show it: without secrets, and without the user name
+    /// and password that the user may have given for a mirror.
+    pub fn shown_url(&self, address: &Url) -> Url {
+        let mut shown = self.request_url(address);
+        // Both are refused only where there is no host, and hence no password.
+        let _ = shown.set_username("");
+        let _ = shown.set_password(None);
+        self.masks().mask_url(&mut shown);
+        shown
     }
 
     /// Makes the addresses of images that were found on one page of a mirror canonical: thumbs move
@@ -332,45 +335,21 @@ impl Fetcher {
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
         for image in images {
-            self.rules.strip(&mut image.page);
-            self.rules.strip(&mut image.thumb);
-            image
-                .link
-                .iter_mut()
-                .for_each(|link| self.rules.strip(link));
+            self.rules.strip(Subject::Page, &mut image.page);
+            for address in image.link.iter_mut().chain([&mut image.thumb]) {
+                self.rules.strip(Subject::Image, address);
+            }
             let Record(fields) = &mut image.record;
             for text in fields.iter_mut().flatten() {
-                self.rules.strip_text(text);
+                self.rules.strip_text(Subject::Image, text);
             }
-            self.mask(image);
-        }
-    }
-
-    /// Takes the secrets out that a page had in a spelling of its own.
-    fn mask(&self, image: &mut ImageRef) {
-        let masks = self.rules.masks();
-        if masks.is_empty() {
-            return;
-        }
-        let Record(fields) = &mut image.record;
-        for text in fields.iter_mut().flatten().chain(&mut image.title) {
-            if let Cow::Owned(masked) = masks.apply(text) {
-                *text = masked;
-            }
-        }
-        for url in image
-            .link
-            .iter_mut()
-            .chain([&mut image.thumb, &mut image.page])
-        {
-            *url = masks.apply_url(url.clone());
         }
     }
 
     /// The canonical address of a listing page that was found on the page that came from `page`.
     pub fn canonical_page(&self, page: &Url, address: Url) -> Url {
         let mut canonical = self.mirror.canonical_page(page, address);
-        self.rules.strip(&mut canonical);
+        self.rules.strip(Subject::Page, &mut canonical);
         canonical
     }
 
@@ -379,8 +358,8 @@ impl Fetcher {
         self.mirror.canonicalize_candidates(page, candidates);
         for candidate in candidates {
             match candidate {
-                Candidate::Direct(address) => self.rules.strip(address),
-                Candidate::Follow(follow) => self.rules.strip(&mut follow.page),
+                Candidate::Direct(address) => self.rules.strip(Subject::Image, address),
+                Candidate::Follow(follow) => self.rules.strip(Subject::Page, &mut follow.page),
             }
         }
     }

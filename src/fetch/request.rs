@@ -205,6 +205,11 @@ impl Requester {
         self.policy.check(address, subject)
     }
 
+    /// Whether an address holds a secret of the site.
+    pub(super) fn is_secret(&self, address: &Url) -> bool {
+        self.rules.masks().matches(address.as_str())
+    }
+
     /// Reads bodies no faster than those of `other` together with them.
     pub(super) fn share_throttle(&mut self, other: &Self) {
         self.throttle.clone_from(&other.throttle);
@@ -303,7 +308,7 @@ impl Requester {
     ) -> Result<Url, FetchError> {
         let address = &response.address;
         // The host may have copied what was added to the address.
-        self.rules.strip(&mut next);
+        self.rules.strip(subject, &mut next);
         self.policy.check_redirect(address, &next, subject)?;
         hops.add(address, &next, response.set_cookies())
             .map_err(|reason| response.error(FetchErrorKind::Redirect { reason }))?;

@@ -1,6 +1,6 @@
 //! How the network is used: what the user's options come down to.
 
-use std::fs;
+use std::io::{self, Read as _};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::proxies::Proxies;
+use crate::user_path;
 
 /// How the network is used.
 #[derive(Debug, Clone)]
@@ -146,9 +147,13 @@ impl CookieSource {
     ///
     /// When it cannot be read: what the system said.
     pub(super) fn bytes(&self) -> Result<&[u8], String> {
-        let bytes = self
-            .bytes
-            .get_or_init(|| fs::read(&self.path).map_err(|error| error.to_string()));
+        let read = || {
+            let mut bytes = Vec::new();
+            user_path::open(&self.path)?.read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let text = |error: io::Error| error.to_string();
+        let bytes = self.bytes.get_or_init(|| read().map_err(text));
         bytes.as_deref().map_err(Clone::clone)
     }
 }

@@ -94,7 +94,7 @@ pub struct HookResult {
 }
 
 impl ResolvedHooks {
-    /// Finds every program, and drops from `environment` what looks like a secret.
+    /// Finds every program, and drops from `environment` what looks like a secret and the variables named `secrets`.
     ///
     /// # Errors
     ///
@@ -102,6 +102,7 @@ impl ResolvedHooks {
     pub fn find(
         settings: HookSettings,
         environment: &[(OsString, OsString)],
+        secrets: &BTreeSet<OsString>,
     ) -> Result<Self, HookError> {
         let HookSettings {
             commands,
@@ -120,7 +121,8 @@ impl ResolvedHooks {
             .collect::<Result<Vec<_>, _>>()?;
         let shared: BTreeSet<OsString> = shared.into_iter().map(OsString::from).collect();
         let allowed = |(name, value): &&(OsString, OsString)| {
-            shared.contains(name) || !is_secret(name, value)
+            let is_hidden = secrets.contains(name) || is_secret(name, value);
+            shared.contains(name) || !is_hidden
         };
         Ok(Self {
             commands: commands

@@ -86,6 +86,7 @@ fn start(command: &mut Command) -> io::Result<(Child, OutputTail)> {
         OutputTail {
             pipe: Some(output),
             tail: Vec::new(),
+            is_cut: false,
         },
     ))
 }
@@ -150,6 +151,8 @@ struct OutputTail {
     /// `None` after end of file.
     pipe: Option<Receiver>,
     tail: Vec<u8>,
+    /// Whether output in front of the tail was dropped.
+    is_cut: bool,
 }
 
 impl OutputTail {
@@ -180,10 +183,20 @@ impl OutputTail {
         }
     }
 
-    /// The kept end of the output. Reads what is left in the pipe without waiting for processes that still hold it.
+    /// The kept end of the output, from a whole word on: a part of a secret would not be known for one.
     fn into_tail(mut self) -> Vec<u8> {
+        self.read_rest();
+        if self.is_cut {
+            let cut_word = self.tail.iter().position(u8::is_ascii_whitespace);
+            self.tail.drain(..cut_word.unwrap_or(0));
+        }
+        self.tail
+    }
+
+    /// Reads what is left in the pipe without waiting for processes that still hold it.
+    fn read_rest(&mut self) {
         let Some(Ok(pipe)) = self.pipe.take().map(Receiver::into_nonblocking_fd) else {
-            return self.tail;
+            return;
         };
         let mut buffer = vec![0; 64 * 1024];
         // 16 x 64 KiB is the most a pipe can hold; more means that a process writes on.
@@ -193,14 +206,35 @@ impl OutputTail {
                 Ok(read) => self.append(&buffer[..read]),
             }
         }
-        self.tail
     }
 
-    fn append(&mut self, template: &[u8]) {
-        let template = &template[template.len().saturating_sub(TAIL_BYTES)..];
-        let room = TAIL_BYTES - template.len();
+    fn append(&mut self, output: &[u8]) {
+        self.is_cut |= self.tail.len() + output.len() > TAIL_BYTES;
+        let output = &output[output.len().saturating_sub(TAIL_BYTES)..];
+        let room = TAIL_BYTES - output.len();
         let surplus = self.tail.len().saturating_sub(room);
         self.tail.drain(..surplus);
-        self.tail.extend_from_slice(template);
+        self.tail.extend_from_slice(output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exec_output_that_is_cut_begins_with_a_whole_word() {
+        for (before, kept) in [("", "s3cr3t key "), ("x", " key "), ("word ", " key ")] {
+            let mut output = OutputTail {
+                pipe: None,
+                tail: Vec::new(),
+                is_cut: false,
+            };
+            let rest = "x".repeat(TAIL_BYTES - "s3cr3t key ".len());
+            output.append(before.as_bytes());
+            output.append(format!("s3cr3t key {rest}").as_bytes());
+            let tail = String::from_utf8(output.into_tail()).unwrap();
+            assert_eq!(tail, format!("{kept}{rest}"), "{before}");
+        }
     }
 }

@@ -273,6 +273,7 @@ fn on_named_host(site: &Site, text: &str) -> Result<Url, SkipReason> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mask::Masks;
     use crate::site::{ListingPage, PageText};
 
     const HEAD: &str = r#"
@@ -517,7 +518,7 @@ field = "url"
             let body =
                 format!(r#"[{{"url": "https://i.small.invalid/a.png?w=9&sig={signature}"}}]"#);
             let page = read(&site, &body);
-            site.resolve(&page.images[0]).unwrap()
+            site.resolve(&page.images[0], &Masks::default()).unwrap()
         };
         let (one, other) = (resolved("abc"), resolved("def"));
         assert_ne!(one.candidates, other.candidates);
@@ -541,7 +542,9 @@ name = "{id}-{width}"
 "#,
         );
         let body = r#"[{"id": "x y%/", "url": "/a.png", "md5": "1B2M2Y8AsgTpgAmY7PhCfg==", "size": "1024", "w": 0}]"#;
-        let resolved = site.resolve(&read(&site, body).images[0]).unwrap();
+        let resolved = site
+            .resolve(&read(&site, body).images[0], &Masks::default())
+            .unwrap();
         let declared = resolved.declared.unwrap();
         assert_eq!(
             declared.md5.as_deref(),
@@ -566,7 +569,7 @@ follow = { template = "/p/{link:segment}", find = "a@href", follow = { kind = "j
 "#,
         );
         let page = read(&site, r#"[{"page": "/day/1.html"}]"#);
-        let resolved = site.resolve(&page.images[0]).unwrap();
+        let resolved = site.resolve(&page.images[0], &Masks::default()).unwrap();
         assert_eq!(
             resolved.stem, "1",
             "named after the page, not after what made it"

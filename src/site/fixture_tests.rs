@@ -165,10 +165,10 @@ fn write_image(
     keys: &mut HashSet<ImageKey>,
     row: &mut impl FnMut(&[&str]),
 ) -> bool {
-    let resolved = site.resolve(image);
+    let resolved = site.resolve(image, &Masks::default());
     let key = match &resolved {
         Ok(resolved) => resolved.key.clone(),
-        Err(_) => site.key_without_original(image),
+        Err(_) => site.key_without_original(image, &Masks::default()),
     };
     let is_new = keys.insert(key.clone());
     let stem = resolved
@@ -294,7 +294,9 @@ fn reddit_gives_images_on_other_hosts_where_the_user_allows_any_host() {
     let page = fixture("reddit/page-1.json");
     let addresses = |site: &Site| {
         let images = first_images(site, &page);
-        let resolved = images.iter().filter_map(|image| site.resolve(image).ok());
+        let resolved = images
+            .iter()
+            .filter_map(|image| site.resolve(image, &Masks::default()).ok());
         resolved
             .map(|resolved| resolved.candidates[0].url().to_string())
             .collect::<Vec<_>>()

@@ -38,6 +38,7 @@ mod source;
 mod template;
 mod variables;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -45,6 +46,7 @@ use url::Url;
 
 use crate::event::ListingFailure;
 use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Resolved, SiteId, Stem};
+use crate::mask::Masks;
 use crate::outcome::{Format, SkipReason};
 
 pub use classify::{UrlKind, objection};
@@ -290,18 +292,25 @@ impl Site {
         candidate::explain(self, image)
     }
 
-    /// The candidates and the file stem of an image.
+    /// The candidates and the file stem of an image. Secrets that its listing wrote into its addresses and texts stay
+    /// in the candidates alone, which are requested; key and stem are stored.
     ///
     /// # Errors
     ///
     /// When it has no candidate: why it is skipped.
-    pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
+    pub fn resolve(&self, image: &ImageRef, masks: &Masks) -> Result<Resolved, SkipReason> {
         let candidates = self.candidates(image)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
+        let declared = self.declared.declared(image);
+        let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
+        if !masks.is_empty() {
+            image.to_mut().mask(masks);
+            first.to_mut().mask(masks);
+        }
         Ok(Resolved {
-            key: self.identity.key(&self.id, image, first),
-            stem: self.file_stem(image, first),
-            declared: self.declared.declared(image),
+            key: self.identity.key(&self.id, &image, &first),
+            stem: self.file_stem(&image, &first),
+            declared,
             candidates,
         })
     }
@@ -322,10 +331,14 @@ impl Site {
         self.declared.unusable(image)
     }
 
-    /// What an image is known by that has no candidate: its id, or made from its thumb.
-    pub fn key_without_original(&self, image: &ImageRef) -> ImageKey {
+    /// What an image is known by that has no candidate: its id, or made from its thumb; without secrets.
+    pub fn key_without_original(&self, image: &ImageRef, masks: &Masks) -> ImageKey {
+        let mut image = Cow::Borrowed(image);
+        if !masks.is_empty() {
+            image.to_mut().mask(masks);
+        }
         let thumb = Candidate::Direct(image.thumb.clone());
-        self.identity.key(&self.id, image, &thumb)
+        self.identity.key(&self.id, &image, &thumb)
     }
 
     /// The name of the image's file, whose first candidate is `original`; depends only on what its listing shows of it and

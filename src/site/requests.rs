@@ -79,12 +79,6 @@ impl RequestText {
         pieces.collect()
     }
 
-    /// Whether it names a secret.
-    pub fn is_secret(&self) -> bool {
-        let is_secret = |piece: &TextPiece| matches!(piece, TextPiece::Secret(_));
-        self.0.iter().any(is_secret)
-    }
-
     /// The text without places, if it has none.
     fn plain(&self) -> Option<String> {
         self.fill(|_| None)
@@ -231,7 +225,6 @@ mod tests {
         assert_eq!((&*secret.variable, secret.optional), ("DEMO_KEY", true));
         let (name, value) = &requests.pages.headers[0];
         assert_eq!(name, "X-Key");
-        assert!(value.is_secret());
         assert_eq!(value.fill(|_| Some("s3")).unwrap(), "Bearer s3");
         assert_eq!(value.fill(|_| None), None);
         let query: Vec<_> = requests

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{DirectUrls, Site};
 use crate::job::{ImageName, ImageRef, Resolved, SiteId};
+use crate::mask::Masks;
 use crate::outcome::{Format, SkipReason};
 
 /// Where the images of a collection come from. Cheap to clone.
@@ -35,14 +36,14 @@ impl ImageSource {
         }
     }
 
-    /// The candidates and the file stem of an image.
+    /// The candidates and the file stem of an image, as [`Site::resolve`].
     ///
     /// # Errors
     ///
     /// When it has no candidate: why it is skipped.
-    pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
+    pub fn resolve(&self, image: &ImageRef, masks: &Masks) -> Result<Resolved, SkipReason> {
         match self {
-            Self::Site(site) => site.resolve(image),
+            Self::Site(site) => site.resolve(image, masks),
             Self::Direct(direct) => direct.resolve(image),
         }
     }

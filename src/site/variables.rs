@@ -10,6 +10,7 @@ use super::diagnostic::{Diagnostic, nearest_of};
 use super::pattern::pattern;
 use super::schema::{VariableInput, VariableTable};
 use crate::job::SiteId;
+use crate::mask::hide_user_info;
 
 /// The longest value, in bytes: a search has some words.
 const MAX_VALUE_BYTES: usize = 1_000;
@@ -51,7 +52,7 @@ pub enum VariableError {
         help: String,
     },
     /// The variable may not have this value.
-    #[error("the variable `{name}` of the site `{site}` cannot be `{}`: {reason}", .value.escape_debug())]
+    #[error("the variable `{name}` of the site `{site}` cannot be `{}`: {reason}", hide_user_info(.value).escape_debug())]
     Value {
         /// The site.
         site: SiteId,

@@ -10,7 +10,7 @@ use source::{Token, paths, tokens};
 
 /// The modules, lowest first: a module names those of lower levels and itself.
 const LEVELS: [&[&str]; 7] = [
-    &["job", "outcome", "event", "units", "user_path"],
+    &["mask", "job", "outcome", "event", "units", "user_path"],
     &["site", "part"],
     &["verify"],
     &[
@@ -22,9 +22,10 @@ const LEVELS: [&[&str]; 7] = [
 ];
 
 /// Who may, for all that, name a module beside it.
-const BESIDE: [(&str, &[&str]); 5] = [
-    ("outcome", &["job"]),
-    ("event", &["job", "outcome"]),
+const BESIDE: [(&str, &[&str]); 6] = [
+    ("job", &["mask"]),
+    ("outcome", &["job", "mask"]),
+    ("event", &["job", "mask", "outcome"]),
     ("app", &["config", "exit"]),
     ("main", &["cli", "dispatch"]),
     ("dispatch", &["cli"]),

@@ -37,6 +37,7 @@ mod paging;
 mod power_cut;
 mod real_servers;
 mod requests;
+mod secrets;
 mod shipped_sites;
 mod signals;
 mod signed_urls;

@@ -42,10 +42,14 @@ pub async fn fetch(
     check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_environment(&mut settings, environment)?;
-    let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables)?;
-    let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let definitions = Definitions::new(environment, &settings);
     let targets = targets(arguments, &settings.input_files, &settings, &definitions).await?;
+    let secrets = targets
+        .iter()
+        .flat_map(|target| target.source().secret_variables(&settings))
+        .collect();
+    let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables, &secrets)?;
+    let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let several = targets
         .iter()
         .map(Target::id)

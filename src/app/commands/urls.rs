@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use url::Url;
 
 use crate::app::console::write_flushed;
 use crate::app::environment::Environment;
@@ -16,6 +17,7 @@ use crate::event::{Event, Events};
 use crate::exit::{Exit, OutputError, ThreadError};
 use crate::job::{ImageName, Job};
 use crate::ledger;
+use crate::outcome::{Failure, Outcome, Stage};
 use crate::queue::{JobSender, QueueError};
 use crate::report::{self, OutputSettings, Progress};
 
@@ -92,6 +94,21 @@ impl JobSender for Printer {
             () = self.run.shutdown.stopping() => return Err(QueueError::Closed),
             found = engine::first_original(&self.run, &job.candidates) => found,
         };
+        let has_secret = |original: &Url| {
+            let masks = self.run.fetcher.masks();
+            masks.matches(original.as_str())
+        };
+        let found = match found {
+            // With a mask in its place the address would be of no use.
+            Ok(Some(original)) if has_secret(&original) => Err(Outcome::Failed(Failure {
+                stage: Stage::Rewrite,
+                address: self.run.shown(&original).into(),
+                cause: "its address holds a secret, which is not printed".to_owned(),
+                attempts: 0,
+                gone: false,
+            })),
+            found => found,
+        };
         let original = match found {
             Ok(Some(original)) => original,
             Ok(None) => return Ok(()),
@@ -104,7 +121,7 @@ impl JobSender for Printer {
                 return Ok(());
             }
         };
-        let line = format!("{}\n", self.run.fetcher.request_url(&original));
+        let line = format!("{}\n", self.run.shown(&original));
         // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
         let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written

@@ -15,9 +15,10 @@ use super::definitions::Definitions;
 use super::session::{SelectedSite, SelectedSource, select_sites, wanted_pages};
 use super::url_file::{self, UrlFile};
 use crate::app::blocking::blocking;
-use crate::config::{Settings, hide_user_info};
+use crate::config::Settings;
 use crate::engine::GivenLine;
 use crate::job::{ImageRef, SiteId};
+use crate::mask::hide_user_info;
 use crate::site::{self, DirectUrls, Pages, UrlKind};
 
 /// A source, and the images of it that are wanted.

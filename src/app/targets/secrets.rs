@@ -1,7 +1,6 @@
 //! The secrets that a site's definition names: from variables of the environment, or from the files that they name.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
@@ -81,7 +80,7 @@ fn read(
                 format!("reading the file `{path}`, which the variable `{in_file}` names")
             };
             let mut text = String::new();
-            File::open(user_path::expand_here(path).with_context(reading)?)
+            user_path::open(&user_path::expand_here(path).with_context(reading)?)
                 .and_then(|file| file.take(MAX_BYTES).read_to_string(&mut text))
                 .with_context(reading)?;
             (text, in_file)

@@ -1,8 +1,10 @@
 //! The source that a command works on: its definition, the fetcher for its hosts, and where its collection is.
 
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::definitions::{Definition, Definitions};
@@ -144,6 +146,8 @@ impl SiteSession {
         } else {
             SiteRules::new(hosts, requests, &secrets)?
         };
+        let passwords = passwords(settings);
+        let rules = rules.hiding(passwords.iter().map(String::as_str));
         let fetcher = Fetcher::for_site(&fetch_settings, &origins, rules, mirror)?;
         let fetcher = Arc::new(fetcher);
         Ok(Self {
@@ -153,6 +157,17 @@ impl SiteSession {
             _demo_server: demo_server,
         })
     }
+}
+
+/// The passwords in addresses that the user gave for variables: a word to search for may be in the address of a page.
+fn passwords(settings: &Settings) -> Vec<String> {
+    let values = settings.variables.values();
+    let addresses = values.flat_map(|value| Url::parse(value));
+    let passwords = addresses.filter_map(|address| {
+        let password = percent_decode_str(address.password()?);
+        Some(password.decode_utf8_lossy().into_owned())
+    });
+    passwords.collect()
 }
 
 /// The pages of a site's listing that the settings ask for.
@@ -175,6 +190,20 @@ impl SelectedSource {
             Self::Site(named) => named.id(),
             Self::Direct(direct) => direct.id(),
         }
+    }
+
+    /// The variables that hold its secrets, or name the files with them, and those that the user lets definitions have.
+    /// No other program is to see them.
+    pub(in crate::app) fn secret_variables(&self, settings: &Settings) -> Vec<OsString> {
+        let of_site = match self {
+            Self::Site(named) => &named.site.requests().secrets[..],
+            Self::Direct(_) => &[],
+        };
+        let named = of_site.iter().map(|secret| &secret.variable);
+        let named = named.chain(&settings.secret_env);
+        named
+            .flat_map(|name| [OsString::from(name), OsString::from(format!("{name}_FILE"))])
+            .collect()
     }
 
     /// Finds out whether anything may be requested; nothing is.

@@ -146,13 +146,14 @@ impl Producer {
 
     /// Drops the images that this run has seen, and makes jobs of those that have an original.
     fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
-        let site = &self.site;
-        self.discovery.run.fetcher.canonicalize(&mut images);
+        let (site, fetcher) = (&self.site, &self.discovery.run.fetcher);
+        fetcher.canonicalize(&mut images);
+        let masks = fetcher.masks();
         let mut unseen = Unseen::default();
         for image in images {
-            let resolved = site.resolve(&image);
+            let resolved = site.resolve(&image, masks);
             let key = resolved.as_ref().map_or_else(
-                |_| site.key_without_original(&image),
+                |_| site.key_without_original(&image, masks),
                 |resolved| resolved.key.clone(),
             );
             let is_new = self.seen.insert(&key);
@@ -163,7 +164,10 @@ impl Producer {
                     let stem = Stem::new(&job.stem);
                     unseen.jobs.push((job, stem));
                 }
-                Err(why) if is_new => unseen.unresolved.push((key, image.thumb, why)),
+                Err(mut why) if is_new => {
+                    why.mask(masks);
+                    unseen.unresolved.push((key, image.thumb, why));
+                }
                 Ok(_) | Err(_) => {}
             }
         }

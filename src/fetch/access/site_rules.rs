@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use encoding_rs::Encoding;
+use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, REFERER};
 use url::Url;
 
-use super::secret::{Masks, Secrets, encode_query};
+use super::same_origin;
+use super::secret::{Secret, Secrets, encode_query};
 use crate::fetch::error::SettingError;
+use crate::mask::Masks;
 use crate::site::{AnyHost, ErrorRule, ImageHosts, Referer, RequestAdditions, SiteRequests};
 
 /// What a site's definition says about requests, with its secrets filled in. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct SiteRules(Arc<Rules>);
+pub struct SiteRules(Arc<Rules>, Masks);
 
 #[derive(Default)]
 struct Rules {
@@ -27,7 +30,6 @@ struct Rules {
     image_interval: Duration,
     charset: Option<&'static Encoding>,
     errors: Vec<ErrorRule>,
-    masks: Masks,
 }
 
 /// What is added to one kind of request.
@@ -41,7 +43,6 @@ struct Additions {
 struct Parameter {
     name: String,
     value: String,
-    is_secret: bool,
 }
 
 /// What is requested of a site, so far as its definition tells it apart.
@@ -77,7 +78,7 @@ impl SiteRules {
         let interval = |per_minute: Option<std::num::NonZeroU32>| {
             per_minute.map_or(Duration::ZERO, |most| Duration::from_secs(60) / most.get())
         };
-        Ok(Self(Arc::new(Rules {
+        let rules = Rules {
             hosts: hosts.clone(),
             pages: Additions::new(pages, secrets)?,
             images: Additions::new(images, secrets)?,
@@ -86,8 +87,9 @@ impl SiteRules {
             image_interval: interval(image_per_minute.or(*per_minute)),
             charset: *charset,
             errors: errors.clone(),
-            masks: Masks::new(secrets.values()),
-        })))
+        };
+        let masks = Masks::new(secrets.values().map(Secret::expose));
+        Ok(Self(Arc::new(rules), masks))
     }
 
     /// The rules for a mirror that stands in for the site: it keeps no pace and gets no secret.
@@ -102,6 +104,14 @@ impl SiteRules {
             ..requests.clone()
         };
         Self::new(hosts, &requests, &Secrets::new())
+    }
+
+    /// The same rules; what is masked beside the secrets are these words, such as the password in an address that the
+    /// user gave.
+    #[must_use]
+    pub fn hiding<'a>(self, words: impl IntoIterator<Item = &'a str>) -> Self {
+        let masks = self.1.and(words);
+        Self(self.0, masks)
     }
 
     /// Whether anything is added to requests of this kind.
@@ -129,7 +139,7 @@ impl SiteRules {
     }
 
     pub(crate) fn masks(&self) -> &Masks {
-        &self.0.masks
+        &self.1
     }
 
     /// The least time between two requests to the host of the pages, or to another one.
@@ -161,9 +171,12 @@ impl SiteRules {
             (Some(Referer::Address(address)), Subject::Image) => Some(address),
             (_, Subject::Page) | (None, Subject::Image) => None,
         };
-        // A page that came by https is not told to a host without (RFC 9110 section 10.1.3).
-        let referer =
-            referer.filter(|page| page.scheme() != "https" || address.scheme() == "https");
+        // A page that came by https is not told to a host without (RFC 9110 section 10.1.3), nor one with a secret in
+        // its address to another host.
+        let referer = referer.filter(|page| {
+            let is_leak = page.scheme() == "https" && address.scheme() != "https";
+            !is_leak && (same_origin(page, address) || !self.masks().matches(page.as_str()))
+        });
         if let Some(value) = referer.and_then(|page| HeaderValue::from_str(page.as_str()).ok()) {
             headers.insert(REFERER, value);
         }
@@ -184,7 +197,7 @@ impl SiteRules {
         pairs.extend(
             query
                 .iter()
-                .map(|Parameter { name, value, .. }| format!("{name}={value}")),
+                .map(|Parameter { name, value }| format!("{name}={value}")),
         );
         let mut sent = address.clone();
         sent.set_query(Some(&pairs.join("&")));
@@ -192,43 +205,36 @@ impl SiteRules {
     }
 
     /// [`SiteRules::strip`] for a text that may be an address.
-    pub(crate) fn strip_text(&self, text: &mut String) {
+    pub(crate) fn strip_text(&self, subject: Subject, text: &mut String) {
         let may_be =
             text.contains('?') && (text.starts_with("http://") || text.starts_with("https://"));
         if may_be
-            && self.adds_to_queries()
+            && !self.additions(subject).query.is_empty()
             && let Ok(mut address) = Url::parse(text)
         {
             let before = address.clone();
-            self.strip(&mut address);
+            self.strip(subject, &mut address);
             if address != before {
                 *text = address.into();
             }
         }
     }
 
-    fn adds_to_queries(&self) -> bool {
-        !(self.0.pages.query.is_empty() && self.0.images.query.is_empty())
-    }
-
-    /// Takes from an address what the definition adds when it is sent: a site may write it into its links. Of a
-    /// secret's parameter the name decides, since its value may be masked already.
-    pub(crate) fn strip(&self, address: &mut Url) {
-        let added = || self.0.pages.query.iter().chain(&self.0.images.query);
-        if address.query().is_none() || !self.adds_to_queries() {
+    /// Takes from an address what the definition adds when it is sent: a site may write it into its links. What is
+    /// added to requests of the other kind alone, or has another value, is the site's own and stays.
+    pub(crate) fn strip(&self, subject: Subject, address: &mut Url) {
+        let added = &self.additions(subject).query;
+        if address.query().is_none() || added.is_empty() {
             return;
         }
         let is_added = |pair: &str| {
-            added().any(
-                |Parameter {
-                     name,
-                     value,
-                     is_secret,
-                 }| {
-                    name_of(pair) == name
-                        && (*is_secret || pair[name.len()..].strip_prefix('=') == Some(value))
-                },
-            )
+            let is_same = |parameter: &Parameter| {
+                let value = pair.strip_prefix(&*parameter.name)?.strip_prefix('=')?;
+                Some(percent_decode_str(value).eq(percent_decode_str(&parameter.value)))
+            };
+            added
+                .iter()
+                .any(|parameter| is_same(parameter) == Some(true))
         };
         let kept: Vec<_> = pairs(address).filter(|pair| !is_added(pair)).collect();
         if kept.len() < pairs(address).count() {
@@ -249,7 +255,7 @@ impl fmt::Debug for SiteRules {
 
 impl Additions {
     fn new(written: &RequestAdditions, secrets: &Secrets) -> Result<Self, SettingError> {
-        let secret = |name: &str| secrets.get(name).map(super::secret::Secret::expose);
+        let secret = |name: &str| secrets.get(name).map(Secret::expose);
         let mut headers = HeaderMap::new();
         for (name, text) in &written.headers {
             let Some(value) = text.fill(secret) else {
@@ -272,7 +278,6 @@ impl Additions {
             Some(Parameter {
                 name: encode_query(name),
                 value: encode_query(&text.fill(secret)?),
-                is_secret: text.is_secret(),
             })
         });
         Ok(Self {
@@ -373,7 +378,7 @@ mod tests {
         let fetcher = fetcher(&server, &[], rules(ADDING));
         let page = fetcher.page(&server.url("/old?k=mine&x=y")).await.unwrap();
         assert_eq!(page.url, server.url("/new?a=b"));
-        assert_eq!(page.text, "page with *** in it");
+        assert_eq!(page.text, "page with s3cr3t/key in it");
         image(&fetcher, &server.url("/a.png")).await.unwrap();
         let heads = server.heads();
         let paths: Vec<_> = heads.iter().map(|head| path_of(head)).collect();
@@ -390,6 +395,11 @@ mod tests {
         assert_eq!(header(&heads[1], "x-not"), None, "its secret is not there");
         assert_eq!(header(&heads[2], "x-key"), None, "an image is no page");
         assert_eq!(header(&heads[2], "x-image"), Some("yes"));
+        let raw = fetcher.raw_page(&server.url("/new")).await.unwrap();
+        assert_eq!(
+            raw.masked(fetcher.masks()).decoded().text,
+            "page with *** in it"
+        );
     }
 
     #[tokio::test]
@@ -454,6 +464,8 @@ mod tests {
         let server = Server::start(|_| Reply::ok("x")).await;
         let page = Url::parse("http://gallery.test/2?a=b").unwrap();
         let secure = Url::parse("https://gallery.test/2").unwrap();
+        let with_secret = Url::parse("http://gallery.test/2?a=s3cr3t%2Fkey").unwrap();
+        let own_page = server.url("/2?a=s3cr3t%2Fkey");
         for (request, page, referer) in [
             ("referer = 'page'", &page, Some("http://gallery.test/2?a=b")),
             ("referer = 'page'", &secure, None),
@@ -463,6 +475,8 @@ mod tests {
                 Some("http://gallery.test/x"),
             ),
             ("", &page, None),
+            ("referer = 'page'", &with_secret, None),
+            ("referer = 'page'", &own_page, Some(own_page.as_str())),
         ] {
             let fetcher = fetcher(&server, &[], rules(request));
             let address = server.url("/a.png");

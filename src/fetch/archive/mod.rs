@@ -141,6 +141,7 @@ impl Archive {
         address: &Url,
     ) -> Result<BodyStream<ClientResponse>, FetchError> {
         site.check(address, Subject::Image, true)?;
+        self.check_secrets(site, address)?;
         let turn = self.turn().await;
         let found = self.find(site, RequestKind::Image, address).await?;
         let (response, archived) = found.into_parts(&self.rejected, turn);
@@ -154,6 +155,7 @@ impl Archive {
         address: &Url,
     ) -> Result<(RawPage, Page), FetchError> {
         site.check(address, Subject::Page, false)?;
+        self.check_secrets(site, address)?;
         let mut left = MAX_CAPTURES;
         loop {
             let turn = self.turn().await;
@@ -172,6 +174,15 @@ impl Archive {
                 result => return result,
             }
         }
+    }
+
+    /// Refuses an address with a secret of the site in it, which is not the archive's business.
+    fn check_secrets(&self, site: &Requester, address: &Url) -> Result<(), FetchError> {
+        if site.is_secret(address) {
+            let reason = "its address holds a secret, which the archive does not get".to_owned();
+            return Err(self.absent(reason));
+        }
+        Ok(())
     }
 
     async fn turn(&self) -> OwnedSemaphorePermit {

@@ -4,6 +4,7 @@ use encoding_rs::Encoding;
 use url::Url;
 
 use super::charset;
+use crate::mask::Masks;
 
 /// A page of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +78,25 @@ impl RawPage {
             self.next.clone(),
             self.charset,
         )
+    }
+
+    /// The page without secrets, to be stored. One that holds any becomes UTF-8 with a byte order mark, which wins over
+    /// whatever else says how it is encoded.
+    #[must_use]
+    pub fn masked(mut self, masks: &Masks) -> Self {
+        if masks.is_empty() {
+            return self;
+        }
+        let text = self.decoded().text;
+        // Read in the wrong encoding the text may hold none where the bytes do.
+        if masks.matches(&text) || masks.matches(&String::from_utf8_lossy(&self.bytes)) {
+            self.bytes = ["\u{feff}", &masks.apply(&text)].concat().into_bytes();
+        }
+        masks.mask_url(&mut self.url);
+        for header in self.content_type.iter_mut().chain(&mut self.next) {
+            masks.mask(header);
+        }
+        self
     }
 }
 

@@ -1,5 +1,4 @@
-//! Pages: read whole, without the secrets that a server may write into them, and held against the error rules of the
-//! site's definition.
+//! Pages: read whole, and held against the error rules of the site's definition.
 
 use url::Url;
 
@@ -73,11 +72,8 @@ impl Requester {
         has_next: bool,
     ) -> Result<(RawPage, Page), FetchError> {
         let (url, status) = (response.address.clone(), response.status());
-        let masks = self.rules.masks();
-        let (url, content_type) = (masks.apply_url(url), response.content_type());
-        let content_type = content_type.map(|kind| masks.apply(kind).into_owned());
+        let content_type = response.content_type().map(str::to_owned);
         let next = response.next_link();
-        let next = next.map(|link| masks.apply(&link).into_owned());
         let mut body = self
             .text_body(
                 response,
@@ -96,7 +92,7 @@ impl Requester {
             content_type,
             next,
             charset: self.rules.charset(),
-            bytes: masks.apply_bytes(bytes),
+            bytes,
         };
         let page = raw.decoded();
         if !ends_like_html(&page.text)

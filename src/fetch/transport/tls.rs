@@ -1,7 +1,7 @@
 //! TLS: certificates are verified against the system's roots and the user's, or against built-in
 //! roots where the system has none.
 
-use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +16,7 @@ use rustls_platform_verifier::Verifier;
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
 use crate::fetch::error::SettingError;
+use crate::user_path;
 
 /// Verifies the certificates of servers.
 #[derive(Debug)]
@@ -219,7 +220,10 @@ pub(super) fn is_ca_used_as_server(error: &Error) -> bool {
 }
 
 fn read_pem(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = fs::read(file).map_err(|error| error.to_string())?;
+    let mut pem = Vec::new();
+    user_path::open(file)
+        .and_then(|mut file| file.read_to_end(&mut pem))
+        .map_err(|error| error.to_string())?;
     let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| error.to_string())?;
@@ -236,6 +240,7 @@ fn read_pem(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::path::PathBuf;
 
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};

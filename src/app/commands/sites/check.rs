@@ -68,6 +68,13 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
         return Ok(Exit::Done);
     };
     let fetcher = &session.fetcher;
+    // What is said of pages and images may quote them.
+    let line =
+        |step: &str, result: &str, what: &str| line(step, result, &fetcher.masks().apply(what));
+    let failed = |step: &str, what: &str, exit: Exit| {
+        line(step, "failed", what)?;
+        anyhow::Ok(exit)
+    };
     let mut walk = Walk::new(site, fetcher, today);
     let mut left = MAX_PAGES;
     let tried = loop {
@@ -75,12 +82,12 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
             Ok(Some(page)) if left > 0 => page,
             Ok(_) => return failed("page", "no page shows an image", Exit::Listing),
             Err((url, why)) => {
-                let what = format!("{}: {why}", fetcher.request_url(&url));
+                let what = format!("{}: {why}", fetcher.shown_url(&url));
                 return failed("page", &what, Exit::Listing);
             }
         };
         left -= 1;
-        let shown = fetcher.request_url(&page.url);
+        let shown = fetcher.shown_url(&page.url);
         match page.tried {
             Err(why) => return failed("page", &format!("{shown}: {why}"), Exit::Listing),
             Ok(tried) if tried.finds_nothing() => {
@@ -111,7 +118,7 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
     };
     match load_original(fetcher, resolved, settings.limits, &mut Vec::new()).await {
         Ok(image) => {
-            let shown = fetcher.request_url(&image.url);
+            let shown = fetcher.shown_url(&image.url);
             line("image", "ok", &format!("{shown}: {}", image.facts()))?;
             Ok(Exit::Done)
         }
@@ -127,17 +134,12 @@ async fn check(site: SelectedSite, settings: &Settings, today: Date) -> anyhow::
                 let rule = rule
                     .map(|rule| format!("full {rule}: "))
                     .unwrap_or_default();
-                let what = format!("{rule}{}: {reason}", fetcher.request_url(&url));
+                let what = format!("{rule}{}: {reason}", fetcher.shown_url(&url));
                 failed("image", &what, Exit::Listing)?;
             }
             Ok(Exit::Listing)
         }
     }
-}
-
-fn failed(step: &str, what: &str, exit: Exit) -> anyhow::Result<Exit> {
-    line(step, "failed", what)?;
-    Ok(exit)
 }
 
 fn line(step: &str, result: &str, what: &str) -> anyhow::Result<()> {

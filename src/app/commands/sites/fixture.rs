@@ -18,6 +18,7 @@ use url::Url;
 
 use super::test::read;
 use crate::fetch::RawPage;
+use crate::mask::Masks;
 
 /// The name of the manifest.
 const MANIFEST: &str = "manifest.jsonl";
@@ -52,15 +53,17 @@ struct Recorded {
 pub(super) struct Fixture {
     folder: PathBuf,
     recorded: Vec<Recorded>,
+    masks: Masks,
 }
 
 impl Fixture {
-    /// A new fixture in a folder that is empty or not yet there.
+    /// A new fixture in a folder that is empty or not yet there; none of these secrets is written into it, but for what
+    /// is in the bytes of images.
     ///
     /// # Errors
     ///
     /// When the folder holds anything, or cannot be made.
-    pub(super) fn create(folder: &Path) -> anyhow::Result<Self> {
+    pub(super) fn create(folder: &Path, masks: &Masks) -> anyhow::Result<Self> {
         let making = || format!("making the folder `{}`", folder.display());
         fs::create_dir_all(folder).with_context(making)?;
         if fs::read_dir(folder).with_context(making)?.next().is_some() {
@@ -72,6 +75,7 @@ impl Fixture {
         Ok(Self {
             folder: folder.to_owned(),
             recorded: Vec::new(),
+            masks: masks.clone(),
         })
     }
 
@@ -103,6 +107,7 @@ impl Fixture {
         Ok(Self {
             folder: folder.to_owned(),
             recorded,
+            masks: Masks::default(),
         })
     }
 
@@ -132,7 +137,29 @@ impl Fixture {
 
     /// Whether something came from this address already.
     pub(super) fn has(&self, url: &Url) -> bool {
+        let url = self.masks.apply_url(url);
         self.recorded.iter().any(|recorded| recorded.url == *url)
+    }
+
+    /// Writes the page that came from `url`, and its line of the manifest. Returns its path in the folder.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub(super) fn add_page(
+        &mut self,
+        url: &Url,
+        kind: RecordedKind,
+        page: RawPage,
+    ) -> anyhow::Result<String> {
+        let page = page.masked(&self.masks);
+        self.add(
+            url,
+            kind,
+            page.status,
+            page.content_type.as_deref(),
+            &page.bytes,
+        )
     }
 
     /// Writes what came from `url`, and its line of the manifest. Returns its path in the folder.
@@ -148,6 +175,8 @@ impl Fixture {
         content_type: Option<&str>,
         bytes: &[u8],
     ) -> anyhow::Result<String> {
+        let url = self.masks.apply_url(url).into_owned();
+        let url = &url;
         let file = self.free_file(url, kind, content_type);
         let path = self.folder.join(&file);
         let writing = || format!("writing `{}`", path.display());
@@ -287,7 +316,7 @@ mod tests {
     fn a_fixture_keeps_hosts_and_queries_apart_and_reads_its_pages_back() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("new");
-        let mut fixture = Fixture::create(&place).unwrap();
+        let mut fixture = Fixture::create(&place, &Masks::default()).unwrap();
         let kind = RecordedKind::Page;
         for (address, text) in [
             ("https://a.invalid/list", "one"),
@@ -313,7 +342,10 @@ mod tests {
         let pages = Fixture::open(&place).unwrap().listing_pages().unwrap();
         let texts: Vec<_> = pages.iter().map(|page| page.bytes.as_slice()).collect();
         assert_eq!(texts, [&b"one"[..], b"two", b"three", b"four"]);
-        assert!(Fixture::create(&place).is_err(), "it is not empty");
+        assert!(
+            Fixture::create(&place, &Masks::default()).is_err(),
+            "it is not empty"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::event::ListingFailure;
 use crate::fetch::Page;
 use crate::job::{Candidate, ImageRef, Resolved};
+use crate::mask::Masks;
 use crate::outcome::SkipReason;
 use crate::report::{escape, messages, object};
 use crate::site::{ListingPage, PageText, PageVerdict, RuleResult, Site};
@@ -40,7 +41,7 @@ impl TriedItem {
     }
 }
 
-/// Reads a page; `is_first` says whether it cannot be the one after the last.
+/// Reads a page; `is_first` says whether it cannot be the one after the last. No key or name holds a secret.
 ///
 /// # Errors
 ///
@@ -49,6 +50,7 @@ pub(super) fn try_page(
     site: &Site,
     page: &Page,
     is_first: bool,
+    masks: &Masks,
     canonicalize: impl Fn(&mut [ImageRef]),
 ) -> Result<TriedPage, ListingFailure> {
     let text = PageText {
@@ -64,7 +66,7 @@ pub(super) fn try_page(
     canonicalize(&mut images);
     let items = images.into_iter().map(|image| TriedItem {
         rules: site.explain(&image),
-        resolved: site.resolve(&image),
+        resolved: site.resolve(&image, masks),
         image,
     });
     let items: Vec<_> = items.collect();

@@ -52,7 +52,9 @@ pub async fn record_site(
         return Ok(Exit::Done);
     };
     let fetcher = &session.fetcher;
-    let mut fixture = Fixture::create(&wanted.folder)?;
+    let masks = fetcher.masks();
+    let mut fixture = Fixture::create(&wanted.folder, masks)?;
+    let note = |line: &str| print_note(&masks.apply(line));
     let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let mut walk = Walk::new(site, fetcher, today);
     let (mut pages, mut images) = (0, 0);
@@ -62,7 +64,7 @@ pub async fn record_site(
             Ok(Some(page)) => page,
             Ok(None) => break,
             Err((url, why)) => {
-                print_note(&format!("error: {}", escape(&format!("{url}: {why}"))));
+                note(&format!("error: {}", escape(&format!("{url}: {why}"))));
                 exit = exit.max_severity(Exit::Listing);
                 break;
             }
@@ -72,14 +74,13 @@ pub async fn record_site(
         } = page;
         let shown = escape(url.as_str()).into_owned();
         let kind = RecordedKind::Page;
-        let content_type = raw.content_type.as_deref();
-        let file = fixture.add(&url, kind, raw.status, content_type, &raw.bytes)?;
+        let file = fixture.add_page(&url, kind, raw)?;
         pages += 1;
-        print_note(&format!("page  {shown} -> {}", escape(&file)));
+        note(&format!("page  {shown} -> {}", escape(&file)));
         let tried = match tried {
             Ok(tried) => tried,
             Err(why) => {
-                print_note(&format!("error: {shown}: {why}"));
+                note(&format!("error: {shown}: {why}"));
                 exit = exit.max_severity(Exit::Listing);
                 break;
             }
@@ -90,15 +91,12 @@ pub async fn record_site(
             }
             let mut details = Vec::new();
             let loaded = load_original(fetcher, resolved, settings.limits, &mut details).await;
-            for (url, detail) in &details {
-                if fixture.has(url) {
+            for (url, detail) in details {
+                if fixture.has(&url) {
                     continue;
                 }
-                let kind = RecordedKind::Detail;
-                let content_type = detail.content_type.as_deref();
-                let bytes = &detail.bytes;
-                let file = fixture.add(url, kind, detail.status, content_type, bytes)?;
-                print_note(&format!(
+                let file = fixture.add_page(&url, RecordedKind::Detail, detail)?;
+                note(&format!(
                     "page  {} -> {}",
                     escape(url.as_str()),
                     escape(&file)
@@ -113,11 +111,11 @@ pub async fn record_site(
                         fixture.add(&image.url, kind, 200, Some(&media_type), &image.bytes)?;
                     images += 1;
                     let shown = escape(image.url.as_str());
-                    print_note(&format!("image {shown} -> {}", escape(&file)));
+                    note(&format!("image {shown} -> {}", escape(&file)));
                 }
                 Err(failures) => {
                     for LoadFailure { url, reason, .. } in failures {
-                        print_note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
+                        note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
                     }
                     exit = exit.max_severity(Exit::Incomplete);
                     images += 1;
@@ -125,7 +123,7 @@ pub async fn record_site(
             }
         }
     }
-    print_note(&format!(
+    note(&format!(
         "recorded {} and {} in {}; serve it with `python3 -m http.server -d {}` and read it with --base-url \
          'http://127.0.0.1:8000/{{host}}/'",
         plural(pages as usize, "page", "pages"),

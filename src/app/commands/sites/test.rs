@@ -1,6 +1,5 @@
 //! `wallhaul sites test`: what a definition makes of a saved page, without a network.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +17,10 @@ use crate::app::targets::{Definitions, SelectedSite};
 use crate::config::{Options, Settings};
 use crate::exit::Exit;
 use crate::fetch::RawPage;
+use crate::mask::Masks;
 use crate::report::escape;
 use crate::site::{NextPage, Pages, Site};
+use crate::user_path;
 
 /// The most that is read of a saved page or an expected output, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
@@ -65,7 +66,13 @@ pub fn test_site(
         let request = std::mem::replace(&mut first, NextPage::NoMore);
         page.charset = site.requests().charset;
         let shown = escape(page.url.as_str()).into_owned();
-        match try_page(&site, &page.decoded(), true, |_images| {}) {
+        match try_page(
+            &site,
+            &page.decoded(),
+            true,
+            &Masks::default(),
+            |_images| {},
+        ) {
             Ok(mut tried) => {
                 let images = tried.items.len();
                 let onward = match request {
@@ -159,7 +166,7 @@ fn content_type(path: &Path) -> Option<&'static str> {
 pub(super) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let reading = || format!("reading `{}`", path.display());
     let mut bytes = Vec::new();
-    File::open(path)
+    user_path::open(path)
         .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
         .with_context(reading)?;
     if bytes.len() as u64 > MAX_BYTES {

@@ -69,7 +69,7 @@ impl<'a> Walk<'a> {
             };
             let page = raw.decoded();
             let (site, fetcher) = (self.site, self.fetcher);
-            let read = try_page(site, &page, request.is_first, |images| {
+            let read = try_page(site, &page, request.is_first, fetcher.masks(), |images| {
                 fetcher.canonicalize(images);
             });
             let read = read.and_then(|mut tried| {

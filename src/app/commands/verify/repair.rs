@@ -27,6 +27,7 @@ use crate::engine::{GivenLine, Quota};
 use crate::exit::Exit;
 use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Job, SiteId, Stem};
 use crate::ledger::{self, Ledger, Selection, StoredFile};
+use crate::mask::MASK;
 use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages};
 
@@ -114,16 +115,6 @@ pub(super) async fn repair(
         found.unlisted = wanted.lock().unlisted(&found);
     }
     Ok(Some(found))
-}
-
-impl BadFile {
-    /// What the ledger says of its image until the new bytes are recorded.
-    pub(super) fn cause(&self) -> String {
-        match self.problem {
-            Problem::Damaged | Problem::Undecodable => format!("it was damaged: {}", self.reason),
-            Problem::Missing | Problem::Displaced => "it was missing".to_owned(),
-        }
-    }
 }
 
 impl Findings {
@@ -221,6 +212,8 @@ struct Wanted {
     stems: HashSet<Stem>,
     /// Such files of a site without a listing: their origin cannot be found out, so they are left as they are.
     lost: HashSet<ImageName>,
+    /// Whether stored addresses may have lost a secret.
+    has_secrets: bool,
 }
 
 impl Wanted {
@@ -256,12 +249,22 @@ impl Wanted {
             ImageSource::Site(_) => (unknown.map(|name| name.stem()).collect(), HashSet::new()),
             ImageSource::Direct(_) => (HashSet::new(), unknown.collect()),
         };
+        let has_secrets = match source {
+            ImageSource::Site(site) => !site.requests().secrets.is_empty(),
+            ImageSource::Direct(_) => false,
+        };
         Ok(Self {
             keys,
             addresses,
             stems,
             lost,
+            has_secrets,
         })
+    }
+
+    /// Whether a stored address lacks its secret, so that it cannot be requested.
+    fn is_masked(&self, address: &Url) -> bool {
+        self.has_secrets && address.as_str().contains(MASK)
     }
 
     /// Where they come from: the site's listing, on any page, which may have a newer address for an
@@ -315,7 +318,14 @@ impl Wanted {
                 };
                 cause.to_owned()
             });
-            Some(match found.and_then(|url| image(&url)) {
+            let found = found.and_then(|url| {
+                if self.is_masked(&url) {
+                    let cause = "its address held a secret, which is not stored, and its listing shows it no more";
+                    return Err(cause.to_owned());
+                }
+                image(&url)
+            });
+            Some(match found {
                 Ok(image) => GivenLine::Image {
                     image: Box::new(image),
                     ask_again: true,
@@ -333,7 +343,8 @@ impl Wanted {
     /// candidates; false if it is not among them.
     fn take(&mut self, job: &mut Job) -> bool {
         let address = self.addresses.get(&job.key);
-        if let Some(url) = address.and_then(|address| Url::parse(address).ok()) {
+        let url = address.and_then(|address| Url::parse(address).ok());
+        if let Some(url) = url.filter(|url| !self.is_masked(url)) {
             let key = ImageKey::new(&job.site, &url);
             let is_tried = |known: &Candidate| ImageKey::new(&job.site, known.url()) == key;
             if !job.candidates.iter().any(is_tried) {

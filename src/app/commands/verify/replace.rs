@@ -287,6 +287,16 @@ impl Replacements {
     }
 }
 
+impl BadFile {
+    /// What the ledger says of its image until the new bytes are recorded.
+    fn cause(&self) -> String {
+        match self.problem {
+            Problem::Damaged | Problem::Undecodable => format!("it was damaged: {}", self.reason),
+            Problem::Missing | Problem::Displaced => "it was missing".to_owned(),
+        }
+    }
+}
+
 fn same_bytes(one: &Content, other: &Content) -> bool {
     one.bytes == other.bytes && one.hash == other.hash
 }

@@ -24,6 +24,7 @@ use crate::engine::Shutdown;
 use crate::exit::Exit;
 use crate::fetch::{Fetcher, Page};
 use crate::job::SiteId;
+use crate::mask::{Masks, hide_user_info};
 use crate::report::escape;
 use crate::site::learn::{self, Draft, PagingGuess};
 use crate::site::{ImageSource, PageText};
@@ -68,13 +69,17 @@ pub async fn new_site(
         bail!("`{}` exists: name another file with -o", path.display());
     }
     let fetcher = Fetcher::anywhere(&settings.fetch, &direct_origins()?)?;
-    let page = match fetcher.given_page(&wanted.url).await {
+    let mut page = match fetcher.given_page(&wanted.url).await {
         Ok(page) => page,
         Err(error) => {
-            say(&format!("cannot read {}: {error}", wanted.url));
+            let shown = hide_user_info(wanted.url.as_str());
+            say(&format!("cannot read {shown}: {error}"));
             return Ok(Exit::Listing);
         }
     };
+    // No definition has them, and no output shows them. Both are refused only where there is no host.
+    let _ = page.url.set_username("");
+    let _ = page.url.set_password(None);
     let author = Author {
         settings: &settings,
         wanted: &wanted,
@@ -180,7 +185,7 @@ impl Author<'_> {
             ));
             let paging = guess.paging.as_ref();
             let mut draft = Draft::html(self.name.clone(), &page.url, block, paging);
-            if self.find_way(&mut draft, block, page).await? {
+            if Box::pin(self.find_way(&mut draft, block, page)).await? {
                 return Ok(Some((draft, guess.paging)));
             }
             say("no way to the originals of these was found");
@@ -212,7 +217,7 @@ impl Author<'_> {
         let ImageSource::Site(site) = &session.source else {
             return Ok(Exit::Listing);
         };
-        let read = |page: &Page| try_page(site, page, true, |_images| {});
+        let read = |page: &Page| try_page(site, page, true, &Masks::default(), |_images| {});
         let Some(tried) = told(first, read(first)) else {
             return Ok(Exit::Listing);
         };
