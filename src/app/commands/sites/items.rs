@@ -51,9 +51,10 @@ pub(super) fn try_page(
     }
     let mut images = std::mem::take(&mut listing.images);
     canonicalize(&mut images);
+    let (rules, resolver) = (site.resolver(), site.resolver());
     let items = images.into_iter().map(|image| TriedItem {
-        rules: site.explain(&image),
-        resolved: site.resolve(&image),
+        rules: rules.explain(&image),
+        resolved: resolver.resolve(&image),
         image,
     });
     let items: Vec<_> = items.collect();
