@@ -55,10 +55,15 @@ pub async fn record_site(
     let mut fixture = Fixture::create(&wanted.folder)?;
     let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let mut walk = Walk::new(site, fetcher, today);
-    let (mut pages, mut images) = (0, 0);
+    let (mut pages, mut images, mut tries) = (0, 0, 0);
     let mut exit = Exit::Done;
-    while pages < wanted.pages && !shutdown.is_stopping() {
-        let page = match walk.next().await {
+    while pages < wanted.pages {
+        let next = tokio::select! {
+            biased;
+            () = shutdown.stopping() => break,
+            next = walk.next() => next,
+        };
+        let page = match next {
             Ok(Some(page)) => page,
             Ok(None) => break,
             Err((url, why)) => {
@@ -85,11 +90,15 @@ pub async fn record_site(
             }
         };
         for resolved in tried.resolved() {
-            if images >= wanted.images || shutdown.is_stopping() {
+            if tries >= wanted.images {
                 break;
             }
             let mut details = Vec::new();
-            let loaded = load_original(fetcher, resolved, settings.limits, &mut details).await;
+            let loaded = tokio::select! {
+                biased;
+                () = shutdown.stopping() => break,
+                loaded = load_original(fetcher, resolved, settings.limits, &mut details) => loaded,
+            };
             for (url, detail) in &details {
                 if fixture.has(url) {
                     continue;
@@ -111,7 +120,7 @@ pub async fn record_site(
                     let media_type = media_type(image.content.format);
                     let file =
                         fixture.add(&image.url, kind, 200, Some(&media_type), &image.bytes)?;
-                    images += 1;
+                    (images, tries) = (images + 1, tries + 1);
                     let shown = escape(image.url.as_str());
                     print_note(&format!("image {shown} -> {}", escape(&file)));
                 }
@@ -120,7 +129,7 @@ pub async fn record_site(
                         print_note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
                     }
                     exit = exit.max_severity(Exit::Incomplete);
-                    images += 1;
+                    tries += 1;
                 }
             }
         }
@@ -129,7 +138,7 @@ pub async fn record_site(
         "recorded {} and {} in {}; serve it with `python3 -m http.server -d {}` and read it with --base-url \
          'http://127.0.0.1:8000/{{host}}/'",
         plural(pages as usize, "page", "pages"),
-        plural(images as usize, "image", "images"),
+        plural(images, "image", "images"),
         escape(&wanted.folder.display().to_string()),
         escape(&wanted.folder.display().to_string()),
     ));
