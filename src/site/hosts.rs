@@ -125,7 +125,7 @@ impl ImageHosts {
         let mut hosts = Self::default();
         match written.get_ref() {
             HostsInput::Word(word) if word.eq_ignore_ascii_case(ANY) => {
-                hosts.any = AnyHost::NotAllowed
+                hosts.any = AnyHost::NotAllowed;
             }
             HostsInput::Word(word) => {
                 let help = format!("write a list, as `[\"{word}\"]`, or `\"{ANY}\"`");
@@ -243,7 +243,6 @@ mod tests {
             "http://a.com",
             "//a.com",
             " a.com",
-            ".",
             "*.",
             "*.1.2.3.4",
             "*.[::1]",

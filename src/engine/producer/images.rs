@@ -145,10 +145,10 @@ impl Producer {
     fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
         let site = &self.site;
         self.discovery.run.fetcher.canonicalize(&mut images);
-        let resolver = site.resolver();
+        let page_resolver = site.resolver();
         let mut unseen = Unseen::default();
         for image in images {
-            let resolved = resolver.resolve(&image);
+            let resolved = page_resolver.resolve(&image);
             let key = resolved.as_ref().map_or_else(
                 |_| site.key_without_original(&image),
                 |resolved| resolved.key.clone(),

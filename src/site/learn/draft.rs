@@ -105,7 +105,8 @@ impl Draft {
     /// Names the host of an address, if it is not that of the page.
     pub fn add_host(&mut self, address: &Url) {
         let host = address.host_str().unwrap_or_default();
-        if !host.is_empty() && Some(host) != self.page.host_str() {
+        // No definition can name a host with a dot at its end.
+        if !host.is_empty() && !host.ends_with('.') && Some(host) != self.page.host_str() {
             self.hosts.insert(host.to_owned());
         }
     }

@@ -56,7 +56,7 @@ pub fn embedded_draft(
             ];
             listing.extend(paging_lines(page, paging.as_ref()));
             let mut draft = json(name, page, &value, listing, original)?;
-            draft.paging = paging.clone();
+            draft.paging.clone_from(&paging);
             Some(draft)
         });
     Ok(drafts.max_by_key(|draft| draft.items))

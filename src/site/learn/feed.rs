@@ -1,4 +1,4 @@
-//! Drafts for feeds: RSS, Atom and MediaRSS.
+//! Drafts for feeds: RSS, Atom and `MediaRSS`.
 
 use url::Url;
 

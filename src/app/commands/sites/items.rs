@@ -158,7 +158,7 @@ impl TriedPage {
                     }
                     RuleResult::Refused(reason) => row(&rule, "refused", reason),
                     RuleResult::NoMatch if item.resolved.is_err() || *hop > 0 => {
-                        row(&rule, "no match", "")
+                        row(&rule, "no match", "");
                     }
                     RuleResult::NoMatch => {}
                 }

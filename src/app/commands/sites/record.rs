@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use url::Url;
 
 use super::fixture::{Fixture, RecordedKind};
 use super::live::load_original;
@@ -14,6 +15,7 @@ use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
+use crate::fetch::RawPage;
 use crate::outcome::Format;
 use crate::report::escape;
 use crate::site::ImageSource;
@@ -55,7 +57,7 @@ pub async fn record_site(
     let mut fixture = Fixture::create(&wanted.folder)?;
     let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let mut walk = Walk::new(site, fetcher, today);
-    let (mut pages, mut images, mut tries) = (0, 0, 0);
+    let (mut pages, mut images, mut attempts) = (0, 0, 0);
     let mut exit = Exit::Done;
     while pages < wanted.pages {
         let next = tokio::select! {
@@ -75,22 +77,18 @@ pub async fn record_site(
         let WalkedPage {
             url, raw, tried, ..
         } = page;
-        let shown = escape(url.as_str()).into_owned();
-        let kind = RecordedKind::Page;
-        let content_type = raw.content_type.as_deref();
-        let file = fixture.add(&url, kind, raw.status, content_type, &raw.bytes)?;
+        add_page(&mut fixture, &url, RecordedKind::Page, &raw)?;
         pages += 1;
-        print_note(&format!("page  {shown} -> {}", escape(&file)));
         let tried = match tried {
             Ok(tried) => tried,
             Err(why) => {
-                print_note(&format!("error: {shown}: {why}"));
+                print_note(&format!("error: {}: {why}", escape(url.as_str())));
                 exit = exit.max_severity(Exit::Listing);
                 break;
             }
         };
         for resolved in tried.resolved() {
-            if tries >= wanted.images {
+            if attempts >= wanted.images {
                 break;
             }
             let mut details = Vec::new();
@@ -100,18 +98,7 @@ pub async fn record_site(
                 loaded = load_original(fetcher, resolved, settings.limits, &mut details) => loaded,
             };
             for (url, detail) in &details {
-                if fixture.has(url) {
-                    continue;
-                }
-                let kind = RecordedKind::Detail;
-                let content_type = detail.content_type.as_deref();
-                let bytes = &detail.bytes;
-                let file = fixture.add(url, kind, detail.status, content_type, bytes)?;
-                print_note(&format!(
-                    "page  {} -> {}",
-                    escape(url.as_str()),
-                    escape(&file)
-                ));
+                add_page(&mut fixture, url, RecordedKind::Detail, detail)?;
             }
             match loaded {
                 Ok(image) if fixture.has(&image.url) => {}
@@ -120,7 +107,7 @@ pub async fn record_site(
                     let media_type = media_type(image.content.format);
                     let file =
                         fixture.add(&image.url, kind, 200, Some(&media_type), &image.bytes)?;
-                    (images, tries) = (images + 1, tries + 1);
+                    (images, attempts) = (images + 1, attempts + 1);
                     let shown = escape(image.url.as_str());
                     print_note(&format!("image {shown} -> {}", escape(&file)));
                 }
@@ -129,7 +116,7 @@ pub async fn record_site(
                         print_note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
                     }
                     exit = exit.max_severity(Exit::Incomplete);
-                    tries += 1;
+                    attempts += 1;
                 }
             }
         }
@@ -143,6 +130,23 @@ pub async fn record_site(
         escape(&wanted.folder.display().to_string()),
     ));
     Ok(exit)
+}
+
+/// Stores a page that is not there yet, and says so.
+fn add_page(
+    fixture: &mut Fixture,
+    url: &Url,
+    kind: RecordedKind,
+    page: &RawPage,
+) -> anyhow::Result<()> {
+    if kind == RecordedKind::Detail && fixture.has(url) {
+        return Ok(());
+    }
+    let content_type = page.content_type.as_deref();
+    let file = fixture.add(url, kind, page.status, content_type, &page.bytes)?;
+    let shown = escape(url.as_str());
+    print_note(&format!("page  {shown} -> {}", escape(&file)));
+    Ok(())
 }
 
 /// `image/png` and so on.

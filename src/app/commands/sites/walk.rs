@@ -76,7 +76,7 @@ impl Walk {
             let (raw, read) = blocking(move || {
                 let page = raw.decoded();
                 let read = try_page(&site, &page, is_first, |images| {
-                    fetcher.canonicalize(images)
+                    fetcher.canonicalize(images);
                 });
                 let read = read.map(|mut tried| {
                     let canonical = |url| site.canonical(fetcher.canonical_page(&page.url, url));

@@ -197,7 +197,7 @@ impl Author<'_> {
                 block.select
             ));
             let mut draft = Draft::html(self.name.clone(), &page.url, block, paging.as_ref());
-            if self.find_way(&mut draft, block, page).await? {
+            if Box::pin(self.find_way(&mut draft, block, page)).await? {
                 return Ok(Some((draft, paging)));
             }
             say("no way to the originals of these was found");
