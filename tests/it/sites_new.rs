@@ -102,6 +102,13 @@ fn the_users_original_says_which_member_of_json_it_is() {
     assert!(text.contains("image1 = \"/odd\""), "{text}");
     assert!(text.contains("next = { header = \"link\" }"), "{text}");
     assert!(report.contains("400x300"), "{report}");
+
+    let (code, text, report) = draft(&server, "/api", &["--original", "https://other.invalid/x"]);
+    assert_eq!(code, Some(3), "{report}\n{text}");
+    assert!(
+        report.contains("no rule leads") && text.contains("[[full]]"),
+        "{report}\n{text}"
+    );
 }
 
 #[test]

@@ -277,12 +277,7 @@ fn a_source_gives_at_most_a_thousand_texts_of_16_kilobytes() {
 #[test]
 fn a_selector_that_compares_every_element_with_all_others_is_refused() {
     let page = format!("<div>{}</div>", "<p></p><a></a><!---->".repeat(20_000));
-    for select in [
-        "p:has(~ b)",
-        "b ~ a",
-        "p:not(:has(~ b))",
-        ":is(b ~ p, b ~ a)",
-    ] {
+    for select in ["p:not(:has(~ b))", "b ~ a"] {
         let refused = outcome(
             &DocumentKind::Html,
             &page,

@@ -21,7 +21,7 @@ const MAX_DEPTH: usize = 6;
 pub(super) const MAX_ITEMS: usize = 100;
 
 /// Members of an object that are named.
-const MAX_NAMES: usize = 12;
+const MAX_NAMES: usize = 24;
 
 /// What a listing of data was drafted from.
 #[derive(Debug, Clone)]

@@ -24,6 +24,8 @@ pub struct Draft {
     pub full: Vec<FullGuess>,
     /// Whether the last parts of the originals' addresses are alike, so that they are no names.
     pub names_are_alike: bool,
+    /// Whether no way in `full` leads to the user's example.
+    pub misses_example: bool,
 }
 
 /// A way to the original.
@@ -93,6 +95,7 @@ impl Draft {
             item,
             full: Vec::new(),
             names_are_alike: false,
+            misses_example: false,
         }
     }
 

@@ -8,6 +8,9 @@ use crate::job::Candidate;
 use crate::site::extract::PageText;
 use crate::site::{RuleResult, Site};
 
+/// A rule is learned where at least this part of the original's address is in the other: a third.
+const MIN_LIKENESS: usize = 3;
+
 impl Draft {
     /// Puts the way first by which the page that the draft was made from leads to `original`; whether there is one.
     pub fn lead_to(&mut self, body: PageText<'_>, original: &Url) -> bool {
@@ -33,13 +36,18 @@ impl Draft {
         }) else {
             return false;
         };
-        let FullGuess::Field { name, .. } = self.full.remove(number) else {
+        let Some(FullGuess::Field { name, .. }) = self.full.get(number).cloned() else {
             return false;
         };
         if nearest == *original {
             let because = "your original is an address in its item".to_owned();
+            self.full.remove(number);
             self.full.insert(0, FullGuess::Field { name, because });
             return true;
+        }
+        // What has little in common is a coincidence, and its rule gives one address for all items.
+        if likeness(&nearest, original) * MIN_LIKENESS < original.as_str().len() {
+            return false;
         }
         let Some(rule) = rewrites(&[(nearest.clone(), original.clone())]).pop() else {
             return false;

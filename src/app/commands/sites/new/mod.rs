@@ -106,6 +106,8 @@ async fn draft_site(
              --original URL",
         );
         exit = Exit::Listing;
+    } else if draft.misses_example {
+        exit = exit.max_severity(Exit::Listing);
     }
     match &wanted.output {
         None => {
@@ -243,8 +245,10 @@ impl Author<'_> {
                 say(&format!("originals: {}", full.because()));
             }
         } else {
-            say("no address of an item leads to your original by a rule");
-            draft.full.clear();
+            say(
+                "no rule leads from an address in an item to your original: the draft goes by the names of its members",
+            );
+            draft.misses_example = true;
         }
         (draft, paging)
     }
