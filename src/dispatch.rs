@@ -111,6 +111,7 @@ fn sites(command: SitesCommand, env: &Environment) -> anyhow::Result<Exit> {
             site,
             page,
             page_url,
+            detail,
             expect,
             variable,
             allow_any_host,
@@ -125,9 +126,11 @@ fn sites(command: SitesCommand, env: &Environment) -> anyhow::Result<Exit> {
                 },
                 ..Options::default()
             };
+            options.network.check_variables()?;
             let wanted = TestOptions {
                 page,
                 page_url,
+                details: detail,
                 expect,
                 json,
             };

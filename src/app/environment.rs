@@ -16,6 +16,8 @@ use crate::report::{Stderr, TerminalSize};
 pub struct Environment {
     /// What kind of stream stderr is.
     pub stderr: Stderr,
+    /// Whether stdout is a terminal.
+    pub stdout_is_terminal: bool,
     /// The default path of the configuration file; `None` without a home folder.
     pub config_file: Option<PathBuf>,
     /// An id of this boot of the system, empty where the system has none: parts from before a power cut are
@@ -45,6 +47,7 @@ impl Environment {
                 no_color: set("NO_COLOR").is_some(),
                 size: terminal_size,
             },
+            stdout_is_terminal: io::stdout().is_terminal(),
             // An empty or relative HOME would make it a file of the working folder, which may be anybody's.
             config_file: config_file.filter(|path| path.is_absolute()),
             boot: fs::read_to_string("/proc/sys/kernel/random/boot_id")

@@ -15,9 +15,9 @@ mod signals;
 mod targets;
 
 pub use commands::{
-    NewOptions, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger, fetch,
-    list_ledger, list_sites, new_site, print_schema, rebuild_ledger, record_site, show_ledger,
-    show_site, test_site, urls, verify,
+    DetailPage, NewOptions, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger,
+    fetch, list_ledger, list_sites, new_site, print_schema, rebuild_ledger, record_site,
+    show_ledger, show_site, test_site, urls, verify,
 };
 pub use console::{print, print_error};
 pub use environment::Environment;

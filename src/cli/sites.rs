@@ -2,14 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Arg, Subcommand};
 use url::Url;
+use wallhaul::app::DetailPage;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::{NetworkArgs, VariableValue};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SitesCommand {
-    /// Print one site a line: name, URL, description, and in brackets whose it is and what it needs
+    /// Print one site a line: name, URL, description, and in brackets whose it is, what it needs, what is inferred
     List {
         /// Print one JSON object a line
         #[arg(long)]
@@ -36,10 +37,13 @@ pub(crate) enum SitesCommand {
         /// The address that the page came from [default: the definition's first page]
         #[arg(long, value_name = "URL")]
         page_url: Option<Url>,
+        /// A saved page that an item leads to, for `follow`; without URL, that of the next item in order
+        #[arg(long, value_name = "[URL=]FILE")]
+        detail: Vec<DetailPage>,
         /// Compare with FILE, a saved output of the same command, and print what differs
         #[arg(long, value_name = "FILE")]
         expect: Option<PathBuf>,
-        /// Give the definition's variable NAME this value
+        /// Give the definition's variable NAME this value; once for each variable
         #[arg(short = 'V', long, value_name = "NAME=VALUE")]
         variable: Vec<VariableValue>,
         /// Also take images on hosts that the definition does not name, if it offers that
@@ -50,7 +54,7 @@ pub(crate) enum SitesCommand {
         json: bool,
     },
     /// Request one page and one image of a site, and say whether the definition still fits; stores nothing
-    #[command(after_help = SITES_CHECK_HELP)]
+    #[command(after_help = SITES_CHECK_HELP, mut_args(without_site_file))]
     Check {
         /// The site's name, or a file [default: every site]
         #[arg(value_name = "SITE|FILE")]
@@ -61,7 +65,7 @@ pub(crate) enum SitesCommand {
         config: ConfigSource,
     },
     /// Store pages and a few images of a site in a folder, for `sites test` and for any static web server
-    #[command(after_help = SITES_RECORD_HELP)]
+    #[command(after_help = SITES_RECORD_HELP, mut_args(without_site_file))]
     Record {
         /// The site's name, or a file
         #[arg(value_name = "SITE|FILE")]
@@ -81,7 +85,7 @@ pub(crate) enum SitesCommand {
         config: ConfigSource,
     },
     /// Draft a definition from a listing page: its items, the way to their originals, its next page
-    #[command(after_help = SITES_NEW_HELP)]
+    #[command(after_help = SITES_NEW_HELP, mut_args(without_definition))]
     New {
         /// A listing page: HTML, JSON or a feed
         url: Url,
@@ -103,6 +107,26 @@ pub(crate) enum SitesCommand {
     Schema,
 }
 
+/// Hides the option that names a definition, where the command's argument does that.
+fn without_site_file(arg: Arg) -> Arg {
+    let is_it = arg.get_id() == "site_file";
+    arg.hide(is_it)
+}
+
+/// Hides the options that concern a definition, where there is none yet.
+fn without_definition(arg: Arg) -> Arg {
+    const OPTIONS: [&str; 6] = [
+        "base_url",
+        "site_file",
+        "variable",
+        "secret_env",
+        "allow_any_host",
+        "opt_in",
+    ];
+    let is_one = OPTIONS.contains(&arg.get_id().as_str());
+    arg.hide(is_one)
+}
+
 pub(super) const SITES_HELP: &str = "\
 Your own definitions are the files $XDG_CONFIG_HOME/wallhaul/sites/NAME.toml (~/.config without the
 variable). They are found by name wherever a site can be named, before those that ship.
@@ -114,13 +138,15 @@ Examples:
 
 const SITES_TEST_HELP: &str = "\
 Prints a line for each way, separated by tabs: item, rule, `direct`, `follow`, `refused` or `no match`,
-the address or the reason, the file's name without extension, and the key.
+the address or the reason, the file's name without extension, and the key. Behind a `follow` stands what
+its page shows (`full 1 page 1`), where that page is at hand: given with --detail, or recorded.
 
 Exit codes: 0 the definition fits · 1 the output is not as in --expect · 2 wrong usage or definition ·
 3 the definition does not fit the page.
 
 Examples:
   wallhaul sites test my.toml --page saved.html
+  wallhaul sites test my.toml --page saved.html --detail https://example.com/view/1=view.html
   wallhaul sites test my.toml --page saved.html > expected.tsv
   wallhaul sites test my.toml --page saved.html --expect expected.tsv
   wallhaul sites test feed --page saved.xml -V url=https://example.com/feed.xml";

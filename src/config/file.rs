@@ -36,6 +36,7 @@ impl ConfigSource {
         given: Options,
         default_path: Option<&Path>,
     ) -> anyhow::Result<Options> {
+        given.network.check_variables()?;
         let path = match (&self.config, default_path) {
             _ if self.no_config => return Ok(given),
             (Some(path), _) => path,
@@ -45,6 +46,7 @@ impl ConfigSource {
         let reading = || format!("reading the configuration file `{}`", path.display());
         let text = text::read(path).with_context(reading)?;
         let mut from_file = read(&text).with_context(reading)?;
+        from_file.network.check_variables().with_context(reading)?;
         if !from_file.network.header.is_empty() && is_world_readable(path) {
             from_file.network.world_readable_config = Some(path.to_owned());
         }

@@ -1,5 +1,6 @@
 //! The network options.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
@@ -26,7 +27,7 @@ pub struct NetworkArgs {
         hide_env = true
     )]
     pub site_file: Option<PathBuf>,
-    /// Give the site definition's variable NAME this value
+    /// Give the site definition's variable NAME this value; once for each variable
     #[arg(
         short = 'V',
         long,
@@ -228,6 +229,22 @@ impl NetworkArgs {
             header: replace_if_empty(header, defaults.header),
             cookies: cookies.or(defaults.cookies),
             world_readable_config: world_readable_config.or(defaults.world_readable_config),
+        }
+    }
+}
+
+impl NetworkArgs {
+    /// Refuses two values for one variable: neither is meant more than the other.
+    ///
+    /// # Errors
+    ///
+    /// When a variable of a definition has two values.
+    pub fn check_variables(&self) -> anyhow::Result<()> {
+        let mut names = BTreeSet::new();
+        let mut variables = self.variable.iter();
+        match variables.find(|variable| !names.insert(&variable.name)) {
+            Some(twice) => anyhow::bail!("the variable `{}` is given two values", twice.name),
+            None => Ok(()),
         }
     }
 }

@@ -68,6 +68,11 @@ pub enum ListingFailure {
         /// The most elements and texts that a page may have.
         limit: usize,
     },
+    /// The selectors and patterns of the definition would take too much time on the page.
+    TooManySteps {
+        /// The most steps: elements and bytes that they are compared with.
+        limit: usize,
+    },
     /// The page has more items than are read.
     TooManyItems {
         /// The most items of a page.

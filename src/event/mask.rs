@@ -96,6 +96,7 @@ impl ListingFailure {
             | Self::PagerMissing { .. }
             | Self::NoConditionValue { .. }
             | Self::LongGap { .. }
+            | Self::TooManySteps { .. }
             | Self::NoKeys { .. }
             | Self::ShortPage { .. }
             | Self::TooManyPages { .. } => {}

@@ -58,6 +58,10 @@ pub fn listing_failure(reason: &ListingFailure) -> String {
         ListingFailure::TooManyElements { limit } => {
             format!("page too complex: more than {} elements", count(*limit))
         }
+        ListingFailure::TooManySteps { limit } => format!(
+            "the selectors or patterns of the site's definition take more than {} steps on the page: make them simpler",
+            count(*limit)
+        ),
         ListingFailure::TooManyItems { limit } => {
             format!(
                 "the page has {} items or more, and may have been read in part",

@@ -1,12 +1,11 @@
 //! The ways from an item to its original, in the definition's order.
 
-use regex::Regex;
 use url::Url;
 
 use super::cut::Cut;
-use super::document::FieldCondition;
+use super::document::{FieldCondition, Work};
 use super::fields::FieldRef;
-use super::pattern::Replacement;
+use super::pattern::{Pattern, Replacement};
 use super::template::Template;
 use super::{AnyHost, RuleResult, Site, address, classify};
 use crate::job::{Candidate, Follow, FollowRule, ImageRef};
@@ -49,24 +48,27 @@ pub(super) struct RewriteSteps(pub(super) Vec<RewriteStep>);
 
 #[derive(Debug)]
 pub(super) struct RewriteStep {
-    pattern: Regex,
+    pattern: Pattern,
     to: Replacement,
     cut: Option<Cut>,
 }
 
 impl RewriteStep {
     /// `to` names captures of `pattern` alone.
-    pub(super) fn new(pattern: Regex, to: Replacement) -> Self {
-        let cut = Cut::new(&pattern, to.as_str());
+    pub(super) fn new(pattern: Pattern, to: Replacement) -> Self {
+        let cut = Cut::new(pattern.regex(), to.as_str());
         Self { pattern, to, cut }
     }
 
     /// The result; `None` when the pattern does not match the whole of the text.
-    fn rewrite(&self, text: &str) -> Option<String> {
+    fn rewrite(&self, text: &str, work: &Work) -> Option<String> {
+        if !self.pattern.is_within(text, work) {
+            return None;
+        }
         if let Some(head) = self.cut.as_ref().and_then(|cut| cut.head(text)) {
             return Some(head.to_owned());
         }
-        let captures = self.pattern.captures(text)?;
+        let captures = self.pattern.regex().captures(text)?;
         let result = (captures[0].len() == text.len()).then(|| self.to.fill(&captures))?;
         // No longer one can be an address, and the next step may make it many times longer.
         (result.len() <= address::MAX_BYTES).then_some(result)
@@ -74,10 +76,10 @@ impl RewriteStep {
 }
 
 impl RewriteSteps {
-    /// The result of the steps; `None` when a pattern does not match the whole of its input.
-    pub(super) fn rewrite(&self, input: &str) -> Option<String> {
+    /// The result of the steps; `None` when a pattern does not match the whole of its input, or that would exceed `work`.
+    pub(super) fn rewrite(&self, input: &str, work: &Work) -> Option<String> {
         let mut steps = self.0.iter();
-        steps.try_fold(input.to_owned(), |text, step| step.rewrite(&text))
+        steps.try_fold(input.to_owned(), |text, step| step.rewrite(&text, work))
     }
 }
 
@@ -118,7 +120,11 @@ impl Way {
 }
 
 /// The candidates for an image's original, in the order of the rules.
-pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
+pub(super) fn candidates(
+    site: &Site,
+    image: &ImageRef,
+    work: &Work,
+) -> Result<Vec<Candidate>, SkipReason> {
     if image.is_original {
         let thumb = site.canonical(image.thumb.clone());
         let url = classify::on_site(site, thumb).map_err(SkipReason::Address)?;
@@ -127,14 +133,17 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
     let mut candidates = Vec::new();
     let mut refused = None;
     for CandidateRule { conditions, way } in &site.candidates {
-        if !conditions.is_empty() && !hold(conditions, image) {
+        if !conditions.is_empty() && !hold(conditions, image, work) {
             continue;
         }
-        match way.candidate(site, image) {
+        match way.candidate(site, image, work) {
             Ok(Some(candidate)) if candidates.contains(&candidate) => {}
             Ok(candidate) => candidates.extend(candidate),
             Err(reason) => refused = refused.or(Some(reason)),
         }
+    }
+    if work.is_over() {
+        return Err(too_costly());
     }
     if candidates.is_empty() {
         return Err(refused.unwrap_or(SkipReason::NoRule));
@@ -143,12 +152,12 @@ pub(super) fn candidates(site: &Site, image: &ImageRef) -> Result<Vec<Candidate>
 }
 
 /// What became of each rule for an image, by the rule's number from 1.
-pub(super) fn explain(site: &Site, image: &ImageRef) -> Vec<(usize, RuleResult)> {
+pub(super) fn explain(site: &Site, image: &ImageRef, work: &Work) -> Vec<(usize, RuleResult)> {
     let result = |CandidateRule { conditions, way }: &CandidateRule| {
-        if !conditions.is_empty() && !hold(conditions, image) {
+        if !conditions.is_empty() && !hold(conditions, image, work) {
             return RuleResult::NoMatch;
         }
-        match way.candidate(site, image) {
+        match way.candidate(site, image, work) {
             Ok(Some(candidate)) => RuleResult::Candidate(candidate),
             Ok(None) => RuleResult::NoMatch,
             Err(SkipReason::Address(reason)) => RuleResult::Refused(reason),
@@ -159,7 +168,7 @@ pub(super) fn explain(site: &Site, image: &ImageRef) -> Vec<(usize, RuleResult)>
 }
 
 /// Whether an item passes all conditions.
-fn hold(conditions: &[FieldCondition], image: &ImageRef) -> bool {
+fn hold(conditions: &[FieldCondition], image: &ImageRef, work: &Work) -> bool {
     let thumb = [image.thumb.to_string()];
     let link = image.link.as_ref().map(Url::to_string);
     let texts = |number| match FieldRef::from_number(number) {
@@ -168,16 +177,23 @@ fn hold(conditions: &[FieldCondition], image: &ImageRef) -> bool {
         FieldRef::Title => image.title.as_slice(),
         FieldRef::Field(number) => image.record.0.get(number).map_or(&[][..], Vec::as_slice),
     };
-    conditions.iter().all(|condition| condition.holds(&texts))
+    conditions
+        .iter()
+        .all(|condition| condition.holds(&texts, work))
 }
 
 impl Way {
     /// The candidate on this way; `None` where the item has nothing for it.
-    fn candidate(&self, site: &Site, image: &ImageRef) -> Result<Option<Candidate>, SkipReason> {
+    fn candidate(
+        &self,
+        site: &Site,
+        image: &ImageRef,
+        work: &Work,
+    ) -> Result<Option<Candidate>, SkipReason> {
         let url = match self {
             Self::Field(field) => in_field(site, image, *field)?,
             Self::Template(template) => filled(site, image, template)?,
-            Self::Rewrite { from, steps } => rewritten(site, image, *from, steps)?,
+            Self::Rewrite { from, steps } => rewritten(site, image, *from, steps, work)?,
             Self::Follow { start, rule } => {
                 let page = match start {
                     FollowStart::Field(field) => in_field(site, image, *field)?,
@@ -235,10 +251,11 @@ fn rewritten(
     image: &ImageRef,
     from: FieldRef,
     steps: &RewriteSteps,
+    work: &Work,
 ) -> Result<Option<Url>, SkipReason> {
     let results = from.addresses(image).filter_map(|input| {
         let input = site.canonical(input);
-        let result = steps.rewrite(input.as_str())?;
+        let result = steps.rewrite(input.as_str(), work)?;
         Some(on_named_host(site, &result).and_then(|url| {
             if url == input {
                 return Err(refused("the rewrite leaves the address as it is"));
@@ -247,6 +264,11 @@ fn rewritten(
         }))
     });
     first_allowed(results)
+}
+
+/// Why an image is skipped for which there are no steps left on its page.
+pub(super) fn too_costly() -> SkipReason {
+    refused("the patterns of the site's definition take too many steps on its page")
 }
 
 fn refused(reason: &str) -> SkipReason {
@@ -305,6 +327,29 @@ stop = { empty = true }
             .iter()
             .map(|candidate| candidate.url().to_string())
             .collect())
+    }
+
+    #[test]
+    fn rewrites_are_counted_over_all_images_of_a_page() {
+        let step = "{ from = 'u', regex = '^(?P<u>(?:[ab]*a[ab]{500}|.)*)$', to = '${u}' }";
+        let site = site(&format!(
+            "[item]\nselect = '/data/*'\nfields = {{ u = '/u' }}\n[[full]]\nrewrite = {step}\n"
+        ));
+        let path = "ab".repeat(2_000);
+        let items = format!("{{\"u\": \"https://i.small.invalid/{path}\"}},").repeat(1_500);
+        let page = read(&site, &format!("{{\"data\": [{items}null]}}"));
+        let resolver = site.resolver();
+        let skipped = page
+            .images
+            .iter()
+            .map(|image| resolver.resolve(image, &Masks::default()).unwrap_err());
+        let skipped: Vec<_> = skipped.map(|why| why.to_string()).collect();
+        assert!(skipped[0].contains("leaves the address"), "{}", skipped[0]);
+        assert!(
+            skipped[1_499].contains("too many steps"),
+            "{}",
+            skipped[1_499]
+        );
     }
 
     #[test]

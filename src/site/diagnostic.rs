@@ -74,12 +74,20 @@ impl Diagnostic {
         LocatedDiagnostic {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
-            text: text.to_owned(),
+            text: without_c1(text),
             span: from..to,
-            message: normalize_untrusted_str(&message),
-            help: help.as_deref().map(normalize_untrusted_str),
+            message: without_c1(&normalize_untrusted_str(&message)),
+            help: help
+                .as_deref()
+                .map(|help| without_c1(&normalize_untrusted_str(help))),
         }
     }
+}
+
+/// The text without the control characters that TOML allows and the renderer prints as they are: U+009B begins a
+/// terminal's command. What stands for them has as many bytes, so that every place stays where it is.
+fn without_c1(text: &str) -> String {
+    text.replace(|c| matches!(c, '\u{80}'..='\u{9f}'), "\u{b7}")
 }
 
 /// An error in a definition, with the text it is in.
@@ -170,4 +178,23 @@ fn nearest<'a>(unknown: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &str| strsim::damerau_levenshtein(&unknown.to_lowercase(), name);
     let name = known.iter().copied().min_by_key(|name| distance(name))?;
     (distance(name) <= 1 + name.len() / 4).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_shows_no_control_characters_of_the_definition() {
+        let text = "a = \"\u{9b}31m\u{85}\" # \u{202e}\u{9b}";
+        let error = Diagnostic::new(5..7, "\u{9b}x")
+            .help("\u{9b}y")
+            .locate(text);
+        let shown = error.render("a.toml", false);
+        assert!(
+            shown.contains("31m") && !shown.contains(['\u{9b}', '\u{85}', '\u{202e}']),
+            "{shown}"
+        );
+        assert_eq!(error.column(), 6);
+    }
 }

@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use regex::Regex;
 use toml::Spanned;
 use url::Url;
 
 use super::diagnostic::{Diagnostic, place_in};
+use super::document::Work;
 use super::fields::{FieldNames, FieldRef};
 use super::name;
+use super::pattern::Pattern;
 use super::template::{Placeholder, PlaceholderError, Template, TemplatePart, ValueEncoding};
 use super::variables::Variables;
 use crate::job::{Candidate, ImageRef};
@@ -31,7 +32,7 @@ pub(super) enum NameInput {
 #[derive(Debug)]
 pub(super) struct NameCapture {
     pub(super) from: NameInput,
-    pub(super) pattern: Regex,
+    pub(super) pattern: Pattern,
 }
 
 /// How a site's images are named; the default is the last part of the original's address.
@@ -73,7 +74,7 @@ impl FileNameTemplate {
         let resolve = |name: &str| {
             let mut captures = capture
                 .iter()
-                .flat_map(|capture| capture.pattern.capture_names());
+                .flat_map(|capture| capture.pattern.regex().capture_names());
             if let Some(number) = captures.position(|known| known == Some(name)) {
                 return Ok(Placeholder::Value(NameValue::Capture(number)));
             }
@@ -91,7 +92,7 @@ impl FileNameTemplate {
             }
             let captures = capture
                 .iter()
-                .flat_map(|capture| capture.pattern.capture_names());
+                .flat_map(|capture| capture.pattern.regex().capture_names());
             Err(names.unknown(name, captures.flatten().chain(variables.names())))
         };
         let parsed = Template::parse(template, text, resolve)?;
@@ -126,18 +127,24 @@ impl FileNameTemplate {
 
     /// The text that names an image: the filled template or, where all its values are empty, the last part of the address
     /// `lasting`: that of `first` without what changes from answer to answer.
-    pub(super) fn text(&self, image: &ImageRef, first: &Candidate, lasting: &Url) -> String {
-        self.filled(image, lasting)
+    pub(super) fn text(
+        &self,
+        image: &ImageRef,
+        first: &Candidate,
+        lasting: &Url,
+        work: &Work,
+    ) -> String {
+        self.filled(image, lasting, work)
             .unwrap_or_else(|| default_text(first, lasting))
     }
 
-    fn filled(&self, image: &ImageRef, original: &Url) -> Option<String> {
+    fn filled(&self, image: &ImageRef, original: &Url, work: &Work) -> Option<String> {
         let captures = self.capture.as_ref().and_then(|capture| {
             let text = match capture.from {
                 NameInput::Full => original.as_str(),
                 NameInput::Field(field) => field.text(image)?,
             };
-            capture.pattern.captures(text)
+            capture.pattern.captures(text, work)
         });
         let mut text = String::with_capacity(USUAL_NAME_BYTES);
         for NameField { before, value } in &self.fields {

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use url::Url;
 
-use super::candidate::RewriteSteps;
+use super::candidate::{self, RewriteSteps};
 use super::definition;
-use super::document::{self, DocumentKind, Scope, Source};
+use super::document::{self, DocumentKind, Scope, Source, Work};
 use super::extract::PageText;
 use super::schema::FollowTable;
 use super::{HostPattern, address};
@@ -112,6 +112,7 @@ pub fn follow(
     })
     .map_err(|_| SkipReason::Address("its page is too complex or malformed".to_owned()))?;
     let base = address::page_base(page, base.as_deref(), body.encoding);
+    let work = Work::default();
     let mut candidates = Vec::new();
     for texts in found {
         let mut usable = texts.iter().filter_map(|text| {
@@ -121,7 +122,7 @@ pub fn follow(
             if rule.steps.0.is_empty() {
                 return Some(url);
             }
-            address::absolute(&rule.steps.rewrite(url.as_str())?).ok()
+            address::absolute(&rule.steps.rewrite(url.as_str(), &work)?).ok()
         });
         let Some(url) = usable.next() else { continue };
         let candidate = match &rule.next {
@@ -134,6 +135,9 @@ pub fn follow(
         if !candidates.contains(&candidate) {
             candidates.push(candidate);
         }
+    }
+    if work.is_over() {
+        return Err(candidate::too_costly());
     }
     if candidates.is_empty() {
         return Err(if has_none {

@@ -31,11 +31,17 @@ pub(super) enum HostFault {
     Star,
     /// All hosts of a top-level domain.
     TopLevel,
+    /// A dot at its end.
+    Dot,
 }
 
 impl HostPattern {
     /// Reads `host.example.com` or `*.example.com`.
     pub(super) fn parse(text: &str) -> Result<Self, HostFault> {
+        // It would be accepted and match nothing: addresses on pages have none.
+        if text.ends_with('.') && text != "*." {
+            return Err(HostFault::Dot);
+        }
         let Some(domain) = text.strip_prefix("*.") else {
             let star = if text.contains('*') {
                 HostFault::Star
@@ -52,9 +58,7 @@ impl HostPattern {
             return Err(HostFault::Star);
         }
         match Host::parse(domain) {
-            Ok(Host::Domain(domain)) if domain.trim_end_matches('.').contains('.') => {
-                Ok(Self::Below(domain))
-            }
+            Ok(Host::Domain(domain)) if domain.contains('.') => Ok(Self::Below(domain)),
             Ok(Host::Domain(_)) => Err(HostFault::TopLevel),
             Ok(Host::Ipv4(_) | Host::Ipv6(_)) | Err(_) => Err(HostFault::Syntax),
         }
@@ -120,14 +124,16 @@ impl ImageHosts {
     pub(super) fn compile(written: &Spanned<HostsInput>) -> Result<Self, Diagnostic> {
         let mut hosts = Self::default();
         match written.get_ref() {
-            HostsInput::Word(word) if word == ANY => hosts.any = AnyHost::NotAllowed,
+            HostsInput::Word(word) if word.eq_ignore_ascii_case(ANY) => {
+                hosts.any = AnyHost::NotAllowed;
+            }
             HostsInput::Word(word) => {
                 let help = format!("write a list, as `[\"{word}\"]`, or `\"{ANY}\"`");
                 return Err(Diagnostic::at(written, "not a list of hosts").help(help));
             }
             HostsInput::List(list) => {
                 for host in list {
-                    if host.get_ref() == ANY {
+                    if host.get_ref().eq_ignore_ascii_case(ANY) {
                         hosts.any = AnyHost::NotAllowed;
                     } else {
                         hosts.named.push(pattern(host)?);
@@ -146,6 +152,8 @@ fn pattern(written: &Spanned<String>) -> Result<HostPattern, Diagnostic> {
         ),
         HostFault::Star => Diagnostic::at(written, "a `*` within the name of a host")
             .help("`*.example.com` is every host below `example.com`; there is no other form"),
+        HostFault::Dot => Diagnostic::at(written, "a host with a dot at its end")
+            .help("remove the dot: the addresses on pages have none"),
         HostFault::TopLevel => Diagnostic::at(written, "all hosts of a top-level domain").help(
             "name the domain of the site, as `*.example.com`, or allow every host with `\"any\"`",
         ),
@@ -232,6 +240,9 @@ mod tests {
             "a b",
             "a/b",
             "a:80",
+            "http://a.com",
+            "//a.com",
+            " a.com",
             "*.",
             "*.1.2.3.4",
             "*.[::1]",
@@ -239,8 +250,11 @@ mod tests {
         ] {
             assert_eq!(fault(syntax), HostFault::Syntax, "{syntax}");
         }
-        for wide in ["*.com", "*.localhost", "*.com."] {
+        for wide in ["*.com", "*.localhost"] {
             assert_eq!(fault(wide), HostFault::TopLevel, "{wide}");
+        }
+        for dot in [".", "a.com.", "*.a.com.", "*.com.", "1.2.3.4."] {
+            assert_eq!(fault(dot), HostFault::Dot, "{dot}");
         }
     }
 
@@ -254,7 +268,14 @@ mod tests {
             let table: Table = toml::from_str(text).map_err(|error| error.to_string())?;
             ImageHosts::compile(&table.hosts).map_err(|error| error.locate(text).to_string())
         };
-        assert_eq!(read("hosts = 'any'").unwrap().any, AnyHost::NotAllowed);
+        for any in ["'any'", "'Any'", "['ANY']"] {
+            let hosts = read(&format!("hosts = {any}")).unwrap();
+            assert_eq!(
+                (hosts.any, hosts.named.len()),
+                (AnyHost::NotAllowed, 0),
+                "{any}"
+            );
+        }
         let both = read("hosts = ['i.example.com', 'any', '*.cdn.test']").unwrap();
         assert_eq!((both.named.len(), both.any), (2, AnyHost::NotAllowed));
         assert!(both.names("x.cdn.test") && !both.names("other.test"));

@@ -35,7 +35,7 @@ mod tests {
     }
 
     /// Every table of a definition: where it is in the schema, and a definition with an unknown key in it.
-    const TABLES: [(&str, &str); 20] = [
+    const TABLES: [(&str, &str); 21] = [
         ("", "zzz = 1"),
         ("/properties/site", "site = { zzz = 1 }"),
         ("/properties/listing", "listing = { zzz = 1 }"),
@@ -46,6 +46,10 @@ mod tests {
         (
             "/properties/listing/properties/window",
             "listing = { window = { zzz = 1 } }",
+        ),
+        (
+            "/definitions/script/anyOf/1",
+            "listing = { script = { zzz = 1 } }",
         ),
         ("/properties/request", "request = { zzz = 1 }"),
         (

@@ -72,6 +72,7 @@ pub use variables::{Variable, VariableError, VariableValues};
 
 use candidate::CandidateRule;
 use declared::DeclaredSources;
+use document::Work;
 use extract::Extractor;
 use file_name::FileNameTemplate;
 use identity::Identity;
@@ -284,35 +285,24 @@ impl Site {
     ///
     /// When no rule matches, or no result of a rule may be requested: why this image is skipped.
     pub fn candidates(&self, image: &ImageRef) -> Result<Vec<Candidate>, SkipReason> {
-        candidate::candidates(self, image)
+        candidate::candidates(self, image, &Work::default())
     }
 
-    /// What became of each `[[full]]` for an image, by its number from 1: for people who write a definition.
-    pub fn explain(&self, image: &ImageRef) -> Vec<(usize, RuleResult)> {
-        candidate::explain(self, image)
+    /// What resolves the images of one page.
+    pub fn resolver(&self) -> ImageResolver<'_> {
+        ImageResolver {
+            site: self,
+            work: Work::default(),
+        }
     }
 
-    /// The candidates and the file stem of an image. Secrets that its listing wrote into its addresses and texts stay
-    /// in the candidates alone, which are requested; key and stem are stored.
+    /// The candidates and the file stem of an image that is alone on its page, as [`ImageResolver::resolve`].
     ///
     /// # Errors
     ///
     /// When it has no candidate: why it is skipped.
     pub fn resolve(&self, image: &ImageRef, masks: &Masks) -> Result<Resolved, SkipReason> {
-        let candidates = self.candidates(image)?;
-        let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        let declared = self.declared.declared(image);
-        let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
-        if !masks.is_empty() {
-            image.to_mut().mask(masks);
-            first.to_mut().mask(masks);
-        }
-        Ok(Resolved {
-            key: self.identity.key(&self.id, &image, &first),
-            stem: self.file_stem(&image, &first),
-            declared,
-            candidates,
-        })
+        self.resolver().resolve(image, masks)
     }
 
     /// The identity of the image: its id, or made from its first candidate.
@@ -345,17 +335,58 @@ impl Site {
     /// on the format of its bytes.
     pub fn name(&self, image: &ImageRef, original: &Url, format: Format) -> ImageName {
         let original = Candidate::Direct(original.clone());
-        ImageName::from_safe(&self.file_stem(image, &original), format.extension())
+        let stem = self.file_stem(image, &original, &Work::default());
+        ImageName::from_safe(&stem, format.extension())
     }
 
     /// The normalized stem of [`Site::name`], which needs no bytes.
     pub fn stem(&self, image: &ImageRef, original: &Url) -> Stem {
-        Stem::new(&self.file_stem(image, &Candidate::Direct(original.clone())))
+        let original = Candidate::Direct(original.clone());
+        Stem::new(&self.file_stem(image, &original, &Work::default()))
     }
 
-    fn file_stem(&self, image: &ImageRef, first: &Candidate) -> String {
+    fn file_stem(&self, image: &ImageRef, first: &Candidate, work: &Work) -> String {
         let lasting = self.identity.lasting(first.url());
-        name::stem(&self.file_name.text(image, first, &lasting))
+        name::stem(&self.file_name.text(image, first, &lasting, work))
+    }
+}
+
+/// Resolves the images of one page. What the definition's patterns cost is counted over all of them, and the images for
+/// which nothing is left have no candidates.
+#[derive(Debug)]
+pub struct ImageResolver<'s> {
+    site: &'s Site,
+    work: Work,
+}
+
+impl ImageResolver<'_> {
+    /// The candidates and the file stem of an image. Secrets that its listing wrote into its addresses and texts stay
+    /// in the candidates alone, which are requested; key and stem are stored.
+    ///
+    /// # Errors
+    ///
+    /// When it has no candidate: why it is skipped.
+    pub fn resolve(&self, image: &ImageRef, masks: &Masks) -> Result<Resolved, SkipReason> {
+        let Self { site, work } = self;
+        let candidates = candidate::candidates(site, image, work)?;
+        let first = candidates.first().ok_or(SkipReason::NoRule)?;
+        let declared = site.declared.declared(image);
+        let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
+        if !masks.is_empty() {
+            image.to_mut().mask(masks);
+            first.to_mut().mask(masks);
+        }
+        Ok(Resolved {
+            key: site.identity.key(&site.id, &image, &first),
+            stem: site.file_stem(&image, &first, work),
+            declared,
+            candidates,
+        })
+    }
+
+    /// What became of each `[[full]]` for an image, by its number from 1: for people who write a definition.
+    pub fn explain(&self, image: &ImageRef) -> Vec<(usize, RuleResult)> {
+        candidate::explain(self.site, image, &self.work)
     }
 }
 

@@ -5,10 +5,14 @@ use scraper::error::SelectorErrorKind;
 use toml::Spanned;
 
 use super::diagnostic::{Diagnostic, nearest_of, place_in};
+use super::document::Work;
 use super::selector::Selector;
 
 /// Limit of one compiled pattern, in bytes: thirty times what a rule for an address needs.
 pub(super) const PATTERN_BYTES: usize = 1 << 18;
+
+/// Compiled bytes of a pattern that cost a step for each byte of a text.
+const COST_BYTES: usize = 1 << 10;
 
 /// Limit of a replacement, in bytes: each of its placeholders may stand for a whole address.
 const MAX_REPLACEMENT: usize = 1_000;
@@ -50,12 +54,65 @@ fn in_words(variant: &str) -> String {
     spaced.collect::<String>().trim().to_owned()
 }
 
+/// A pattern for the texts of pages, and what it costs to hold a text against it.
+#[derive(Debug, Clone)]
+pub(super) struct Pattern {
+    regex: Regex,
+    /// Steps for a byte: the engine follows at worst as many states at once as the pattern has.
+    cost: usize,
+}
+
+impl Pattern {
+    /// Whether `text` has a match; not when that would exceed `work`.
+    pub(super) fn is_match(&self, text: &str, work: &Work) -> bool {
+        self.is_within(text, work) && self.regex.is_match(text)
+    }
+
+    /// The first match in `text`; none that would exceed `work`.
+    pub(super) fn captures<'t>(&self, text: &'t str, work: &Work) -> Option<Captures<'t>> {
+        if self.is_within(text, work) {
+            self.regex.captures(text)
+        } else {
+            None
+        }
+    }
+
+    /// What is behind the first match in `text`; `None` without one, or where that would exceed `work`.
+    pub(super) fn behind<'t>(&self, text: &'t str, work: &Work) -> Option<&'t str> {
+        if !self.is_within(text, work) {
+            return None;
+        }
+        Some(&text[self.regex.find(text)?.end()..])
+    }
+
+    /// Counts a search in `text`; whether it may be made.
+    pub(super) fn is_within(&self, text: &str, work: &Work) -> bool {
+        work.step(self.cost * (1 + text.len()))
+    }
+
+    /// What is matched, where there is nothing to count.
+    pub(super) fn regex(&self) -> &Regex {
+        &self.regex
+    }
+}
+
 /// Compiles a pattern; `text` is the definition that contains it.
-pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Regex, Diagnostic> {
-    let compiled = RegexBuilder::new(written.get_ref())
-        .size_limit(PATTERN_BYTES)
-        .dfa_size_limit(PATTERN_BYTES)
-        .build();
+pub(super) fn pattern(written: &Spanned<String>, text: &str) -> Result<Pattern, Diagnostic> {
+    let build = |limit| {
+        RegexBuilder::new(written.get_ref())
+            .size_limit(limit)
+            .dfa_size_limit(PATTERN_BYTES)
+            .build()
+    };
+    // The engine does not tell how large a pattern has become, only that it exceeds a limit.
+    let fits = |cost: &usize| build(cost * COST_BYTES).is_ok();
+    let compiled = build(PATTERN_BYTES).map(|regex| Pattern {
+        regex,
+        cost: [4, 16, 64]
+            .into_iter()
+            .find(fits)
+            .unwrap_or(PATTERN_BYTES / COST_BYTES),
+    });
     compiled.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => {
             let message =

@@ -1,5 +1,7 @@
 //! CSS selectors, compiled once and matched as a browser does.
 
+mod counted;
+
 use html5ever::LocalName;
 use scraper::error::SelectorErrorKind;
 use scraper::selector::{Parser, Simple};
@@ -11,6 +13,9 @@ use selectors::context::{
 };
 use selectors::matching::matches_selector;
 use selectors::parser::{Component, ParseRelative, SelectorList};
+
+use super::document::Work;
+use counted::Counted;
 
 /// A list of CSS selectors.
 ///
@@ -36,55 +41,45 @@ impl Selector {
         })
     }
 
-    /// The elements of a page that match, in its order.
-    pub(super) fn select<'a>(&self, page: &'a Html) -> impl Iterator<Item = ElementRef<'a>> {
-        let quirks = quirks(page);
-        let mut caches = SelectorCaches::default();
-        page.tree
-            .nodes()
-            .filter_map(ElementRef::wrap)
-            .filter(move |element| {
-                // A node that the parser dropped is still there, without a parent.
-                element.parent().is_some() && self.matches(element, None, quirks, &mut caches)
-            })
-    }
-
-    /// The elements of a page that match, in its order, while `goes_on` says so; it is asked for every element.
-    pub(super) fn select_while<'a>(
+    /// The elements of a page that match, in its order; none that would exceed `work`.
+    pub(super) fn select<'a>(
         &self,
         page: &'a Html,
-        goes_on: impl Fn() -> bool,
+        work: &Work,
     ) -> impl Iterator<Item = ElementRef<'a>> {
         let quirks = quirks(page);
         let mut caches = SelectorCaches::default();
-        let elements = page.tree.nodes().filter_map(ElementRef::wrap);
-        let elements = elements.take_while(move |_| goes_on());
+        let nodes = page.tree.nodes().take_while(|_| work.step(1));
+        let elements = nodes.filter_map(ElementRef::wrap);
+        let elements = elements.take_while(|_| work.visit(1));
         elements.filter(move |element| {
             // A node that the parser dropped is still there, without a parent.
-            element.parent().is_some() && self.matches(element, None, quirks, &mut caches)
+            element.parent().is_some() && self.matches(*element, None, quirks, &mut caches, work)
         })
     }
 
-    /// The elements within `scope` that match, in the page's order, while `goes_on` says so.
+    /// The elements within `scope` that match, in the page's order; none that would exceed `work`.
     pub(super) fn within<'a>(
         &self,
         page: &Html,
         scope: ElementRef<'a>,
-        goes_on: impl Fn() -> bool,
+        work: &Work,
     ) -> impl Iterator<Item = ElementRef<'a>> {
         let quirks = quirks(page);
         let mut caches = SelectorCaches::default();
-        let inner = scope.descendants().skip(1).filter_map(ElementRef::wrap);
-        let inner = inner.take_while(move |_| goes_on());
-        inner.filter(move |element| self.matches(element, Some(scope), quirks, &mut caches))
+        let nodes = scope.descendants().skip(1).take_while(|_| work.step(1));
+        let inner = nodes.filter_map(ElementRef::wrap);
+        let inner = inner.take_while(|_| work.visit(1));
+        inner.filter(move |element| self.matches(*element, Some(scope), quirks, &mut caches, work))
     }
 
     fn matches(
         &self,
-        element: &ElementRef<'_>,
+        element: ElementRef<'_>,
         scope: Option<ElementRef<'_>>,
         quirks: QuirksMode,
         caches: &mut SelectorCaches,
+        work: &Work,
     ) -> bool {
         // Most elements of a page are told from those wanted by their name, at a tenth of the cost.
         if !self.names.is_empty() && !self.names.contains(&element.value().name.local) {
@@ -99,8 +94,9 @@ impl Selector {
             MatchingForInvalidation::No,
         );
         context.scope_element = scope.map(|scope| scope.opaque());
+        let element = Counted { element, work };
         let mut alternatives = self.selectors.slice().iter();
-        alternatives.any(|selector| matches_selector(selector, 0, None, element, &mut context))
+        alternatives.any(|selector| matches_selector(selector, 0, None, &element, &mut context))
     }
 }
 
@@ -129,7 +125,8 @@ mod tests {
 
     fn found(selector: &str, page: &str) -> usize {
         let selector = Selector::parse(selector).unwrap();
-        selector.select(&Html::parse_document(page)).count()
+        let work = Work::default();
+        selector.select(&Html::parse_document(page), &work).count()
     }
 
     #[test]
@@ -166,9 +163,10 @@ mod tests {
     fn a_selector_within_an_element_does_not_match_that_element() {
         let page = Html::parse_document("<div class=a><p><div class=a id=x></div></p></div>");
         let selector = Selector::parse("div.a").unwrap();
-        let outer = selector.select(&page).next().unwrap();
-        let inner = selector.within(&page, outer, || true).next().unwrap();
+        let work = Work::default();
+        let outer = selector.select(&page, &work).next().unwrap();
+        let inner = selector.within(&page, outer, &work).next().unwrap();
         assert_eq!(inner.attr("id"), Some("x"));
-        assert!(selector.within(&page, inner, || true).next().is_none());
+        assert!(selector.within(&page, inner, &work).next().is_none());
     }
 }

@@ -195,7 +195,7 @@ fn variable(
     let checks = ValueChecks {
         pattern: written_pattern
             .as_ref()
-            .map(|written| pattern(written, text))
+            .map(|written| pattern(written, text).map(|pattern| pattern.regex().clone()))
             .transpose()?,
         values: values.map(Spanned::into_inner).unwrap_or_default(),
     };

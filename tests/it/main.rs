@@ -42,6 +42,7 @@ mod shipped_sites;
 mod signals;
 mod signed_urls;
 mod sites;
+mod sites_new;
 mod stdio;
 mod support;
 mod terminal_screen;

@@ -3,14 +3,17 @@
 use std::fs;
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use rustix::process::Signal;
 
 use crate::support::fault_server::{Answer, FaultServer};
 use crate::support::program::{ProgramOutput, Sandbox, files};
+use crate::support::until;
 
 /// A grey picture of that many pixels.
-fn grey(width: u32, height: u32, shade: u8) -> Vec<u8> {
+pub(crate) fn grey(width: u32, height: u32, shade: u8) -> Vec<u8> {
     let picture = GrayImage::from_pixel(width, height, Luma([shade]));
     let mut bytes = Cursor::new(Vec::new());
     DynamicImage::from(picture)
@@ -77,7 +80,7 @@ fn own(world: &Sandbox, name: &str, text: &str) -> PathBuf {
     path
 }
 
-fn sites(world: &Sandbox, args: &[&str]) -> ProgramOutput {
+pub(crate) fn sites(world: &Sandbox, args: &[&str]) -> ProgramOutput {
     world.wallhaul().args(["sites"]).args(args).run()
 }
 
@@ -112,6 +115,13 @@ fn own_site_definitions_are_found_by_name_and_listed() {
         listed.stdout
     );
     let json = sites(&world, &["list", "--json"]).stdout;
+    assert!(
+        line("feed").ends_with("partly inferred)"),
+        "{}",
+        listed.stdout
+    );
+    assert!(json.contains(r#""inferred":"that an image"#), "{json}");
+    assert!(json.contains(r#""inferred":null"#), "{json}");
     assert!(
         json.contains(r#""name":"hills""#) && json.contains(r#""from":"own""#),
         "{json}"
@@ -321,10 +331,13 @@ fn sites_new_drafts_what_it_finds_where_it_sees_no_way_to_the_originals() {
     assert!(ended.stderr.contains("lacks the way"), "{}", ended.stderr);
     assert!(text.contains(r#"select = "div.card""#), "{text}");
     assert!(text.contains("# To be written"), "{text}");
-    // One of the lines that are proposed makes it a definition.
-    let proposed = text
-        .replace("# [[full]]", "[[full]]")
-        .replace("# field = ", "field = ");
+    // It is a definition already, if not of originals; one of the lines that are proposed makes it another.
+    let ended = world
+        .wallhaul()
+        .args(["urls", "--site-file", "hills.toml", "-p", "1"])
+        .run();
+    assert!(ended.stdout.contains("/t/hill-11"), "{ended:?}");
+    let proposed = text.replace("field = \"thumb\"", "field = \"link\"");
     fs::write(world.work().join("hills.toml"), proposed).expect("a file for the definition");
     let ended = world
         .wallhaul()
@@ -342,7 +355,11 @@ fn sites_new_reads_no_json_as_html() {
     let url = format!("{}/more", server.origin());
     let ended = sites(&world, &["new", &url]);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(3), ""));
-    assert!(ended.stderr.contains("JSON without"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("JSON in which") && ended.stderr.contains("members more"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]
@@ -361,4 +378,218 @@ fn sites_test_says_to_which_listings_a_page_leads() {
         "{}",
         tried.stderr
     );
+}
+
+/// A definition of the gallery by way of the pages behind its cards.
+fn followed(base: &str) -> String {
+    format!(
+        r#"
+[site]
+name = "hills"
+base = "{base}"
+[listing]
+kind = "html"
+url = "/new?page={{page}}"
+[item]
+select = "div.card"
+thumb = "img@src"
+link = "a@href"
+[[full]]
+follow = {{ from = "link", find = "a.get@href" }}
+"#
+    )
+}
+
+#[test]
+fn sites_test_follows_detail_pages_that_are_at_hand() {
+    let (world, server) = (Sandbox::new(), gallery());
+    own(&world, "hills", &followed(&server.origin()));
+    let args = [
+        "record", "hills", "-d", "fixture", "--pages", "1", "--images", "2",
+    ];
+    let recorded = sites(&world, &args);
+    assert_eq!(recorded.code, Some(0), "{}", recorded.stderr);
+    let asked = server.requests().len();
+
+    let tried = sites(&world, &["test", "hills", "--page", "fixture"]);
+    assert_eq!(tried.code, Some(0), "{}", tried.stderr);
+    let lines: Vec<_> = tried.stdout.lines().collect();
+    let follow = format!("1\tfull 1\tfollow\t{}/w/hill-11\t", server.origin());
+    let original = server.origin() + "/big/11/hill-11-full.png\t";
+    assert!(lines[0].starts_with(&follow), "{}", tried.stdout);
+    assert!(
+        lines[1].starts_with(&format!("1\tfull 1 page 1\tdirect\t{original}")),
+        "{}",
+        tried.stdout
+    );
+    assert_eq!(lines.len(), 6, "{}", tried.stdout);
+    let said = "`follow`: 2 of 4 pages at hand, 2 lead to an original";
+    assert!(tried.stderr.contains(said), "{}", tried.stderr);
+    let json = sites(&world, &["test", "hills", "--page", "fixture", "--json"]);
+    assert!(
+        json.stdout
+            .contains(r#""full":1,"page":1,"result":"direct""#),
+        "{}",
+        json.stdout
+    );
+
+    let page = server.shown("/new?page=1");
+    fs::write(world.work().join("saved.html"), &page[..]).unwrap();
+    let alone = sites(&world, &["test", "hills", "--page", "saved.html"]);
+    assert_eq!((alone.code, alone.stdout.lines().count()), (Some(0), 4));
+    assert!(
+        alone
+            .stderr
+            .contains("`follow` was not tested: none of the 4 pages"),
+        "{}",
+        alone.stderr
+    );
+    fs::write(
+        world.work().join("view.html"),
+        &server.shown("/w/hill-12")[..],
+    )
+    .unwrap();
+    let named = format!("{}/w/hill-12=view.html", server.origin());
+    for (detail, item) in [("view.html", 1), (&named, 2)] {
+        let args = ["test", "hills", "--page", "saved.html", "--detail", detail];
+        let given = sites(&world, &args);
+        let start = format!("{item}\tfull 1 page 1\tdirect\t");
+        assert!(given.stdout.contains(&start), "{detail}: {}", given.stdout);
+    }
+    fs::write(world.work().join("view.html"), "<p>moved").unwrap();
+    let args = [
+        "test",
+        "hills",
+        "--page",
+        "saved.html",
+        "--detail",
+        "view.html",
+    ];
+    let moved = sites(&world, &args);
+    assert_eq!(moved.code, Some(3), "{}", moved.stderr);
+    assert!(
+        moved.stdout.contains("1\tfull 1 page 1\tno match"),
+        "{}",
+        moved.stdout
+    );
+    assert_eq!(server.requests().len(), asked, "it needs no network");
+}
+
+#[test]
+fn a_mirror_keeps_the_host_of_root_relative_addresses_on_followed_pages() {
+    let (world, from, mirror) = (Sandbox::new(), gallery(), FaultServer::start());
+    own(&world, "hills", &followed("http://hills.invalid"));
+    for path in ["/new?page=1", "/w/hill-11", "/big/11/hill-11-full.png"] {
+        mirror.show(&format!("/hills.invalid{path}"), from.shown(path));
+    }
+    let base = format!("{}/{{host}}/", mirror.origin());
+    let checked = sites(&world, &["check", "hills", "--base-url", &base]);
+    assert_eq!(
+        checked.code,
+        Some(0),
+        "{}{}",
+        checked.stdout,
+        checked.stderr
+    );
+    let args = [
+        "record",
+        "hills",
+        "-d",
+        "fixture",
+        "--pages",
+        "1",
+        "--images",
+        "1",
+        "--base-url",
+        &base,
+    ];
+    let recorded = sites(&world, &args);
+    assert_eq!(recorded.code, Some(0), "{}", recorded.stderr);
+    let manifest = fs::read_to_string(world.work().join("fixture/manifest.jsonl")).unwrap();
+    let original = r#"{"url":"http://hills.invalid/big/11/hill-11-full.png""#;
+    assert!(manifest.contains(original), "{manifest}");
+}
+
+#[test]
+fn sites_record_counts_the_images_that_it_stored() {
+    let (world, server) = (Sandbox::new(), gallery());
+    own(&world, "hills", &definition(&server, "hills"));
+    server.on("/big/12/hill-12-full.png", |_| Answer::status(404));
+    let args = [
+        "record", "hills", "-d", "fixture", "--pages", "1", "--images", "2",
+    ];
+    let recorded = sites(&world, &args);
+    assert_eq!(recorded.code, Some(1), "{}", recorded.stderr);
+    assert!(
+        recorded.stderr.contains("recorded 1 page and 1 image in"),
+        "{}",
+        recorded.stderr
+    );
+}
+
+#[test]
+fn ctrl_c_ends_sites_check_record_and_new_while_a_page_is_on_its_way_or_read() {
+    let server = FaultServer::start();
+    server.on("/hangs", |_| {
+        Answer::head("200 OK", &["Content-Length: 100"]).hang()
+    });
+    // Takes minutes without a bound, and many seconds with it: every element is compared with all after it.
+    let page = format!("<html>{}", "<p></p>".repeat(60_000));
+    server.show("/costly", page.into_bytes());
+    let definition = |path: &str, select: &str| {
+        followed(&server.origin())
+            .replace("/new?page={page}", path)
+            .replace("div.card", select)
+    };
+    let url = format!("{}/hangs", server.origin());
+    let cases: [(&str, &str, &[&str]); 4] = [
+        ("/hangs", "p", &["check", "hills"]),
+        ("/hangs", "p", &["record", "hills", "-d", "fixture"]),
+        ("/hangs", "p", &["new", &url]),
+        ("/costly", "p:has(~ b)", &["check", "hills"]),
+    ];
+    for (path, select, args) in cases {
+        let world = Sandbox::new();
+        own(&world, "hills", &definition(path, select));
+        let known = server.asked(path).len();
+        let running = world.wallhaul().args(["sites"]).args(args).start();
+        until("the request", || {
+            (server.asked(path).len() > known).then_some(())
+        });
+        std::thread::sleep(Duration::from_millis(300));
+        let signalled = Instant::now();
+        running.signal(Signal::INT);
+        let ended = running.wait();
+        assert_eq!(ended.code, Some(130), "{args:?}: {}", ended.stderr);
+        // Not only at the end of the grace of three seconds, which is for downloads.
+        assert!(signalled.elapsed() < Duration::from_secs(3), "{args:?}");
+    }
+}
+
+#[test]
+fn two_values_for_one_variable_are_refused() {
+    let world = Sandbox::new();
+    fs::write(world.work().join("page.xml"), "<rss/>").unwrap();
+    let test = ["sites", "test", "feed", "--page", "page.xml"];
+    for args in [&test[..], &["fetch", "feed"], &["sites", "check", "feed"]] {
+        let twice = ["-V", "url=http://a.invalid/", "-V", "url=http://b.invalid/"];
+        let ended = world.wallhaul().args(args).args(twice).run();
+        assert_eq!(ended.code, Some(2), "{args:?}: {}", ended.stderr);
+        assert!(
+            ended
+                .stderr
+                .contains("the variable `url` is given two values"),
+            "{args:?}: {}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn sites_show_gives_a_file_the_definition_as_it_is() {
+    let (world, server) = (Sandbox::new(), gallery());
+    let text = definition(&server, "hills").replace("hills\"\n[l", "\u{202e}\u{9b}31m\"\n[l");
+    assert!(text.contains('\u{9b}'));
+    own(&world, "hills", &text);
+    assert_eq!(sites(&world, &["show", "hills"]).stdout, text);
 }

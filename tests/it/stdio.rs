@@ -104,8 +104,12 @@ fn broken_pipe_or_full_disk_on_stdout_ends_printing_commands() {
     let (world, site) = (Sandbox::new(), Site::open(IMAGES));
     let fetched = site.fetch(&world).run();
     assert_eq!(fetched.code, Some(0));
-    let lists: [&[&str]; 4] = [
+    let lists: [&[&str]; 8] = [
         &["sites"],
+        &["sites", "list", "--json"],
+        &["sites", "schema"],
+        &["completions", "bash"],
+        &["man"],
         &["sites", "show", "demo"],
         &["ledger", "list"],
         &["urls", "--base-url", &site.nginx.origin()],

@@ -12,8 +12,8 @@ pub use fetch::fetch;
 pub use ledger::{count_ledger, list_ledger, show_ledger};
 pub use rebuild::rebuild_ledger;
 pub use sites::{
-    NewOptions, RecordOptions, TestOptions, check_site, list_sites, new_site, print_schema,
-    record_site, show_site, test_site,
+    DetailPage, NewOptions, RecordOptions, TestOptions, check_site, list_sites, new_site,
+    print_schema, record_site, show_site, test_site,
 };
 pub use urls::urls;
 pub use verify::{VerifyOptions, verify};

@@ -149,9 +149,10 @@ impl Producer {
         let (site, fetcher) = (&self.site, &self.discovery.run.fetcher);
         fetcher.canonicalize(&mut images);
         let masks = fetcher.masks();
+        let page_resolver = site.resolver();
         let mut unseen = Unseen::default();
         for image in images {
-            let resolved = site.resolve(&image, masks);
+            let resolved = page_resolver.resolve(&image, masks);
             let key = resolved.as_ref().map_or_else(
                 |_| site.key_without_original(&image, masks),
                 |resolved| resolved.key.clone(),

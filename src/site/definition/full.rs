@@ -187,7 +187,7 @@ fn later_steps_have_no_input(steps: &[RewriteTable]) -> Result<(), Diagnostic> {
 fn steps(written: &[RewriteTable], text: &str) -> Result<RewriteSteps, Diagnostic> {
     let steps = written.iter().map(|RewriteTable { from: _, regex, to }| {
         let pattern = pattern(regex, text)?;
-        let to = Replacement::new(to, &pattern)?;
+        let to = Replacement::new(to, pattern.regex())?;
         Ok(RewriteStep::new(pattern, to))
     });
     steps.collect::<Result<_, _>>().map(RewriteSteps)
@@ -266,7 +266,7 @@ fn one_page(
         let message = "a later page is the one that was found on the page before it";
         return Err(Diagnostic::at(&input, message).help("remove it"));
     }
-    let kind = document_kind(kind, script, namespaces)?;
+    let kind = document_kind(kind, script, namespaces, text)?;
     let context = SourceContext::new(&kind, text);
     let span = find.span();
     let sources = match find.into_inner() {

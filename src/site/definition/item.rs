@@ -8,25 +8,26 @@ use crate::site::candidate::CandidateRule;
 use crate::site::declared::{DeclaredSource, DeclaredSources};
 use crate::site::diagnostic::{Diagnostic, nearest_of};
 use crate::site::document::{
-    Condition, DocumentKind, ItemPath, MAX_CONDITIONS, Source, SourceContext,
+    Condition, DocumentKind, ItemPath, MAX_CONDITIONS, Script, Source, SourceContext,
 };
 use crate::site::extract::{EndMark, Extractor, FieldSource, WrittenSources};
 use crate::site::fields::{FieldNames, FieldRef};
 use crate::site::file_name::{FileNameTemplate, NameCapture, NameInput};
 use crate::site::identity::{Identity, IgnoredParameter};
-use crate::site::pattern::{pattern, selector};
+use crate::site::pattern::pattern;
 use crate::site::schema::{
-    CaptureTable, ConditionInput, ItemPathInput, KindInput, NamedSources, Namespaces, SourceInput,
-    VerifyTable,
+    CaptureTable, ConditionInput, ItemPathInput, KindInput, NamedSources, Namespaces, ScriptInput,
+    SourceInput, VerifyTable,
 };
 use crate::site::template::{PlaceholderError, Template};
 use crate::site::variables::Variables;
 
-/// What pages are written in; HTML where nothing is said.
+/// What pages are written in, by the definition `text`; HTML where nothing is said.
 pub(super) fn document_kind(
     kind: Option<Spanned<KindInput>>,
-    script: Option<Spanned<String>>,
+    script: Option<Spanned<ScriptInput>>,
     namespaces: Option<Spanned<Namespaces>>,
+    text: &str,
 ) -> Result<DocumentKind, Diagnostic> {
     let written = kind.unwrap_or_else(|| Spanned::new(0..0, KindInput::Html));
     let kind = *written.get_ref();
@@ -48,7 +49,7 @@ pub(super) fn document_kind(
                 Diagnostic::at(&written, "pages with embedded JSON need `script`")
                     .help("add the element that holds it, as `script = \"script#__NEXT_DATA__\"`")
             })?;
-            DocumentKind::Embedded(selector(&script)?)
+            DocumentKind::Embedded(Script::compile(script, text)?)
         }
         KindInput::Xml => {
             let namespaces = namespaces.map(Spanned::into_inner).unwrap_or_default();

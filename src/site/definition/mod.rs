@@ -75,7 +75,7 @@ fn site(file: SiteFile, given: Given<'_>, text: &str) -> Result<Site, VariablesE
         namespaces,
     } = document;
     let (marker, empty) = (stop.marker.take(), stop.empty);
-    let kind = item::document_kind(Some(kind), script, namespaces)?;
+    let kind = item::document_kind(Some(kind), script, namespaces, text)?;
     let context = SourceContext::new(&kind, text);
     let end_mark = end_mark(marker, empty, context)?;
     let paging_context = PagingContext {

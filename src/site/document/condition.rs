@@ -1,12 +1,11 @@
 //! Conditions: which items count, by what is in them.
 
-use regex::Regex;
 use toml::Spanned;
 
 use super::source::Source;
-use super::{Scope, SourceContext};
+use super::{Scope, SourceContext, Work};
 use crate::site::diagnostic::Diagnostic;
-use crate::site::pattern::pattern;
+use crate::site::pattern::{Pattern, pattern};
 use crate::site::schema::{ConditionInput, ScalarInput};
 
 /// A condition on an item.
@@ -28,8 +27,8 @@ enum Test {
     Equals(String),
     NotEquals(String),
     In(Vec<String>),
-    Matches(Regex),
-    NotMatches(Regex),
+    Matches(Pattern),
+    NotMatches(Pattern),
     Exists(bool),
     AtLeast(f64),
     AtMost(f64),
@@ -59,7 +58,7 @@ impl Condition {
     pub(in crate::site) fn holds(&self, scope: Scope<'_>) -> bool {
         self.0.holds(&|source, test| match test {
             Test::Exists(wanted) => source.exists(scope) == *wanted,
-            test => test.holds(&source.texts(scope)),
+            test => test.holds(&source.texts(scope), &scope.node.shared.work),
         })
     }
 
@@ -76,7 +75,7 @@ impl Rule<Source> {
             Self::Any(rules) => rules.iter().all(|rule| rule.lacks_value(scope)),
             Self::Tests(source, tests) => {
                 let asks_presence = tests.iter().any(|test| matches!(test, Test::Exists(_)));
-                let needs_value = tests.iter().any(|test| !test.holds(&[]));
+                let needs_value = tests.iter().any(|test| !test.holds(&[], &Work::default()));
                 !asks_presence && needs_value && !source.exists(scope)
             }
         }
@@ -104,10 +103,14 @@ impl FieldCondition {
     }
 
     /// Whether a record fulfils the condition; `texts` gives those of a field.
-    pub(in crate::site) fn holds<'r>(&self, texts: &dyn Fn(usize) -> &'r [String]) -> bool {
+    pub(in crate::site) fn holds<'r>(
+        &self,
+        texts: &dyn Fn(usize) -> &'r [String],
+        work: &Work,
+    ) -> bool {
         self.0.holds(&|field, test| match test {
             Test::Exists(wanted) => texts(*field).is_empty() != *wanted,
-            test => test.holds(texts(*field)),
+            test => test.holds(texts(*field), work),
         })
     }
 }
@@ -208,14 +211,17 @@ impl<S> Rule<S> {
 
 impl Test {
     /// Whether one of the texts passes; for a negation, whether none of them is what it denies.
-    fn holds(&self, texts: &[String]) -> bool {
-        let mut texts = texts.iter();
+    fn holds(&self, texts: &[String], work: &Work) -> bool {
+        let mut texts = texts.iter().take_while(|_| work.step(1));
         match self {
             Self::Equals(wanted) => texts.any(|text| is_same(text, wanted)),
             Self::NotEquals(denied) => !texts.any(|text| is_same(text, denied)),
-            Self::In(members) => texts.any(|text| members.iter().any(|one| is_same(text, one))),
-            Self::Matches(pattern) => texts.any(|text| pattern.is_match(text)),
-            Self::NotMatches(pattern) => !texts.any(|text| pattern.is_match(text)),
+            Self::In(members) => texts.any(|text| {
+                let mut members = members.iter().take_while(|_| work.step(1));
+                members.any(|one| is_same(text, one))
+            }),
+            Self::Matches(pattern) => texts.any(|text| pattern.is_match(text, work)),
+            Self::NotMatches(pattern) => !texts.any(|text| pattern.is_match(text, work)),
             Self::Exists(wanted) => texts.next().is_some() == *wanted,
             Self::AtLeast(least) => texts.any(|text| number(text).is_some_and(|it| it >= *least)),
             Self::AtMost(most) => texts.any(|text| number(text).is_some_and(|it| it <= *most)),
@@ -361,7 +367,7 @@ mod tests {
         let record = [vec!["image".to_owned()], Vec::new()];
         let holds = |toml: &str| {
             let condition = compile(toml).unwrap_or_else(|_| panic!("{toml}"));
-            condition.holds(&|field| &record[field])
+            condition.holds(&|field| &record[field], &Work::default())
         };
         assert!(holds(r#"{ field = "kind", equals = "image" }"#));
         assert!(!holds(r#"{ field = "size", exists = true }"#));

@@ -2,16 +2,15 @@
 
 use proptest::prelude::*;
 
-use super::testing::{condition, path, source, try_read};
+use super::testing::{condition, embedded_in, path, source, try_read};
 use super::{DocumentKind, Scope};
 use crate::event::ListingFailure;
-use crate::site::selector::Selector;
 
 fn kinds() -> [DocumentKind; 4] {
     [
         DocumentKind::Html,
         DocumentKind::Json,
-        DocumentKind::Embedded(Selector::parse("script").unwrap()),
+        embedded_in("\"script\""),
         DocumentKind::Xml(vec![("m".to_owned(), "u".to_owned())]),
     ]
 }
@@ -94,6 +93,7 @@ const SOURCE: &[&str] = &[
     ", each = ",
     ", parse = \"json\", then = ",
     ", parse = \"html\", then = ",
+    ", behind = '='",
     ", pick = { largest = ",
     ", pick = \"last\"",
     ", unescape = true",
@@ -135,6 +135,7 @@ const GOOD: &[&str] = &[
     "\"source@srcset\"",
     "\"a@style\"",
     "{ source = \"a\", parse = \"json\", then = \"/*\" }",
+    "{ source = \".\", behind = 'x', parse = \"json\", then = \"\" }",
     "{ source = \".\", parse = \"html\", then = \"a@b\" }",
     "{ source = \"/a\", parse = \"html\", then = \"a\" }",
     "{ each = \"a\", source = \"@b\", pick = { largest = \"@b\" }, where = [{ value = \".\", not_matches = 'x' }] }",
@@ -271,4 +272,79 @@ fn a_source_gives_at_most_a_thousand_texts_of_16_kilobytes() {
     let page = format!("[{}\"{}\"]", "1,".repeat(5_000), "x".repeat(100_000));
     let found = super::testing::texts(&DocumentKind::Json, &page, "[\"/5000\", \"/*\"]");
     assert_eq!((found.len(), found[0].len()), (1_000, 16 * 1024));
+}
+
+#[test]
+fn a_selector_that_compares_every_element_with_all_others_is_refused() {
+    let page = format!("<div>{}</div>", "<p></p><a></a><!---->".repeat(20_000));
+    for select in ["p:not(:has(~ b))", "b ~ a"] {
+        let refused = outcome(
+            &DocumentKind::Html,
+            &page,
+            &format!("\"{select}\""),
+            "\".\"",
+        );
+        assert!(
+            matches!(refused, Err(ListingFailure::TooManySteps { .. })),
+            "{select}: {refused:?}"
+        );
+    }
+    for select in ["p:has(b)", "p:nth-last-child(1)", "div > p + a", "p ~ a"] {
+        let small = page.replace("<!---->", "");
+        let small = &small[..small.len() / 20];
+        let read = outcome(
+            &DocumentKind::Html,
+            small,
+            &format!("\"{select}\""),
+            "\".\"",
+        );
+        assert!(read.is_ok(), "{select}: {read:?}");
+    }
+}
+
+#[test]
+fn attributes_and_comments_without_end_are_counted_for_every_item() {
+    let classes = (0..2_000).map(|at| format!("c{at} ")).collect::<String>();
+    let page = format!("<p class='{classes}'></p>").repeat(400);
+    let not = (0..150)
+        .map(|at| format!(":not(.d{at})"))
+        .collect::<String>();
+    let refused = outcome(
+        &DocumentKind::Html,
+        &page,
+        "\"p\"",
+        &format!("\"^p{not}@id\""),
+    );
+    assert!(
+        matches!(refused, Err(ListingFailure::TooManySteps { .. })),
+        "{refused:?}"
+    );
+    let page = format!("<p>{}</p>", "<!---->".repeat(150_000)) + &"<i></i>".repeat(2_000);
+    let refused = outcome(&DocumentKind::Html, &page, "\"i\"", "\"^p\"");
+    assert!(
+        matches!(refused, Err(ListingFailure::TooManySteps { .. })),
+        "{refused:?}"
+    );
+}
+
+#[test]
+fn patterns_are_counted_by_their_size_and_the_texts() {
+    let text = "01".repeat(8_000);
+    let page = format!("[{}0]", format!("\"{text}\",").repeat(250));
+    let costly = "[01]*1[01]{600}x";
+    for source in [
+        format!("{{ source = \"\", capture = '{costly}' }}"),
+        format!("{{ source = \"\", not = '{costly}' }}"),
+        format!("{{ source = \"\", where = [{{ value = \"\", matches = '{costly}' }}] }}"),
+        format!("{{ source = \"\", pick = {{ largest = '({costly})' }} }}"),
+        format!("{{ source = \"\", behind = '{costly}', parse = \"json\", then = \"\" }}"),
+    ] {
+        let refused = outcome(&DocumentKind::Json, &page, "\"\"", &source);
+        assert!(
+            matches!(refused, Err(ListingFailure::TooManySteps { .. })),
+            "{source}: {refused:?}"
+        );
+    }
+    let usual = "{ source = \"\", capture = '^(?P<n>.+?)-(\\d+)x(\\d+)\\.jpe?g$' }";
+    assert!(outcome(&DocumentKind::Json, &page, "\"\"", usual).is_ok());
 }

@@ -5,6 +5,7 @@
 //! ```
 
 mod condition;
+mod embedded;
 #[cfg(test)]
 mod hostile;
 pub(super) mod html;
@@ -23,17 +24,16 @@ mod xml;
 use std::borrow::Cow;
 
 pub(super) use condition::{Condition, FieldCondition, MAX_CONDITIONS};
-pub(super) use limits::MAX_ITEMS;
+pub(super) use embedded::Script;
+pub(super) use limits::{MAX_ITEMS, STEP_BYTES, Work};
 pub(super) use object::ObjectPath;
 pub(super) use path::ItemPath;
 pub(super) use source::Source;
 
 use super::extract::PageText;
-use super::selector::Selector;
 use crate::event::ListingFailure;
 use html::{HtmlPlace, tree, xhtml};
 use json::{JsonPlace, JsonValue};
-use limits::Work;
 use parsed::ParsedTexts;
 use xml::{XmlPlace, XmlTree};
 
@@ -42,8 +42,8 @@ use xml::{XmlPlace, XmlTree};
 pub(super) enum DocumentKind {
     Html,
     Json,
-    /// JSON in the text of an element of an HTML page: the first that the selector matches.
-    Embedded(Selector),
+    /// JSON in the text of an element of an HTML page.
+    Embedded(Script),
     /// With the namespaces that the definition names: prefix and URI.
     Xml(Vec<(String, String)>),
 }
@@ -124,8 +124,7 @@ pub(super) fn read(
             with(&of_json(&value, &shared, None));
         }
         DocumentKind::Embedded(script) => {
-            let (text, base) = embedded(script, page)?;
-            let value = JsonValue::parse(without_assignment(&text))?;
+            let (value, base) = script.read(page, &shared.work)?;
             with(&of_json(&value, &shared, base));
         }
         DocumentKind::Xml(_) => {
@@ -179,47 +178,6 @@ fn of_xml<'a>(tree: &'a XmlTree<'a>, shared: &'a Shared) -> Page<'a> {
     }
 }
 
-/// The text of the first element that `script` matches, and the page's base.
-fn embedded(
-    script: &Selector,
-    page: PageText<'_>,
-) -> Result<(String, Option<String>), ListingFailure> {
-    let mut found = None;
-    let mut base = None;
-    trees(page, &mut |html| {
-        base = base.take().or_else(|| html::base_of(html));
-        if found.is_none() {
-            let element = script.select(html).next();
-            found = element.map(|element| element.text().collect::<String>());
-        }
-    })?;
-    let text = found.ok_or_else(|| ListingFailure::Unreadable {
-        language: "HTML",
-        cause: "no element is what `script` in the site's definition selects".to_owned(),
-    })?;
-    Ok((text, base))
-}
-
-/// What a script assigns: `window.state = {};` is `{}`.
-fn without_assignment(text: &str) -> &str {
-    let text = text.trim().trim_end_matches([';', '\n', '\r', ' ', '\t']);
-    let Some(brace) = text.find(['{', '[']) else {
-        return text;
-    };
-    // In front of the value there is a name at most, as in `window["state"] =`: its bracket does not begin the value.
-    let is_name = |text: &str| {
-        let head = text.trim_end();
-        !head.contains(['\n', '{', ';', '(']) && head.ends_with('=')
-    };
-    if brace == 0 || is_name(&text[..brace]) {
-        return &text[brace..];
-    }
-    match text.find('=') {
-        Some(sign) if is_name(&text[..=sign]) => text[sign + 1..].trim_start(),
-        _ => text,
-    }
-}
-
 impl<'a> Page<'a> {
     /// The whole page as a place.
     pub(super) fn root(&self) -> Node<'a> {
@@ -244,49 +202,5 @@ impl<'a> Page<'a> {
     /// Whether the list of items is there and empty; `None` where a page of this language does not tell.
     pub(super) fn has_empty_list(&self, path: &ItemPath) -> Option<bool> {
         path.has_empty_list(self.root)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::testing::{item_texts, try_read};
-    use super::*;
-
-    fn embedded_in(script: &str) -> DocumentKind {
-        DocumentKind::Embedded(Selector::parse(script).unwrap())
-    }
-
-    #[test]
-    fn json_in_a_script_is_read_without_what_assigns_it() {
-        for script in [
-            r#"{ "n": [1, 2] }"#,
-            "\n window.state = { \"n\": [1, 2] };\n",
-            r#"var state={"n":[1,2]}"#,
-            r#"window["state"] = { "n": [1, 2] };"#,
-        ] {
-            let page = format!("<base href='/b/'><script>1</script><script id=s>{script}</script>");
-            let found = item_texts(&embedded_in("#s"), &page, "\"/n\"", "", "\"\"");
-            assert_eq!(found, [["1"], ["2"]], "{script}");
-            let mut base = None;
-            read(&embedded_in("#s"), PageText::from(&page), &mut |page| {
-                base = page.base();
-            })
-            .unwrap();
-            assert_eq!(base.as_deref(), Some("/b/"));
-        }
-        let list = "<script>a.b = [{ \"n\": \"x = {\" }];</script>";
-        let found = item_texts(&embedded_in("script"), list, "\"\"", "", "\"/n\"");
-        assert_eq!(found, [["x = {"]]);
-    }
-
-    #[test]
-    fn a_page_without_the_script_or_its_json_is_unreadable() {
-        let language = |page: &str| match try_read(&embedded_in("#s"), page, &mut |_| ()) {
-            Err(ListingFailure::Unreadable { language, .. }) => language,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(language("<script>{}</script>"), "HTML");
-        assert_eq!(language("<script id=s>go({ \"n\": 1 });</script>"), "JSON");
-        assert_eq!(language("<script id=s></script>"), "JSON");
     }
 }

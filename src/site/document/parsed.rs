@@ -7,10 +7,19 @@ use scraper::Html;
 use super::html::tree;
 use super::json::JsonValue;
 use super::limits::{MAX_PARSED_BYTES, Work};
+use crate::site::pattern::Pattern;
 use crate::site::schema::ParsedLanguage;
 
 /// Documents that are kept for one page.
 const MAX_KEPT: usize = 1_000;
+
+/// How a text is parsed.
+#[derive(Debug)]
+pub(super) struct ParseRule {
+    pub(super) language: ParsedLanguage,
+    /// Only what is behind the first match of this.
+    pub(super) behind: Option<Pattern>,
+}
 
 /// A text, parsed: HTML that nests too deep gives several trees, anything that cannot be parsed none.
 pub(super) enum ParsedText {
@@ -21,12 +30,26 @@ pub(super) enum ParsedText {
 
 impl ParsedText {
     /// Parses `text`, if that is not too much.
-    pub(super) fn new(language: ParsedLanguage, text: &str, work: &Work) -> Self {
+    pub(super) fn new(rule: &ParseRule, text: &str, work: &Work) -> Self {
+        let ParseRule { language, behind } = rule;
+        let Some(text) = behind
+            .as_ref()
+            .map_or(Some(text), |pattern| pattern.behind(text, work))
+        else {
+            return Self::Nothing;
+        };
         if text.len() > MAX_PARSED_BYTES || !work.read(text.len()) {
             return Self::Nothing;
         }
         match language {
-            ParsedLanguage::Json => JsonValue::parse(text).map_or(Self::Nothing, Self::Json),
+            ParsedLanguage::Json => {
+                // What is behind a pattern is in the midst of a text.
+                let value = match behind {
+                    Some(_) => JsonValue::parse_first(text),
+                    None => JsonValue::parse(text),
+                };
+                value.map_or(Self::Nothing, Self::Json)
+            }
             ParsedLanguage::Html => {
                 let mut trees = Vec::new();
                 match tree::each_owned(text, true, |tree| trees.push(tree)) {

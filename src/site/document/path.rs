@@ -6,11 +6,11 @@ use super::html::{self, HtmlPlace};
 use super::json::{JsonPlace, JsonPointer, JsonValue};
 use super::limits::{MAX_ITEMS, MAX_TEXTS};
 use super::locator::{Locator, Wanted};
-use super::parsed::ParsedText;
+use super::parsed::{ParseRule, ParsedText};
 use super::xml::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
 use crate::site::diagnostic::Diagnostic;
-use crate::site::pattern::selector;
+use crate::site::pattern::{pattern, selector};
 use crate::site::schema::{ItemPathInput, ParsedLanguage};
 use crate::site::selector::Selector;
 
@@ -34,7 +34,7 @@ enum PathAlternative {
     /// Items in a text that is parsed.
     Parsed {
         text: Locator,
-        language: ParsedLanguage,
+        rule: ParseRule,
         then: ItemPath,
     },
 }
@@ -124,13 +124,18 @@ fn collect(
         ItemPathInput::Text(text) => alternatives.push(of_text(text, written, context)?),
         ItemPathInput::Table(table) => {
             let kind = kind_of(table.parse);
+            let behind = table.behind.as_ref();
+            let behind = behind.map(|behind| pattern(behind, context.definition));
             let inner = SourceContext {
                 kind: &kind,
                 ..context
             };
             alternatives.push(PathAlternative::Parsed {
                 text: Locator::compile(table.source.get_ref(), &table.source, context)?,
-                language: table.parse,
+                rule: ParseRule {
+                    language: table.parse,
+                    behind: behind.transpose()?,
+                },
                 then: ItemPath::compile(&table.then, inner)?,
             });
         }
@@ -187,7 +192,7 @@ fn of_text<T>(
 impl PathAlternative {
     fn language(&self) -> Option<ParsedLanguage> {
         match self {
-            Self::Parsed { language, .. } => Some(*language),
+            Self::Parsed { rule, .. } => Some(rule.language),
             Self::Css(_) | Self::Json { .. } | Self::Xml(_) => None,
         }
     }
@@ -219,24 +224,17 @@ impl PathAlternative {
                 let items = found.into_iter().map(|place| node.at_xml(place));
                 Some(items.collect()).filter(|items: &Vec<_>| !items.is_empty())
             }
-            (
-                Self::Parsed {
-                    text,
-                    language,
-                    then,
-                },
-                _,
-            ) => {
+            (Self::Parsed { text, rule, then }, _) => {
                 let scope = Scope { node, outer: None };
                 let wanted = Wanted {
-                    parsed_as: Some(*language),
+                    parsed_as: Some(rule.language),
                     ..Wanted::default()
                 };
                 let mut texts = text.texts(scope, wanted);
                 texts.truncate(MAX_TEXTS);
                 let mut items = Vec::new();
                 for text in &texts {
-                    let parsed = ParsedText::new(*language, text, work);
+                    let parsed = ParsedText::new(rule, text, work);
                     let Some(parsed) = node.shared.parsed.keep(parsed) else {
                         break;
                     };

@@ -1,13 +1,12 @@
 //! Which of several texts is taken: the first, the last, or that of the largest image.
 
-use regex::Regex;
 use toml::Spanned;
 
 use super::condition::number;
 use super::source::Source;
 use super::{Scope, SourceContext};
 use crate::site::diagnostic::{Diagnostic, nearest_of};
-use crate::site::pattern::pattern;
+use crate::site::pattern::{Pattern, pattern};
 use crate::site::schema::{PickInput, SourceInput};
 
 #[derive(Debug)]
@@ -21,7 +20,7 @@ pub(super) enum Pick {
 #[derive(Debug)]
 pub(super) enum Size {
     /// The product of the numbers that the pattern captures in the text itself.
-    Captured(Regex),
+    Captured(Pattern),
     /// The number there.
     At(Source),
 }
@@ -62,7 +61,7 @@ impl Pick {
                 texts.iter().find_map(|text| number(text))
             }
             Self::Largest(Size::Captured(pattern)) => {
-                let captures = pattern.captures(text)?;
+                let captures = pattern.captures(text, &scope.node.shared.work)?;
                 let mut product = None;
                 for part in captures.iter().skip(1).flatten() {
                     product = Some(product.unwrap_or(1.0) * number(part.as_str())?);
@@ -103,7 +102,7 @@ fn size(written: Spanned<SourceInput>, context: SourceContext<'_>) -> Result<Siz
     }
     let spanned = Spanned::new(written.span(), text.clone());
     let pattern = pattern(&spanned, context.definition)?;
-    if pattern.captures_len() == 1 {
+    if pattern.regex().captures_len() == 1 {
         let error = Diagnostic::at(&written, "the pattern captures no number");
         return Err(error.help("write it as `'-(\\d+)x(\\d+)-'`"));
     }

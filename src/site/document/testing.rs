@@ -3,11 +3,11 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Condition, DocumentKind, ItemPath, Node, Scope, Source, SourceContext, read};
+use super::{Condition, DocumentKind, ItemPath, Node, Scope, Script, Source, SourceContext, read};
 use crate::event::ListingFailure;
 use crate::site::diagnostic::{Diagnostic, LocatedDiagnostic};
 use crate::site::extract::PageText;
-use crate::site::schema::{ConditionInput, ItemPathInput, SourceInput};
+use crate::site::schema::{ConditionInput, ItemPathInput, ScriptInput, SourceInput};
 
 /// A source, by the TOML of its value.
 pub(super) fn source(kind: &DocumentKind, toml: &str) -> Result<Source, LocatedDiagnostic> {
@@ -46,6 +46,18 @@ pub(super) fn path(kind: &DocumentKind, toml: &str) -> Result<ItemPath, LocatedD
     let table = toml::from_str::<Table>(&text).map_err(|error| Diagnostic::from_toml(&error));
     let compiled = table.and_then(|table| ItemPath::from_input(&table.it, context));
     compiled.map_err(|error| error.locate(&text))
+}
+
+/// A page with JSON in a script, by the TOML of `listing.script`.
+pub(super) fn embedded_in(toml: &str) -> DocumentKind {
+    #[derive(Deserialize)]
+    struct Table {
+        it: Spanned<ScriptInput>,
+    }
+    let text = format!("it = {toml}");
+    let table = toml::from_str::<Table>(&text).unwrap();
+    let script = Script::compile(table.it, &text);
+    DocumentKind::Embedded(script.unwrap_or_else(|error| panic!("{}", error.locate(&text))))
 }
 
 fn context<'a>(kind: &'a DocumentKind, definition: &'a str) -> SourceContext<'a> {

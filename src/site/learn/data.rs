@@ -6,9 +6,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::blocks::has_image_end;
-use super::draft::{Draft, FullGuess, quote, relative};
+use super::draft::{Draft, FullGuess, paging_lines, quote, relative};
 use super::hints::{is_decoration, is_large, is_small};
-use super::resolve;
+use super::{PagingGuess, feed, resolve};
+use crate::units::plural;
 
 /// Values of an answer that are looked at.
 const MAX_VALUES: usize = 200_000;
@@ -17,7 +18,10 @@ const MAX_VALUES: usize = 200_000;
 const MAX_DEPTH: usize = 6;
 
 /// Items of a list that are compared.
-const MAX_ITEMS: usize = 100;
+pub(super) const MAX_ITEMS: usize = 100;
+
+/// Members of an object that are named.
+const MAX_NAMES: usize = 24;
 
 /// What a listing of data was drafted from.
 #[derive(Debug, Clone)]
@@ -26,20 +30,35 @@ pub struct DataDraft {
     pub draft: Draft,
     /// The items that were seen.
     pub items: usize,
+    /// How further pages are reached, where their addresses are known.
+    pub paging: Option<PagingGuess>,
 }
 
-/// A draft for a page that is JSON or a feed; `None` for one that is neither or shows no images.
-pub fn data_draft(name: &str, page: &Url, text: &str) -> Option<DataDraft> {
+/// A draft for a page that is JSON or a feed; `None` for one that is neither or shows no images. `paging` is what the
+/// server says of further pages, `original` the user's example.
+pub fn data_draft(
+    name: &str,
+    page: &Url,
+    text: &str,
+    paging: Option<&PagingGuess>,
+    original: Option<&Url>,
+) -> Option<DataDraft> {
     let trimmed = text.trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t']);
     if trimmed.starts_with(['{', '[']) {
         // The parser refuses what nests deeper than 128.
-        return json(name, page, &serde_json::from_str(trimmed).ok()?);
+        let root = serde_json::from_str(trimmed).ok()?;
+        let mut listing = vec!["kind = \"json\"".to_owned()];
+        listing.extend(match paging {
+            Some(_) => paging_lines(page, paging),
+            None => json_paging(page, &root),
+        });
+        return json(name, page, &root, listing, original);
     }
     let head: String = trimmed.chars().take(2_000).collect();
     let is_feed = ["<rss", "<feed", "<rdf:RDF"]
         .iter()
         .any(|tag| head.contains(tag));
-    is_feed.then(|| feed(name, page, trimmed))?
+    is_feed.then(|| feed::draft(name, page, trimmed, paging))?
 }
 
 /// A list of items: where it is, and the items.
@@ -48,10 +67,17 @@ struct List<'a> {
     items: Vec<&'a Value>,
 }
 
-fn json(name: &str, page: &Url, root: &Value) -> Option<DataDraft> {
+/// The draft for a page that holds the value `root`, with these lines of `[listing]`.
+pub(super) fn json(
+    name: &str,
+    page: &Url,
+    root: &Value,
+    listing: Vec<String>,
+    original: Option<&Url>,
+) -> Option<DataDraft> {
     let mut best: Option<(f32, String, Vec<Leaf>, usize)> = None;
     for List { path, items } in lists(root) {
-        let leaves = leaves(page, &items);
+        let leaves = leaves(page, &items, original);
         let most = leaves
             .iter()
             .filter_map(|leaf| leaf.image)
@@ -89,7 +115,7 @@ fn json(name: &str, page: &Url, root: &Value) -> Option<DataDraft> {
     item.extend(title.map(|leaf| format!("title = {}", quote(&leaf.path))));
     let wanted: Vec<_> = images
         .iter()
-        .filter(|leaf| !is_small(&leaf.path))
+        .filter(|leaf| !is_small(&leaf.path) || leaf.image > Some(1.0))
         .take(3)
         .collect();
     let mut fields: Vec<_> = wanted
@@ -109,7 +135,7 @@ fn json(name: &str, page: &Url, root: &Value) -> Option<DataDraft> {
         item.push("# guess: the id stays the same where addresses change".to_owned());
         item.push("key = \"{id}\"".to_owned());
     }
-    let mut draft = Draft::new(name.to_owned(), page, json_paging(page, root), item);
+    let mut draft = Draft::new(name.to_owned(), page, listing, item);
     for leaf in &leaves {
         for address in leaf.hosts.iter().filter(|_| leaf.image.is_some()) {
             draft.add_host(address);
@@ -121,7 +147,29 @@ fn json(name: &str, page: &Url, root: &Value) -> Option<DataDraft> {
             because: format!("guess: by the name of its pointer, number {number}"),
         })
         .collect();
-    (!draft.full.is_empty()).then_some(DataDraft { draft, items })
+    (!draft.full.is_empty()).then_some(DataDraft {
+        draft,
+        items,
+        paging: None,
+    })
+}
+
+/// The longest list of objects in a JSON text, in words: where it is, and the members of its first. `None` for a text that
+/// is no JSON, or has no such list.
+pub fn longest_list(text: &str) -> Option<String> {
+    let root: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).ok()?;
+    let longest = lists(&root)
+        .into_iter()
+        .filter(|list| !list.path.is_empty())
+        .max_by_key(|list| list.items.len())?;
+    let members = longest.items.first()?.as_object()?;
+    let names: Vec<_> = members.keys().take(MAX_NAMES).map(String::as_str).collect();
+    Some(format!(
+        "{} at `{}`, with the members {}",
+        plural(longest.items.len(), "object", "objects"),
+        longest.path,
+        names.join(", ")
+    ))
 }
 
 /// The lists of objects in an answer; the whole answer is one too, if it is an object.
@@ -180,7 +228,7 @@ struct Leaf {
     hosts: Vec<Url>,
 }
 
-fn leaves(page: &Url, items: &[&Value]) -> Vec<Leaf> {
+fn leaves(page: &Url, items: &[&Value], original: Option<&Url>) -> Vec<Leaf> {
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in items {
         let mut open = vec![(String::new(), *item, 0)];
@@ -219,7 +267,9 @@ fn leaves(page: &Url, items: &[&Value]) -> Vec<Leaf> {
             .filter(|text| has_image_end(text) || is_image_key(&path, text))
             .filter_map(|text| resolve(page, text))
             .collect();
-        let is_image = addresses.len() * 5 >= values.len() * 3 && distinct;
+        let mut resolved = values.iter().filter_map(|text| resolve(page, text));
+        let has_original = original.is_some_and(|original| resolved.any(|url| url == *original));
+        let is_image = has_original || addresses.len() * 5 >= values.len() * 3 && distinct;
         let mut score = 1.0;
         score += if is_large(&path) { 1.0 } else { 0.0 };
         score += match path.rsplit('/').next() {
@@ -228,6 +278,9 @@ fn leaves(page: &Url, items: &[&Value]) -> Vec<Leaf> {
         };
         if is_small(&path) || is_decoration(&path) {
             score = 0.2;
+        }
+        if has_original {
+            score = 9.0;
         }
         Some(Leaf {
             image: is_image.then_some(score),
@@ -250,7 +303,7 @@ fn is_image_key(path: &str, text: &str) -> bool {
 }
 
 fn json_paging(page: &Url, root: &Value) -> Vec<String> {
-    let mut lines = vec!["kind = \"json\"".to_owned()];
+    let mut lines = Vec::new();
     let address = relative(page.as_str(), page);
     let at = |names: &[&str]| {
         let parents = ["", "/meta", "/data", "/paging", "/pagination", "/links"];
@@ -303,92 +356,13 @@ fn numbered(address: &str) -> Option<String> {
     })
 }
 
-fn feed(name: &str, page: &Url, text: &str) -> Option<DataDraft> {
-    let is_atom = !text.contains("<item") && text.contains("<entry");
-    let (element, link, key) = if is_atom {
-        ("entry", "link@href", "id")
-    } else {
-        ("item", "link", "guid")
-    };
-    let items = text.matches(&format!("<{element}")).count();
-    let has_media = text.contains("<media:content");
-    let mut sources = Vec::new();
-    if has_media {
-        sources.push("\"media:content@url\"".to_owned());
-    }
-    if text.contains("<enclosure") {
-        sources.push("\"enclosure@url\"".to_owned());
-    }
-    for (tag, source) in [
-        ("<content:encoded", "content:encoded"),
-        ("<description", "description"),
-        ("<content", "content"),
-        ("<summary", "summary"),
-    ] {
-        let shows_images = text.contains("&lt;img") || text.contains("<img");
-        if text.contains(tag) && shows_images && (tag != "<content" || is_atom) {
-            let then = "parse = \"html\", then = \"img@src\"";
-            sources.push(format!("{{ source = {}, {then} }}", quote(source)));
-        }
-    }
-    if sources.is_empty() || items == 0 {
-        return None;
-    }
-    let mut listing = vec![
-        "kind = \"xml\"".to_owned(),
-        format!("url = {}", quote(&relative(page.as_str(), page))),
-    ];
-    let mut spaces = Vec::new();
-    if has_media {
-        spaces.push("media = \"http://search.yahoo.com/mrss/\"");
-    }
-    if sources
-        .iter()
-        .any(|source| source.contains("content:encoded"))
-    {
-        spaces.push("content = \"http://purl.org/rss/1.0/modules/content/\"");
-    }
-    if !spaces.is_empty() {
-        listing.push(format!("namespaces = {{ {} }}", spaces.join(", ")));
-    }
-    let mut item = vec![
-        format!("select = \"{element}\""),
-        "title = \"title\"".to_owned(),
-        format!("link = \"{link}\""),
-    ];
-    let mut fields = vec![format!("image = [{}]", sources.join(", "))];
-    let has_key = text.matches(&format!("<{key}")).count() >= items;
-    if has_key {
-        fields.push(format!("id = \"{key}\""));
-    }
-    item.push(format!("fields = {{ {} }}", fields.join(", ")));
-    if has_key {
-        item.push("key = \"{id}\"".to_owned());
-    }
-    let mut draft = Draft::new(name.to_owned(), page, listing, item);
-    draft.full = vec![FullGuess::Field {
-        name: "image".to_owned(),
-        because: "guess: the first address of an image in an item".to_owned(),
-    }];
-    let addresses = text
-        .split(['"', '\''])
-        .filter(|part| part.len() < 2_000 && has_image_end(part) && part.contains("://"));
-    for address in addresses
-        .take(MAX_ITEMS)
-        .filter_map(|part| Url::parse(part).ok())
-    {
-        draft.add_host(&address);
-    }
-    Some(DataDraft { draft, items })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn draft(at: &str, text: &str) -> String {
         let page = Url::parse(&format!("https://demo.invalid{at}")).unwrap();
-        let DataDraft { draft, items } = data_draft("demo", &page, text).unwrap();
+        let DataDraft { draft, items, .. } = data_draft("demo", &page, text, None, None).unwrap();
         assert_eq!(items, 3);
         let text = draft.to_toml();
         assert!(toml::from_str::<toml::Table>(&text).is_ok(), "{text}");
@@ -447,7 +421,10 @@ mod tests {
     fn data_without_images_gives_no_draft() {
         let page = Url::parse("https://demo.invalid/").unwrap();
         for text in ["{\"a\": 1}", "[]", "{\"a", "<rss></rss>", "plain", ""] {
-            assert!(data_draft("demo", &page, text).is_none(), "{text}");
+            assert!(
+                data_draft("demo", &page, text, None, None).is_none(),
+                "{text}"
+            );
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct Draft {
     pub full: Vec<FullGuess>,
     /// Whether the last parts of the originals' addresses are alike, so that they are no names.
     pub names_are_alike: bool,
+    /// Whether no way in `full` leads to the user's example.
+    pub misses_example: bool,
 }
 
 /// A way to the original.
@@ -38,8 +40,8 @@ pub enum FullGuess {
     },
     /// An address is rewritten.
     Rewrite {
-        /// `thumb` or `link`.
-        from: &'static str,
+        /// `thumb`, `link` or a name of one's own.
+        from: String,
         /// The rule.
         rule: RewriteGuess,
         /// Why this is proposed.
@@ -93,6 +95,7 @@ impl Draft {
             item,
             full: Vec::new(),
             names_are_alike: false,
+            misses_example: false,
         }
     }
 
@@ -105,7 +108,8 @@ impl Draft {
     /// Names the host of an address, if it is not that of the page.
     pub fn add_host(&mut self, address: &Url) {
         let host = address.host_str().unwrap_or_default();
-        if !host.is_empty() && Some(host) != self.page.host_str() {
+        // No definition can name a host with a dot at its end.
+        if !host.is_empty() && !host.ends_with('.') && Some(host) != self.page.host_str() {
             self.hosts.insert(host.to_owned());
         }
     }
@@ -136,6 +140,9 @@ impl Draft {
         }
         if self.full.is_empty() {
             lines.extend(TO_BE_WRITTEN.map(str::to_owned));
+            let has_thumb = self.item.iter().any(|line| line.starts_with("thumb = "));
+            let field = if has_thumb { "thumb" } else { "link" };
+            lines.extend(["[[full]]".to_owned(), format!("field = {}", quote(field))]);
         }
         if self.names_are_alike {
             lines.extend([
@@ -153,13 +160,14 @@ impl Draft {
 }
 
 /// What a draft has in place of a way to the originals.
-const TO_BE_WRITTEN: [&str; 6] = [
+const TO_BE_WRITTEN: [&str; 7] = [
     "",
-    "# To be written: the way from an item to its original. One of these, with what is right for this site:",
-    "# [[full]]",
+    "# To be written: the way from an item to its original. In place of the line at the end, one of these with what is",
+    "# right for this site:",
     "# field = \"link\"",
     "# rewrite = { from = \"thumb\", regex = '^(?P<start>.+)-small(?P<end>\\.jpg)$', to = \"${start}${end}\" }",
     "# follow = { from = \"link\", kind = \"html\", find = \"a.download@href\" }",
+    "",
 ];
 
 impl FullGuess {
@@ -204,12 +212,17 @@ impl FullGuess {
 }
 
 /// The lines that say how pages follow one another.
-fn paging_lines(page: &Url, paging: Option<&PagingGuess>) -> Vec<String> {
+pub(super) fn paging_lines(page: &Url, paging: Option<&PagingGuess>) -> Vec<String> {
     let first = format!("url = {}", quote(&relative(page.as_str(), page)));
     match paging {
         None => vec![
             "# guess: no link to a second page was found".to_owned(),
             first,
+        ],
+        Some(PagingGuess::Header { .. }) => vec![
+            first,
+            "# the server says so in its `Link` header".to_owned(),
+            "next = { header = \"link\" }".to_owned(),
         ],
         Some(PagingGuess::Next { source, text, .. }) => {
             let next = match (text, source.rsplit_once('@')) {
@@ -313,7 +326,7 @@ mod tests {
                 because: "guess: one".to_owned(),
             },
             FullGuess::Rewrite {
-                from: "thumb",
+                from: "thumb".to_owned(),
                 rule: RewriteGuess {
                     regex: r"^(?P<a>.+)\.jpg$".to_owned(),
                     to: "${a}.png".to_owned(),

@@ -36,21 +36,24 @@ pub(super) fn of(outline: &Outline, base: &Url, block: &Block) -> BlockGuess {
             value(outline, base, place)
         };
         ItemGuess {
+            // Without a source in the draft there is nothing that a way could begin at.
             thumb: image_attributes(&outline.elements[picture])
                 .iter()
+                .filter(|_| !thumbs.is_empty())
                 .find_map(|attribute| {
                     let written = outline.elements[picture].attribute(attribute)?;
                     resolve(base, address_in(attribute, written))
                 }),
-            link: of(&links),
+            link: of(&links).filter(|_| link.is_some()),
             others: others.iter().map(|(_, places)| of(places)).collect(),
         }
     });
+    let guesses = guesses.collect();
     BlockGuess {
         select: select.css(),
         thumb: thumbs,
         title: title(outline, block),
-        items: guesses.collect(),
+        items: guesses,
         others: others.iter().map(|(source, _)| source.clone()).collect(),
         link,
     }
@@ -87,7 +90,10 @@ fn source(outline: &Outline, places: &[Place<'_>]) -> Option<String> {
     if own * 10 >= pairs.len() * 9 {
         return Some(format!("@{attribute}"));
     }
-    let select = within_items(outline, &pairs)?;
+    let value = |element: usize| outline.elements[element].attribute(attribute);
+    let select = within_items(outline, &pairs, |found, wanted| {
+        value(found) == value(wanted)
+    })?;
     Some(format!("{}@{attribute}", select.css()))
 }
 
@@ -206,7 +212,7 @@ fn title(outline: &Outline, block: &Block) -> Option<String> {
     let texts: Vec<_> = texts.collect();
     if are_titles(texts.iter().map(|(_, _, text)| text.as_str()), block) {
         let pairs: Vec<_> = texts.iter().map(|&(item, at, _)| (item, at)).collect();
-        if let Some(select) = within_items(outline, &pairs) {
+        if let Some(select) = within_items(outline, &pairs, |_, _| false) {
             return Some(select.css());
         }
     }

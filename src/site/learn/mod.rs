@@ -12,8 +12,11 @@ mod blocks;
 mod data;
 mod detail;
 mod draft;
+mod embedded;
+mod feed;
 mod fields;
 mod hints;
+mod original;
 mod outline;
 mod paging;
 mod selection;
@@ -25,9 +28,10 @@ use super::extract::PageText;
 use crate::event::ListingFailure;
 
 pub use align::{RewriteGuess, likeness, rewrites};
-pub use data::{DataDraft, data_draft};
+pub use data::{DataDraft, data_draft, longest_list};
 pub use detail::{OriginalGuess, SourceGuess, best_sources, originals};
 pub use draft::{Draft, FullGuess};
+pub use embedded::embedded_draft;
 pub use hints::{has_image_path, site_name};
 pub use paging::PagingGuess;
 pub use shrink::without_size;
@@ -88,6 +92,8 @@ pub fn page(page: &Url, body: PageText<'_>) -> Result<PageGuess, ListingFailure>
             .iter()
             .take(MAX_BLOCKS)
             .map(|block| fields::of(&outline, &base, block))
+            // Nothing could be drafted from an item without any address.
+            .filter(|block| !block.thumb.is_empty() || block.link.is_some())
             .collect(),
         paging: paging::find(&outline, page, &base),
     })
@@ -96,4 +102,60 @@ pub fn page(page: &Url, body: PageText<'_>) -> Result<PageGuess, ListingFailure>
 /// The address that `written` means on a page.
 fn resolve(base: &Url, written: &str) -> Option<Url> {
     super::address::resolve(base, written, encoding_rs::UTF_8)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::site::Site;
+
+    const PIECES: &[&str] = &[
+        "<div class=card>",
+        "<div class=\"card it's\">",
+        "</div>",
+        "<li>",
+        "<a href=/w/1>",
+        "<a href=/w/2>",
+        "<a href=/w/3.jpg>",
+        "<a href=https://i.demo.invalid./4.png>",
+        "</a>",
+        "<img src=/t/1.png>",
+        "<img src=/t/2.png alt=b>",
+        "<img data-src=/t/3.jpg src='data:,x'>",
+        "<i style='background: url(/t/4.png)'></i>",
+        "<h3>Hill</h3>",
+        "<a rel=next href='?page=2'>Next</a>",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn every_draft_compiles(
+            card in prop::collection::vec(prop::sample::select(PIECES), 1..8),
+            odd in prop::collection::vec(prop::sample::select(PIECES), 0..8),
+        ) {
+            let at = Url::parse("https://demo.invalid/list").unwrap();
+            let cards = (0..4).map(|n| card.concat().replace("/t/", &format!("/t{n}/")).replace("/w/", &format!("/w{n}/")));
+            let text = format!("{}{}", cards.collect::<String>(), odd.concat());
+            let guess = page(&at, text.as_str().into()).unwrap();
+            for block in &guess.blocks {
+                let mut draft = Draft::html("demo".to_owned(), &at, block, guess.paging.as_ref());
+                let compiles = |draft: &Draft| Site::from_toml(&draft.to_toml()).map(|_| ());
+                prop_assert!(compiles(&draft).is_ok(), "{:?}: {}", compiles(&draft), draft.to_toml());
+                for item in &block.items {
+                    let both = [("thumb", &item.thumb), ("link", &item.link)];
+                    for (name, url) in both.into_iter().filter_map(|(name, url)| Some((name, url.as_ref()?))) {
+                        draft.add_host(url);
+                        let (name, because) = (name.to_owned(), String::new());
+                        draft.full.push(FullGuess::Field { name, because });
+                    }
+                }
+                draft.full.truncate(10);
+                prop_assert!(compiles(&draft).is_ok(), "{:?}: {}", compiles(&draft), draft.to_toml());
+            }
+        }
+    }
 }

@@ -57,6 +57,11 @@ pub enum PagingGuess {
         /// The second page.
         second: Url,
     },
+    /// By the `Link` header of each page.
+    Header {
+        /// The second page.
+        second: Url,
+    },
     /// By a number in the address.
     Numbers {
         /// The address with `{page}` in it, or with `{offset}`.
@@ -76,8 +81,16 @@ impl PagingGuess {
     /// The address of the second page.
     pub fn second(&self) -> &Url {
         match self {
-            Self::Next { second, .. } | Self::Numbers { second, .. } => second,
+            Self::Next { second, .. } | Self::Header { second } | Self::Numbers { second, .. } => {
+                second
+            }
         }
+    }
+
+    /// The next page by the `Link` header of the page at `page`, whose target is `target`.
+    pub fn from_header(page: &Url, target: &str) -> Option<Self> {
+        let second = resolve(page, target)?;
+        (second != *page).then_some(Self::Header { second })
     }
 }
 

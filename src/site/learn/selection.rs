@@ -149,8 +149,13 @@ pub(super) fn of_group(outline: &Outline, group: &[usize]) -> Option<Selection> 
     })
 }
 
-/// The shortest selector whose first match within each item is the item's target, for nearly all items.
-pub(super) fn within_items(outline: &Outline, pairs: &[(usize, usize)]) -> Option<Selection> {
+/// The shortest selector whose first match within each item is the item's target or as good as that, for nearly all
+/// items: an item may have two links to one page.
+pub(super) fn within_items(
+    outline: &Outline,
+    pairs: &[(usize, usize)],
+    is_as_good: impl Fn(usize, usize) -> bool,
+) -> Option<Selection> {
     let (_item, target) = *pairs.iter().find(|(item, target)| item != target)?;
     let mut tried = selections(outline, target);
     // A bare tag is the plainest.
@@ -158,7 +163,8 @@ pub(super) fn within_items(outline: &Outline, pairs: &[(usize, usize)]) -> Optio
     tried.into_iter().find(|selection| {
         let holds = pairs.iter().filter(|(item, target)| {
             let inside = outline.within(*item).skip(1);
-            selection.select(outline, inside).next() == Some(*target)
+            let found = selection.select(outline, inside).next();
+            found.is_some_and(|found| found == *target || is_as_good(found, *target))
         });
         holds.count() * 10 >= pairs.len() * 9
     })

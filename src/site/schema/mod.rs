@@ -19,7 +19,7 @@ pub(super) use requests::{
 };
 pub(super) use source::{
     ConditionInput, ItemPathInput, LookupTable, ParsedLanguage, PickInput, ScalarInput,
-    SourceInput, SourceTable,
+    ScriptInput, ScriptTable, SourceInput, SourceTable,
 };
 pub(super) use variable::{VariableInput, VariableTable};
 
@@ -85,7 +85,7 @@ pub(super) enum KindInput {
 /// The keys of `[listing]` that say what its pages are written in.
 pub(super) struct DocumentTable {
     pub(super) kind: Spanned<KindInput>,
-    pub(super) script: Option<Spanned<String>>,
+    pub(super) script: Option<Spanned<ScriptInput>>,
     pub(super) namespaces: Option<Spanned<Namespaces>>,
 }
 
@@ -93,7 +93,7 @@ pub(super) struct DocumentTable {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ListingTable {
     kind: Spanned<KindInput>,
-    script: Option<Spanned<String>>,
+    script: Option<Spanned<ScriptInput>>,
     namespaces: Option<Spanned<Namespaces>>,
     url: Option<Spanned<String>>,
     pages: Option<Spanned<Vec<Spanned<String>>>>,
@@ -236,7 +236,7 @@ pub(super) struct FollowTable {
     /// The page's address made of fields, in place of `from`.
     pub(super) template: Option<Spanned<String>>,
     pub(super) kind: Option<Spanned<KindInput>>,
-    pub(super) script: Option<Spanned<String>>,
+    pub(super) script: Option<Spanned<ScriptInput>>,
     pub(super) namespaces: Option<Spanned<Namespaces>>,
     /// Sources of addresses on the page: each is one candidate at most.
     pub(super) find: Spanned<SourceInput>,

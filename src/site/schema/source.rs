@@ -33,6 +33,8 @@ pub(in crate::site) struct SourceTable {
     pub(in crate::site) pick: Option<Spanned<PickInput>>,
     pub(in crate::site) parse: Option<Spanned<ParsedLanguage>>,
     pub(in crate::site) then: Option<Spanned<SourceInput>>,
+    /// What is parsed begins behind the match of this pattern.
+    pub(in crate::site) behind: Option<Spanned<String>>,
     #[serde(default)]
     pub(in crate::site) unescape: bool,
     #[serde(default)]
@@ -42,6 +44,20 @@ pub(in crate::site) struct SourceTable {
     pub(in crate::site) lookup: Option<Spanned<LookupTable>>,
     pub(in crate::site) map: Option<Spanned<BTreeMap<String, String>>>,
     pub(in crate::site) default: Option<Spanned<String>>,
+}
+
+/// The element of an embedded page: a selector, or a table.
+pub(in crate::site) enum ScriptInput {
+    Text(String),
+    Table(ScriptTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a table with `select` and `behind`")]
+pub(in crate::site) struct ScriptTable {
+    pub(in crate::site) select: Spanned<String>,
+    /// The JSON begins behind the match of this pattern, in the first element that has one.
+    pub(in crate::site) behind: Option<Spanned<String>>,
 }
 
 /// What a text is parsed as.
@@ -84,6 +100,7 @@ pub(in crate::site) enum ItemPathInput {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::site) struct ItemPathTable {
     pub(in crate::site) source: Spanned<String>,
+    pub(in crate::site) behind: Option<Spanned<String>>,
     pub(in crate::site) parse: ParsedLanguage,
     pub(in crate::site) then: Spanned<String>,
 }
@@ -164,6 +181,30 @@ impl<'de> Visitor<'de> for ItemPathVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
         Vec::deserialize(SeqAccessDeserializer::new(list)).map(ItemPathInput::List)
+    }
+}
+
+impl<'de> Deserialize<'de> for ScriptInput {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ScriptVisitor)
+    }
+}
+
+struct ScriptVisitor;
+
+impl<'de> Visitor<'de> for ScriptVisitor {
+    type Value = ScriptInput;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a selector, or a table with `select` and `behind`")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(ScriptInput::Text(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        ScriptTable::deserialize(MapAccessDeserializer::new(map)).map(ScriptInput::Table)
     }
 }
 

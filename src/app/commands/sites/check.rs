@@ -28,7 +28,20 @@ pub async fn check_site(
     definition: Option<String>,
     options: Options,
     environment: &Environment,
-    _shutdown: Shutdown,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    tokio::select! {
+        biased;
+        // Nothing is stored, so there is nothing to finish.
+        () = shutdown.stopping() => Ok(Exit::Done),
+        exit = check_sites(definition, options, environment) => exit,
+    }
+}
+
+async fn check_sites(
+    definition: Option<String>,
+    options: Options,
+    environment: &Environment,
 ) -> anyhow::Result<Exit> {
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_environment(&mut settings, environment)?;

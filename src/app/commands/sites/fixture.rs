@@ -111,16 +111,16 @@ impl Fixture {
         })
     }
 
-    /// The listing pages, in the order in which they were recorded.
+    /// The pages of a kind, in the order in which they were recorded.
     ///
     /// # Errors
     ///
     /// When a file of the manifest cannot be read.
-    pub(super) fn listing_pages(&self) -> anyhow::Result<Vec<RawPage>> {
+    pub(super) fn pages(&self, kind: RecordedKind) -> anyhow::Result<Vec<RawPage>> {
         let pages = self
             .recorded
             .iter()
-            .filter(|recorded| recorded.kind == RecordedKind::Page);
+            .filter(|recorded| recorded.kind == kind);
         pages
             .map(|page| {
                 Ok(RawPage {
@@ -339,7 +339,10 @@ mod tests {
             .unwrap();
         assert_eq!(fs::read(place.join("a.invalid/list")).unwrap(), b"one");
         assert_eq!(fs::read(place.join("b.invalid/list")).unwrap(), b"three");
-        let pages = Fixture::open(&place).unwrap().listing_pages().unwrap();
+        let pages = Fixture::open(&place)
+            .unwrap()
+            .pages(RecordedKind::Page)
+            .unwrap();
         let texts: Vec<_> = pages.iter().map(|page| page.bytes.as_slice()).collect();
         assert_eq!(texts, [&b"one"[..], b"two", b"three", b"four"]);
         assert!(

@@ -25,7 +25,7 @@ pub(super) struct TriedPage {
 /// An item of a page.
 pub(super) struct TriedItem {
     pub(super) image: ImageRef,
-    pub(super) rules: Vec<(usize, RuleResult)>,
+    pub(super) rules: Vec<TriedRule>,
     /// Its key, candidates and name, or why it is skipped.
     pub(super) resolved: Result<Resolved, SkipReason>,
 }
@@ -34,11 +34,20 @@ impl TriedItem {
     /// The number of the `[[full]]` that gives a candidate, from 1.
     pub(super) fn rule_of(&self, candidate: &Candidate) -> Option<usize> {
         let mut rules = self.rules.iter();
-        rules.find_map(|(number, result)| match result {
-            RuleResult::Candidate(found) if found == candidate => Some(*number),
+        rules.find_map(|rule| match &rule.result {
+            RuleResult::Candidate(found) if found == candidate => Some(rule.full),
             RuleResult::Candidate(_) | RuleResult::NoMatch | RuleResult::Refused(_) => None,
         })
     }
+}
+
+/// What a `[[full]]` gave for an item.
+pub(super) struct TriedRule {
+    /// Its number, from 1.
+    pub(super) full: usize,
+    /// Pages between the item and this result.
+    pub(super) hop: usize,
+    pub(super) result: RuleResult,
 }
 
 /// Reads a page; `is_first` says whether it cannot be the one after the last. No key or name holds a secret.
@@ -64,9 +73,18 @@ pub(super) fn try_page(
     }
     let mut images = std::mem::take(&mut listing.images);
     canonicalize(&mut images);
+    let (rules, resolver) = (site.resolver(), site.resolver());
     let items = images.into_iter().map(|image| TriedItem {
-        rules: site.explain(&image),
-        resolved: site.resolve(&image, masks),
+        rules: rules
+            .explain(&image)
+            .into_iter()
+            .map(|(full, result)| TriedRule {
+                full,
+                hop: 0,
+                result,
+            })
+            .collect(),
+        resolved: resolver.resolve(&image, masks),
         image,
     });
     let items: Vec<_> = items.collect();
@@ -147,14 +165,19 @@ impl TriedPage {
                 text.push('\n');
             };
             let is_given = item.rules.is_empty();
-            for (rule, result) in &item.rules {
-                let rule = format!("full {rule}");
+            for TriedRule { full, hop, result } in &item.rules {
+                let rule = match hop {
+                    0 => format!("full {full}"),
+                    hop => format!("full {full} page {hop}"),
+                };
                 match result {
                     RuleResult::Candidate(candidate) => {
                         row(&rule, kind(candidate), candidate.url().as_str());
                     }
                     RuleResult::Refused(reason) => row(&rule, "refused", reason),
-                    RuleResult::NoMatch if item.resolved.is_err() => row(&rule, "no match", ""),
+                    RuleResult::NoMatch if item.resolved.is_err() || *hop > 0 => {
+                        row(&rule, "no match", "");
+                    }
                     RuleResult::NoMatch => {}
                 }
             }
@@ -223,6 +246,9 @@ struct JsonItem<'a> {
 #[derive(Serialize)]
 struct JsonRule<'a> {
     full: usize,
+    /// Pages between the item and this result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<usize>,
     result: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<&'a str>,
@@ -236,7 +262,7 @@ fn json_item(item: usize, tried: &TriedItem) -> JsonItem<'_> {
         rules,
         resolved,
     } = tried;
-    let rules = rules.iter().map(|(full, result)| {
+    let rules = rules.iter().map(|TriedRule { full, hop, result }| {
         let (result, address, detail) = match result {
             RuleResult::Candidate(candidate) => {
                 (kind(candidate), Some(candidate.url().as_str()), None)
@@ -246,6 +272,7 @@ fn json_item(item: usize, tried: &TriedItem) -> JsonItem<'_> {
         };
         JsonRule {
             full: *full,
+            page: Some(*hop).filter(|&hop| hop > 0),
             result,
             address,
             detail,

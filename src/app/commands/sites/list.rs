@@ -22,6 +22,7 @@ struct ListedSite<'a> {
     file: Option<String>,
     needs_opt_in: bool,
     needs_secret: bool,
+    inferred: Option<&'a str>,
 }
 
 /// Prints every site, one a line. Definitions that are broken are reported on stderr.
@@ -71,6 +72,7 @@ fn listed<'a>(
         file: place.path().map(|path| path.display().to_string()),
         needs_opt_in: facts.opt_in.is_some(),
         needs_secret: facts.needs_secret(),
+        inferred: facts.inferred.as_deref(),
     }
 }
 
@@ -88,6 +90,9 @@ fn line(name: &str, definition: &Definition, facts: &DefinitionFacts) -> String 
     }
     let secrets = facts.secrets.values().filter(|secret| !secret.optional);
     notes.extend(secrets.map(|secret| format!("needs {}", secret.variable)));
+    if facts.inferred.is_some() {
+        notes.push("partly inferred".to_owned());
+    }
     let mut text = format!(
         "{name:<16} {:<32} {}",
         escape(&facts.base),

@@ -4,8 +4,8 @@ use url::Url;
 
 use crate::app::blocking::blocking;
 use crate::fetch::{FetchError, Fetcher, RawPage};
-use crate::job::{Candidate, Declared, Resolved};
-use crate::outcome::Content;
+use crate::job::{Candidate, Declared, FollowRule, Resolved};
+use crate::outcome::{Content, SkipReason};
 use crate::site::{self, PageText};
 use crate::units::ByteSize;
 use crate::verify::{self, Limits};
@@ -64,8 +64,13 @@ pub(super) async fn load_image(
         }
     }
     let length = body.length().unwrap_or(bytes.len() as u64);
-    let content = verify::verify_bytes(&bytes, length, limits, declared)
-        .map_err(|defect| defect.to_string())?;
+    let declared = declared.cloned();
+    let (bytes, content) = blocking(move || {
+        let content = verify::verify_bytes(&bytes, length, limits, declared.as_ref());
+        (bytes, content)
+    })
+    .await;
+    let content = content.map_err(|defect| defect.to_string())?;
     body.accept_end();
     Ok(LoadedImage {
         url: url.clone(),
@@ -75,8 +80,23 @@ pub(super) async fn load_image(
 }
 
 /// Pages that may lead from one to the next, and addresses that are requested for one image, as in a run.
-const MAX_HOPS: usize = 3;
+pub(super) const MAX_HOPS: usize = 3;
 const MAX_CANDIDATES: usize = 20;
+
+/// What a page that leads to an original shows.
+///
+/// # Errors
+///
+/// When it cannot be read, or shows none.
+pub(super) fn follow_page(rule: &FollowRule, raw: &RawPage) -> Result<Vec<Candidate>, SkipReason> {
+    let page = raw.decoded();
+    let text = PageText {
+        text: &page.text,
+        encoding: page.encoding,
+        is_xml: page.is_xml,
+    };
+    site::follow(rule, &page.url, text)
+}
 
 /// Fetches the original of an image: the first of its candidates that is one. Pages that lead there are read, and kept in
 /// `details` as they came.
@@ -110,18 +130,10 @@ pub(super) async fn load_original(
                 match fetcher.raw_page(&follow.page).await {
                     Ok(raw) => {
                         details.push((follow.page.clone(), raw.clone()));
-                        let rule = follow.rule.clone();
-                        let found = blocking(move || {
-                            let page = raw.decoded();
-                            let text = PageText {
-                                text: &page.text,
-                                encoding: page.encoding,
-                                is_xml: page.is_xml,
-                            };
-                            site::follow(&rule, &page.url, text)
-                        });
-                        match found.await {
-                            Ok(found) => {
+                        let (rule, at) = (follow.rule.clone(), raw.url.clone());
+                        match blocking(move || follow_page(&rule, &raw)).await {
+                            Ok(mut found) => {
+                                fetcher.canonicalize_candidates(&at, &mut found);
                                 let found = found.into_iter().rev();
                                 left.extend(found.map(|candidate| (number, candidate, hops + 1)));
                                 continue;

@@ -3,6 +3,7 @@
 
 mod check;
 mod fixture;
+mod hops;
 mod items;
 mod list;
 mod live;
@@ -20,4 +21,4 @@ pub use new::{NewOptions, new_site};
 pub use record::{RecordOptions, record_site};
 pub use schema::print_schema;
 pub use show::show_site;
-pub use test::{TestOptions, test_site};
+pub use test::{DetailPage, TestOptions, test_site};

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use jiff::tz::TimeZone;
+use url::Url;
 
 use super::fixture::{Fixture, RecordedKind};
 use super::live::{LoadFailure, load_original};
@@ -14,6 +15,7 @@ use crate::app::targets::{Definitions, SelectedSite, SelectedSource, SiteSession
 use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::exit::Exit;
+use crate::fetch::RawPage;
 use crate::outcome::Format;
 use crate::report::escape;
 use crate::site::ImageSource;
@@ -57,10 +59,15 @@ pub async fn record_site(
     let note = |line: &str| print_note(&masks.apply(line));
     let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let mut walk = Walk::new(site, fetcher, today);
-    let (mut pages, mut images) = (0, 0);
+    let (mut pages, mut images, mut attempts) = (0, 0, 0);
     let mut exit = Exit::Done;
-    while pages < wanted.pages && !shutdown.is_stopping() {
-        let page = match walk.next().await {
+    while pages < wanted.pages {
+        let next = tokio::select! {
+            biased;
+            () = shutdown.stopping() => break,
+            next = walk.next() => next,
+        };
+        let page = match next {
             Ok(Some(page)) => page,
             Ok(None) => break,
             Err((url, why)) => {
@@ -72,35 +79,28 @@ pub async fn record_site(
         let WalkedPage {
             url, raw, tried, ..
         } = page;
-        let shown = escape(url.as_str()).into_owned();
-        let kind = RecordedKind::Page;
-        let file = fixture.add_page(&url, kind, raw)?;
+        add_page(&mut fixture, &url, RecordedKind::Page, raw, &note)?;
         pages += 1;
-        note(&format!("page  {shown} -> {}", escape(&file)));
         let tried = match tried {
             Ok(tried) => tried,
             Err(why) => {
-                note(&format!("error: {shown}: {why}"));
+                note(&format!("error: {}: {why}", escape(url.as_str())));
                 exit = exit.max_severity(Exit::Listing);
                 break;
             }
         };
         for resolved in tried.resolved() {
-            if images >= wanted.images || shutdown.is_stopping() {
+            if attempts >= wanted.images {
                 break;
             }
             let mut details = Vec::new();
-            let loaded = load_original(fetcher, resolved, settings.limits, &mut details).await;
+            let loaded = tokio::select! {
+                biased;
+                () = shutdown.stopping() => break,
+                loaded = load_original(fetcher, resolved, settings.limits, &mut details) => loaded,
+            };
             for (url, detail) in details {
-                if fixture.has(&url) {
-                    continue;
-                }
-                let file = fixture.add_page(&url, RecordedKind::Detail, detail)?;
-                note(&format!(
-                    "page  {} -> {}",
-                    escape(url.as_str()),
-                    escape(&file)
-                ));
+                add_page(&mut fixture, &url, RecordedKind::Detail, detail, &note)?;
             }
             match loaded {
                 Ok(image) if fixture.has(&image.url) => {}
@@ -109,7 +109,7 @@ pub async fn record_site(
                     let media_type = media_type(image.content.format);
                     let file =
                         fixture.add(&image.url, kind, 200, Some(&media_type), &image.bytes)?;
-                    images += 1;
+                    (images, attempts) = (images + 1, attempts + 1);
                     let shown = escape(image.url.as_str());
                     note(&format!("image {shown} -> {}", escape(&file)));
                 }
@@ -118,7 +118,7 @@ pub async fn record_site(
                         note(&format!("error: {}", escape(&format!("{url}: {reason}"))));
                     }
                     exit = exit.max_severity(Exit::Incomplete);
-                    images += 1;
+                    attempts += 1;
                 }
             }
         }
@@ -127,11 +127,28 @@ pub async fn record_site(
         "recorded {} and {} in {}; serve it with `python3 -m http.server -d {}` and read it with --base-url \
          'http://127.0.0.1:8000/{{host}}/'",
         plural(pages as usize, "page", "pages"),
-        plural(images as usize, "image", "images"),
+        plural(images, "image", "images"),
         escape(&wanted.folder.display().to_string()),
         escape(&wanted.folder.display().to_string()),
     ));
     Ok(exit)
+}
+
+/// Adds a page to the fixture, once, and tells so.
+fn add_page(
+    fixture: &mut Fixture,
+    url: &Url,
+    kind: RecordedKind,
+    page: RawPage,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<()> {
+    if kind == RecordedKind::Detail && fixture.has(url) {
+        return Ok(());
+    }
+    let file = fixture.add_page(url, kind, page)?;
+    let shown = escape(url.as_str());
+    note(&format!("page  {shown} -> {}", escape(&file)));
+    Ok(())
 }
 
 /// `image/png` and so on.

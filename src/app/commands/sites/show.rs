@@ -25,11 +25,25 @@ pub fn show_site(name: &str, facts_only: bool, environment: &Environment) -> any
     if facts_only {
         return print(facts.as_bytes());
     }
-    let exit = print(definition.text.as_bytes())?;
+    // A file gets the definition as it is, a terminal nothing that could command it.
+    let exit = if environment.stdout_is_terminal {
+        print(for_terminal(&definition.text).as_bytes())?
+    } else {
+        print(definition.text.as_bytes())?
+    };
     if !facts.is_empty() {
         print_note(facts.trim_end());
     }
     Ok(exit)
+}
+
+/// The text with its lines and tabs, and everything else escaped that a terminal would not show as it is.
+fn for_terminal(text: &str) -> String {
+    let line = |line: &str| {
+        let cells: Vec<_> = line.split('\t').map(escape).collect();
+        cells.join("\t") + "\n"
+    };
+    text.lines().map(line).collect()
 }
 
 /// The facts, one a line; empty for a site that ships and needs nothing.
@@ -132,5 +146,12 @@ other = { variable = "ONE_OTHER", optional = true, help = "from one.invalid" }
         optional secret other: ONE_OTHER, not set (from one.invalid)
         variable: -V query=..., must be given; one of a, b (what to search for)
         ");
+    }
+
+    #[test]
+    fn a_terminal_is_shown_nothing_that_could_command_it() {
+        let text = "name = \"a\"\t# b\n# \u{202e}x\u{9b}31m\u{200b}";
+        let expected = "name = \"a\"\t# b\n# \\u{202e}x\\u{9b}31m\\u{200b}\n";
+        assert_eq!(for_terminal(text), expected);
     }
 }

@@ -1,14 +1,17 @@
 //! `wallhaul sites test`: what a definition makes of a saved page, without a network.
 
+use std::convert::Infallible;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use jiff::tz::TimeZone;
 use similar::{ChangeTag, TextDiff};
 use url::Url;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, RecordedKind};
+use super::hops::Details;
 use super::items::{TriedPage, failure_text, try_page};
 use super::onward::{Onward, onward};
 use crate::app::console::{print, print_note};
@@ -35,10 +38,43 @@ pub struct TestOptions {
     pub page: PathBuf,
     /// The address that it came from, where not the definition's first page.
     pub page_url: Option<Url>,
+    /// Saved pages that lead to originals.
+    pub details: Vec<DetailPage>,
     /// A saved output of the same command, to be compared with.
     pub expect: Option<PathBuf>,
     /// Print JSON lines.
     pub json: bool,
+}
+
+/// A saved page that leads to an original.
+#[derive(Debug, Clone)]
+pub struct DetailPage {
+    /// The address that it came from; without it, that of the next page that an item leads to.
+    pub url: Option<Url>,
+    /// The file with the page.
+    pub file: PathBuf,
+}
+
+impl FromStr for DetailPage {
+    type Err = Infallible;
+
+    /// Reads `FILE` or `URL=FILE`.
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let named = text.rsplit_once('=').and_then(|(url, file)| {
+            let url = Url::parse(url).ok().filter(Url::has_host)?;
+            Some((url, file))
+        });
+        Ok(match named {
+            Some((url, file)) => Self {
+                url: Some(url),
+                file: file.into(),
+            },
+            None => Self {
+                url: None,
+                file: text.into(),
+            },
+        })
+    }
 }
 
 /// Prints what the definition makes of the saved page; exit code 3 when it does not fit it, 1 when the output is not as
@@ -62,6 +98,7 @@ pub fn test_site(
     let today = (environment.clock)().to_zoned(TimeZone::UTC).date();
     let mut pager = site.pager(Pages::default(), today);
     let mut first = pager.next_page();
+    let mut details = details(&site, wanted)?;
     for mut page in pages(&site, wanted, &first)? {
         let request = std::mem::replace(&mut first, NextPage::NoMore);
         page.charset = site.requests().charset;
@@ -82,6 +119,7 @@ pub fn test_site(
                     NextPage::AfterAnswer | NextPage::NoMore => Onward::Unknown,
                 };
                 first = pager.next_page();
+                details.follow(&mut tried);
                 output += &text(&tried, wanted.json)?;
                 let said = match onward {
                     Onward::Links(links) => {
@@ -102,6 +140,12 @@ pub fn test_site(
                 exit = exit.max_severity(Exit::Listing);
             }
         }
+    }
+    if let Some(summary) = details.summary() {
+        print_note(&summary);
+    }
+    if details.do_not_fit() {
+        exit = exit.max_severity(Exit::Listing);
     }
     match &wanted.expect {
         None => {
@@ -137,21 +181,46 @@ fn pages(site: &Site, wanted: &TestOptions, first: &NextPage) -> anyhow::Result<
         if wanted.page_url.is_some() {
             bail!("--page-url is for one page; the folder says where each of its pages came from");
         }
-        return Fixture::open(&wanted.page)?.listing_pages();
+        return Fixture::open(&wanted.page)?.pages(RecordedKind::Page);
     }
     let first = match first {
         NextPage::Request(request) => request.url.clone(),
         NextPage::AfterAnswer | NextPage::NoMore => site.first_page(),
     };
     let url = wanted.page_url.clone().unwrap_or(first);
-    Ok(vec![RawPage {
+    Ok(vec![saved_page(&wanted.page, url)?])
+}
+
+/// The pages at hand that lead to originals: those of the folder, and those that are named.
+fn details(site: &Site, wanted: &TestOptions) -> anyhow::Result<Details> {
+    let mut details = Details::default();
+    let charset = site.requests().charset;
+    if wanted.page.is_dir() {
+        for page in Fixture::open(&wanted.page)?.pages(RecordedKind::Detail)? {
+            details.add(RawPage { charset, ..page });
+        }
+    }
+    for DetailPage { url, file } in &wanted.details {
+        let place = url.clone().unwrap_or_else(|| site.base().clone());
+        let page = saved_page(file, place)?;
+        let page = RawPage { charset, ..page };
+        match url {
+            Some(_) => details.add(page),
+            None => details.add_unnamed(page),
+        }
+    }
+    Ok(details)
+}
+
+fn saved_page(file: &Path, url: Url) -> anyhow::Result<RawPage> {
+    Ok(RawPage {
         charset: None,
         url,
         status: 200,
-        content_type: content_type(&wanted.page).map(str::to_owned),
+        content_type: content_type(file).map(str::to_owned),
         next: None,
-        bytes: read(&wanted.page)?,
-    }])
+        bytes: read(file)?,
+    })
 }
 
 /// The content type that a saved page's name stands for, where it matters: as XML it is parsed by other rules.

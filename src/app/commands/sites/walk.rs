@@ -1,9 +1,12 @@
 //! A walk over a listing, page by page, for those who keep the pages.
 
+use std::sync::Arc;
+
 use jiff::civil::Date;
 use url::Url;
 
 use super::items::{TriedPage, failure_text, try_page};
+use crate::app::blocking::blocking;
 use crate::fetch::{Fetcher, RawPage};
 use crate::site::{NextPage, PageAnswer, PageContent, Pager, Pages, Site, StatusMeaning, Step};
 
@@ -11,9 +14,9 @@ use crate::site::{NextPage, PageAnswer, PageContent, Pager, Pages, Site, StatusM
 const MAX_HOLES: usize = 40;
 
 /// A walk over a site's listing.
-pub(super) struct Walk<'a> {
-    site: &'a Site,
-    fetcher: &'a Fetcher,
+pub(super) struct Walk {
+    site: Arc<Site>,
+    fetcher: Arc<Fetcher>,
     pager: Pager,
     is_over: bool,
 }
@@ -29,11 +32,11 @@ pub(super) struct WalkedPage {
     pub(super) has_items: bool,
 }
 
-impl<'a> Walk<'a> {
-    pub(super) fn new(site: &'a Site, fetcher: &'a Fetcher, today: Date) -> Self {
+impl Walk {
+    pub(super) fn new(site: &Arc<Site>, fetcher: &Arc<Fetcher>, today: Date) -> Self {
         Self {
-            site,
-            fetcher,
+            site: Arc::clone(site),
+            fetcher: Arc::clone(fetcher),
             pager: site.pager(Pages::default(), today),
             is_over: false,
         }
@@ -67,15 +70,24 @@ impl<'a> Walk<'a> {
                     }
                 }
             };
-            let page = raw.decoded();
-            let (site, fetcher) = (self.site, self.fetcher);
-            let read = try_page(site, &page, request.is_first, fetcher.masks(), |images| {
-                fetcher.canonicalize(images);
-            });
-            let read = read.and_then(|mut tried| {
-                let next = &mut tried.listing.next;
-                next.canonicalize(|url| site.canonical(fetcher.canonical_page(&page.url, url)));
-                let content = self.pager.read(site, &request, &tried.listing)?;
+            let (site, fetcher) = (Arc::clone(&self.site), Arc::clone(&self.fetcher));
+            let is_first = request.is_first;
+            // Beside the runtime, so that a signal ends the command while a large page is read.
+            let (raw, read) = blocking(move || {
+                let page = raw.decoded();
+                let read = try_page(&site, &page, is_first, fetcher.masks(), |images| {
+                    fetcher.canonicalize(images);
+                });
+                let read = read.map(|mut tried| {
+                    let canonical = |url| site.canonical(fetcher.canonical_page(&page.url, url));
+                    tried.listing.next.canonicalize(canonical);
+                    tried
+                });
+                (raw, read)
+            })
+            .await;
+            let read = read.and_then(|tried| {
+                let content = self.pager.read(&self.site, &request, &tried.listing)?;
                 Ok((content, tried))
             });
             let (tried, has_items) = match read {

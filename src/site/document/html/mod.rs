@@ -14,7 +14,7 @@ use toml::Spanned;
 
 pub(super) use text::{strip_tags, unescape};
 
-use super::limits::{MAX_TEXT_BYTES, Work};
+use super::limits::{MAX_TEXT_BYTES, STEP_BYTES, Work};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::pattern::selector;
 use crate::site::selector::Selector;
@@ -54,12 +54,11 @@ pub(super) fn select<'a>(
         page,
         element: Some(element),
     };
-    let visit = || work.visit(1);
     if let Some(scope) = element {
-        let found = selector.within(page, scope, visit);
+        let found = selector.within(page, scope, work);
         found.take(limit).map(of_page).collect()
     } else {
-        let found = selector.select_while(page, visit);
+        let found = selector.select(page, work);
         found.take(limit).map(of_page).collect()
     }
 }
@@ -130,7 +129,8 @@ impl HtmlLocator {
     fn elements<'a>(&self, place: HtmlPlace<'a>, work: &Work, limit: usize) -> Vec<HtmlPlace<'a>> {
         match &self.select {
             Some(selector) => select(selector, place, work, limit),
-            None => vec![place],
+            None if work.step(1) => vec![place],
+            None => Vec::new(),
         }
     }
 
@@ -156,15 +156,15 @@ impl HtmlLocator {
         let mut elements = self.elements(place, work, limit);
         if let Some(text) = text {
             elements.retain(|place| {
-                let own = text::folded(place.strings(), MAX_TEXT_BYTES);
+                let own = text::folded(place.strings(work), MAX_TEXT_BYTES);
                 work.read(own.len());
                 text::is_labelled(&own, text)
             });
         }
         let Some(name) = &self.attribute else {
             let texts = elements.into_iter().map(|place| match whole {
-                Some(limit) => text::whole(place.strings(), limit),
-                None => text::folded(place.strings(), MAX_TEXT_BYTES),
+                Some(limit) => text::whole(place.strings(work), limit),
+                None => text::folded(place.strings(work), MAX_TEXT_BYTES),
             });
             return texts
                 .map(|text| {
@@ -174,6 +174,11 @@ impl HtmlLocator {
                 .collect();
         };
         if name.ends_with("srcset") {
+            let values = elements.iter();
+            let values = values.filter_map(|place| attribute(place.root_element(), name));
+            if !work.step(values.map(str::len).sum::<usize>() / STEP_BYTES) {
+                return Vec::new();
+            }
             return srcset::largest_first(&elements, name, limit)
                 .into_iter()
                 .map(Cow::Owned)
@@ -181,7 +186,8 @@ impl HtmlLocator {
         }
         let values = elements
             .into_iter()
-            .filter_map(|place| attribute(place.root_element(), name));
+            .filter_map(|place| attribute(place.root_element(), name))
+            .take_while(|value| work.step(value.len() / STEP_BYTES));
         let texts = values.flat_map(|value| {
             if css::is_css(name, value) {
                 css::addresses(value).into_iter().map(Cow::Owned).collect()
@@ -200,19 +206,21 @@ impl<'a> HtmlPlace<'a> {
     }
 
     /// The texts below, as pages show them: those of scripts and styles only if the place is one itself.
-    fn strings(self) -> impl Iterator<Item = &'a str> {
+    fn strings(self, work: &Work) -> impl Iterator<Item = &'a str> {
         let root = self.root_element();
         let is_hidden = |name: &str| matches!(name, "script" | "style" | "template");
         let shows_all = is_hidden(root.value().name());
-        root.descendants()
-            .filter_map(move |node| match node.value() {
-                HtmlNode::Text(text) => {
-                    let parent = node.parent().and_then(ElementRef::wrap);
-                    let hides = parent.is_some_and(|parent| is_hidden(parent.value().name()));
-                    (shows_all || !hides).then_some(&**text)
-                }
-                _ => None,
-            })
+        let cost = |node: &HtmlNode| node.as_text().map_or(1, |text| 1 + text.len() / STEP_BYTES);
+        let nodes = root.descendants();
+        let nodes = nodes.take_while(move |node| work.step(cost(node.value())));
+        nodes.filter_map(move |node| match node.value() {
+            HtmlNode::Text(text) => {
+                let parent = node.parent().and_then(ElementRef::wrap);
+                let hides = parent.is_some_and(|parent| is_hidden(parent.value().name()));
+                (shows_all || !hides).then_some(&**text)
+            }
+            _ => None,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Texts of elements: on one line, whole, without tags, and with their references resolved.
 
-use super::{HtmlPlace, tree};
+use super::{HtmlPlace, Work, tree};
 
 /// The strings as one text: without blanks at its ends, and with one blank for any run of them. About `limit` bytes.
 pub(super) fn folded<'a>(strings: impl Iterator<Item = &'a str>, limit: usize) -> String {
@@ -70,7 +70,7 @@ fn shown(text: &str, length: usize) -> String {
             page,
             element: None,
         };
-        shown.extend(place.strings());
+        shown.extend(place.strings(&Work::default()));
     });
     if result.is_err() {
         return text.to_owned();

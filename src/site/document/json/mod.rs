@@ -31,14 +31,27 @@ impl JsonValue {
     ///
     /// When it is not JSON, nests too deep, or has too many values.
     pub(super) fn parse(text: &str) -> Result<Self, ListingFailure> {
+        Self::parse_up_to(text, End::OfText)
+    }
+
+    /// Parses the value at the beginning of a text, whatever follows it.
+    ///
+    /// # Errors
+    ///
+    /// As [`JsonValue::parse`].
+    pub(super) fn parse_first(text: &str) -> Result<Self, ListingFailure> {
+        Self::parse_up_to(text, End::OfValue)
+    }
+
+    fn parse_up_to(text: &str, end: End) -> Result<Self, ListingFailure> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::parse_paired(text).or_else(|error| match paired_surrogates(text) {
-            Some(paired) => Self::parse_paired(&paired),
+        Self::parse_paired(text, end).or_else(|error| match paired_surrogates(text) {
+            Some(paired) => Self::parse_paired(&paired, end),
             None => Err(error),
         })
     }
 
-    fn parse_paired(text: &str) -> Result<Self, ListingFailure> {
+    fn parse_paired(text: &str, end: End) -> Result<Self, ListingFailure> {
         let mut parser = LowLevelJsonParser::new().with_max_stack_size(MAX_DEPTH);
         let mut rest = text.as_bytes();
         let mut tree = Builder::default();
@@ -47,7 +60,14 @@ impl JsonValue {
             rest = &rest[step.consumed_bytes..];
             match step.event {
                 Some(Ok(JsonEvent::Eof)) => return tree.whole().ok_or_else(|| unreadable("empty")),
-                Some(Ok(event)) => tree.add(event)?,
+                Some(Ok(event)) => {
+                    tree.add(event)?;
+                    if matches!(end, End::OfValue)
+                        && let Some(value) = tree.root.take()
+                    {
+                        return Ok(value);
+                    }
+                }
                 Some(Err(error)) => {
                     let start = error.location().start;
                     let place = format!("line {}, column {}", start.line + 1, start.column + 1);
@@ -76,6 +96,13 @@ impl JsonValue {
         let (name, value) = members.find(|(known, _)| **known == *name)?;
         Some((name, value))
     }
+}
+
+/// Where a text ends that is parsed.
+#[derive(Clone, Copy)]
+enum End {
+    OfText,
+    OfValue,
 }
 
 fn unreadable(cause: &str) -> ListingFailure {

@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::super::condition::Condition;
 use super::super::locator::Locator;
+use super::super::parsed::ParseRule;
 use super::super::path::{ItemPath, kind_of};
 use super::super::pick::Pick;
 use super::super::{DocumentKind, SourceContext};
@@ -144,6 +145,7 @@ fn steps(
         pick,
         parse,
         then,
+        behind,
         unescape,
         strip_tags,
         capture,
@@ -187,6 +189,10 @@ fn steps(
         let error = Diagnostic::at(text, "only a single source in HTML can be chosen by a text");
         return Err(error.help("use it as `{ source = \"a@href\", text = \"Next\" }`"));
     }
+    let regex = |written: Option<Spanned<String>>| {
+        let compiled = written.map(|written| pattern(&written, context.definition));
+        compiled.transpose()
+    };
     let parse = match (parse, then) {
         (Some(parse), Some(then)) => {
             if !matches!(from, TextOrigin::Place(_)) {
@@ -195,8 +201,9 @@ fn steps(
             }
             let language = parse.into_inner();
             let kind = &kind_of(language);
+            let behind = regex(behind)?;
             Some((
-                language,
+                ParseRule { language, behind },
                 Source::compile(then, SourceContext { kind, ..context })?,
             ))
         }
@@ -208,11 +215,13 @@ fn steps(
             return Err(Diagnostic::at(&then, "`then` without `parse`")
                 .help("write `parse = \"json\"` or `parse = \"html\"`"));
         }
-        (None, None) => None,
-    };
-    let regex = |written: Option<Spanned<String>>| {
-        let compiled = written.map(|written| pattern(&written, context.definition));
-        compiled.transpose()
+        (None, None) => match behind {
+            None => None,
+            Some(behind) => {
+                return Err(Diagnostic::at(&behind, "`behind` without `parse`")
+                    .help("it says where the text begins that is parsed; `capture` keeps a part of a text"));
+            }
+        },
     };
     let conditions = conditions
         .into_iter()

@@ -4,20 +4,20 @@ mod compile;
 
 use std::collections::BTreeMap;
 
-use regex::Regex;
 use toml::Spanned;
 
 use super::condition::Condition;
 use super::html::{strip_tags, unescape};
 use super::limits::{MAX_TEXT_BYTES, MAX_TEXTS};
 use super::locator::{Locator, Wanted};
-use super::parsed::ParsedText;
+use super::parsed::{ParseRule, ParsedText};
 use super::path::ItemPath;
 use super::pick::{Pick, RankedText};
-use super::{Place, Scope, SourceContext};
+use super::{Place, Scope, SourceContext, Work};
 use crate::site::diagnostic::Diagnostic;
 use crate::site::name::char_boundary_before;
-use crate::site::schema::{ParsedLanguage, SourceInput};
+use crate::site::pattern::Pattern;
+use crate::site::schema::SourceInput;
 
 /// Where in an item a text is: alternatives, the preferred one first.
 #[derive(Debug)]
@@ -38,11 +38,11 @@ struct SourceSteps {
     from: TextOrigin,
     label: Option<String>,
     unescape: bool,
-    parse: Option<(ParsedLanguage, Source)>,
+    parse: Option<(ParseRule, Source)>,
     strip_tags: bool,
-    not: Option<Regex>,
+    not: Option<Pattern>,
     pick: Option<Pick>,
-    capture: Option<Regex>,
+    capture: Option<Pattern>,
     map: Option<BTreeMap<String, String>>,
     default: Option<String>,
 }
@@ -158,8 +158,9 @@ impl SourceSteps {
             Some(pick) => pick.choose(found).into_iter().collect(),
             None => found,
         };
+        let work = &scope.node.shared.work;
         let texts = picked.into_iter().map(|found| found.text);
-        let mut texts: Vec<String> = texts.filter_map(|text| self.finish(text)).collect();
+        let mut texts: Vec<String> = texts.filter_map(|text| self.finish(text, work)).collect();
         if texts.is_empty() {
             texts.extend(self.default.clone());
         }
@@ -177,7 +178,12 @@ impl SourceSteps {
             let Some(text) = usable(&text) else {
                 continue;
             };
-            if self.not.as_ref().is_some_and(|not| not.is_match(&text)) {
+            let work = &scope.node.shared.work;
+            if self
+                .not
+                .as_ref()
+                .is_some_and(|not| not.is_match(&text, work))
+            {
                 continue;
             }
             if found.len() >= MAX_TEXTS {
@@ -213,7 +219,7 @@ impl SourceSteps {
         };
         let wanted = Wanted {
             label: self.label.as_deref(),
-            parsed_as: self.parse.as_ref().map(|(language, _)| *language),
+            parsed_as: self.parse.as_ref().map(|(rule, _)| rule.language),
         };
         let work = &scope.node.shared.work;
         let texts = locator.texts(scope, wanted);
@@ -221,14 +227,14 @@ impl SourceSteps {
             .iter()
             .take_while(|text| work.read(text.len()))
             .map(|text| unescaped(text));
-        let Some((language, then)) = &self.parse else {
+        let Some((rule, then)) = &self.parse else {
             return texts.collect();
         };
         let mut found = Vec::new();
         while let Some(text) = texts.next()
             && found.len() < MAX_TEXTS
         {
-            let parsed = ParsedText::new(*language, &text, work);
+            let parsed = ParsedText::new(rule, &text, work);
             for node in scope.node.roots(&parsed) {
                 found.extend(then.texts(Scope {
                     node,
@@ -240,10 +246,10 @@ impl SourceSteps {
     }
 
     /// The part of a text that is wanted, and what the table says for it.
-    fn finish(&self, text: String) -> Option<String> {
+    fn finish(&self, text: String, work: &Work) -> Option<String> {
         let text = match &self.capture {
             Some(capture) => {
-                let captures = capture.captures(&text)?;
+                let captures = capture.captures(&text, work)?;
                 let part = captures.iter().skip(1).flatten().next();
                 let part = part.or_else(|| captures.get(0))?;
                 part.as_str().trim().to_owned()

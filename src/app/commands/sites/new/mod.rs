@@ -5,6 +5,7 @@ mod way;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use url::Url;
@@ -26,7 +27,7 @@ use crate::fetch::{Fetcher, Page};
 use crate::job::SiteId;
 use crate::mask::{Masks, hide_user_info};
 use crate::report::escape;
-use crate::site::learn::{self, Draft, PagingGuess};
+use crate::site::learn::{self, DataDraft, Draft, PagingGuess};
 use crate::site::{ImageSource, PageText};
 use crate::units::plural;
 
@@ -53,7 +54,20 @@ pub async fn new_site(
     wanted: NewOptions,
     options: Options,
     environment: &Environment,
-    _shutdown: Shutdown,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    tokio::select! {
+        biased;
+        // Nothing is written before the draft is whole.
+        () = shutdown.stopping() => Ok(Exit::Done),
+        exit = draft_site(wanted, options, environment) => exit,
+    }
+}
+
+async fn draft_site(
+    wanted: NewOptions,
+    options: Options,
+    environment: &Environment,
 ) -> anyhow::Result<Exit> {
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_environment(&mut settings, environment)?;
@@ -90,12 +104,16 @@ pub async fn new_site(
         return Ok(Exit::Listing);
     };
     let text = draft.to_toml();
-    let exit = if draft.full.is_empty() {
-        say("the draft lacks the way to the originals: write it, or show one with --original URL");
-        Exit::Listing
-    } else {
-        author.prove(&text, &page, paging.as_ref()).await?
-    };
+    let mut exit = author.prove(&text, &page, paging.as_ref()).await?;
+    if draft.full.is_empty() {
+        say(
+            "the draft lacks the way to the originals, and takes what the items show: write it, or show one with \
+             --original URL",
+        );
+        exit = Exit::Listing;
+    } else if draft.misses_example {
+        exit = exit.max_severity(Exit::Listing);
+    }
     match &wanted.output {
         None => {
             print(text.as_bytes())?;
@@ -116,6 +134,14 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
         .with_context(|| format!("writing `{}`", path.display()))
 }
 
+fn page_text(page: &Page) -> PageText<'_> {
+    PageText {
+        text: &page.text,
+        encoding: page.encoding,
+        is_xml: page.is_xml,
+    }
+}
+
 /// Prints a line of the report.
 fn say(line: &str) {
     print_note(&escape(line));
@@ -132,30 +158,31 @@ struct Author<'a> {
 impl Author<'_> {
     /// The draft for a page and how further pages are reached; `None`, and why in the report, where nothing is found.
     async fn draft(&self, page: &Page) -> anyhow::Result<Option<(Draft, Option<PagingGuess>)>> {
+        let header = page.next.as_deref();
+        let header = header.and_then(|target| PagingGuess::from_header(&page.url, target));
         let (name, shown) = (self.name.clone(), page.clone());
-        let data = blocking(move || learn::data_draft(&name, &shown.url, &shown.text)).await;
-        if let Some(data) = data {
-            let items = plural(data.items, "item", "items");
-            say(&format!("{}: data with {items}", page.url));
-            return Ok(Some((data.draft, None)));
+        let (paging, original) = (header.clone(), self.wanted.original.clone());
+        let data = blocking(move || {
+            let (paging, original) = (paging.as_ref(), original.as_ref());
+            learn::data_draft(&name, &shown.url, &shown.text, paging, original)
+        });
+        if let Some(data) = data.await {
+            return Ok(Some(self.of_data(data, header, page).await));
         }
         if page.text.trim_start().starts_with(['{', '[']) {
+            let text = page.text.clone();
+            let list = blocking(move || learn::longest_list(&text)).await;
+            let list = list.unwrap_or_else(|| "no list of objects".to_owned());
             say(&format!(
-                "{}: JSON without a list of items that have the address of an image. Where that is made of parts, or in a \
-                 text, write `item.select` and `fields` yourself: the reference of definitions has an example",
+                "{}: JSON in which no list of items has the address of an image. It has {list}. Where the address is made \
+                 of parts, or in a text, write `item.select`, `fields` and a `template` yourself: the reference of \
+                 definitions has an example",
                 page.url
             ));
             return Ok(None);
         }
         let shown = page.clone();
-        let guess = blocking(move || {
-            let text = PageText {
-                text: &shown.text,
-                encoding: shown.encoding,
-                is_xml: shown.is_xml,
-            };
-            learn::page(&shown.url, text)
-        });
+        let guess = blocking(move || learn::page(&shown.url, page_text(&shown)));
         let guess = match guess.await {
             Ok(guess) => guess,
             Err(failure) => {
@@ -167,14 +194,7 @@ impl Author<'_> {
                 return Ok(None);
             }
         };
-        if guess.blocks.is_empty() {
-            say(&format!(
-                "{}: no repeated block with images. A page that scripts build has none: look for the address of its data \
-                 in the browser's network view, and give that",
-                page.url
-            ));
-            return Ok(None);
-        }
+        let paging = guess.paging.or(header);
         let mut without_way = None;
         for block in &guess.blocks {
             say(&format!(
@@ -183,15 +203,69 @@ impl Author<'_> {
                 plural(block.items.len(), "item", "items"),
                 block.select
             ));
-            let paging = guess.paging.as_ref();
-            let mut draft = Draft::html(self.name.clone(), &page.url, block, paging);
+            let mut draft = Draft::html(self.name.clone(), &page.url, block, paging.as_ref());
             if Box::pin(self.find_way(&mut draft, block, page)).await? {
-                return Ok(Some((draft, guess.paging)));
+                return Ok(Some((draft, paging)));
             }
             say("no way to the originals of these was found");
             without_way.get_or_insert(draft);
         }
-        Ok(without_way.map(|draft| (draft, guess.paging)))
+        if let Some(data) = self.embedded(page).await {
+            say(&format!("{}: JSON in a script", page.url));
+            let known = data.paging.clone();
+            return Ok(Some(self.of_data(data, known, page).await));
+        }
+        if without_way.is_none() {
+            say(&format!(
+                "{}: no repeated block with images, and no JSON with their addresses in a script. A page that scripts \
+                 build from elsewhere has neither: look for the address of its data in the browser's network view, and \
+                 give that",
+                page.url
+            ));
+        }
+        Ok(without_way.map(|draft| (draft, paging)))
+    }
+
+    /// The draft for a page that is data, by the user's example where there is one.
+    async fn of_data(
+        &self,
+        data: DataDraft,
+        paging: Option<PagingGuess>,
+        page: &Page,
+    ) -> (Draft, Option<PagingGuess>) {
+        let items = plural(data.items, "item", "items");
+        say(&format!("{}: data with {items}", page.url));
+        let mut draft = data.draft;
+        let Some(original) = self.wanted.original.clone() else {
+            return (draft, paging);
+        };
+        let shown = page.clone();
+        let (mut draft, is_led) = blocking(move || {
+            let is_led = draft.lead_to(page_text(&shown), &original);
+            (draft, is_led)
+        })
+        .await;
+        if is_led {
+            for full in draft.full.iter().take(1) {
+                say(&format!("originals: {}", full.because()));
+            }
+        } else {
+            say(
+                "no rule leads from an address in an item to your original: the draft goes by the names of its members",
+            );
+            draft.misses_example = true;
+        }
+        (draft, paging)
+    }
+
+    /// The draft for a page with JSON in a script.
+    async fn embedded(&self, page: &Page) -> Option<DataDraft> {
+        let (name, shown) = (self.name.clone(), page.clone());
+        let original = self.wanted.original.clone();
+        let draft = blocking(move || {
+            learn::embedded_draft(&name, &shown.url, page_text(&shown), original.as_ref())
+        });
+        draft.await.ok().flatten()
     }
 
     /// Compiles the draft, and holds it against the page it was made from and the next one.
@@ -217,8 +291,11 @@ impl Author<'_> {
         let ImageSource::Site(site) = &session.source else {
             return Ok(Exit::Listing);
         };
-        let read = |page: &Page| try_page(site, page, true, &Masks::default(), |_images| {});
-        let Some(tried) = told(first, read(first)) else {
+        let read = |page: &Page| {
+            let (site, page) = (Arc::clone(site), page.clone());
+            blocking(move || try_page(&site, &page, true, &Masks::default(), |_images| {}))
+        };
+        let Some(tried) = told(first, read(first).await) else {
             return Ok(Exit::Listing);
         };
         let Some(paging) = paging else {
@@ -234,7 +311,7 @@ impl Author<'_> {
                 return Ok(Exit::Listing);
             }
         };
-        let Some(tried) = told(&second, read(&second)) else {
+        let Some(tried) = told(&second, read(&second).await) else {
             return Ok(Exit::Listing);
         };
         self.prove_image(&session.fetcher, &tried).await

@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::super::live::load_image;
-use super::{Author, say};
+use super::{Author, page_text, say};
 use crate::app::blocking::blocking;
 use crate::app::targets::user_origins;
 use crate::fetch::{Fetcher, Page};
-use crate::site::PageText;
 use crate::site::learn::{
     self, BlockGuess, Draft, FullGuess, ItemGuess, OriginalGuess, RewriteGuess, SourceGuess,
 };
 
 /// Items whose links are followed.
 const SAMPLE: usize = 5;
+
+/// A page behind an item that shows so many images of one kind may be an album.
+const ALBUM_IMAGES: usize = 4;
 
 /// An image this wide may be an original though no smaller one is known.
 const ORIGINAL_WIDTH: u32 = 1_000;
@@ -69,7 +71,7 @@ impl Author<'_> {
         if let Some((rule, facts)) = judge.custom(&sample).await {
             let because = format!("guess: what thumbs commonly have more is cut, {facts}");
             draft.full.push(FullGuess::Rewrite {
-                from: "thumb",
+                from: "thumb".to_owned(),
                 rule,
                 because,
             });
@@ -138,7 +140,7 @@ impl Author<'_> {
         let because = format!("guess: learned from one example, {start} -> {original}");
         say(&format!("originals: {because}"));
         draft.full.push(FullGuess::Rewrite {
-            from,
+            from: from.to_owned(),
             rule,
             because,
         });
@@ -156,22 +158,25 @@ impl Author<'_> {
         let fetcher = self.fetcher(page, sample, &[])?;
         let mut items = Vec::new();
         let mut pages: Vec<Vec<OriginalGuess>> = Vec::new();
+        let mut album = None;
         for item in sample {
             let link = item.link.clone().filter(|link| same_site(link, &page.url));
             let Some(link) = link else { continue };
             match fetcher.page(&link).await {
                 Ok(detail) => {
                     let about = item.clone();
-                    let found = blocking(move || {
-                        let text = PageText {
-                            text: &detail.text,
-                            encoding: detail.encoding,
-                            is_xml: detail.is_xml,
-                        };
-                        learn::originals(&detail.url, text, &about)
-                    });
+                    let (found, images) = blocking(move || {
+                        let text = page_text(&detail);
+                        let images = learn::page(&detail.url, text).unwrap_or_default();
+                        let images = images.blocks.first().map_or(0, |block| block.items.len());
+                        (learn::originals(&detail.url, text, &about), images)
+                    })
+                    .await;
                     items.push(item);
-                    pages.push(found.await.unwrap_or_default());
+                    pages.push(found.unwrap_or_default());
+                    if images >= ALBUM_IMAGES {
+                        album.get_or_insert((link, images));
+                    }
                 }
                 Err(error) => say(&format!("{link}: {error}")),
             }
@@ -211,7 +216,7 @@ impl Author<'_> {
                     pairs.len()
                 );
                 say(&format!("originals: {because}"));
-                let from = "thumb";
+                let from = "thumb".to_owned();
                 draft.full.push(FullGuess::Rewrite {
                     from,
                     rule,
@@ -229,6 +234,12 @@ impl Author<'_> {
                 because,
             });
             return Ok(true);
+        }
+        if let Some((link, images)) = album {
+            say(&format!(
+                "{link} shows {images} images: if it is an album, draft a definition from that page, and let \
+                 `listing.through` lead to the albums from this one"
+            ));
         }
         Ok(false)
     }
