@@ -1,6 +1,7 @@
 //! The job, and the identities in it: a site's name, an image's key, a file's name, a hash.
 
 mod name;
+mod rules;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,6 +13,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use name::{ContentHash, ImageName, Stem};
+pub use rules::RulesHash;
 
 use crate::mask::Masks;
 
@@ -194,32 +196,6 @@ impl ImageRef {
 /// found, the preferred one first. Addresses among them are absolute. Untrusted text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record(pub Vec<Vec<String>>);
-
-/// What an image is looked for by, as a hash: a definition and its variables, the least size, the way to the site. What
-/// is not there by one set of rules may be there by another, so that an absence is remembered with its rules.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RulesHash(u64);
-
-impl RulesHash {
-    /// The hash of these texts; stored, so it must never change.
-    pub fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        for text in texts {
-            // With its length, so that no two lists of texts are one text.
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text.as_bytes());
-        }
-        let mut first = [0; 8];
-        hasher.finalize_xof().fill(&mut first);
-        Self(u64::from_le_bytes(first))
-    }
-
-    /// The hash as a column holds it.
-    pub const fn to_stored(self) -> i64 {
-        self.0.cast_signed()
-    }
-}
 
 /// One image to be fetched, with everything a worker needs: it knows neither the site's definition nor the ledger.
 ///

@@ -30,6 +30,7 @@ mod name;
 mod paging;
 mod pattern;
 mod requests;
+mod resolver;
 mod schema;
 mod selector;
 mod shipped;
@@ -66,6 +67,7 @@ pub use paging::{
 pub use requests::{
     ErrorAction, ErrorRule, Referer, RequestAdditions, RequestText, SecretSpec, SiteRequests,
 };
+pub use resolver::{ImageResolver, RuleResult};
 pub use shipped::{shipped, shipped_definition, unknown_site};
 pub use source::ImageSource;
 pub use variables::{Variable, VariableError, VariableValues};
@@ -290,10 +292,7 @@ impl Site {
 
     /// What resolves the images of one page.
     pub fn resolver(&self) -> ImageResolver<'_> {
-        ImageResolver {
-            site: self,
-            work: Work::default(),
-        }
+        ImageResolver::new(self)
     }
 
     /// The candidates and the file stem of an image that is alone on its page, as [`ImageResolver::resolve`].
@@ -349,56 +348,6 @@ impl Site {
         let lasting = self.identity.lasting(first.url());
         name::stem(&self.file_name.text(image, first, &lasting, work))
     }
-}
-
-/// Resolves the images of one page. What the definition's patterns cost is counted over all of them, and the images for
-/// which nothing is left have no candidates.
-#[derive(Debug)]
-pub struct ImageResolver<'s> {
-    site: &'s Site,
-    work: Work,
-}
-
-impl ImageResolver<'_> {
-    /// The candidates and the file stem of an image. Secrets that its listing wrote into its addresses and texts stay
-    /// in the candidates alone, which are requested; key and stem are stored.
-    ///
-    /// # Errors
-    ///
-    /// When it has no candidate: why it is skipped.
-    pub fn resolve(&self, image: &ImageRef, masks: &Masks) -> Result<Resolved, SkipReason> {
-        let Self { site, work } = self;
-        let candidates = candidate::candidates(site, image, work)?;
-        let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        let declared = site.declared.declared(image);
-        let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
-        if !masks.is_empty() {
-            image.to_mut().mask(masks);
-            first.to_mut().mask(masks);
-        }
-        Ok(Resolved {
-            key: site.identity.key(&site.id, &image, &first),
-            stem: site.file_stem(&image, &first, work),
-            declared,
-            candidates,
-        })
-    }
-
-    /// What became of each `[[full]]` for an image, by its number from 1: for people who write a definition.
-    pub fn explain(&self, image: &ImageRef) -> Vec<(usize, RuleResult)> {
-        candidate::explain(self.site, image, &self.work)
-    }
-}
-
-/// What became of a `[[full]]` for an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RuleResult {
-    /// It gives this candidate.
-    Candidate(Candidate),
-    /// The item has nothing for it: its pattern does not match, or a text is missing.
-    NoMatch,
-    /// Its result may not be requested: why.
-    Refused(String),
 }
 
 /// The safe stem of the file that a server names so; `None` if nothing is left of the name. The extension comes from the
