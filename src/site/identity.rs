@@ -71,18 +71,21 @@ impl Identity {
 
     /// Whether the definition names an id, and gives the image none.
     pub(super) fn lacks_id(&self, image: &ImageRef) -> bool {
-        self.key.is_some() && self.id(image).is_none()
+        self.key.is_some() && self.written_id(image).is_none()
+    }
+
+    /// The site's id of the image as its listing writes it.
+    fn written_id(&self, image: &ImageRef) -> Option<String> {
+        // An address that the user gave has no record.
+        let template = self.key.as_ref().filter(|_| !image.is_original)?;
+        let id = template.fill(|field| field.text(image))?;
+        (!id.trim().is_empty()).then_some(id)
     }
 
     /// The site's id of the image; `None` where the definition names none, or the item lacks it.
     pub(super) fn id(&self, image: &ImageRef) -> Option<String> {
-        // An address that the user gave has no record.
-        let template = self.key.as_ref().filter(|_| !image.is_original)?;
-        let id = template.fill(|field| field.text(image))?;
+        let id = self.written_id(image)?;
         let id = id.trim();
-        if id.is_empty() {
-            return None;
-        }
         let mut safe = utf8_percent_encode(id, UNSAFE).to_string();
         if safe.len() > MAX_ID_BYTES {
             let hash = blake3::hash(id.as_bytes()).to_hex();

@@ -69,7 +69,7 @@ const CRATES: [(&[&str], &[&str]); 11] = [
     (&["reqwest"], &["fetch"]),
     (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
-    (&["json_event_parser", "quick_xml"], &["site/document"]),
+    (&["quick_xml"], &["site/document"]),
     (
         &["clap", "clap_complete", "clap_mangen"],
         &["cli", "config", "main", "dispatch"],

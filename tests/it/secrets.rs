@@ -392,9 +392,9 @@ fn an_address_with_the_secret_is_requested_as_it_is_and_masked_where_it_is_store
     );
     assert_no_secret("fetch", &world, &ended);
     // A host's own page tells it no more than it knows.
-    let referers = server.asked(&format!("/3.png?token={SECRET}"));
+    let referrers = server.asked(&format!("/3.png?token={SECRET}"));
     assert!(
-        referers[0]
+        referrers[0]
             .header("referer")
             .unwrap()
             .ends_with(&format!("?token={SECRET}"))

@@ -40,7 +40,7 @@ fn place(
     } = intent;
     let key_hash = hash64(key.as_str());
     if let Some(row) = tables.image(&key, key_hash)? {
-        withdraw(tables, &key, row, first_of_group)?;
+        withdraw(tables, &key, &row, first_of_group)?;
     }
     let row = NewImageRow {
         key: Some((&key, key_hash)),
@@ -135,7 +135,7 @@ pub(super) fn record(tables: &mut Tables<'_>, group: Vec<Record>) -> rusqlite::R
                 if let Some(row) = tables.image(&key, hash64(key.as_str()))?
                     && tables.cache.pending.contains(row.id)
                 {
-                    withdraw(tables, &key, row, RowId::MAX)?;
+                    withdraw(tables, &key, &row, RowId::MAX)?;
                 }
             }
             Record::Failed {
@@ -221,7 +221,7 @@ fn settle(tables: &mut Tables<'_>, key: &ImageKey, name: &ImageName) -> rusqlite
 fn withdraw(
     tables: &mut Tables<'_>,
     key: &ImageKey,
-    row: ImageRow,
+    row: &ImageRow,
     first_of_group: RowId,
 ) -> rusqlite::Result<()> {
     tables.cache.pending.forget(key);
@@ -252,7 +252,7 @@ fn insert_absent<'a>(
         if is_saved {
             return Ok(());
         }
-        withdraw(tables, key, old, RowId::MAX)?;
+        withdraw(tables, key, &old, RowId::MAX)?;
     }
     let row = NewImageRow {
         key: Some((key, key_hash)),

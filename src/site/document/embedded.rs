@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::html;
-use super::json::JsonValue;
+use super::json::JsonTree;
 use super::limits::Work;
 use super::trees;
 use crate::event::ListingFailure;
@@ -48,7 +48,7 @@ impl Script {
         &self,
         page: PageText<'_>,
         work: &Work,
-    ) -> Result<(JsonValue, Option<String>), ListingFailure> {
+    ) -> Result<(JsonTree<'static>, Option<String>), ListingFailure> {
         let mut found = None;
         let mut base = None;
         let mut elements = 0;
@@ -78,7 +78,7 @@ impl Script {
             language: "HTML",
             cause,
         })?;
-        Ok((JsonValue::parse_first(&text)?, base))
+        Ok((JsonTree::parse_first(&text)?.into_owned(), base))
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use toml::Spanned;
 
 use super::html::HtmlLocator;
-use super::json::{JsonPlace, JsonPointer, JsonValue};
+use super::json::{JsonPlace, JsonPointer, JsonText, JsonValue, JsonView};
 use super::limits::{MAX_PARSED_BYTES, MAX_TEXTS};
 use super::xml::{XmlPath, XmlPlace};
 use super::{DocumentKind, Node, Place, Scope, SourceContext};
@@ -141,15 +141,14 @@ impl Locator {
     /// Whether there is an object or a list of JSON that holds something, and no text.
     pub(super) fn is_structure(&self, scope: Scope<'_>) -> bool {
         self.values(scope).iter().any(|node| match node.place {
-            Place::Json(place) => match place.value {
-                JsonValue::Object(members) => !members.is_empty(),
-                JsonValue::List(list) => {
-                    !list.is_empty() && list.iter().all(|value| value.scalar().is_none())
+            Place::Json(place) => match place.value.view() {
+                JsonView::Object(members) => members.len() > 0,
+                JsonView::List(mut list) => {
+                    list.len() > 0 && list.all(|value| value.scalar().is_none())
                 }
-                JsonValue::Null
-                | JsonValue::Bool(_)
-                | JsonValue::Number(_)
-                | JsonValue::Text(_) => false,
+                JsonView::Null | JsonView::Bool(_) | JsonView::Number(_) | JsonView::Text(_) => {
+                    false
+                }
             },
             Place::Html(_) | Place::Xml(_) => false,
         })
@@ -174,9 +173,9 @@ impl Locator {
 /// The text of a value; of an array those of its elements.
 fn json_texts<'a>(place: JsonPlace<'a>, takes_name: bool, texts: &mut Vec<Cow<'a, str>>) {
     if takes_name {
-        texts.extend(place.name.map(Cow::Borrowed));
-    } else if let JsonValue::List(list) = place.value {
-        let scalars = list.iter().filter_map(JsonValue::scalar);
+        texts.extend(place.name.map(JsonText::decoded));
+    } else if let JsonView::List(list) = place.value.view() {
+        let scalars = list.filter_map(JsonValue::scalar);
         texts.extend(scalars.take(MAX_TEXTS));
     } else {
         texts.extend(place.value.scalar());

@@ -33,7 +33,7 @@ pub(super) use source::Source;
 use super::extract::PageText;
 use crate::event::ListingFailure;
 use html::{HtmlPlace, tree, xhtml};
-use json::{JsonPlace, JsonValue};
+use json::{JsonPlace, JsonTree};
 use parsed::ParsedTexts;
 use xml::{XmlPlace, XmlTree};
 
@@ -120,12 +120,12 @@ pub(super) fn read(
             trees(page, &mut |html| with(&of_html(html, &shared)))?;
         }
         DocumentKind::Json => {
-            let value = JsonValue::parse(page.text)?;
-            with(&of_json(&value, &shared, None));
+            let tree = JsonTree::parse(page.text)?;
+            with(&of_json(&tree, &shared, None));
         }
         DocumentKind::Embedded(script) => {
-            let (value, base) = script.read(page, &shared.work)?;
-            with(&of_json(&value, &shared, base));
+            let (tree, base) = script.read(page, &shared.work)?;
+            with(&of_json(&tree, &shared, base));
         }
         DocumentKind::Xml(_) => {
             let tree = XmlTree::parse(page.text)?;
@@ -159,7 +159,8 @@ fn of_html<'a>(html: &'a scraper::Html, shared: &'a Shared) -> Page<'a> {
     }
 }
 
-fn of_json<'a>(value: &'a JsonValue, shared: &'a Shared, base: Option<String>) -> Page<'a> {
+fn of_json<'a>(tree: &'a JsonTree<'a>, shared: &'a Shared, base: Option<String>) -> Page<'a> {
+    let value = tree.root();
     let place = Place::Json(JsonPlace { value, name: None });
     Page {
         root: Node { place, shared },

@@ -2,7 +2,7 @@
 
 use toml::Spanned;
 
-use super::json::{JsonPointer, JsonValue};
+use super::json::{JsonPointer, JsonView};
 use super::{DocumentKind, Node, Place, SourceContext};
 use crate::site::diagnostic::Diagnostic;
 
@@ -46,19 +46,17 @@ impl ObjectPath {
             return Ok(Vec::new());
         };
         let places = self.0.places(place, &root.shared.work, 1);
-        let members = match places.first().map(|place| place.value) {
-            Some(JsonValue::Object(members)) => members,
-            None | Some(JsonValue::Null | JsonValue::Bool(false)) => return Ok(Vec::new()),
-            Some(JsonValue::List(list)) if list.is_empty() => return Ok(Vec::new()),
-            Some(JsonValue::Text(text)) if text.is_empty() => return Ok(Vec::new()),
+        let members = match places.first().map(|place| place.value.view()) {
+            Some(JsonView::Object(members)) => members,
+            None | Some(JsonView::Null | JsonView::Bool(false)) => return Ok(Vec::new()),
+            Some(JsonView::List(list)) if list.len() == 0 => return Ok(Vec::new()),
+            Some(JsonView::Text(text)) if text.decoded().is_empty() => return Ok(Vec::new()),
             Some(_) => return Err("it is not an object"),
         };
-        let members = members
-            .iter()
-            .filter(|(_, value)| *value != JsonValue::Null);
+        let members = members.filter(|(_, value)| !value.is_null());
         let texts = members.map(|(name, value)| {
             let text = value.scalar().ok_or("a member of it is not a text")?;
-            Ok((name.to_string(), text.into_owned()))
+            Ok((name.decoded().into_owned(), text.into_owned()))
         });
         texts.collect()
     }

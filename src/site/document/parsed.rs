@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell};
 use scraper::Html;
 
 use super::html::tree;
-use super::json::JsonValue;
+use super::json::JsonTree;
 use super::limits::{MAX_PARSED_BYTES, Work};
 use crate::site::pattern::Pattern;
 use crate::site::schema::ParsedLanguage;
@@ -24,7 +24,7 @@ pub(super) struct ParseRule {
 /// A text, parsed: HTML that nests too deep gives several trees, anything that cannot be parsed none.
 pub(super) enum ParsedText {
     Html(Vec<Html>),
-    Json(JsonValue),
+    Json(JsonTree<'static>),
     Nothing,
 }
 
@@ -45,10 +45,10 @@ impl ParsedText {
             ParsedLanguage::Json => {
                 // What is behind a pattern is in the midst of a text.
                 let value = match behind {
-                    Some(_) => JsonValue::parse_first(text),
-                    None => JsonValue::parse(text),
+                    Some(_) => JsonTree::parse_first(text),
+                    None => JsonTree::parse(text),
                 };
-                value.map_or(Self::Nothing, Self::Json)
+                value.map_or(Self::Nothing, |tree| Self::Json(tree.into_owned()))
             }
             ParsedLanguage::Html => {
                 let mut trees = Vec::new();

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::html::{self, HtmlPlace};
-use super::json::{JsonPlace, JsonPointer, JsonValue};
+use super::json::{JsonPlace, JsonPointer, JsonView};
 use super::limits::{MAX_ITEMS, MAX_TEXTS};
 use super::locator::{Locator, Wanted};
 use super::parsed::{ParseRule, ParsedText};
@@ -266,15 +266,15 @@ impl PathAlternative {
 
 /// The elements of an array; of an object its values, or itself.
 fn spread<'a>(place: JsonPlace<'a>, is_spread: bool, items: &mut Vec<JsonPlace<'a>>) {
-    let is_there = |place: &JsonPlace<'_>| !matches!(place.value, JsonValue::Null);
+    let is_there = |place: &JsonPlace<'_>| !place.value.is_null();
     let room = MAX_ITEMS.saturating_sub(items.len());
-    match place.value {
-        JsonValue::List(list) => {
-            let elements = list.iter().map(|value| JsonPlace { value, name: None });
+    match place.value.view() {
+        JsonView::List(list) => {
+            let elements = list.map(|value| JsonPlace { value, name: None });
             items.extend(elements.filter(is_there).take(room));
         }
-        JsonValue::Object(members) if is_spread => {
-            let values = members.iter().map(|(name, value)| JsonPlace {
+        JsonView::Object(members) if is_spread => {
+            let values = members.map(|(name, value)| JsonPlace {
                 value,
                 name: Some(name),
             });
@@ -317,7 +317,8 @@ impl<'a> Node<'a> {
                 });
                 places.map(|place| Node { place, shared }).collect()
             }
-            ParsedText::Json(value) => {
+            ParsedText::Json(tree) => {
+                let value = tree.root();
                 let place = Place::Json(JsonPlace { value, name: None });
                 vec![Node { place, shared }]
             }

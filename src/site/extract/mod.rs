@@ -325,12 +325,15 @@ impl Resolver<'_> {
         let found_thumb = self.first(&thumb);
         let link = self.first(&link);
         let mut record = Vec::with_capacity(fields.len() + self.page_values.len());
+        let has_address = found_thumb.is_some() || link.is_some();
         let mut first_address = None;
         for (mut texts, field) in fields.into_iter().zip(&self.site.extractor.fields) {
             if field.is_address {
                 let urls = texts.iter().filter_map(|text| self.resolve(text));
                 let urls = urls.take(TEXTS_OF_A_FIELD).collect::<Vec<_>>();
-                first_address = first_address.or_else(|| urls.first().cloned());
+                if !has_address && first_address.is_none() {
+                    first_address = urls.first().cloned();
+                }
                 texts = urls.into_iter().map(String::from).collect();
             } else {
                 texts.truncate(1);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use toml::Spanned;
 
 use super::super::limits::Work;
-use super::JsonValue;
+use super::{JsonText, JsonValue, JsonView};
 use crate::site::diagnostic::Diagnostic;
 
 /// Parts of one pointer; the longest seen has eight.
@@ -14,8 +14,8 @@ const MAX_STEPS: usize = 32;
 /// A value, and the name that it has in the object around it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::site::document) struct JsonPlace<'a> {
-    pub(in crate::site::document) value: &'a JsonValue,
-    pub(in crate::site::document) name: Option<&'a str>,
+    pub(in crate::site::document) value: JsonValue<'a>,
+    pub(in crate::site::document) name: Option<JsonText<'a>>,
 }
 
 impl JsonPlace<'_> {
@@ -26,7 +26,7 @@ impl JsonPlace<'_> {
         }
         let (name, value) = self.value.member(name)?;
         let name = Some(name);
-        (*value != JsonValue::Null).then_some(Self { value, name })
+        (!value.is_null()).then_some(Self { value, name })
     }
 }
 
@@ -140,40 +140,43 @@ impl JsonPointer {
     /// Whether a list is there that is empty: at the end of the pointer, or where a `*` stands. `null` in its place is
     /// one too, as some programs write it; an object that lacks the member has none.
     pub(in crate::site::document) fn has_empty_list(&self, place: JsonPlace<'_>) -> bool {
-        any_at(place.value, &self.steps, true, &|value| match value {
-            JsonValue::Null => true,
-            JsonValue::List(list) => list.iter().all(|value| *value == JsonValue::Null),
-            JsonValue::Object(members) => members.is_empty(),
-            JsonValue::Bool(_) | JsonValue::Number(_) | JsonValue::Text(_) => false,
-        })
+        any_at(
+            place.value,
+            &self.steps,
+            true,
+            &|value| match value.view() {
+                JsonView::Null => true,
+                JsonView::List(mut list) => list.all(JsonValue::is_null),
+                JsonView::Object(members) => members.len() == 0,
+                JsonView::Bool(_) | JsonView::Number(_) | JsonView::Text(_) => false,
+            },
+        )
     }
 }
 
 /// Whether a value at the end of the steps passes the test, or with `at_each` one where a `*` stands. Each value is
 /// looked at once.
 fn any_at(
-    value: &JsonValue,
+    value: JsonValue<'_>,
     steps: &[JsonStep],
     at_each: bool,
-    test: &dyn Fn(&JsonValue) -> bool,
+    test: &dyn Fn(JsonValue<'_>) -> bool,
 ) -> bool {
     let Some((step, rest)) = steps.split_first() else {
         return test(value);
     };
-    let below = |value: &JsonValue| any_at(value, rest, at_each, test);
-    match (step, value) {
-        (JsonStep::Member { name, .. }, object @ JsonValue::Object(_)) => {
-            object.member(name).is_some_and(|(_, value)| below(value))
+    let below = |value: JsonValue<'_>| any_at(value, rest, at_each, test);
+    match (step, value.view()) {
+        (JsonStep::Member { name, .. }, JsonView::Object(_)) => {
+            value.member(name).is_some_and(|(_, value)| below(value))
         }
-        (JsonStep::Member { index, .. }, JsonValue::List(list)) => {
+        (JsonStep::Member { index, .. }, JsonView::List(list)) => {
             let value = index.and_then(|index| list.get(index));
             value.is_some_and(below)
         }
         (JsonStep::Each, _) if at_each && test(value) => true,
-        (JsonStep::Each, JsonValue::List(list)) => list.iter().any(below),
-        (JsonStep::Each, JsonValue::Object(members)) => {
-            members.iter().any(|(_, value)| below(value))
-        }
+        (JsonStep::Each, JsonView::List(mut list)) => list.any(below),
+        (JsonStep::Each, JsonView::Object(mut members)) => members.any(|(_, value)| below(value)),
         _ => false,
     }
 }
@@ -188,43 +191,40 @@ fn walk<'a>(
         return ControlFlow::Break(());
     }
     let Some((step, steps)) = steps.split_first() else {
-        return match place.value {
-            JsonValue::Null => ControlFlow::Continue(()),
-            _ => found(place),
+        return if place.value.is_null() {
+            ControlFlow::Continue(())
+        } else {
+            found(place)
         };
     };
     let unnamed = |value| JsonPlace { value, name: None };
-    match (step, place.value) {
-        (JsonStep::Member { name, .. }, object @ JsonValue::Object(_)) => {
-            let Some((name, value)) = object.member(name) else {
+    match (step, place.value.view()) {
+        (JsonStep::Member { name, .. }, JsonView::Object(_)) => {
+            let Some((name, value)) = place.value.member(name) else {
                 return ControlFlow::Continue(());
             };
             let name = Some(name);
             walk(JsonPlace { value, name }, steps, work, found)
         }
-        (JsonStep::Member { index, .. }, JsonValue::List(list)) => {
+        (JsonStep::Member { index, .. }, JsonView::List(list)) => {
             match index.and_then(|index| list.get(index)) {
                 Some(value) => walk(unnamed(value), steps, work, found),
                 None => ControlFlow::Continue(()),
             }
         }
-        (JsonStep::Each, JsonValue::List(list)) => list
-            .iter()
-            .try_for_each(|value| walk(unnamed(value), steps, work, found)),
-        (JsonStep::Each, JsonValue::Object(members)) => {
-            members.iter().try_for_each(|(name, value)| {
-                let name = Some(&**name);
-                walk(JsonPlace { value, name }, steps, work, found)
-            })
+        (JsonStep::Each, JsonView::List(mut list)) => {
+            list.try_for_each(|value| walk(unnamed(value), steps, work, found))
         }
+        (JsonStep::Each, JsonView::Object(mut members)) => members.try_for_each(|(name, value)| {
+            let name = Some(name);
+            walk(JsonPlace { value, name }, steps, work, found)
+        }),
         _ => ControlFlow::Continue(()),
     }
 }
 
-/// A member is found by comparing names: a large object costs more than one visit.
-fn cost(value: &JsonValue) -> usize {
-    match value {
-        JsonValue::Object(members) => 1 + members.len() / 32,
-        _ => 1,
-    }
+/// A member is found by comparing names, an element by passing those in front of it: what is large costs more than one
+/// visit.
+fn cost(value: JsonValue<'_>) -> usize {
+    1 + value.len() / 32
 }

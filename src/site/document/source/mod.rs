@@ -2,6 +2,7 @@
 
 mod compile;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use toml::Spanned;
@@ -79,12 +80,18 @@ impl Source {
             if texts.len() >= MAX_TEXTS {
                 break;
             }
-            match alternative {
+            let found = match alternative {
                 Alternative::Plain(locator) => {
                     let found = locator.texts(scope, Wanted::default());
-                    texts.extend(found.iter().filter_map(|text| usable(text)));
+                    found.into_iter().filter_map(usable).collect()
                 }
-                Alternative::Table(steps) => texts.extend(steps.texts(scope)),
+                Alternative::Table(steps) => steps.texts(scope),
+            };
+            // Most sources have one alternative, whose texts need not be moved.
+            if texts.is_empty() {
+                texts = found;
+            } else {
+                texts.extend(found);
             }
         }
         texts.truncate(MAX_TEXTS);
@@ -117,12 +124,17 @@ impl Source {
 }
 
 /// A text as it is kept; `None` if it is empty or holds an image itself.
-fn usable(text: &str) -> Option<String> {
-    let text = text.trim();
-    if text.is_empty() || is_data(text) {
+fn usable(text: Cow<'_, str>) -> Option<String> {
+    let kept = text.trim();
+    if kept.is_empty() || is_data(kept) {
         return None;
     }
-    Some(text[..char_boundary_before(text, MAX_TEXT_BYTES)].to_owned())
+    let kept = &kept[..char_boundary_before(kept, MAX_TEXT_BYTES)];
+    Some(if kept.len() == text.len() {
+        text.into_owned()
+    } else {
+        kept.to_owned()
+    })
 }
 
 /// Whether `text` is a `data:` URL (RFC 2397), which no title looks like.
@@ -175,7 +187,7 @@ impl SourceSteps {
             } else {
                 text
             };
-            let Some(text) = usable(&text) else {
+            let Some(text) = usable(text.into()) else {
                 continue;
             };
             let work = &scope.node.shared.work;
