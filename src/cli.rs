@@ -191,6 +191,7 @@ pub(crate) enum StateName {
     Placing,
     Failed,
     Gone,
+    Skipped,
 }
 
 impl From<StateName> for RowState {
@@ -200,6 +201,7 @@ impl From<StateName> for RowState {
             StateName::Placing => Self::Placing,
             StateName::Failed => Self::Failed,
             StateName::Gone => Self::Gone,
+            StateName::Skipped => Self::Skipped,
         }
     }
 }

@@ -310,6 +310,10 @@ fn images_of_a_listing_that_the_user_finds_too_small_are_skipped_and_left_alone(
         (&listed["skipped"], &listed["gone"]),
         (&5.into(), &0.into())
     );
+    let rows = world
+        .wallhaul()
+        .args(["ledger", "list", "--json", "--state", "skipped", "-d", GOT]);
+    assert_eq!(rows.run().objects().len(), 5);
     // Another minimum is another question.
     assert_eq!(fetch(&["--min-width", "99999"]), (Some(0), [5, 0, 0, 0]));
     assert_eq!(mirror.originals_asked().len(), 10);
