@@ -76,7 +76,7 @@ struct Parser<'t> {
 /// Why a text is not JSON; the place is where the parser is.
 type Malformed = &'static str;
 
-impl<'t> Parser<'t> {
+impl Parser<'_> {
     /// Parses up to the end, or until there are too many values.
     fn document(&mut self, end: End) -> Result<(), Malformed> {
         loop {
