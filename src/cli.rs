@@ -223,8 +223,8 @@ of a site, variables named like a TOKEN, SECRET, PASSWORD or KEY, or proxies wit
 
 Exit codes: 0 everything wanted is there · 1 some images or hooks failed, or a URL that you gave (as
 an argument or in a list, -i) is gone · 2 wrong usage or site definition · 3 cannot read the
-listing · 4 disk full or not writable · 5 collection in use, or its ledger unusable · 129, 130, 143
-ended by a signal, state saved.
+listing · 4 disk full or not writable · 5 collection in use, or its ledger unusable · 6 object store
+out of reach, or refuses · 129, 130, 143 ended by a signal, state saved.
 
 Examples:
   wallhaul fetch demo                          the built-in site, without a network
@@ -264,7 +264,8 @@ have no checksums: --decode finds files that no decoder can read.
 
 Exit codes: 0 every image in the ledger is there and good · 1 something is damaged or missing ·
 2 wrong usage · 3 --repair cannot read the listing · 4 disk full or not writable · 5 collection in
-use, or its ledger unusable · 129, 130, 143 ended by a signal · 141 the output pipe was closed.
+use, or its ledger unusable · 6 object store out of reach · 129, 130, 143 ended by a signal · 141 the
+output pipe was closed.
 
 Examples:
   wallhaul verify -d ~/Pictures --decode

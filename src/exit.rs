@@ -25,6 +25,8 @@ pub enum Exit {
     Storage,
     /// Another run holds the collection, or the ledger cannot be used.
     Busy,
+    /// The object store is out of reach, or refuses.
+    Remote,
     /// The output pipe was closed under a command whose work is its output.
     Closed,
     /// Ended by a signal; the state is saved.
@@ -52,6 +54,7 @@ impl Exit {
             Self::Listing => 3,
             Self::Storage => 4,
             Self::Busy => 5,
+            Self::Remote => 6,
             Self::Closed => 141,
             Self::Signal(Signal::Hangup) => 129,
             Self::Signal(Signal::Interrupt) => 130,
@@ -59,7 +62,7 @@ impl Exit {
         }
     }
 
-    /// The one of two that the program ends with: a signal, then 141, 2, 4, 5, 3, 1, 0.
+    /// The one of two that the program ends with: a signal, then 141, 2, 4, 6, 5, 3, 1, 0.
     #[must_use]
     pub fn max_severity(self, other: Self) -> Self {
         if other.severity() > self.severity() {
@@ -75,10 +78,11 @@ impl Exit {
             Self::Incomplete => 1,
             Self::Listing => 2,
             Self::Busy => 3,
-            Self::Storage => 4,
-            Self::Usage => 5,
-            Self::Closed => 6,
-            Self::Signal(_) => 7,
+            Self::Remote => 4,
+            Self::Storage => 5,
+            Self::Usage => 6,
+            Self::Closed => 7,
+            Self::Signal(_) => 8,
         }
     }
 
@@ -130,7 +134,8 @@ impl Exit {
                 Self::Storage
             }
             SinkError::Locked { .. } => Self::Busy,
-            SinkError::UnknownScheme(_) => Self::Usage,
+            SinkError::Store { .. } => Self::Remote,
+            SinkError::UnknownScheme(_) | SinkError::BadUrl { .. } => Self::Usage,
         }
     }
 

@@ -292,6 +292,18 @@ impl Format {
         self.extensions()[0]
     }
 
+    /// Its media type (IANA's registry).
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+            Self::Gif => "image/gif",
+            Self::Webp => "image/webp",
+            Self::Avif => "image/avif",
+            Self::Jxl => "image/jxl",
+        }
+    }
+
     /// The format whose [`Format::extension`] this is.
     pub fn from_extension(extension: &str) -> Option<Self> {
         let mut formats = Self::ALL.iter().copied();

@@ -6,6 +6,7 @@ mod choice;
 pub mod file;
 pub mod network;
 pub mod options;
+mod place;
 mod secret_source;
 pub mod settings;
 pub mod text;

@@ -2,7 +2,7 @@
 //!
 //! Every long flag is also the variable `WALLHAUL_FLAG_NAME` and the key `flag-name` of the file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
@@ -10,9 +10,9 @@ use clap::{ArgAction, Args};
 use super::archive::ArchiveArgs;
 pub use super::choice::{ColorChoice, NamesMode, ProgressMode, SyncMode};
 use super::network::NetworkArgs;
+pub use super::place::LocationArgs;
 use super::{ByteSize, HumanDuration, OnLocked, PageRange};
 use crate::hooks::CommandTemplate;
-use crate::sink::Location;
 
 /// Every option of a run; `None` or empty means not given.
 #[derive(Debug, Clone, Default, PartialEq, Args)]
@@ -44,21 +44,6 @@ pub struct Options {
     /// How the web archive is used.
     #[command(flatten)]
     pub archive: ArchiveArgs,
-}
-
-/// Where the collection is stored.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
-#[command(next_help_heading = "Collection")]
-pub struct LocationArgs {
-    /// Store the collection in DIR [default: ./wallpapers/SITE]
-    #[arg(
-        short,
-        long,
-        value_name = "DIR",
-        env = "WALLHAUL_DIRECTORY",
-        hide_env = true
-    )]
-    pub directory: Option<PathBuf>,
 }
 
 /// What to do when another run holds the collection.
@@ -260,26 +245,6 @@ impl Options {
             output: output.merge(defaults.output),
             network: network.merge(defaults.network),
             archive: archive.merge(defaults.archive),
-        }
-    }
-}
-
-impl LocationArgs {
-    /// Where `site`'s collection is. With `several` sites each has its own folder inside the user's.
-    pub fn collection(&self, site: &str, several: bool) -> Location {
-        match &self.directory {
-            Some(directory) => {
-                let given = Location::parse(directory.as_os_str());
-                if several { given.join(site) } else { given }
-            }
-            None => Location::Folder(Path::new("wallpapers").join(site)),
-        }
-    }
-
-    fn merge(self, defaults: Self) -> Self {
-        let Self { directory } = self;
-        Self {
-            directory: directory.or(defaults.directory),
         }
     }
 }

@@ -160,6 +160,7 @@ mod tests {
         let options = SinkOptions {
             durability: Durability::Off,
             min_free: MinFree::Bytes(0),
+            store: sink::StoreOptions::default(),
             boot_id: "boot",
             now: Timestamp::UNIX_EPOCH,
         };

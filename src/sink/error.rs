@@ -46,8 +46,24 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
+    /// The store is out of reach, or refuses.
+    #[error("{what}")]
+    Store {
+        /// What was being done, naming the URL.
+        what: String,
+        /// What the store said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The URL, or what the environment says of its store, cannot be used.
+    #[error("cannot use `{url}`: {reason}")]
+    BadUrl {
+        /// The URL.
+        url: String,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// No plug serves this kind of URL.
-    #[error("no sink for `{0}:` in this build: give a folder")]
+    #[error("no sink for `{0}:` in this build: give a folder{hint}", hint = hint(.0))]
     UnknownScheme(String),
 }
 
@@ -82,6 +98,14 @@ pub enum ReadError {
     /// It is a regular file and cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+}
+
+/// What a build with all features could do with a URL.
+fn hint(scheme: &str) -> &'static str {
+    match scheme {
+        "s3" | "az" | "gs" => ", or build it with the feature `object-store`",
+        _ => "",
+    }
 }
 
 fn process(holder: &LockHolder) -> String {

@@ -16,17 +16,24 @@ pub enum Location {
         scheme: String,
         /// The whole text.
         text: String,
+        /// The folder on this machine for all that is not an image.
+        state_dir: PathBuf,
     },
 }
 
 impl Location {
-    /// Reads what a user wrote. Only `scheme://` makes a URL: `C:\pictures`, `a:b` and `./s3://x` are paths.
-    pub fn parse(text: &OsStr) -> Self {
+    /// Reads what a user wrote. Only `scheme://` makes a URL: `C:\pictures`, `a:b` and `./s3://x` are paths. What is not an
+    /// image of a URL's collection is kept in `state_dir`, which is given its scheme and its text.
+    pub fn parse(text: &OsStr, state_dir: impl FnOnce(&str, &str) -> PathBuf) -> Self {
         match text.to_str().and_then(scheme_of) {
-            Some((scheme, text)) => Self::Url {
-                scheme: scheme.to_ascii_lowercase(),
-                text: text.to_owned(),
-            },
+            Some((scheme, text)) => {
+                let scheme = scheme.to_ascii_lowercase();
+                Self::Url {
+                    state_dir: state_dir(&scheme, text),
+                    scheme,
+                    text: text.to_owned(),
+                }
+            }
             None => Self::Folder(text.into()),
         }
     }
@@ -36,9 +43,14 @@ impl Location {
     pub fn join(&self, name: &str) -> Self {
         match self {
             Self::Folder(path) => Self::Folder(path.join(name)),
-            Self::Url { scheme, text } => Self::Url {
+            Self::Url {
+                scheme,
+                text,
+                state_dir,
+            } => Self::Url {
                 scheme: scheme.clone(),
                 text: format!("{}/{name}", text.strip_suffix('/').unwrap_or(text)),
+                state_dir: state_dir.join(name),
             },
         }
     }
@@ -54,7 +66,7 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(path) => path.display().fmt(f),
-            Self::Url { scheme: _, text } => f.write_str(text),
+            Self::Url { text, .. } => f.write_str(text),
         }
     }
 }
@@ -75,7 +87,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Location {
-        Location::parse(OsStr::new(text))
+        Location::parse(OsStr::new(text), |_, _| PathBuf::from("state"))
     }
 
     #[test]
@@ -113,7 +125,10 @@ mod tests {
     fn a_path_that_is_not_utf_8_stays_a_path() {
         use std::os::unix::ffi::OsStrExt as _;
         let path = OsStr::from_bytes(b"s3://\xff");
-        assert_eq!(Location::parse(path), Location::Folder(path.into()));
+        assert_eq!(
+            Location::parse(path, |_, _| PathBuf::new()),
+            Location::Folder(path.into())
+        );
     }
 
     #[test]
@@ -128,7 +143,11 @@ mod tests {
     fn one_collection_of_several_is_inside_the_given_place() {
         assert_eq!(parse("pictures").join("demo"), parse("pictures/demo"));
         for text in ["s3://bucket/x", "s3://bucket/x/"] {
-            assert_eq!(parse(text).join("demo"), parse("s3://bucket/x/demo"));
+            let joined = parse(text).join("demo");
+            assert_eq!(joined.to_string(), "s3://bucket/x/demo");
+            assert!(
+                matches!(&joined, Location::Url { state_dir, .. } if state_dir == Path::new("state/demo"))
+            );
         }
     }
 }

@@ -3,6 +3,8 @@
 mod error;
 mod local;
 mod location;
+#[cfg(feature = "object-store")]
+mod object;
 
 #[cfg(test)]
 mod contract;
@@ -189,6 +191,15 @@ pub enum MinFree {
     Bytes(u64),
 }
 
+/// How an object store is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreOptions<'a> {
+    /// The environment variables, among which are the endpoint and the credentials of a store.
+    pub variables: &'a [(OsString, OsString)],
+    /// Whether a store that is not on this machine may be asked without TLS.
+    pub insecure: bool,
+}
+
 /// How a place is opened.
 #[derive(Debug, Clone, Copy)]
 pub struct SinkOptions<'a> {
@@ -200,6 +211,8 @@ pub struct SinkOptions<'a> {
     pub boot_id: &'a str,
     /// Written into the lock, for the message of a run that finds it taken.
     pub now: Timestamp,
+    /// How an object store is asked.
+    pub store: StoreOptions<'a>,
 }
 
 /// A place that is open for one run alone.
@@ -217,13 +230,23 @@ pub struct OpenSink {
 ///
 /// When no plug of this build serves the location, another process has the lock, or the place cannot be created or
 /// written to.
-#[expect(
-    clippy::unused_async,
-    reason = "a plug that is reached over the network awaits here"
+#[cfg_attr(
+    not(feature = "object-store"),
+    expect(
+        clippy::unused_async,
+        reason = "a plug that is reached over the network awaits here"
+    )
 )]
 pub async fn open(location: &Location, options: &SinkOptions<'_>) -> Result<OpenSink, SinkError> {
     match location {
         Location::Folder(folder) => local::open(folder, options),
+        #[cfg(feature = "object-store")]
+        Location::Url {
+            scheme,
+            text,
+            state_dir,
+        } => object::open((scheme, text), state_dir, options).await,
+        #[cfg(not(feature = "object-store"))]
         Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
     }
 }
@@ -237,10 +260,21 @@ pub async fn open(location: &Location, options: &SinkOptions<'_>) -> Result<Open
     clippy::unused_async,
     reason = "a plug that is reached over the network awaits here"
 )]
-pub async fn open_to_read(location: &Location) -> Result<Option<Arc<dyn SinkReader>>, SinkError> {
+pub async fn open_to_read(
+    location: &Location,
+    options: &StoreOptions<'_>,
+) -> Result<Option<Arc<dyn SinkReader>>, SinkError> {
     match location {
         Location::Folder(folder) => Ok(local::open_to_read(folder)),
-        Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
+        #[cfg(feature = "object-store")]
+        Location::Url { scheme, text, .. } => {
+            object::open_to_read((scheme, text), options).map(Some)
+        }
+        #[cfg(not(feature = "object-store"))]
+        Location::Url { scheme, .. } => {
+            let _ = options;
+            Err(SinkError::UnknownScheme(scheme.clone()))
+        }
     }
 }
 
@@ -262,6 +296,9 @@ pub fn longest_name(location: &Location) -> usize {
 pub fn state_dir(location: &Location) -> Result<PathBuf, SinkError> {
     match location {
         Location::Folder(folder) => Ok(local::state_dir(folder)),
+        #[cfg(feature = "object-store")]
+        Location::Url { state_dir, .. } => Ok(state_dir.clone()),
+        #[cfg(not(feature = "object-store"))]
         Location::Url { scheme, .. } => Err(SinkError::UnknownScheme(scheme.clone())),
     }
 }

@@ -65,7 +65,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 11] = [
+const CRATES: [(&[&str], &[&str]); 12] = [
     (&["reqwest"], &["fetch"]),
     (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
@@ -76,6 +76,7 @@ const CRATES: [(&[&str], &[&str]); 11] = [
     ),
     (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
+    (&["object_store"], &["sink/object"]),
     (
         &["hyper", "hyper_util", "hyper_rustls", "http_body_util"],
         &["demo", "fetch"],
@@ -87,9 +88,11 @@ const CRATES: [(&[&str], &[&str]); 11] = [
 
 /// The files where alone a feature may decide: those that open a socket, the one that names the allocator, and the
 /// format whose decoder is a choice.
-const SOCKETS: [&str; 6] = [
+const SOCKETS: [&str; 7] = [
     "queue/mod.rs",
     "sink/mod.rs",
+    // Its last lines name the plugs that keep the contract.
+    "sink/contract/mod.rs",
     "ledger/mod.rs",
     "report/mod.rs",
     "allocator.rs",

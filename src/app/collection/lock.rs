@@ -8,7 +8,18 @@ use crate::app::environment::Environment;
 use crate::config::{HumanDuration, OnLocked, Settings};
 use crate::engine::Shutdown;
 use crate::event::WaitReason;
-use crate::sink::{self, Location, OpenSink, SinkError, SinkOptions};
+use crate::sink::{self, Location, OpenSink, SinkError, SinkOptions, StoreOptions};
+
+/// How an object store is asked.
+pub(in crate::app) fn store_options<'a>(
+    settings: &Settings,
+    environment: &'a Environment,
+) -> StoreOptions<'a> {
+    StoreOptions {
+        variables: &environment.variables,
+        insecure: settings.place.insecure_store.unwrap_or(false),
+    }
+}
 
 /// How often a locked collection is tried again. Soon enough for a person, and ten system calls a second cost nothing;
 /// a blocking `flock` would need a thread that no signal ends.
@@ -35,6 +46,7 @@ pub(in crate::app) async fn acquire_lock(
             min_free: settings.min_free,
             boot_id: &environment.boot,
             now: (environment.clock)(),
+            store: store_options(settings, environment),
         };
         let holder = match sink::open(location, &options).await {
             Ok(opened) => return Ok(Some(opened)),

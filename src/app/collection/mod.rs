@@ -11,7 +11,7 @@ use anyhow::bail;
 use futures_util::TryStreamExt as _;
 
 pub(super) use adopt::{adopt, collect_images, orphaned_images};
-pub(super) use lock::acquire_lock;
+pub(super) use lock::{acquire_lock, store_options};
 
 use crate::config::Settings;
 use crate::hooks::Hooks;

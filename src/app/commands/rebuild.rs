@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 
 use crate::app::blocking::blocking;
-use crate::app::collection::{acquire_lock, adopt, collect_images, entries};
+use crate::app::collection::{acquire_lock, adopt, collect_images, entries, store_options};
 use crate::app::console::{FindingWriter, note_on_stderr, print_note};
 use crate::app::environment::Environment;
 use crate::config::{Options, Settings};
@@ -32,7 +32,10 @@ pub async fn rebuild_ledger(
     let settings = Settings::new(options, environment.stderr, environment.clock);
     let location = settings.place.collection(site, false);
     // Before the lock, which would create a collection where there is none.
-    if sink::open_to_read(&location).await?.is_none() {
+    if sink::open_to_read(&location, &store_options(&settings, environment))
+        .await?
+        .is_none()
+    {
         bail!("there is no folder `{location}`: name it with -d, or its site with --site");
     }
     let locking = acquire_lock(

@@ -1,6 +1,8 @@
 //! What every sink keeps, whichever plug it is. A new plug adds one line at the end of this file.
 
 mod in_memory;
+#[cfg(feature = "object-store")]
+mod store;
 
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read as _, Seek as _};
@@ -322,6 +324,7 @@ fn options() -> SinkOptions<'static> {
         min_free: MinFree::Bytes(0),
         boot_id: "boot",
         now: Timestamp::UNIX_EPOCH,
+        store: StoreOptions::default(),
     }
 }
 
@@ -333,33 +336,28 @@ async fn local_folder() -> Fixture {
     Fixture { sink, parts, home }
 }
 
-/// Not a plug of the program: a place without a folder, a lock or atomic answers, as an object store is one. It shows
-/// that the contract asks for nothing that only a folder can do.
-fn object_store(lossy: bool) -> Fixture {
-    let home = tempfile::tempdir().unwrap();
-    let parts = Parts::open(&home.path().join("parts"), "boot").unwrap();
-    let sink = Arc::new(in_memory::InMemory::new(lossy));
-    Fixture { sink, parts, home }
-}
-
+#[cfg(feature = "object-store")]
+contract!(object_store_in_memory, store::in_memory);
 contract!(local, local_folder);
-contract!(in_memory_store, async || object_store(false));
-contract!(in_memory_store_that_loses_answers, async || object_store(
-    true
-));
+contract!(in_memory_store, async || in_memory::fixture(false));
+contract!(in_memory_store_that_loses_answers, async || {
+    in_memory::fixture(true)
+});
 
 #[tokio::test]
 async fn a_scheme_without_a_plug_is_refused_by_name() {
-    let location = Location::parse("s3://bucket/prefix".as_ref());
+    let location = Location::parse("ftp://bucket/prefix".as_ref(), |_, _| PathBuf::new());
     let refused = [
         open(&location, &options()).await.err().unwrap(),
-        open_to_read(&location).await.err().unwrap(),
-        state_dir(&location).err().unwrap(),
+        open_to_read(&location, &StoreOptions::default())
+            .await
+            .err()
+            .unwrap(),
     ];
     for refused in refused {
         assert_eq!(
             refused.to_string(),
-            "no sink for `s3:` in this build: give a folder"
+            "no sink for `ftp:` in this build: give a folder"
         );
     }
 }
@@ -371,11 +369,19 @@ async fn a_locked_collection_is_refused_and_can_be_read() {
     let location = Location::Folder(place.home.path().join("collection"));
     let refused = open(&location, &options()).await.err().unwrap();
     assert!(matches!(refused, SinkError::Locked { .. }), "{refused}");
-    let reader = open_to_read(&location).await.unwrap().unwrap();
+    let reader = open_to_read(&location, &StoreOptions::default())
+        .await
+        .unwrap()
+        .unwrap();
     let listed: Vec<_> = reader.list().try_collect().await.unwrap();
     assert_eq!(listed.len(), 1);
     let missing = Location::Folder(place.home.path().join("missing"));
-    assert!(open_to_read(&missing).await.unwrap().is_none());
+    assert!(
+        open_to_read(&missing, &StoreOptions::default())
+            .await
+            .unwrap()
+            .is_none()
+    );
 }
 
 #[tokio::test]

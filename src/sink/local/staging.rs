@@ -27,7 +27,7 @@ pub struct Staging {
 impl Staging {
     /// Opens the folder `state_dir`, whose parent exists, and locks it. `on_disk` is the folder that messages about
     /// its disk name: the one that the user knows.
-    pub(super) fn open(
+    pub(in crate::sink) fn open(
         state_dir: &Path,
         on_disk: &Path,
         options: &SinkOptions<'_>,
@@ -37,6 +37,7 @@ impl Staging {
             min_free,
             boot_id,
             now,
+            store: _,
         } = *options;
         part::ensure_dir(state_dir).map_err(storage_error("creating the folder", state_dir))?;
         // Before the parts: opening them removes what no run could resume.

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 
 use self::file_check::{FileCheck, FileVerdict};
 use crate::app::blocking::{blocking, cores, parallel_ordered};
-use crate::app::collection::{entries, open_to_read};
+use crate::app::collection::{entries, open_to_read, store_options};
 use crate::app::console::{
     Counts, Finding, FindingKind, FindingWriter, print, print_note, unlisted,
 };
@@ -72,7 +72,7 @@ pub async fn verify(
     let location = settings.place.collection(id.as_str(), false);
     // Also before a repair, which would create a collection where there is none.
     let ledger = open_to_read(&location)?;
-    let reader = sink::open_to_read(&location).await?;
+    let reader = sink::open_to_read(&location, &store_options(&settings, environment)).await?;
     let reader = reader.with_context(|| format!("there is no collection in `{location}`"))?;
     let verifier = Verifier::new(reader, &settings, &checks, shutdown);
     let found = if checks.repair {

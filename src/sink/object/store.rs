@@ -1,0 +1,234 @@
+//! A store and the place in it: what is asked of it without changing anything.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use object_store::client::{HttpError, HttpErrorKind};
+use object_store::path::Path;
+use object_store::{Attribute, Error, GetOptions, ObjectStore, UpdateVersion};
+
+use super::address::{Service, StoreAddress};
+use super::breaker::Breaker;
+use super::client;
+use super::trouble::{Trouble, trouble};
+use crate::outcome::Content;
+use crate::sink::{SinkError, StoreOptions};
+
+/// The name of an object's entry with the BLAKE3 hash of its bytes, in hexadecimal digits. One word, as Azure takes no dash
+/// and proxies drop an underscore.
+pub(super) const HASH_ENTRY: &str = "blake3";
+
+/// How long a store may fail before that ends the run.
+const BUDGET: Duration = Duration::from_secs(120);
+
+/// The same when it is opened: nothing is lost yet by giving up.
+const OPENING_BUDGET: Duration = Duration::from_secs(10);
+
+/// How long one image may take, beside a second for each [`SLOWEST`] bytes.
+const PUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// In bytes a second.
+const SLOWEST: u64 = 64_000;
+
+/// How long a question without an image may take.
+const ASK_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A store and the place in it.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    pub(super) client: Arc<dyn ObjectStore>,
+    pub(super) prefix: String,
+    /// For messages.
+    url: String,
+    pub(super) breaker: Arc<Breaker>,
+}
+
+/// What has a key.
+#[derive(Debug)]
+pub(super) enum Found {
+    Nothing,
+    /// Exactly these bytes.
+    Same,
+    /// Others; which version, where the store says it.
+    Other(UpdateVersion),
+}
+
+impl Store {
+    pub(super) fn new(
+        (scheme, text): (&str, &str),
+        options: &StoreOptions<'_>,
+    ) -> Result<Self, SinkError> {
+        let bad = |reason: String| SinkError::BadUrl {
+            url: text.to_owned(),
+            reason,
+        };
+        let service = Service::of_scheme(scheme)
+            .ok_or_else(|| SinkError::UnknownScheme(scheme.to_owned()))?;
+        let address = StoreAddress::parse(service, text).map_err(|error| bad(error.to_string()))?;
+        let client = client::build(&address, options).map_err(|error| bad(error.to_string()))?;
+        Ok(Self {
+            client,
+            prefix: address.prefix,
+            url: text.to_owned(),
+            breaker: Arc::new(Breaker::new(BUDGET)),
+        })
+    }
+
+    /// The key of a name. Not made by the crate's own conversion, which would write `%C3%A9` for `é`.
+    pub(super) fn key(&self, name: &str) -> Result<Path, SinkError> {
+        let text = match self.prefix.as_str() {
+            "" => name.to_owned(),
+            prefix => format!("{prefix}/{name}"),
+        };
+        Path::parse(text).map_err(|error| self.unusable("naming an image in", &error.into()))
+    }
+
+    /// Asks for one object.
+    pub(super) async fn probe(&self) -> Result<(), SinkError> {
+        let patience = Breaker::new(OPENING_BUDGET);
+        loop {
+            let prefix = self.listed_prefix()?;
+            let mut listed = self.client.list(prefix.as_ref());
+            let asked = tokio::time::timeout(ASK_TIMEOUT, listed.next()).await;
+            let error = match asked {
+                Ok(None | Some(Ok(_))) => return Ok(()),
+                Ok(Some(Err(error))) => error,
+                Err(_) => return Err(self.unusable("listing", &no_answer())),
+            };
+            let is_lasting = matches!(trouble(&error), Trouble::Refused | Trouble::Missing);
+            if is_lasting || !patience.failed().await {
+                return Err(self.unusable("listing", &error));
+            }
+        }
+    }
+
+    pub(super) fn listed_prefix(&self) -> Result<Option<Path>, SinkError> {
+        if self.prefix.is_empty() {
+            return Ok(None);
+        }
+        self.key("").map(Some)
+    }
+
+    /// What has the key of `name`, compared with these bytes.
+    pub(super) async fn look(&self, key: &Path, content: &Content) -> Result<Found, SinkError> {
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let asked = self.ask(ASK_TIMEOUT, || self.client.get_opts(key, head.clone()));
+        let found = match asked.await {
+            Ok(found) => found,
+            Err(Asked::Missing) => return Ok(Found::Nothing),
+            Err(Asked::Failed(error)) => {
+                return Err(self.unusable("looking for an image in", &error));
+            }
+        };
+        let other = UpdateVersion {
+            e_tag: found.meta.e_tag.clone(),
+            version: found.meta.version.clone(),
+        };
+        if found.meta.size != content.bytes {
+            return Ok(Found::Other(other));
+        }
+        let entry = Attribute::Metadata(HASH_ENTRY.into());
+        let is_same = if let Some(hash) = found.attributes.get(&entry) {
+            **hash == *content.hash.to_string()
+        } else {
+            // Somebody else put it.
+            let bytes = self.bytes(key, content.bytes).await?;
+            bytes.is_some_and(|bytes| blake3::hash(&bytes).as_bytes() == content.hash.as_bytes())
+        };
+        Ok(if is_same {
+            Found::Same
+        } else {
+            Found::Other(other)
+        })
+    }
+
+    /// All bytes of an object; `None` where there is none.
+    pub(super) async fn bytes(&self, key: &Path, size: u64) -> Result<Option<Bytes>, SinkError> {
+        let asked = self.ask(time_for(size), async || {
+            self.client
+                .get_opts(key, GetOptions::default())
+                .await?
+                .bytes()
+                .await
+        });
+        match asked.await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Asked::Missing) => Ok(None),
+            Err(Asked::Failed(error)) => Err(self.unusable("reading an image of", &error)),
+        }
+    }
+
+    /// Asks until there is an answer, for as long as the store may fail. For questions: whatever is asked twice must change
+    /// nothing.
+    pub(super) async fn ask<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        limit: Duration,
+        question: impl Fn() -> F,
+    ) -> Result<T, Asked> {
+        loop {
+            let _turn = self.breaker.pass().await;
+            let asked = tokio::time::timeout(limit, question()).await;
+            let error = match asked.unwrap_or_else(|_| Err(no_answer())) {
+                Ok(answer) => {
+                    self.breaker.succeeded();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            match trouble(&error) {
+                Trouble::Missing => return Err(Asked::Missing),
+                Trouble::Unknown | Trouble::Later => {}
+                Trouble::Taken | Trouble::Refused | Trouble::Bytes => {
+                    return Err(Asked::Failed(error));
+                }
+            }
+            if !self.breaker.failed().await {
+                return Err(Asked::Failed(error));
+            }
+        }
+    }
+
+    pub(super) fn unusable(&self, doing: &str, source: &Error) -> SinkError {
+        SinkError::Store {
+            what: format!("{doing} `{}`", self.url),
+            source: said(source).into(),
+        }
+    }
+}
+
+/// The innermost words of an error: each of the crate's layers repeats those below it.
+fn said(error: &Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Why a question has no answer.
+pub(super) enum Asked {
+    Missing,
+    Failed(Error),
+}
+
+/// How long an image of this many bytes may take.
+pub(super) fn time_for(bytes: u64) -> Duration {
+    PUT_TIMEOUT + Duration::from_secs(bytes / SLOWEST)
+}
+
+pub(super) fn no_answer() -> Error {
+    let source = HttpError::new(
+        HttpErrorKind::Timeout,
+        io::Error::from(io::ErrorKind::TimedOut),
+    );
+    Error::Generic {
+        store: "store",
+        source: source.into(),
+    }
+}
