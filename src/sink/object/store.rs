@@ -171,12 +171,16 @@ impl Store {
         limit: Duration,
         question: impl Fn() -> F,
     ) -> Result<T, Asked> {
+        let mut has_failed = false;
         loop {
             let _turn = self.breaker.pass().await;
             let asked = tokio::time::timeout(limit, question()).await;
             let error = match asked.unwrap_or_else(|_| Err(no_answer())) {
                 Ok(answer) => {
-                    self.breaker.succeeded();
+                    // A store that is full answers questions: what failed before has not come to an end by that.
+                    if has_failed {
+                        self.breaker.succeeded();
+                    }
                     return Ok(answer);
                 }
                 Err(error) => error,
@@ -188,6 +192,7 @@ impl Store {
                     return Err(Asked::Failed(error));
                 }
             }
+            has_failed = true;
             if !self.breaker.failed().await {
                 return Err(Asked::Failed(error));
             }
