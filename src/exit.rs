@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::engine::EngineError;
 use crate::ledger::LedgerError;
+use crate::queue::QueueError;
 use crate::report::Tally;
 use crate::sink::SinkError;
 
@@ -111,20 +112,30 @@ impl Exit {
     pub fn from_error(error: &anyhow::Error) -> Self {
         let typed = error.chain().find_map(|cause| {
             let engine = cause.downcast_ref().map(Self::from_engine);
+            let queue = cause.downcast_ref().map(Self::from_queue);
             let sink = cause.downcast_ref().map(Self::from_sink);
             let ledger = cause.downcast_ref().map(Self::from_ledger);
             let output = cause.downcast_ref().map(Self::from_output);
             let thread = cause.downcast_ref().map(|ThreadError(_)| Self::Storage);
-            engine.or(sink).or(ledger).or(output).or(thread)
+            engine.or(queue).or(sink).or(ledger).or(output).or(thread)
         });
         typed.unwrap_or(Self::Usage)
     }
 
     fn from_engine(error: &EngineError) -> Self {
         match error {
-            EngineError::Queue(_) => Self::Usage,
+            EngineError::Queue(error) => Self::from_queue(error),
             EngineError::Ledger(error) => Self::from_ledger(error),
             EngineError::Sink(error) => Self::from_sink(error),
+        }
+    }
+
+    fn from_queue(error: &QueueError) -> Self {
+        match error {
+            QueueError::UnknownScheme(_) | QueueError::Closed | QueueError::BadBroker { .. } => {
+                Self::Usage
+            }
+            QueueError::Broker { .. } | QueueError::Lost { .. } => Self::Remote,
         }
     }
 

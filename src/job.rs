@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use url::Url;
+use url::{Position, Url};
 
 pub use name::{ContentHash, ImageName, Stem};
 pub use rules::RulesHash;
@@ -234,6 +234,12 @@ pub struct Job {
 impl Job {
     /// The version of the serialised form; it grows when a field changes its meaning or goes.
     pub const VERSION: u32 = 1;
+
+    /// The host that is asked first, with its port where that is not the scheme's own: `HOST` or `HOST:PORT`.
+    pub fn host(&self) -> String {
+        let first = self.candidates.first().map_or(&self.page, Candidate::url);
+        first[Position::BeforeHost..Position::AfterPort].to_owned()
+    }
 
     /// The name of the image's file, with the extension that its bytes ask for.
     ///

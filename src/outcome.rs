@@ -1,16 +1,20 @@
 //! How a job ended: a bad image is a value, never an error that ends the run.
 
 mod mask;
+mod result;
 mod skip;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use url::{Position, Url};
 
+pub use result::{JobEnd, JobResult, ResultVersion, StoredImage, UnsupportedResultVersion};
 pub use skip::{Skip, SkipReason};
 
 use crate::job::{ContentHash, ImageName};
@@ -137,7 +141,7 @@ pub struct Gone {
 }
 
 /// What verification established about an image's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// The file's length.
     pub bytes: u64,
@@ -170,7 +174,7 @@ impl Content {
 }
 
 /// An image's width and height in its file, before it is turned for display.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSize {
     /// Pixels across.
     #[serde(rename = "stored_width")]
@@ -182,7 +186,7 @@ pub struct StoredSize {
 
 /// What is odd about an image that viewers show all the same. The ledger keeps it as
 /// [`ImageWarning::to_stored`] writes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "warning", rename_all = "snake_case")]
 pub enum ImageWarning {
     /// A JPEG has bytes between two segments in front of its first scan; decoders skip them.
@@ -246,13 +250,24 @@ impl Serialize for ChunkName {
     }
 }
 
+impl<'de> Deserialize<'de> for ChunkName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<str>::deserialize(deserializer)?;
+        let is_name = name.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let bytes = name.as_bytes().try_into().ok().filter(|_| is_name);
+        bytes
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("not the name of a PNG chunk"))
+    }
+}
+
 /// Declares [`Format`], the list of its variants and their file extensions from one table. A list
 /// written by hand beside the enum could lack a variant and still compile; files of that format
 /// would then be neither recognized nor read back from the ledger.
 macro_rules! formats {
     ($($(#[doc = $doc:literal])+ $format:ident: $extension:literal $(or $other:literal)*;)+) => {
         /// The image formats a collection takes. What verification knows of each is in `verify/formats/`.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Format {
             $($(#[doc = $doc])+ #[serde(rename = $extension)] $format,)+
         }
@@ -326,7 +341,7 @@ impl fmt::Display for Format {
 }
 
 /// Why an image could not be fetched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The stage it failed in.
     pub stage: Stage,
@@ -342,7 +357,7 @@ pub struct Failure {
 }
 
 /// The stages of an image's life, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Finding the original's address.

@@ -201,7 +201,7 @@ impl Discovery {
             sent = self.jobs.send(job) => sent,
         };
         match sent {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(QueueError::Closed) => Ok(false),
             Err(error) => Err(error.into()),
         }

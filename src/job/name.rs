@@ -1,15 +1,18 @@
 //! The names of images' files, and the hash of their bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use thiserror::Error;
 
 /// The file name of an image: portable, printable, at most [`ImageName::MAX_BYTES`] long, never hidden.
 ///
 /// `site::name` is the one place that makes one from untrusted text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct ImageName {
     written: String,
     /// Bytes of the stem; the dot follows it.
@@ -68,6 +71,29 @@ impl ImageName {
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
+    }
+}
+
+/// A text from another machine that cannot name an image's file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("`{}` is no image's name", .0.escape_debug())]
+pub struct BadImageName(String);
+
+impl TryFrom<String> for ImageName {
+    type Error = BadImageName;
+
+    /// Takes a name that another machine has given a file: it must be one that `site::name` could have made, as far as
+    /// that matters to whoever opens it.
+    fn try_from(written: String) -> Result<Self, BadImageName> {
+        let name = Self::from_stored(&written);
+        let is_plain = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | ':');
+        let fits = (1..=Self::MAX_BYTES).contains(&written.len()) && written.chars().all(is_plain);
+        let has_both = name.stem > 0 && name.stem + 1 < written.len();
+        if fits && has_both && !written.starts_with('.') {
+            Ok(name)
+        } else {
+            Err(BadImageName(written))
+        }
     }
 }
 
@@ -139,5 +165,12 @@ impl fmt::Display for ContentHash {
 impl Serialize for ContentHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ContentHash {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let hex = Cow::<str>::deserialize(deserializer)?;
+        Self::from_hex(&hex).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
     }
 }

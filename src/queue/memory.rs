@@ -11,7 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Ack, AckHandle, JobReceiver, JobSender, Lease, Queue, QueueError};
+use super::{Ack, AckHandle, JobReceiver, JobSender, Lease, Queue, QueueError, Sent};
 use crate::job::Job;
 
 /// Opens a queue for at most `capacity` fresh jobs, and as many that wait for another attempt.
@@ -58,7 +58,7 @@ struct MemorySender(Arc<Shared>);
 
 #[async_trait]
 impl JobSender for MemorySender {
-    async fn send(&self, job: Job) -> Result<(), QueueError> {
+    async fn send(&self, job: Job) -> Result<Sent, QueueError> {
         // Forgotten here and added again when the job is taken: a permit held in the queue would need a lifetime.
         self.0
             .free_slots
@@ -69,7 +69,7 @@ impl JobSender for MemorySender {
         self.0.state.lock().fresh.push_back(job);
         // One job, one worker: waking all of them for each job would cost a wake-up a worker.
         self.0.changed.notify_one();
-        Ok(())
+        Ok(Sent::New)
     }
 }
 
@@ -235,7 +235,7 @@ impl AckHandle for MemoryAck {
     async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
         self.0.release(match ack {
             Ack::Retry { after } => Some((job.clone(), attempt + 1, Instant::now() + after)),
-            Ack::Done => None,
+            Ack::Done | Ack::Dead { reason: _ } => None,
         });
         Ok(())
     }

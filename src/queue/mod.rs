@@ -5,14 +5,20 @@ mod memory;
 #[cfg(test)]
 mod contract;
 
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use thiserror::Error;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::job::Job;
+use crate::outcome::{JobEnd, JobResult, ResultVersion};
 
 /// Where jobs go in. The producer alone holds it: dropping it says that no more jobs come, so there is no flag to set
 /// and none to forget.
@@ -23,7 +29,19 @@ pub trait JobSender: Send + Sync {
     /// # Errors
     ///
     /// When the queue is out of reach, or every receiver is gone.
-    async fn send(&self, job: Job) -> Result<(), QueueError>;
+    async fn send(&self, job: Job) -> Result<Sent, QueueError>;
+}
+
+/// What became of a job that was sent. A queue in memory takes every one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sent {
+    /// It is in the queue.
+    New,
+    /// An earlier run of this collection had put it there, and it is there still.
+    Waiting,
+    /// It is not queued, and no result of it will come: another collection's run has it in the queue, or it was there
+    /// until a moment ago and the queue does not take it again so soon.
+    Refused,
 }
 
 /// Where jobs come out; shared by all workers.
@@ -36,6 +54,79 @@ pub trait JobReceiver: Send + Sync {
     ///
     /// When the queue is out of reach.
     async fn next(&self) -> Result<Option<Lease>, QueueError>;
+
+    /// Asks that no job of `host` (see [`Job::host`]) is delivered for this long, to any worker of the queue. A queue
+    /// in memory leaves that to the fetcher, which all of its workers share.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach.
+    async fn pause_host(&self, host: &str, pause: Duration) -> Result<(), QueueError> {
+        let _ = (host, pause);
+        Ok(())
+    }
+}
+
+/// Where a run learns how the jobs ended that it queued for workers elsewhere.
+#[async_trait]
+pub trait ResultReceiver: Send + Sync {
+    /// The results that are there, at most [`RESULTS_AT_ONCE`]; waits for one. Cancel-safe: results that were not
+    /// returned, or not acknowledged, come again.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach, or refuses.
+    async fn next(&self) -> Result<Vec<ReceivedResult>, QueueError>;
+
+    /// Queues a job again under another name, so that it is not taken for the one that it was.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSender::send`].
+    async fn send_again(&self, job: Job) -> Result<(), QueueError>;
+
+    /// How much is in the queue now.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach.
+    async fn depth(&self) -> Result<Depth, QueueError>;
+}
+
+/// The most results that [`ResultReceiver::next`] returns: as many as the ledger takes in one transaction.
+pub const RESULTS_AT_ONCE: usize = 256;
+
+/// How much is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that no worker has finished, those that workers have included.
+    pub jobs: u64,
+    /// Results for this collection that are not acknowledged.
+    pub results: u64,
+}
+
+/// A result that came from a worker.
+pub struct ReceivedResult {
+    /// What the worker says.
+    pub result: JobResult,
+    handle: Box<dyn ResultHandle>,
+}
+
+impl ReceivedResult {
+    /// Removes the result from the queue: what it says is recorded. The job of a failure goes to the dead letters first.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach; the result will then come again.
+    pub async fn ack(self) -> Result<(), QueueError> {
+        self.handle.ack(&self.result).await
+    }
+}
+
+/// A plug's side of a result.
+#[async_trait]
+trait ResultHandle: Send + Sync {
+    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError>;
 }
 
 /// A job that one worker has. Dropped without [`Lease::ack`] it goes back to the queue at once.
@@ -46,6 +137,8 @@ pub struct Lease {
     pub attempt: u32,
     /// Taken by `ack`; still there when the lease is dropped without it.
     handle: Option<Box<dyn AckHandle>>,
+    /// The room that it takes among the jobs that a process works on at a time.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {
@@ -54,7 +147,49 @@ impl Lease {
             job,
             attempt,
             handle: Some(Box::new(handle)),
+            slot: None,
         }
+    }
+
+    /// Says that its worker has time for another job, while this one waits to be committed.
+    pub fn free_slot(&mut self) {
+        self.slot = None;
+    }
+
+    /// Whether another worker may have the job now, because the queue was not told for too long that this one works on
+    /// it. [`Lease::ack`] says nothing then.
+    pub fn is_lost(&self) -> bool {
+        self.lost_token()
+            .is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Returns when the lease is lost. Cancel-safe. Never for a queue in memory.
+    pub async fn lost(&self) {
+        match self.lost_token() {
+            Some(lost) => lost.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn lost_token(&self) -> Option<&CancellationToken> {
+        self.handle.as_ref()?.lost()
+    }
+
+    /// Sends how the job ended to the run that queued it. Durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach, or takes no results; the job must not be acknowledged then.
+    pub async fn report(&self, at: Timestamp, end: JobEnd) -> Result<(), QueueError> {
+        let handle = self.handle.as_ref().ok_or(QueueError::Closed)?;
+        let result = JobResult {
+            version: ResultVersion,
+            job: self.job.clone(),
+            attempt: self.attempt,
+            at,
+            end,
+        };
+        handle.report(&result).await
     }
 
     /// Says what becomes of the job and ends the lease.
@@ -86,18 +221,33 @@ trait AckHandle: Send + Sync {
     /// Returns the job to the queue. Called from `Drop`, which cannot await: a plug over the network leaves it to the
     /// lease's deadline.
     fn nack(self: Box<Self>, job: &Job, attempt: u32);
+
+    /// Cancelled when the lease is lost, if it can be.
+    fn lost(&self) -> Option<&CancellationToken> {
+        None
+    }
+
+    async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
+        let _ = result;
+        Err(QueueError::Closed)
+    }
 }
 
 /// What becomes of a leased job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ack {
     /// It is delivered again.
     Retry {
         /// Not before this long from now.
         after: Duration,
     },
-    /// It is removed: the image was saved, skipped or given up.
+    /// It is removed: the image was saved or skipped.
     Done,
+    /// It is removed: the image was given up, and another worker would not fare better.
+    Dead {
+        /// Why, for whoever looks at the queue.
+        reason: String,
+    },
 }
 
 /// Both ends of an open queue.
@@ -117,6 +267,79 @@ pub enum QueueError {
     /// The other end is gone.
     #[error("the queue is closed")]
     Closed,
+    /// The address, a file or an option for the broker is wrong.
+    #[error("cannot use the queue `{url}`: {reason}")]
+    BadBroker {
+        /// The address, without secrets.
+        url: String,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The broker is out of reach, or refuses.
+    #[error("{doing} the queue `{url}`: {reason}")]
+    Broker {
+        /// What was being done, as in "asking" or "connecting to".
+        doing: &'static str,
+        /// The address, without secrets.
+        url: String,
+        /// What went wrong, and what to do.
+        reason: String,
+    },
+    /// The queue is empty, and results are missing: it was purged or wiped.
+    #[error(
+        "the queue has lost {jobs} jobs: they are in no queue, and no result of them came; run it again"
+    )]
+    Lost {
+        /// Jobs without a result.
+        jobs: usize,
+    },
+}
+
+/// How a broker is reached.
+#[derive(Debug, Clone)]
+pub struct Broker {
+    /// Its address, without user and password.
+    pub url: Url,
+    /// Who we are.
+    pub login: Login,
+    /// A file with the certificates of authorities, in PEM; the system's where there is none.
+    pub ca: Option<PathBuf>,
+    /// Files with a certificate and its key, in PEM, by which the broker knows us.
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    /// Whether a broker that is not on this machine may be used without TLS.
+    pub insecure: bool,
+}
+
+/// Who a program is to a broker.
+#[derive(Clone)]
+pub enum Login {
+    /// Nobody in particular.
+    Anonymous,
+    /// A user with a password.
+    Password {
+        /// The user's name.
+        user: String,
+        /// The password.
+        password: String,
+    },
+    /// Whoever has this token.
+    Token(String),
+    /// The owner of the nkey whose seed is in this file.
+    Nkey(PathBuf),
+    /// The owner of this credentials file, which has a JWT and a seed.
+    Credentials(PathBuf),
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anonymous => "Anonymous",
+            Self::Password { .. } => "Password",
+            Self::Token(_) => "Token",
+            Self::Nkey(_) => "Nkey",
+            Self::Credentials(_) => "Credentials",
+        })
+    }
 }
 
 /// Opens the queue at `url`, holding at most `capacity` jobs.

@@ -24,7 +24,7 @@ use crate::hooks::{Hooks, ResolvedHooks};
 use crate::job::{Candidate, Job};
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Skip, SkipReason};
-use crate::queue::{JobSender, QueueError};
+use crate::queue::{JobSender, QueueError, Sent};
 use crate::sink;
 
 /// Fetches what is new on the sites of these names and at these addresses, one site after another. An error that
@@ -171,7 +171,7 @@ struct DryRunSender(Run);
 
 #[async_trait]
 impl JobSender for DryRunSender {
-    async fn send(&self, job: Job) -> Result<(), QueueError> {
+    async fn send(&self, job: Job) -> Result<Sent, QueueError> {
         let Self(run) = self;
         let first = job.candidates.first().map_or(&job.page, Candidate::url);
         let address = run.shown(first);
@@ -182,6 +182,6 @@ impl JobSender for DryRunSender {
                 outcome: Outcome::Skipped(skip),
             })
             .await;
-        Ok(())
+        Ok(Sent::New)
     }
 }

@@ -18,7 +18,7 @@ use crate::exit::{Exit, OutputError, ThreadError};
 use crate::job::{ImageName, Job};
 use crate::ledger;
 use crate::outcome::{Failure, Outcome, Stage};
-use crate::queue::{JobSender, QueueError};
+use crate::queue::{JobSender, QueueError, Sent};
 use crate::report::{self, OutputSettings, Progress};
 
 /// Prints the address of every original on the sites of these names, one a line.
@@ -87,7 +87,7 @@ struct Printer {
 
 #[async_trait]
 impl JobSender for Printer {
-    async fn send(&self, job: Job) -> Result<(), QueueError> {
+    async fn send(&self, job: Job) -> Result<Sent, QueueError> {
         // A run that was asked to stop waits for no page.
         let found = tokio::select! {
             biased;
@@ -111,14 +111,14 @@ impl JobSender for Printer {
         };
         let original = match found {
             Ok(Some(original)) => original,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(Sent::New),
             Err(outcome) => {
                 let finished = Event::ImageFinished {
                     key: job.key,
                     outcome,
                 };
                 self.run.events.emit(finished).await;
-                return Ok(());
+                return Ok(Sent::New);
             }
         };
         let line = format!("{}\n", self.run.shown(&original));
@@ -126,6 +126,7 @@ impl JobSender for Printer {
         let written = tokio::task::spawn_blocking(move || write_flushed(line.as_bytes())).await;
         written
             .unwrap_or_else(|lost| Err(io::Error::other(lost)))
+            .map(|()| Sent::New)
             .map_err(|error| {
                 *self.failed.lock() = Some(error);
                 QueueError::Closed

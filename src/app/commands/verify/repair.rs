@@ -28,7 +28,7 @@ use crate::exit::Exit;
 use crate::job::{Candidate, ImageKey, ImageName, ImageRef, Job, SiteId, Stem};
 use crate::ledger::{self, Ledger, Selection, StoredFile};
 use crate::mask::MASK;
-use crate::queue::{JobSender, QueueError};
+use crate::queue::{JobSender, QueueError, Sent};
 use crate::site::{ImageSource, Pages};
 
 /// Checks a collection and fetches what is damaged or missing. `None` when another run holds the collection and
@@ -378,7 +378,7 @@ struct WantedOnly {
 
 #[async_trait]
 impl JobSender for WantedOnly {
-    async fn send(&self, mut job: Job) -> Result<(), QueueError> {
+    async fn send(&self, mut job: Job) -> Result<Sent, QueueError> {
         let (taken, over) = {
             // Held for the look-up only: `send` below may wait for a slot.
             let mut wanted = self.wanted.lock();
@@ -390,7 +390,7 @@ impl JobSender for WantedOnly {
         if over {
             Err(QueueError::Closed)
         } else {
-            Ok(())
+            Ok(Sent::New)
         }
     }
 }
