@@ -11,7 +11,7 @@ use wallhaul::config::archive::ArchiveArgs;
 use wallhaul::config::arguments;
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, StorageArgs};
-use wallhaul::config::{NetworkArgs, Options};
+use wallhaul::config::{HumanDuration, NetworkArgs, Options, QueueArgs};
 use wallhaul::ledger::RowState;
 
 use sites::SITES_HELP;
@@ -51,6 +51,31 @@ pub(crate) enum Command {
         sites: Vec<String>,
         #[command(flatten)]
         options: Box<Options>,
+        #[command(flatten)]
+        config: ConfigSource,
+    },
+    /// Queue the new images of a site for workers on this and other machines
+    #[command(after_help = SCAN_HELP)]
+    Scan {
+        /// Site names (see `wallhaul sites`), or URLs of a listing page or an image [default: simpledesktops]
+        #[arg(value_name = "SITE|URL")]
+        sites: Vec<String>,
+        /// Wait until every image that was queued has been fetched, or given up, and report it as `fetch` does
+        #[arg(long)]
+        follow: bool,
+        #[command(flatten)]
+        options: Box<Options>,
+        #[command(flatten)]
+        config: ConfigSource,
+    },
+    /// Fetch images that runs on this and other machines have queued
+    #[command(after_help = WORK_HELP)]
+    Work {
+        /// End once there was nothing to do for TIME, and the queue is empty [default: never]
+        #[arg(long, value_name = "TIME")]
+        until_idle: Option<HumanDuration>,
+        #[command(flatten)]
+        options: Box<WorkArgs>,
         #[command(flatten)]
         config: ConfigSource,
     },
@@ -124,6 +149,35 @@ pub(crate) enum Command {
         /// A command, as in `wallhaul man ledger list`
         command: Vec<String>,
     },
+}
+
+/// What a worker takes of the options of a run: it finds no images, and runs no hooks.
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    #[command(flatten)]
+    pub(crate) queue: QueueArgs,
+    #[command(flatten)]
+    pub(crate) location: LocationArgs,
+    #[command(flatten)]
+    pub(crate) storage: StorageArgs,
+    /// Fetch N images at a time [default: 8]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096), env = "WALLHAUL_JOBS", hide_env = true, help_heading = "What to fetch")]
+    pub(crate) jobs: Option<u16>,
+    /// Start no new image after TIME; this counts as success
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_MAX_TIME",
+        hide_env = true,
+        help_heading = "What to fetch"
+    )]
+    pub(crate) max_time: Option<HumanDuration>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+    #[command(flatten)]
+    pub(crate) archive: ArchiveArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -237,6 +291,18 @@ Examples:
   wallhaul fetch --exec 'end:notify-send \"{saved} new wallpapers\"'
   wallhaul fetch --json | jq -r 'select(.outcome == \"saved\").name'
   wallhaul fetch --base-url http://127.0.0.1:8080 -d /tmp/mirror";
+
+const SCAN_HELP: &str = "\
+Examples:
+  wallhaul scan demo --queue nats://127.0.0.1            # queue what is new; workers fetch it
+  wallhaul scan --follow -d s3://bucket/walls            # and wait for them; WALLHAUL_QUEUE names the queue
+Images go to DIR/SITE, as workers serve every site. See docs/machines.md.";
+
+const WORK_HELP: &str = "\
+Examples:
+  wallhaul work --queue nats://127.0.0.1 -d s3://bucket/walls -j 16
+  wallhaul work --until-idle 1m                          # for a cron job; WALLHAUL_QUEUE names the queue
+Images go to DIR/SITE. See docs/machines.md.";
 
 const URLS_HELP: &str = "\
 Variables and the configuration file work as for `wallhaul fetch`.

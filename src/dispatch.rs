@@ -5,10 +5,10 @@ use clap::CommandFactory as _;
 use wallhaul::app::{self, Environment, NewOptions, RecordOptions, TestOptions, VerifyOptions};
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, SelectionArgs};
-use wallhaul::config::{AnyHostSites, NetworkArgs, Options};
+use wallhaul::config::{AnyHostSites, HumanDuration, NetworkArgs, Options};
 use wallhaul::exit::Exit;
 
-use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand};
+use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand, WorkArgs};
 
 /// Runs `command`.
 ///
@@ -25,6 +25,28 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
         } => {
             let options = config.with_file_defaults(*options, config_file)?;
             app::block_on(env, |shutdown| app::fetch(sites, options, env, shutdown))
+        }
+        Command::Scan {
+            sites,
+            follow,
+            options,
+            config,
+        } => {
+            let options = config.with_file_defaults(*options, config_file)?;
+            app::block_on(env, |shutdown| {
+                app::scan(sites, follow, options, env, shutdown)
+            })
+        }
+        Command::Work {
+            until_idle,
+            options,
+            config,
+        } => {
+            let options = config.with_file_defaults(worker_options(*options), config_file)?;
+            let until_idle = until_idle.map(|HumanDuration(time)| time);
+            app::block_on(env, |shutdown| {
+                app::work(until_idle, options, env, shutdown)
+            })
         }
         Command::Urls {
             sites,
@@ -92,6 +114,34 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             app::print(&script)
         }
         Command::Man { command } => manual(&command),
+    }
+}
+
+fn worker_options(given: WorkArgs) -> Options {
+    let WorkArgs {
+        queue,
+        location,
+        storage,
+        jobs,
+        max_time,
+        output,
+        network,
+        archive,
+    } = given;
+    let selection = SelectionArgs {
+        jobs,
+        max_time,
+        ..SelectionArgs::default()
+    };
+    Options {
+        queue,
+        location,
+        storage,
+        selection,
+        output,
+        network,
+        archive,
+        ..Options::default()
     }
 }
 

@@ -237,8 +237,10 @@ impl Job {
 
     /// The host that is asked first, with its port where that is not the scheme's own: `HOST` or `HOST:PORT`.
     pub fn host(&self) -> String {
-        let first = self.candidates.first().map_or(&self.page, Candidate::url);
-        first[Position::BeforeHost..Position::AfterPort].to_owned()
+        match self.candidates.first() {
+            Some(first) => first.host(),
+            None => host_of(&self.page),
+        }
     }
 
     /// The name of the image's file, with the extension that its bytes ask for.
@@ -337,12 +339,21 @@ impl Candidate {
         }
     }
 
+    /// The host to request first, with its port where that is not the scheme's own.
+    pub fn host(&self) -> String {
+        host_of(self.url())
+    }
+
     /// Takes the secrets out of its address.
     pub(crate) fn mask(&mut self, masks: &Masks) {
         match self {
             Self::Direct(url) | Self::Follow(Follow { page: url, .. }) => masks.mask_url(url),
         }
     }
+}
+
+fn host_of(url: &Url) -> String {
+    url[Position::BeforeHost..Position::AfterPort].to_owned()
 }
 
 /// A page that leads to an original.

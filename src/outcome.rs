@@ -35,6 +35,8 @@ pub enum Outcome {
     Skipped(Skip),
     /// Not fetched because of an error.
     Failed(Failure),
+    /// Left in a queue for workers on other machines; the next run learns how it ended.
+    Queued,
     /// The run ended first; the next one continues.
     Interrupted,
 }

@@ -9,6 +9,7 @@ mod collection;
 mod commands;
 mod console;
 mod environment;
+mod queued;
 mod run;
 mod runtime;
 mod signals;
@@ -16,8 +17,8 @@ mod targets;
 
 pub use commands::{
     DetailPage, NewOptions, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger,
-    fetch, list_ledger, list_sites, new_site, print_schema, rebuild_ledger, record_site,
-    show_ledger, show_site, test_site, urls, verify,
+    fetch, list_ledger, list_sites, new_site, print_schema, rebuild_ledger, record_site, scan,
+    show_ledger, show_site, test_site, urls, verify, work,
 };
 pub use console::{print, print_error};
 pub use environment::Environment;

@@ -15,8 +15,8 @@ use super::targets::SiteSession;
 use crate::config::file::is_world_readable;
 use crate::config::{Options, SecretSource, Settings};
 use crate::engine::{
-    self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, PageCopies, Pipeline, Quota, Run,
-    Shutdown, Source,
+    self, DiscoverOptions, DownloadOptions, GivenLine, LateUrls, PageCopies, Pipeline, Quota,
+    ReportMode, Run, Shutdown, Source,
 };
 use crate::event::{Event, Events, Warning};
 use crate::exit::ThreadError;
@@ -193,6 +193,8 @@ pub(super) async fn save_new(
             limits: settings.limits,
             names_from_header: settings.names_from_header,
             quota: quota.clone(),
+            reports: ReportMode::Outcomes,
+            shares_hosts: false,
         },
     };
     engine::run(run, pipeline).await?;

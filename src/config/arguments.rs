@@ -6,9 +6,11 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, StyledStr, TypedValueParser as _};
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use super::queue::BrokerUrl;
 use crate::mask::hide_user_info;
 use crate::user_path;
 
@@ -39,7 +41,8 @@ pub fn prepared(command: Command) -> Command {
 pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
     let command = prepared(command);
     let parse = |command: Command| command.try_get_matches_from(arguments);
-    parse(command.clone()).map_err(|mut error| {
+    let checked = parse(command.clone()).and_then(|matches| check_visible(&command, matches));
+    checked.map_err(|mut error| {
         if !error.use_stderr() {
             return error;
         }
@@ -62,6 +65,22 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
         hide_secrets(&mut error);
         error
     })
+}
+
+/// Refuses a broker's password among the arguments, which every user of the machine can read.
+fn check_visible(command: &Command, matches: ArgMatches) -> Result<ArgMatches, clap::Error> {
+    let mut last = &matches;
+    while let Some((_, sub)) = last.subcommand() {
+        last = sub;
+    }
+    let queue = last.try_get_one::<BrokerUrl>("queue").ok().flatten();
+    let is_argument = || last.value_source("queue") == Some(ValueSource::CommandLine);
+    if queue.is_some_and(BrokerUrl::has_secret) && is_argument() {
+        let reason = "a password in the address of --queue can be read by every user of this machine: give the address \
+            by the variable WALLHAUL_QUEUE, or in the configuration file";
+        return Err(command.clone().error(ErrorKind::ValueValidation, reason));
+    }
+    Ok(matches)
 }
 
 /// Leaves of an invalid header only what may be its name, and of an address nothing of its user: behind a forgotten

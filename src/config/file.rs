@@ -10,6 +10,7 @@ use clap::{ArgAction, Args, Command, FromArgMatches as _};
 use thiserror::Error;
 use toml::de::{DeTable, DeValue};
 
+use super::queue::BrokerUrl;
 use super::{Options, arguments, text};
 
 /// Which configuration file supplies options that neither flags nor variables give.
@@ -47,7 +48,10 @@ impl ConfigSource {
         let text = text::read(path).with_context(reading)?;
         let mut from_file = read(&text).with_context(reading)?;
         from_file.network.check_variables().with_context(reading)?;
-        if !from_file.network.header.is_empty() && is_world_readable(path) {
+        let queue = from_file.queue.queue.as_ref();
+        let has_secret =
+            !from_file.network.header.is_empty() || queue.is_some_and(BrokerUrl::has_secret);
+        if has_secret && is_world_readable(path) {
             from_file.network.world_readable_config = Some(path.to_owned());
         }
         Ok(Options::merge(given, from_file))

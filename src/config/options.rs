@@ -11,7 +11,7 @@ use super::archive::ArchiveArgs;
 pub use super::choice::{ColorChoice, NamesMode, ProgressMode, SyncMode};
 use super::network::NetworkArgs;
 pub use super::place::LocationArgs;
-use super::{ByteSize, HumanDuration, OnLocked, PageRange};
+use super::{ByteSize, HumanDuration, OnLocked, PageRange, QueueArgs};
 use crate::hooks::CommandTemplate;
 
 /// Every option of a run; `None` or empty means not given.
@@ -44,6 +44,9 @@ pub struct Options {
     /// How the web archive is used.
     #[command(flatten)]
     pub archive: ArchiveArgs,
+    /// The queue of a run on several machines.
+    #[command(flatten)]
+    pub queue: QueueArgs,
 }
 
 /// What to do when another run holds the collection.
@@ -230,6 +233,7 @@ impl Options {
             output,
             network,
             archive,
+            queue,
         } = chosen;
         Self {
             location: location.merge(defaults.location),
@@ -245,6 +249,7 @@ impl Options {
             output: output.merge(defaults.output),
             network: network.merge(defaults.network),
             archive: archive.merge(defaults.archive),
+            queue: queue.merge(defaults.queue),
         }
     }
 }

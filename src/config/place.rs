@@ -45,6 +45,14 @@ impl LocationArgs {
         }
     }
 
+    /// The folder or URL in which each site has its own.
+    pub fn root(&self) -> Location {
+        match &self.directory {
+            Some(directory) => Location::parse(directory.as_os_str(), default_state_dir),
+            None => Location::Folder(PathBuf::from("wallpapers")),
+        }
+    }
+
     pub(super) fn merge(self, defaults: Self) -> Self {
         let Self {
             directory,

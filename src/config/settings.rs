@@ -14,8 +14,8 @@ use super::options::{
     SelectionArgs, StorageArgs, SyncMode,
 };
 use super::{
-    AnyHostSites, ByteSize, Header, HumanDuration, OnLocked, Options, PageRange, SecretSource,
-    VariableValue,
+    AnyHostSites, ByteSize, Header, HumanDuration, OnLocked, Options, PageRange, QueueArgs,
+    SecretSource, VariableValue,
 };
 use crate::engine;
 use crate::fetch::{CookieSource, FetchSettings, Proxies, Robots};
@@ -83,6 +83,8 @@ pub struct Settings {
     pub world_readable_config: Option<PathBuf>,
     /// How requests are made.
     pub fetch: FetchSettings,
+    /// The queue of a run on several machines.
+    pub queue: QueueArgs,
 }
 
 /// The default User-Agent.
@@ -109,6 +111,7 @@ impl Settings {
             output,
             network,
             archive,
+            queue,
         } = options;
         let SelectionArgs {
             input_file,
@@ -175,6 +178,7 @@ impl Settings {
                 archive: archive.settings(),
                 ..fetch_settings(network, jobs, max_size)
             },
+            queue,
         }
     }
 }

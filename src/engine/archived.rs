@@ -30,7 +30,8 @@ impl Worker {
             Some(
                 AttemptErrorKind::Write(_)
                 | AttemptErrorKind::NoOriginal(_)
-                | AttemptErrorKind::NotFollowed(_),
+                | AttemptErrorKind::NotFollowed(_)
+                | AttemptErrorKind::OtherHost,
             )
             | None => false,
         };

@@ -1,8 +1,11 @@
 //! Why one attempt at an image failed, and what follows from it.
 
+use std::time::Duration;
+
 use url::Url;
 
-use crate::fetch::{Body, FetchError, FetchErrorKind};
+use crate::fetch::{Body, FetchError, FetchErrorKind, Retryability};
+use crate::job::Candidate;
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -10,10 +13,15 @@ use crate::sink::SinkError;
 use crate::site::ErrorAction;
 use crate::verify::Defect;
 
+/// How long a host is left alone by all workers that does not say how long it wants to be.
+const PAUSE: Duration = Duration::from_secs(5);
+
 /// An attempt that brought no image.
 pub(super) enum AttemptError {
     /// The job names no candidate: no producer of ours makes such a job, but it may come from elsewhere.
     NoCandidate,
+    /// The next candidate is on a host that the job is not leased for: it and those behind it.
+    OtherHost(Vec<Candidate>),
     /// The last candidate that was tried; of several that are absent, the last that is not gone (404, 410), if any:
     /// an image is gone only if it is gone from every address.
     Candidate {
@@ -38,6 +46,9 @@ pub(super) enum AttemptErrorKind {
     /// The page was not read: why.
     #[error("{0}")]
     NotFollowed(String),
+    /// It was not asked for: it is on another host than the job is for.
+    #[error("it is on another host")]
+    OtherHost,
 }
 
 impl AttemptErrorKind {
@@ -46,7 +57,7 @@ impl AttemptErrorKind {
         match self {
             Self::Fetch(error) => error.is_absence(),
             Self::Defect(defect) => defect.is_not_an_image() || defect.is_not_as_declared(),
-            Self::Write(_) => false,
+            Self::Write(_) | Self::OtherHost => false,
             Self::NoOriginal(_) | Self::NotFollowed(_) => true,
         }
     }
@@ -67,7 +78,7 @@ impl AttemptErrorKind {
         match self {
             Self::Fetch(error) => matches!(error.kind(), FetchErrorKind::NotAsArchived { .. }),
             Self::Defect(_) => true,
-            Self::Write(_) | Self::NoOriginal(_) | Self::NotFollowed(_) => false,
+            Self::Write(_) | Self::NoOriginal(_) | Self::NotFollowed(_) | Self::OtherHost => false,
         }
     }
 
@@ -75,7 +86,11 @@ impl AttemptErrorKind {
     fn known_error(&self) -> Option<(ErrorAction, &str)> {
         match self {
             Self::Fetch(error) => error.known_error(),
-            Self::Write(_) | Self::Defect(_) | Self::NoOriginal(_) | Self::NotFollowed(_) => None,
+            Self::Write(_)
+            | Self::Defect(_)
+            | Self::NoOriginal(_)
+            | Self::NotFollowed(_)
+            | Self::OtherHost => None,
         }
     }
 
@@ -85,7 +100,7 @@ impl AttemptErrorKind {
             Self::Fetch(error) => error.is_gone(),
             // A refused address is a matter of the definition.
             Self::NoOriginal(why) => matches!(why, None | Some(SkipReason::NoImage)),
-            Self::Write(_) | Self::Defect(_) | Self::NotFollowed(_) => false,
+            Self::Write(_) | Self::Defect(_) | Self::NotFollowed(_) | Self::OtherHost => false,
         }
     }
 
@@ -99,7 +114,8 @@ impl AttemptErrorKind {
             | Self::Fetch(_)
             | Self::Write(_)
             | Self::NoOriginal(_)
-            | Self::NotFollowed(_) => self,
+            | Self::NotFollowed(_)
+            | Self::OtherHost => self,
         }
     }
 
@@ -108,7 +124,7 @@ impl AttemptErrorKind {
             Self::Fetch(_) => Stage::Fetch,
             Self::Write(_) => Stage::Write,
             Self::Defect(_) => Stage::Verify,
-            Self::NoOriginal(_) | Self::NotFollowed(_) => Stage::Rewrite,
+            Self::NoOriginal(_) | Self::NotFollowed(_) | Self::OtherHost => Stage::Rewrite,
         }
     }
 
@@ -128,7 +144,7 @@ impl AttemptError {
     /// The address that was tried and what was wrong with it, if a candidate was tried.
     pub(super) fn candidate(&self) -> Option<(&Url, &AttemptErrorKind)> {
         match self {
-            Self::NoCandidate => None,
+            Self::NoCandidate | Self::OtherHost(_) => None,
             Self::Candidate { address, kind } => Some((address, kind)),
         }
     }
@@ -140,15 +156,28 @@ impl AttemptError {
             AttemptErrorKind::Fetch(_)
             | AttemptErrorKind::Defect(_)
             | AttemptErrorKind::NoOriginal(_)
-            | AttemptErrorKind::NotFollowed(_) => None,
+            | AttemptErrorKind::NotFollowed(_)
+            | AttemptErrorKind::OtherHost => None,
         }
+    }
+
+    /// How long nobody is to ask the host, where it answered that it is asked too much (RFC 6585, 4; RFC 9110, 15.6.4).
+    pub(super) fn host_pause(&self) -> Option<Duration> {
+        let AttemptErrorKind::Fetch(error) = self.candidate()?.1 else {
+            return None;
+        };
+        let asks_for_rest = matches!(error.status(), Some(429 | 503));
+        asks_for_rest.then(|| match error.retryability() {
+            Retryability::After(pause) => pause,
+            Retryability::Never | Retryability::AfterBackoff => PAUSE,
+        })
     }
 
     /// The image's outcome, where no attempt follows.
     pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
         match self {
             // Workers know no ledger, so that such a skip counts as new each time.
-            Self::NoCandidate => {
+            Self::NoCandidate | Self::OtherHost(_) => {
                 Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
             }
             Self::Candidate {

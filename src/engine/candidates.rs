@@ -31,6 +31,10 @@ pub(super) struct Candidates {
     /// Every address that had its turn.
     tried: Vec<Url>,
     pages: PagesFrom,
+    /// The only host that may be asked, as [`Job::host`] writes it.
+    ///
+    /// [`Job::host`]: crate::job::Job::host
+    only_host: Option<String>,
     /// [`site::follow`], but for tests.
     follow: FollowFn,
 }
@@ -61,8 +65,22 @@ impl Candidates {
                 .collect(),
             tried: Vec::new(),
             pages: PagesFrom::Site,
+            only_host: None,
             follow: site::follow,
         }
+    }
+
+    /// From now on a candidate on another host is [`AttemptErrorKind::OtherHost`], and stays among those that are left.
+    pub(super) fn stay_on(&mut self, host: String) {
+        self.only_host = Some(host);
+    }
+
+    /// The candidates that had no turn, in their order.
+    pub(super) fn left(self) -> Vec<Candidate> {
+        let untried = self.left.into_iter().rev().map(|(candidate, _)| candidate);
+        untried
+            .filter(|candidate| !self.tried.contains(candidate.url()))
+            .collect()
     }
 
     /// The same for an image that its site has lost: pages come from the web archive.
@@ -88,6 +106,12 @@ impl Candidates {
             let (candidate, hops) = self.left.pop()?;
             if self.tried.contains(candidate.url()) {
                 continue;
+            }
+            let is_elsewhere = |only: &String| *only != candidate.host();
+            if self.only_host.as_ref().is_some_and(is_elsewhere) {
+                let address = candidate.url().clone();
+                self.left.push((candidate, hops));
+                return Some(Err((address, AttemptErrorKind::OtherHost)));
             }
             self.tried.push(candidate.url().clone());
             let follow = match candidate {

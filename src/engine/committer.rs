@@ -4,14 +4,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use url::Url;
 
 use super::batch::{BatchReceiver, FinishedJob, WorkerResult};
 use super::free_space::FreeSpaceGuard;
-use super::{CompletedJob, EngineError, Quota, Recorder, Run};
-use crate::event::Event;
-use crate::job::ImageName;
+use super::{CompletedJob, EngineError, Quota, Recorder, Reports, Run};
+use crate::job::{ImageKey, ImageName};
 use crate::ledger::{Intent, Origin, Placement};
 use crate::outcome::{Content, Duplicate, Failure, Outcome, Saved, Stage};
 use crate::queue::{Ack, Lease};
@@ -19,12 +19,16 @@ use crate::sink::{Placed, Sink, SinkError};
 use crate::site::fit_name;
 use crate::verify::VerifiedImage;
 
+/// Jobs that are acknowledged at a time: more were measured to buy nothing.
+const ACKS_AT_ONCE: usize = 64;
+
 pub(super) struct Committer {
     pub(super) run: Run,
     pub(super) sink: Arc<dyn Sink>,
     pub(super) recorder: Arc<dyn Recorder>,
     pub(super) quota: Quota,
     pub(super) free_space: FreeSpaceGuard,
+    pub(super) reports: Reports,
 }
 
 impl Committer {
@@ -70,14 +74,9 @@ impl Committer {
         let placed = leases.into_iter().zip(outcomes);
         completed.extend(placed.map(|(lease, outcome)| CompletedJob { lease, outcome }));
         let saved = self.recorder.record(&completed, now).await?;
-        for CompletedJob { lease, outcome } in completed {
-            let key = lease.job.key.clone();
-            lease.ack(Ack::Done).await?;
+        for (key, outcome) in acknowledge(completed).await? {
             let outcome = self.as_requested(outcome);
-            self.run
-                .events
-                .emit(Event::ImageFinished { key, outcome })
-                .await;
+            self.reports.finished(key, outcome).await;
         }
         if !saved.is_empty() {
             self.recorder.acknowledged(saved).await;
@@ -98,6 +97,7 @@ impl Committer {
             | Outcome::Gone(_)
             | Outcome::Skipped(_)
             | Outcome::Failed(_)
+            | Outcome::Queued
             | Outcome::Interrupted => {
                 self.quota.give_back();
             }
@@ -214,6 +214,7 @@ impl Committer {
             | Outcome::Duplicate(_)
             | Outcome::AlreadyThere
             | Outcome::Gone(_)
+            | Outcome::Queued
             | Outcome::Interrupted => return outcome,
         };
         if let Ok(canonical) = Url::parse(address) {
@@ -221,6 +222,36 @@ impl Committer {
         }
         outcome
     }
+}
+
+/// Acknowledges the jobs of a group, many at a time: a broker takes a while for each. Answers with their images, in the
+/// order of the group.
+pub(super) async fn acknowledge(
+    completed: Vec<CompletedJob>,
+) -> Result<Vec<(ImageKey, Outcome)>, EngineError> {
+    let acks = completed
+        .into_iter()
+        .map(async |CompletedJob { lease, outcome }| {
+            let key = lease.job.key.clone();
+            let ack = match &outcome {
+                Outcome::Failed(failure) => Ack::Dead {
+                    reason: failure.cause.clone(),
+                },
+                Outcome::Saved(_)
+                | Outcome::Duplicate(_)
+                | Outcome::AlreadyThere
+                | Outcome::Gone(_)
+                | Outcome::Skipped(_)
+                | Outcome::Queued
+                | Outcome::Interrupted => Ack::Done,
+            };
+            lease.ack(ack).await?;
+            Ok((key, outcome))
+        });
+    stream::iter(acks)
+        .buffered(ACKS_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 fn unplaced(address: &Url, name: &ImageName, cause: &str) -> Outcome {

@@ -32,6 +32,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// The site whose images are looked for.
+    pub(super) fn site(&self) -> &SiteId {
+        match self {
+            Self::Listing(site, _) | Self::ListingThenUrls(site, _, _) => site.id(),
+            Self::UrlList(source, _) => source.id(),
+        }
+    }
+
     /// The rules by which images are found, as text.
     fn rules(&self) -> &str {
         match self {

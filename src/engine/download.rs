@@ -10,7 +10,7 @@ use super::batch::commit_queue;
 use super::committer::Committer;
 use super::free_space::FreeSpaceGuard;
 use super::worker::Worker;
-use super::{EngineError, Quota, Recorder, Run, joined, stage};
+use super::{EngineError, Quota, Recorder, ReportMode, Reports, Run, joined, stage};
 use crate::event::WaitReason;
 use crate::fetch::Retry;
 use crate::queue::JobReceiver;
@@ -30,6 +30,10 @@ pub struct DownloadOptions {
     pub names_from_header: bool,
     /// How much more may be saved.
     pub quota: Quota,
+    /// What is reported of images.
+    pub reports: ReportMode,
+    /// Whether the queue is one of many machines, whose workers keep a host's limits together.
+    pub shares_hosts: bool,
 }
 
 /// Fetches and saves the image of every job until the queue ends or the shutdown says so.
@@ -51,7 +55,10 @@ pub async fn download(
         limits,
         names_from_header,
         quota,
+        reports,
+        shares_hosts,
     } = options;
+    let reports = Reports::new(run.events.clone(), reports);
     staging.parts().set_concurrency(jobs);
     let (shutdown, events) = (run.shutdown.clone(), run.events.clone());
     let free_space = FreeSpaceGuard::new(&staging, &shutdown);
@@ -63,6 +70,7 @@ pub async fn download(
         recorder,
         quota: quota.clone(),
         free_space: free_space.clone(),
+        reports: reports.clone(),
     };
     stages.spawn(stage(shutdown.clone(), committer.run(batches)));
     let active = commits.active();
@@ -78,6 +86,8 @@ pub async fn download(
         retried: RetriedOnce::default(),
         doubted: DoubtedImages::default(),
         free_space: free_space.clone(),
+        reports,
+        shares_hosts,
     };
     for _ in 0..jobs.get() {
         stages.spawn(stage(shutdown.clone(), worker.clone().run()));
@@ -161,6 +171,7 @@ mod tests {
             durability: Durability::Off,
             min_free: MinFree::Bytes(0),
             store: sink::StoreOptions::default(),
+            worker: None,
             boot_id: "boot",
             now: Timestamp::UNIX_EPOCH,
         };
@@ -210,6 +221,8 @@ mod tests {
             limits: Limits::default(),
             names_from_header: false,
             quota: Quota::new(None, None),
+            reports: ReportMode::Outcomes,
+            shares_hosts: false,
         };
         let recorder = Arc::new(LedgerRecorder::new(ledger, Masks::default(), None));
         download(run, Arc::from(receiver), sink, staging, recorder, options)

@@ -100,6 +100,7 @@ impl LedgerRecorder {
             | Outcome::Gone(_)
             | Outcome::Skipped(_)
             | Outcome::Failed(_)
+            | Outcome::Queued
             | Outcome::Interrupted => None,
         }
     }
@@ -181,9 +182,11 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
             until: at.checked_add(NO_ORIGINAL_FOR).unwrap_or(Timestamp::MAX),
             rules: lease.job.rules,
         }),
-        Outcome::AlreadyThere | Outcome::Gone(_) | Outcome::Skipped(_) | Outcome::Interrupted => {
-            None
-        }
+        Outcome::AlreadyThere
+        | Outcome::Gone(_)
+        | Outcome::Skipped(_)
+        | Outcome::Queued
+        | Outcome::Interrupted => None,
     }
 }
 

@@ -61,6 +61,22 @@ impl Shutdown {
         self.aborting.is_cancelled()
     }
 
+    /// Cancelled when no new image may begin.
+    pub fn stop_token(&self) -> &CancellationToken {
+        &self.stopping
+    }
+
+    /// A shutdown that follows this one, and can be told to stop alone.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            stopping: self.stopping.child_token(),
+            limit: Arc::clone(&self.limit),
+            interrupted: self.interrupted.child_token(),
+            aborting: self.aborting.child_token(),
+        }
+    }
+
     /// Returns when no new image may begin. Cancel-safe.
     pub async fn stopping(&self) {
         self.stopping.cancelled().await;

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::time::sleep;
 use url::Url;
 
 use super::attempt::{AttemptError, AttemptErrorKind};
@@ -12,12 +13,12 @@ use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
 use super::original::{doubt, verify_original};
-use super::{EngineError, Quota, Run};
+use super::{EngineError, Quota, Reports, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{ImageKey, Job};
+use crate::job::{Candidate, ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::Outcome;
+use crate::outcome::{JobEnd, Outcome};
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
@@ -38,6 +39,9 @@ pub(super) struct Worker {
     pub(super) retried: RetriedOnce,
     pub(super) doubted: DoubtedImages,
     pub(super) free_space: FreeSpaceGuard,
+    pub(super) reports: Reports,
+    /// Whether the queue is one of many machines: then a job is for one host, whose pace the lease keeps.
+    pub(super) shares_hosts: bool,
 }
 
 /// An image, where it came from, and the stem of its file, where the server names it.
@@ -72,14 +76,24 @@ impl Worker {
                 break;
             }
             let in_flight = self.commits.begin();
+            let start = Instant::now();
             let attempt = tokio::select! {
                 biased;
                 () = aborting.as_mut() => {
                     self.abandon(lease).await;
                     return Ok(());
                 }
+                () = lease.lost() => {
+                    // Another worker may have the job now, and the queue is told nothing.
+                    self.quota.give_back();
+                    self.abandon(lease).await;
+                    continue;
+                }
                 attempt = self.fetch_or_recover(&lease) => attempt,
             };
+            if self.shares_hosts {
+                self.keep_pace(&lease, start).await;
+            }
             self.finish(lease, attempt).await?;
             // Not earlier: the committer waits for images in flight, so this one must be in its queue before it no
             // longer counts as one.
@@ -91,13 +105,18 @@ impl Worker {
     /// Leaves an image to the next run: its part stays, and the dropped lease returns its job to the queue.
     async fn abandon(&self, lease: Lease) {
         let key = lease.job.key.clone();
-        self.run
-            .events
-            .emit(Event::ImageFinished {
-                key,
-                outcome: Outcome::Interrupted,
-            })
-            .await;
+        self.reports.finished(key, Outcome::Interrupted).await;
+    }
+
+    /// Holds the lease until the host may be asked again: all workers together must not ask it more often.
+    async fn keep_pace(&self, lease: &Lease, start: Instant) {
+        let left = lease.job.wait.saturating_sub(start.elapsed());
+        if !left.is_zero() {
+            tokio::select! {
+                () = sleep(left) => {}
+                () = self.run.shutdown.aborting() => {}
+            }
+        }
     }
 
     /// Forwards the result of an attempt: to the committer, or back to the queue for another attempt.
@@ -124,6 +143,13 @@ impl Worker {
         if let Some(fatal) = error.fatal(self.staging.parts()) {
             return Err(fatal.into());
         }
+        if let AttemptError::OtherHost(candidates) = error {
+            return self.forward(lease, candidates).await;
+        }
+        if let Some(pause) = error.host_pause() {
+            let host = lease.job.host();
+            self.receiver.pause_host(&host, pause).await?;
+        }
         match self.retry_after(&lease, &error) {
             Some(_) if self.run.shutdown.is_stopping() => self.abandon(lease).await,
             Some((address, wait, cause)) => {
@@ -147,8 +173,20 @@ impl Worker {
         Ok(())
     }
 
+    /// Returns a job to the run that queued it, to be queued for the host that comes next.
+    async fn forward(&self, lease: Lease, candidates: Vec<Candidate>) -> Result<(), EngineError> {
+        let key = lease.job.key.clone();
+        lease
+            .report((self.run.clock)(), JobEnd::Elsewhere(candidates))
+            .await?;
+        lease.ack(Ack::Done).await?;
+        self.reports.finished(key, Outcome::Queued).await;
+        Ok(())
+    }
+
     /// Sends a finished job to the committer. A committer that has ended has reported why; nothing can be saved then.
-    async fn commit(&self, lease: Lease, result: WorkerResult) {
+    async fn commit(&self, mut lease: Lease, result: WorkerResult) {
+        lease.free_slot();
         if !self.commits.send(FinishedJob { lease, result }).await {
             self.run.shutdown.abort();
         }
@@ -175,7 +213,8 @@ impl Worker {
             }
             AttemptErrorKind::Write(_)
             | AttemptErrorKind::NoOriginal(_)
-            | AttemptErrorKind::NotFollowed(_) => None,
+            | AttemptErrorKind::NotFollowed(_)
+            | AttemptErrorKind::OtherHost => None,
         };
         wait.map(|wait| (address.clone(), wait, kind.to_string()))
     }
@@ -184,9 +223,7 @@ impl Worker {
     ///
     /// A job that came from another machine is as untrusted as a page, and nothing here relies on its producer: the
     /// fetcher requests only hosts that its own policy allows, a part is named by a hash of the key, and the worker's
-    /// own pixel limit holds beside the job's. A queue that crosses machines must still pass the stem through
-    /// `site::name` before it names a file. The job's `wait` is carried for such a queue's sake: here the fetcher
-    /// paces each host by the same setting, and to hand it over with every request would cost a look-up each.
+    /// own pixel limit holds beside the job's. The committer makes the stem safe before it names a file.
     pub(super) async fn fetch(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
         let job = &lease.job;
         self.run.events.hint(|| Event::FetchStarted {
@@ -195,6 +232,9 @@ impl Worker {
         });
         let mut absent: Option<(Url, AttemptErrorKind)> = None;
         let mut candidates = Candidates::new(&self.run.fetcher, &job.candidates);
+        if self.shares_hosts {
+            candidates.stay_on(job.host());
+        }
         while let Some(next) = candidates.next().await {
             let (address, streamed) = match next {
                 Ok(address) => {
@@ -210,6 +250,9 @@ impl Worker {
                         Some(before) if kind.is_gone() && !before.1.is_gone() => Some(before),
                         Some(_) | None => Some((address, kind)),
                     };
+                }
+                Err(AttemptErrorKind::OtherHost) => {
+                    return Err(AttemptError::OtherHost(candidates.left()));
                 }
                 Err(kind) => return Err(AttemptError::Candidate { address, kind }),
             }

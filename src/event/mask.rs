@@ -69,6 +69,7 @@ impl Warning {
             | Self::ReadableCookies { .. }
             | Self::SkippedCookies { .. }
             | Self::LedgerRebuilt { .. }
+            | Self::SiteUnavailable { .. }
             | Self::ItemsLeftOut { .. }
             | Self::HooksGivenUp { .. }
             | Self::ReporterFailed { .. } => {}

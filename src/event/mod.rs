@@ -265,6 +265,13 @@ pub enum Warning {
         /// How many images it took in.
         images: usize,
     },
+    /// A worker cannot work for a site whose jobs are in the queue; it leaves them to others.
+    SiteUnavailable {
+        /// The site.
+        site: SiteId,
+        /// Why.
+        cause: String,
+    },
     /// The listing was ended because a page leads back to one that was read before.
     ListingRepeats {
         /// The page: the address that was requested.

@@ -19,7 +19,7 @@ impl Outcome {
                 masks.mask(&mut failure.address);
                 masks.mask(&mut failure.cause);
             }
-            Self::AlreadyThere | Self::Interrupted => {}
+            Self::AlreadyThere | Self::Queued | Self::Interrupted => {}
         }
     }
 }

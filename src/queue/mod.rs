@@ -1,5 +1,6 @@
 //! The queue between the producer and the workers: a socket, opened by URL.
 
+mod forward;
 mod memory;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+pub use self::forward::forwarded;
 use crate::job::Job;
 use crate::outcome::{JobEnd, JobResult, ResultVersion};
 
@@ -113,13 +115,38 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
-    /// Removes the result from the queue: what it says is recorded. The job of a failure goes to the dead letters first.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is out of reach; the result will then come again.
-    pub async fn ack(self) -> Result<(), QueueError> {
+    /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
+    /// recorded, and a result whose lease is dropped comes again. The job of a failure goes to the dead letters first.
+    pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
+        let JobResult {
+            version: _,
+            job,
+            attempt,
+            at,
+            end,
+        } = self.result.clone();
+        let handle = ResultAck {
+            result: self.result,
+            handle: self.handle,
+        };
+        (Lease::new(job, attempt, handle), end, at)
+    }
+}
+
+/// The lease of a result.
+struct ResultAck {
+    result: JobResult,
+    handle: Box<dyn ResultHandle>,
+}
+
+#[async_trait]
+impl AckHandle for ResultAck {
+    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, _ack: Ack) -> Result<(), QueueError> {
         self.handle.ack(&self.result).await
+    }
+
+    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
+        // The queue delivers it again once its time is over.
     }
 }
 
@@ -356,4 +383,34 @@ pub async fn open(url: &Url, capacity: NonZeroUsize) -> Result<Queue, QueueError
         "memory" => Ok(memory::open(capacity)),
         scheme => Err(QueueError::UnknownScheme(scheme.to_owned())),
     }
+}
+
+/// STUB
+pub struct CoordinatorOptions {
+    pub collection: String,
+    pub host_cap: NonZeroUsize,
+    pub max_jobs: u64,
+    pub ack_wait: Duration,
+}
+pub struct Coordination {
+    pub sender: Box<dyn JobSender>,
+    pub results: Box<dyn ResultReceiver>,
+}
+pub struct WorkerOptions {
+    pub slots: NonZeroUsize,
+    pub until_idle: Option<Duration>,
+}
+pub async fn coordinate(
+    broker: &Broker,
+    options: &CoordinatorOptions,
+    events: &crate::event::Events,
+) -> Result<Coordination, QueueError> {
+    todo!()
+}
+pub async fn work(
+    broker: &Broker,
+    options: &WorkerOptions,
+    events: &crate::event::Events,
+) -> Result<std::sync::Arc<dyn JobReceiver>, QueueError> {
+    todo!()
 }

@@ -84,7 +84,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::TooSmall(_) => Detail::Events,
             },
             Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
-            Outcome::Saved(_) | Outcome::Duplicate(_) => Detail::Images,
+            Outcome::Saved(_) | Outcome::Duplicate(_) | Outcome::Queued => Detail::Images,
             Outcome::Interrupted => Detail::Events,
             Outcome::AlreadyThere => Detail::Everything,
         },
@@ -263,6 +263,7 @@ fn finished(key: &ImageKey, outcome: &Outcome) -> (Color, &'static str, String) 
         }
         Outcome::Skipped(skip) => skipped(skip),
         Outcome::Failed(failure) => (Color::Red, "failed", failed(failure)),
+        Outcome::Queued => (Color::Plain, "queued", identity(key).into_owned()),
         Outcome::Interrupted => (Color::Yellow, "interrupted", identity(key).into_owned()),
     }
 }

@@ -239,6 +239,10 @@ pub fn warning(warning: &Warning) -> String {
                  use `--robots ignore` to go without it"
             )
         }
+        Warning::SiteUnavailable { site, cause } => format!(
+            "the queue holds jobs of `{site}`, which are left to other workers: {}",
+            escape_truncated(cause)
+        ),
         Warning::LedgerRebuilt { images } => format!(
             "the ledger was missing: made a new one from {} in the folder",
             plural(*images, "image", "images")

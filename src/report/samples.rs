@@ -195,6 +195,7 @@ pub(super) fn any_outcome() -> impl Strategy<Value = Event> {
         Just(duplicate("b.png")),
         Just(failed("c.png", "reset", 2)),
         Just(finished("d.png", Outcome::AlreadyThere)),
+        Just(finished("e.png", Outcome::Queued)),
         Just(finished("e.png", Outcome::Interrupted)),
         Just(gone("h.png")),
         Just(skipped("f.png", SkipReason::NoRule)),
@@ -247,7 +248,7 @@ pub(super) fn hook(
 pub(super) fn eventful_run() -> Vec<Event> {
     vec![
         run_started(),
-        page_read(1, 8, 2),
+        page_read(1, 9, 2),
         started("2018-03-29-Mountains.png"),
         progressed("2018-03-29-Mountains.png", 65_536, Some(170_200)),
         saved("2018-03-29-Mountains.png", 170_200),
@@ -295,6 +296,7 @@ pub(super) fn eventful_run() -> Vec<Event> {
             SkipReason::TooSmall("16x16".to_owned()),
         ),
         finished("2018-04-05-Known.png", Outcome::AlreadyThere),
+        finished("2018-04-05-Waiting.png", Outcome::Queued),
         finished("2018-04-06-Cut.png", Outcome::Interrupted),
         gone("2018-04-07-Named.png"),
         Event::ListingFailed {

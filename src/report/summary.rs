@@ -164,6 +164,7 @@ fn outcomes(tally: &Tally, colored: bool) -> String {
                 &new_skips,
             ),
             (tally.failed, Color::Red, "failed", ""),
+            (tally.queued, Color::Plain, "queued", ""),
         ],
         colored,
     );
@@ -370,7 +371,7 @@ mod tests {
     /// The number of images found that a summary begins with, and the sum of its other counts.
     fn said(summary: &str) -> Option<(usize, usize)> {
         let counts = Regex::new(
-            r"([\d,]+) (found|duplicate|already there|gone|saved|would|skipped|failed|interrupted|not started)",
+            r"([\d,]+) (found|duplicate|already there|gone|saved|would|skipped|failed|queued|interrupted|not started)",
         );
         let counts: Vec<usize> = counts
             .unwrap()

@@ -15,7 +15,7 @@ use crate::outcome::{Capture, Duplicate, Outcome, Saved, Skip, SkipReason};
 
 /// The counts of one run over one site, in the words of [`Outcome`].
 ///
-/// `found = saved + duplicate + already_there + gone + skipped + failed + interrupted + not_started`
+/// `found = saved + duplicate + already_there + gone + skipped + failed + queued + interrupted + not_started`
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     /// The site, once the run has started.
@@ -68,6 +68,8 @@ pub struct Tally {
     pub would_fetch: usize,
     /// Images not fetched because of an error.
     pub failed: usize,
+    /// Images left in a queue for workers elsewhere.
+    pub queued: usize,
     /// Images whose download the end of the run cut off.
     pub interrupted: usize,
     /// Attempts that failed and were followed by another.
@@ -221,6 +223,7 @@ impl Tally {
                 self.failed += 1;
                 self.failures.add(&failure.cause, &failure.address);
             }
+            Outcome::Queued => self.queued += 1,
             Outcome::Interrupted => self.interrupted += 1,
         }
     }
@@ -271,6 +274,7 @@ impl Tally {
             + self.gone
             + self.skipped
             + self.failed
+            + self.queued
             + self.interrupted
     }
 
@@ -294,7 +298,7 @@ impl Tally {
 
     /// Whether a summary is worth printing where nobody watches.
     pub fn is_news(&self) -> bool {
-        let news = self.saved + self.duplicate + self.new_skips + self.would_fetch;
+        let news = self.saved + self.duplicate + self.new_skips + self.would_fetch + self.queued;
         let trouble =
             self.failed + self.gone_named + self.interrupted + self.not_started() + self.warnings;
         news + trouble + self.hooks_failed > 0
@@ -329,8 +333,8 @@ mod tests {
             let mut events = vec![page_read(1, found, 0)];
             events.extend(outcomes.into_iter().take(found));
             let tally = tally_of(&events);
-            let Tally { saved, duplicate, already_there, gone, skipped, failed, interrupted, .. } = tally;
-            let ended = saved + duplicate + already_there + gone + skipped + failed + interrupted;
+            let Tally { saved, duplicate, already_there, gone, skipped, failed, queued, interrupted, .. } = tally;
+            let ended = saved + duplicate + already_there + gone + skipped + failed + queued + interrupted;
             prop_assert_eq!(found, ended + tally.not_started());
             prop_assert!(tally.would_fetch + tally.new_skips <= skipped && tally.warned <= saved);
         }

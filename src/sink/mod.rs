@@ -213,6 +213,19 @@ pub struct SinkOptions<'a> {
     pub now: Timestamp,
     /// How an object store is asked.
     pub store: StoreOptions<'a>,
+    /// For a worker that keeps no ledger: its number. Its lock and its unfinished files are apart from those of the run
+    /// that has the ledger, and of other workers.
+    pub worker: Option<u16>,
+}
+
+impl SinkOptions<'_> {
+    /// The folder for the lock and the unfinished files, in that of all that is not an image.
+    fn staging_dir(&self, state_dir: PathBuf) -> PathBuf {
+        match self.worker {
+            Some(number) => state_dir.join(format!("worker-{number}")),
+            None => state_dir,
+        }
+    }
 }
 
 /// A place that is open for one run alone.

@@ -60,7 +60,7 @@ pub use facts::{DefinitionFacts, SecretFacts, VariableFacts};
 pub use follow::follow;
 pub use hosts::{AnyHost, HostPattern, ImageHosts};
 pub use json_schema::definition_schema;
-pub use name::{fit_name, fit_stem};
+pub use name::{fit_name, fit_stem, safe_stem};
 pub use paging::{
     NextPage, PageAnswer, PageContent, PageLinks, PageRequest, Pager, Pages, StatusMeaning, Step,
 };

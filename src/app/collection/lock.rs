@@ -21,6 +21,49 @@ pub(in crate::app) fn store_options<'a>(
     }
 }
 
+fn sink_options<'a>(
+    settings: &Settings,
+    environment: &'a Environment,
+    worker: Option<u16>,
+) -> SinkOptions<'a> {
+    SinkOptions {
+        durability: settings.durability,
+        min_free: settings.min_free,
+        boot_id: &environment.boot,
+        now: (environment.clock)(),
+        store: store_options(settings, environment),
+        worker,
+    }
+}
+
+/// Workers of one machine that store images in one place outside of it.
+const MAX_WORKERS: u16 = 64;
+
+/// Opens the place at `location` for a worker that keeps no ledger: in a folder one at a time, in an object store several,
+/// each with a folder of its own for unfinished files.
+///
+/// # Errors
+///
+/// When there are as many as there may be, or it cannot be created or written to.
+pub(in crate::app) async fn open_for_worker(
+    location: &Location,
+    settings: &Settings,
+    environment: &Environment,
+) -> Result<OpenSink, SinkError> {
+    let most = match location {
+        Location::Folder(_) => 1,
+        Location::Url { .. } => MAX_WORKERS,
+    };
+    let mut number = 1;
+    loop {
+        let options = sink_options(settings, environment, Some(number));
+        match sink::open(location, &options).await {
+            Err(SinkError::Locked(_)) if number < most => number += 1,
+            opened => return opened,
+        }
+    }
+}
+
 /// How often a locked collection is tried again. Soon enough for a person, and ten system calls a second cost nothing;
 /// a blocking `flock` would need a thread that no signal ends.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
@@ -41,13 +84,7 @@ pub(in crate::app) async fn acquire_lock(
     let start = Instant::now();
     let mut reported = false;
     loop {
-        let options = SinkOptions {
-            durability: settings.durability,
-            min_free: settings.min_free,
-            boot_id: &environment.boot,
-            now: (environment.clock)(),
-            store: store_options(settings, environment),
-        };
+        let options = sink_options(settings, environment, None);
         let holder = match sink::open(location, &options).await {
             Ok(opened) => return Ok(Some(opened)),
             Err(SinkError::Locked(holder)) => holder,

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod lock;
+mod queue_id;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -11,7 +12,8 @@ use anyhow::bail;
 use futures_util::TryStreamExt as _;
 
 pub(super) use adopt::{adopt, collect_images, orphaned_images};
-pub(super) use lock::{acquire_lock, store_options};
+pub(super) use lock::{acquire_lock, open_for_worker, store_options};
+pub(super) use queue_id::queue_id;
 
 use crate::config::Settings;
 use crate::hooks::Hooks;

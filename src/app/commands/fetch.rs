@@ -11,13 +11,14 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::app::collection::{Collection, acquire_lock, adopt, orphaned_images};
 use crate::app::console::print_error;
 use crate::app::environment::Environment;
+use crate::app::queued::{QueueUse, Workers, broker, queue_new};
 use crate::app::run::{
     WantedImages, check_archive, discover_options, new_run, reported, save_new, started,
     use_environment,
 };
 use crate::app::targets::{Definitions, SiteSession, Target, targets};
 use crate::config::{Options, Settings};
-use crate::engine::{self, Quota, Run, Shutdown};
+use crate::engine::{self, Quota, ReportMode, Run, Shutdown};
 use crate::event::{Event, Events, Warning};
 use crate::exit::Exit;
 use crate::hooks::{Hooks, ResolvedHooks};
@@ -39,9 +40,58 @@ pub async fn fetch(
     environment: &Environment,
     shutdown: Shutdown,
 ) -> anyhow::Result<Exit> {
+    let way = options
+        .queue
+        .queue
+        .as_ref()
+        .map(|_| QueueUse::ScanAndWork)
+        .map_or(Way::Here, Way::Queue);
+    run(arguments, options, way, environment, shutdown).await
+}
+
+/// Queues what is new on these sites and at these addresses for workers elsewhere; with `follow` their results are
+/// waited for.
+///
+/// # Errors
+///
+/// As [`fetch`], and when no queue is named.
+pub async fn scan(
+    arguments: Vec<String>,
+    follow: bool,
+    options: Options,
+    environment: &Environment,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
+    let way = Way::Queue(if follow {
+        QueueUse::ScanAndFollow
+    } else {
+        QueueUse::Scan
+    });
+    run(arguments, options, way, environment, shutdown).await
+}
+
+/// How images are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By this process, with a queue in memory.
+    Here,
+    /// By way of a broker.
+    Queue(QueueUse),
+}
+
+async fn run(
+    arguments: Vec<String>,
+    options: Options,
+    way: Way,
+    environment: &Environment,
+    shutdown: Shutdown,
+) -> anyhow::Result<Exit> {
     check_archive(&options)?;
     let mut settings = Settings::new(options, environment.stderr, environment.clock);
     use_environment(&mut settings, environment)?;
+    if way != Way::Here {
+        broker(&settings)?;
+    }
     let definitions = Definitions::new(environment, &settings);
     let targets = targets(arguments, &settings.input_files, &settings, &definitions).await?;
     let secrets = targets
@@ -73,6 +123,8 @@ pub async fn fetch(
         if shutdown.is_stopping() || quota.is_spent() {
             break;
         }
+        // Workers serve any site that the queue has jobs of, each in its own folder.
+        let several = several || way != Way::Here;
         let session = SiteSession::open(target.source(), &settings, several).await?;
         let images = match target {
             Target::Listing { site, pages } => {
@@ -80,48 +132,92 @@ pub async fn fetch(
             }
             Target::Urls { source: _, urls } => WantedImages::Given(urls.read()),
         };
-        let ended = fetch_one(
-            &session,
-            &settings,
+        let one = OneSite {
+            session: &session,
+            settings: &settings,
+            definitions: &definitions,
             environment,
-            images,
-            hooks.clone(),
-            &quota,
-            &shutdown,
-        )
-        .await;
+            quota: &quota,
+            shutdown: &shutdown,
+        };
+        let ended = one.fetch(images, hooks.clone(), way).await;
         exit = exit.max_severity(ended.unwrap_or_else(|error| print_error(&error)));
     }
     Ok(exit)
 }
 
-async fn fetch_one(
-    session: &SiteSession,
-    settings: &Settings,
-    environment: &Environment,
-    images: WantedImages,
-    hooks: Option<Arc<ResolvedHooks>>,
-    quota: &Quota,
-    shutdown: &Shutdown,
-) -> anyhow::Result<Exit> {
-    let work = async |events: Events| {
-        let run = new_run(session, environment, events.clone(), shutdown).await;
-        if settings.dry_run {
-            return dry_run(session, settings, run, images).await;
-        }
+/// One of the sites of a run.
+struct OneSite<'a> {
+    session: &'a SiteSession,
+    settings: &'a Settings,
+    definitions: &'a Definitions,
+    environment: &'a Environment,
+    quota: &'a Quota,
+    shutdown: &'a Shutdown,
+}
+
+impl OneSite<'_> {
+    async fn fetch(
+        &self,
+        images: WantedImages,
+        hooks: Option<Arc<ResolvedHooks>>,
+        way: Way,
+    ) -> anyhow::Result<Exit> {
+        let Self {
+            session, settings, ..
+        } = *self;
+        let work = async |events: Events| {
+            let run = new_run(session, self.environment, events.clone(), self.shutdown).await;
+            if settings.dry_run {
+                return dry_run(session, settings, run, images).await;
+            }
+            let Some(collection) = self.open(&events, hooks).await? else {
+                return Ok(());
+            };
+            match way {
+                Way::Here => save_new(session, settings, run, collection, self.quota, images).await,
+                Way::Queue(queue_use) => {
+                    let workers = Workers {
+                        settings,
+                        environment: self.environment,
+                        definitions: self.definitions,
+                        reports: ReportMode::Nothing,
+                    };
+                    queue_new(
+                        session, run, collection, self.quota, images, queue_use, workers,
+                    )
+                    .await
+                }
+            }
+        };
+        Ok(Exit::from_tally(&reported(settings, work).await?))
+    }
+
+    /// Opens and locks the collection; `None` where it is left to another run, or this one is asked to stop.
+    async fn open(
+        &self,
+        events: &Events,
+        hooks: Option<Arc<ResolvedHooks>>,
+    ) -> anyhow::Result<Option<Collection>> {
+        let Self {
+            session,
+            settings,
+            shutdown,
+            ..
+        } = *self;
         // Without the `.wallhaul` folder beside them, images in the directory belong to no collection.
         let was_there = sink::state_dir(&session.location)?.is_dir();
         let locking = acquire_lock(
             &session.location,
             settings,
-            environment,
+            self.environment,
             shutdown,
             |reason| {
                 events.waiting(reason);
             },
         );
         let Some(opened) = locking.await? else {
-            return Ok(());
+            return Ok(None);
         };
         let orphans = if was_there {
             orphaned_images(&opened, shutdown).await?
@@ -130,7 +226,7 @@ async fn fetch_one(
         };
         if shutdown.is_stopping() {
             // The search may have been cut short: a ledger made now would not know every image in the folder.
-            return Ok(());
+            return Ok(None);
         }
         let mut collection = Collection::open(opened, settings)?;
         if let Some(found) = hooks {
@@ -144,9 +240,8 @@ async fn fetch_one(
             let images = adopt(&*collection.ledger, orphans).await?;
             events.warn(Warning::LedgerRebuilt { images }).await;
         }
-        save_new(session, settings, run, collection, quota, images).await
-    };
-    Ok(Exit::from_tally(&reported(settings, work).await?))
+        Ok(Some(collection))
+    }
 }
 
 /// `--dry-run`: reads the listing and reports of each new image that it would be fetched.

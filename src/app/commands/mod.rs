@@ -7,8 +7,9 @@ mod rebuild;
 mod sites;
 mod urls;
 mod verify;
+mod work;
 
-pub use fetch::fetch;
+pub use fetch::{fetch, scan};
 pub use ledger::{count_ledger, list_ledger, show_ledger};
 pub use rebuild::rebuild_ledger;
 pub use sites::{
@@ -17,3 +18,4 @@ pub use sites::{
 };
 pub use urls::urls;
 pub use verify::{VerifyOptions, verify};
+pub use work::work;

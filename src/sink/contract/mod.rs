@@ -325,6 +325,7 @@ fn options() -> SinkOptions<'static> {
         boot_id: "boot",
         now: Timestamp::UNIX_EPOCH,
         store: StoreOptions::default(),
+        worker: None,
     }
 }
 

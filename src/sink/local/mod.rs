@@ -47,7 +47,10 @@ type Task = Box<dyn FnOnce(&LocalDir) + Send>;
 pub(super) fn open(folder: &Path, options: &SinkOptions<'_>) -> Result<OpenSink, SinkError> {
     // The user may have named a link to a folder. Inside it everything is ours, and no link is followed.
     fs::create_dir_all(folder).map_err(storage_error("creating the folder", folder))?;
-    let staging = Staging::open(&state_dir(folder), folder, options)?;
+    let state_dir = state_dir(folder);
+    crate::part::ensure_dir(&state_dir)
+        .map_err(storage_error("creating the folder", &state_dir))?;
+    let staging = Staging::open(&options.staging_dir(state_dir), folder, options)?;
     let dir = Arc::new(LocalDir::new(
         folder.to_owned(),
         staging.disk(),

@@ -38,6 +38,7 @@ impl Staging {
             boot_id,
             now,
             store: _,
+            worker: _,
         } = *options;
         part::ensure_dir(state_dir).map_err(storage_error("creating the folder", state_dir))?;
         // Before the parts: opening them removes what no run could resume.

@@ -58,11 +58,12 @@ pub(super) async fn open(
     // Rights and bucket, before anything is fetched. Nothing is written for it; and some stores make a missing bucket when
     // something is put into it.
     store.probe().await?;
-    std::fs::create_dir_all(state_dir).map_err(super::local::storage_error(
+    let state_dir = options.staging_dir(state_dir.to_owned());
+    std::fs::create_dir_all(&state_dir).map_err(super::local::storage_error(
         "creating the folder",
-        state_dir,
+        &state_dir,
     ))?;
-    let staging = Arc::new(Staging::open(state_dir, state_dir, options)?);
+    let staging = Arc::new(Staging::open(&state_dir, &state_dir, options)?);
     let sink = Arc::new(ObjectSink {
         store,
         memory: Semaphore::new(IN_FLIGHT_KIB as usize),

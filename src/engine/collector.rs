@@ -1,0 +1,344 @@
+//! The half of a run that queues jobs for workers elsewhere: it follows them to their results, and records these.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::committer::acknowledge;
+use super::{CompletedJob, EngineError, Quota, Recorder, Run};
+use crate::event::Event;
+use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
+use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
+use crate::outcome::{Duplicate, Failure, JobEnd, Outcome, Saved, Stage, StoredImage};
+use crate::queue::{JobSender, QueueError, ReceivedResult, ResultReceiver, Sent};
+
+/// How often it is looked whether the jobs still exist whose results are waited for.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// For how long the queue must be empty while results are missing, before the jobs count as lost.
+const LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// For how long results are waited for that are in the queue, when nothing else is waited for.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+
+/// The jobs of a run that have no result yet: shared by whoever sends them and whoever hears how they ended.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    keys: HashSet<ImageKey>,
+    /// Whether no more come.
+    closed: bool,
+}
+
+impl Unfinished {
+    fn is_over(&self) -> bool {
+        let state = self.state.lock();
+        state.closed && state.keys.is_empty()
+    }
+
+    fn take(&self, key: &ImageKey) -> bool {
+        self.state.lock().keys.remove(key)
+    }
+}
+
+/// Sends jobs to workers elsewhere, and remembers them.
+pub(super) struct TrackedSender {
+    pub(super) run: Run,
+    pub(super) jobs: Box<dyn JobSender>,
+    pub(super) unfinished: Arc<Unfinished>,
+    /// How many may be saved: each takes one, until it has a result.
+    pub(super) quota: Quota,
+    /// Whether the run waits for results; otherwise each job ends, for the run, in the queue.
+    pub(super) waits: bool,
+}
+
+impl TrackedSender {
+    async fn finished(&self, key: ImageKey, outcome: Outcome) {
+        let finished = Event::ImageFinished { key, outcome };
+        self.run.events.emit(finished).await;
+    }
+}
+
+#[async_trait]
+impl JobSender for TrackedSender {
+    async fn send(&self, mut job: Job) -> Result<Sent, QueueError> {
+        let masks = self.run.fetcher.masks();
+        let key = job.key.clone();
+        let is_secret = |candidate: &Candidate| masks.matches(candidate.url().as_str());
+        if job.candidates.iter().any(is_secret) {
+            let failure = Failure {
+                stage: Stage::Rewrite,
+                address: masks.apply_url(&job.page).to_string(),
+                cause: "its address holds a secret, which is sent to no queue".to_owned(),
+                attempts: 0,
+                gone: false,
+            };
+            self.finished(key, Outcome::Failed(failure)).await;
+            return Ok(Sent::Refused);
+        }
+        job.page = masks.apply_url(&job.page).into_owned();
+        // Cancel-safe, and so is what follows: the job that is dropped here is in no queue, or in it and known to it.
+        self.quota.take().await;
+        self.unfinished.state.lock().keys.insert(key.clone());
+        let sent = self.jobs.send(job).await;
+        match &sent {
+            Ok(Sent::New | Sent::Waiting) if self.waits => {}
+            Ok(Sent::New | Sent::Waiting | Sent::Refused) => {
+                self.unfinished.take(&key);
+                if matches!(sent, Ok(Sent::Refused)) {
+                    self.quota.give_back();
+                } else if let Some(limit) = self.quota.spend() {
+                    self.run.shutdown.stop_at(limit);
+                }
+                self.finished(key, Outcome::Queued).await;
+            }
+            Err(_) => {
+                self.unfinished.take(&key);
+            }
+        }
+        sent
+    }
+}
+
+impl Drop for TrackedSender {
+    fn drop(&mut self) {
+        self.unfinished.state.lock().closed = true;
+        self.unfinished.changed.notify_one();
+    }
+}
+
+/// Records results until every job has one.
+pub(super) struct Collector {
+    pub(super) run: Run,
+    pub(super) site: SiteId,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) recorder: Arc<dyn Recorder>,
+    pub(super) results: Box<dyn ResultReceiver>,
+    pub(super) unfinished: Arc<Unfinished>,
+    pub(super) quota: Quota,
+    /// Cancelled when no more is to be waited for than what is on its way.
+    pub(super) ended: CancellationToken,
+}
+
+impl Collector {
+    /// Collects until every job has its result, or no more is to be waited for.
+    pub(super) async fn run(self) -> Result<(), EngineError> {
+        let mut check = interval(CHECK_EVERY);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut empty_since = None;
+        while !self.unfinished.is_over() {
+            // Every branch is cancel-safe.
+            tokio::select! {
+                biased;
+                () = self.ended.cancelled() => break,
+                group = self.results.next() => {
+                    empty_since = None;
+                    self.collect(group?).await?;
+                }
+                () = self.unfinished.changed.notified() => {}
+                _ = check.tick() => self.check_lost(&mut empty_since).await?,
+            }
+        }
+        self.drain().await?;
+        let left = std::mem::take(&mut self.unfinished.state.lock().keys);
+        for key in left {
+            let outcome = Outcome::Queued;
+            let finished = Event::ImageFinished { key, outcome };
+            self.run.events.emit(finished).await;
+        }
+        Ok(())
+    }
+
+    /// Records what has come.
+    ///
+    /// # Errors
+    ///
+    /// When the queue or the ledger breaks.
+    pub(super) async fn drain(&self) -> Result<(), EngineError> {
+        while self.results.depth().await?.results > 0
+            // What another run of this collection has taken does not come.
+            && let Ok(group) = timeout(LAST_WAIT, self.results.next()).await
+        {
+            self.collect(group?).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_lost(&self, empty_since: &mut Option<Instant>) -> Result<(), EngineError> {
+        let missing = self.unfinished.state.lock().keys.len();
+        let depth = self.results.depth().await?;
+        // Never from what a consumer says is pending: that was seen to lag, and leaves out what is delayed.
+        if missing == 0 || depth.jobs + depth.results > 0 {
+            *empty_since = None;
+            return Ok(());
+        }
+        let since = *empty_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < LOST_AFTER {
+            return Ok(());
+        }
+        Err(QueueError::Lost { jobs: missing }.into())
+    }
+
+    /// Records a group of results: rows, acknowledgements, hooks, in this order. A kill between any two of them repeats
+    /// work and loses none.
+    async fn collect(&self, group: Vec<ReceivedResult>) -> Result<(), EngineError> {
+        let now = (self.run.clock)();
+        let group = self.forward(group).await?;
+        let lookups = group.iter().map(|received| {
+            let job = &received.result.job;
+            (job.key.clone(), Stem::new(&job.stem))
+        });
+        let known = self
+            .ledger
+            .known(lookups.collect(), RulesHash::default(), now)
+            .await?;
+        let mut seen = HashSet::new();
+        let (mut completed, mut intents, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        for received in group {
+            let (lease, end, at) = received.into_lease();
+            let job = &lease.job;
+            let is_saved = matches!(known.get(&job.key), Some(KnownState::Saved));
+            let outcome = match end {
+                // A job that was worked on twice, or a result that came twice.
+                _ if is_saved || !seen.insert(job.key.clone()) || job.site != self.site => {
+                    Outcome::AlreadyThere
+                }
+                JobEnd::Stored(image) => {
+                    intents.push(intent(job, &image, at));
+                    stored.push((lease, *image));
+                    continue;
+                }
+                JobEnd::Skipped(skip) => Outcome::Skipped(skip),
+                JobEnd::Failed(failure) => Outcome::Failed(failure),
+                JobEnd::Elsewhere(_) => Outcome::Queued,
+            };
+            completed.push(CompletedJob { lease, outcome });
+        }
+        let placements = self.recorder.placing(intents).await?;
+        for ((lease, image), placement) in stored.into_iter().zip(placements) {
+            let outcome = outcome(image, &placement);
+            completed.push(CompletedJob { lease, outcome });
+        }
+        let saved = self.recorder.record(&completed, now).await?;
+        for (key, outcome) in acknowledge(completed).await? {
+            self.report(key, outcome).await;
+        }
+        if !saved.is_empty() {
+            self.recorder.acknowledged(saved).await;
+        }
+        Ok(())
+    }
+
+    /// Queues jobs again whose next candidate is on another host; the other results are left.
+    async fn forward(
+        &self,
+        group: Vec<ReceivedResult>,
+    ) -> Result<Vec<ReceivedResult>, EngineError> {
+        let mut left = Vec::with_capacity(group.len());
+        let mut forwarded = Vec::new();
+        for received in group {
+            let JobEnd::Elsewhere(candidates) = &received.result.end else {
+                left.push(received);
+                continue;
+            };
+            let job = Job {
+                candidates: candidates.clone(),
+                ..received.result.job.clone()
+            };
+            self.results.send_again(job).await?;
+            let (lease, _, _) = received.into_lease();
+            let outcome = Outcome::Queued;
+            forwarded.push(CompletedJob { lease, outcome });
+        }
+        acknowledge(forwarded).await?;
+        Ok(left)
+    }
+
+    /// Reports how an image ended, if this run waits for it.
+    async fn report(&self, key: ImageKey, mut outcome: Outcome) {
+        let is_ours = self.unfinished.take(&key);
+        match &outcome {
+            Outcome::Saved(_) | Outcome::Duplicate(_) if is_ours => {
+                if let Some(limit) = self.quota.spend() {
+                    self.run.shutdown.stop_at(limit);
+                }
+            }
+            _ if is_ours => self.quota.give_back(),
+            // Of an earlier run: what it saved is news, and counts as found.
+            Outcome::Saved(_) | Outcome::Duplicate(_) | Outcome::Failed(_) => {
+                let found = Event::AddressesRead {
+                    found: 1,
+                    already_there: 0,
+                    gone: 0,
+                    repeated: 0,
+                };
+                self.run.events.emit(found).await;
+            }
+            _ => return,
+        }
+        if let Outcome::Saved(Saved { content, .. }) = &outcome
+            && let Some(limit) = self.quota.spend_bytes(content.bytes)
+        {
+            self.run.shutdown.stop_at(limit);
+        }
+        outcome.mask(self.run.fetcher.masks());
+        let finished = Event::ImageFinished { key, outcome };
+        self.run.events.emit(finished).await;
+    }
+}
+
+fn intent(job: &Job, image: &StoredImage, at: jiff::Timestamp) -> Intent {
+    Intent {
+        key: job.key.clone(),
+        site: job.site.clone(),
+        origin: Origin {
+            page: job.page.clone(),
+            address: image.address.clone(),
+            title: job.title.clone(),
+            etag: image.etag.clone(),
+            last_modified: image.last_modified.clone(),
+            capture: image.capture.clone(),
+        },
+        name: image.name.clone(),
+        content: image.content,
+        at,
+    }
+}
+
+/// The outcome of an image that a worker has stored. The name is the worker's: the sink has decided it.
+fn outcome(image: StoredImage, placement: &Placement) -> Outcome {
+    let StoredImage {
+        name,
+        address,
+        content,
+        etag: _,
+        last_modified: _,
+        capture,
+    } = image;
+    let (address, capture) = (Box::new(address), capture.map(Box::new));
+    match placement {
+        Placement::New(_) => Outcome::Saved(Saved {
+            name,
+            address,
+            content,
+            capture,
+        }),
+        Placement::Duplicate(shared) => Outcome::Duplicate(Duplicate {
+            name: shared.clone(),
+            address,
+            content,
+            capture,
+        }),
+    }
+}
