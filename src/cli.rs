@@ -1,5 +1,6 @@
 //! The command line as clap parses it. Nothing is decided here.
 
+mod queue;
 mod sites;
 
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ use wallhaul::config::options::{LocationArgs, LockArgs, OutputArgs, PagingArgs, 
 use wallhaul::config::{HumanDuration, NetworkArgs, Options, QueueArgs};
 use wallhaul::ledger::RowState;
 
+use queue::QUEUE_HELP;
+pub(crate) use queue::{QueueCommand, WhichQueue};
 use sites::SITES_HELP;
 pub(crate) use sites::SitesCommand;
 
@@ -78,6 +81,12 @@ pub(crate) enum Command {
         options: Box<WorkArgs>,
         #[command(flatten)]
         config: ConfigSource,
+    },
+    /// Show the queue, and look after it
+    #[command(after_help = QUEUE_HELP)]
+    Queue {
+        #[command(subcommand)]
+        command: QueueCommand,
     },
     /// Print the URLs of a site's originals, one a line
     #[command(after_help = URLS_HELP)]

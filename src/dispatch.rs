@@ -2,13 +2,17 @@
 
 use anyhow::Context as _;
 use clap::CommandFactory as _;
-use wallhaul::app::{self, Environment, NewOptions, RecordOptions, TestOptions, VerifyOptions};
+use wallhaul::app::{
+    self, Environment, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions, VerifyOptions,
+};
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, SelectionArgs};
 use wallhaul::config::{AnyHostSites, HumanDuration, NetworkArgs, Options};
 use wallhaul::exit::Exit;
 
-use crate::cli::{Cli, CollectionArgs, Command, LedgerCommand, SitesCommand, WorkArgs};
+use crate::cli::{
+    Cli, CollectionArgs, Command, LedgerCommand, QueueCommand, SitesCommand, WhichQueue, WorkArgs,
+};
 
 /// Runs `command`.
 ///
@@ -47,6 +51,15 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             app::block_on(env, |shutdown| {
                 app::work(until_idle, options, env, shutdown)
             })
+        }
+        Command::Queue { command } => {
+            let (task, WhichQueue { queue, config }) = queue_task(command);
+            let given = Options {
+                queue: *queue,
+                ..Options::default()
+            };
+            let options = config.with_file_defaults(given, config_file)?;
+            app::block_on(env, |shutdown| app::queue(task, options, env, shutdown))
         }
         Command::Urls {
             sites,
@@ -114,6 +127,36 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             app::print(&script)
         }
         Command::Man { command } => manual(&command),
+    }
+}
+
+fn queue_task(command: QueueCommand) -> (QueueTask, WhichQueue) {
+    match command {
+        QueueCommand::Status { watch, json, which } => (QueueTask::Status { watch, json }, which),
+        QueueCommand::Dead { json, which } => (QueueTask::Dead { json }, which),
+        QueueCommand::Retry {
+            numbers,
+            all: _,
+            which,
+        } => (QueueTask::Retry(numbers), which),
+        QueueCommand::Purge {
+            all: _,
+            host,
+            dead,
+            which,
+        } => {
+            let target = match host {
+                Some(host) => PurgeTarget::Host(host),
+                None if dead => PurgeTarget::Dead,
+                None => PurgeTarget::Jobs,
+            };
+            (QueueTask::Purge(target), which)
+        }
+        QueueCommand::Pause {
+            host,
+            pause: HumanDuration(pause),
+            which,
+        } => (QueueTask::Pause { host, pause }, which),
     }
 }
 

@@ -16,8 +16,8 @@ mod signals;
 mod targets;
 
 pub use commands::{
-    DetailPage, NewOptions, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger,
-    fetch, list_ledger, list_sites, new_site, print_schema, rebuild_ledger, record_site, scan,
+    DetailPage, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger,
+    fetch, list_ledger, list_sites, new_site, print_schema, queue, rebuild_ledger, record_site, scan,
     show_ledger, show_site, test_site, urls, verify, work,
 };
 pub use console::{print, print_error};

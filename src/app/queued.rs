@@ -32,9 +32,6 @@ use crate::site;
 /// Jobs of one host that all workers together have at a time.
 const HOST_JOBS: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
-/// Jobs in the queue at most.
-const MAX_QUEUED: u64 = 100_000;
-
 /// How long a job is left to other workers that this one cannot do.
 const LEAVE_FOR: Duration = Duration::from_secs(30);
 
@@ -59,6 +56,24 @@ pub(super) fn broker(settings: &Settings) -> anyhow::Result<Broker> {
         .queue
         .broker()?
         .context("name the queue: `--queue nats://HOST`, or the variable WALLHAUL_QUEUE")
+}
+
+/// How the queue is used by the run of this collection.
+pub(super) fn queue_options(settings: &Settings, collection: String) -> CoordinatorOptions {
+    // Of a host that is asked once in a while, all workers together have one job, and hold it until it is time.
+    let host_cap = if settings.fetch.wait.is_zero() {
+        settings.queue.host_jobs.unwrap_or(HOST_JOBS)
+    } else {
+        NonZeroUsize::MIN
+    };
+    let max_jobs = settings.queue.max_queued;
+    CoordinatorOptions {
+        collection,
+        host_cap,
+        max_jobs: max_jobs.map_or(CoordinatorOptions::MAX_JOBS, u64::from),
+        max_bytes: CoordinatorOptions::MAX_BYTES,
+        ack_wait: settings.queue.lease(),
+    }
 }
 
 /// Queues the wanted images that are new to the collection.

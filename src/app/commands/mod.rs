@@ -3,6 +3,7 @@
 
 mod fetch;
 mod ledger;
+mod queue;
 mod rebuild;
 mod sites;
 mod urls;
@@ -11,6 +12,7 @@ mod work;
 
 pub use fetch::{fetch, scan};
 pub use ledger::{count_ledger, list_ledger, show_ledger};
+pub use queue::{PurgeTarget, QueueTask, queue};
 pub use rebuild::rebuild_ledger;
 pub use sites::{
     DetailPage, NewOptions, RecordOptions, TestOptions, check_site, list_sites, new_site,

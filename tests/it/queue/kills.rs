@@ -1,0 +1,187 @@
+//! Workers, coordinators and brokers that die, freeze or come back empty.
+
+use rustix::process::Signal;
+
+use super::*;
+
+const IMAGES: usize = 40;
+
+#[test]
+fn killed_workers_lose_no_image() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let doomed = ["one", "two"].map(|name| cluster.lasting_worker(name).start());
+    let following = cluster.follow().start();
+    in_flight(&cluster, 8);
+    for worker in &doomed {
+        worker.signal(Signal::KILL);
+    }
+    cluster.site.gate.open();
+    let survivor = cluster.worker("three").start();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    assert_eq!(survivor.wait().code, Some(0));
+    cluster.assert_complete(&["one", "two", "three"]);
+    // At most what was in flight when they were killed.
+    assert!(cluster.sent_again() <= 8, "{}", cluster.sent_again());
+}
+
+#[test]
+fn a_worker_that_is_asked_to_end_returns_its_jobs() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let leaving = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    // Twice: the second time nothing is finished.
+    leaving.signal(Signal::TERM);
+    let left = leaving.insist(Signal::TERM);
+    assert_eq!(left.code, Some(143), "{left:?}");
+    cluster.site.gate.open();
+    let other = cluster.worker("two").start();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    assert_eq!(other.wait().code, Some(0));
+    cluster.assert_complete(&["one", "two"]);
+}
+
+#[test]
+fn a_killed_coordinator_is_continued_by_the_next() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let worker = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    following.signal(Signal::KILL);
+    let _ = following.wait();
+    cluster.site.gate.open();
+    let followed = cluster.follow().run();
+    assert_eq!(followed.code, Some(0), "{followed:?}");
+    let sum = followed.sum();
+    assert_eq!(count(&sum, "saved") + count(&sum, "already_there"), 40 + count(&sum, "repeated"));
+    assert_eq!(end(worker).code, Some(143));
+    cluster.assert_complete(&["one"]);
+    assert_eq!(cluster.site.sent(), cluster.site.originals());
+}
+
+#[test]
+fn a_broker_that_is_killed_and_started_again_loses_nothing() {
+    let mut cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let worker = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    cluster.nats.kill();
+    cluster.site.gate.open();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    cluster.nats.up();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    assert_eq!(end(worker).code, Some(143));
+    cluster.assert_complete(&["one"]);
+    assert!(cluster.sent_again() <= 4, "{}", cluster.sent_again());
+}
+
+#[test]
+fn a_broker_that_is_killed_while_jobs_are_queued_loses_nothing() {
+    let mut cluster = Cluster::new(Site::closed(IMAGES, Site::LISTING));
+    let worker = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    until("the listing to be asked for", || {
+        (cluster.site.gate.waiting() >= 1).then_some(())
+    });
+    // One page, so that some jobs are there.
+    cluster.site.gate.admit(1);
+    until("jobs", || following.stdout().contains("page_read").then_some(()));
+    cluster.nats.kill();
+    cluster.site.gate.open();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    cluster.nats.up();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    assert_eq!(end(worker).code, Some(143));
+    cluster.assert_complete(&["one"]);
+}
+
+#[test]
+fn a_wiped_broker_ends_the_run_and_the_next_scan_completes_it() {
+    let mut cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let worker = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    cluster.site.gate.admit(12);
+    until("some results", || {
+        (following.stdout().matches("\"saved\"").count() >= 8).then_some(())
+    });
+    cluster.nats.kill();
+    cluster.nats.wipe();
+    cluster.nats.up();
+    let lost = following.wait();
+    assert_eq!(lost.code, Some(6), "{lost:?}");
+    cluster.site.gate.open();
+    let _ = end(worker);
+    let other = cluster.lasting_worker("one").start();
+    let followed = cluster.follow().run();
+    assert_eq!(followed.code, Some(0), "{followed:?}");
+    let _ = end(other);
+    cluster.assert_complete(&["one"]);
+    // What was recorded before the wipe was not asked for again: at most what was in flight, or not recorded.
+    assert!(cluster.sent_again() <= 16, "{}", cluster.sent_again());
+}
+
+#[test]
+fn a_frozen_worker_loses_its_jobs_to_another_and_says_nothing_when_it_wakes() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let frozen = cluster.lasting_worker("one").start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    frozen.signal(Signal::STOP);
+    cluster.site.gate.open();
+    let other = cluster.worker("two").start();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    frozen.signal(Signal::CONT);
+    assert_eq!(other.wait().code, Some(0));
+    let woken = end(frozen);
+    assert_eq!(woken.code, Some(143), "{woken:?}");
+    cluster.assert_complete(&["one", "two"]);
+    assert_eq!(cluster.nats.messages("JOBS"), 0);
+    assert_eq!(cluster.nats.messages("RESULTS"), 0);
+    assert!(cluster.sent_again() <= 4, "{}", cluster.sent_again());
+}
+
+#[test]
+fn a_broker_that_is_frozen_for_longer_than_the_lease_loses_nothing() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let workers = ["one", "two"].map(|name| cluster.lasting_worker(name).start());
+    let following = cluster.follow().start();
+    in_flight(&cluster, 8);
+    cluster.nats.signal(Signal::STOP);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    cluster.nats.signal(Signal::CONT);
+    cluster.site.gate.open();
+    let followed = following.wait();
+    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    for worker in workers {
+        assert_eq!(end(worker).code, Some(143));
+    }
+    cluster.assert_complete(&["one", "two"]);
+    assert!(cluster.sent_again() <= 8, "{}", cluster.sent_again());
+}
+
+#[test]
+fn two_coordinators_of_one_site_fetch_each_image_once() {
+    let cluster = Cluster::new(Site::open(IMAGES));
+    let worker = cluster.lasting_worker("one").start();
+    let both = ["walls", "others"].map(|folder| {
+        let run = cluster.coordinator("scan").args(["--follow", "--json", "-d", folder]);
+        run.start()
+    });
+    let mut saved = 0;
+    for ended in both.map(Running::wait) {
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let sum = ended.sum();
+        assert_eq!(count(&sum, "saved") + count(&sum, "queued"), 40, "{sum}");
+        saved += count(&sum, "saved");
+    }
+    assert_eq!(saved, 40);
+    assert_eq!(end(worker).code, Some(143));
+    cluster.assert_complete(&["one"]);
+    assert_eq!(cluster.site.sent(), cluster.site.originals());
+}
