@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 use wallhaul::app::{
-    self, Environment, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions, VerifyOptions,
+    self, Environment, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions,
+    VerifyOptions,
 };
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::options::{LocationArgs, SelectionArgs};

@@ -16,9 +16,9 @@ mod signals;
 mod targets;
 
 pub use commands::{
-    DetailPage, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions, VerifyOptions, check_site, count_ledger,
-    fetch, list_ledger, list_sites, new_site, print_schema, queue, rebuild_ledger, record_site, scan,
-    show_ledger, show_site, test_site, urls, verify, work,
+    DetailPage, NewOptions, PurgeTarget, QueueTask, RecordOptions, TestOptions, VerifyOptions,
+    check_site, count_ledger, fetch, list_ledger, list_sites, new_site, print_schema, queue,
+    rebuild_ledger, record_site, scan, show_ledger, show_site, test_site, urls, verify, work,
 };
 pub use console::{print, print_error};
 pub use environment::Environment;

@@ -94,20 +94,8 @@ pub(super) async fn queue_new(
         hooks,
     } = collection;
     let broker = broker(settings)?;
-    let collection =
-        queue_id(staging.state_dir()).context("naming the collection for the queue")?;
-    // Of a host that is asked once in a while, all workers together have one job, and hold it until it is time.
-    let host_cap = if settings.fetch.wait.is_zero() {
-        settings.queue.host_jobs.unwrap_or(HOST_JOBS)
-    } else {
-        NonZeroUsize::MIN
-    };
-    let options = CoordinatorOptions {
-        collection,
-        host_cap,
-        max_jobs: settings.queue.max_queued.map_or(MAX_QUEUED, u64::from),
-        ack_wait: settings.queue.lease(),
-    };
+    let id = queue_id(staging.state_dir()).context("naming the collection for the queue")?;
+    let options = queue_options(settings, id);
     let Coordination { sender, results } =
         queue::coordinate(&broker, &options, &run.events).await?;
     run.events.emit(started(session, settings)).await;
@@ -197,7 +185,7 @@ impl Workers<'_> {
     ) -> anyhow::Result<()> {
         let mut halves = Halves {
             workers: self,
-            receiver,
+            receiver: Arc::clone(&receiver),
             events,
             shutdown,
             sites: HashMap::new(),
@@ -216,6 +204,7 @@ impl Workers<'_> {
             let ended = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
             result = result.and(ended.map_err(anyhow::Error::from));
         }
+        receiver.close().await;
         result
     }
 }

@@ -180,6 +180,7 @@ async fn candidates_on(
         | SkipReason::ErrorRule(_)
         | SkipReason::NoImage
         | SkipReason::TooSmall(_)
+        | SkipReason::InQueue
         | SkipReason::DryRun => AttemptErrorKind::NoOriginal(Some(why)),
     })
 }

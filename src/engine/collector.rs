@@ -15,7 +15,9 @@ use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
 use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
 use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
-use crate::outcome::{Duplicate, Failure, JobEnd, Outcome, Saved, Stage, StoredImage};
+use crate::outcome::{
+    Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
+};
 use crate::queue::{JobSender, QueueError, ReceivedResult, ResultReceiver, Sent};
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
@@ -88,25 +90,28 @@ impl JobSender for TrackedSender {
             return Ok(Sent::Refused);
         }
         job.page = masks.apply_url(&job.page).into_owned();
+        let first = job.candidates.first().map_or(&job.page, Candidate::url);
+        let address = self.run.shown(first);
         // Cancel-safe, and so is what follows: the job that is dropped here is in no queue, or in it and known to it.
         self.quota.take().await;
         self.unfinished.state.lock().keys.insert(key.clone());
         let sent = self.jobs.send(job).await;
         match &sent {
-            Ok(Sent::New | Sent::Waiting) if self.waits => {}
-            Ok(Sent::New | Sent::Waiting | Sent::Refused) => {
-                self.unfinished.take(&key);
-                if matches!(sent, Ok(Sent::Refused)) {
-                    self.quota.give_back();
-                } else if let Some(limit) = self.quota.spend() {
+            Ok(Sent::New | Sent::Waiting) if self.waits => return sent,
+            Ok(Sent::New | Sent::Waiting) => {
+                if let Some(limit) = self.quota.spend() {
                     self.run.shutdown.stop_at(limit);
                 }
-                self.finished(key, Outcome::Queued).await;
+                self.finished(key.clone(), Outcome::Queued).await;
             }
-            Err(_) => {
-                self.unfinished.take(&key);
+            Ok(Sent::Refused) => {
+                self.quota.give_back();
+                let skip = Skip::new(address, SkipReason::InQueue);
+                self.finished(key.clone(), Outcome::Skipped(skip)).await;
             }
+            Err(_) => {}
         }
+        self.unfinished.take(&key);
         sent
     }
 }
@@ -157,7 +162,7 @@ impl Collector {
             let finished = Event::ImageFinished { key, outcome };
             self.run.events.emit(finished).await;
         }
-        Ok(())
+        Ok(self.results.close().await?)
     }
 
     /// Records what has come.

@@ -229,29 +229,30 @@ impl Committer {
 pub(super) async fn acknowledge(
     completed: Vec<CompletedJob>,
 ) -> Result<Vec<(ImageKey, Outcome)>, EngineError> {
-    let acks = completed
-        .into_iter()
-        .map(async |CompletedJob { lease, outcome }| {
-            let key = lease.job.key.clone();
-            let ack = match &outcome {
-                Outcome::Failed(failure) => Ack::Dead {
-                    reason: failure.cause.clone(),
-                },
-                Outcome::Saved(_)
-                | Outcome::Duplicate(_)
-                | Outcome::AlreadyThere
-                | Outcome::Gone(_)
-                | Outcome::Skipped(_)
-                | Outcome::Queued
-                | Outcome::Interrupted => Ack::Done,
-            };
-            lease.ack(ack).await?;
-            Ok((key, outcome))
-        });
-    stream::iter(acks)
+    stream::iter(completed.into_iter().map(acknowledge_one))
         .buffered(ACKS_AT_ONCE)
         .try_collect()
         .await
+}
+
+async fn acknowledge_one(
+    CompletedJob { lease, outcome }: CompletedJob,
+) -> Result<(ImageKey, Outcome), EngineError> {
+    let key = lease.job.key.clone();
+    let ack = match &outcome {
+        Outcome::Failed(failure) => Ack::Dead {
+            reason: failure.cause.clone(),
+        },
+        Outcome::Saved(_)
+        | Outcome::Duplicate(_)
+        | Outcome::AlreadyThere
+        | Outcome::Gone(_)
+        | Outcome::Skipped(_)
+        | Outcome::Queued
+        | Outcome::Interrupted => Ack::Done,
+    };
+    lease.ack(ack).await?;
+    Ok((key, outcome))
 }
 
 fn unplaced(address: &Url, name: &ImageName, cause: &str) -> Outcome {

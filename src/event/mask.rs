@@ -42,7 +42,11 @@ impl Event {
                 | WaitReason::HooksInFlight { .. }
                 | WaitReason::HooksLeft { .. }
                 | WaitReason::LockHeld(_)
-                | WaitReason::LockSkipped(_) => {}
+                | WaitReason::LockSkipped(_)
+                | WaitReason::QueueLost { .. }
+                | WaitReason::QueueBack { .. }
+                | WaitReason::QueueFull { .. }
+                | WaitReason::QueueSilent { .. } => {}
             },
             Self::Warned { warning } => warning.mask(masks),
             Self::RunStarted { .. }
@@ -56,7 +60,7 @@ impl Event {
 impl Warning {
     fn mask(&mut self, masks: &Masks) {
         match self {
-            Self::SiteStopped { cause } => masks.mask(cause),
+            Self::SiteStopped { cause } | Self::QueueMessage { cause, .. } => masks.mask(cause),
             Self::ListingRepeats { page } | Self::KeysMissing { page, .. } => masks.mask_url(page),
             Self::DeclarationUnusable { page, value, .. } => {
                 masks.mask_url(page);

@@ -196,6 +196,26 @@ pub enum WaitReason {
     LockHeld(LockHolder),
     /// Another run holds the collection's lock, and this one leaves the collection to it (`--lock skip`).
     LockSkipped(LockHolder),
+    /// The connection to the queue's broker is lost.
+    QueueLost {
+        /// The queue's address, here as below.
+        queue: String,
+    },
+    /// The connection is there again.
+    QueueBack {
+        /// Which.
+        queue: String,
+    },
+    /// The queue is full.
+    QueueFull {
+        /// Which.
+        queue: String,
+    },
+    /// The broker is there and does not answer.
+    QueueSilent {
+        /// Which.
+        queue: String,
+    },
 }
 
 /// A lock that another run holds.
@@ -302,6 +322,13 @@ pub enum Warning {
         declared: String,
         /// What is there: untrusted text.
         value: String,
+    },
+    /// A message in the queue cannot be used; it was put among the dead letters, or not queued.
+    QueueMessage {
+        /// The queue's address.
+        queue: String,
+        /// Why: may quote another machine, so untrusted text.
+        cause: String,
     },
     /// Too many hooks failed in a row: this run starts no more.
     HooksGivenUp {

@@ -32,7 +32,7 @@ impl SkipReason {
             | Self::OtherHost(text)
             | Self::ErrorRule(text)
             | Self::TooSmall(text) => masks.mask(text),
-            Self::NoRule | Self::NoImage | Self::DryRun => {}
+            Self::NoRule | Self::NoImage | Self::InQueue | Self::DryRun => {}
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum SkipReason {
     NoImage,
     /// It is smaller than an image of the site must be: how large it is.
     TooSmall(String),
+    /// Another run has it in the queue, or it was there until a moment ago and cannot be queued again so soon.
+    InQueue,
     /// `--dry-run`: the image would be fetched.
     DryRun,
 }
@@ -59,6 +61,7 @@ impl fmt::Display for SkipReason {
             Self::NoImage => f.write_str("its page has no image"),
             // Without the size, so that all of them are one line of the summary.
             Self::TooSmall(_) => f.write_str("smaller than wanted"),
+            Self::InQueue => f.write_str("in the queue for another run, or was a moment ago"),
             Self::DryRun => f.write_str("dry run"),
         }
     }

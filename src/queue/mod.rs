@@ -1,14 +1,16 @@
 //! The queue between the producer and the workers: a socket, opened by URL.
 
+mod broker;
 mod forward;
 mod memory;
+#[cfg(feature = "nats")]
+mod nats;
 
 #[cfg(test)]
 mod contract;
 
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,9 +20,15 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-pub use self::forward::forwarded;
+use crate::event::Events;
 use crate::job::Job;
 use crate::outcome::{JobEnd, JobResult, ResultVersion};
+
+pub use self::broker::{
+    Broker, Coordination, CoordinatorOptions, DeadJob, HostStatus, Login, Purge, QueueAdmin,
+    QueueStatus, WorkerOptions,
+};
+pub use self::forward::forwarded;
 
 /// Where jobs go in. The producer alone holds it: dropping it says that no more jobs come, so there is no flag to set
 /// and none to forget.
@@ -67,6 +75,10 @@ pub trait JobReceiver: Send + Sync {
         let _ = (host, pause);
         Ok(())
     }
+
+    /// Ends the deliveries: jobs that no worker has taken go back to the queue, and so does what leases that were
+    /// dropped say. [`JobReceiver::next`] returns `None` from now on. For a broker the last call of a process.
+    async fn close(&self) {}
 }
 
 /// Where a run learns how the jobs ended that it queued for workers elsewhere.
@@ -93,6 +105,15 @@ pub trait ResultReceiver: Send + Sync {
     ///
     /// When the queue is out of reach.
     async fn depth(&self) -> Result<Depth, QueueError>;
+
+    /// Removes what the broker kept for this run alone, at its end. The last call.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach; nothing is lost then.
+    async fn close(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
 }
 
 /// The most results that [`ResultReceiver::next`] returns: as many as the ledger takes in one transaction.
@@ -115,6 +136,15 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
+    /// Removes the result from the queue. The job of a failure goes to the dead letters first.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach; the result will then come again.
+    pub async fn ack(self) -> Result<(), QueueError> {
+        self.handle.ack(&self.result).await
+    }
+
     /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
     /// recorded, and a result whose lease is dropped comes again. The job of a failure goes to the dead letters first.
     pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
@@ -289,7 +319,7 @@ pub struct Queue {
 #[derive(Debug, Error)]
 pub enum QueueError {
     /// No plug serves this kind of URL.
-    #[error("no queue for `{0}:` in this build: use `memory:`")]
+    #[error("no queue for `{0}:` in this build: {hint}", hint = hint(.0))]
     UnknownScheme(String),
     /// The other end is gone.
     #[error("the queue is closed")]
@@ -322,58 +352,20 @@ pub enum QueueError {
     },
 }
 
-/// How a broker is reached.
-#[derive(Debug, Clone)]
-pub struct Broker {
-    /// Its address, without user and password.
-    pub url: Url,
-    /// Who we are.
-    pub login: Login,
-    /// A file with the certificates of authorities, in PEM; the system's where there is none.
-    pub ca: Option<PathBuf>,
-    /// Files with a certificate and its key, in PEM, by which the broker knows us.
-    pub client_certificate: Option<(PathBuf, PathBuf)>,
-    /// Whether a broker that is not on this machine may be used without TLS.
-    pub insecure: bool,
-}
-
-/// Who a program is to a broker.
-#[derive(Clone)]
-pub enum Login {
-    /// Nobody in particular.
-    Anonymous,
-    /// A user with a password.
-    Password {
-        /// The user's name.
-        user: String,
-        /// The password.
-        password: String,
-    },
-    /// Whoever has this token.
-    Token(String),
-    /// The owner of the nkey whose seed is in this file.
-    Nkey(PathBuf),
-    /// The owner of this credentials file, which has a JWT and a seed.
-    Credentials(PathBuf),
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Password { .. } => "Password",
-            Self::Token(_) => "Token",
-            Self::Nkey(_) => "Nkey",
-            Self::Credentials(_) => "Credentials",
-        })
+/// What to do about a URL that no plug of this build serves.
+fn hint(scheme: &str) -> &'static str {
+    if matches!(scheme, "nats" | "tls") {
+        "rebuild with `--features nats`"
+    } else {
+        "use `memory:`"
     }
 }
 
-/// Opens the queue at `url`, holding at most `capacity` jobs.
+/// Opens the queue at `url`, holding at most `capacity` jobs, for a run that is producer and workers in one process.
 ///
 /// # Errors
 ///
-/// When no plug of this build serves the URL, or the queue is out of reach.
+/// When no plug of this build serves the URL.
 #[expect(
     clippy::unused_async,
     reason = "a plug that is reached over the network awaits here"
@@ -385,32 +377,68 @@ pub async fn open(url: &Url, capacity: NonZeroUsize) -> Result<Queue, QueueError
     }
 }
 
-/// STUB
-pub struct CoordinatorOptions {
-    pub collection: String,
-    pub host_cap: NonZeroUsize,
-    pub max_jobs: u64,
-    pub ack_wait: Duration,
-}
-pub struct Coordination {
-    pub sender: Box<dyn JobSender>,
-    pub results: Box<dyn ResultReceiver>,
-}
-pub struct WorkerOptions {
-    pub slots: NonZeroUsize,
-    pub until_idle: Option<Duration>,
-}
+/// Opens a broker's queue for the run that fills it and records the results.
+///
+/// # Errors
+///
+/// When no plug of this build serves the URL, the options are wrong, or the broker is out of reach or refuses.
+#[cfg_attr(
+    not(feature = "nats"),
+    expect(clippy::unused_async, reason = "the plug of the feature `nats` awaits")
+)]
 pub async fn coordinate(
     broker: &Broker,
     options: &CoordinatorOptions,
-    events: &crate::event::Events,
+    events: &Events,
 ) -> Result<Coordination, QueueError> {
-    todo!()
+    let _ = (options, events);
+    match broker.url.scheme() {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => nats::coordinate(broker, options, events).await,
+        scheme => Err(QueueError::UnknownScheme(scheme.to_owned())),
+    }
 }
+
+/// Opens a broker's queue for a process that works on its jobs.
+///
+/// # Errors
+///
+/// As [`coordinate`].
+#[cfg_attr(
+    not(feature = "nats"),
+    expect(clippy::unused_async, reason = "the plug of the feature `nats` awaits")
+)]
 pub async fn work(
     broker: &Broker,
     options: &WorkerOptions,
-    events: &crate::event::Events,
-) -> Result<std::sync::Arc<dyn JobReceiver>, QueueError> {
-    todo!()
+    events: &Events,
+) -> Result<Arc<dyn JobReceiver>, QueueError> {
+    let _ = (options, events);
+    match broker.url.scheme() {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => nats::work(broker, options, events).await,
+        scheme => Err(QueueError::UnknownScheme(scheme.to_owned())),
+    }
+}
+
+/// Opens a broker's queue for somebody who looks after it.
+///
+/// # Errors
+///
+/// As [`coordinate`].
+#[cfg_attr(
+    not(feature = "nats"),
+    expect(clippy::unused_async, reason = "the plug of the feature `nats` awaits")
+)]
+pub async fn administer(
+    broker: &Broker,
+    options: &CoordinatorOptions,
+    events: &Events,
+) -> Result<Box<dyn QueueAdmin>, QueueError> {
+    let _ = (options, events);
+    match broker.url.scheme() {
+        #[cfg(feature = "nats")]
+        "nats" | "tls" => nats::administer(broker, options, events).await,
+        scheme => Err(QueueError::UnknownScheme(scheme.to_owned())),
+    }
 }

@@ -71,6 +71,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::OtherHost(_)
                 | SkipReason::ErrorRule(_)
                 | SkipReason::NoImage
+                | SkipReason::InQueue
                 | SkipReason::TooSmall(_)
                     if *new =>
                 {
@@ -81,6 +82,7 @@ fn min_detail(event: &Event) -> Option<Detail> {
                 | SkipReason::OtherHost(_)
                 | SkipReason::ErrorRule(_)
                 | SkipReason::NoImage
+                | SkipReason::InQueue
                 | SkipReason::TooSmall(_) => Detail::Events,
             },
             Outcome::Saved(saved) if saved.content.warning.is_some() => Detail::Trouble,
@@ -282,6 +284,7 @@ fn skipped(skip: &Skip) -> (Color, &'static str, String) {
         | SkipReason::OtherHost(_)
         | SkipReason::ErrorRule(_)
         | SkipReason::NoImage
+        | SkipReason::InQueue
         | SkipReason::TooSmall(_) => {
             let reason = reason.to_string();
             let text = format!("{address}: {}", escape_truncated(&reason));

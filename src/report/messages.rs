@@ -199,6 +199,12 @@ pub fn waiting(reason: &WaitReason) -> String {
             "nothing to do: `{lock}` is held by another run{}",
             holder(*process)
         ),
+        WaitReason::QueueLost { queue } => format!("waiting for `{queue}`: the connection is lost"),
+        WaitReason::QueueBack { queue } => format!("`{queue}` is back"),
+        WaitReason::QueueFull { queue } => format!("waiting for room in `{queue}`"),
+        WaitReason::QueueSilent { queue } => {
+            format!("waiting for `{queue}`: it does not answer; is its disk full?")
+        }
     }
 }
 
@@ -275,6 +281,12 @@ pub fn warning(warning: &Warning) -> String {
         ),
         Warning::SiteStopped { cause } => {
             format!("{cause}; nothing more is requested of the site")
+        }
+        Warning::QueueMessage { queue, cause } => {
+            format!(
+                "an unusable message in `{queue}`: {}",
+                escape_truncated(cause)
+            )
         }
         Warning::HooksGivenUp { failures } => {
             format!("{failures} hooks failed in a row: this run starts no more hooks")

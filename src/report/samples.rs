@@ -383,6 +383,12 @@ pub(super) fn hostile_run() -> Vec<Event> {
                 cause: HOSTILE.to_owned(),
             },
         },
+        Event::Warned {
+            warning: Warning::QueueMessage {
+                queue: HOSTILE.to_owned(),
+                cause: HOSTILE.to_owned(),
+            },
+        },
         Event::Waiting {
             reason: WaitReason::LockHeld(LockHolder {
                 lock: HOSTILE.to_owned(),

@@ -251,6 +251,7 @@ impl Tally {
             | SkipReason::OtherHost(_)
             | SkipReason::ErrorRule(_)
             | SkipReason::NoImage
+            | SkipReason::InQueue
             | SkipReason::TooSmall(_)
                 if *new =>
             {
@@ -262,6 +263,7 @@ impl Tally {
             | SkipReason::OtherHost(_)
             | SkipReason::ErrorRule(_)
             | SkipReason::NoImage
+            | SkipReason::InQueue
             | SkipReason::TooSmall(_) => {}
         }
     }

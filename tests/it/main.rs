@@ -35,6 +35,8 @@ mod locks;
 mod output;
 mod paging;
 mod power_cut;
+#[cfg(feature = "nats")]
+mod queue;
 mod real_servers;
 mod requests;
 mod secrets;

@@ -10,7 +10,7 @@ use crate::app::blocking::blocking;
 use crate::app::console::{print, print_note};
 use crate::app::environment::Environment;
 use crate::app::queued::{broker, queue_options};
-use crate::config::{HumanDuration, Options, Settings};
+use crate::config::{Options, Settings};
 use crate::engine::Shutdown;
 use crate::event::Events;
 use crate::exit::Exit;
@@ -97,9 +97,7 @@ pub async fn queue(
         }
         QueueTask::Pause { host, pause } => {
             if !admin.pause(&host, pause).await? {
-                bail!(
-                    "the queue has no jobs of `{host}`: `wallhaul queue status` lists the hosts"
-                );
+                bail!("the queue has no jobs of `{host}`: `wallhaul queue status` lists the hosts");
             }
             Ok(Exit::Done)
         }
@@ -155,7 +153,11 @@ fn table(status: &QueueStatus, rate: Option<f64>) -> String {
         jobs(*queued),
         counted(in_flight),
         counted(*finished),
-        plural(usize_of(*results), "result not recorded", "results not recorded"),
+        plural(
+            usize_of(*results),
+            "result not recorded",
+            "results not recorded"
+        ),
         plural(usize_of(*dead), "dead letter", "dead letters"),
     );
     if let Some(rate) = rate {
@@ -243,7 +245,10 @@ async fn retry(admin: &dyn QueueAdmin, numbers: Vec<u64>) -> anyhow::Result<Exit
     if missing.is_empty() {
         return Ok(Exit::Done);
     }
-    print_note(&format!("no job in the dead letters: {}", missing.join(", ")));
+    print_note(&format!(
+        "no job in the dead letters: {}",
+        missing.join(", ")
+    ));
     Ok(Exit::Incomplete)
 }
 

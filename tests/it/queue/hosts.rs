@@ -25,7 +25,11 @@ fn six_workers_together_keep_the_cap_of_a_host() {
         cluster.site.gate.admit(1);
     }
     let followed = following.wait();
-    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 40), "{followed:?}");
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "saved")),
+        (Some(0), 40),
+        "{followed:?}"
+    );
     assert_eq!(most, 3);
     for worker in workers {
         assert_eq!(end(worker).code, Some(143));
@@ -44,21 +48,43 @@ fn a_429_pauses_the_host_for_all_workers() {
         move |asked| match asked.nth {
             1 => {
                 refused.fetch_add(1, Ordering::SeqCst);
-                Answer::head("429 Too Many Requests", &["Retry-After: 3", "Content-Length: 0"])
+                Answer::head(
+                    "429 Too Many Requests",
+                    &["Retry-After: 3", "Content-Length: 0"],
+                )
             }
             _ => asked.served(),
         }
     });
     let run = |command: &str| {
-        let run = world.wallhaul().args([command, "--base-url", &server.origin()]);
-        run.args(["--queue", &nats.url(), "--lease", "2s", "--json", "--no-config"])
+        let run = world
+            .wallhaul()
+            .args([command, "--base-url", &server.origin()]);
+        run.args([
+            "--queue",
+            &nats.url(),
+            "--lease",
+            "2s",
+            "--json",
+            "--no-config",
+        ])
     };
     let workers = ["one", "two"].map(|name| run("work").args(["-d", name, "-j", "1"]).start());
     let start = Instant::now();
-    let followed = run("scan").args(["--follow", "-d", "walls", "--host-jobs", "1"]).run();
-    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 5), "{followed:?}");
+    let followed = run("scan")
+        .args(["--follow", "-d", "walls", "--host-jobs", "1"])
+        .run();
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "saved")),
+        (Some(0), 5),
+        "{followed:?}"
+    );
     assert_eq!(refused.load(Ordering::SeqCst), 1);
-    assert!(start.elapsed() >= Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() >= Duration::from_secs(3),
+        "{:?}",
+        start.elapsed()
+    );
     for worker in workers {
         assert_eq!(end(worker).code, Some(143));
     }

@@ -16,8 +16,17 @@ fn images_that_are_gone_or_broken_are_dead_letters_with_their_reasons_and_are_qu
             .bytes("not an image")
     });
     let run = |command: &str| {
-        let run = world.wallhaul().args([command, "--base-url", &server.origin()]);
-        run.args(["--queue", &nats.url(), "--lease", "2s", "--json", "--no-config"])
+        let run = world
+            .wallhaul()
+            .args([command, "--base-url", &server.origin()]);
+        run.args([
+            "--queue",
+            &nats.url(),
+            "--lease",
+            "2s",
+            "--json",
+            "--no-config",
+        ])
     };
     let queue = |arguments: &[&str]| {
         let run = world.wallhaul().args(["queue"]).args(arguments);
@@ -41,18 +50,34 @@ fn images_that_are_gone_or_broken_are_dead_letters_with_their_reasons_and_are_qu
         .collect();
     reasons.sort_unstable();
     assert_eq!(reasons.len(), 2, "{reasons:?}");
-    assert!(reasons.iter().any(|reason| reason.contains("404")), "{reasons:?}");
+    assert!(
+        reasons.iter().any(|reason| reason.contains("404")),
+        "{reasons:?}"
+    );
     let status = queue(&["status", "--json"]);
-    assert_eq!((count(&status.sum(), "jobs"), count(&status.sum(), "dead")), (0, 2), "{status:?}");
+    assert_eq!(
+        (count(&status.sum(), "jobs"), count(&status.sum(), "dead")),
+        (0, 2),
+        "{status:?}"
+    );
     // Mended, they are fetched by their own letters, and the next run learns of it.
     server.heal();
     let retried = queue(&["retry", "--all"]);
-    assert_eq!((retried.code, retried.stderr.as_str()), (Some(0), "2 jobs queued again\n"));
-    until("their results", || (nats.messages("RESULTS") == 2).then_some(()));
+    assert_eq!(
+        (retried.code, retried.stderr.as_str()),
+        (Some(0), "2 jobs queued again\n")
+    );
+    until("their results", || {
+        (nats.messages("RESULTS") == 2).then_some(())
+    });
     assert_eq!(count(&queue(&["status", "--json"]).sum(), "dead"), 0);
     let again = follow();
     let sum = again.sum();
-    assert_eq!((again.code, count(&sum, "saved"), count(&sum, "failed")), (Some(0), 2, 0), "{again:?}");
+    assert_eq!(
+        (again.code, count(&sum, "saved"), count(&sum, "failed")),
+        (Some(0), 2, 0),
+        "{again:?}"
+    );
     assert_eq!(end(worker).code, Some(143));
     assert_eq!(files(&world.work().join("one/simpledesktops")).len(), 5);
 }
@@ -63,15 +88,28 @@ fn poison_messages_are_buried_once_and_the_other_jobs_are_done() {
     let queued = cluster.coordinator("scan").args(["-d", "walls"]).run();
     assert_eq!(queued.code, Some(0), "{queued:?}");
     let consumers = cluster.nats.ask("$JS.API.CONSUMER.NAMES.JOBS", "");
-    let host = consumers["consumers"][0].as_str().expect("a host's consumer").to_owned();
-    for poison in ["not json", r#"{"v":99}"#, r#"{"v":1,"collection":"x","job":{"v":9}}"#] {
+    let host = consumers["consumers"][0]
+        .as_str()
+        .expect("a host's consumer")
+        .to_owned();
+    for poison in [
+        "not json",
+        r#"{"v":99}"#,
+        r#"{"v":1,"collection":"x","job":{"v":9}}"#,
+    ] {
         let stored = cluster.nats.ask(&format!("wallhaul.job.{host}"), poison);
         assert!(stored["seq"].is_u64(), "{stored}");
     }
     let worker = cluster.lasting_worker("one").start();
     let followed = cluster.follow().run();
-    assert_eq!((followed.code, count(&followed.sum(), "saved")), (Some(0), 8), "{followed:?}");
-    until("the poison to be buried", || (cluster.nats.messages("JOBS") == 0).then_some(()));
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "saved")),
+        (Some(0), 8),
+        "{followed:?}"
+    );
+    until("the poison to be buried", || {
+        (cluster.nats.messages("JOBS") == 0).then_some(())
+    });
     // A coordinator writes what workers could not read into the dead letters.
     assert_eq!(cluster.follow().run().code, Some(0));
     let dead = cluster.queue(&["dead", "--json"]);
@@ -86,7 +124,10 @@ fn a_site_that_a_worker_does_not_know_is_left_to_others() {
     let own = cluster.world.work().join("own.toml");
     let definition = std::fs::read_to_string("src/site/shipped/simpledesktops.toml").unwrap();
     std::fs::write(&own, definition.replace("simpledesktops\"", "mysite\"")).unwrap();
-    let scan = cluster.coordinator("scan").args(["mysite", "--site-file", "own.toml", "-d", "walls"]);
+    let scan =
+        cluster
+            .coordinator("scan")
+            .args(["mysite", "--site-file", "own.toml", "-d", "walls"]);
     let following = scan.args(["--follow", "--json"]).start();
     let stranger = cluster.lasting_worker("one").start();
     until("a note", || {
@@ -100,10 +141,18 @@ fn a_site_that_a_worker_does_not_know_is_left_to_others() {
 #[test]
 fn removed_jobs_are_found_again_by_the_next_scan() {
     let cluster = Cluster::new(Site::open(8));
-    let scan = || cluster.coordinator("scan").args(["--json", "-d", "walls"]).run();
+    let scan = || {
+        cluster
+            .coordinator("scan")
+            .args(["--json", "-d", "walls"])
+            .run()
+    };
     assert_eq!(count(&scan().sum(), "queued"), 8);
     let removed = cluster.queue(&["purge", "--all"]);
-    assert_eq!((removed.code, removed.stderr.as_str()), (Some(0), "8 jobs removed\n"));
+    assert_eq!(
+        (removed.code, removed.stderr.as_str()),
+        (Some(0), "8 jobs removed\n")
+    );
     assert_eq!(cluster.nats.messages("JOBS"), 0);
     let refused = cluster.queue(&["purge"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");

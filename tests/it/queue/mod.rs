@@ -52,7 +52,15 @@ impl Cluster {
     /// A worker that ends by a signal alone.
     fn lasting_worker(&self, folder: &str) -> Program {
         let run = self.site.visit(&self.world, "work");
-        run.args(["--queue", &self.nats.url(), "-d", folder, "--json", "-j", "4"])
+        run.args([
+            "--queue",
+            &self.nats.url(),
+            "-d",
+            folder,
+            "--json",
+            "-j",
+            "4",
+        ])
     }
 
     /// What `wallhaul queue` says.
@@ -81,7 +89,10 @@ impl Cluster {
         let originals = self.site.gallery.originals.iter();
         let expected: BTreeMap<_, _> = originals.map(|one| (one.hash.to_string(), 1)).collect();
         let found = self.images(workers);
-        let missing: Vec<_> = expected.keys().filter(|hash| !found.contains_key(*hash)).collect();
+        let missing: Vec<_> = expected
+            .keys()
+            .filter(|hash| !found.contains_key(*hash))
+            .collect();
         assert!(missing.is_empty(), "missing: {missing:?}");
         assert_eq!(found.len(), expected.len());
     }
@@ -97,7 +108,9 @@ impl Cluster {
 
 /// What a run has counted.
 fn count(sum: &Value, of: &str) -> u64 {
-    sum[of].as_u64().unwrap_or_else(|| panic!("no number `{of}` in {sum}"))
+    sum[of]
+        .as_u64()
+        .unwrap_or_else(|| panic!("no number `{of}` in {sum}"))
 }
 
 /// Waits until a worker has images in flight: as many as were asked for and not answered.

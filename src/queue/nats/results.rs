@@ -1,0 +1,418 @@
+//! The results of a run's jobs, as they come in.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Message, Subject, Subscriber};
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::{
+    Depth, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultHandle, ResultReceiver,
+};
+use super::coordinator::{self, Coordinator};
+use super::keeper;
+use super::link::{ApiError, Letter, to_json};
+use super::message::{Buried, DeadLetter, given_up, read_job};
+use super::streams;
+use super::subject::{
+    self, ADVISORY, Delivery, EXHAUSTED, HostToken, JOBS, KeyHash, NOBODY, RESULTS,
+};
+use crate::event::Warning;
+use crate::job::Job;
+use crate::outcome::{JobEnd, JobResult};
+
+/// How long a request for results is parked.
+const EXPIRES: Duration = Duration::from_secs(5);
+
+/// How often somebody looks after the hosts' consumers.
+const TENDED: Duration = Duration::from_secs(5);
+
+/// After how long another run may look at what was not for us.
+const NOT_OURS: Duration = Duration::from_secs(30);
+
+pub(super) struct NatsResults {
+    coordinator: Arc<Coordinator>,
+    // Held across awaits: one reader at a time, as the run has.
+    intake: Mutex<Intake>,
+}
+
+struct Intake {
+    inbox: String,
+    messages: Subscriber,
+    sources: [Source; 3],
+    /// What needs more than a look. The first stays until it is done, so that a reader that is dropped loses nothing.
+    odd: VecDeque<Message>,
+    ready: Vec<ReceivedResult>,
+    tended: Instant,
+}
+
+/// A consumer that results come from.
+struct Source {
+    /// Where requests go.
+    next: String,
+    /// How many messages one request is for.
+    batch: usize,
+    /// How many the last requests may still bring, and when the last of them ends.
+    open: usize,
+    ends: Instant,
+    /// Whether the broker does not know it.
+    missing: bool,
+}
+
+impl NatsResults {
+    pub(super) async fn open(coordinator: Arc<Coordinator>) -> Result<Self, QueueError> {
+        let inbox = coordinator.link.client.new_inbox();
+        let messages = keeper::subscribe(&coordinator.link, &inbox).await?;
+        let now = Instant::now();
+        let source = |stream: &str, consumer: &str, batch| Source {
+            next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"),
+            batch,
+            open: 0,
+            ends: now,
+            missing: false,
+        };
+        let sources = [
+            source(RESULTS, &coordinator.options.collection, RESULTS_AT_ONCE),
+            source(RESULTS, NOBODY, 8),
+            source(ADVISORY, EXHAUSTED, 8),
+        ];
+        Ok(Self {
+            coordinator,
+            intake: Mutex::new(Intake {
+                inbox,
+                messages,
+                sources,
+                odd: VecDeque::new(),
+                ready: Vec::new(),
+                tended: now,
+            }),
+        })
+    }
+}
+
+#[async_trait]
+impl ResultReceiver for NatsResults {
+    async fn next(&self) -> Result<Vec<ReceivedResult>, QueueError> {
+        let Self {
+            coordinator,
+            intake,
+        } = self;
+        let mut intake = intake.lock().await;
+        let mut broken = std::pin::pin!(coordinator.link.broken());
+        loop {
+            intake.settle_odd(coordinator).await?;
+            if !intake.ready.is_empty() {
+                let some = intake.ready.len().min(RESULTS_AT_ONCE);
+                return Ok(intake.ready.drain(..some).collect());
+            }
+            intake.ask(coordinator).await?;
+            let wake = Instant::now() + Duration::from_secs(1);
+            tokio::select! {
+                message = intake.messages.next() => {
+                    let Some(message) = message else {
+                        return Err(coordinator.link.error("asking", "the connection is closed"));
+                    };
+                    intake.take(message, coordinator);
+                    while intake.ready.len() < RESULTS_AT_ONCE
+                        && let Some(Some(message)) = intake.messages.next().now_or_never()
+                    {
+                        intake.take(message, coordinator);
+                    }
+                }
+                () = sleep_until(wake) => {}
+                broken = &mut broken => return Err(broken),
+            }
+        }
+    }
+
+    async fn send_again(&self, job: Job) -> Result<(), QueueError> {
+        let now = jiff::Timestamp::now().as_nanosecond();
+        let id = KeyHash::of(&job.key).again(format_args!("{now:x}"));
+        let collection = &self.coordinator.options.collection;
+        self.coordinator.put(collection, &job, id).await.map(|_| ())
+    }
+
+    async fn depth(&self) -> Result<Depth, QueueError> {
+        let Coordinator { link, options, .. } = &*self.coordinator;
+        let jobs = streams::info(link, JOBS).await?;
+        let results = subject::result(&options.collection);
+        Ok(Depth {
+            jobs: jobs.map_or(0, |info| info.state.messages),
+            results: streams::count(link, RESULTS, &results).await?,
+        })
+    }
+
+    async fn close(&self) -> Result<(), QueueError> {
+        self.coordinator.remove_idle_hosts().await
+    }
+}
+
+impl Intake {
+    /// Keeps requests parked, and looks after what they need.
+    async fn ask(&mut self, coordinator: &Coordinator) -> Result<(), QueueError> {
+        let link = &coordinator.link;
+        if !link.is_connected() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self
+            .sources
+            .iter()
+            .any(|source| source.missing && source.ends <= now)
+        {
+            coordinator.rebuild().await?;
+            for source in &mut self.sources {
+                source.missing = false;
+            }
+        }
+        if now >= self.tended + TENDED {
+            coordinator.restore_hosts().await?;
+            self.tended = now;
+        }
+        for (number, source) in self.sources.iter_mut().enumerate() {
+            if source.missing || (source.open > 0 && now < source.ends) {
+                continue;
+            }
+            let request = json!({"batch": source.batch, "expires": streams::nanos(EXPIRES)});
+            let inbox = format!("{}.{number}", self.inbox);
+            let sent =
+                link.client
+                    .publish_with_reply(source.next.clone(), inbox, to_json(&request));
+            sent.await
+                .map_err(|error| link.error("asking", error.to_string()))?;
+            source.open = source.batch;
+            source.ends = now + EXPIRES + Duration::from_secs(1);
+        }
+        Ok(())
+    }
+
+    /// Takes in a message, without waiting.
+    fn take(&mut self, message: Message, coordinator: &Arc<Coordinator>) {
+        if let Some(status) = message.status {
+            let number = keeper::number(&message).and_then(|number| usize::try_from(number).ok());
+            if let Some(source) = number.and_then(|number| self.sources.get_mut(number)) {
+                source.open = 0;
+                let over = [
+                    async_nats::StatusCode::TIMEOUT,
+                    async_nats::StatusCode::NOT_FOUND,
+                ];
+                source.missing = !over.contains(&status);
+                if source.missing {
+                    source.ends = Instant::now() + Duration::from_secs(1);
+                }
+            }
+            return;
+        }
+        let Some(reply) = message.reply.clone() else {
+            return;
+        };
+        let Some(delivery) = Delivery::parse(&reply) else {
+            return;
+        };
+        let number = match delivery.consumer {
+            EXHAUSTED => 2,
+            NOBODY => 1,
+            _ => 0,
+        };
+        self.sources[number].open = self.sources[number].open.saturating_sub(1);
+        if number != 2
+            && let Some(result) = read_result(&message.payload, &coordinator.options.collection)
+        {
+            let handle = ResultAck {
+                coordinator: Arc::clone(coordinator),
+                sequence: delivery.sequence,
+                reply,
+                exhausted: None,
+            };
+            self.ready.push(ReceivedResult {
+                result,
+                handle: Box::new(handle),
+            });
+            return;
+        }
+        self.odd.push_back(message);
+    }
+
+    /// Does what is to be done about messages that are no results.
+    async fn settle_odd(&mut self, coordinator: &Arc<Coordinator>) -> Result<(), QueueError> {
+        while let Some(message) = self.odd.front() {
+            let reply = message.reply.clone().unwrap_or_else(|| Subject::from(""));
+            let Some(delivery) = Delivery::parse(&reply) else {
+                self.odd.pop_front();
+                continue;
+            };
+            if delivery.consumer == EXHAUSTED {
+                if let Some(given_up) = exhausted(coordinator, message, &reply).await? {
+                    self.ready.push(given_up);
+                }
+            } else {
+                bury_result(coordinator, message, delivery.sequence).await?;
+                coordinator
+                    .link
+                    .confirm(&reply, Bytes::from_static(b"+ACK"))
+                    .await?;
+            }
+            self.odd.pop_front();
+        }
+        Ok(())
+    }
+}
+
+/// Reads a result, or makes one of a job that a worker could not read, and that we can.
+fn read_result(message: &[u8], collection: &str) -> Option<JobResult> {
+    if let Ok(result) = serde_json::from_slice(message) {
+        return Some(result);
+    }
+    let buried = Buried::read(message)?;
+    let queued = read_job(&buried.message()).ok()?;
+    (queued.collection == collection).then(|| {
+        let cause = format!("a worker could not read the job: {}", buried.buried);
+        given_up(queued.job, buried.attempt, cause)
+    })
+}
+
+/// Puts a message that is no result among the dead letters.
+async fn bury_result(
+    coordinator: &Coordinator,
+    message: &Message,
+    sequence: u64,
+) -> Result<(), QueueError> {
+    let collection = &coordinator.options.collection;
+    let (cause, letter) = match Buried::read(&message.payload) {
+        Some(buried) => {
+            let letter =
+                DeadLetter::of_message("", &buried.buried, buried.attempt, &buried.message());
+            (buried.buried, letter)
+        }
+        None => {
+            let cause = "a worker sent a result that cannot be read".to_owned();
+            let letter = DeadLetter::of_message(collection, &cause, 1, &message.payload);
+            (cause, letter)
+        }
+    };
+    bury_unknown(coordinator, &letter, format!("result#{sequence}"), cause).await
+}
+
+async fn bury_unknown(
+    coordinator: &Coordinator,
+    letter: &DeadLetter,
+    id: String,
+    cause: String,
+) -> Result<(), QueueError> {
+    let letter = Letter {
+        subject: subject::dead(&HostToken::new("-")),
+        id,
+        payload: to_json(letter),
+    };
+    coordinator.bury(&letter).await?;
+    let queue = coordinator.link.url.clone();
+    coordinator
+        .link
+        .warn(Warning::QueueMessage { queue, cause })
+        .await;
+    Ok(())
+}
+
+/// What an advisory says of a job that was delivered too often.
+#[derive(Deserialize)]
+struct Advisory {
+    stream_seq: u64,
+    deliveries: u32,
+}
+
+/// The result of a job that was delivered too often, if it is this run's.
+async fn exhausted(
+    coordinator: &Arc<Coordinator>,
+    message: &Message,
+    reply: &Subject,
+) -> Result<Option<ReceivedResult>, QueueError> {
+    let link = &coordinator.link;
+    let done = Bytes::from_static(b"+ACK");
+    let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else {
+        link.confirm(reply, done).await?;
+        return Ok(None);
+    };
+    let Some(job) = coordinator::read_one(link, JOBS, advisory.stream_seq).await? else {
+        link.confirm(reply, done).await?;
+        return Ok(None);
+    };
+    let cause = format!("delivered {} times, never answered", advisory.deliveries);
+    let handle = ResultAck {
+        coordinator: Arc::clone(coordinator),
+        sequence: advisory.stream_seq,
+        reply: reply.clone(),
+        exhausted: Some(advisory.stream_seq),
+    };
+    match read_job(&job.payload) {
+        Ok(queued) if queued.collection == coordinator.options.collection => {
+            let result = given_up(queued.job, advisory.deliveries, cause);
+            let handle = Box::new(handle);
+            return Ok(Some(ReceivedResult { result, handle }));
+        }
+        Ok(_) => {
+            let later = format!("-NAK {}", json!({"delay": streams::nanos(NOT_OURS)}));
+            link.confirm(reply, later.into()).await?;
+        }
+        Err(_) => {
+            let letter = DeadLetter::of_message("", &cause, advisory.deliveries, &job.payload);
+            let id = format!("job#{}", advisory.stream_seq);
+            bury_unknown(coordinator, &letter, id, cause).await?;
+            handle.finish().await?;
+        }
+    }
+    Ok(None)
+}
+
+struct ResultAck {
+    coordinator: Arc<Coordinator>,
+    /// The number of the result's message; of the job's where there is no result.
+    sequence: u64,
+    reply: Subject,
+    /// The number of the job's message, which nobody else removes.
+    exhausted: Option<u64>,
+}
+
+impl ResultAck {
+    async fn finish(&self) -> Result<(), QueueError> {
+        let link = &self.coordinator.link;
+        if let Some(sequence) = self.exhausted {
+            let api = format!("STREAM.MSG.DELETE.{JOBS}");
+            let request = json!({"seq": sequence, "no_erase": true});
+            match link.ask::<Value>(&api, &request).await? {
+                Err(error) if !ApiError::GONE.contains(&error.err_code) => {
+                    return Err(link.refused(&api, &error));
+                }
+                Ok(_) | Err(_) => {}
+            }
+        }
+        link.confirm(&self.reply, Bytes::from_static(b"+ACK")).await
+    }
+}
+
+#[async_trait]
+impl ResultHandle for ResultAck {
+    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError> {
+        if let JobEnd::Failed(failure) = &result.end {
+            let collection = &self.coordinator.options.collection;
+            let of = if self.exhausted.is_some() {
+                "job"
+            } else {
+                "result"
+            };
+            let letter = Letter {
+                subject: subject::dead(&HostToken::new(&result.job.host())),
+                id: KeyHash::of(&result.job.key).again(format_args!("{of}{}", self.sequence)),
+                payload: to_json(&DeadLetter::of_job(collection, result, &failure.cause)),
+            };
+            self.coordinator.bury(&letter).await?;
+        }
+        self.finish().await
+    }
+}
