@@ -30,11 +30,7 @@ async fn a_job_goes_out_and_its_result_comes_in(version: &str) {
     let result = results(&coordination, 1).await.pop().unwrap();
     assert_eq!((&result.result.job, &result.result.end), (&job(0), &end));
     result.ack().await.unwrap();
-    let empty = Depth {
-        jobs: 0,
-        results: 0,
-    };
-    assert_eq!(coordination.results.depth().await.unwrap(), empty);
+    depth_becomes(&coordination, 0, 0).await;
     assert!(timeout(GRACE, coordination.results.next()).await.is_err());
 }
 
