@@ -1,6 +1,7 @@
 //! The queue of a run on several machines.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -117,6 +118,12 @@ impl QueueArgs {
             url: url.to_string(),
             reason: reason.to_owned(),
         };
+        let insecure = self.insecure_broker.unwrap_or(false);
+        if url.scheme() == "nats" && !is_on_this_machine(&url) && !insecure {
+            return Err(bad(
+                "a broker that is not on this machine is used with TLS only: write it as `tls://HOST`, or allow it with --insecure-broker",
+            ));
+        }
         let of_url = login_of(given);
         let logins = [
             of_url,
@@ -141,7 +148,7 @@ impl QueueArgs {
             login,
             ca: self.queue_ca.clone(),
             client_certificate,
-            insecure: self.insecure_broker.unwrap_or(false),
+            insecure,
         }))
     }
 
@@ -150,6 +157,14 @@ impl QueueArgs {
         let given = self.lease.map(|HumanDuration(lease)| lease);
         given.map_or(Duration::from_secs(30), |lease| lease.max(SHORTEST_LEASE))
     }
+}
+
+/// Whether the address is one of this machine's own.
+fn is_on_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = |address: IpAddr| address.is_loopback();
+    host == "localhost" || bare.parse().is_ok_and(is_loopback)
 }
 
 /// Who the user part of an address says that we are: `USER:PASSWORD@`, or `TOKEN@`.
@@ -222,9 +237,9 @@ mod tests {
             assert!(!broker.url.as_str().contains('@'), "{}", broker.url);
             broker.login
         };
-        assert!(matches!(login("nats://host:4222"), Login::Anonymous));
+        assert!(matches!(login("nats://localhost:4222"), Login::Anonymous));
         assert!(
-            matches!(login("nats://me:s%40crt@host"), Login::Password { user, password } if user == "me" && password == "s@crt")
+            matches!(login("nats://me:s%40crt@[::1]"), Login::Password { user, password } if user == "me" && password == "s@crt")
         );
         assert!(matches!(login("tls://t0ken@host"), Login::Token(token) if token == "t0ken"));
         assert!(!format!("{:?}", args("nats://me:s3cr3t@host")).contains("s3cr3t"));
@@ -234,16 +249,16 @@ mod tests {
     fn broker_options_that_contradict_each_other_are_refused() {
         let two_logins = QueueArgs {
             queue_nkey: Some("seed".into()),
-            ..args("nats://me:s3cr3t@host")
+            ..args("tls://me:s3cr3t@host")
         };
         let no_key = QueueArgs {
             queue_certificate: Some("cert".into()),
-            ..args("nats://host")
+            ..args("tls://host")
         };
-        for bad in [two_logins, no_key] {
+        for bad in [two_logins, no_key, args("nats://host")] {
             let error = bad.broker().unwrap_err().to_string();
             assert!(
-                error.contains("nats://host") && !error.contains("s3cr3t"),
+                error.contains("://host") && !error.contains("s3cr3t"),
                 "{error}"
             );
         }

@@ -169,7 +169,7 @@ fn the_demo_is_fetched_by_way_of_a_queue() {
     let ended = run.run();
     assert_eq!(
         (ended.code, count(&ended.sum(), "saved")),
-        (Some(0), 28),
+        (Some(0), 153),
         "{ended:?}"
     );
     assert_eq!(files(&world.work().join("walls/demo")).len(), 153);

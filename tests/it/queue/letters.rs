@@ -92,11 +92,13 @@ fn poison_messages_are_buried_once_and_the_other_jobs_are_done() {
         .as_str()
         .expect("a host's consumer")
         .to_owned();
-    for poison in [
-        "not json",
-        r#"{"v":99}"#,
-        r#"{"v":1,"collection":"x","job":{"v":9}}"#,
-    ] {
+    let state = cluster.folder("walls").join(".wallhaul/queue-id");
+    let ours = std::fs::read_to_string(state).unwrap();
+    let newer = format!(
+        r#"{{"v":1,"collection":"{}","job":{{"v":9}}}}"#,
+        ours.trim()
+    );
+    for poison in ["not json", r#"{"v":99}"#, &newer] {
         let stored = cluster.nats.ask(&format!("wallhaul.job.{host}"), poison);
         assert!(stored["seq"].is_u64(), "{stored}");
     }

@@ -1,6 +1,7 @@
 //! Runs on several machines: coordinators and workers around a real nats-server.
 
 mod brokers;
+mod disks;
 mod flow;
 mod hosts;
 mod kills;
