@@ -51,6 +51,8 @@ struct Intake {
     odd: VecDeque<Message>,
     ready: Vec<ReceivedResult>,
     tended: Instant,
+    /// How often the connection had been lost: requests do not outlive it.
+    losses: u64,
 }
 
 /// A consumer that results come from.
@@ -83,6 +85,7 @@ impl NatsResults {
             source(RESULTS, NOBODY, 8),
             source(ADVISORY, EXHAUSTED, 8),
         ];
+        let losses = coordinator.link.losses();
         Ok(Self {
             coordinator,
             intake: Mutex::new(Intake {
@@ -92,6 +95,7 @@ impl NatsResults {
                 odd: VecDeque::new(),
                 ready: Vec::new(),
                 tended: now,
+                losses,
             }),
         })
     }
@@ -162,6 +166,12 @@ impl Intake {
             return Ok(());
         }
         let now = Instant::now();
+        let losses = link.losses();
+        if std::mem::replace(&mut self.losses, losses) != losses {
+            for source in &mut self.sources {
+                source.open = 0;
+            }
+        }
         if self
             .sources
             .iter()

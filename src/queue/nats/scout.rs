@@ -15,6 +15,10 @@ use super::subject::JOBS;
 /// How often the hosts are asked for.
 const PERIOD: Duration = Duration::from_secs(5);
 
+/// The same while they fit into one answer, of as many as this.
+const SHORT_PERIOD: Duration = Duration::from_secs(1);
+const FEW: usize = 256;
+
 /// The same while no host is known: a run should not wait for its first job.
 const EAGER_PERIOD: Duration = Duration::from_millis(250);
 
@@ -36,10 +40,10 @@ pub(super) async fn scout(
 ) {
     let mut hosts = first;
     loop {
-        let mut period = if hosts.is_empty() {
-            EAGER_PERIOD
-        } else {
-            PERIOD
+        let mut period = match hosts.len() {
+            0 => EAGER_PERIOD,
+            1..FEW => SHORT_PERIOD,
+            _ => PERIOD,
         };
         if let Some(until_idle) = until_idle {
             period = period.min((until_idle / 2).max(Duration::from_millis(50)));

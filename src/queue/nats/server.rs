@@ -21,7 +21,6 @@ pub(crate) struct Server {
     child: Option<Child>,
     port: u16,
     folder: TempDir,
-    config: String,
 }
 
 impl Server {
@@ -32,7 +31,17 @@ impl Server {
 
     /// Starts one with these lines in its configuration, in which `FOLDER` stands for its folder.
     pub(crate) fn with_config(version: &str, config: &str) -> Self {
+        let lines =
+            "listen: \"LISTEN\"\njetstream { store_dir: \"FOLDER/store\", max_file_store: 4G }\n";
+        Self::with_whole_config(version, &format!("{lines}{config}"), &[])
+    }
+
+    /// Starts one with this configuration, in which `LISTEN` stands for its address, and these files in its folder.
+    pub(crate) fn with_whole_config(version: &str, config: &str, files: &[(&str, &str)]) -> Self {
         let folder = TempDir::with_prefix("nats-").unwrap();
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
         let program = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("target/tools/pip")
             .join(version);
@@ -44,11 +53,14 @@ impl Server {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
+        let config = config
+            .replace("FOLDER", &folder.path().display().to_string())
+            .replace("LISTEN", &format!("127.0.0.1:{port}"));
+        fs::write(folder.path().join("server.conf"), config).unwrap();
         let mut server = Self {
             program,
             child: None,
             port,
-            config: config.replace("FOLDER", &folder.path().display().to_string()),
             folder,
         };
         server.restart();
@@ -57,22 +69,12 @@ impl Server {
 
     /// Starts it again, with what is in its store.
     pub(crate) fn restart(&mut self) {
-        let store = self.store();
-        let config = self.folder.path().join("server.conf");
-        fs::write(
-            &config,
-            format!(
-                "listen: 127.0.0.1:{}\njetstream {{ store_dir: \"{}\", max_file_store: 4G }}\n{}\n",
-                self.port,
-                store.display(),
-                self.config
-            ),
-        )
-        .unwrap();
         let log = fs::File::create(self.folder.path().join("server.log")).unwrap();
         let child = Command::new(&self.program)
             .arg("-c")
-            .arg(&config)
+            .arg(self.folder.path().join("server.conf"))
+            .env("WALLHAUL_COORDINATOR_PASSWORD", "tell-nobody")
+            .env("WALLHAUL_WORKER_PASSWORD", "not-even-you")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -111,10 +113,6 @@ impl Server {
         self.folder.path()
     }
 
-    fn store(&self) -> PathBuf {
-        self.folder.path().join("store")
-    }
-
     /// Ends it without a word.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -125,7 +123,7 @@ impl Server {
 
     /// Forgets all that it has stored; only while it is killed.
     pub(crate) fn wipe(&self) {
-        fs::remove_dir_all(self.store()).unwrap();
+        fs::remove_dir_all(self.folder.path().join("store")).unwrap();
     }
 
     /// Stops its clock, so to say.

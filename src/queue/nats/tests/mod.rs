@@ -1,7 +1,11 @@
 //! The queue against real servers.
 
 mod contract;
+mod faults;
 mod flow;
+mod hosts;
+mod logins;
+mod roles;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
