@@ -39,7 +39,7 @@ impl Recorder for RemoteRecorder {
                 at: _,
             } = intent;
             origins.insert(key, origin);
-            placement(&mut names, name, content)
+            placement(&mut names, &name, content)
         });
         Ok(placements.collect())
     }
@@ -73,7 +73,7 @@ impl Recorder for RemoteRecorder {
 /// The name for an image of a group in which `names` have been given: no two files of a group may want the same.
 fn placement(
     names: &mut HashMap<String, Content>,
-    wanted: ImageName,
+    wanted: &ImageName,
     content: Content,
 ) -> Placement {
     let mut name = wanted.clone();
@@ -84,7 +84,7 @@ fn placement(
                 return Placement::New(name);
             }
             Some(other) if other.hash == content.hash => return Placement::Duplicate(name),
-            Some(_) if name == wanted => name = wanted.with_hash_suffix(&content.hash),
+            Some(_) if name == *wanted => name = wanted.with_hash_suffix(&content.hash),
             // Two contents with the same first digits: the sink sorts them out.
             Some(_) => return Placement::New(name),
         }

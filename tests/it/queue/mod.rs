@@ -6,6 +6,7 @@ mod flow;
 mod hosts;
 mod kills;
 mod letters;
+mod machines;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -33,6 +33,12 @@ impl NetworkNamespace {
         Self { holder }
     }
 
+    /// The process that holds it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn id(&self) -> i32 {
+        self.holder.id()
+    }
+
     /// Has a program run in it.
     pub(crate) fn home_of(&self, program: Program) -> Program {
         program.under(["nsenter", &format!("--net={}", self.path())])
