@@ -65,7 +65,7 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 12] = [
+const CRATES: [(&[&str], &[&str]); 13] = [
     (&["reqwest"], &["fetch"]),
     (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
@@ -77,6 +77,7 @@ const CRATES: [(&[&str], &[&str]); 12] = [
     (&["indicatif"], &["report"]),
     (&["rusqlite"], &["ledger/sqlite"]),
     (&["object_store"], &["sink/object"]),
+    (&["async_nats"], &["queue/nats"]),
     (
         &["hyper", "hyper_util", "hyper_rustls", "http_body_util"],
         &["demo", "fetch"],

@@ -88,20 +88,20 @@ async fn refusal(error: &ConnectError, url: &Url, broker: &Broker, secure: bool)
         url: url.to_string(),
         reason,
     };
-    let broken = |reason: String| QueueError::Broker {
+    let failed = |reason: String| QueueError::Broker {
         doing: "connecting to",
         url: url.to_string(),
         reason,
     };
     match error.kind() {
         ConnectErrorKind::AuthorizationViolation => {
-            broken("the broker refuses this login".to_owned())
+            failed("the broker refuses this login".to_owned())
         }
         ConnectErrorKind::Authentication => match &broker.login {
             Login::Nkey(file) => bad(format!("`{}` holds no nkey's seed", file.display())),
             Login::Credentials(file) => bad(format!("`{}` has no usable seed", file.display())),
             Login::Anonymous | Login::Password { .. } | Login::Token(_) => {
-                broken("the broker refuses this login".to_owned())
+                failed("the broker refuses this login".to_owned())
             }
         },
         ConnectErrorKind::Tls | ConnectErrorKind::Io
@@ -117,7 +117,7 @@ async fn refusal(error: &ConnectError, url: &Url, broker: &Broker, secure: bool)
         | ConnectErrorKind::TimedOut
         | ConnectErrorKind::Tls
         | ConnectErrorKind::Io
-        | ConnectErrorKind::MaxReconnects => broken(innermost(error)),
+        | ConnectErrorKind::MaxReconnects => failed(innermost(error)),
     }
 }
 

@@ -156,6 +156,12 @@ impl Leases {
         due
     }
 
+    fn lose(&self, sequence: u64) {
+        if let Some(entry) = self.0.lock().open.remove(&sequence) {
+            entry.lost.cancel();
+        }
+    }
+
     fn confirmed(&self, sequence: u64) {
         if let Some(entry) = self.0.lock().open.get_mut(&sequence)
             && let Some(asked) = entry.asked.take()
@@ -166,12 +172,12 @@ impl Leases {
     }
 }
 
-/// Keeps the leases until `ending` and the last of them is closed; `returned` are the subjects of jobs that go back.
+/// Keeps the leases until `left` and the last of them is closed; `returned` are the subjects of jobs that go back.
 pub(super) async fn keep(
     link: Arc<Link>,
     leases: Arc<Leases>,
     mut returned: mpsc::UnboundedReceiver<Subject>,
-    ending: CancellationToken,
+    left: CancellationToken,
 ) -> Result<(), QueueError> {
     let inbox = link.client.new_inbox();
     let mut confirmations = subscribe(&link, &inbox).await?;
@@ -187,8 +193,12 @@ pub(super) async fn keep(
                 }
             }
             confirmation = confirmations.next() => {
-                if let Some(sequence) = confirmation.as_ref().and_then(number) {
-                    leases.confirmed(sequence);
+                let of = confirmation.as_ref().and_then(|message| Some((number(message)?, message)));
+                match of {
+                    // The server waits for no such word: the lease's consumer is gone.
+                    Some((sequence, message)) if message.status.is_some() => leases.lose(sequence),
+                    Some((sequence, _)) => leases.confirmed(sequence),
+                    None => {}
                 }
             }
             Some(reply) = returned.recv() => {
@@ -197,7 +207,7 @@ pub(super) async fn keep(
                 }
             }
         }
-        if ending.is_cancelled() && returned.is_empty() && leases.is_empty() {
+        if left.is_cancelled() && returned.is_empty() && leases.is_empty() {
             // The last word of the process: without it the jobs would wait for their leases to end.
             let _ = timeout(ANSWER, link.client.flush()).await;
             return Ok(());

@@ -7,13 +7,13 @@ use async_nats::Subject;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Ack, AckHandle, QueueError};
 use super::keeper::Leases;
-use super::link::{Letter, Link, OUT_OF_REACH, Published, to_json};
+use super::link::{ANSWER, Letter, Link, OUT_OF_REACH, Published, to_json};
 use super::streams::nanos;
 use super::subject::{self, KeyHash};
 use crate::job::Job;
@@ -25,6 +25,8 @@ pub(super) struct Desk {
     pub(super) leases: Arc<Leases>,
     /// Takes the subjects of jobs that go back.
     pub(super) returned: mpsc::UnboundedSender<Subject>,
+    /// How often the connection had been lost when the hosts were seen last.
+    pub(super) seen: watch::Sender<u64>,
 }
 
 pub(super) struct NatsAck {
@@ -33,6 +35,8 @@ pub(super) struct NatsAck {
     pub(super) reply: Subject,
     pub(super) lost: CancellationToken,
     pub(super) collection: String,
+    /// How often the connection had been lost at the delivery.
+    pub(super) losses: u64,
 }
 
 impl NatsAck {
@@ -44,10 +48,25 @@ impl NatsAck {
         if self.desk.leases.is_lost(self.sequence, &self.lost) {
             return None;
         }
+        let when_known = async {
+            self.same_queue().await;
+            work.await
+        };
         tokio::select! {
             biased;
-            done = work => Some(done),
+            done = when_known => Some(done),
             () = self.lost.cancelled() => None,
+        }
+    }
+
+    /// Waits until it is known whether a connection that was lost leads to the same queue again: in another one the
+    /// numbers of our leases may be those of other jobs.
+    async fn same_queue(&self) {
+        let losses = self.desk.link.losses();
+        if losses != self.losses {
+            let mut seen = self.desk.seen.subscribe();
+            // A process that ends looks for hosts no more; its renewals find out as well, only later.
+            let _ = timeout(ANSWER, seen.wait_for(|seen| *seen >= losses)).await;
         }
     }
 

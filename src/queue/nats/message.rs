@@ -93,7 +93,7 @@ pub(super) struct Buried {
     v: u32,
     /// Why it was buried.
     pub(super) buried: String,
-    /// The message, in base64.
+    /// The message, or its beginning, in base64.
     message: String,
     /// How often it was delivered.
     pub(super) attempt: u32,
@@ -104,7 +104,8 @@ impl Buried {
         Self {
             v: VERSION,
             buried: reason,
-            message: data_encoding::BASE64.encode(message),
+            // A broker's limit must not keep it from being buried.
+            message: data_encoding::BASE64.encode(&message[..message.len().min(MAX_JOB_BYTES)]),
             attempt,
         }
     }
@@ -221,9 +222,9 @@ mod tests {
             (foreign, None, "the message names no collection"),
             (&" ".repeat(65_537), None, "the message has 65537 bytes"),
         ] {
-            let (error, whose) = read_job(message.as_bytes()).unwrap_err();
-            assert!(error.to_string().starts_with(reason), "{error}");
-            assert_eq!(whose.as_deref(), collection, "{error}");
+            let (refused, whose) = read_job(message.as_bytes()).unwrap_err();
+            assert!(refused.to_string().starts_with(reason), "{refused}");
+            assert_eq!(whose.as_deref(), collection, "{refused}");
         }
     }
 }

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::super::{Ack, Lease, QueueError};
 use super::clock;
 use super::keeper;
 use super::lease::{Desk, NatsAck, publish_result};
-use super::link::{Letter, to_json};
+use super::link::{ANSWER, Letter, to_json};
 use super::message::{Buried, QueuedJob, Unreadable, read_job};
 use super::scout::Sighting;
 use super::streams::{self, ConsumerInfo};
@@ -109,11 +110,35 @@ impl Pulls {
         })
     }
 
-    /// Hands out jobs until the queue was idle for long enough, or fails.
+    /// Hands out jobs until the queue was idle for long enough, something fails, or the end is asked for; then returns
+    /// the jobs that nobody has taken.
     pub(super) async fn run(
         mut self,
-        mut sightings: mpsc::Receiver<Sighting>,
+        sightings: mpsc::Receiver<Sighting>,
+        ending: &CancellationToken,
     ) -> Result<(), QueueError> {
+        let link = Arc::clone(&self.desk.link);
+        let end = tokio::select! {
+            end = self.serve(sightings) => end,
+            broken = link.broken() => Err(broken),
+            () = ending.cancelled() => Ok(()),
+        };
+        if link.is_connected() {
+            self.leave().await;
+        }
+        end
+    }
+
+    /// Takes what is on its way, so that it goes back at once and not when its lease ends.
+    async fn leave(&mut self) {
+        if self.messages.drain().await.is_ok() {
+            while let Ok(Some(message)) = timeout(ANSWER, self.messages.next()).await {
+                self.on_message(message);
+            }
+        }
+    }
+
+    async fn serve(&mut self, mut sightings: mpsc::Receiver<Sighting>) -> Result<(), QueueError> {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -131,7 +156,11 @@ impl Pulls {
                     self.free.extend(permit.ok());
                 }
                 sighting = sightings.recv() => match sighting {
-                    Some(Sighting::Hosts(hosts)) => self.on_hosts(hosts),
+                    Some(Sighting::Hosts(hosts, losses)) => {
+                        self.on_hosts(hosts);
+                        // Leases that were lost with their queue are known now.
+                        self.desk.seen.send_replace(losses);
+                    }
                     Some(Sighting::Failed(error)) => return Err(error),
                     Some(Sighting::Idle) | None => return Ok(()),
                 },
@@ -271,6 +300,7 @@ impl Pulls {
             reply: reply.clone(),
             lost,
             collection: String::new(),
+            losses: self.losses,
         };
         match read_job(&message.payload) {
             Ok(QueuedJob {
@@ -406,7 +436,9 @@ async fn bury(handle: NatsAck, reason: Unreadable, message: Bytes, attempt: u32)
         id: format!("buried#{}", handle.sequence),
         payload: to_json(&Buried::new(reason.clone(), &message, attempt)),
     };
-    if publish_result(&handle.desk.link, &letter).await.is_ok() {
-        let _ = handle.say(Ack::Dead { reason }).await;
-    }
+    let ack = match publish_result(&handle.desk.link, &letter).await {
+        Ok(()) => Ack::Dead { reason },
+        Err(_) => Ack::Retry { after: REST },
+    };
+    let _ = handle.say(ack).await;
 }

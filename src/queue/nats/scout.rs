@@ -24,7 +24,8 @@ const EAGER_PERIOD: Duration = Duration::from_millis(250);
 
 /// What was found.
 pub(super) enum Sighting {
-    Hosts(Vec<ConsumerInfo>),
+    /// The hosts, as they were when the connection had been lost this often.
+    Hosts(Vec<ConsumerInfo>, u64),
     /// The queue has been empty for as long as the worker was to wait.
     Idle,
     Failed(QueueError),
@@ -39,6 +40,7 @@ pub(super) async fn scout(
     leases: Arc<Leases>,
 ) {
     let mut hosts = first;
+    let mut losses = link.losses();
     loop {
         let mut period = match hosts.len() {
             0 => EAGER_PERIOD,
@@ -48,8 +50,7 @@ pub(super) async fn scout(
         if let Some(until_idle) = until_idle {
             period = period.min((until_idle / 2).max(Duration::from_millis(50)));
         }
-        let losses = link.losses();
-        if found.send(Sighting::Hosts(hosts)).await.is_err() {
+        if found.send(Sighting::Hosts(hosts, losses)).await.is_err() {
             return;
         }
         pause(&link, period, losses).await;
@@ -67,6 +68,7 @@ pub(super) async fn scout(
                 }
             }
         }
+        losses = link.losses();
         hosts = match streams::hosts(&link).await {
             Ok(hosts) => hosts,
             Err(error) => {

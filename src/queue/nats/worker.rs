@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -67,6 +67,7 @@ pub(super) async fn start(
         link: Arc::clone(&link),
         leases: Arc::clone(&leases),
         returned,
+        seen: watch::Sender::new(0),
     });
     let ready = Arc::new(Ready {
         jobs: Mutex::default(),
@@ -74,6 +75,8 @@ pub(super) async fn start(
         failure: Mutex::default(),
     });
     let ending = CancellationToken::new();
+    // Cancelled when no more jobs come, and when the last word on those that came is sent.
+    let left = CancellationToken::new();
     let ended = CancellationToken::new();
     // Asked here, so that a broker that refuses is an error of the opening.
     let first = streams::hosts(&link).await?;
@@ -96,22 +99,18 @@ pub(super) async fn start(
     });
     let pulls = Pulls::new(desk, options.slots.get(), Arc::clone(&ready)).await?;
     tokio::spawn({
-        let (link, ready, ending) = (Arc::clone(&link), Arc::clone(&ready), ending.clone());
+        let (ready, ending, left) = (Arc::clone(&ready), ending.clone(), left.clone());
         async move {
-            let end = tokio::select! {
-                end = pulls.run(sightings) => end,
-                broken = link.broken() => Err(broken),
-                () = ending.cancelled() => Ok(()),
-            };
-            ready.end(end.err());
+            ready.end(pulls.run(sightings, &ending).await.err());
             ending.cancel();
+            left.cancel();
         }
     });
     tokio::spawn({
-        let (link, ending, ended) = (Arc::clone(&link), ending.clone(), ended.clone());
+        let (link, ended) = (Arc::clone(&link), ended.clone());
         async move {
             // Its only error is that the connection is closed, which the others have met.
-            let _ = keeper::keep(link, leases, to_return, ending).await;
+            let _ = keeper::keep(link, leases, to_return, left).await;
             ended.cancel();
         }
     });

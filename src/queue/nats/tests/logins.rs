@@ -109,6 +109,13 @@ async fn a_broker_that_is_not_there_is_an_error_that_says_so() {
     assert!(matches!(error, QueueError::BadBroker { .. }), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jetstream_is_an_error_that_says_so() {
+    let server = Server::with_whole_config(NEW, "listen: \"LISTEN\"", &[]);
+    let error = try_broker(&broker(&server.url())).await.unwrap_err();
+    assert!(error.to_string().contains("it has no JetStream"), "{error}");
+}
+
 struct Certificates {
     ca: String,
     certificate: String,

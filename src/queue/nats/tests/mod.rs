@@ -1,6 +1,7 @@
 //! The queue against real servers.
 
 mod contract;
+mod drain;
 mod faults;
 mod flow;
 mod hosts;
