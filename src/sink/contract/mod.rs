@@ -338,6 +338,12 @@ async fn local_folder() -> Fixture {
 
 #[cfg(feature = "object-store")]
 contract!(object_store_in_memory, store::in_memory);
+#[cfg(feature = "object-store")]
+contract!(seaweedfs, store::seaweedfs);
+#[cfg(feature = "object-store")]
+contract!(moto, store::moto);
+#[cfg(feature = "object-store")]
+contract!(azurite, store::azurite);
 contract!(local, local_folder);
 contract!(in_memory_store, async || in_memory::fixture(false));
 contract!(in_memory_store_that_loses_answers, async || {
