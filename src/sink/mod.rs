@@ -14,6 +14,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -198,6 +199,8 @@ pub struct StoreOptions<'a> {
     pub variables: &'a [(OsString, OsString)],
     /// Whether a store that is not on this machine may be asked without TLS.
     pub insecure: bool,
+    /// How long a store may not answer, or answer with faults, before it counts as out of reach; `None` for two minutes.
+    pub timeout: Option<Duration>,
 }
 
 /// How a place is opened.

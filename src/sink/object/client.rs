@@ -252,7 +252,7 @@ mod tests {
             .collect();
         let options = StoreOptions {
             variables: &variables,
-            insecure: false,
+            ..StoreOptions::default()
         };
         build(&address, &options)
             .err()

@@ -10,6 +10,7 @@ mod client;
 mod read;
 mod store;
 mod trouble;
+mod words;
 
 use std::io;
 use std::path::Path as FilePath;
@@ -25,7 +26,7 @@ use object_store::{
 use tokio::sync::Semaphore;
 
 use self::read::StoreReader;
-use self::store::{Found, HASH_ENTRY, Store, no_answer, time_for};
+use self::store::{Found, HASH_ENTRY, Store, no_answer};
 use self::trouble::{Trouble, trouble};
 use super::{
     EntryStream, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions, SinkReader, Staging,
@@ -151,21 +152,33 @@ impl ObjectSink {
         content: &Content,
         mode: PutMode,
     ) -> Result<Put, SinkError> {
+        let put = self.try_put(payload, name, content, mode).await?;
+        if let Put::Stored | Put::Taken = put {
+            self.store.breaker.succeeded();
+            self.refused.store(0, Ordering::Relaxed);
+        }
+        Ok(put)
+    }
+
+    async fn try_put(
+        &self,
+        payload: &PutPayload,
+        name: &ImageName,
+        content: &Content,
+        mode: PutMode,
+    ) -> Result<Put, SinkError> {
         let Self { store, refused, .. } = self;
         let key = store.key(name.as_str())?;
+        let unusable = |said| store.unusable_as("storing an image in", said);
         let mut tries = 0;
         loop {
             let error = {
-                let _turn = store.breaker.pass().await;
+                let _turn = store.breaker.pass().await.map_err(unusable)?;
                 let options = put_options(content, mode.clone());
                 let put = store.client.put_opts(&key, payload.clone(), options);
-                let put = tokio::time::timeout(time_for(content.bytes), put).await;
+                let put = tokio::time::timeout(store.time_for(content.bytes), put).await;
                 match put.unwrap_or_else(|_| Err(no_answer())) {
-                    Ok(_) => {
-                        store.breaker.succeeded();
-                        refused.store(0, Ordering::Relaxed);
-                        return Ok(Put::Stored);
-                    }
+                    Ok(_) => return Ok(Put::Stored),
                     Err(error) => error,
                 }
             };
@@ -181,9 +194,8 @@ impl ObjectSink {
                     Found::Nothing => return Ok(Put::Refused(error)),
                 },
                 Trouble::Unknown => {
-                    if !store.breaker.failed().await {
-                        return Err(store.unusable("storing an image in", &error));
-                    }
+                    let failed = store.breaker.failed(|| store.explain(&error));
+                    failed.map_err(unusable)?;
                     match store.look(&key, content).await? {
                         Found::Same => return Ok(Put::Stored),
                         Found::Other(_) if mode == PutMode::Create => return Ok(Put::Taken),
@@ -191,15 +203,14 @@ impl ObjectSink {
                     }
                 }
                 Trouble::Later => {
-                    if !store.breaker.failed().await {
-                        return Err(store.unusable("storing an image in", &error));
-                    }
+                    let failed = store.breaker.failed(|| store.explain(&error));
+                    failed.map_err(unusable)?;
                 }
                 Trouble::Bytes if tries < 1 => tries = TRIES,
                 Trouble::Bytes => return Ok(Put::Refused(error)),
                 Trouble::Refused | Trouble::Missing => {
                     if refused.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_REFUSED {
-                        return Err(store.unusable("storing an image in", &error));
+                        return Err(unusable(store.explain(&error)));
                     }
                     return Ok(Put::Refused(error));
                 }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Shutdown;
 use crate::ledger::StoredFile;
 use crate::outcome::Content;
-use crate::sink::{ReadError, SinkReader, StoredImageReader};
+use crate::sink::{ReadError, SinkError, SinkReader, StoredImageReader};
 use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
 /// Checks files; shared by all threads.
@@ -48,7 +48,11 @@ const ANY_SIZE: Limits = Limits {
 
 impl FileCheck {
     /// Checks a file; `None` once the run was interrupted. Blocks.
-    pub(super) fn verdict(&self, file: &StoredFile) -> Option<FileVerdict> {
+    ///
+    /// # Errors
+    ///
+    /// When the place is out of reach, which says nothing of the file.
+    pub(super) fn verdict(&self, file: &StoredFile) -> Option<Result<FileVerdict, SinkError>> {
         if self.shutdown.is_stopping() {
             return None;
         }
@@ -61,9 +65,10 @@ impl FileCheck {
             Err(ReadError::Missing) => FileVerdict::Missing,
             Err(ReadError::NotAFile(reason)) => FileVerdict::Displaced(reason),
             Err(error @ ReadError::Unreadable(_)) => FileVerdict::Damaged(error.to_string()),
+            Err(ReadError::OutOfReach(error)) => return Some(Err(error)),
         };
         // A read that the interruption cut short says nothing about the file.
-        (!self.shutdown.is_stopping()).then_some(verdict)
+        (!self.shutdown.is_stopping()).then_some(Ok(verdict))
     }
 
     fn check(

@@ -246,7 +246,7 @@ impl Verifier {
             self.threads,
             |file| self.check.verdict(file),
             |file, verdict| {
-                on_verdict(file, verdict, writer)?;
+                on_verdict(file, verdict?, writer)?;
                 checked += 1;
                 writer.set_checked(checked);
                 Ok(())

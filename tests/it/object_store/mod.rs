@@ -1,0 +1,226 @@
+//! Collections in an object store: the program against a real SeaweedFS, and Azurite.
+
+mod faults;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::TryStreamExt as _;
+use object_store::path::Path;
+use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt as _};
+
+use crate::support::program::{Program, ProgramOutput, Sandbox};
+use crate::support::site::Site;
+use crate::support::stores::{
+    BUCKET, Role, Variables, azurite, free_ports, s3_client, s3_variables, seaweedfs,
+};
+
+/// A prefix that nobody has used, in the SeaweedFS that the tests share.
+struct Place {
+    prefix: String,
+    variables: Variables,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self::asked_by(seaweedfs().s3(Role::Worker))
+    }
+
+    fn asked_by(variables: Variables) -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let prefix = format!("out side/{number}");
+        Self { prefix, variables }
+    }
+
+    fn url(&self) -> String {
+        format!("s3://{BUCKET}/{}", self.prefix)
+    }
+
+    /// Has the program work here.
+    fn hold(&self, program: Program) -> Program {
+        let program = program.args(["-d", &self.url()]);
+        with(program, &self.variables)
+    }
+
+    /// All objects, by their names, as somebody else sees them.
+    fn objects(&self) -> BTreeMap<String, Vec<u8>> {
+        let prefix = Path::parse(&self.prefix).unwrap();
+        block_on(async |client: Arc<dyn ObjectStore>| {
+            let listed = client.list(Some(&prefix));
+            let listed: Vec<_> = listed.try_collect().await.unwrap();
+            let mut objects = BTreeMap::new();
+            for object in listed {
+                let bytes = client.get(&object.location).await.unwrap();
+                let name = object.location.filename().unwrap().to_owned();
+                objects.insert(name, bytes.bytes().await.unwrap().to_vec());
+            }
+            objects
+        })
+    }
+
+    /// Does something to one object.
+    fn change<T>(
+        &self,
+        name: &str,
+        change: impl AsyncFnOnce(Arc<dyn ObjectStore>, Path) -> T,
+    ) -> T {
+        let key = Path::parse(format!("{}/{name}", self.prefix)).unwrap();
+        block_on(async |client| change(client, key).await)
+    }
+}
+
+fn with(program: Program, variables: &Variables) -> Program {
+    let set = |program: Program, (name, value): &(&str, String)| program.env(name, value);
+    variables.iter().fold(program, set)
+}
+
+fn block_on<T>(work: impl AsyncFnOnce(Arc<dyn ObjectStore>) -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build().unwrap();
+    runtime.block_on(work(s3_client(&seaweedfs().s3(Role::Admin))))
+}
+
+/// Each original of the site is one object, and nothing else is there.
+fn assert_whole(site: &Site, objects: &BTreeMap<String, Vec<u8>>) {
+    let originals = site.gallery.originals.iter();
+    let expected: BTreeSet<_> = { originals }
+        .map(|original| original.hash.to_hex())
+        .collect();
+    let found: BTreeSet<_> = { objects.values() }
+        .map(|bytes| blake3::hash(bytes).to_hex())
+        .collect();
+    let names: Vec<_> = objects.keys().collect();
+    assert_eq!(found, expected, "{names:?}");
+    assert_eq!(objects.len(), site.gallery.originals.len(), "{names:?}");
+}
+
+fn assert_code(ended: &ProgramOutput, code: i32) {
+    assert_eq!(ended.code, Some(code), "{}", ended.stderr);
+    for role in [Role::Worker, Role::Impostor] {
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains(role.secret()), "{said}");
+    }
+}
+
+#[test]
+fn object_store_run_twice_fetches_once_and_a_fresh_state_converges() {
+    let (world, site, place) = (Sandbox::new(), Site::open(8), Place::new());
+    let first = place.hold(site.fetch(&world)).run();
+    assert_code(&first, 0);
+    let objects = place.objects();
+    assert_whole(&site, &objects);
+    assert_eq!(site.sent(), site.originals());
+    for (name, bytes) in &objects {
+        let head = place.change(name, async |client, key| {
+            let head = GetOptions {
+                head: true,
+                ..GetOptions::default()
+            };
+            client.get_opts(&key, head).await.unwrap()
+        });
+        let entry = Attribute::Metadata("blake3".into());
+        let hash = blake3::hash(bytes).to_hex();
+        assert_eq!(**head.attributes.get(&entry).unwrap(), *hash);
+        let media_type = head.attributes.get(&Attribute::ContentType).unwrap();
+        assert!(media_type.starts_with("image/"), "{media_type:?}");
+    }
+    let second = place.hold(site.fetch(&world)).run();
+    assert_code(&second, 0);
+    assert_eq!(site.sent(), site.originals(), "nothing was fetched again");
+    let verify = || place.hold(world.wallhaul().args(["verify"])).run();
+    assert_code(&verify(), 0);
+    // Nothing is in the working folder, and all that is no image below the home folder.
+    assert_eq!(std::fs::read_dir(world.work()).unwrap().count(), 0);
+    let state = world.home().join(".local/state/wallhaul/s3").join(BUCKET);
+    assert!(state.join(&place.prefix).join("ledger.db").is_file());
+    let fresh = site.fetch(&world).args(["--state-dir", "fresh"]);
+    assert_code(&place.hold(fresh).run(), 0);
+    assert_eq!(place.objects(), objects);
+    assert!(world.work().join("fresh/ledger.db").is_file());
+}
+
+#[test]
+fn object_store_that_refuses_ends_the_run_with_words_that_say_what_to_do() {
+    let site = Site::open(8);
+    let server = seaweedfs();
+    let [closed, ..] = free_ports();
+    let cases: [(Variables, &str, i32, &[&str]); 8] = [
+        (
+            server.s3(Role::Impostor),
+            "s3://pictures/a",
+            6,
+            &["SignatureDoesNotMatch", "AWS_SECRET_ACCESS_KEY"],
+        ),
+        (
+            s3_variables(closed, Role::Worker),
+            "s3://pictures/a",
+            6,
+            &["onnection refused", "AWS_ENDPOINT_URL"],
+        ),
+        (
+            server.s3(Role::Reader),
+            "s3://pictures/read-only",
+            6,
+            &["AccessDenied", "read and write"],
+        ),
+        (
+            server.s3(Role::Worker),
+            "s3://no-such-bucket/a",
+            6,
+            &["no-such-bucket"],
+        ),
+        (
+            vec![
+                ("AWS_ACCESS_KEY_ID", "id".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", Role::Worker.secret().to_owned()),
+                ("AWS_ENDPOINT_URL", "http://store.example".to_owned()),
+            ],
+            "s3://pictures/a",
+            2,
+            &["--insecure-store"],
+        ),
+        (
+            server.s3(Role::Worker),
+            "s3://pictures/a//b",
+            2,
+            &["s3://pictures/a//b"],
+        ),
+        (server.s3(Role::Worker), "s3://pictures/a#b", 2, &["`#`"]),
+        (Vec::new(), "s3://pictures/a", 2, &["AWS_ACCESS_KEY_ID"]),
+    ];
+    for (variables, url, code, words) in cases {
+        let world = Sandbox::new();
+        let fetch = site
+            .fetch(&world)
+            .args(["--store-timeout", "1s", "-d", url]);
+        let ended = with(fetch, &variables).run();
+        assert_code(&ended, code);
+        for word in words {
+            assert!(ended.stderr.contains(word), "{word}: {}", ended.stderr);
+        }
+        assert_eq!(
+            ended.stderr.matches("error:").count(),
+            1,
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+#[test]
+fn object_store_on_azure_takes_a_run() {
+    let (world, site) = (Sandbox::new(), Site::open(4));
+    let variables = azurite().azure();
+    let url = format!("az://{BUCKET}/out side");
+    let run = |command: &str| {
+        let program = site.visit(&world, command).args(["-d", &url]);
+        let ended = with(program, &variables).run();
+        assert_code(&ended, 0);
+    };
+    run("fetch");
+    run("fetch");
+    assert_eq!(site.sent(), site.originals());
+    run("verify");
+}
