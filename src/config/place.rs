@@ -54,6 +54,24 @@ impl LocationArgs {
         }
     }
 
+    /// Whether the collection is at a URL, and not in a folder.
+    pub fn is_url(&self) -> bool {
+        matches!(self.collection("", false), Location::Url { .. })
+    }
+
+    /// Refuses a folder for the state of a collection that is in a folder itself and keeps it there.
+    ///
+    /// # Errors
+    ///
+    /// When there is one.
+    pub(super) fn check_state_dir(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.state_dir.is_none() || self.is_url(),
+            "--state-dir is for a collection in an object store (`-d s3://BUCKET/PREFIX`): one in a folder keeps its state in its `.wallhaul`"
+        );
+        Ok(())
+    }
+
     pub(super) fn merge(self, defaults: Self) -> Self {
         let Self {
             directory,

@@ -1,6 +1,8 @@
 //! Collections in an object store: the program against a real SeaweedFS, and Azurite.
 
 mod faults;
+mod hooks;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt as _};
 use crate::support::program::{Program, ProgramOutput, Sandbox};
 use crate::support::site::Site;
 use crate::support::stores::{
-    BUCKET, Role, Variables, azurite, free_ports, s3_client, s3_variables, seaweedfs,
+    BUCKET, Role, Variables, azurite, free_ports, moto, s3_client, s3_variables, seaweedfs,
 };
 
 /// A prefix that nobody has used, in the SeaweedFS that the tests share.
@@ -210,17 +212,64 @@ fn object_store_that_refuses_ends_the_run_with_words_that_say_what_to_do() {
 }
 
 #[test]
-fn object_store_on_azure_takes_a_run() {
-    let (world, site) = (Sandbox::new(), Site::open(4));
-    let variables = azurite().azure();
-    let url = format!("az://{BUCKET}/out side");
-    let run = |command: &str| {
-        let program = site.visit(&world, command).args(["-d", &url]);
-        let ended = with(program, &variables).run();
-        assert_code(&ended, 0);
-    };
-    run("fetch");
-    run("fetch");
-    assert_eq!(site.sent(), site.originals());
-    run("verify");
+fn object_stores_of_two_other_kinds_take_a_run() {
+    for (scheme, variables) in [("az", azurite().azure()), ("s3", moto().s3(Role::Worker))] {
+        let (world, site) = (Sandbox::new(), Site::open(4));
+        let url = format!("{scheme}://{BUCKET}/out side");
+        let run = |arguments: &[&str]| {
+            let program = world.wallhaul().args(arguments).args(["-d", &url]);
+            assert_code(&with(program, &variables).run(), 0);
+        };
+        let origin = site.nginx.origin();
+        run(&["fetch", "--base-url", &origin]);
+        run(&["fetch", "--base-url", &origin]);
+        assert_eq!(site.sent(), site.originals());
+        run(&["verify"]);
+        run(&["verify", "--decode"]);
+    }
+}
+
+#[test]
+fn object_store_urls_work_with_urls_and_a_dry_run() {
+    let (world, site, place) = (Sandbox::new(), Site::open(4), Place::new());
+    let dry = || place.hold(site.fetch(&world).args(["--dry-run"])).run();
+    let before = dry();
+    assert_code(&before, 0);
+    assert!(before.stderr.contains("4 "), "{}", before.stderr);
+    assert!(place.objects().is_empty() && site.sent().is_empty());
+    assert!(
+        !world.home().join(".local").exists(),
+        "nothing is made for it"
+    );
+    assert_code(&place.hold(site.fetch(&world)).run(), 0);
+    assert_code(&dry(), 0);
+    // It needs no collection.
+    let urls = site.visit(&world, "urls").run();
+    assert_code(&urls, 0);
+    assert_eq!(urls.stdout.lines().count(), 4);
+}
+
+#[test]
+fn state_dir_is_refused_for_a_folder_unless_it_is_a_default() {
+    let (world, site, place) = (Sandbox::new(), Site::open(2), Place::new());
+    let given = site.fetch(&world).args(["--state-dir", "state"]).run();
+    assert_code(&given, 2);
+    assert!(
+        given.stderr.contains("--state-dir is for"),
+        "{}",
+        given.stderr
+    );
+    let variable = site.fetch(&world).env("WALLHAUL_STATE_DIR", "state").run();
+    assert_code(&variable, 2);
+    let listed = world
+        .wallhaul()
+        .args(["ledger", "list", "--state-dir", "state"]);
+    assert_code(&listed.run(), 2);
+    assert!(site.nginx.requests().is_empty());
+    std::fs::write(world.work().join("config"), "state-dir = 'state'\n").unwrap();
+    let fetch = || site.fetch(&world).args(["--config", "config"]);
+    assert_code(&fetch().run(), 0);
+    assert!(world.work().join("wallpapers").is_dir());
+    assert_code(&place.hold(fetch()).run(), 0);
+    assert!(world.work().join("state/ledger.db").is_file());
 }
