@@ -12,7 +12,7 @@ mod contract;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,27 +80,15 @@ pub trait Sink: SinkReader {
     /// The longest name that can be given to an image here, in bytes.
     fn longest_name(&self) -> usize;
 
-    /// The same place as a folder on this machine, if it is one.
-    fn as_local(&self) -> Option<&dyn LocalCollection> {
-        None
-    }
-}
-
-/// What only a folder on this machine can do, beyond a [`Sink`]. The lock, the unfinished files and the free space
-/// are in [`Staging`], since a run that stores its images elsewhere needs those as well.
-#[async_trait]
-pub trait LocalCollection: Sink {
-    /// The folder of the images.
-    fn folder(&self) -> &Path;
-
-    /// Moves a damaged file out of the collection, to where the latest 100 are kept with the reasons.
+    /// Moves a damaged image out of the collection, to where the latest 100 are kept with the reasons. An object store
+    /// deletes without a condition, and another run may have put something better there, so an object stays as well.
     ///
     /// # Errors
     ///
     /// When it is missing, not a regular file, or cannot be moved.
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
 
-    /// Keeps a damaged file where [`LocalCollection::quarantine`] moves it, and in the collection too.
+    /// Keeps a damaged image where [`Sink::quarantine`] moves it, and in the collection too.
     ///
     /// # Errors
     ///

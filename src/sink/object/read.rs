@@ -6,10 +6,10 @@ use std::io::{self, Cursor};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use object_store::{GetOptions, ObjectMeta, ObjectStore as _};
+use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 
-use super::store::{Asked, Store};
+use super::store::Store;
 use crate::sink::{EntryKind, EntryStream, ReadError, SinkEntry, SinkReader, StoredImageReader};
 use crate::units::ByteSize;
 
@@ -54,20 +54,8 @@ impl SinkReader for StoreReader {
     fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
         let key = self.store.key(name)?;
         let reading = async {
-            let head = GetOptions {
-                head: true,
-                ..GetOptions::default()
-            };
-            let client = &self.store.client;
-            let asked = self.store.ask(self.store.time_to_ask(), || {
-                client.get_opts(&key, head.clone())
-            });
-            let size = match asked.await {
-                Ok(found) => found.meta.size,
-                Err(Asked::Missing) => return Err(ReadError::Missing),
-                Err(Asked::Failed(said)) => {
-                    return Err(self.store.unusable_as("reading an image of", said).into());
-                }
+            let Some(size) = self.store.size(&key).await? else {
+                return Err(ReadError::Missing);
             };
             if size > MAX_BYTES {
                 return Err(ReadError::NotAFile(format!(

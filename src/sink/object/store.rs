@@ -9,7 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
-use object_store::{Attribute, Error, GetOptions, ObjectMeta, ObjectStore, UpdateVersion};
+use object_store::{
+    Attribute, Error, GetOptions, GetResult, ObjectMeta, ObjectStore, UpdateVersion,
+};
 
 use super::address::{Service, StoreAddress};
 use super::breaker::Breaker;
@@ -55,9 +57,9 @@ pub(super) struct Store {
 #[derive(Debug)]
 pub(super) enum Found {
     Nothing,
-    /// Exactly these bytes.
-    Same,
-    /// Others; which version, where the store says it.
+    /// Exactly these bytes, unless they changed where they are; in this version, where the store says it.
+    Same(UpdateVersion),
+    /// Others.
     Other(UpdateVersion),
 }
 
@@ -153,26 +155,15 @@ impl Store {
 
     /// What has the key of `name`, compared with these bytes.
     pub(super) async fn look(&self, key: &Path, content: &Content) -> Result<Found, SinkError> {
-        let head = GetOptions {
-            head: true,
-            ..GetOptions::default()
+        let Some(found) = self.head(key).await? else {
+            return Ok(Found::Nothing);
         };
-        let asked = self.ask(self.time_to_ask(), || {
-            self.client.get_opts(key, head.clone())
-        });
-        let found = match asked.await {
-            Ok(found) => found,
-            Err(Asked::Missing) => return Ok(Found::Nothing),
-            Err(Asked::Failed(said)) => {
-                return Err(self.unusable_as("looking for an image in", said));
-            }
-        };
-        let other = UpdateVersion {
+        let version = UpdateVersion {
             e_tag: found.meta.e_tag.clone(),
             version: found.meta.version.clone(),
         };
         if found.meta.size != content.bytes {
-            return Ok(Found::Other(other));
+            return Ok(Found::Other(version));
         }
         let entry = Attribute::Metadata(HASH_ENTRY.into());
         let is_same = if let Some(hash) = found.attributes.get(&entry) {
@@ -183,10 +174,30 @@ impl Store {
             bytes.is_some_and(|bytes| blake3::hash(&bytes).as_bytes() == content.hash.as_bytes())
         };
         Ok(if is_same {
-            Found::Same
+            Found::Same(version)
         } else {
-            Found::Other(other)
+            Found::Other(version)
         })
+    }
+
+    /// The size of an object in bytes; `None` where there is none.
+    pub(super) async fn size(&self, key: &Path) -> Result<Option<u64>, SinkError> {
+        Ok(self.head(key).await?.map(|found| found.meta.size))
+    }
+
+    async fn head(&self, key: &Path) -> Result<Option<GetResult>, SinkError> {
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let asked = self.ask(self.time_to_ask(), || {
+            self.client.get_opts(key, head.clone())
+        });
+        match asked.await {
+            Ok(found) => Ok(Some(found)),
+            Err(Asked::Missing) => Ok(None),
+            Err(Asked::Failed(said)) => Err(self.unusable_as("looking for an image in", said)),
+        }
     }
 
     /// All bytes of an object; `None` where there is none.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Shutdown;
 use crate::ledger::StoredFile;
 use crate::outcome::Content;
-use crate::sink::{ReadError, SinkError, SinkReader, StoredImageReader};
+use crate::sink::{EntryKind, ReadError, SinkError, SinkReader, StoredImageReader};
 use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
 /// Checks files; shared by all threads.
@@ -71,6 +71,25 @@ impl FileCheck {
         (!self.shutdown.is_stopping()).then_some(Ok(verdict))
     }
 
+    /// The same by what the place listed under its name: its size alone.
+    pub(super) fn listed(
+        &self,
+        file: &StoredFile,
+        kind: Option<&EntryKind>,
+    ) -> Option<Result<FileVerdict, SinkError>> {
+        let expected = file.content.bytes;
+        let verdict = match kind {
+            None => FileVerdict::Missing,
+            Some(EntryKind::File { bytes }) if *bytes == expected => FileVerdict::Intact {
+                sum: None,
+                undecoded: None,
+            },
+            Some(EntryKind::File { bytes }) => wrong_size(*bytes, expected),
+            Some(kind) => FileVerdict::Displaced(kind.to_string()),
+        };
+        (!self.shutdown.is_stopping()).then_some(Ok(verdict))
+    }
+
     fn check(
         &self,
         reader: Box<dyn StoredImageReader>,
@@ -78,10 +97,7 @@ impl FileCheck {
     ) -> io::Result<FileVerdict> {
         let bytes = reader.size()?;
         if bytes != fetched.bytes {
-            return Ok(FileVerdict::Damaged(format!(
-                "{bytes} bytes instead of {}",
-                fetched.bytes
-            )));
+            return Ok(wrong_size(bytes, fetched.bytes));
         }
         let mut reader = CheckedReader {
             reader,
@@ -118,6 +134,10 @@ impl FileCheck {
             Err(defect) => FileVerdict::Undecodable(defect.to_string()),
         })
     }
+}
+
+fn wrong_size(found: u64, expected: u64) -> FileVerdict {
+    FileVerdict::Damaged(format!("{found} bytes instead of {expected}"))
 }
 
 /// Hashes the bytes of a file while they are read, so that it is read once, and fails when the run is interrupted:
