@@ -328,7 +328,7 @@ mod tests {
             ),
             (
                 "end:feh {path}",
-                "known: {directory} {site} {saved} (write `{{word}}`",
+                "known: {directory} {url} {site} {saved} (write `{{word}}`",
             ),
             ("feh \0", "NUL"),
             (

@@ -10,7 +10,7 @@ use crate::support::large_png::large_png;
 use crate::support::program::Sandbox;
 use crate::support::site::Site;
 use crate::support::store_proxy::{Fault, StoreProxy};
-use crate::support::stores::{Role, s3_variables, seaweedfs};
+use crate::support::stores::{Role, StoreServer, free_ports, s3_variables, seaweedfs};
 use crate::support::until;
 
 /// Has the first `count` PNGs of the site be this large; the path of the first.
@@ -187,6 +187,35 @@ fn object_store_gets_sixteen_images_at_a_time_and_no_more_than_48_mib() {
     let (_, bytes) = proxy.most_at_once();
     assert!((30_000_000..=48 << 20).contains(&bytes), "{bytes}");
     assert!(most < 150_000, "{most} kB");
+}
+
+#[test]
+fn object_store_killed_and_started_again_in_mid_run_loses_no_image() {
+    const IMAGES: usize = 100;
+    let (world, site, folder) = (
+        Sandbox::new(),
+        Site::open(IMAGES),
+        tempfile::tempdir().unwrap(),
+    );
+    let ports = free_ports();
+    let start = || StoreServer::seaweedfs(folder.path(), ports, false);
+    let server = start();
+    let proxy = StoreProxy::before(server.port());
+    let place =
+        Place::asked_by(s3_variables(proxy.port(), Role::Worker)).on(server.s3(Role::Admin));
+    // So that it is killed in the middle.
+    proxy.spoil("PUT", usize::MAX, Fault::Slow(2_000));
+    let running = place.hold(site.fetch(&world)).start();
+    until("some puts", || (proxy.requests("PUT") >= 20).then_some(()));
+    drop(server);
+    let heads = proxy.requests("HEAD");
+    until("a question in vain", || {
+        (proxy.requests("HEAD") > heads).then_some(())
+    });
+    let _server = start();
+    assert_code(&running.wait(), 0);
+    assert_whole(&site, &place.objects());
+    assert_eq!(site.sent(), site.originals());
 }
 
 #[test]

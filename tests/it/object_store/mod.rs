@@ -12,7 +12,7 @@ use futures_util::TryStreamExt as _;
 use object_store::path::Path;
 use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt as _};
 
-use crate::support::program::{Program, ProgramOutput, Sandbox};
+use crate::support::program::{Program, ProgramOutput, Running, Sandbox};
 use crate::support::site::Site;
 use crate::support::stores::{
     BUCKET, Role, Variables, azurite, free_ports, moto, s3_client, s3_variables, seaweedfs,
@@ -22,6 +22,8 @@ use crate::support::stores::{
 struct Place {
     prefix: String,
     variables: Variables,
+    /// By which the tests ask the same store.
+    admin: Variables,
 }
 
 impl Place {
@@ -33,7 +35,17 @@ impl Place {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let prefix = format!("out side/{number}");
-        Self { prefix, variables }
+        let admin = seaweedfs().s3(Role::Admin);
+        Self {
+            prefix,
+            variables,
+            admin,
+        }
+    }
+
+    /// In another store.
+    fn on(self, admin: Variables) -> Self {
+        Self { admin, ..self }
     }
 
     fn url(&self) -> String {
@@ -49,7 +61,7 @@ impl Place {
     /// All objects, by their names, as somebody else sees them.
     fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         let prefix = Path::parse(&self.prefix).unwrap();
-        block_on(async |client: Arc<dyn ObjectStore>| {
+        block_on(&self.admin, async |client| {
             let listed = client.list(Some(&prefix));
             let listed: Vec<_> = listed.try_collect().await.unwrap();
             let mut objects = BTreeMap::new();
@@ -69,7 +81,7 @@ impl Place {
         change: impl AsyncFnOnce(Arc<dyn ObjectStore>, Path) -> T,
     ) -> T {
         let key = Path::parse(format!("{}/{name}", self.prefix)).unwrap();
-        block_on(async |client| change(client, key).await)
+        block_on(&self.admin, async |client| change(client, key).await)
     }
 }
 
@@ -78,10 +90,10 @@ fn with(program: Program, variables: &Variables) -> Program {
     variables.iter().fold(program, set)
 }
 
-fn block_on<T>(work: impl AsyncFnOnce(Arc<dyn ObjectStore>) -> T) -> T {
+fn block_on<T>(admin: &Variables, work: impl AsyncFnOnce(Arc<dyn ObjectStore>) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = { runtime }.enable_all().build().unwrap();
-    runtime.block_on(work(s3_client(&seaweedfs().s3(Role::Admin))))
+    runtime.block_on(work(s3_client(admin)))
 }
 
 /// Each original of the site is one object, and nothing else is there.
@@ -141,6 +153,25 @@ fn object_store_run_twice_fetches_once_and_a_fresh_state_converges() {
     assert_code(&place.hold(fresh).run(), 0);
     assert_eq!(place.objects(), objects);
     assert!(world.work().join("fresh/ledger.db").is_file());
+}
+
+#[test]
+fn object_store_takes_three_runs_at_once_that_know_nothing_of_each_other() {
+    let (world, site, place) = (Sandbox::new(), Site::open(40), Place::new());
+    let states = ["one", "two", "three"];
+    let run = |state| place.hold(site.fetch(&world).args(["--state-dir", state]));
+    let runs = states.map(|state| run(state).start());
+    for ended in runs.map(Running::wait) {
+        assert_code(&ended, 0);
+    }
+    assert_whole(&site, &place.objects());
+    let fetched = site.sent().len();
+    for state in states {
+        let verify = world.wallhaul().args(["verify", "--state-dir", state]);
+        assert_code(&place.hold(verify).run(), 0);
+        assert_code(&run(state).run(), 0);
+    }
+    assert_eq!(site.sent().len(), fetched, "each knows what it saved");
 }
 
 #[test]
