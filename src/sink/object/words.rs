@@ -28,10 +28,11 @@ fn said(error: &Error) -> String {
     let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
     let parts = [element(body, "Code"), element(body, "Message")];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    let body = match parts.is_empty() {
+    let body = if parts.is_empty() {
         // HEAD has no body, and an answer that is no XML is a page of some proxy.
-        true => body.chars().take(200).collect(),
-        false => parts.join(", "),
+        body.chars().take(200).collect()
+    } else {
+        parts.join(", ")
     };
     match body.trim() {
         "" => format!("it answers {status}"),

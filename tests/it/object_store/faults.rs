@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use image::ImageFormat;
 use rustix::process::Signal;
 
 use super::{Place, assert_code, assert_whole};
@@ -16,7 +17,7 @@ use crate::support::until;
 /// Has the first `count` PNGs of the site be this large; the path of the first.
 fn enlarge(site: &mut Site, count: usize, bytes: usize) -> String {
     let originals = site.gallery.originals.iter_mut();
-    let pngs = originals.filter(|original| original.path.ends_with(".png"));
+    let pngs = originals.filter(|original| original.format == ImageFormat::Png);
     let mut paths = Vec::new();
     for (seed, original) in (0..).zip(pngs.take(count)) {
         let large = large_png(seed, bytes);

@@ -1,4 +1,4 @@
-//! Collections in an object store: the program against a real SeaweedFS, and Azurite.
+//! Collections in an object store: the program against a real `SeaweedFS`, and Azurite.
 
 mod faults;
 mod hooks;
@@ -18,7 +18,7 @@ use crate::support::stores::{
     BUCKET, Role, Variables, azurite, free_ports, moto, s3_client, s3_variables, seaweedfs,
 };
 
-/// A prefix that nobody has used, in the SeaweedFS that the tests share.
+/// A prefix that nobody has used, in the `SeaweedFS` that the tests share.
 struct Place {
     prefix: String,
     variables: Variables,
@@ -190,7 +190,7 @@ fn object_store_that_refuses_ends_the_run_with_words_that_say_what_to_do() {
             s3_variables(closed, Role::Worker),
             "s3://pictures/a",
             6,
-            &["onnection refused", "AWS_ENDPOINT_URL"],
+            &["Connection refused", "AWS_ENDPOINT_URL"],
         ),
         (
             server.s3(Role::Reader),

@@ -80,7 +80,7 @@ fn verify_lists_an_object_store_and_decode_reads_it_and_repair_replaces() {
     assert_eq!(std::fs::read(rejected.join(cut)).unwrap(), b"cut");
     assert!(rejected.join(format!("{cut}.why")).is_file());
     place.change("foreign.txt", async |client, key| {
-        client.delete(&key).await.unwrap()
+        client.delete(&key).await.unwrap();
     });
     assert_eq!(place.objects(), objects);
     assert_whole(&site, &objects);

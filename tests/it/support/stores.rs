@@ -33,7 +33,7 @@ pub(crate) struct StoreServer {
     port: u16,
 }
 
-/// Who asks a store of SeaweedFS.
+/// Who asks a store of `SeaweedFS`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Role {
     /// May do everything, even make buckets.
@@ -70,7 +70,7 @@ impl Role {
     }
 }
 
-/// The SeaweedFS that tests share: what they put has prefixes of their own.
+/// The `SeaweedFS` that tests share: what they put has prefixes of their own.
 pub(crate) fn seaweedfs() -> &'static StoreServer {
     static SERVER: OnceLock<StoreServer> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -95,7 +95,7 @@ pub(crate) fn azurite() -> &'static StoreServer {
 const ACCOUNT: &str = "wallhaul";
 
 impl StoreServer {
-    /// Starts SeaweedFS on what is in `folder`, the S3 gateway on the first of the ports. The folder is removed at the end
+    /// Starts `SeaweedFS` on what is in `folder`, the S3 gateway on the first of the ports. The folder is removed at the end
     /// if it `is_temporary`.
     pub(crate) fn seaweedfs(folder: &Path, ports: [u16; 8], is_temporary: bool) -> Self {
         let identities = Role::ALL.map(|(role, id, actions)| {
@@ -118,7 +118,7 @@ impl StoreServer {
         weed.arg(format!("-s3.config={}", config.display()));
         // Without the two zeros every server takes the same two ports.
         weed.args("-filer -s3 -s3.port.iceberg=0 -s3.port.lance=0 -ip=127.0.0.1 -ip.bind=127.0.0.1 -volume.max=20 -master.volumeSizeLimitMB=64 -master.telemetry=false".split(' '));
-        let server = Self::start(weed, ports[0], is_temporary.then_some(folder));
+        let server = Self::start(&weed, ports[0], is_temporary.then_some(folder));
         let variables = server.s3(Role::Admin);
         // The port answers before anything can be stored. This makes the bucket as well.
         server.wait(|| puts(&variables));
@@ -131,7 +131,7 @@ impl StoreServer {
         moto.env("PYTHONPATH", tool("pip/moto-5.2.5"));
         moto.args(["-m", "moto.server", "-H", "127.0.0.1", "-p"]);
         moto.arg(port.to_string());
-        let server = Self::start(moto, port, None);
+        let server = Self::start(&moto, port, None);
         server.wait(|| server.answers_200(&format!("PUT /{BUCKET}"), ""));
         server
     }
@@ -144,13 +144,13 @@ impl StoreServer {
         azurite.args("--silent --skipApiVersionCheck --disableTelemetry".split(' '));
         azurite.args(["--blobHost", "127.0.0.1", "--blobPort"]);
         azurite.arg(port.to_string()).arg("--location").arg(&folder);
-        let server = Self::start(azurite, port, Some(&folder));
+        let server = Self::start(&azurite, port, Some(&folder));
         server.wait(|| server.makes_container());
         server
     }
 
     /// Starts a server, whose folder is removed at its end.
-    fn start(server: Command, port: u16, folder: Option<&Path>) -> Self {
+    fn start(server: &Command, port: u16, folder: Option<&Path>) -> Self {
         // In the background, so that standard input is the shell's alone. By its id, whatever it has come to.
         let script = r#""$@" >/dev/null 2>&1 & read -r _; kill -9 $!; wait; [ -z "$FOLDER" ] || rm -rf "$FOLDER""#;
         let mut shell = Command::new("sh");

@@ -74,12 +74,8 @@ pub async fn verify(
     let ledger = open_to_read(&location)?;
     let reader = sink::open_to_read(&location, &store_options(&settings, environment)).await?;
     let reader = reader.with_context(|| format!("there is no collection in `{location}`"))?;
-    // Reading a whole bucket costs money and hours: that is for those who ask for it.
-    let by_listing = settings.place.is_url() && !checks.decode && checks.sums.is_none();
-    let verifier = Verifier {
-        by_listing,
-        ..Verifier::new(reader, &settings, &checks, shutdown)
-    };
+    let verifier = Verifier::new(reader, &settings, &checks, shutdown);
+    let by_listing = verifier.by_listing;
     let found = if checks.repair {
         drop(ledger);
         let Some(found) = repair::repair(verifier, site, &settings, environment).await? else {
@@ -188,7 +184,8 @@ impl Verifier {
                 sums: sums.is_some(),
                 shutdown,
             },
-            by_listing: false,
+            // Reading a whole bucket costs money and hours: that is for those who ask for it.
+            by_listing: settings.place.is_url() && !decode && sums.is_none(),
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
@@ -225,9 +222,12 @@ impl Verifier {
             unlisted: Vec::new(),
             exit: Exit::Done,
         };
-        let check = |file: &StoredFile| match self.by_listing {
-            true => self.check.listed(file, listed.get(file.name.as_str())),
-            false => self.check.verdict(file),
+        let check = |file: &StoredFile| {
+            if self.by_listing {
+                self.check.listed(file, listed.get(file.name.as_str()))
+            } else {
+                self.check.verdict(file)
+            }
         };
         self.check_each(
             &saved,
