@@ -7,6 +7,7 @@
 mod address;
 mod breaker;
 mod client;
+mod owner;
 mod read;
 mod store;
 mod trouble;
@@ -65,6 +66,7 @@ pub(super) async fn open(
         state_dir,
     ))?;
     let staging = Arc::new(Staging::open(state_dir, state_dir, options)?);
+    owner::claim(state_dir, &store.name, text)?;
     let sink = Arc::new(ObjectSink {
         store,
         memory: Semaphore::new(IN_FLIGHT_KIB as usize),

@@ -48,6 +48,8 @@ pub(super) struct Store {
     service: Service,
     /// For messages.
     url: String,
+    /// The store and the place in it, by their addresses.
+    pub(super) name: String,
     pub(super) breaker: Arc<Breaker>,
     /// How long it may fail before that ends the run.
     budget: Duration,
@@ -83,6 +85,7 @@ impl Store {
         };
         Ok(Self {
             client,
+            name: client::name(&address, options),
             prefix: address.prefix,
             service,
             url: text.to_owned(),

@@ -14,6 +14,7 @@ use object_store::{Attribute, GetOptions, ObjectStore, ObjectStoreExt as _};
 
 use crate::support::program::{Program, ProgramOutput, Running, Sandbox};
 use crate::support::site::Site;
+use crate::support::store_proxy::StoreProxy;
 use crate::support::stores::{
     BUCKET, Role, Variables, azurite, free_ports, moto, s3_client, s3_variables, seaweedfs,
 };
@@ -172,6 +173,29 @@ fn object_store_takes_three_runs_at_once_that_know_nothing_of_each_other() {
         assert_code(&run(state).run(), 0);
     }
     assert_eq!(site.sent().len(), fetched, "each knows what it saved");
+}
+
+#[test]
+fn state_dir_of_one_object_store_is_refused_for_another() {
+    let (world, site) = (Sandbox::new(), Site::open(4));
+    let (place, proxy) = (Place::new(), StoreProxy::before(seaweedfs().port()));
+    assert_code(&place.hold(site.fetch(&world)).run(), 0);
+    let elsewhere = s3_variables(proxy.port(), Role::Worker);
+    let fetch = site.fetch(&world).args(["-d", &place.url()]);
+    let refused = with(fetch, &elsewhere).run();
+    assert_code(&refused, 2);
+    assert!(refused.stderr.contains("--state-dir"), "{}", refused.stderr);
+    let state = world.home().join(".local/state/wallhaul/s3").join(BUCKET);
+    let state = state.join(&place.prefix);
+    let other = site
+        .fetch(&world)
+        .args(["--state-dir".as_ref(), state.as_os_str()]);
+    let refused = Place::new().hold(other).run();
+    assert_code(&refused, 2);
+    std::fs::remove_file(state.join("store")).unwrap();
+    let fetch = site.fetch(&world).args(["-d", &place.url()]);
+    assert_code(&with(fetch, &elsewhere).run(), 0);
+    assert_eq!(site.sent(), site.originals());
 }
 
 #[test]
