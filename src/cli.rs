@@ -276,13 +276,14 @@ variable counts as unset. `~` and `$HOME` at the head of a path are your home fo
 TIME is `30s`, `1m30s`, `500ms` or plain seconds; SIZE is bytes, or `64k`, `100M`, `1Gi`.
 
 CMD is split into words by shell rules, but no shell runs it: for `&&`, `|` and `>` write
-`sh -c '...' sh {path}`, with \"$1\" for the path inside. The placeholders {path} {name}
-{directory} {site} {address} {page} {title} {format} {width} {height} {bytes} {hash} are filled in;
+`sh -c '...' sh {path}`, with \"$1\" for the path inside. The placeholders {path} {name} {directory}
+{url} {site} {address} {page} {title} {format} {width} {height} {bytes} {hash} are filled in;
 without any, the path is added at the end. Commands also get them as variables: WALLHAUL_PATH and so
 on. `image:CMD`, or just CMD, runs for each saved image, in parallel on all cores; `end:CMD` knows
-{directory} {site} {saved}. A command that fails or is interrupted runs again in the next run with
---exec, in at most three runs. Commands do not see your WALLHAUL_* variables, those with the secrets
-of a site, variables named like a TOKEN, SECRET, PASSWORD or KEY, or proxies with a password.
+{directory} {url} {site} {saved}. A command that fails or is interrupted runs again in the next run
+with --exec, in at most three runs. Commands do not see your WALLHAUL_* variables, those with the
+secrets of a site, variables named like a TOKEN, SECRET, PASSWORD or KEY, or proxies with a
+password.
 
 Exit codes: 0 everything wanted is there · 1 some images or hooks failed, or a URL that you gave (as
 an argument or in a list, -i) is gone · 2 wrong usage or site definition · 3 cannot read the

@@ -1,6 +1,7 @@
 //! Sizes, durations and counts as people write and read them: parsed and printed here and nowhere else.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, RandomState};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -139,6 +140,13 @@ pub fn plural(number: impl TryInto<u128> + Copy, one: &str, many: &str) -> Strin
         many
     };
     format!("{} {noun}", count(number))
+}
+
+/// A random factor from a half to one, for pauses. The standard library seeds each `RandomState` differently,
+/// which is random enough to spread requests and needs no generator of our own.
+pub fn jitter() -> f64 {
+    let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or(u32::MAX);
+    0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0
 }
 
 #[cfg(test)]

@@ -31,12 +31,22 @@ impl ConfigSource {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or has an invalid line.
+    /// When the file cannot be read or has an invalid line, or options contradict each other.
     pub fn with_file_defaults(
         &self,
         given: Options,
         default_path: Option<&Path>,
     ) -> anyhow::Result<Options> {
+        // In the file it is a default, for collections that need one.
+        let has_state_dir = given.location.state_dir.is_some();
+        let options = self.completed(given, default_path)?;
+        if has_state_dir {
+            options.location.check_state_dir()?;
+        }
+        Ok(options)
+    }
+
+    fn completed(&self, given: Options, default_path: Option<&Path>) -> anyhow::Result<Options> {
         given.network.check_variables()?;
         let path = match (&self.config, default_path) {
             _ if self.no_config => return Ok(given),

@@ -7,6 +7,7 @@ use clap::builder::BoolishValueParser;
 use etcetera::BaseStrategy as _;
 
 use crate::sink::Location;
+use crate::units::HumanDuration;
 
 /// Where the collection is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
@@ -28,6 +29,14 @@ pub struct LocationArgs {
     /// Speak to an object store that is not on this machine without TLS
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", value_parser = BoolishValueParser::new(), hide_possible_values = true, env = "WALLHAUL_INSECURE_STORE", hide_env = true)]
     pub insecure_store: Option<bool>,
+    /// Give up after TIME in which an object store does not answer, or answers with faults [default: 2m]
+    #[arg(
+        long,
+        value_name = "TIME",
+        env = "WALLHAUL_STORE_TIMEOUT",
+        hide_env = true
+    )]
+    pub store_timeout: Option<HumanDuration>,
 }
 
 impl LocationArgs {
@@ -53,16 +62,36 @@ impl LocationArgs {
         }
     }
 
+    /// Whether the collection is at a URL, and not in a folder.
+    pub fn is_url(&self) -> bool {
+        matches!(self.collection("", false), Location::Url { .. })
+    }
+
+    /// Refuses a folder for the state of a collection that is in a folder itself and keeps it there.
+    ///
+    /// # Errors
+    ///
+    /// When there is one.
+    pub(super) fn check_state_dir(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.state_dir.is_none() || self.is_url(),
+            "--state-dir is for a collection in an object store (`-d s3://BUCKET/PREFIX`): one in a folder keeps its state in its `.wallhaul`"
+        );
+        Ok(())
+    }
+
     pub(super) fn merge(self, defaults: Self) -> Self {
         let Self {
             directory,
             state_dir,
             insecure_store,
+            store_timeout,
         } = self;
         Self {
             directory: directory.or(defaults.directory),
             state_dir: state_dir.or(defaults.state_dir),
             insecure_store: insecure_store.or(defaults.insecure_store),
+            store_timeout: store_timeout.or(defaults.store_timeout),
         }
     }
 }

@@ -17,6 +17,7 @@ use rustix::fs::{Access, access};
 use thiserror::Error;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 pub use process::End;
 pub use template::{CommandTemplate, Trigger};
@@ -45,6 +46,54 @@ pub enum HookError {
     /// A file of that name exists but may not be executed.
     #[error("--exec: `{}` is not executable; run `chmod +x` on it", .0.display())]
     NotExecutable(PathBuf),
+    /// A command wants a path, and the collection is in no folder.
+    #[error(
+        "--exec: `{command}` is given {{{placeholder}}}, which only a collection in a folder has{implied}: write {{url}} or {{name}} instead",
+        implied = if *.placeholder == "path" { " (a command without a placeholder is given {path}, too)" } else { "" }
+    )]
+    NeedsFolder {
+        /// As the user wrote it.
+        command: String,
+        /// What it is given.
+        placeholder: &'static str,
+    },
+}
+
+/// Where the images are that commands run for.
+#[derive(Debug, Clone)]
+pub enum HookPlace {
+    /// In a folder: an absolute path.
+    Folder(PathBuf),
+    /// In an object store: a URL as the user wrote it.
+    Url(String),
+}
+
+impl HookPlace {
+    /// The variables for the image of this name, or for the collection itself.
+    fn variables(&self, name: Option<&ImageName>) -> Variables {
+        match self {
+            Self::Folder(folder) => {
+                let path = name.map(|name| folder.join(name.as_str()));
+                // A folder's URL ends with a slash. An absolute path always has one.
+                let url = match &path {
+                    Some(path) => Url::from_file_path(path),
+                    None => Url::from_directory_path(folder),
+                };
+                let url = url.map(String::from).unwrap_or_default();
+                let path = path.map(|path| ("path", path.into_os_string()));
+                let directory = ("directory", folder.clone().into_os_string());
+                path.into_iter()
+                    .chain([directory, ("url", url.into())])
+                    .collect()
+            }
+            Self::Url(url) => {
+                let url = url.strip_suffix('/').unwrap_or(url);
+                // An object's key is written as it is, not escaped: so programs of these stores read it.
+                let name = name.map_or_else(String::new, ToString::to_string);
+                vec![("url", format!("{url}/{name}").into())]
+            }
+        }
+    }
 }
 
 /// The user's commands for one collection.
@@ -52,7 +101,7 @@ pub enum HookError {
 pub struct Hooks {
     resolved: Arc<ResolvedHooks>,
     site: SiteId,
-    directory: PathBuf,
+    place: HookPlace,
 }
 
 /// The user's commands, each with the path of its program, and the environment they get.
@@ -134,6 +183,24 @@ impl ResolvedHooks {
         })
     }
 
+    /// Refuses commands that are given what only a collection in a folder has.
+    ///
+    /// # Errors
+    ///
+    /// When there is one.
+    pub fn check_without_folder(&self) -> Result<(), HookError> {
+        let mut templates = self.commands.iter().map(|(template, _)| template);
+        let found = templates.find_map(|template| {
+            let placeholder = template.folder_placeholder()?;
+            let command = template.text.escape_debug().to_string();
+            Some(HookError::NeedsFolder {
+                command,
+                placeholder,
+            })
+        });
+        found.map_or(Ok(()), Err)
+    }
+
     /// Whether the user gave no command.
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
@@ -141,12 +208,12 @@ impl ResolvedHooks {
 }
 
 impl Hooks {
-    /// The commands for the collection of `site` in `directory`, an absolute path.
-    pub fn new(resolved: Arc<ResolvedHooks>, site: SiteId, directory: PathBuf) -> Self {
+    /// The commands for the collection of `site` in `place`.
+    pub fn new(resolved: Arc<ResolvedHooks>, site: SiteId, place: HookPlace) -> Self {
         Self {
             resolved,
             site,
-            directory,
+            place,
         }
     }
 
@@ -183,13 +250,9 @@ impl Hooks {
             warning: _,
         } = content;
         let text = |text: &Option<String>| sanitize(text.as_deref().unwrap_or_default());
-        let variables = vec![
-            (
-                "path",
-                self.directory.join(name.to_string()).into_os_string(),
-            ),
+        let mut variables = self.place.variables(Some(name));
+        variables.extend([
             ("name", name.to_string().into()),
-            ("directory", self.directory.clone().into_os_string()),
             ("site", self.site.as_str().into()),
             ("address", sanitize(address)),
             ("page", text(page)),
@@ -199,17 +262,17 @@ impl Hooks {
             ("height", height.to_string().into()),
             ("bytes", bytes.to_string().into()),
             ("hash", hash.to_string().into()),
-        ];
+        ]);
         self.run(Trigger::Image, &variables, cancel).await
     }
 
     /// Runs the commands for the end of a run that saved `saved` images; otherwise like [`Hooks::image`].
     pub async fn end(&self, saved: u64, cancel: &CancellationToken) -> Vec<HookResult> {
-        let variables = vec![
-            ("directory", self.directory.clone().into_os_string()),
+        let mut variables = self.place.variables(None);
+        variables.extend([
             ("site", self.site.as_str().into()),
             ("saved", saved.to_string().into()),
-        ];
+        ]);
         self.run(Trigger::End, &variables, cancel).await
     }
 

@@ -25,6 +25,7 @@ const IMAGE_VARIABLES: VariableNames = &[
     "path",
     "name",
     "directory",
+    "url",
     "site",
     "address",
     "page",
@@ -36,7 +37,7 @@ const IMAGE_VARIABLES: VariableNames = &[
     "hash",
 ];
 
-const RUN_VARIABLES: VariableNames = &["directory", "site", "saved"];
+const RUN_VARIABLES: VariableNames = &["directory", "url", "site", "saved"];
 
 impl Trigger {
     fn names(self) -> VariableNames {
@@ -117,7 +118,18 @@ impl FromStr for CommandTemplate {
     }
 }
 
+/// What only a collection in a folder has.
+const OF_A_FOLDER: VariableNames = &["path", "directory"];
+
 impl CommandTemplate {
+    /// The first placeholder, if there is one, that only a collection in a folder can fill in.
+    pub(super) fn folder_placeholder(&self) -> Option<&'static str> {
+        self.arguments.iter().flatten().find_map(|part| match part {
+            ArgumentPart::Value(value) if OF_A_FOLDER.contains(value) => Some(*value),
+            ArgumentPart::Value(_) | ArgumentPart::Text(_) => None,
+        })
+    }
+
     /// The arguments with all placeholders filled in: always as many as the user wrote.
     pub(super) fn arguments(&self, variables: &Variables) -> Vec<OsString> {
         self.arguments
@@ -316,7 +328,7 @@ mod tests {
             ),
             (
                 "end:feh {path}",
-                "known: {directory} {site} {saved} (write `{{word}}`",
+                "known: {directory} {url} {site} {saved} (write `{{word}}`",
             ),
             ("feh \0", "NUL"),
             (

@@ -98,6 +98,9 @@ pub enum ReadError {
     /// It is a regular file and cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(io::Error),
+    /// The place is out of reach, which says nothing of the image.
+    #[error(transparent)]
+    OutOfReach(#[from] SinkError),
 }
 
 /// What a build with all features could do with a URL.

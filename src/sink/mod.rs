@@ -12,8 +12,9 @@ mod contract;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
@@ -79,27 +80,15 @@ pub trait Sink: SinkReader {
     /// The longest name that can be given to an image here, in bytes.
     fn longest_name(&self) -> usize;
 
-    /// The same place as a folder on this machine, if it is one.
-    fn as_local(&self) -> Option<&dyn LocalCollection> {
-        None
-    }
-}
-
-/// What only a folder on this machine can do, beyond a [`Sink`]. The lock, the unfinished files and the free space
-/// are in [`Staging`], since a run that stores its images elsewhere needs those as well.
-#[async_trait]
-pub trait LocalCollection: Sink {
-    /// The folder of the images.
-    fn folder(&self) -> &Path;
-
-    /// Moves a damaged file out of the collection, to where the latest 100 are kept with the reasons.
+    /// Moves a damaged image out of the collection, to where the latest 100 are kept with the reasons. An object store
+    /// deletes without a condition, and another run may have put something better there, so an object stays as well.
     ///
     /// # Errors
     ///
     /// When it is missing, not a regular file, or cannot be moved.
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError>;
 
-    /// Keeps a damaged file where [`LocalCollection::quarantine`] moves it, and in the collection too.
+    /// Keeps a damaged image where [`Sink::quarantine`] moves it, and in the collection too.
     ///
     /// # Errors
     ///
@@ -198,6 +187,8 @@ pub struct StoreOptions<'a> {
     pub variables: &'a [(OsString, OsString)],
     /// Whether a store that is not on this machine may be asked without TLS.
     pub insecure: bool,
+    /// How long a store may not answer, or answer with faults, before it counts as out of reach; `None` for two minutes.
+    pub timeout: Option<Duration>,
 }
 
 /// How a place is opened.

@@ -8,6 +8,8 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::interrupted_runs::AS_PENDING;
+use url::Url;
+
 use crate::support::mirror::{GOT, Mirror, collection, sqlite};
 use crate::support::program::{Program, ProgramOutput, Sandbox, files};
 use crate::support::until;
@@ -101,6 +103,7 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
         for due in [
             format!("WALLHAUL_PATH={path}"),
             format!("WALLHAUL_DIRECTORY={}", folder.display()),
+            format!("WALLHAUL_URL={}", Url::from_file_path(&path).unwrap()),
             format!("WALLHAUL_HASH={hash}"),
             format!("WALLHAUL_FORMAT={format}"),
             format!("WALLHAUL_BYTES={}", fs::metadata(&path).unwrap().len()),
@@ -121,7 +124,7 @@ fn exec_runs_once_per_saved_image_with_arguments_env_and_empty_stdin() {
                 "{begun} is not in {variables}"
             );
         }
-        assert_eq!(variables.lines().count(), 12, "{variables}");
+        assert_eq!(variables.lines().count(), 13, "{variables}");
     }
     assert_eq!(written(&world, "states"), "saved\n".repeat(5));
     assert_eq!(

@@ -32,6 +32,8 @@ mod ledger;
 mod limits;
 mod listing_orders;
 mod locks;
+#[cfg(feature = "object-store")]
+mod object_store;
 mod output;
 mod paging;
 mod power_cut;

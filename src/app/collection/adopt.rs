@@ -12,7 +12,7 @@ use crate::engine::Shutdown;
 use crate::job::ImageName;
 use crate::ledger::{self, Ledger, LedgerError};
 use crate::outcome::Content;
-use crate::sink::{EntryKind, OpenSink, ReadError, SinkReader};
+use crate::sink::{EntryKind, OpenSink, ReadError, SinkError, SinkReader, StoredImageReader};
 use crate::verify::{Limits, verify_file};
 
 /// The images of a collection whose ledger is gone, for [`adopt`]; none where there is a ledger, or the run was
@@ -70,7 +70,7 @@ pub(in crate::app) fn collect_images(
     };
     parallel_ordered(&entries, cores(), check, |(name, _kind), image| {
         checked += 1;
-        let foreign = match image {
+        let foreign = match image? {
             Ok(image) => {
                 images.push(image);
                 None
@@ -87,24 +87,36 @@ pub(in crate::app) fn collect_images(
 }
 
 /// The image of this name, or the reason why the entry is not an image that this program made.
+///
+/// # Errors
+///
+/// When the place is out of reach.
 fn image(
     reader: &dyn SinkReader,
     name: &str,
     kind: EntryKind,
-) -> Result<(ImageName, Content), String> {
+) -> Result<Result<(ImageName, Content), String>, SinkError> {
     match kind {
         EntryKind::File { bytes: _ } => {}
         EntryKind::Folder
         | EntryKind::Symlink
         | EntryKind::Pipe
         | EntryKind::Socket
-        | EntryKind::Device => return Err(format!("{kind}, left alone")),
+        | EntryKind::Device => return Ok(Err(format!("{kind}, left alone"))),
     }
-    let file = reader.read(name).map_err(|error| match error {
+    Ok(match reader.read(name) {
+        Ok(file) => identified(file, name),
         // It was listed, so it exists: only the conversion of its name to text can have changed it.
-        ReadError::Missing => "its name is not valid UTF-8".to_owned(),
-        ReadError::NotAFile(_) | ReadError::Unreadable(_) => error.to_string(),
-    })?;
+        Err(ReadError::Missing) => Err("its name is not valid UTF-8".to_owned()),
+        Err(error @ (ReadError::NotAFile(_) | ReadError::Unreadable(_))) => Err(error.to_string()),
+        Err(ReadError::OutOfReach(error)) => return Err(error),
+    })
+}
+
+fn identified(
+    file: Box<dyn StoredImageReader>,
+    name: &str,
+) -> Result<(ImageName, Content), String> {
     let unreadable = |error: io::Error| ReadError::Unreadable(error).to_string();
     let bytes = file.size().map_err(unreadable)?;
     let any_size = Limits {

@@ -18,6 +18,10 @@ pub(in crate::app) fn store_options<'a>(
     StoreOptions {
         variables: &environment.variables,
         insecure: settings.place.insecure_store.unwrap_or(false),
+        timeout: settings
+            .place
+            .store_timeout
+            .map(|HumanDuration(limit)| limit),
     }
 }
 

@@ -21,12 +21,12 @@ use crate::config::{Options, Settings};
 use crate::engine::{self, Quota, ReportMode, Run, Shutdown};
 use crate::event::{Event, Events, Warning};
 use crate::exit::Exit;
-use crate::hooks::{Hooks, ResolvedHooks};
+use crate::hooks::{HookPlace, Hooks, ResolvedHooks};
 use crate::job::{Candidate, Job};
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError, Sent};
-use crate::sink;
+use crate::sink::{self, Location};
 
 /// Fetches what is new on the sites of these names and at these addresses, one site after another. An error that
 /// concerns one site alone is printed, and the others go on.
@@ -99,6 +99,9 @@ async fn run(
         .flat_map(|target| target.source().secret_variables(&settings))
         .collect();
     let hooks = ResolvedHooks::find(settings.hooks.clone(), &environment.variables, &secrets)?;
+    if settings.place.is_url() {
+        hooks.check_without_folder()?;
+    }
     let hooks = (!hooks.is_empty()).then(|| Arc::new(hooks));
     let several = targets
         .iter()
@@ -230,11 +233,13 @@ impl OneSite<'_> {
         }
         let mut collection = Collection::open(opened, settings)?;
         if let Some(found) = hooks {
-            let local = collection.sink.as_local();
-            let local = local.context("hooks need a collection in a folder: give one with -d")?;
-            let directory =
-                std::path::absolute(local.folder()).context("finding the working folder")?;
-            collection.hooks = Some(Hooks::new(found, session.source.id().clone(), directory));
+            let place = match &session.location {
+                Location::Folder(folder) => HookPlace::Folder(
+                    std::path::absolute(folder).context("finding the working folder")?,
+                ),
+                Location::Url { text, .. } => HookPlace::Url(text.clone()),
+            };
+            collection.hooks = Some(Hooks::new(found, session.source.id().clone(), place));
         }
         if !orphans.is_empty() {
             let images = adopt(&*collection.ledger, orphans).await?;

@@ -1,10 +1,10 @@
 //! When to try again. This module only decides; the caller waits: an image in its queue, a page on
 //! the spot.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, SystemTime};
 
 use crate::fetch::error::{FetchError, Retryability};
+use crate::units::jitter;
 
 /// The longest `Retry-After` that is waited for; beyond it the request fails, and its error says
 /// how long the host wants to be left alone.
@@ -68,13 +68,6 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
             .ok()?,
     };
     (!pause.is_zero()).then_some(pause)
-}
-
-/// A random factor from a half to one. The standard library seeds each `RandomState` differently,
-/// which is random enough to spread requests and needs no generator of our own.
-fn jitter() -> f64 {
-    let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or(u32::MAX);
-    0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0
 }
 
 #[cfg(test)]

@@ -135,6 +135,15 @@ impl Sink for InMemory {
     fn longest_name(&self) -> usize {
         ImageName::MAX_BYTES
     }
+
+    async fn quarantine(&self, name: &ImageName, _reason: &str) -> Result<(), SinkError> {
+        self.objects.lock().remove(name.as_str());
+        Ok(())
+    }
+
+    async fn keep_rejected(&self, _name: &ImageName, _reason: &str) -> Result<(), SinkError> {
+        Ok(())
+    }
 }
 
 /// Not a plug of the program: a place without a folder, a lock or atomic answers, as an object store is one. It shows

@@ -1,6 +1,7 @@
 //! What every sink keeps, whichever plug it is. A new plug adds one line at the end of this file.
 
 mod in_memory;
+mod local;
 #[cfg(feature = "object-store")]
 mod store;
 
@@ -329,17 +330,15 @@ fn options() -> SinkOptions<'static> {
     }
 }
 
-async fn local_folder() -> Fixture {
-    let home = tempfile::tempdir().unwrap();
-    let folder = home.path().join("collection");
-    let OpenSink { sink, staging } = open(&Location::Folder(folder), &options()).await.unwrap();
-    let parts = staging.parts().clone();
-    Fixture { sink, parts, home }
-}
-
 #[cfg(feature = "object-store")]
 contract!(object_store_in_memory, store::in_memory);
-contract!(local, local_folder);
+#[cfg(feature = "object-store")]
+contract!(seaweedfs, store::seaweedfs);
+#[cfg(feature = "object-store")]
+contract!(moto, store::moto);
+#[cfg(feature = "object-store")]
+contract!(azurite, store::azurite);
+contract!(local_folder, local::folder);
 contract!(in_memory_store, async || in_memory::fixture(false));
 contract!(in_memory_store_that_loses_answers, async || {
     in_memory::fixture(true)
@@ -361,41 +360,4 @@ async fn a_scheme_without_a_plug_is_refused_by_name() {
             "no sink for `ftp:` in this build: give a folder"
         );
     }
-}
-
-#[tokio::test]
-async fn a_locked_collection_is_refused_and_can_be_read() {
-    let place = local_folder().await;
-    place.stored(1, "a.png").await;
-    let location = Location::Folder(place.home.path().join("collection"));
-    let refused = open(&location, &options()).await.err().unwrap();
-    assert!(matches!(refused, SinkError::Locked { .. }), "{refused}");
-    let reader = open_to_read(&location, &StoreOptions::default())
-        .await
-        .unwrap()
-        .unwrap();
-    let listed: Vec<_> = reader.list().try_collect().await.unwrap();
-    assert_eq!(listed.len(), 1);
-    let missing = Location::Folder(place.home.path().join("missing"));
-    assert!(
-        open_to_read(&missing, &StoreOptions::default())
-            .await
-            .unwrap()
-            .is_none()
-    );
-}
-
-#[tokio::test]
-async fn a_damaged_file_is_quarantined_out_of_the_collection() {
-    let place = local_folder().await;
-    place.stored(1, "a.png").await;
-    let local = place.sink.as_local().unwrap();
-    local.quarantine(&name("a.png"), "cut").await.unwrap();
-    assert_eq!(place.listed().await, BTreeMap::new());
-    let rejected = local.folder().join(".wallhaul/rejected");
-    assert_eq!(std::fs::read(rejected.join("a.png")).unwrap(), bytes(1));
-    assert!(matches!(
-        local.quarantine(&name("a.png"), "cut").await,
-        Err(SinkError::Name { .. })
-    ));
 }

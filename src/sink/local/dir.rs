@@ -34,10 +34,6 @@ impl LocalDir {
         }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Data first, then the names, then the folder: a name that survives a power cut has its bytes. Names first would
     /// cost the same and leave empty files under good names.
     pub(super) fn place(

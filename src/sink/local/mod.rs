@@ -5,7 +5,7 @@ mod errors;
 mod free_space;
 mod lock;
 mod name_limit;
-mod quarantine;
+pub(super) mod quarantine;
 mod read;
 mod staging;
 
@@ -25,8 +25,8 @@ use self::dir::LocalDir;
 use self::quarantine::Rejected;
 use self::read::LocalReader;
 use super::{
-    EntryStream, LocalCollection, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions,
-    SinkReader, StoredImageReader,
+    EntryStream, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions, SinkReader,
+    StoredImageReader,
 };
 use crate::job::ImageName;
 use crate::outcome::Content;
@@ -174,17 +174,6 @@ impl Sink for LocalSink {
 
     fn longest_name(&self) -> usize {
         self.locked.longest_name()
-    }
-
-    fn as_local(&self) -> Option<&dyn LocalCollection> {
-        Some(self)
-    }
-}
-
-#[async_trait]
-impl LocalCollection for LocalSink {
-    fn folder(&self) -> &Path {
-        self.dir.path()
     }
 
     async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {

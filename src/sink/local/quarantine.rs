@@ -15,7 +15,7 @@ const REASON: &str = "why";
 
 /// What becomes of a damaged file's own name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rejected {
+pub(in crate::sink) enum Rejected {
     /// It is free.
     Moved,
     /// It stays, until something better replaces the file.
@@ -23,7 +23,7 @@ pub(super) enum Rejected {
 }
 
 /// Moves or links the regular file `name` of `directory` into `folder`, over an earlier one of that name.
-pub(super) fn quarantine(
+pub(in crate::sink) fn quarantine(
     directory: &Path,
     folder: &Path,
     name: &str,

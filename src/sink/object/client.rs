@@ -73,6 +73,31 @@ impl Variables<'_> {
     }
 }
 
+/// Names the store and the place in it, so that two of them are never taken for one.
+pub(super) fn name(address: &StoreAddress, options: &StoreOptions<'_>) -> String {
+    let variables = Variables(options.variables);
+    let (scheme, at) = match address.service {
+        Service::S3 => ("s3", variables.first(&S3_ENDPOINT)),
+        Service::Azure => {
+            let account = variables.get("AZURE_STORAGE_ACCOUNT_NAME");
+            ("az", variables.first(&AZURE_ENDPOINT).or(account))
+        }
+        Service::Google => ("gs", None),
+        Service::Memory => ("memory", None),
+    };
+    let StoreAddress { bucket, prefix, .. } = address;
+    let at = at.map_or_else(String::new, |at| {
+        format!(" at {}", shown(at).trim_end_matches('/'))
+    });
+    format!("{scheme}://{bucket}/{prefix}{at}")
+}
+
+/// The address of a store that is not Amazon's, by the strongest variable first.
+const S3_ENDPOINT: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"];
+
+/// And of one that is not Microsoft's.
+const AZURE_ENDPOINT: [&str; 2] = ["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"];
+
 /// The client of the store that has the bucket of `address`.
 pub(super) fn build(
     address: &StoreAddress,
@@ -111,7 +136,7 @@ fn s3(
     if variables.first(&sources).is_none() {
         return Err(SettingsError::NoCredentials);
     }
-    let endpoint = variables.first(&["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]);
+    let endpoint = variables.first(&S3_ENDPOINT);
     let is_virtual = variables.is_true("AWS_VIRTUAL_HOSTED_STYLE_REQUEST");
     let may_be_http = insecure || variables.is_true("AWS_ALLOW_HTTP");
     let mut plain = false;
@@ -120,7 +145,7 @@ fn s3(
         plain = url.scheme() == "http";
         let begins = format!("{}.", address.bucket);
         if is_virtual && !url.host_str().is_some_and(|host| host.starts_with(&begins)) {
-            return Err(SettingsError::HostWithoutBucket(text.to_owned()));
+            return Err(SettingsError::HostWithoutBucket(shown(text)));
         }
     }
     let mut builder = AmazonS3Builder::new();
@@ -157,7 +182,7 @@ fn azure(
         return Err(SettingsError::Forbidden("AZURE_SKIP_SIGNATURE"));
     }
     let mut plain = variables.is_true("AZURE_STORAGE_USE_EMULATOR");
-    let endpoint = variables.first(&["AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"]);
+    let endpoint = variables.first(&AZURE_ENDPOINT);
     if let Some(text) = endpoint {
         plain = endpoint_url(text, insecure || variables.is_true("AZURE_ALLOW_HTTP"))?.scheme()
             == "http";
@@ -223,12 +248,22 @@ fn client_options(plain: bool) -> ClientOptions {
 fn endpoint_url(text: &str, may_be_http: bool) -> Result<Url, SettingsError> {
     let url = Url::parse(text).ok();
     let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    let url = url.ok_or_else(|| SettingsError::Endpoint(text.to_owned()))?;
+    let url = url.ok_or_else(|| SettingsError::Endpoint(shown(text)))?;
     if url.scheme() == "http" && !may_be_http && !is_loopback(&url) {
         let host = url.host_str().unwrap_or_default();
         return Err(SettingsError::Insecure(host.to_owned()));
     }
     Ok(url)
+}
+
+/// An endpoint without the user and password that may stand in it.
+fn shown(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    match rest.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((_secret, host)) if scheme.is_empty() => host.to_owned(),
+        Some((_secret, host)) => format!("{scheme}://{host}"),
+    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -252,7 +287,7 @@ mod tests {
             .collect();
         let options = StoreOptions {
             variables: &variables,
-            insecure: false,
+            ..StoreOptions::default()
         };
         build(&address, &options)
             .err()
@@ -277,6 +312,10 @@ mod tests {
                 "AWS_CONDITIONAL_PUT",
             ),
             (with("AWS_ENDPOINT_URL", "store.example"), "`store.example`"),
+            (
+                with("AWS_ENDPOINT_URL", "me:key@store.example"),
+                "`store.example`",
+            ),
             (
                 with("AWS_ENDPOINT_URL", "http://store.example"),
                 "--insecure-store",

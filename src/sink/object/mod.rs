@@ -7,9 +7,11 @@
 mod address;
 mod breaker;
 mod client;
+mod owner;
 mod read;
 mod store;
 mod trouble;
+mod words;
 
 use std::io;
 use std::path::Path as FilePath;
@@ -20,13 +22,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
 use object_store::{
-    Attribute, Attributes, Error, ObjectStore as _, PutMode, PutOptions, PutPayload,
+    Attribute, Attributes, Error, ObjectStore as _, PutMode, PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::sync::Semaphore;
 
 use self::read::StoreReader;
-use self::store::{Found, HASH_ENTRY, Store, no_answer, time_for};
+use self::store::{Found, HASH_ENTRY, Store, no_answer};
 use self::trouble::{Trouble, trouble};
+use super::local::quarantine::{Rejected, quarantine};
 use super::{
     EntryStream, OpenSink, Placed, ReadError, Sink, SinkError, SinkOptions, SinkReader, Staging,
     StoreOptions, StoredImageReader,
@@ -64,11 +67,12 @@ pub(super) async fn open(
         &state_dir,
     ))?;
     let staging = Arc::new(Staging::open(&state_dir, &state_dir, options)?);
+    owner::claim(&state_dir, &store.name, text)?;
     let sink = Arc::new(ObjectSink {
         store,
         memory: Semaphore::new(IN_FLIGHT_KIB as usize),
         refused: AtomicU32::new(0),
-        _locked: Arc::clone(&staging),
+        staging: Arc::clone(&staging),
     });
     Ok(OpenSink { sink, staging })
 }
@@ -88,7 +92,7 @@ struct ObjectSink {
     /// How many images in a row the store has refused.
     refused: AtomicU32,
     /// Nobody else works in this folder while this can.
-    _locked: Arc<Staging>,
+    staging: Arc<Staging>,
 }
 
 /// How a put ended.
@@ -152,28 +156,45 @@ impl ObjectSink {
         content: &Content,
         mode: PutMode,
     ) -> Result<Put, SinkError> {
+        let put = self.try_put(payload, name, content, mode).await?;
+        if let Put::Stored | Put::Taken = put {
+            self.store.breaker.succeeded();
+            self.refused.store(0, Ordering::Relaxed);
+        }
+        Ok(put)
+    }
+
+    async fn try_put(
+        &self,
+        payload: &PutPayload,
+        name: &ImageName,
+        content: &Content,
+        mode: PutMode,
+    ) -> Result<Put, SinkError> {
         let Self { store, refused, .. } = self;
         let key = store.key(name.as_str())?;
+        let unusable = |said| store.unusable_as("storing an image in", said);
+        // Not what is to be replaced, whose hash says what its bytes were once.
+        let is_new = |found: &UpdateVersion| match &mode {
+            PutMode::Update(old) => old != found,
+            PutMode::Create | PutMode::Overwrite => true,
+        };
         let mut tries = 0;
         loop {
             let error = {
-                let _turn = store.breaker.pass().await;
+                let _turn = store.breaker.pass().await.map_err(unusable)?;
                 let options = put_options(content, mode.clone());
                 let put = store.client.put_opts(&key, payload.clone(), options);
-                let put = tokio::time::timeout(time_for(content.bytes), put).await;
+                let put = tokio::time::timeout(store.time_for(content.bytes), put).await;
                 match put.unwrap_or_else(|_| Err(no_answer())) {
-                    Ok(_) => {
-                        store.breaker.succeeded();
-                        refused.store(0, Ordering::Relaxed);
-                        return Ok(Put::Stored);
-                    }
+                    Ok(_) => return Ok(Put::Stored),
                     Err(error) => error,
                 }
             };
             match trouble(&error) {
                 Trouble::Taken => match store.look(&key, content).await? {
-                    Found::Same => return Ok(Put::Stored),
-                    Found::Other(_) => return Ok(Put::Taken),
+                    Found::Same(found) if is_new(&found) => return Ok(Put::Stored),
+                    Found::Same(_) | Found::Other(_) => return Ok(Put::Taken),
                     // A conflict of the moment, or objects below this key.
                     Found::Nothing if tries < TRIES => {
                         tries += 1;
@@ -182,25 +203,23 @@ impl ObjectSink {
                     Found::Nothing => return Ok(Put::Refused(error)),
                 },
                 Trouble::Unknown => {
-                    if !store.breaker.failed().await {
-                        return Err(store.unusable("storing an image in", &error));
-                    }
+                    let failed = store.breaker.failed(|| store.explain(&error));
+                    failed.map_err(unusable)?;
                     match store.look(&key, content).await? {
-                        Found::Same => return Ok(Put::Stored),
+                        Found::Same(found) if is_new(&found) => return Ok(Put::Stored),
                         Found::Other(_) if mode == PutMode::Create => return Ok(Put::Taken),
-                        Found::Nothing | Found::Other(_) => {}
+                        Found::Nothing | Found::Same(_) | Found::Other(_) => {}
                     }
                 }
                 Trouble::Later => {
-                    if !store.breaker.failed().await {
-                        return Err(store.unusable("storing an image in", &error));
-                    }
+                    let failed = store.breaker.failed(|| store.explain(&error));
+                    failed.map_err(unusable)?;
                 }
                 Trouble::Bytes if tries < 1 => tries = TRIES,
                 Trouble::Bytes => return Ok(Put::Refused(error)),
                 Trouble::Refused | Trouble::Missing => {
                     if refused.fetch_add(1, Ordering::Relaxed) + 1 >= MAX_REFUSED {
-                        return Err(store.unusable("storing an image in", &error));
+                        return Err(unusable(store.explain(&error)));
                     }
                     return Ok(Put::Refused(error));
                 }
@@ -263,7 +282,7 @@ impl Sink for ObjectSink {
     ) -> Result<Option<ImageName>, SinkError> {
         for name in [name.clone(), name.with_hash_suffix(&content.hash)] {
             let key = self.store.key(name.as_str())?;
-            if let Found::Same = self.store.look(&key, content).await? {
+            if let Found::Same(_) = self.store.look(&key, content).await? {
                 return Ok(Some(name));
             }
         }
@@ -278,12 +297,8 @@ impl Sink for ObjectSink {
         // Only what was looked at is replaced: another run may be at work there.
         for _ in 0..TRIES {
             let mode = match self.store.look(&key, &content).await? {
-                Found::Same => {
-                    file.discard();
-                    return Ok(Placed::Stored(name));
-                }
                 Found::Nothing => PutMode::Create,
-                Found::Other(version) => PutMode::Update(version),
+                Found::Same(version) | Found::Other(version) => PutMode::Update(version),
             };
             match self.put(&payload, &name, &content, mode).await? {
                 Put::Stored => {
@@ -306,5 +321,33 @@ impl Sink for ObjectSink {
 
     fn longest_name(&self) -> usize {
         ImageName::MAX_BYTES
+    }
+
+    async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
+        self.keep_rejected(name, reason).await
+    }
+
+    async fn keep_rejected(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
+        let key = self.store.key(name.as_str())?;
+        let failed = |source| SinkError::Name {
+            name: name.clone(),
+            source,
+        };
+        let size = self.store.size(&key).await?.unwrap_or(0);
+        let bytes = self.store.bytes(&key, size).await?;
+        let bytes = bytes.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let (name, reason) = (name.to_string(), reason.to_owned());
+        let state_dir = self.staging.state_dir().to_owned();
+        let keeping = tokio::task::spawn_blocking(move || {
+            // From a folder of its own, whose name is none of an image.
+            let written = tempfile::tempdir_in(&state_dir)?;
+            std::fs::write(written.path().join(&name), bytes)?;
+            let folder = state_dir.join("rejected");
+            quarantine(written.path(), &folder, &name, &reason, Rejected::Moved)
+        });
+        let kept = keeping
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)));
+        kept.map_err(failed)
     }
 }

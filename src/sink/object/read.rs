@@ -1,14 +1,15 @@
 //! The reading side of a store.
 
 use std::ffi::OsString;
+use std::future::ready;
 use std::io::{self, Cursor};
 
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
-use object_store::{GetOptions, ObjectStore as _};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::ObjectMeta;
 use tokio::runtime::Handle;
 
-use super::store::{Asked, Store, time_for};
+use super::store::Store;
 use crate::sink::{EntryKind, EntryStream, ReadError, SinkEntry, SinkReader, StoredImageReader};
 use crate::units::ByteSize;
 
@@ -34,50 +35,27 @@ const MAX_BYTES: u64 = 2 << 30;
 
 impl SinkReader for StoreReader {
     fn list(&self) -> EntryStream {
-        let store = self.store.clone();
-        let prefix = match store.listed_prefix() {
-            Ok(prefix) => prefix,
-            Err(error) => return stream::iter([Err(error)]).boxed(),
+        let skipped = match self.store.prefix.as_str() {
+            "" => 0,
+            prefix => prefix.len() + 1,
         };
-        let skipped = prefix
-            .as_ref()
-            .map_or(0, |prefix| prefix.as_ref().len() + 1);
-        let listed = store.client.list(prefix.as_ref());
-        listed
-            .filter_map(move |object| {
-                let entry = match object {
-                    Ok(object) => {
-                        let name = object.location.as_ref().get(skipped..).unwrap_or_default();
-                        // What lies deeper is another collection's.
-                        (!name.is_empty() && !name.contains('/')).then(|| {
-                            Ok(SinkEntry {
-                                name: OsString::from(name),
-                                kind: EntryKind::File { bytes: object.size },
-                            })
-                        })
-                    }
-                    Err(error) => Some(Err(store.unusable("listing", &error))),
-                };
-                std::future::ready(entry)
+        let entry = move |object: ObjectMeta| {
+            let name = object.location.as_ref().get(skipped..).unwrap_or_default();
+            // What lies deeper is another collection's.
+            (!name.is_empty() && !name.contains('/')).then(|| SinkEntry {
+                name: OsString::from(name),
+                kind: EntryKind::File { bytes: object.size },
             })
-            .boxed()
+        };
+        let entries = self.store.list().map_ok(entry);
+        entries.try_filter_map(|entry| ready(Ok(entry))).boxed()
     }
 
     fn read(&self, name: &str) -> Result<Box<dyn StoredImageReader>, ReadError> {
-        let key = self.store.key(name).map_err(unreadable)?;
+        let key = self.store.key(name)?;
         let reading = async {
-            let head = GetOptions {
-                head: true,
-                ..GetOptions::default()
-            };
-            let client = &self.store.client;
-            let asked = self
-                .store
-                .ask(time_for(0), || client.get_opts(&key, head.clone()));
-            let size = match asked.await {
-                Ok(found) => found.meta.size,
-                Err(Asked::Missing) => return Err(ReadError::Missing),
-                Err(Asked::Failed(error)) => return Err(unreadable(error)),
+            let Some(size) = self.store.size(&key).await? else {
+                return Err(ReadError::Missing);
             };
             if size > MAX_BYTES {
                 return Err(ReadError::NotAFile(format!(
@@ -85,16 +63,12 @@ impl SinkReader for StoreReader {
                     ByteSize(size)
                 )));
             }
-            let bytes = self.store.bytes(&key, size).await.map_err(unreadable)?;
+            let bytes = self.store.bytes(&key, size).await?;
             bytes.ok_or(ReadError::Missing)
         };
         let bytes = self.runtime.block_on(reading)?;
         Ok(Box::new(Cursor::new(bytes)))
     }
-}
-
-fn unreadable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ReadError {
-    ReadError::Unreadable(io::Error::other(error))
 }
 
 impl StoredImageReader for Cursor<Bytes> {

@@ -6,14 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use object_store::client::{HttpError, HttpErrorKind};
 use object_store::path::Path;
-use object_store::{Attribute, Error, GetOptions, ObjectStore, UpdateVersion};
+use object_store::{
+    Attribute, Error, GetOptions, GetResult, ObjectMeta, ObjectStore, UpdateVersion,
+};
 
 use super::address::{Service, StoreAddress};
 use super::breaker::Breaker;
 use super::client;
 use super::trouble::{Trouble, trouble};
+use super::words::explain;
 use crate::outcome::Content;
 use crate::sink::{SinkError, StoreOptions};
 
@@ -41,18 +45,23 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) struct Store {
     pub(super) client: Arc<dyn ObjectStore>,
     pub(super) prefix: String,
+    service: Service,
     /// For messages.
     url: String,
+    /// The store and the place in it, by their addresses.
+    pub(super) name: String,
     pub(super) breaker: Arc<Breaker>,
+    /// How long it may fail before that ends the run.
+    budget: Duration,
 }
 
 /// What has a key.
 #[derive(Debug)]
 pub(super) enum Found {
     Nothing,
-    /// Exactly these bytes.
-    Same,
-    /// Others; which version, where the store says it.
+    /// Exactly these bytes, unless they changed where they are; in this version, where the store says it.
+    Same(UpdateVersion),
+    /// Others.
     Other(UpdateVersion),
 }
 
@@ -69,11 +78,19 @@ impl Store {
             .ok_or_else(|| SinkError::UnknownScheme(scheme.to_owned()))?;
         let address = StoreAddress::parse(service, text).map_err(|error| bad(error.to_string()))?;
         let client = client::build(&address, options).map_err(|error| bad(error.to_string()))?;
+        let budget = match options.timeout {
+            None => BUDGET,
+            Some(Duration::ZERO) => Duration::MAX,
+            Some(budget) => budget,
+        };
         Ok(Self {
             client,
+            name: client::name(&address, options),
             prefix: address.prefix,
+            service,
             url: text.to_owned(),
-            breaker: Arc::new(Breaker::new(BUDGET)),
+            breaker: Arc::new(Breaker::new(budget)),
+            budget,
         })
     }
 
@@ -88,24 +105,51 @@ impl Store {
 
     /// Asks for one object.
     pub(super) async fn probe(&self) -> Result<(), SinkError> {
-        let patience = Breaker::new(OPENING_BUDGET);
+        let patience = Breaker::new(OPENING_BUDGET.min(self.budget));
+        let limit = self.time_to_ask().min(OPENING_BUDGET);
+        let prefix = self.listed_prefix()?;
         loop {
-            let prefix = self.listed_prefix()?;
+            // It does not give up while somebody waits.
+            let _ = patience.pass().await;
             let mut listed = self.client.list(prefix.as_ref());
-            let asked = tokio::time::timeout(ASK_TIMEOUT, listed.next()).await;
+            let asked = tokio::time::timeout(limit, listed.next()).await;
             let error = match asked {
                 Ok(None | Some(Ok(_))) => return Ok(()),
                 Ok(Some(Err(error))) => error,
-                Err(_) => return Err(self.unusable("listing", &no_answer())),
+                Err(_) => no_answer(),
             };
             let is_lasting = matches!(trouble(&error), Trouble::Refused | Trouble::Missing);
-            if is_lasting || !patience.failed().await {
+            if is_lasting || patience.failed(|| self.explain(&error)).is_err() {
                 return Err(self.unusable("listing", &error));
             }
         }
     }
 
-    pub(super) fn listed_prefix(&self) -> Result<Option<Path>, SinkError> {
+    /// How long a question without an image may take.
+    pub(super) fn time_to_ask(&self) -> Duration {
+        ASK_TIMEOUT.min(self.budget)
+    }
+
+    /// How long an image of this many bytes may take.
+    pub(super) fn time_for(&self, bytes: u64) -> Duration {
+        PUT_TIMEOUT.min(self.budget) + Duration::from_secs(bytes / SLOWEST)
+    }
+
+    /// All objects below the prefix. It goes on behind the last one where the store fails in the middle.
+    pub(super) fn list(&self) -> BoxStream<'static, Result<ObjectMeta, SinkError>> {
+        let listing = Listing {
+            store: self.clone(),
+            listed: None,
+            last: None,
+        };
+        stream::try_unfold(listing, async |mut listing| {
+            let next = listing.next().await?;
+            Ok(next.map(|object| (object, listing)))
+        })
+        .boxed()
+    }
+
+    fn listed_prefix(&self) -> Result<Option<Path>, SinkError> {
         if self.prefix.is_empty() {
             return Ok(None);
         }
@@ -114,24 +158,15 @@ impl Store {
 
     /// What has the key of `name`, compared with these bytes.
     pub(super) async fn look(&self, key: &Path, content: &Content) -> Result<Found, SinkError> {
-        let head = GetOptions {
-            head: true,
-            ..GetOptions::default()
+        let Some(found) = self.head(key).await? else {
+            return Ok(Found::Nothing);
         };
-        let asked = self.ask(ASK_TIMEOUT, || self.client.get_opts(key, head.clone()));
-        let found = match asked.await {
-            Ok(found) => found,
-            Err(Asked::Missing) => return Ok(Found::Nothing),
-            Err(Asked::Failed(error)) => {
-                return Err(self.unusable("looking for an image in", &error));
-            }
-        };
-        let other = UpdateVersion {
+        let version = UpdateVersion {
             e_tag: found.meta.e_tag.clone(),
             version: found.meta.version.clone(),
         };
         if found.meta.size != content.bytes {
-            return Ok(Found::Other(other));
+            return Ok(Found::Other(version));
         }
         let entry = Attribute::Metadata(HASH_ENTRY.into());
         let is_same = if let Some(hash) = found.attributes.get(&entry) {
@@ -142,15 +177,35 @@ impl Store {
             bytes.is_some_and(|bytes| blake3::hash(&bytes).as_bytes() == content.hash.as_bytes())
         };
         Ok(if is_same {
-            Found::Same
+            Found::Same(version)
         } else {
-            Found::Other(other)
+            Found::Other(version)
         })
+    }
+
+    /// The size of an object in bytes; `None` where there is none.
+    pub(super) async fn size(&self, key: &Path) -> Result<Option<u64>, SinkError> {
+        Ok(self.head(key).await?.map(|found| found.meta.size))
+    }
+
+    async fn head(&self, key: &Path) -> Result<Option<GetResult>, SinkError> {
+        let head = GetOptions {
+            head: true,
+            ..GetOptions::default()
+        };
+        let asked = self.ask(self.time_to_ask(), || {
+            self.client.get_opts(key, head.clone())
+        });
+        match asked.await {
+            Ok(found) => Ok(Some(found)),
+            Err(Asked::Missing) => Ok(None),
+            Err(Asked::Failed(said)) => Err(self.unusable_as("looking for an image in", said)),
+        }
     }
 
     /// All bytes of an object; `None` where there is none.
     pub(super) async fn bytes(&self, key: &Path, size: u64) -> Result<Option<Bytes>, SinkError> {
-        let asked = self.ask(time_for(size), async || {
+        let asked = self.ask(self.time_for(size), async || {
             self.client
                 .get_opts(key, GetOptions::default())
                 .await?
@@ -160,7 +215,7 @@ impl Store {
         match asked.await {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Asked::Missing) => Ok(None),
-            Err(Asked::Failed(error)) => Err(self.unusable("reading an image of", &error)),
+            Err(Asked::Failed(said)) => Err(self.unusable_as("reading an image of", said)),
         }
     }
 
@@ -173,7 +228,7 @@ impl Store {
     ) -> Result<T, Asked> {
         let mut has_failed = false;
         loop {
-            let _turn = self.breaker.pass().await;
+            let _turn = self.breaker.pass().await.map_err(Asked::Failed)?;
             let asked = tokio::time::timeout(limit, question()).await;
             let error = match asked.unwrap_or_else(|_| Err(no_answer())) {
                 Ok(answer) => {
@@ -189,42 +244,87 @@ impl Store {
                 Trouble::Missing => return Err(Asked::Missing),
                 Trouble::Unknown | Trouble::Later => {}
                 Trouble::Taken | Trouble::Refused | Trouble::Bytes => {
-                    return Err(Asked::Failed(error));
+                    return Err(Asked::Failed(self.explain(&error)));
                 }
             }
             has_failed = true;
-            if !self.breaker.failed().await {
-                return Err(Asked::Failed(error));
-            }
+            let failed = self.breaker.failed(|| self.explain(&error));
+            failed.map_err(Asked::Failed)?;
         }
     }
 
     pub(super) fn unusable(&self, doing: &str, source: &Error) -> SinkError {
+        self.unusable_as(doing, self.explain(source))
+    }
+
+    /// What people are told of an error.
+    pub(super) fn explain(&self, error: &Error) -> String {
+        explain(error, self.service)
+    }
+
+    pub(super) fn unusable_as(&self, doing: &str, said: String) -> SinkError {
         SinkError::Store {
             what: format!("{doing} `{}`", self.url),
-            source: said(source).into(),
+            source: said.into(),
         }
     }
 }
 
-/// The innermost words of an error: each of the crate's layers repeats those below it.
-fn said(error: &Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+/// A listing that was begun.
+struct Listing {
+    store: Store,
+    /// What is left of the answers to the latest question.
+    listed: Option<BoxStream<'static, Result<ObjectMeta, Error>>>,
+    last: Option<Path>,
+}
+
+impl Listing {
+    async fn next(&mut self) -> Result<Option<ObjectMeta>, SinkError> {
+        let Self {
+            store,
+            listed,
+            last,
+        } = self;
+        let prefix = store.listed_prefix()?;
+        let unusable = |said| store.unusable_as("listing", said);
+        let mut has_failed = false;
+        loop {
+            let _turn = store.breaker.pass().await.map_err(unusable)?;
+            let begun = listed.get_or_insert_with(|| match last {
+                None => store.client.list(prefix.as_ref()),
+                Some(last) => store.client.list_with_offset(prefix.as_ref(), last),
+            });
+            let next = tokio::time::timeout(store.time_to_ask(), begun.next()).await;
+            let next = next.unwrap_or_else(|_| Some(Err(no_answer())));
+            let error = match next.transpose() {
+                Ok(object) => {
+                    if has_failed {
+                        store.breaker.succeeded();
+                    }
+                    if let Some(object) = &object {
+                        *last = Some(object.location.clone());
+                    }
+                    return Ok(object);
+                }
+                Err(error) => error,
+            };
+            (*listed, has_failed) = (None, true);
+            if !matches!(trouble(&error), Trouble::Unknown | Trouble::Later) {
+                return Err(unusable(store.explain(&error)));
+            }
+            store
+                .breaker
+                .failed(|| store.explain(&error))
+                .map_err(unusable)?;
+        }
     }
-    innermost.to_string()
 }
 
 /// Why a question has no answer.
 pub(super) enum Asked {
     Missing,
-    Failed(Error),
-}
-
-/// How long an image of this many bytes may take.
-pub(super) fn time_for(bytes: u64) -> Duration {
-    PUT_TIMEOUT + Duration::from_secs(bytes / SLOWEST)
+    /// What the store said.
+    Failed(String),
 }
 
 pub(super) fn no_answer() -> Error {

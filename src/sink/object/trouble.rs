@@ -60,12 +60,12 @@ fn of_generic(error: &Error) -> Trouble {
 }
 
 /// The status in the text of an error. The words are the crate's, and in front of what the store said.
-fn status(text: &str) -> Option<u16> {
+pub(super) fn status(text: &str) -> Option<u16> {
     let (_, behind) = text.split_once("Server returned non-2xx status code: ")?;
     behind.get(..3)?.parse().ok()
 }
 
-fn kind(error: &Error) -> Option<HttpErrorKind> {
+pub(super) fn kind(error: &Error) -> Option<HttpErrorKind> {
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<HttpError>() {

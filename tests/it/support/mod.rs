@@ -20,6 +20,10 @@ pub(crate) mod recorded_disk;
 pub(crate) mod request_gate;
 pub(crate) mod rng;
 pub(crate) mod site;
+#[cfg(feature = "object-store")]
+pub(crate) mod store_proxy;
+#[cfg(feature = "object-store")]
+pub(crate) mod stores;
 pub(crate) mod terminal;
 pub(crate) mod web_archive;
 

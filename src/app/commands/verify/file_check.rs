@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Shutdown;
 use crate::ledger::StoredFile;
 use crate::outcome::Content;
-use crate::sink::{ReadError, SinkReader, StoredImageReader};
+use crate::sink::{EntryKind, ReadError, SinkError, SinkReader, StoredImageReader};
 use crate::verify::{DecodeResult, Decoder, Limits, verify_file};
 
 /// Checks files; shared by all threads.
@@ -48,7 +48,11 @@ const ANY_SIZE: Limits = Limits {
 
 impl FileCheck {
     /// Checks a file; `None` once the run was interrupted. Blocks.
-    pub(super) fn verdict(&self, file: &StoredFile) -> Option<FileVerdict> {
+    ///
+    /// # Errors
+    ///
+    /// When the place is out of reach, which says nothing of the file.
+    pub(super) fn verdict(&self, file: &StoredFile) -> Option<Result<FileVerdict, SinkError>> {
         if self.shutdown.is_stopping() {
             return None;
         }
@@ -61,9 +65,29 @@ impl FileCheck {
             Err(ReadError::Missing) => FileVerdict::Missing,
             Err(ReadError::NotAFile(reason)) => FileVerdict::Displaced(reason),
             Err(error @ ReadError::Unreadable(_)) => FileVerdict::Damaged(error.to_string()),
+            Err(ReadError::OutOfReach(error)) => return Some(Err(error)),
         };
         // A read that the interruption cut short says nothing about the file.
-        (!self.shutdown.is_stopping()).then_some(verdict)
+        (!self.shutdown.is_stopping()).then_some(Ok(verdict))
+    }
+
+    /// The same by what the place listed under its name: its size alone.
+    pub(super) fn listed(
+        &self,
+        file: &StoredFile,
+        kind: Option<&EntryKind>,
+    ) -> Option<Result<FileVerdict, SinkError>> {
+        let expected = file.content.bytes;
+        let verdict = match kind {
+            None => FileVerdict::Missing,
+            Some(EntryKind::File { bytes }) if *bytes == expected => FileVerdict::Intact {
+                sum: None,
+                undecoded: None,
+            },
+            Some(EntryKind::File { bytes }) => wrong_size(*bytes, expected),
+            Some(kind) => FileVerdict::Displaced(kind.to_string()),
+        };
+        (!self.shutdown.is_stopping()).then_some(Ok(verdict))
     }
 
     fn check(
@@ -73,10 +97,7 @@ impl FileCheck {
     ) -> io::Result<FileVerdict> {
         let bytes = reader.size()?;
         if bytes != fetched.bytes {
-            return Ok(FileVerdict::Damaged(format!(
-                "{bytes} bytes instead of {}",
-                fetched.bytes
-            )));
+            return Ok(wrong_size(bytes, fetched.bytes));
         }
         let mut reader = CheckedReader {
             reader,
@@ -113,6 +134,10 @@ impl FileCheck {
             Err(defect) => FileVerdict::Undecodable(defect.to_string()),
         })
     }
+}
+
+fn wrong_size(found: u64, expected: u64) -> FileVerdict {
+    FileVerdict::Damaged(format!("{found} bytes instead of {expected}"))
 }
 
 /// Hashes the bytes of a file while they are read, so that it is read once, and fails when the run is interrupted:

@@ -5,7 +5,7 @@ mod repair;
 mod replace;
 mod views;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, Write};
@@ -75,6 +75,7 @@ pub async fn verify(
     let reader = sink::open_to_read(&location, &store_options(&settings, environment)).await?;
     let reader = reader.with_context(|| format!("there is no collection in `{location}`"))?;
     let verifier = Verifier::new(reader, &settings, &checks, shutdown);
+    let by_listing = verifier.by_listing;
     let found = if checks.repair {
         drop(ledger);
         let Some(found) = repair::repair(verifier, site, &settings, environment).await? else {
@@ -91,6 +92,9 @@ pub async fn verify(
         for name in &found.unlisted {
             print_note(&unlisted(name.as_str()));
         }
+        if by_listing {
+            print_note(BY_LISTING);
+        }
         print_note(&found.counts.summary(id.as_str()));
     }
     if let Some(path) = checks.sums.filter(|_| !found.counts.stopped) {
@@ -104,9 +108,15 @@ pub async fn verify(
     Ok(found.exit.max_severity(result))
 }
 
+/// What a check by listing does not find.
+const BY_LISTING: &str =
+    "names and sizes were checked, not what is in the objects: `--decode` reads each of them";
+
 /// Checks a collection.
 struct Verifier {
     check: FileCheck,
+    /// Whether what the place lists is enough, and no file is read.
+    by_listing: bool,
     threads: NonZeroUsize,
     repair: bool,
     output: OutputSettings,
@@ -174,6 +184,8 @@ impl Verifier {
                 sums: sums.is_some(),
                 shutdown,
             },
+            // Reading a whole bucket costs money and hours: that is for those who ask for it.
+            by_listing: settings.place.is_url() && !decode && sums.is_none(),
             threads: threads
                 .and_then(|threads| NonZeroUsize::new(threads.into()))
                 .unwrap_or_else(cores),
@@ -191,8 +203,12 @@ impl Verifier {
         mut entries: BTreeMap<OsString, EntryKind>,
     ) -> anyhow::Result<Findings> {
         let files = ledger.files()?;
+        let mut listed = HashMap::new();
         for file in &files {
-            entries.remove(OsStr::new(&file.name.to_string()));
+            let name = file.name.to_string();
+            if let Some(kind) = entries.remove(OsStr::new(&name)) {
+                listed.insert(name, kind);
+            }
         }
         let (saved, unfinished): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| file.saved);
         let mut writer = FindingWriter::new(&self.output, self.out(), "verifying", saved.len());
@@ -206,12 +222,24 @@ impl Verifier {
             unlisted: Vec::new(),
             exit: Exit::Done,
         };
-        self.check_each(&saved, &mut writer, |file, verdict, writer| match verdict {
-            FileVerdict::Undecodable(reason) if is_as_fetched(facts, &file.content)? => {
-                found.add_as_fetched(file, &reason, writer)
+        let check = |file: &StoredFile| {
+            if self.by_listing {
+                self.check.listed(file, listed.get(file.name.as_str()))
+            } else {
+                self.check.verdict(file)
             }
-            verdict => found.add(file, verdict, writer),
-        })?;
+        };
+        self.check_each(
+            &saved,
+            check,
+            &mut writer,
+            |file, verdict, writer| match verdict {
+                FileVerdict::Undecodable(reason) if is_as_fetched(facts, &file.content)? => {
+                    found.add_as_fetched(file, &reason, writer)
+                }
+                verdict => found.add(file, verdict, writer),
+            },
+        )?;
         for file in unfinished {
             let reason =
                 "a run was about to place it; the next `wallhaul fetch` settles it".to_owned();
@@ -237,21 +265,17 @@ impl Verifier {
     fn check_each(
         &self,
         files: &[StoredFile],
+        check: impl Fn(&StoredFile) -> Option<Result<FileVerdict, SinkError>> + Sync,
         writer: &mut FindingWriter,
         mut on_verdict: impl FnMut(&StoredFile, FileVerdict, &mut FindingWriter) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut checked = 0;
-        parallel_ordered(
-            files,
-            self.threads,
-            |file| self.check.verdict(file),
-            |file, verdict| {
-                on_verdict(file, verdict, writer)?;
-                checked += 1;
-                writer.set_checked(checked);
-                Ok(())
-            },
-        )?;
+        parallel_ordered(files, self.threads, check, |file, verdict| {
+            on_verdict(file, verdict?, writer)?;
+            checked += 1;
+            writer.set_checked(checked);
+            Ok(())
+        })?;
         writer.counts.stopped |= checked < files.len();
         Ok(())
     }

@@ -146,6 +146,7 @@ impl Verifier {
         let mut repaired = HashSet::new();
         self.check_each(
             &files,
+            |file| self.check.verdict(file),
             &mut writer,
             |file: &StoredFile, verdict, writer| match verdict {
                 FileVerdict::Intact { sum, undecoded: _ } => {

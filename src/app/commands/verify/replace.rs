@@ -19,7 +19,7 @@ use crate::app::blocking::blocking;
 use crate::job::{ImageKey, ImageName, Stem};
 use crate::ledger::{Intent, Ledger, LedgerError, Placement};
 use crate::outcome::Content;
-use crate::sink::{LocalCollection, Placed, Sink, SinkError};
+use crate::sink::{Placed, Sink, SinkError};
 use crate::verify::VerifiedImage;
 
 /// The files that are to be replaced, and how far that is.
@@ -229,16 +229,16 @@ impl Replacements {
             ));
             return Err(SinkError::Name { name, source });
         }
-        let (local, cause) = (self.local()?, bad.cause());
+        let (sink, cause) = (&self.sink, bad.cause());
         let renamed = name != bad.name;
         let is_there = bad.problem != Problem::Missing;
         let placed = if renamed {
             self.place(image, name).await?
         } else {
             if is_there {
-                local.keep_rejected(&bad.name, &bad.reason).await?;
+                sink.keep_rejected(&bad.name, &bad.reason).await?;
             }
-            self.sink.replace(image, name).await?
+            sink.replace(image, name).await?
         };
         let Placed::Stored(stored) = &placed else {
             return Ok(placed);
@@ -251,7 +251,7 @@ impl Replacements {
         forgotten.await.map_err(unrecorded)?;
         self.ledger.placing(intents).await.map_err(unrecorded)?;
         if renamed && is_there {
-            local.quarantine(&bad.name, &bad.reason).await?;
+            sink.quarantine(&bad.name, &bad.reason).await?;
         }
         let mut progress = self.progress.lock();
         progress.settled.insert(old.clone());
@@ -263,13 +263,6 @@ impl Replacements {
     async fn place(&self, image: VerifiedImage, name: ImageName) -> Result<Placed, SinkError> {
         let mut placed = self.sink.place(vec![(image, name)]).await;
         placed.remove(0)
-    }
-
-    fn local(&self) -> Result<&dyn LocalCollection, SinkError> {
-        self.sink.as_local().ok_or_else(|| SinkError::Storage {
-            what: "only a collection in a folder can be repaired".to_owned(),
-            source: io::Error::from(io::ErrorKind::Unsupported),
-        })
     }
 
     /// Why the pixels of new bytes cannot be decoded, with `--decode`.

@@ -151,4 +151,12 @@ impl Sink for RepairSink {
     fn longest_name(&self) -> usize {
         self.0.sink.longest_name()
     }
+
+    async fn quarantine(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
+        self.0.sink.quarantine(name, reason).await
+    }
+
+    async fn keep_rejected(&self, name: &ImageName, reason: &str) -> Result<(), SinkError> {
+        self.0.sink.keep_rejected(name, reason).await
+    }
 }
