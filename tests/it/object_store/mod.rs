@@ -2,6 +2,8 @@
 
 mod faults;
 mod hooks;
+#[cfg(feature = "nats")]
+mod machines;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
