@@ -283,7 +283,7 @@ fn read_result(message: &[u8], collection: &str) -> Option<JobResult> {
     let buried = Buried::read(message)?;
     let queued = read_job(&buried.message()).ok()?;
     (queued.collection == collection).then(|| {
-        let cause = format!("a worker could not read the job: {}", buried.buried);
+        let cause = format!("a worker could not read the job: {}", buried.reason);
         given_up(queued.job, buried.attempt, cause)
     })
 }
@@ -295,17 +295,14 @@ async fn bury_result(
     sequence: u64,
 ) -> Result<(), QueueError> {
     let collection = &coordinator.options.collection;
-    let (cause, letter) = match Buried::read(&message.payload) {
-        Some(buried) => {
-            let letter =
-                DeadLetter::of_message("", &buried.buried, buried.attempt, &buried.message());
-            (buried.buried, letter)
-        }
-        None => {
-            let cause = "a worker sent a result that cannot be read".to_owned();
-            let letter = DeadLetter::of_message(collection, &cause, 1, &message.payload);
-            (cause, letter)
-        }
+    let (cause, letter) = if let Some(buried) = Buried::read(&message.payload) {
+        let whole = buried.message();
+        let letter = DeadLetter::of_message("", &buried.reason, buried.attempt, &whole);
+        (buried.reason, letter)
+    } else {
+        let cause = "a worker sent a result that cannot be read".to_owned();
+        let letter = DeadLetter::of_message(collection, &cause, 1, &message.payload);
+        (cause, letter)
     };
     bury_unknown(coordinator, &letter, format!("result#{sequence}"), cause).await
 }
