@@ -1,6 +1,7 @@
 //! The queue between the producer and the workers: a socket, opened by URL.
 
 mod broker;
+mod error;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
@@ -14,7 +15,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -27,6 +27,7 @@ pub use self::broker::{
     Broker, Coordination, CoordinatorOptions, DeadJob, HostStatus, Login, Purge, QueueAdmin,
     QueueStatus, WorkerOptions,
 };
+pub use self::error::QueueError;
 
 /// Where jobs go in. The producer alone holds it: dropping it says that no more jobs come, so there is no flag to set
 /// and none to forget.
@@ -277,52 +278,6 @@ pub struct Queue {
     pub sender: Box<dyn JobSender>,
     /// Shared by the workers.
     pub receiver: Box<dyn JobReceiver>,
-}
-
-/// Why a queue does not work.
-#[derive(Debug, Error)]
-pub enum QueueError {
-    /// No plug serves this kind of URL.
-    #[error("no queue for `{0}:` in this build: {hint}", hint = hint(.0))]
-    UnknownScheme(String),
-    /// The other end is gone.
-    #[error("the queue is closed")]
-    Closed,
-    /// The address, a file or an option for the broker is wrong.
-    #[error("cannot use the queue `{url}`: {reason}")]
-    BadBroker {
-        /// The address, without secrets.
-        url: String,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// The broker is out of reach, or refuses.
-    #[error("{doing} the queue `{url}`: {reason}")]
-    Broker {
-        /// What was being done, as in "asking" or "connecting to".
-        doing: &'static str,
-        /// The address, without secrets.
-        url: String,
-        /// What went wrong, and what to do.
-        reason: String,
-    },
-    /// The queue is empty, and results are missing: it was purged or wiped.
-    #[error(
-        "the queue has lost {jobs} jobs: they are in no queue, and no result of them came; run it again"
-    )]
-    Lost {
-        /// Jobs without a result.
-        jobs: usize,
-    },
-}
-
-/// What to do about a URL that no plug of this build serves.
-fn hint(scheme: &str) -> &'static str {
-    if matches!(scheme, "nats" | "tls") {
-        "rebuild with `--features nats`"
-    } else {
-        "use `memory:`"
-    }
 }
 
 /// Opens the queue at `url`, holding at most `capacity` jobs, for a run that is producer and workers in one process.
