@@ -2,6 +2,7 @@
 
 mod name;
 mod rules;
+mod version;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,6 +15,7 @@ use url::{Position, Url};
 
 pub use name::{ContentHash, ImageName, Stem};
 pub use rules::RulesHash;
+pub use version::{JobVersion, UnsupportedJobVersion};
 
 use crate::mask::Masks;
 
@@ -249,34 +251,6 @@ impl Job {
     /// what a server had on the day.
     pub fn name(&self, extension: &str) -> ImageName {
         ImageName::from_safe(&self.stem, extension)
-    }
-}
-
-/// [`Job::VERSION`], as a field: reading any other number fails.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct JobVersion;
-
-/// A job of a format that this build does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("unsupported job format version {0}, expected {expected}", expected = Job::VERSION)]
-pub struct UnsupportedJobVersion(u32);
-
-impl TryFrom<u32> for JobVersion {
-    type Error = UnsupportedJobVersion;
-
-    fn try_from(version: u32) -> Result<Self, UnsupportedJobVersion> {
-        if version == Job::VERSION {
-            Ok(Self)
-        } else {
-            Err(UnsupportedJobVersion(version))
-        }
-    }
-}
-
-impl From<JobVersion> for u32 {
-    fn from(JobVersion: JobVersion) -> Self {
-        Job::VERSION
     }
 }
 

@@ -28,6 +28,7 @@ mod remote;
 mod reports;
 mod scan;
 mod seen;
+mod shared_host;
 mod shutdown;
 mod url_list;
 mod worker;

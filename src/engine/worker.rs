@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::sleep;
 use url::Url;
 
 use super::attempt::{AttemptError, AttemptErrorKind};
@@ -16,9 +15,9 @@ use super::original::{doubt, verify_original};
 use super::{EngineError, Quota, Reports, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{Candidate, ImageKey, Job};
+use crate::job::{ImageKey, Job};
 use crate::ledger::Origin;
-use crate::outcome::{JobEnd, Outcome};
+use crate::outcome::Outcome;
 use crate::part::{Part, ResumeInfo};
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
@@ -108,17 +107,6 @@ impl Worker {
         self.reports.finished(key, Outcome::Interrupted).await;
     }
 
-    /// Holds the lease until the host may be asked again: all workers together must not ask it more often.
-    async fn keep_pace(&self, lease: &Lease, start: Instant) {
-        let left = lease.job.wait.saturating_sub(start.elapsed());
-        if !left.is_zero() {
-            tokio::select! {
-                () = sleep(left) => {}
-                () = self.run.shutdown.aborting() => {}
-            }
-        }
-    }
-
     /// Forwards the result of an attempt: to the committer, or back to the queue for another attempt.
     async fn finish(
         &self,
@@ -170,17 +158,6 @@ impl Worker {
                 self.commit(lease, WorkerResult::NoImage(outcome)).await;
             }
         }
-        Ok(())
-    }
-
-    /// Returns a job to the run that queued it, to be queued for the host that comes next.
-    async fn forward(&self, lease: Lease, candidates: Vec<Candidate>) -> Result<(), EngineError> {
-        let key = lease.job.key.clone();
-        lease
-            .report((self.run.clock)(), JobEnd::Elsewhere(candidates))
-            .await?;
-        lease.ack(Ack::Done).await?;
-        self.reports.finished(key, Outcome::Queued).await;
         Ok(())
     }
 

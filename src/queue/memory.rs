@@ -11,7 +11,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Ack, AckHandle, JobReceiver, JobSender, Lease, Queue, QueueError, Sent};
+use super::lease::AckHandle;
+use super::{Ack, JobReceiver, JobSender, Lease, Queue, QueueError, Sent};
 use crate::job::Job;
 
 /// Opens a queue for at most `capacity` fresh jobs, and as many that wait for another attempt.

@@ -1,10 +1,13 @@
 //! The queue between the producer and the workers: a socket, opened by URL.
 
 mod broker;
+mod error;
 mod forward;
+mod lease;
 mod memory;
 #[cfg(feature = "nats")]
 mod nats;
+mod results;
 
 #[cfg(test)]
 mod contract;
@@ -14,21 +17,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::event::Events;
 use crate::job::Job;
-use crate::outcome::{JobEnd, JobResult, ResultVersion};
 
 pub use self::broker::{
     Broker, Coordination, CoordinatorOptions, DeadJob, HostStatus, Login, Purge, QueueAdmin,
     QueueStatus, WorkerOptions,
 };
+pub use self::error::QueueError;
 pub use self::forward::forwarded;
+pub use self::lease::{Ack, Lease};
+pub use self::results::{Depth, RESULTS_AT_ONCE, ReceivedResult};
 
 /// Where jobs go in. The producer alone holds it: dropping it says that no more jobs come, so there is no flag to set
 /// and none to forget.
@@ -116,249 +117,12 @@ pub trait ResultReceiver: Send + Sync {
     }
 }
 
-/// The most results that [`ResultReceiver::next`] returns: as many as the ledger takes in one transaction.
-pub const RESULTS_AT_ONCE: usize = 256;
-
-/// How much is in a queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Depth {
-    /// Jobs that no worker has finished, those that workers have included.
-    pub jobs: u64,
-    /// Results for this collection that are not acknowledged.
-    pub results: u64,
-}
-
-/// A result that came from a worker.
-pub struct ReceivedResult {
-    /// What the worker says.
-    pub result: JobResult,
-    handle: Box<dyn ResultHandle>,
-}
-
-impl ReceivedResult {
-    /// Removes the result from the queue. The job of a failure goes to the dead letters first.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is out of reach; the result will then come again.
-    pub async fn ack(self) -> Result<(), QueueError> {
-        self.handle.ack(&self.result).await
-    }
-
-    /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
-    /// recorded, and a result whose lease is dropped comes again. The job of a failure goes to the dead letters first.
-    pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
-        let JobResult {
-            version: _,
-            job,
-            attempt,
-            at,
-            end,
-        } = self.result.clone();
-        let handle = ResultAck {
-            result: self.result,
-            handle: self.handle,
-        };
-        (Lease::new(job, attempt, handle), end, at)
-    }
-}
-
-/// The lease of a result.
-struct ResultAck {
-    result: JobResult,
-    handle: Box<dyn ResultHandle>,
-}
-
-#[async_trait]
-impl AckHandle for ResultAck {
-    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, _ack: Ack) -> Result<(), QueueError> {
-        self.handle.ack(&self.result).await
-    }
-
-    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
-        // The queue delivers it again once its time is over.
-    }
-}
-
-/// A plug's side of a result.
-#[async_trait]
-trait ResultHandle: Send + Sync {
-    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError>;
-}
-
-/// A job that one worker has. Dropped without [`Lease::ack`] it goes back to the queue at once.
-pub struct Lease {
-    /// The job.
-    pub job: Job,
-    /// Counts from 1.
-    pub attempt: u32,
-    /// Taken by `ack`; still there when the lease is dropped without it.
-    handle: Option<Box<dyn AckHandle>>,
-    /// The room that it takes among the jobs that a process works on at a time.
-    slot: Option<OwnedSemaphorePermit>,
-}
-
-impl Lease {
-    fn new(job: Job, attempt: u32, handle: impl AckHandle + 'static) -> Self {
-        Self {
-            job,
-            attempt,
-            handle: Some(Box::new(handle)),
-            slot: None,
-        }
-    }
-
-    /// Says that its worker has time for another job, while this one waits to be committed.
-    pub fn free_slot(&mut self) {
-        self.slot = None;
-    }
-
-    /// Whether another worker may have the job now, because the queue was not told for too long that this one works on
-    /// it. [`Lease::ack`] says nothing then.
-    pub fn is_lost(&self) -> bool {
-        self.lost_token()
-            .is_some_and(CancellationToken::is_cancelled)
-    }
-
-    /// Returns when the lease is lost. Cancel-safe. Never for a queue in memory.
-    pub async fn lost(&self) {
-        match self.lost_token() {
-            Some(lost) => lost.cancelled().await,
-            None => std::future::pending().await,
-        }
-    }
-
-    fn lost_token(&self) -> Option<&CancellationToken> {
-        self.handle.as_ref()?.lost()
-    }
-
-    /// Sends how the job ended to the run that queued it. Durable when it returns.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is out of reach, or takes no results; the job must not be acknowledged then.
-    pub async fn report(&self, at: Timestamp, end: JobEnd) -> Result<(), QueueError> {
-        let handle = self.handle.as_ref().ok_or(QueueError::Closed)?;
-        let result = JobResult {
-            version: ResultVersion,
-            job: self.job.clone(),
-            attempt: self.attempt,
-            at,
-            end,
-        };
-        handle.report(&result).await
-    }
-
-    /// Says what becomes of the job and ends the lease.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is out of reach; the job will then be delivered again.
-    pub async fn ack(mut self, ack: Ack) -> Result<(), QueueError> {
-        match self.handle.take() {
-            Some(handle) => handle.ack(&self.job, self.attempt, ack).await,
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
-            handle.nack(&self.job, self.attempt);
-        }
-    }
-}
-
-/// A plug's side of a lease.
-#[async_trait]
-trait AckHandle: Send + Sync {
-    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError>;
-
-    /// Returns the job to the queue. Called from `Drop`, which cannot await: a plug over the network leaves it to the
-    /// lease's deadline.
-    fn nack(self: Box<Self>, job: &Job, attempt: u32);
-
-    /// Cancelled when the lease is lost, if it can be.
-    fn lost(&self) -> Option<&CancellationToken> {
-        None
-    }
-
-    async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
-        let _ = result;
-        Err(QueueError::Closed)
-    }
-}
-
-/// What becomes of a leased job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ack {
-    /// It is delivered again.
-    Retry {
-        /// Not before this long from now.
-        after: Duration,
-    },
-    /// It is removed: the image was saved or skipped.
-    Done,
-    /// It is removed: the image was given up, and another worker would not fare better.
-    Dead {
-        /// Why, for whoever looks at the queue.
-        reason: String,
-    },
-}
-
 /// Both ends of an open queue.
 pub struct Queue {
     /// Belongs to the producer.
     pub sender: Box<dyn JobSender>,
     /// Shared by the workers.
     pub receiver: Box<dyn JobReceiver>,
-}
-
-/// Why a queue does not work.
-#[derive(Debug, Error)]
-pub enum QueueError {
-    /// No plug serves this kind of URL.
-    #[error("no queue for `{0}:` in this build: {hint}", hint = hint(.0))]
-    UnknownScheme(String),
-    /// The other end is gone.
-    #[error("the queue is closed")]
-    Closed,
-    /// The address, a file or an option for the broker is wrong.
-    #[error("cannot use the queue `{url}`: {reason}")]
-    BadBroker {
-        /// The address, without secrets.
-        url: String,
-        /// What is wrong, and what to do.
-        reason: String,
-    },
-    /// The broker is out of reach, or refuses.
-    #[error("{doing} the queue `{url}`: {reason}")]
-    Broker {
-        /// What was being done, as in "asking" or "connecting to".
-        doing: &'static str,
-        /// The address, without secrets.
-        url: String,
-        /// What went wrong, and what to do.
-        reason: String,
-    },
-    /// The queue is empty, and results are missing: it was purged or wiped.
-    #[error(
-        "the queue has lost {jobs} jobs: they are in no queue, and no result of them came; run it again"
-    )]
-    Lost {
-        /// Jobs without a result.
-        jobs: usize,
-    },
-}
-
-/// What to do about a URL that no plug of this build serves.
-fn hint(scheme: &str) -> &'static str {
-    if matches!(scheme, "nats" | "tls") {
-        "rebuild with `--features nats`"
-    } else {
-        "use `memory:`"
-    }
 }
 
 /// Opens the queue at `url`, holding at most `capacity` jobs, for a run that is producer and workers in one process.

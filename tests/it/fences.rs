@@ -54,13 +54,16 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
             &["environment", "blocking", "console"],
             &["signals", "targets", "collection"],
             &["runtime", "run"],
+            &["queued"],
             &["commands"],
         ],
     ),
     // One level: a command never imports another.
     (
         "app/commands",
-        &[&["fetch", "urls", "verify", "ledger", "rebuild", "sites"]],
+        &[&[
+            "fetch", "urls", "verify", "ledger", "rebuild", "sites", "work", "queue",
+        ]],
     ),
 ];
 

@@ -73,6 +73,7 @@ fn value(flag: &str, named: &str) -> Option<&'static str> {
         (_, "<PAGES>") => "\"2-3\"",
         (_, "<DIR>") => "\"pictures\"",
         ("cookies", _) => "\"cookies.txt\"",
+        (flag, "<FILE>") if flag.starts_with("queue-") => "\"one.pem\"",
         (_, "<FILE>") => "[\"one.pem\", \"two.pem\"]",
         (_, "<URL>") => "\"http://127.0.0.1:9/\"",
         (_, "<TEXT>") => "\"somebody\"",

@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::{DeadJob, HostStatus, Purge, QueueAdmin, QueueError, QueueStatus};
 use super::coordinator::{self, Coordinator};
-use super::link::{ApiError, Published};
+use super::link::ApiError;
 use super::message::DeadLetter;
+use super::publish::Published;
 use super::streams;
 use super::subject::{self, DEAD, HostToken, JOBS, KeyHash, RESULTS};
 

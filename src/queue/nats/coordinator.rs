@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::super::{CoordinatorOptions, JobSender, QueueError, Sent};
-use super::link::{ANSWER, ApiError, Letter, Link, OUT_OF_REACH, Published, to_json};
+use super::link::{ANSWER, ApiError, Letter, Link, OUT_OF_REACH, to_json};
 use super::message::{Envelope, MAX_JOB_BYTES, read_collection};
+use super::publish::Published;
 use super::streams;
 use super::subject::{self, HostToken, JOBS, KeyHash};
 use crate::event::Warning;

@@ -11,9 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Ack, AckHandle, QueueError};
+use super::super::lease::AckHandle;
+use super::super::{Ack, QueueError};
 use super::keeper::Leases;
-use super::link::{ANSWER, Letter, Link, OUT_OF_REACH, Published, to_json};
+use super::link::{ANSWER, Letter, Link, OUT_OF_REACH, to_json};
+use super::message::{Buried, Unreadable};
+use super::publish::Published;
 use super::streams::nanos;
 use super::subject::{self, KeyHash};
 use crate::job::Job;
@@ -128,4 +131,21 @@ pub(super) async fn publish_result(link: &Link, letter: &Letter) -> Result<(), Q
         "reporting to",
         "it has had no stream for results for 5 minutes",
     ))
+}
+
+/// Reports a message that is no job, and removes it from the queue. What fails comes again.
+pub(super) async fn bury(handle: NatsAck, reason: Unreadable, message: Bytes, attempt: u32) {
+    let reason = reason.to_string();
+    let letter = Letter {
+        subject: subject::result(&handle.collection),
+        id: format!("buried#{}", handle.sequence),
+        payload: to_json(&Buried::new(reason.clone(), &message, attempt)),
+    };
+    let ack = match publish_result(&handle.desk.link, &letter).await {
+        Ok(()) => Ack::Dead { reason },
+        Err(_) => Ack::Retry {
+            after: Duration::from_secs(1),
+        },
+    };
+    let _ = handle.say(ack).await;
 }

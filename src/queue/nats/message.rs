@@ -92,7 +92,8 @@ pub(super) fn read_collection(message: &[u8]) -> Option<String> {
 pub(super) struct Buried {
     v: u32,
     /// Why it was buried.
-    pub(super) buried: String,
+    #[serde(rename = "buried")]
+    pub(super) reason: String,
     /// The message, or its beginning, in base64.
     message: String,
     /// How often it was delivered.
@@ -103,7 +104,7 @@ impl Buried {
     pub(super) fn new(reason: String, message: &[u8], attempt: u32) -> Self {
         Self {
             v: VERSION,
-            buried: reason,
+            reason,
             // A broker's limit must not keep it from being buried.
             message: data_encoding::BASE64.encode(&message[..message.len().min(MAX_JOB_BYTES)]),
             attempt,
@@ -222,9 +223,9 @@ mod tests {
             (foreign, None, "the message names no collection"),
             (&" ".repeat(65_537), None, "the message has 65537 bytes"),
         ] {
-            let (refused, whose) = read_job(message.as_bytes()).unwrap_err();
+            let (refused, owner) = read_job(message.as_bytes()).unwrap_err();
             assert!(refused.to_string().starts_with(reason), "{refused}");
-            assert_eq!(whose.as_deref(), collection, "{refused}");
+            assert_eq!(owner.as_deref(), collection, "{refused}");
         }
     }
 }

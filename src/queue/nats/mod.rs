@@ -1,4 +1,4 @@
-//! A queue on a NATS server with JetStream, for runs on several machines.
+//! A queue on a NATS server with `JetStream`, for runs on several machines.
 //!
 //! Jobs, results and dead letters are streams of the broker, and each host has a consumer of its own, whose limit of
 //! unacknowledged jobs is the host's cap for all workers together. We speak the broker's protocol ourselves, above its
@@ -9,10 +9,13 @@ mod admin;
 mod clock;
 mod connect;
 mod coordinator;
+mod host;
 mod keeper;
 mod lease;
 mod link;
 mod message;
+mod odd;
+mod publish;
 mod pulls;
 mod results;
 mod scout;

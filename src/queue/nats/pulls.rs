@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, StatusCode, Subject, Subscriber};
+use async_nats::{Message, StatusCode, Subscriber};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde_json::json;
@@ -12,15 +12,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{Ack, Lease, QueueError};
+use super::super::{Lease, QueueError};
 use super::clock;
+use super::host::Host;
 use super::keeper;
-use super::lease::{Desk, NatsAck, publish_result};
-use super::link::{ANSWER, Letter, to_json};
-use super::message::{Buried, QueuedJob, Unreadable, read_job};
+use super::lease::{Desk, NatsAck, bury};
+use super::link::{ANSWER, to_json};
+use super::message::{QueuedJob, read_job};
 use super::scout::Sighting;
 use super::streams::{self, ConsumerInfo};
-use super::subject::{self, Delivery, JOBS, NOBODY};
+use super::subject::{Delivery, NOBODY};
 use super::worker::Ready;
 
 /// How long a request is parked where nothing is known to be.
@@ -40,24 +41,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// Parked requests for each free slot. More than one, because a host may have no job for them; and few, because those
 /// that bring more jobs than slots are free keep them from other workers.
 const PULLS_PER_SLOT: usize = 2;
-
-struct Host {
-    /// Where requests go.
-    next: Subject,
-    /// Where they are answered.
-    inbox: Subject,
-    cap: usize,
-    ack_wait: Duration,
-    /// Tells one consumer from the next of that name.
-    created: String,
-    /// Whether its last request brought a job, or jobs are said to wait.
-    has_jobs: bool,
-    /// When the requests that wait there will end, in this order.
-    parked: VecDeque<Duration>,
-    rests_until: Duration,
-    /// In how many looks in a row it was missing: pages of a list may shift.
-    missed: u32,
-}
 
 pub(super) struct Pulls {
     desk: Arc<Desk>,
@@ -229,19 +212,9 @@ impl Pulls {
                 Some(number) => *number,
                 None => self.add_host(&consumer),
             };
-            let host = &mut self.hosts[number];
-            if host.created != consumer.created {
+            if self.hosts[number].is_another_after(&consumer) {
                 self.desk.leases.lose_consumer(&consumer.name);
-                host.created.clone_from(&consumer.created);
             }
-            host.missed = 0;
-            host.cap = usize::try_from(consumer.max_ack_pending())
-                .unwrap_or(usize::MAX)
-                .max(1);
-            host.ack_wait = consumer.ack_wait();
-            host.has_jobs = consumer.num_pending > 0
-                && consumer.pause_remaining == 0
-                && consumer.num_ack_pending < consumer.max_ack_pending();
         }
         for (name, number) in &self.numbers {
             if self.hosts[*number].missed == 2 {
@@ -252,17 +225,8 @@ impl Pulls {
 
     fn add_host(&mut self, consumer: &ConsumerInfo) -> usize {
         let number = self.hosts.len();
-        self.hosts.push(Host {
-            next: format!("$JS.API.CONSUMER.MSG.NEXT.{JOBS}.{}", consumer.name).into(),
-            inbox: format!("{}.{number}", self.inbox).into(),
-            cap: 1,
-            ack_wait: consumer.ack_wait(),
-            created: consumer.created.clone(),
-            has_jobs: false,
-            parked: VecDeque::new(),
-            rests_until: Duration::ZERO,
-            missed: 0,
-        });
+        let inbox = format!("{}.{number}", self.inbox);
+        self.hosts.push(Host::new(consumer, inbox));
         self.numbers.insert(consumer.name.clone(), number);
         number
     }
@@ -408,12 +372,6 @@ impl Pulls {
     }
 }
 
-impl Host {
-    fn may_ask(&self, now: Duration) -> bool {
-        self.missed == 0 && self.rests_until <= now
-    }
-}
-
 /// Asks for one job.
 fn request(expires: Duration) -> Bytes {
     to_json(&json!({"batch": 1, "expires": streams::nanos(expires)}))
@@ -426,19 +384,4 @@ async fn answered(answer: &mut Option<oneshot::Receiver<()>>) {
         Some(answer) => drop(answer.await),
         None => std::future::pending().await,
     }
-}
-
-/// Reports a message that is no job, and removes it from the queue. What fails comes again.
-async fn bury(handle: NatsAck, reason: Unreadable, message: Bytes, attempt: u32) {
-    let reason = reason.to_string();
-    let letter = Letter {
-        subject: subject::result(&handle.collection),
-        id: format!("buried#{}", handle.sequence),
-        payload: to_json(&Buried::new(reason.clone(), &message, attempt)),
-    };
-    let ack = match publish_result(&handle.desk.link, &letter).await {
-        Ok(()) => Ack::Dead { reason },
-        Err(_) => Ack::Retry { after: REST },
-    };
-    let _ = handle.say(ack).await;
 }

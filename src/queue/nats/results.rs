@@ -8,23 +8,21 @@ use async_nats::{Message, Subject, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::super::{
-    Depth, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultHandle, ResultReceiver,
-};
-use super::coordinator::{self, Coordinator};
+use super::super::results::ResultHandle;
+use super::super::{Depth, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver};
+use super::coordinator::Coordinator;
 use super::keeper;
 use super::link::{ApiError, Letter, to_json};
-use super::message::{Buried, DeadLetter, given_up, read_job};
+use super::message::DeadLetter;
+use super::odd::{bury_result, exhausted, read_result};
 use super::streams;
 use super::subject::{
     self, ADVISORY, Delivery, EXHAUSTED, HostToken, JOBS, KeyHash, NOBODY, RESULTS,
 };
-use crate::event::Warning;
 use crate::job::Job;
 use crate::outcome::{JobEnd, JobResult};
 
@@ -33,9 +31,6 @@ const EXPIRES: Duration = Duration::from_secs(5);
 
 /// How often somebody looks after the hosts' consumers.
 const TENDED: Duration = Duration::from_secs(5);
-
-/// After how long another run may look at what was not for us.
-const NOT_OURS: Duration = Duration::from_secs(30);
 
 pub(super) struct NatsResults {
     coordinator: Arc<Coordinator>,
@@ -275,122 +270,17 @@ impl Intake {
     }
 }
 
-/// Reads a result, or makes one of a job that a worker could not read, and that we can.
-fn read_result(message: &[u8], collection: &str) -> Option<JobResult> {
-    if let Ok(result) = serde_json::from_slice(message) {
-        return Some(result);
-    }
-    let buried = Buried::read(message)?;
-    let queued = read_job(&buried.message()).ok()?;
-    (queued.collection == collection).then(|| {
-        let cause = format!("a worker could not read the job: {}", buried.buried);
-        given_up(queued.job, buried.attempt, cause)
-    })
-}
-
-/// Puts a message that is no result among the dead letters.
-async fn bury_result(
-    coordinator: &Coordinator,
-    message: &Message,
-    sequence: u64,
-) -> Result<(), QueueError> {
-    let collection = &coordinator.options.collection;
-    let (cause, letter) = match Buried::read(&message.payload) {
-        Some(buried) => {
-            let letter =
-                DeadLetter::of_message("", &buried.buried, buried.attempt, &buried.message());
-            (buried.buried, letter)
-        }
-        None => {
-            let cause = "a worker sent a result that cannot be read".to_owned();
-            let letter = DeadLetter::of_message(collection, &cause, 1, &message.payload);
-            (cause, letter)
-        }
-    };
-    bury_unknown(coordinator, &letter, format!("result#{sequence}"), cause).await
-}
-
-async fn bury_unknown(
-    coordinator: &Coordinator,
-    letter: &DeadLetter,
-    id: String,
-    cause: String,
-) -> Result<(), QueueError> {
-    let letter = Letter {
-        subject: subject::dead(&HostToken::new("-")),
-        id,
-        payload: to_json(letter),
-    };
-    coordinator.bury(&letter).await?;
-    let queue = coordinator.link.url.clone();
-    coordinator
-        .link
-        .warn(Warning::QueueMessage { queue, cause })
-        .await;
-    Ok(())
-}
-
-/// What an advisory says of a job that was delivered too often.
-#[derive(Deserialize)]
-struct Advisory {
-    stream_seq: u64,
-    deliveries: u32,
-}
-
-/// The result of a job that was delivered too often, if it is this run's.
-async fn exhausted(
-    coordinator: &Arc<Coordinator>,
-    message: &Message,
-    reply: &Subject,
-) -> Result<Option<ReceivedResult>, QueueError> {
-    let link = &coordinator.link;
-    let done = Bytes::from_static(b"+ACK");
-    let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else {
-        link.confirm(reply, done).await?;
-        return Ok(None);
-    };
-    let Some(job) = coordinator::read_one(link, JOBS, advisory.stream_seq).await? else {
-        link.confirm(reply, done).await?;
-        return Ok(None);
-    };
-    let cause = format!("delivered {} times, never answered", advisory.deliveries);
-    let handle = ResultAck {
-        coordinator: Arc::clone(coordinator),
-        sequence: advisory.stream_seq,
-        reply: reply.clone(),
-        exhausted: Some(advisory.stream_seq),
-    };
-    match read_job(&job.payload) {
-        Ok(queued) if queued.collection == coordinator.options.collection => {
-            let result = given_up(queued.job, advisory.deliveries, cause);
-            let handle = Box::new(handle);
-            return Ok(Some(ReceivedResult { result, handle }));
-        }
-        Ok(_) => {
-            let later = format!("-NAK {}", json!({"delay": streams::nanos(NOT_OURS)}));
-            link.confirm(reply, later.into()).await?;
-        }
-        Err(_) => {
-            let letter = DeadLetter::of_message("", &cause, advisory.deliveries, &job.payload);
-            let id = format!("job#{}", advisory.stream_seq);
-            bury_unknown(coordinator, &letter, id, cause).await?;
-            handle.finish().await?;
-        }
-    }
-    Ok(None)
-}
-
-struct ResultAck {
-    coordinator: Arc<Coordinator>,
+pub(super) struct ResultAck {
+    pub(super) coordinator: Arc<Coordinator>,
     /// The number of the result's message; of the job's where there is no result.
-    sequence: u64,
-    reply: Subject,
+    pub(super) sequence: u64,
+    pub(super) reply: Subject,
     /// The number of the job's message, which nobody else removes.
-    exhausted: Option<u64>,
+    pub(super) exhausted: Option<u64>,
 }
 
 impl ResultAck {
-    async fn finish(&self) -> Result<(), QueueError> {
+    pub(super) async fn finish(&self) -> Result<(), QueueError> {
         let link = &self.coordinator.link;
         if let Some(sequence) = self.exhausted {
             let api = format!("STREAM.MSG.DELETE.{JOBS}");

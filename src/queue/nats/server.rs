@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with JetStream, for everybody.
+    /// Starts a server with `JetStream`, for everybody.
     pub(crate) fn start(version: &str) -> Self {
         Self::with_config(version, "")
     }

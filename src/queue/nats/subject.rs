@@ -60,7 +60,8 @@ impl HostToken {
             }
         }
         if token.len() > MAX_TOKEN {
-            token = blake3::hash(token.as_bytes()).to_hex()[..HEX_DIGITS].to_owned();
+            let hash = blake3::hash(token.as_bytes()).to_hex();
+            return Self(hash[..HEX_DIGITS].to_owned());
         }
         Self(token)
     }

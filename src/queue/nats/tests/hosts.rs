@@ -149,7 +149,7 @@ async fn a_paused_host_stands_still_and_no_other_host_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_waits_is_not_queued_twice_and_anothers_is_refused() {
+async fn a_job_that_waits_is_not_queued_twice_and_that_of_another_run_is_refused() {
     let server = Server::start(NEW);
     let first = coordinator(&server, 4).await;
     for number in 0..700 {

@@ -8,9 +8,7 @@ use super::super::server::{NEW, OLD, Server};
 use super::{broker, depth_becomes, events, next, options, results, slots, soon};
 use crate::outcome::{Failure, JobEnd, Stage};
 use crate::queue::contract::job;
-use crate::queue::{
-    Ack, Broker, Login, Purge, QueueAdmin, QueueError, administer, coordinate, work,
-};
+use crate::queue::{Ack, Broker, Login, Purge, QueueError, administer, coordinate, work};
 
 const SHIPPED: &str = include_str!("../../../../docs/nats-server.conf");
 

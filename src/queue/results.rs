@@ -1,0 +1,79 @@
+//! What workers say of jobs.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::lease::AckHandle;
+use super::{Ack, Lease, QueueError};
+use crate::job::Job;
+use crate::outcome::{JobEnd, JobResult};
+
+/// The most results that [`ResultReceiver::next`] returns: as many as the ledger takes in one transaction.
+pub const RESULTS_AT_ONCE: usize = 256;
+
+/// How much is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Depth {
+    /// Jobs that no worker has finished, those that workers have included.
+    pub jobs: u64,
+    /// Results for this collection that are not acknowledged.
+    pub results: u64,
+}
+
+/// A result that came from a worker.
+pub struct ReceivedResult {
+    /// What the worker says.
+    pub result: JobResult,
+    pub(super) handle: Box<dyn ResultHandle>,
+}
+
+impl ReceivedResult {
+    /// Removes the result from the queue. The job of a failure goes to the dead letters first.
+    ///
+    /// # Errors
+    ///
+    /// When the queue is out of reach; the result will then come again.
+    pub async fn ack(self) -> Result<(), QueueError> {
+        self.handle.ack(&self.result).await
+    }
+
+    /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
+    /// recorded, and a result whose lease is dropped comes again. The job of a failure goes to the dead letters first.
+    pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
+        let JobResult {
+            version: _,
+            job,
+            attempt,
+            at,
+            end,
+        } = self.result.clone();
+        let handle = ResultAck {
+            result: self.result,
+            handle: self.handle,
+        };
+        (Lease::new(job, attempt, handle), end, at)
+    }
+}
+
+/// The lease of a result.
+struct ResultAck {
+    result: JobResult,
+    handle: Box<dyn ResultHandle>,
+}
+
+#[async_trait]
+impl AckHandle for ResultAck {
+    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, _ack: Ack) -> Result<(), QueueError> {
+        self.handle.ack(&self.result).await
+    }
+
+    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
+        // The queue delivers it again once its time is over.
+    }
+}
+
+/// A plug's side of a result.
+#[async_trait]
+pub(super) trait ResultHandle: Send + Sync {
+    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError>;
+}
