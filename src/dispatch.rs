@@ -46,22 +46,8 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
             until_idle,
             options,
             config,
-        } => {
-            let options = config.with_file_defaults(worker_options(*options), config_file)?;
-            let until_idle = until_idle.map(|HumanDuration(time)| time);
-            app::block_on(env, |shutdown| {
-                app::work(until_idle, options, env, shutdown)
-            })
-        }
-        Command::Queue { command } => {
-            let (task, WhichQueue { queue, config }) = queue_task(command);
-            let given = Options {
-                queue: *queue,
-                ..Options::default()
-            };
-            let options = config.with_file_defaults(given, config_file)?;
-            app::block_on(env, |shutdown| app::queue(task, options, env, shutdown))
-        }
+        } => work(until_idle, *options, &config, env),
+        Command::Queue { command } => queue(command, env),
         Command::Urls {
             sites,
             paging,
@@ -131,6 +117,16 @@ pub(crate) fn run(command: Command, env: &Environment) -> anyhow::Result<Exit> {
     }
 }
 
+fn queue(command: QueueCommand, env: &Environment) -> anyhow::Result<Exit> {
+    let (task, WhichQueue { queue, config }) = queue_task(command);
+    let given = Options {
+        queue: *queue,
+        ..Options::default()
+    };
+    let options = config.with_file_defaults(given, env.config_file.as_deref())?;
+    app::block_on(env, |shutdown| app::queue(task, options, env, shutdown))
+}
+
 fn queue_task(command: QueueCommand) -> (QueueTask, WhichQueue) {
     match command {
         QueueCommand::Status { watch, json, which } => (QueueTask::Status { watch, json }, which),
@@ -159,6 +155,19 @@ fn queue_task(command: QueueCommand) -> (QueueTask, WhichQueue) {
             which,
         } => (QueueTask::Pause { host, pause }, which),
     }
+}
+
+fn work(
+    until_idle: Option<HumanDuration>,
+    given: WorkArgs,
+    config: &ConfigSource,
+    env: &Environment,
+) -> anyhow::Result<Exit> {
+    let options = config.with_file_defaults(worker_options(given), env.config_file.as_deref())?;
+    let until_idle = until_idle.map(|HumanDuration(time)| time);
+    app::block_on(env, |shutdown| {
+        app::work(until_idle, options, env, shutdown)
+    })
 }
 
 fn worker_options(given: WorkArgs) -> Options {
