@@ -49,8 +49,9 @@ asyncio.run(asyncio.wait_for(main(sys.argv[1]), 60))
 PYTHON
 
 # Runs in a subshell of its own, which ends its server by pid however it ends.
+server=
 ask() {
-    local port server=
+    local port
     trap '[[ -z $server ]] || kill "$server" 2>/dev/null || true' EXIT
     port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
     "$1" -js -sd "$folder/store-$port" -a 127.0.0.1 -p "$port" >"$folder/log-$port" 2>&1 &
