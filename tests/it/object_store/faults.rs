@@ -46,7 +46,12 @@ fn object_store_answer_lost_after_the_put_saves_the_image_once() {
     ] {
         let (world, site, (proxy, place)) = (Sandbox::new(), Site::open(IMAGES), through_proxy());
         proxy.spoil("PUT", 2, fault);
-        let fetch = site.fetch(&world).args(["--store-timeout", "5s"]);
+        // Only what hangs is to be given up soon.
+        let limit = match fault {
+            Fault::PassThenHang => "10s",
+            _ => "2m",
+        };
+        let fetch = site.fetch(&world).args(["--store-timeout", limit]);
         let ended = place.hold(fetch).run();
         assert_code(&ended, 0);
         assert_whole(&site, &place.objects());
