@@ -6,7 +6,7 @@ mod sites;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use wallhaul::config::archive::ArchiveArgs;
 use wallhaul::config::arguments;
@@ -72,7 +72,7 @@ pub(crate) enum Command {
         config: ConfigSource,
     },
     /// Fetch images that runs on this and other machines have queued
-    #[command(after_help = WORK_HELP)]
+    #[command(after_help = WORK_HELP, mut_args(without_coordination))]
     Work {
         /// End once there was nothing to do for TIME, and the queue is empty [default: never]
         #[arg(long, value_name = "TIME")]
@@ -158,6 +158,13 @@ pub(crate) enum Command {
         /// A command, as in `wallhaul man ledger list`
         command: Vec<String>,
     },
+}
+
+/// Hides the options that are for whoever queues jobs.
+fn without_coordination(arg: Arg) -> Arg {
+    const OPTIONS: [&str; 3] = ["host_jobs", "max_queued", "lease"];
+    let is_one = OPTIONS.contains(&arg.get_id().as_str());
+    arg.hide(is_one)
 }
 
 /// What a worker takes of the options of a run: it finds no images, and runs no hooks.

@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use wallhaul::config::file::ConfigSource;
 use wallhaul::config::{HumanDuration, QueueArgs};
 
+use super::without_coordination;
+
 /// Which queue is meant.
 #[derive(Debug, Args)]
 pub(crate) struct WhichQueue {
@@ -16,6 +18,7 @@ pub(crate) struct WhichQueue {
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// Print what is in the queue: jobs that wait and are in flight, by host, paused hosts, dead letters
+    #[command(mut_args(without_coordination))]
     Status {
         /// Print it every two seconds, with the rate, until a signal
         #[arg(long)]
@@ -27,6 +30,7 @@ pub(crate) enum QueueCommand {
         which: WhichQueue,
     },
     /// Print the jobs that were given up, one a line: number, time, image, reason
+    #[command(mut_args(without_coordination))]
     Dead {
         /// Print one JSON object a line
         #[arg(long)]
@@ -35,6 +39,7 @@ pub(crate) enum QueueCommand {
         which: WhichQueue,
     },
     /// Queue jobs again that were given up
+    #[command(mut_args(without_coordination))]
     Retry {
         /// Their numbers (see `wallhaul queue dead`)
         #[arg(value_name = "NUMBER", required_unless_present = "all")]
@@ -46,7 +51,7 @@ pub(crate) enum QueueCommand {
         which: WhichQueue,
     },
     /// Remove jobs from the queue; their images are found again by the next `scan`
-    #[command(group(clap::ArgGroup::new("what").required(true)))]
+    #[command(group(clap::ArgGroup::new("what").required(true)), mut_args(without_coordination))]
     Purge {
         /// Remove every job
         #[arg(long, group = "what")]
@@ -61,6 +66,7 @@ pub(crate) enum QueueCommand {
         which: WhichQueue,
     },
     /// Let no worker have a job of HOST for TIME, at most 120 seconds
+    #[command(mut_args(without_coordination))]
     Pause {
         /// The host, with its port where that is not the scheme's own
         host: String,

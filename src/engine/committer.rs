@@ -67,7 +67,9 @@ impl Committer {
                 }
             }
         }
-        let outcomes = self.place(images, intents).await?;
+        let placed = self.place(images, intents).await;
+        // Before the leases are dropped: workers would fetch again what cannot be saved.
+        let outcomes = placed.inspect_err(|_| self.run.shutdown.abort())?;
         for outcome in &outcomes {
             self.settle_quota(outcome);
         }

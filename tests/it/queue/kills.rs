@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use super::*;
+use crate::support::cutting_proxy::CuttingProxy;
 
 const IMAGES: usize = 40;
 
@@ -192,6 +193,45 @@ fn a_broker_that_is_frozen_for_longer_than_the_lease_loses_nothing() {
     }
     cluster.assert_complete(&["one", "two"]);
     assert!(cluster.sent_again() <= 8, "{}", cluster.sent_again());
+}
+
+#[test]
+fn connections_to_the_broker_that_are_reset_or_held_lose_nothing() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let proxy = CuttingProxy::before(cluster.nats.port());
+    let url = proxy.origin().replace("http", "nats");
+    let run = cluster
+        .site
+        .visit(&cluster.world, "work")
+        .args(["--queue", &url, "-d", "one"]);
+    let cut = run.args(["--json", "-j", "4", "--no-config"]).start();
+    let following = cluster.follow().start();
+    in_flight(&cluster, 4);
+    // Each connection so far has brought more, and is cut by the next byte.
+    proxy.cut_after(1);
+    cluster.site.gate.admit(8);
+    until("some results, by another connection", || {
+        proxy.cut_after(usize::MAX);
+        (following.stdout().matches("\"saved\"").count() >= 4).then_some(())
+    });
+    in_flight(&cluster, 4);
+    // For longer than the lease: another worker gets the jobs.
+    proxy.hold(true);
+    let other = cluster.lasting_worker("two").start();
+    cluster.site.gate.open();
+    let followed = following.wait();
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "saved")),
+        (Some(0), 40),
+        "{followed:?}"
+    );
+    proxy.hold(false);
+    for worker in [cut, other] {
+        assert_eq!(end(worker).code, Some(143));
+    }
+    cluster.assert_complete(&["one", "two"]);
+    assert_eq!(cluster.nats.messages("JOBS"), 0);
+    assert!(cluster.sent_again() <= 12, "{}", cluster.sent_again());
 }
 
 #[test]

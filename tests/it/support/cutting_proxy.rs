@@ -1,10 +1,12 @@
-//! A TCP proxy on a loopback port before a real server, that can cut connections in the middle of a body.
+//! A TCP proxy on a loopback port before a real server, that can cut connections in the middle of a body, or hold
+//! everything that they carry.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// A proxy that passes bytes on, in both directions, as they come. Its threads end with the connections; the one that
 /// accepts them ends with the tests.
@@ -19,6 +21,8 @@ struct State {
     limit: AtomicUsize,
     /// What the server sent in all.
     passed: AtomicUsize,
+    /// Whether nothing is passed on, in either direction.
+    held: AtomicBool,
 }
 
 impl CuttingProxy {
@@ -30,6 +34,7 @@ impl CuttingProxy {
             server,
             limit: AtomicUsize::new(usize::MAX),
             passed: AtomicUsize::new(0),
+            held: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
@@ -51,9 +56,23 @@ impl CuttingProxy {
         self.state.limit.store(bytes, Ordering::Relaxed);
     }
 
+    /// Passes nothing on from now on, as a cable that is pulled out; or goes on.
+    #[cfg(feature = "nats")]
+    pub(crate) fn hold(&self, held: bool) {
+        self.state.held.store(held, Ordering::Relaxed);
+    }
+
     /// How many bytes the server has sent since this was asked last.
     pub(crate) fn take_passed(&self) -> usize {
         self.state.passed.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn wait_while_held(&self) {
+        while self.held.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -64,7 +83,13 @@ fn serve(client: &TcpStream, state: &State) {
     let (mut from_client, mut to_server) = (client, &server);
     thread::scope(|scope| {
         scope.spawn(move || {
-            let _ = std::io::copy(&mut from_client, &mut to_server);
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(length @ 1..) = from_client.read(&mut buffer) {
+                state.wait_while_held();
+                if to_server.write_all(&buffer[..length]).is_err() {
+                    break;
+                }
+            }
             let _ = to_server.shutdown(Shutdown::Write);
         });
         pass_answers(&server, client, state);
@@ -77,6 +102,7 @@ fn serve(client: &TcpStream, state: &State) {
 fn pass_answers(mut server: &TcpStream, mut client: &TcpStream, state: &State) {
     let (mut buffer, mut brought) = (vec![0; 16 * 1024], 0);
     while let Ok(length @ 1..) = server.read(&mut buffer) {
+        state.wait_while_held();
         let left = state.limit.load(Ordering::Relaxed).saturating_sub(brought);
         let passed = length.min(left);
         state.passed.fetch_add(passed, Ordering::Relaxed);

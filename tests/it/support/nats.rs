@@ -68,6 +68,11 @@ impl Nats {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it, again if it was killed.
     pub(crate) fn up(&mut self) {
         let log = fs::OpenOptions::new()
