@@ -338,7 +338,11 @@ impl Pulls {
             }
             level += 1;
         }
-        let expires = if count > most { SHORT_EXPIRES } else { EXPIRES };
+        let expires = if order.len() > most {
+            SHORT_EXPIRES
+        } else {
+            EXPIRES
+        };
         for at in order {
             if self.parked >= most {
                 self.turn = at;

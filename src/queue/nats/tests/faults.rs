@@ -1,5 +1,6 @@
 //! What breaks on the way: servers, leases, messages.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -300,4 +301,58 @@ async fn a_worker_without_work_ends_when_the_queue_is_empty_and_not_before() {
     assert!(tokio::time::timeout(GRACE * 3, idle.next()).await.is_err());
     finish(lease).await;
     assert!(soon("the end", idle.next()).await.unwrap().is_none());
+}
+
+/// A small file system in memory, unmounted on drop. Needs root.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let folder = tempfile::TempDir::with_prefix("nats-disk-").unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=8m", "memory"]);
+        assert!(mount.arg(folder.path()).status().unwrap().success());
+        Self(folder)
+    }
+
+    fn fill(&self) {
+        let file = std::fs::File::create(self.0.path().join("full")).unwrap();
+        let error = std::io::copy(&mut std::io::repeat(0), &mut &file).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_disk_is_full_is_an_error_that_asks_for_it() {
+    let disk = SmallDisk::new();
+    let config = format!(
+        "listen: \"LISTEN\"\njetstream {{ store_dir: \"{}\", max_file_store: 4G }}",
+        disk.0.path().display()
+    );
+    let server = Server::with_whole_config(NEW, &config, &[]);
+    let (events, mut seen) = events();
+    let coordination = coordinate(&broker(&server.url()), &options(4), &events)
+        .await
+        .unwrap();
+    coordination.sender.send(job(0)).await.unwrap();
+    disk.fill();
+    let mut number = 1;
+    // Some may find room in what the server has opened already.
+    let error = loop {
+        match coordination.sender.send(job(number)).await {
+            Ok(_) => number += 1,
+            Err(error) => break error,
+        }
+    };
+    let words = "it does not store; is its disk full?";
+    assert!(error.to_string().contains(words), "{error}");
+    let said = serde_json::to_string(&seen.recv().await.unwrap()).unwrap();
+    assert!(said.contains(r#""reason":"queue_silent""#), "{said}");
+    drop(server);
 }
