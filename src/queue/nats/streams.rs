@@ -154,7 +154,8 @@ pub(super) async fn ensure(link: &Link, options: &CoordinatorOptions) -> Result<
     ensure_consumer(link, ADVISORY, EXHAUSTED, &consumer).await
 }
 
-/// Makes a host's consumer, or finds that it is there as it should be.
+/// Makes a host's consumer, or finds that it is there as it should be. One that differs is made anew where the host has
+/// no jobs: a run that was killed has left it.
 ///
 /// # Errors
 ///
@@ -170,6 +171,14 @@ pub(super) async fn ensure_host(
         "max_deliver": MAX_DELIVER, "max_ack_pending": options.host_cap,
         "max_waiting": MAX_WAITING,
     });
+    let ensured = ensure_consumer(link, JOBS, host.as_str(), &consumer).await;
+    // A job that a worker has counts as well: it is in the stream until it is acknowledged.
+    let is_misfit = matches!(ensured, Err(QueueError::BadBroker { .. }));
+    if !is_misfit || count(link, JOBS, &subject::job(host)).await? > 0 {
+        return ensured;
+    }
+    let api = format!("CONSUMER.DELETE.{JOBS}.{host}");
+    let _: Value = link.must(&api, &json!({})).await?;
     ensure_consumer(link, JOBS, host.as_str(), &consumer).await
 }
 

@@ -207,6 +207,11 @@ async fn a_run_with_other_settings_is_told_what_differs() {
         "{reason}"
     );
     assert!(reason.contains("`demo.invalid`"), "{reason}");
+    // Without jobs, it is what a run that was killed has left.
+    let worker = worker(&server, 1).await;
+    next(&worker).await.ack(Ack::Done).await.unwrap();
+    let sent = second.sender.send(job(1)).await;
+    assert_eq!(sent.unwrap(), Sent::New);
 }
 
 #[tokio::test(flavor = "multi_thread")]
