@@ -43,7 +43,11 @@ async fn a_lease_is_renewed_for_as_long_as_it_is_held() {
         lease = next(&one) => lease,
         lease = next(&other) => lease,
     };
-    tokio::time::sleep(ACK_WAIT * 2).await;
+    tokio::select! {
+        _ = one.next() => panic!("it was delivered twice"),
+        _ = other.next() => panic!("it was delivered twice"),
+        () = tokio::time::sleep(ACK_WAIT * 2) => {}
+    }
     assert!(!lease.is_lost());
     finish(lease).await;
     depth_becomes(&coordination, 0, 1).await;
