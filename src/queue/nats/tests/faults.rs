@@ -1,9 +1,11 @@
 //! What breaks on the way: servers, leases, messages.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 
 use super::super::server::{NEW, OLD, Server};
 use super::{
@@ -103,17 +105,17 @@ async fn a_killed_server_loses_nothing(version: &str) {
     server.restart();
     // The first lease is still ours: it was not lost for as long as that.
     finish(held).await;
-    let mut keys = vec![job(0).key];
-    while keys.len() < 20 {
-        let lease = next(&worker).await;
-        keys.push(lease.job.key.clone());
-        finish(lease).await;
+    // One whose delivery the server forgot comes again; its result is the same one.
+    let mut keys = BTreeSet::from([job(0).key]);
+    while coordination.results.depth().await.unwrap().jobs > 0 {
+        if let Ok(lease) = timeout(GRACE, worker.next()).await {
+            let lease = lease.unwrap().unwrap();
+            keys.insert(lease.job.key.clone());
+            finish(lease).await;
+        }
     }
-    keys.sort_unstable();
-    keys.dedup();
     assert_eq!(keys.len(), 20);
-    depth_becomes(&coordination, 0, 20).await;
-    assert_eq!(results(&coordination, 20).await.len(), 20);
+    assert!(results(&coordination, 20).await.len() >= 20);
     let reasons = std::iter::from_fn(|| seen.try_recv().ok());
     assert!(
         reasons
