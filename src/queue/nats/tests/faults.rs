@@ -196,17 +196,13 @@ async fn poison_messages_are_buried_once_with_their_reason() {
         assert!(stored.unwrap().payload.starts_with(b"{\"stream\":\"JOBS\""));
     }
     finish(next(&worker).await).await;
-    assert!(tokio::time::timeout(GRACE, worker.next()).await.is_err());
+    assert!(timeout(GRACE, worker.next()).await.is_err());
     let all = results(&coordination, 1).await;
     assert_eq!(all[0].result.job, job(0));
     for result in all {
         result.ack().await.unwrap();
     }
-    assert!(
-        tokio::time::timeout(GRACE, coordination.results.next())
-            .await
-            .is_err()
-    );
+    assert!(timeout(GRACE, coordination.results.next()).await.is_err());
     depth_becomes(&coordination, 0, 0).await;
     let admin = administer(&broker(&server.url()), &options(4), &events)
         .await
@@ -306,7 +302,7 @@ async fn a_worker_without_work_ends_when_the_queue_is_empty_and_not_before() {
     let idle = work(&broker(&server.url()), &options, &events)
         .await
         .unwrap();
-    assert!(tokio::time::timeout(GRACE * 3, idle.next()).await.is_err());
+    assert!(timeout(GRACE * 3, idle.next()).await.is_err());
     finish(lease).await;
     assert!(soon("the end", idle.next()).await.unwrap().is_none());
 }
