@@ -171,7 +171,8 @@ async fn present(link: &Link, collection: &str) -> Result<HashMap<KeyHash, bool>
     };
     while next <= last {
         let messages = read(link, JOBS, "wallhaul.job.*", next).await?;
-        let Some(read_to) = messages.iter().map(|message| message.sequence).max() else {
+        let last_read = messages.iter().map(|message| message.sequence).max();
+        let Some(read_to) = last_read.filter(|read_to| *read_to >= next) else {
             break;
         };
         next = read_to + 1;

@@ -253,6 +253,16 @@ impl Link {
         letter: &Letter,
         silence: &str,
     ) -> Result<(Option<Message>, u32), QueueError> {
+        let answer = self.try_request(letter, SILENT).await?;
+        answer.ok_or_else(|| self.error("asking", silence))
+    }
+
+    /// The same; `None` when the broker lives and was silent this often.
+    async fn try_request(
+        &self,
+        letter: &Letter,
+        tries: u32,
+    ) -> Result<Option<(Option<Message>, u32)>, QueueError> {
         let (mut sent, mut silent) = (0, 0);
         loop {
             self.connected().await?;
@@ -268,11 +278,11 @@ impl Link {
             sent += 1;
             let answer = self.client.send_request(letter.subject.clone(), request);
             let error = match answer.await {
-                Ok(message) => return Ok((Some(message), sent)),
+                Ok(message) => return Ok(Some((Some(message), sent))),
                 Err(error) => error,
             };
             match error.kind() {
-                RequestErrorKind::NoResponders => return Ok((None, sent)),
+                RequestErrorKind::NoResponders => return Ok(Some((None, sent))),
                 RequestErrorKind::TimedOut if self.is_connected() && self.losses() == losses => {
                     silent += 1;
                 }
@@ -285,8 +295,8 @@ impl Link {
             if let Some(denial) = self.denial() {
                 return Err(denial);
             }
-            if silent == SILENT {
-                return Err(self.error("asking", silence));
+            if silent == tries {
+                return Ok(None);
             }
             if silent == SILENT - 1 {
                 self.waiting(WaitReason::QueueSilent {
@@ -297,16 +307,15 @@ impl Link {
     }
 
     /// Tells a lease's subject what became of it, until the broker says that it has heard. A subject that nobody serves
-    /// is a lease that the queue no longer has.
+    /// is a lease that the queue no longer has; and one of which it hears nothing is a delivery that a killed server has
+    /// forgotten. Both come again.
     pub(super) async fn confirm(&self, subject: &str, word: Bytes) -> Result<(), QueueError> {
         let letter = Letter {
             subject: subject.to_owned(),
             id: String::new(),
             payload: word,
         };
-        self.request(&letter, "it takes no acknowledgements")
-            .await
-            .map(|_| ())
+        self.try_request(&letter, SILENT - 1).await.map(|_| ())
     }
 
     /// Asks the API below `$JS.API.`; the inner error is the broker's refusal.

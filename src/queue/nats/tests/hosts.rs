@@ -44,8 +44,8 @@ async fn a_host_is_served_by_its_cap(version: &str) {
                     peak.fetch_max(now, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     active.fetch_sub(1, Ordering::SeqCst);
-                    lease.ack(Ack::Done).await.unwrap();
                     done.fetch_add(1, Ordering::SeqCst);
+                    lease.ack(Ack::Done).await.unwrap();
                 }
             }));
         }
