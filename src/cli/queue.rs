@@ -39,7 +39,6 @@ pub(crate) enum QueueCommand {
         which: WhichQueue,
     },
     /// Queue jobs again that were given up
-    #[command(mut_args(without_coordination))]
     Retry {
         /// Their numbers (see `wallhaul queue dead`)
         #[arg(value_name = "NUMBER", required_unless_present = "all")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::acknowledge;
@@ -18,13 +18,16 @@ use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
 use crate::outcome::{
     Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
 };
-use crate::queue::{JobSender, QueueError, ReceivedResult, ResultReceiver, Sent};
+use crate::queue::{JobSender, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver, Sent};
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
 /// For how long the queue must be empty while results are missing, before the jobs count as lost.
 const LOST_AFTER: Duration = Duration::from_secs(10);
+
+/// How long a result waits for others at most. Too short to be seen, and at 20,000 results a second it is a full group.
+const GATHER_FOR: Duration = Duration::from_millis(15);
 
 /// For how long results are waited for that are in the queue, when nothing else is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(2);
@@ -149,7 +152,8 @@ impl Collector {
                 () = self.ended.cancelled() => break,
                 group = self.results.next() => {
                     empty_since = None;
-                    self.collect(group?).await?;
+                    let group = self.gather(group?).await?;
+                    self.collect(group).await?;
                 }
                 () = self.unfinished.changed.notified() => {}
                 _ = check.tick() => self.check_lost(&mut empty_since).await?,
@@ -178,6 +182,20 @@ impl Collector {
             self.collect(group?).await?;
         }
         Ok(())
+    }
+
+    /// Waits a moment for more results: each group is a transaction of the ledger.
+    async fn gather(
+        &self,
+        mut group: Vec<ReceivedResult>,
+    ) -> Result<Vec<ReceivedResult>, EngineError> {
+        let due = Instant::now() + GATHER_FOR;
+        while group.len() < RESULTS_AT_ONCE
+            && let Ok(more) = timeout_at(due, self.results.next()).await
+        {
+            group.extend(more?);
+        }
+        Ok(group)
     }
 
     async fn check_lost(&self, empty_since: &mut Option<Instant>) -> Result<(), EngineError> {

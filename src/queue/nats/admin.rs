@@ -100,6 +100,7 @@ impl QueueAdmin for NatsAdmin {
         else {
             return Ok(false);
         };
+        self.0.accept_hosts().await?;
         // Under another name: the old one may be one that the queue remembers.
         let id = KeyHash::of(&job.key).again(format_args!("dead{number}"));
         match self.0.put(&collection, &job, id).await? {

@@ -127,6 +127,16 @@ impl Coordinator {
         Err(self.link.error("filling", "it takes no dead letters"))
     }
 
+    /// Takes the hosts' consumers as they are: who looks after a queue changes no settings of its runs.
+    pub(super) async fn accept_hosts(&self) -> Result<(), QueueError> {
+        let there = streams::hosts(&self.link).await?;
+        let there = there
+            .iter()
+            .map(|consumer| HostToken::from_name(&consumer.name));
+        self.hosts.lock().extend(there);
+        Ok(())
+    }
+
     /// Makes the consumers of this run's hosts again that somebody has deleted: another run that had ended, or a person.
     pub(super) async fn restore_hosts(&self) -> Result<(), QueueError> {
         let there = streams::hosts(&self.link).await?;

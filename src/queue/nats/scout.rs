@@ -20,7 +20,7 @@ const SHORT_PERIOD: Duration = Duration::from_secs(1);
 const FEW: usize = 256;
 
 /// The same while no host is known: a run should not wait for its first job.
-const EAGER_PERIOD: Duration = Duration::from_millis(250);
+const EAGER_PERIOD: Duration = Duration::from_millis(100);
 
 /// What was found.
 pub(super) enum Sighting {
