@@ -32,7 +32,7 @@ use crate::site;
 /// Jobs of one host that all workers together have at a time.
 const HOST_JOBS: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
 
-/// How long a job is left to other workers that this one cannot do.
+/// How long a job is left to other workers at first that this one cannot do.
 const LEAVE_FOR: Duration = Duration::from_secs(30);
 
 /// What a run does with a queue.
@@ -139,6 +139,10 @@ pub(super) async fn queue_new(
     };
     let working = async {
         let result = workers.run(receiver, &events, &mine).await;
+        if result.is_err() {
+            // Nobody here would take what is queued from now on.
+            shutdown.stop();
+        }
         ended.cancel();
         result
     };
@@ -272,7 +276,11 @@ impl Halves<'_> {
         match &self.sites[&id] {
             // A half that has ended says why; the job goes back.
             Some(site) => drop(site.jobs.send(lease).await),
-            None => lease.ack(Ack::Retry { after: LEAVE_FOR }).await?,
+            None => {
+                // Longer each time: after 20 deliveries a job is dead, and the worker that can do it may come tomorrow.
+                let after = LEAVE_FOR.saturating_mul(2_u32.saturating_pow(lease.attempt.min(10)));
+                lease.ack(Ack::Retry { after }).await?;
+            }
         }
         Ok(())
     }
@@ -286,7 +294,7 @@ impl Halves<'_> {
             reports,
         } = self.workers;
         let id = &job.site;
-        let is_mirrored = settings.base_url.is_some() && !self.sites.is_empty();
+        let is_mirrored = settings.base_url.is_some() && self.sites.values().any(Option::is_some);
         if is_mirrored {
             bail!("--base-url is the mirror of one site, and this worker has had jobs of another");
         }
@@ -294,7 +302,7 @@ impl Halves<'_> {
         // Whoever queued the jobs may want the host to be asked less often than we would.
         settings.fetch.wait = settings.fetch.wait.max(job.wait);
         let source = select_source(Some(id.to_string()), &settings, definitions)?;
-        let session = SiteSession::open(source, &settings, true).await?;
+        let session = SiteSession::open_for_jobs(source, &settings).await?;
         let opened = open_for_worker(&session.location, &settings, environment).await?;
         let OpenSink { sink, staging } = opened;
         staging.check_free_space()?;

@@ -161,12 +161,31 @@ impl AttemptError {
         }
     }
 
+    /// Whether nothing was requested because of what this process has met on the host before.
+    pub(super) fn is_of_the_host(&self) -> bool {
+        let kind = self.candidate().map(|(_, kind)| kind);
+        let Some(AttemptErrorKind::Fetch(error)) = kind else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            FetchErrorKind::GivenUp { .. } | FetchErrorKind::RobotsUnreadable { .. }
+        )
+    }
+
+    /// Whether the bytes were bad or doubtful: it may have been the transfer.
+    pub(super) fn is_bad_image(&self) -> bool {
+        let kind = self.candidate().map(|(_, kind)| kind);
+        matches!(kind, Some(AttemptErrorKind::Defect(defect)) if !defect.is_not_an_image())
+    }
+
     /// How long nobody is to ask the host, where it answered that it is asked too much (RFC 6585, 4; RFC 9110, 15.6.4).
-    pub(super) fn host_pause(&self) -> Option<Duration> {
+    /// Only where `host` itself said so, and not one that it redirects to.
+    pub(super) fn host_pause(&self, host: &str) -> Option<Duration> {
         let AttemptErrorKind::Fetch(error) = self.candidate()?.1 else {
             return None;
         };
-        let asks_for_rest = matches!(error.status(), Some(429 | 503));
+        let asks_for_rest = error.host() == host && matches!(error.status(), Some(429 | 503));
         asks_for_rest.then(|| match error.retryability() {
             Retryability::After(pause) => pause,
             Retryability::Never | Retryability::AfterBackoff => PAUSE,

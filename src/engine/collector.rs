@@ -20,6 +20,9 @@ use crate::outcome::{
 };
 use crate::queue::{JobSender, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver, Sent};
 
+/// Bytes of a job that is queued again, at most: with what is around it in the queue it is below what that takes.
+const MAX_FORWARDED: usize = 60_000;
+
 /// How often it is looked whether the jobs still exist whose results are waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
@@ -135,6 +138,8 @@ pub(super) struct Collector {
     pub(super) results: Box<dyn ResultReceiver>,
     pub(super) unfinished: Arc<Unfinished>,
     pub(super) quota: Quota,
+    /// Whether results are waited for.
+    pub(super) waits: bool,
     /// Cancelled when no more is to be waited for than what is on its way.
     pub(super) ended: CancellationToken,
 }
@@ -159,7 +164,9 @@ impl Collector {
                 _ = check.tick() => self.check_lost(&mut empty_since).await?,
             }
         }
-        self.drain().await?;
+        if self.waits {
+            self.drain().await?;
+        }
         let left = std::mem::take(&mut self.unfinished.state.lock().keys);
         for key in left {
             let outcome = Outcome::Queued;
@@ -169,17 +176,21 @@ impl Collector {
         Ok(self.results.close().await?)
     }
 
-    /// Records what has come.
+    /// Records what is there.
     ///
     /// # Errors
     ///
     /// When the queue or the ledger breaks.
     pub(super) async fn drain(&self) -> Result<(), EngineError> {
-        while self.results.depth().await?.results > 0
-            // What another run of this collection has taken does not come.
+        // Of what comes meanwhile there may be no end.
+        let mut left = self.results.depth().await?.results;
+        // What another run of this collection has taken does not come.
+        while left > 0
             && let Ok(group) = timeout(LAST_WAIT, self.results.next()).await
         {
-            self.collect(group?).await?;
+            let group = group?;
+            left = left.saturating_sub(group.len() as u64);
+            self.collect(group).await?;
         }
         Ok(())
     }
@@ -217,7 +228,9 @@ impl Collector {
     /// work and loses none.
     async fn collect(&self, group: Vec<ReceivedResult>) -> Result<(), EngineError> {
         let now = (self.run.clock)();
-        let group = self.forward(group).await?;
+        let mut group = self.forward(group).await?;
+        // Of two results of a job, the one that has an image counts.
+        group.sort_by_key(|received| !matches!(received.result.end, JobEnd::Stored(_)));
         let lookups = group.iter().map(|received| {
             let job = &received.result.job;
             (job.key.clone(), Stem::new(&job.stem))
@@ -279,6 +292,18 @@ impl Collector {
                 candidates: candidates.clone(),
                 ..received.result.job.clone()
             };
+            let mut received = received;
+            if serde_json::to_string(&job).is_ok_and(|json| json.len() > MAX_FORWARDED) {
+                received.result.end = JobEnd::Failed(Failure {
+                    stage: Stage::Rewrite,
+                    address: job.page.to_string(),
+                    cause: "the pages that should lead to it name too many addresses".to_owned(),
+                    attempts: received.result.attempt,
+                    gone: false,
+                });
+                left.push(received);
+                continue;
+            }
             self.results.send_again(job).await?;
             let (lease, _, _) = received.into_lease();
             let outcome = Outcome::Queued;

@@ -9,6 +9,7 @@ use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::commit_queue;
 use super::committer::Committer;
 use super::free_space::FreeSpaceGuard;
+use super::shared_host::Tries;
 use super::worker::Worker;
 use super::{EngineError, Quota, Recorder, ReportMode, Reports, Run, joined, stage};
 use crate::event::WaitReason;
@@ -88,6 +89,7 @@ pub async fn download(
         free_space: free_space.clone(),
         reports,
         shares_hosts,
+        tries: Tries::default(),
     };
     for _ in 0..jobs.get() {
         stages.spawn(stage(shutdown.clone(), worker.clone().run()));

@@ -80,6 +80,7 @@ pub async fn scan(run: Run, scan: Scan) -> Result<(), EngineError> {
         results,
         unfinished: Arc::clone(&unfinished),
         quota: quota.clone(),
+        waits,
         ended,
     };
     // What earlier runs have queued and workers have stored since must not be queued again.

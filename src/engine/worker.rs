@@ -12,10 +12,11 @@ use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
 use super::original::{doubt, verify_original};
+use super::shared_host::Tries;
 use super::{EngineError, Quota, Reports, Run};
 use crate::event::Event;
 use crate::fetch::{Body, Retry};
-use crate::job::{ImageKey, Job};
+use crate::job::{Candidate, ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::Outcome;
 use crate::part::{Part, ResumeInfo};
@@ -41,6 +42,7 @@ pub(super) struct Worker {
     pub(super) reports: Reports,
     /// Whether the queue is one of many machines: then a job is for one host, whose pace the lease keeps.
     pub(super) shares_hosts: bool,
+    pub(super) tries: Tries,
 }
 
 /// An image, where it came from, and the stem of its file, where the server names it.
@@ -63,7 +65,10 @@ impl Worker {
                 () = stopping.as_mut() => break,
                 lease = self.receiver.next() => lease?,
             };
-            let Some(lease) = lease else { break };
+            let Some(mut lease) = lease else { break };
+            if self.shares_hosts {
+                lease.attempt = self.tries.next(&lease.job.key);
+            }
             // Taking from the quota is cancel-safe too. A lease that is dropped here returns its job to the queue.
             tokio::select! {
                 biased;
@@ -75,7 +80,6 @@ impl Worker {
                 break;
             }
             let in_flight = self.commits.begin();
-            let start = Instant::now();
             let attempt = tokio::select! {
                 biased;
                 () = aborting.as_mut() => {
@@ -88,10 +92,10 @@ impl Worker {
                     self.abandon(lease).await;
                     continue;
                 }
-                attempt = self.fetch_or_recover(&lease) => attempt,
+                attempt = self.attempt(&lease) => attempt,
             };
             if self.shares_hosts {
-                self.keep_pace(&lease, start).await;
+                self.keep_pace(&lease).await;
             }
             self.finish(lease, attempt).await?;
             // Not earlier: the committer waits for images in flight, so this one must be in its queue before it no
@@ -99,6 +103,20 @@ impl Worker {
             drop(in_flight);
         }
         Ok(())
+    }
+
+    async fn attempt(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
+        if self.shares_hosts {
+            self.fetch_twice(lease).await
+        } else {
+            self.fetch_or_recover(lease).await
+        }
+    }
+
+    /// The host that is asked for the job first, as errors name it.
+    fn requested_host(&self, job: &Job) -> String {
+        let first = job.candidates.first().map_or(&job.page, Candidate::url);
+        Candidate::Direct(self.run.shown(first)).host()
     }
 
     /// Leaves an image to the next run: its part stays, and the dropped lease returns its job to the queue.
@@ -134,9 +152,13 @@ impl Worker {
         if let AttemptError::OtherHost(candidates) = error {
             return self.forward(lease, candidates).await;
         }
-        if let Some(pause) = error.host_pause() {
-            let host = lease.job.host();
-            self.receiver.pause_host(&host, pause).await?;
+        if self.shares_hosts {
+            if let Some(pause) = error.host_pause(&self.requested_host(&lease.job)) {
+                self.receiver.pause_host(&lease.job.host(), pause).await?;
+            }
+            if error.is_of_the_host() {
+                return self.postpone(lease).await;
+            }
         }
         match self.retry_after(&lease, &error) {
             Some(_) if self.run.shutdown.is_stopping() => self.abandon(lease).await,
@@ -154,6 +176,9 @@ impl Worker {
             }
             None => {
                 let mut outcome = error.into_outcome(&lease);
+                if self.shares_hosts && outcome == Outcome::Interrupted {
+                    return self.postpone(lease).await;
+                }
                 outcome.mask(self.run.fetcher.masks());
                 self.commit(lease, WorkerResult::NoImage(outcome)).await;
             }
@@ -162,7 +187,8 @@ impl Worker {
     }
 
     /// Sends a finished job to the committer. A committer that has ended has reported why; nothing can be saved then.
-    async fn commit(&self, mut lease: Lease, result: WorkerResult) {
+    pub(super) async fn commit(&self, mut lease: Lease, result: WorkerResult) {
+        self.tries.forget(&lease.job.key);
         lease.free_slot();
         if !self.commits.send(FinishedJob { lease, result }).await {
             self.run.shutdown.abort();

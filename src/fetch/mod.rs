@@ -104,6 +104,20 @@ impl Fetcher {
         Self::with_policy(Policy::anywhere(), settings, rules, site, mirror)
     }
 
+    /// Prepares requests for addresses that others than the user have listed: to public hosts alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::new`].
+    pub fn anywhere_public(
+        settings: &FetchSettings,
+        site: &SiteOrigins,
+    ) -> Result<Self, SettingError> {
+        let rules = SiteRules::default();
+        let mirror = Mirror::new(site, &rules, None);
+        Self::with_policy(Policy::anywhere_public(), settings, rules, site, mirror)
+    }
+
     fn with_policy(
         policy: Policy,
         settings: &FetchSettings,

@@ -28,17 +28,9 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
-    /// Removes the result from the queue. The job of a failure goes to the dead letters first.
-    ///
-    /// # Errors
-    ///
-    /// When the queue is out of reach; the result will then come again.
-    pub async fn ack(self) -> Result<(), QueueError> {
-        self.handle.ack(&self.result).await
-    }
-
     /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
-    /// recorded, and a result whose lease is dropped comes again. The job of a failure goes to the dead letters first.
+    /// recorded, and a result whose lease is dropped comes again. With [`Ack::Dead`] the job
+    /// of a failure goes to the dead letters first.
     pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
         let JobResult {
             version: _,
@@ -63,8 +55,9 @@ struct ResultAck {
 
 #[async_trait]
 impl AckHandle for ResultAck {
-    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, _ack: Ack) -> Result<(), QueueError> {
-        self.handle.ack(&self.result).await
+    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        let is_dead = matches!(ack, Ack::Dead { .. });
+        self.handle.ack(&self.result, is_dead).await
     }
 
     fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
@@ -75,5 +68,5 @@ impl AckHandle for ResultAck {
 /// A plug's side of a result.
 #[async_trait]
 pub(super) trait ResultHandle: Send + Sync {
-    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError>;
+    async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError>;
 }

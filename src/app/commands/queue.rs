@@ -21,6 +21,9 @@ use crate::units::{count, plural};
 /// How often `--watch` looks.
 const WATCH_EVERY: Duration = Duration::from_secs(2);
 
+/// The longest pause: a longer one would be forgotten.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
 /// Dead letters are everybody's: who looks after them is no collection.
 const NOBODY: &str = "admin";
 
@@ -96,6 +99,9 @@ pub async fn queue(
             Ok(Exit::Done)
         }
         QueueTask::Pause { host, pause } => {
+            if pause > LONGEST_PAUSE {
+                bail!("a host is paused for at most 120 s at a time");
+            }
             if !admin.pause(&host, pause).await? {
                 bail!("the queue has no jobs of `{host}`: `wallhaul queue status` lists the hosts");
             }
@@ -223,21 +229,20 @@ fn line(letter: &DeadJob) -> String {
 /// Queues jobs again; exit code 1 when one of these numbers has no job.
 async fn retry(admin: &dyn QueueAdmin, numbers: Vec<u64>) -> anyhow::Result<Exit> {
     let (mut queued, mut missing) = (0, Vec::new());
-    if numbers.is_empty() {
-        let mut after = 0;
-        loop {
-            let letters = admin.dead(after).await?;
-            let Some(last) = letters.last() else { break };
-            after = last.number;
-            for letter in &letters {
-                queued += u64::from(admin.retry(letter.number).await?);
-            }
-        }
+    let is_all = numbers.is_empty();
+    let mut numbers = numbers;
+    // Those that are there now: what fails again has a new letter.
+    let mut after = 0;
+    while is_all {
+        let letters = admin.dead(after).await?;
+        let Some(last) = letters.last() else { break };
+        after = last.number;
+        numbers.extend(letters.iter().map(|letter| letter.number));
     }
     for number in numbers {
         if admin.retry(number).await? {
             queued += 1;
-        } else {
+        } else if !is_all {
             missing.push(number.to_string());
         }
     }

@@ -101,6 +101,22 @@ pub(in crate::app) fn select_source(
 }
 
 impl SiteSession {
+    /// [`SiteSession::open`] for jobs that came from another machine: what they name is not what the user names.
+    pub(in crate::app) async fn open_for_jobs(
+        selected: SelectedSource,
+        settings: &Settings,
+    ) -> anyhow::Result<Self> {
+        let session = Self::open(selected, settings, true).await?;
+        if matches!(session.source, ImageSource::Site(_)) {
+            return Ok(session);
+        }
+        let fetcher = Fetcher::anywhere_public(&settings.fetch, &direct_origins()?)?;
+        Ok(Self {
+            fetcher: Arc::new(fetcher),
+            ..session
+        })
+    }
+
     /// Prepares requests to a source; the built-in site is started first.
     pub(in crate::app) async fn open(
         selected: SelectedSource,

@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     further: ImageHosts,
     /// Where the user lists the addresses: the origins listed so far.
     user: Option<Arc<UserOrigins>>,
+    /// Whether an address that is requested was listed by the user, and not by somebody else.
+    is_users_list: bool,
     proxies: Proxies,
 }
 
@@ -56,6 +58,7 @@ impl Policy {
             named,
             further: ImageHosts::default(),
             user: None,
+            is_users_list: false,
             proxies: Proxies::default(),
         })
     }
@@ -84,14 +87,23 @@ impl Policy {
             named: HashSet::new(),
             further: ImageHosts::default(),
             user: Some(Arc::default()),
+            is_users_list: true,
             proxies: Proxies::default(),
+        }
+    }
+
+    /// The policy for addresses that others have listed: any public host.
+    pub(crate) fn anywhere_public() -> Self {
+        Self {
+            is_users_list: false,
+            ..Self::anywhere()
         }
     }
 
     /// Allows the origin of an address from the user's list. Where the user gives no list, this
     /// does nothing.
     pub(crate) fn add_user_origin(&self, address: &Url) {
-        if let Some(user) = &self.user {
+        if let Some(user) = self.user.as_ref().filter(|_| self.is_users_list) {
             user.add(address.origin());
         }
     }

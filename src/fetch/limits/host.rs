@@ -25,6 +25,21 @@ pub(crate) struct Host {
     /// all first requests to the host wait for the same request, and a failure is kept too, or each
     /// image would repeat it.
     pub(crate) rules: OnceCell<Result<RobotRules, Arc<FetchError>>>,
+    /// When it was met first.
+    since: Instant,
+}
+
+/// How long it is held against a host that it was given up, or that its robots.txt could not be read: a process may
+/// run for weeks.
+const HELD_AGAINST: Duration = Duration::from_secs(600);
+
+impl Host {
+    /// Whether what is known of it is a fault that may be over.
+    fn is_outdated(&self) -> bool {
+        let has_no_rules = || matches!(self.rules.get(), Some(Err(_)));
+        self.since.elapsed() >= HELD_AGAINST
+            && (self.rate.is_given_up_for(HELD_AGAINST) || has_no_rules())
+    }
 }
 
 /// The least time between two requests to one host.
@@ -62,7 +77,7 @@ impl Hosts {
     pub(crate) fn of(&self, address: &Url) -> Arc<Host> {
         let origin = origin_of(address);
         let mut known = self.known.lock();
-        if let Some(host) = known.get(&*origin) {
+        if let Some(host) = known.get(&*origin).filter(|host| !host.is_outdated()) {
             return Arc::clone(host);
         }
         let interval = if *origin == *self.pages {
@@ -74,6 +89,7 @@ impl Hosts {
             name: host_of(address),
             rate: HostRate::new(interval, self.cooldowns),
             rules: OnceCell::new(),
+            since: Instant::now(),
         });
         known.insert(origin.into_owned(), Arc::clone(&host));
         host

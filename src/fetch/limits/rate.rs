@@ -43,7 +43,7 @@ struct State {
     /// How many responses in a row were invalid.
     invalid: u32,
     cooldowns: u32,
-    given_up: bool,
+    given_up: Option<Instant>,
 }
 
 impl HostRate {
@@ -59,6 +59,12 @@ impl HostRate {
         }
     }
 
+    /// Whether the host was given up, this long ago or longer.
+    pub(crate) fn is_given_up_for(&self, long: Duration) -> bool {
+        let given_up = self.state.lock().given_up;
+        given_up.is_some_and(|at| at.elapsed() >= long)
+    }
+
     /// Waits until a request may be sent, and returns that moment; or the number of failures after
     /// which the host was given up.
     pub(crate) async fn acquire(&self) -> Result<Instant, u32> {
@@ -66,7 +72,7 @@ impl HostRate {
         loop {
             let until = {
                 let mut state = self.state.lock();
-                if state.given_up {
+                if state.given_up.is_some() {
                     return Err(state.failures);
                 }
                 let now = Instant::now();
@@ -162,7 +168,7 @@ impl HostRate {
                 state.cooldowns += 1;
                 state.pause(now + cooldown);
             }
-            None => state.given_up = true,
+            None => state.given_up = Some(now),
         }
     }
 }

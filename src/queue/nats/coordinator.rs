@@ -1,6 +1,7 @@
 //! What the two halves of a run's side share: hosts and jobs on the broker.
 
 use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ pub(super) struct Coordinator {
     /// Hosts whose consumers this run has made or found.
     hosts: Mutex<HashSet<HostToken>>,
     /// What was in the queue when the run began, and whether it was this collection's.
-    present: HashMap<KeyHash, bool>,
+    pub(super) present: Mutex<HashMap<KeyHash, bool>>,
 }
 
 impl Coordinator {
@@ -39,9 +40,10 @@ impl Coordinator {
         link: Arc<Link>,
         options: CoordinatorOptions,
     ) -> Result<Arc<Self>, QueueError> {
-        let mut new = Self::unread(link, options)?;
+        let new = Self::unread(link, options)?;
         streams::ensure(&new.link, &new.options).await?;
-        new.present = present(&new.link, &new.options.collection).await?;
+        let there = present(&new.link, &new.options.collection).await?;
+        *new.present.lock() = there;
         Ok(Arc::new(new))
     }
 
@@ -57,7 +59,7 @@ impl Coordinator {
             link,
             options,
             hosts: Mutex::default(),
-            present: HashMap::new(),
+            present: Mutex::default(),
         })
     }
 
@@ -82,13 +84,13 @@ impl Coordinator {
             return Ok(Published::Duplicate);
         }
         // The consumer first: a job without one would lie where no worker looks.
-        self.ensure_host(&host).await?;
+        self.ensure_host(&host, job.wait).await?;
         for _ in 0..OUT_OF_REACH.as_secs() {
             match self.link.publish(&letter).await? {
                 Published::NoStream => {
                     sleep(Duration::from_secs(1)).await;
                     self.rebuild().await?;
-                    self.ensure_host(&host).await?;
+                    self.ensure_host(&host, job.wait).await?;
                 }
                 published => return Ok(published),
             }
@@ -99,12 +101,17 @@ impl Coordinator {
         ))
     }
 
-    async fn ensure_host(&self, host: &HostToken) -> Result<(), QueueError> {
+    async fn ensure_host(&self, host: &HostToken, wait: Duration) -> Result<(), QueueError> {
         if self.hosts.lock().contains(host) {
             return Ok(());
         }
         // Two at once do the same, which is harmless.
-        streams::ensure_host(&self.link, host, &self.options).await?;
+        let mut options = self.options.clone();
+        if !wait.is_zero() {
+            // One that is asked once in a while has one job at a time, whoever queues it.
+            options.host_cap = NonZeroUsize::MIN;
+        }
+        streams::ensure_host(&self.link, host, &options).await?;
         self.hosts.lock().insert(host.clone());
         Ok(())
     }
@@ -291,8 +298,14 @@ impl JobSender for NatsSender {
     async fn send(&self, job: Job) -> Result<Sent, QueueError> {
         let Self(coordinator) = self;
         let key = KeyHash::of(&job.key);
-        match coordinator.present.get(&key) {
-            Some(true) => return Ok(Sent::Waiting),
+        let present = coordinator.present.lock().get(&key).copied();
+        match present {
+            Some(true) => {
+                // Another run may have taken the host for one without jobs.
+                let host = HostToken::new(&job.host());
+                coordinator.ensure_host(&host, job.wait).await?;
+                return Ok(Sent::Waiting);
+            }
             Some(false) => return Ok(Sent::Refused),
             None => {}
         }

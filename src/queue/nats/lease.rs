@@ -38,6 +38,8 @@ pub(super) struct NatsAck {
     pub(super) reply: Subject,
     pub(super) lost: CancellationToken,
     pub(super) collection: String,
+    /// How often the job was delivered, this time included.
+    pub(super) delivery: u32,
     /// How often the connection had been lost at the delivery.
     pub(super) losses: u64,
 }
@@ -110,7 +112,7 @@ impl AckHandle for NatsAck {
         let letter = Letter {
             subject: subject::result(&self.collection),
             id: KeyHash::of(&result.job.key)
-                .again(format_args!("{}.{}", self.sequence, result.attempt)),
+                .again(format_args!("{}.{}", self.sequence, self.delivery)),
             payload: to_json(result),
         };
         let published = self.while_kept(publish_result(&self.desk.link, &letter));

@@ -264,6 +264,7 @@ impl Pulls {
             reply: reply.clone(),
             lost,
             collection: String::new(),
+            delivery: attempt,
             losses: self.losses,
         };
         match read_job(&message.payload) {

@@ -230,6 +230,11 @@ impl Intake {
         if number != 2
             && let Some(result) = read_result(&message.payload, &coordinator.options.collection)
         {
+            // It is in the queue no more, whatever was seen there when the run began.
+            coordinator
+                .present
+                .lock()
+                .remove(&KeyHash::of(&result.job.key));
             let handle = ResultAck {
                 coordinator: Arc::clone(coordinator),
                 sequence: delivery.sequence,
@@ -298,8 +303,8 @@ impl ResultAck {
 
 #[async_trait]
 impl ResultHandle for ResultAck {
-    async fn ack(self: Box<Self>, result: &JobResult) -> Result<(), QueueError> {
-        if let JobEnd::Failed(failure) = &result.end {
+    async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError> {
+        if is_dead && let JobEnd::Failed(failure) = &result.end {
             let collection = &self.coordinator.options.collection;
             let of = if self.exhausted.is_some() {
                 "job"

@@ -149,7 +149,8 @@ pub(super) async fn ensure(link: &Link, options: &CoordinatorOptions) -> Result<
     }
     let consumer = json!({
         "durable_name": EXHAUSTED, "ack_policy": "explicit", "ack_wait": nanos(RESULT_WAIT),
-        "max_deliver": -1,
+        // Those of other collections are held for a while, and must not keep ours from being heard.
+        "max_deliver": -1, "max_ack_pending": -1,
     });
     ensure_consumer(link, ADVISORY, EXHAUSTED, &consumer).await
 }

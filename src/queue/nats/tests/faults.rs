@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::super::server::{NEW, OLD, Server};
 use super::{
-    ACK_WAIT, GRACE, broker, coordinator, depth_becomes, events, next, options, results, slots,
-    soon, worker,
+    ACK_WAIT, GRACE, acked, broker, coordinator, depth_becomes, events, next, options, results,
+    slots, soon, worker,
 };
 use crate::event::{Event, Warning};
 use crate::outcome::{JobEnd, Skip, SkipReason};
@@ -200,7 +200,7 @@ async fn poison_messages_are_buried_once_with_their_reason() {
     let all = results(&coordination, 1).await;
     assert_eq!(all[0].result.job, job(0));
     for result in all {
-        result.ack().await.unwrap();
+        acked(result).await.unwrap();
     }
     assert!(timeout(GRACE, coordination.results.next()).await.is_err());
     depth_becomes(&coordination, 0, 0).await;
@@ -242,7 +242,7 @@ async fn a_job_that_nobody_survives_is_given_up(version: &str) {
         panic!("{:?}", result.result)
     };
     assert_eq!(failure.cause, "delivered 20 times, never answered");
-    result.ack().await.unwrap();
+    acked(result).await.unwrap();
     depth_becomes(&coordination, 0, 0).await;
     let (events, _seen) = events();
     let admin = administer(&broker(&server.url()), &options(4), &events)

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::super::server::{NEW, OLD, Server};
-use super::{GRACE, coordinator, depth_becomes, next, results, worker};
+use super::{GRACE, acked, coordinator, depth_becomes, next, results, worker};
 use crate::outcome::{Failure, JobEnd, Stage};
 use crate::queue::contract::job;
 use crate::queue::{Ack, Sent};
@@ -29,7 +29,7 @@ async fn a_job_goes_out_and_its_result_comes_in(version: &str) {
     depth_becomes(&coordination, 0, 1).await;
     let result = results(&coordination, 1).await.pop().unwrap();
     assert_eq!((&result.result.job, &result.result.end), (&job(0), &end));
-    result.ack().await.unwrap();
+    acked(result).await.unwrap();
     depth_becomes(&coordination, 0, 0).await;
     assert!(timeout(GRACE, coordination.results.next()).await.is_err());
 }

@@ -17,8 +17,8 @@ use url::Url;
 use super::server::Server;
 use crate::event::{Event, Events};
 use crate::queue::{
-    Broker, Coordination, CoordinatorOptions, Depth, JobReceiver, Lease, Login, ReceivedResult,
-    WorkerOptions, coordinate, work,
+    Ack, Broker, Coordination, CoordinatorOptions, Depth, JobReceiver, Lease, Login, QueueError,
+    ReceivedResult, WorkerOptions, coordinate, work,
 };
 
 /// How long a worker may be silent, in tests.
@@ -104,4 +104,11 @@ async fn depth_becomes(coordination: &Coordination, jobs: u64, results: u64) {
         }
     };
     soon("the right depth", settled).await;
+}
+
+/// Removes a result, and makes a dead letter of a failure.
+pub(super) async fn acked(result: ReceivedResult) -> Result<(), QueueError> {
+    let (lease, ..) = result.into_lease();
+    let reason = String::new();
+    lease.ack(Ack::Dead { reason }).await
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::super::server::{NEW, OLD, Server};
-use super::{broker, depth_becomes, events, next, options, results, slots, soon};
+use super::{acked, broker, depth_becomes, events, next, options, results, slots, soon};
 use crate::outcome::{Failure, JobEnd, Stage};
 use crate::queue::contract::job;
 use crate::queue::{Ack, Broker, Login, Purge, QueueError, administer, coordinate, work};
@@ -77,7 +77,7 @@ async fn whole_flow(server: &Server) -> Result<(), QueueError> {
     assert!(soon("the end", worker.next()).await?.is_none());
     let received = soon("a result", coordination.results.next()).await?;
     for result in received {
-        result.ack().await?;
+        acked(result).await?;
     }
     coordination.results.depth().await?;
     let admin = administer(&coordinator, &options(4), &events).await?;
