@@ -7,6 +7,7 @@
 
 use std::fmt::Debug;
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -51,9 +52,11 @@ fn main() {
                 let what = if reports { "flow" } else { "drain" };
                 let [least, middle, greatest] =
                     [0, ROUNDS / 2, ROUNDS - 1].map(|at| times[at].as_secs_f64());
-                println!(
+                writeln!(
+                    std::io::stdout(),
                     "{what}, {processes} worker processes, {sync}: {least:.2} - {middle:.2} - {greatest:.2} s"
-                );
+                )
+                .expect("standard output");
             }
         }
     }

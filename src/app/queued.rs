@@ -273,14 +273,13 @@ impl Halves<'_> {
             };
             self.sites.insert(id.clone(), site);
         }
-        match &self.sites[&id] {
+        if let Some(site) = &self.sites[&id] {
             // A half that has ended says why; the job goes back.
-            Some(site) => drop(site.jobs.send(lease).await),
-            None => {
-                // Longer each time: after 20 deliveries a job is dead, and the worker that can do it may come tomorrow.
-                let after = LEAVE_FOR.saturating_mul(2_u32.saturating_pow(lease.attempt.min(10)));
-                lease.ack(Ack::Retry { after }).await?;
-            }
+            drop(site.jobs.send(lease).await);
+        } else {
+            // Longer each time: after 20 deliveries a job is dead, and the worker that can do it may come tomorrow.
+            let after = LEAVE_FOR.saturating_mul(2_u32.saturating_pow(lease.attempt.min(10)));
+            lease.ack(Ack::Retry { after }).await?;
         }
         Ok(())
     }

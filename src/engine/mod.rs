@@ -26,6 +26,7 @@ mod recorder;
 mod recovery;
 mod remote;
 mod reports;
+mod resume;
 mod scan;
 mod seen;
 mod shared_host;

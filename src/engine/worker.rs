@@ -12,18 +12,19 @@ use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
 use super::original::{doubt, verify_original};
+use super::resume::resume_info;
 use super::shared_host::Tries;
 use super::{EngineError, Quota, Reports, Run};
 use crate::event::Event;
-use crate::fetch::{Body, Retry};
+use crate::fetch::Retry;
 use crate::job::{Candidate, ImageKey, Job};
 use crate::ledger::Origin;
 use crate::outcome::Outcome;
-use crate::part::{Part, ResumeInfo};
+use crate::part::ResumeInfo;
 use crate::queue::{Ack, JobReceiver, Lease};
 use crate::sink::{SinkError, Staging};
 use crate::site;
-use crate::verify::{Defect, Inspector, Limits, VerifiedImage};
+use crate::verify::{Defect, Limits, VerifiedImage};
 
 /// One of the `--jobs` workers. Each has a clone, and they share what the fields point to.
 #[derive(Clone)]
@@ -361,69 +362,4 @@ impl Worker {
             total_bytes,
         });
     }
-
-    /// Begins the image's part, or continues the one that an earlier attempt left for the same address; then with the
-    /// facts that the server must confirm before anything is added to it.
-    fn begin(
-        &self,
-        job: &Job,
-        address: &Url,
-    ) -> Result<(Part<Inspector>, Option<ResumeInfo>), AttemptErrorKind> {
-        let limits = Limits {
-            max_pixels: job.limits.max_pixels.min(self.limits.max_pixels),
-        };
-        let (part, resume) = self.staging.parts().begin(
-            &job.key,
-            Inspector::comparing(limits, job.declared.as_deref()),
-        )?;
-        let stored = self.run.fetcher.masks().apply_url(address);
-        Ok((part, resume.filter(|info| info.address == stored.as_str())))
-    }
-
-    /// Requests the bytes that `part` lacks, if the server still has the image that `resume` describes; otherwise the
-    /// whole image. `page` shows it.
-    async fn request(
-        &self,
-        (address, page): (&Url, &Url),
-        part: &mut Part<Inspector>,
-        resume: Option<&ResumeInfo>,
-        has_next: bool,
-    ) -> Result<Body, AttemptErrorKind> {
-        let fetcher = &self.run.fetcher;
-        let body = match fetcher
-            .candidate(
-                address,
-                Some(page),
-                resume.map(|info| (info, part.received())),
-                has_next,
-            )
-            .await
-        {
-            // Boxed, so that the rare second request does not double the size of every worker's task.
-            Err(error) if error.is_stale_part() => {
-                Box::pin(fetcher.candidate(address, Some(page), None, has_next)).await?
-            }
-            answer => answer?,
-        };
-        // The server sent the whole image instead of the rest.
-        if body.from() != part.received() {
-            part.restart()?;
-        }
-        Ok(body)
-    }
-}
-
-/// What a server says about the image at `address`, as it is stored, beside its bytes, and whether a later attempt may resume it: only with a strong
-/// validator (RFC 9110, 13.1.5) and a known length.
-fn resume_info(address: &Url, body: &Body) -> (ResumeInfo, bool) {
-    let info = ResumeInfo {
-        address: address.to_string(),
-        etag: body.etag().map(str::to_owned),
-        last_modified: body.last_modified().map(str::to_owned),
-        length: body.length().unwrap_or_default(),
-        file_name: body.file_name(),
-        capture: body.capture().cloned(),
-    };
-    let resumable = body.strong_etag().is_some() && body.length().is_some();
-    (info, resumable)
 }

@@ -8,7 +8,7 @@ use super::{Ack, Lease, QueueError};
 use crate::job::Job;
 use crate::outcome::{JobEnd, JobResult};
 
-/// The most results that [`ResultReceiver::next`] returns: as many as the ledger takes in one transaction.
+/// The most results that [`ResultReceiver::next`](super::ResultReceiver::next) returns: as many as the ledger takes in one transaction.
 pub const RESULTS_AT_ONCE: usize = 256;
 
 /// How much is in a queue.

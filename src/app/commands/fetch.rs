@@ -46,7 +46,8 @@ pub async fn fetch(
         .as_ref()
         .map(|_| QueueUse::ScanAndWork)
         .map_or(Way::Here, Way::Queue);
-    run(arguments, options, way, environment, shutdown).await
+    // Boxed: it holds all of a run.
+    Box::pin(run(arguments, options, way, environment, shutdown)).await
 }
 
 /// Queues what is new on these sites and at these addresses for workers elsewhere; with `follow` their results are
@@ -67,7 +68,8 @@ pub async fn scan(
     } else {
         QueueUse::Scan
     });
-    run(arguments, options, way, environment, shutdown).await
+    // Boxed: it holds all of a run.
+    Box::pin(run(arguments, options, way, environment, shutdown)).await
 }
 
 /// How images are fetched.

@@ -230,15 +230,11 @@ fn line(letter: &DeadJob) -> String {
 async fn retry(admin: &dyn QueueAdmin, numbers: Vec<u64>) -> anyhow::Result<Exit> {
     let (mut queued, mut missing) = (0, Vec::new());
     let is_all = numbers.is_empty();
-    let mut numbers = numbers;
-    // Those that are there now: what fails again has a new letter.
-    let mut after = 0;
-    while is_all {
-        let letters = admin.dead(after).await?;
-        let Some(last) = letters.last() else { break };
-        after = last.number;
-        numbers.extend(letters.iter().map(|letter| letter.number));
-    }
+    let numbers = if is_all {
+        all_numbers(admin).await?
+    } else {
+        numbers
+    };
     for number in numbers {
         if admin.retry(number).await? {
             queued += 1;
@@ -255,6 +251,19 @@ async fn retry(admin: &dyn QueueAdmin, numbers: Vec<u64>) -> anyhow::Result<Exit
         missing.join(", ")
     ));
     Ok(Exit::Incomplete)
+}
+
+/// The dead letters that are there now: what fails again has a new one.
+async fn all_numbers(admin: &dyn QueueAdmin) -> anyhow::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    loop {
+        let after = numbers.last().copied().unwrap_or_default();
+        let letters = admin.dead(after).await?;
+        if letters.is_empty() {
+            return Ok(numbers);
+        }
+        numbers.extend(letters.iter().map(|letter| letter.number));
+    }
 }
 
 fn jobs(number: u64) -> String {
