@@ -159,3 +159,37 @@ fn removed_jobs_are_found_again_by_the_next_scan() {
     let refused = cluster.queue(&["purge"]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
 }
+
+#[test]
+fn private_addresses_of_given_urls_are_refused_by_workers() {
+    let (world, nats) = (Sandbox::new(), Nats::start());
+    let server = FaultServer::gallery();
+    let run = |arguments: &[&str]| {
+        let run = world.wallhaul().args(arguments);
+        run.args(["--queue", &nats.url(), "--json", "--no-config"])
+    };
+    let worker = run(&["work", "-d", "one"]).start();
+    // Whoever queues it has named it; a worker, to whom it comes from another machine, has not.
+    let url = format!("{}{}", server.origin(), FaultServer::GOOD[0]);
+    let followed = run(&["scan", &url, "--follow", "-d", "walls"]).run();
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "failed")),
+        (Some(1), 1),
+        "{followed:?}"
+    );
+    assert!(followed.stdout.contains("private"), "{followed:?}");
+    assert!(server.originals_asked().is_empty());
+    assert_eq!(end(worker).code, Some(143));
+}
+
+#[test]
+fn a_pause_that_would_be_forgotten_is_refused() {
+    let world = Sandbox::new();
+    let nats = Nats::start();
+    let run = world
+        .wallhaul()
+        .args(["queue", "pause", "cdn.example.com", "1h"]);
+    let refused = run.args(["--queue", &nats.url(), "--no-config"]).run();
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("120 s"), "{refused:?}");
+}
