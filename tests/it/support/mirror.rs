@@ -209,7 +209,10 @@ pub(crate) fn noted(parts: &BTreeMap<String, Vec<u8>>) -> BTreeSet<String> {
     let mut spoken_of = BTreeSet::new();
     for (name, text) in parts {
         match name.rsplit_once('.') {
-            Some((part, "note")) => spoken_of.extend([format!("{part}.part")]),
+            // One that a kill left empty, between its making and its text, says nothing.
+            Some((part, "note")) if serde_json::from_slice::<Value>(text).is_ok() => {
+                spoken_of.extend([format!("{part}.part")]);
+            }
             Some((_, "notes")) => {
                 let lines = String::from_utf8_lossy(text).into_owned();
                 // The last line of one that a kill cut off says nothing.
