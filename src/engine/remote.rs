@@ -91,7 +91,7 @@ fn placement(
     }
 }
 
-/// What the run that queued the job is told.
+/// What the run that queued the job learns of the outcome.
 fn job_end(outcome: &Outcome, origin: Option<&Origin>) -> Option<JobEnd> {
     match outcome {
         Outcome::Saved(Saved {

@@ -38,12 +38,9 @@ impl Tries {
         *number
     }
 
-    /// The image has its outcome.
+    /// The image has its outcome, or was not tried at all.
     pub(super) fn forget(&self, key: &ImageKey) {
-        let mut tries = self.0.lock();
-        if !tries.is_empty() {
-            tries.remove(key);
-        }
+        self.0.lock().remove(key);
     }
 }
 
@@ -81,6 +78,7 @@ impl Worker {
             return Ok(());
         }
         let key = lease.job.key.clone();
+        self.tries.forget(&key);
         lease
             .report((self.run.clock)(), JobEnd::Elsewhere(candidates))
             .await?;
@@ -93,6 +91,7 @@ impl Worker {
     /// keeps it, and perhaps it is another worker's then.
     pub(super) async fn postpone(&self, lease: Lease) -> Result<(), EngineError> {
         let key = lease.job.key.clone();
+        self.tries.forget(&key);
         lease.ack(Ack::Retry { after: POSTPONED }).await?;
         self.reports.finished(key, Outcome::Interrupted).await;
         Ok(())

@@ -66,7 +66,7 @@ impl Shutdown {
         &self.stopping
     }
 
-    /// A shutdown that follows this one, and can be told to stop alone.
+    /// A shutdown that follows this one, and can also stop by itself.
     #[must_use]
     pub fn child(&self) -> Self {
         Self {

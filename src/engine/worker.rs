@@ -88,7 +88,7 @@ impl Worker {
                     return Ok(());
                 }
                 () = lease.lost() => {
-                    // Another worker may have the job now, and the queue is told nothing.
+                    // Another worker may have the job now, and nothing is said to the queue.
                     self.quota.give_back();
                     self.abandon(lease).await;
                     continue;
@@ -189,7 +189,9 @@ impl Worker {
 
     /// Sends a finished job to the committer. A committer that has ended has reported why; nothing can be saved then.
     pub(super) async fn commit(&self, mut lease: Lease, result: WorkerResult) {
-        self.tries.forget(&lease.job.key);
+        if self.shares_hosts {
+            self.tries.forget(&lease.job.key);
+        }
         lease.free_slot();
         if !self.commits.send(FinishedJob { lease, result }).await {
             self.run.shutdown.abort();
@@ -227,7 +229,7 @@ impl Worker {
     ///
     /// A job that came from another machine is as untrusted as a page, and nothing here relies on its producer: the
     /// fetcher requests only hosts that its own policy allows, a part is named by a hash of the key, and the worker's
-    /// own pixel limit holds beside the job's. The committer makes the stem safe before it names a file.
+    /// own pixel limit holds beside the job's. A stem that came from elsewhere was made safe when its job was taken.
     pub(super) async fn fetch(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
         let job = &lease.job;
         self.run.events.hint(|| Event::FetchStarted {

@@ -79,7 +79,7 @@ pub async fn queue(
 ) -> anyhow::Result<Exit> {
     let settings = Settings::new(options, environment.stderr, environment.clock);
     let broker = broker(&settings)?;
-    // What a run would be told of the broker is told by errors here.
+    // Nobody watches: what goes wrong with the broker ends the command as an error.
     let (events, _heard) = Events::channel(false);
     let options = queue_options(&settings, NOBODY.to_owned());
     let admin = queue::administer(&broker, &options, &events).await?;
