@@ -325,9 +325,11 @@ impl Worker {
         let masks = self.run.fetcher.masks();
         let (mut info, resumable) = resume_info(&masks.apply_url(address), &body);
         let mut hinted = Instant::now();
-        while let Some(chunk) = body.chunk().await? {
-            part.write(&chunk)?;
-            self.free_space.reserve(chunk.len());
+        while let Some(written) = body
+            .show(|bytes| part.write(bytes).map(|()| bytes.len()))
+            .await?
+        {
+            self.free_space.reserve(written?);
             if let Some(defect) = part.observer().defect().cloned() {
                 // A later attempt must not resume bytes that are known to be bad.
                 part.restart()?;

@@ -1,22 +1,24 @@
 //! What bodies are read from.
 
-use bytes::Bytes;
 use reqwest::header::HeaderMap;
 
 /// Where the bytes of a body come from: a response, whichever client it belongs to.
 ///
-/// A type parameter and not a `dyn`: a boxed future for each chunk would be an allocation for each
-/// chunk.
+/// A type parameter and not a `dyn`: a boxed future for each piece would be an allocation for each
+/// piece.
 pub trait BodySource {
     /// The headers of the response.
     fn headers(&self) -> &HeaderMap;
 
-    /// The next bytes; `None` at the end. Cancel-safe.
+    /// Shows the next bytes to `see`, where they lie: they are copied nowhere. `None` at the end. Cancel-safe.
     ///
     /// # Errors
     ///
     /// When the connection breaks or ends too early: why.
-    fn chunk(&mut self) -> impl Future<Output = Result<Option<Bytes>, BrokenBody>> + Send;
+    fn show<R: Send>(
+        &mut self,
+        see: impl FnOnce(&[u8]) -> R + Send,
+    ) -> impl Future<Output = Result<Option<R>, BrokenBody>> + Send;
 }
 
 /// How a body ended too early.

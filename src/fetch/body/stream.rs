@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+#[cfg(test)]
 use bytes::Bytes;
 use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderName, LAST_MODIFIED};
 
@@ -17,9 +18,22 @@ use crate::fetch::error::{FetchError, FetchErrorKind};
 use crate::fetch::limits::{Exchange, StallError, Throttle};
 use crate::outcome::Capture;
 
-/// The bytes of an image or a page, as the server sends them.
+/// The bytes of an image or a page.
 #[derive(Debug)]
 pub struct BodyStream<S> {
+    transfer: Transfer<S>,
+    throttle: Option<Arc<Throttle>>,
+    /// Whether the labels are not to be known: they hold a secret.
+    hides_labels: bool,
+    /// Boxed, for hardly any image is packed.
+    decoding: Option<Box<Decoding>>,
+    /// Boxed, for hardly any image comes from the web archive.
+    archived: Option<Box<ArchivedBody>>,
+}
+
+/// The bytes as the server sends them.
+#[derive(Debug)]
+struct Transfer<S> {
     source: S,
     exchange: Exchange,
     limit: u64,
@@ -28,13 +42,6 @@ pub struct BodyStream<S> {
     received: u64,
     /// Why the end of the body proves nothing, once it is reached.
     doubt: Option<String>,
-    throttle: Option<Arc<Throttle>>,
-    /// Whether the labels are not to be known: they hold a secret.
-    hides_labels: bool,
-    /// Boxed, for hardly any image is packed.
-    decoding: Option<Box<Decoding>>,
-    /// Boxed, for hardly any image comes from the web archive.
-    archived: Option<Box<ArchivedBody>>,
 }
 
 /// The state of a body that is packed.
@@ -73,7 +80,7 @@ impl<S: BodySource> BodyStream<S> {
                 length: None,
             })
         });
-        Self {
+        let transfer = Transfer {
             source,
             exchange,
             limit,
@@ -81,12 +88,14 @@ impl<S: BodySource> BodyStream<S> {
             length,
             received: 0,
             doubt: None,
+        };
+        Ok(Self {
+            transfer: transfer.checked()?,
             throttle,
             hides_labels: false,
             decoding,
             archived: None,
-        }
-        .checked()
+        })
     }
 
     /// The rest of an image; otherwise as [`BodyStream::whole`].
@@ -109,7 +118,7 @@ impl<S: BodySource> BodyStream<S> {
             let reason = "the rest of it came packed".to_owned();
             return Err(exchange.error(FetchErrorKind::StalePart { reason }));
         }
-        Self {
+        let transfer = Transfer {
             source,
             exchange,
             limit,
@@ -117,19 +126,14 @@ impl<S: BodySource> BodyStream<S> {
             length: Some(range.length()),
             received: 0,
             doubt: None,
+        };
+        Ok(Self {
+            transfer: transfer.checked()?,
             throttle,
             hides_labels: false,
             decoding: None,
             archived: None,
-        }
-        .checked()
-    }
-
-    fn checked(self) -> Result<Self, FetchError> {
-        if self.length.is_some_and(|length| length > self.limit) {
-            return Err(self.too_large());
-        }
-        Ok(self)
+        })
     }
 
     /// The same body as what the web archive says it is; its bytes are compared as they pass.
@@ -147,7 +151,7 @@ impl<S: BodySource> BodyStream<S> {
     /// is known after the last byte.
     pub fn length(&self) -> Option<u64> {
         match &self.decoding {
-            None => self.length,
+            None => self.transfer.length,
             Some(decoding) => decoding.length,
         }
     }
@@ -155,7 +159,7 @@ impl<S: BodySource> BodyStream<S> {
     /// The offset of the first byte: 0, or where the part that is resumed ends. A part may only be
     /// appended to if this equals its length; otherwise it starts over.
     pub fn from(&self) -> u64 {
-        self.from
+        self.transfer.from
     }
 
     /// Takes the labels of the image (validators and file name) as not sent, if one of them `is_secret`: the ledger and
@@ -184,12 +188,12 @@ impl<S: BodySource> BodyStream<S> {
 
     /// The name that the server's `Content-Disposition` gives the file: untrusted text.
     pub fn file_name(&self) -> Option<String> {
-        let headers = Some(self.source.headers()).filter(|_| !self.hides_labels)?;
+        let headers = Some(self.transfer.source.headers()).filter(|_| !self.hides_labels)?;
         let header = headers.get(CONTENT_DISPOSITION)?;
         disposition::file_name(header.as_bytes())
     }
 
-    /// The next bytes; `None` after the last ones. A server may close a TLS connection without a
+    /// Shows the next bytes to `see`; `None` after the last ones. A server may close a TLS connection without a
     /// `close_notify` (RFC 8446 section 6.1), as many do; if nothing else tells the end of the body,
     /// that is one too, but its bytes must show that they are all there: with
     /// [`BodyStream::accept_end`] or [`BodyStream::reject_end`] the reader says whether they do.
@@ -197,37 +201,59 @@ impl<S: BodySource> BodyStream<S> {
     /// # Errors
     ///
     /// When the connection breaks, ends too early or stalls, or the body is too long.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
-        let mut next = self.next().await;
+    pub async fn show<R: Send>(
+        &mut self,
+        see: impl FnOnce(&[u8]) -> R + Send,
+    ) -> Result<Option<R>, FetchError> {
+        let mut count = 0;
+        let archived = &mut self.archived;
+        let see = |bytes: &[u8]| {
+            count = bytes.len();
+            if let Some(archived) = archived {
+                archived.update(bytes);
+            }
+            see(bytes)
+        };
+        let mut next = match &mut self.decoding {
+            None => self.transfer.show(see).await,
+            // Boxed like all that hardly any image needs.
+            Some(decoding) => Box::pin(decoding.show(&mut self.transfer, see)).await,
+        };
         if let Some(archived) = &mut self.archived {
             match &next {
-                Ok(Some(chunk)) => archived.update(chunk),
+                Ok(Some(_)) => {}
                 Ok(None) => {
                     if let Err(reason) = archived.finish() {
                         let kind = FetchErrorKind::NotAsArchived { reason };
-                        next = Err(self.exchange.error(kind));
+                        next = Err(self.transfer.exchange.error(kind));
                     }
                 }
                 Err(_) => archived.set_broken(),
             }
         }
         match &next {
-            Ok(Some(chunk)) => {
+            Ok(Some(_)) => {
                 if let Some(throttle) = &self.throttle {
-                    throttle.acquire(chunk.len()).await;
+                    throttle.acquire(count).await;
                 }
             }
-            Ok(None) if self.doubt.is_some() => {}
-            Ok(None) => self.exchange.record_success(),
-            Err(error) => self.exchange.record_failure(error),
+            Ok(None) if self.transfer.doubt.is_some() => {}
+            Ok(None) => self.transfer.exchange.record_success(),
+            Err(error) => self.transfer.exchange.record_failure(error),
         }
         next
     }
 
+    /// The next bytes; otherwise as [`BodyStream::show`].
+    #[cfg(test)]
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, FetchError> {
+        self.show(Bytes::copy_from_slice).await
+    }
+
     /// The bytes show that they are all there.
     pub fn accept_end(&self) {
-        if self.doubt.is_some() {
-            self.exchange.record_success();
+        if self.transfer.doubt.is_some() {
+            self.transfer.exchange.record_success();
         }
         if let Some(archived) = &self.archived {
             archived.accept();
@@ -237,8 +263,8 @@ impl<S: BodySource> BodyStream<S> {
     /// The bytes do not show that they are all there: the error that this is, unless the server
     /// ended the body in a way that proves it.
     pub fn reject_end(&self) -> Option<FetchError> {
-        let error = self.truncated(self.doubt.clone()?);
-        self.exchange.record_failure(&error);
+        let error = self.transfer.truncated(self.transfer.doubt.clone()?);
+        self.transfer.exchange.record_failure(&error);
         Some(error)
     }
 
@@ -251,80 +277,109 @@ impl<S: BodySource> BodyStream<S> {
     }
 
     /// Reads the rest into memory, but at most `most` bytes; the limit of the body holds as well.
-    /// The reader must judge the end, as after [`BodyStream::chunk`].
+    /// The reader must judge the end, as after [`BodyStream::show`].
     pub(crate) async fn collect_to_close(&mut self, most: usize) -> Result<Vec<u8>, FetchError> {
         let mut collected = Vec::new();
         while collected.len() < most {
-            match self.chunk().await? {
-                Some(chunk) => collected.extend_from_slice(&chunk),
-                None => break,
+            let more = self.show(|bytes| collected.extend_from_slice(bytes));
+            if more.await?.is_none() {
+                break;
             }
         }
         collected.truncate(most);
         Ok(collected)
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, FetchError> {
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        let headers = Some(self.transfer.source.headers()).filter(|_| !self.hides_labels)?;
+        text_value(headers, name)
+    }
+}
+
+impl Decoding {
+    /// Shows the next bytes after decoding; `None` at the end.
+    async fn show<S: BodySource, R: Send>(
+        &mut self,
+        transfer: &mut Transfer<S>,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, FetchError> {
         loop {
-            if let Some(decoding) = &mut self.decoding {
-                let bytes = match decoding.decoder.next() {
-                    Ok(bytes) => bytes,
-                    Err(CodingError { coding }) => {
-                        let (is_known, coding) = (coding.is_known(), coding.name());
-                        return Err(self.exchange.error(if is_known {
-                            FetchErrorKind::BadCoding { coding }
-                        } else {
-                            let coding = coding.to_owned();
-                            FetchErrorKind::ContentEncoding { coding }
-                        }));
-                    }
-                };
-                if let Some(bytes) = bytes {
-                    decoding.decoded += bytes.len() as u64;
-                    if decoding.decoded > self.limit {
-                        return Err(self.too_large());
-                    }
-                    return Ok(Some(bytes));
+            let bytes = match self.decoder.next() {
+                Ok(bytes) => bytes,
+                Err(CodingError { coding }) => {
+                    let (is_known, coding) = (coding.is_known(), coding.name());
+                    return Err(transfer.exchange.error(if is_known {
+                        FetchErrorKind::BadCoding { coding }
+                    } else {
+                        let coding = coding.to_owned();
+                        FetchErrorKind::ContentEncoding { coding }
+                    }));
                 }
-                if decoding.has_ended {
-                    let is_proven = decoding.decoder.is_proven();
-                    if is_proven {
-                        // The coding has an end mark of its own.
-                        self.doubt = None;
-                    }
-                    let is_whole = self.length.is_some() || is_proven;
-                    decoding.length = is_whole.then_some(decoding.decoded);
-                    return Ok(None);
-                }
-            }
-            let received = self.receive().await?;
-            let Some(decoding) = &mut self.decoding else {
-                return Ok(received);
             };
-            if let Some(packed) = received {
-                decoding.decoder.push(&packed);
-            } else {
-                decoding.decoder.end();
-                decoding.has_ended = true;
+            if let Some(bytes) = bytes {
+                self.decoded += bytes.len() as u64;
+                if self.decoded > transfer.limit {
+                    return Err(transfer.too_large());
+                }
+                return Ok(Some(see(&bytes)));
+            }
+            if self.has_ended {
+                let is_proven = self.decoder.is_proven();
+                if is_proven {
+                    // The coding has an end mark of its own.
+                    transfer.doubt = None;
+                }
+                let is_whole = transfer.length.is_some() || is_proven;
+                self.length = is_whole.then_some(self.decoded);
+                return Ok(None);
+            }
+            let decoder = &mut self.decoder;
+            if transfer
+                .show(|packed| decoder.push(packed))
+                .await?
+                .is_none()
+            {
+                self.decoder.end();
+                self.has_ended = true;
             }
         }
     }
+}
 
-    /// The next bytes as they are sent.
-    async fn receive(&mut self) -> Result<Option<Bytes>, FetchError> {
+impl<S: BodySource> Transfer<S> {
+    fn checked(self) -> Result<Self, FetchError> {
+        if self.length.is_some_and(|length| length > self.limit) {
+            return Err(self.too_large());
+        }
+        Ok(self)
+    }
+
+    /// Shows the next bytes; `None` at the end.
+    async fn show<R: Send>(
+        &mut self,
+        see: impl FnOnce(&[u8]) -> R + Send,
+    ) -> Result<Option<R>, FetchError> {
         if self.doubt.is_some() {
             return Ok(None);
         }
-        let next = self.exchange.stall.wait(self.source.chunk()).await;
-        let next = match next.map_err(|error| self.stalled(error))? {
-            Ok(next) => next,
+        let (limit, length) = (self.limit, self.length);
+        let before = self.from + self.received;
+        // Nothing of what is too much is shown.
+        let see = |bytes: &[u8]| {
+            let end = before + bytes.len() as u64;
+            let fits = end <= limit && length.is_none_or(|length| end <= length);
+            (bytes.len(), fits.then(|| see(bytes)))
+        };
+        let shown = self.exchange.stall.wait(self.source.show(see)).await;
+        let shown = match shown.map_err(|error| self.stalled(error))? {
+            Ok(shown) => shown,
             Err(broken) if broken.is_closed && self.ends_by_close() => {
                 self.doubt = Some(broken.reason);
                 return Ok(None);
             }
             Err(broken) => return Err(self.truncated(broken.reason)),
         };
-        let Some(chunk) = next else {
+        let Some((count, seen)) = shown else {
             return match self.length {
                 Some(length) if self.from + self.received < length => {
                     Err(self.truncated("the connection was closed".to_owned()))
@@ -339,30 +394,24 @@ impl<S: BodySource> BodyStream<S> {
                 }
             };
         };
-        self.received += chunk.len() as u64;
-        let end = self.from + self.received;
-        if end > self.limit {
+        self.received += count as u64;
+        if self.from + self.received > self.limit {
             return Err(self.too_large());
         }
-        if self.length.is_some_and(|length| end > length) {
+        if seen.is_none() {
             return Err(self.exchange.error(FetchErrorKind::LongerThanAnnounced));
         }
         self.exchange
             .stall
-            .check_rate(chunk.len())
+            .check_rate(count)
             .map_err(|error| self.stalled(error))?;
-        Ok(Some(chunk))
+        Ok(seen)
     }
 
     /// Whether the end of the connection is the end of the body, because nothing else is
     /// (RFC 9112 section 6.3).
     fn ends_by_close(&self) -> bool {
         self.length.is_none() && !is_chunked(self.source.headers())
-    }
-
-    fn header(&self, name: &HeaderName) -> Option<&str> {
-        let headers = Some(self.source.headers()).filter(|_| !self.hides_labels)?;
-        text_value(headers, name)
     }
 
     fn too_large(&self) -> FetchError {

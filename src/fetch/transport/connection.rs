@@ -1,4 +1,5 @@
-//! One HTTP/1.1 connection that is driven by the task that waits for the response.
+//! One HTTP/1.1 connection that is driven by the task that waits for the response: without hyper for as long as all is
+//! as usual, and by hyper from the first answer on that is not.
 //!
 //! hyper splits a connection into a sender of requests and a future that does the reading and
 //! writing. Usually that future is spawned as a separate task. Each image then goes from the
@@ -9,20 +10,24 @@
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::{io, mem};
 
 use bytes::Bytes;
 use http_body_util::Empty;
-use hyper::Response;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Builder, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
+use thiserror::Error;
 use tokio::net::TcpStream;
 
 use super::head_filter::HeadFilter;
+use super::pool::RequestParts;
+use super::replay::Replay;
+use super::wire::{Answer, UsualBody, UsualHead, Wire};
 
-/// The most that is read from a connection at once, so memory is jobs times this.
+/// The most that hyper reads from a connection at once.
 const READ_BUFFER: usize = 128 * 1024;
 
 /// A request without a body.
@@ -37,39 +42,76 @@ type Driver = Option<Pin<Box<http1::Connection<FilteredStream, Empty<Bytes>>>>>;
 
 /// hyper and tokio have traits of their own for reading and writing: the stream has hyper's, the
 /// filter tokio's, whose buffers can be looked into without unsafe code.
-type FilteredStream = TokioIo<HeadFilter<TokioIo<Stream>>>;
+type FilteredStream = TokioIo<HeadFilter<Replay<TokioIo<Stream>>>>;
 
 /// A connection that carries one request after the other.
 ///
 /// While it is idle nobody polls it, so it notices that the server has hung up only in
 /// [`Connection::is_usable`]. A task for each idle connection would notice at once, and wake up for
 /// it.
-pub(super) struct Connection {
-    sender: SendRequest<Empty<Bytes>>,
-    driver: Driver,
+pub(super) struct Connection(Kind);
+
+enum Kind {
+    /// Nothing but usual exchanges so far.
+    Usual(Wire),
+    /// From its first unusual answer on.
+    Hyper(HyperConnection),
+    /// It broke.
+    Broken,
+}
+
+/// A response, its body still to come on the connection.
+pub(super) enum Response {
+    Usual(UsualHead, UsualBody),
+    Hyper(hyper::Response<Incoming>),
+}
+
+impl Response {
+    /// Whether, at the end of the body, the connection may carry another request as far as is known; hyper knows that of
+    /// its own.
+    pub(super) fn leaves_connection_usable(&self) -> bool {
+        match self {
+            Self::Usual(_, body) => body.leaves_connection_usable(),
+            Self::Hyper(_) => true,
+        }
+    }
+}
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub(super) enum SendError {
+    /// The server closed the idle connection before any byte of the request was sent: trying another one sends nothing
+    /// twice.
+    #[error("nothing was sent")]
+    Unsent,
+    #[error("connection broken")]
+    Io(#[source] io::Error),
+    #[error("connection broken")]
+    Hyper(#[source] hyper::Error),
 }
 
 impl Connection {
-    /// Prepares a stream for requests; nothing is sent yet.
-    pub(super) async fn open(stream: Stream) -> Result<Self, hyper::Error> {
-        let (sender, driver) = Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(HeadFilter::new(TokioIo::new(stream))))
-            .await?;
-        Ok(Self {
-            sender,
-            driver: Some(Box::pin(driver)),
-        })
+    /// A connection for requests; nothing is sent yet.
+    pub(super) fn new(stream: Stream) -> Self {
+        Self(Kind::Usual(Wire::new(stream)))
+    }
+
+    /// A connection that is hyper's from the beginning, to compare with.
+    #[cfg(test)]
+    async fn hypers(stream: Stream) -> Self {
+        let stream = Replay::fresh(TokioIo::new(stream));
+        let hyper = HyperConnection::open(stream).await;
+        Self(Kind::Hyper(hyper.expect("it does nothing yet")))
     }
 
     /// Whether the next request can be sent. The server may have hung up without us having read
     /// that yet; then the request comes back unsent.
     pub(super) fn is_usable(&mut self) -> bool {
-        // One poll reads what the server did since the last request. No waker is kept: the caller
-        // uses the answer at once, and an idle connection must not wake a worker that is busy
-        // with another one.
-        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
+        match &mut self.0 {
+            Kind::Usual(wire) => wire.is_quiet(),
+            Kind::Hyper(hyper) => hyper.is_usable(),
+            Kind::Broken => false,
+        }
     }
 
     /// Sends a request and returns the headers of the response.
@@ -79,33 +121,142 @@ impl Connection {
     ///
     /// # Errors
     ///
+    /// When the connection broke.
+    pub(super) async fn send(&mut self, request: &RequestParts<'_>) -> Result<Response, SendError> {
+        let Kind::Usual(wire) = &mut self.0 else {
+            return Box::pin(self.send_by_hyper(request)).await;
+        };
+        wire.send(&request.to_bytes())
+            .await
+            .map_err(|(error, nothing_sent)| {
+                if nothing_sent {
+                    SendError::Unsent
+                } else {
+                    SendError::Io(error)
+                }
+            })?;
+        match wire.answer().await.map_err(SendError::Io)? {
+            Answer::Usual(head, body) => Ok(Response::Usual(head, body)),
+            Answer::Other(read) => Box::pin(self.go_on_by_hyper(request, read)).await,
+        }
+    }
+
+    async fn send_by_hyper(&mut self, request: &RequestParts<'_>) -> Result<Response, SendError> {
+        let Kind::Hyper(hyper) = &mut self.0 else {
+            return Err(SendError::Unsent);
+        };
+        let sent = hyper.send(request.to_request()).await;
+        sent.map(Response::Hyper)
+            .map_err(|mut unsent| match unsent.take_message() {
+                Some(_) => SendError::Unsent,
+                None => SendError::Hyper(unsent.into_error()),
+            })
+    }
+
+    /// Leaves the connection to hyper, with the exchange that has begun on it.
+    async fn go_on_by_hyper(
+        &mut self,
+        request: &RequestParts<'_>,
+        read: Vec<u8>,
+    ) -> Result<Response, SendError> {
+        if let Kind::Usual(wire) = mem::replace(&mut self.0, Kind::Broken) {
+            let stream = Replay::new(wire.into_inner(), read);
+            let hyper = HyperConnection::open(stream).await;
+            self.0 = Kind::Hyper(hyper.map_err(SendError::Hyper)?);
+        }
+        let sent = self.send_by_hyper(request).await;
+        // It was sent, by us.
+        sent.map_err(|error| match error {
+            SendError::Unsent => SendError::Io(io::ErrorKind::ConnectionReset.into()),
+            error => error,
+        })
+    }
+
+    /// Shows the next bytes of the body of the last response to `see`; `None` at its end. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// When the connection broke or ended too early.
+    pub(super) async fn show<R>(
+        &mut self,
+        response: &mut Response,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, SendError> {
+        match (&mut self.0, response) {
+            (Kind::Usual(wire), Response::Usual(_, body)) => {
+                body.show(wire, see).await.map_err(SendError::Io)
+            }
+            (Kind::Hyper(hyper), Response::Hyper(response)) => {
+                let data = Box::pin(hyper.data(response.body_mut())).await;
+                let data = data.map_err(SendError::Hyper)?;
+                Ok(data.map(|data| see(&data)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A connection of hyper's.
+struct HyperConnection {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: Driver,
+}
+
+impl HyperConnection {
+    async fn open(stream: Replay<TokioIo<Stream>>) -> Result<Self, hyper::Error> {
+        let (sender, driver) = Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .handshake(TokioIo::new(HeadFilter::new(stream)))
+            .await?;
+        Ok(Self {
+            sender,
+            driver: Some(Box::pin(driver)),
+        })
+    }
+
+    fn is_usable(&mut self) -> bool {
+        // One poll reads what the server did since the last request. No waker is kept: the caller
+        // uses the answer at once, and an idle connection must not wake a worker that is busy
+        // with another one.
+        drive(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
+    }
+
+    /// # Errors
+    ///
     /// When the connection broke; with the request, if nothing of it was sent.
-    pub(super) async fn send(
+    async fn send(
         &mut self,
         request: Request,
-    ) -> Result<Response<Incoming>, TrySendError<Request>> {
+    ) -> Result<hyper::Response<Incoming>, TrySendError<Request>> {
         let Self { sender, driver } = self;
         let mut response = pin!(sender.try_send_request(request));
         poll_fn(|context| drive_until(driver, context, |context| response.as_mut().poll(context)))
             .await
     }
 
-    /// The next frame of the body that belongs to the last response; `None` at its end.
-    /// Cancel-safe: a frame leaves `body` only in the poll that returns it.
+    /// The next bytes of the body; `None` at its end. Cancel-safe: a frame leaves `body` only in the poll that returns
+    /// it.
     ///
     /// # Errors
     ///
     /// When the connection broke or ended too early.
-    pub(super) async fn frame(
-        &mut self,
-        body: &mut Incoming,
-    ) -> Option<Result<Frame<Bytes>, hyper::Error>> {
-        poll_fn(|context| {
-            drive_until(&mut self.driver, context, |context| {
-                Pin::new(&mut *body).poll_frame(context)
+    async fn data(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+        loop {
+            let frame = poll_fn(|context| {
+                drive_until(&mut self.driver, context, |context| {
+                    Pin::new(&mut *body).poll_frame(context)
+                })
             })
-        })
-        .await
+            .await
+            .transpose()?;
+            match frame.map(Frame::into_data) {
+                None => return Ok(None),
+                Some(Ok(data)) => return Ok(Some(data)),
+                // Trailers are skipped: they say nothing that we use.
+                Some(Err(_trailers)) => {}
+            }
+        }
     }
 }
 
@@ -155,10 +306,19 @@ fn drive(driver: &mut Driver, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::sync::Arc;
     use std::task::Wake;
 
+    use hyper::Uri;
+    use proptest::prelude::*;
+    use reqwest::header::HeaderMap;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::runtime::Runtime;
+
     use super::*;
+    use crate::fetch::transport::pool::{OriginPools, Route};
 
     struct Task;
 
@@ -178,5 +338,227 @@ mod tests {
             (polled, has_waker),
             (Poll::Pending, vec![false, false, true])
         );
+    }
+
+    /// Answers every request on every connection with these pieces, one write each, and then hangs up or waits for the next.
+    async fn serve(listener: TcpListener, pieces: Vec<Vec<u8>>, hangs_up: bool) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let pieces = pieces.clone();
+            tokio::spawn(async move {
+                let mut request = Vec::new();
+                while stream
+                    .read_buf(&mut request)
+                    .await
+                    .is_ok_and(|count| count > 0)
+                {
+                    if !request.ends_with(b"\r\n\r\n") {
+                        continue;
+                    }
+                    request.clear();
+                    for piece in &pieces {
+                        if stream.write_all(piece).await.is_err() {
+                            return;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    if hangs_up {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// What comes of two requests, one after the other, on a connection: for each the status, the fields, the body and
+    /// whether the connection is usable after it. An error is only that: hyper has other words for some.
+    async fn exchanges(
+        mut connection: Connection,
+        parts: &RequestParts<'_>,
+    ) -> Vec<(u16, Vec<(String, Vec<u8>)>, Result<Vec<u8>, Vec<u8>>, bool)> {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let Ok(mut response) = connection.send(parts).await else {
+                break;
+            };
+            let (status, headers) = match &response {
+                Response::Usual(head, _) => (200, &head.headers),
+                Response::Hyper(response) => (response.status().as_u16(), response.headers()),
+            };
+            let unused = ["server", "date", "accept-ranges", "connection"];
+            let mut fields: Vec<_> = headers
+                .iter()
+                .filter(|(name, _)| !unused.contains(&name.as_str()))
+                .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+                .collect();
+            fields.sort();
+            let length = fields.iter().find(|(name, _)| name == "content-length");
+            let length = length
+                .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
+            let mut body = Vec::new();
+            let is_whole = loop {
+                match connection
+                    .show(&mut response, |bytes| body.extend_from_slice(bytes))
+                    .await
+                {
+                    Ok(Some(())) => {}
+                    // Whoever reads a body knows its length: hyper's error is our early end.
+                    Ok(None) => break length.is_none_or(|length| body.len() == length),
+                    Err(_) => break false,
+                }
+            };
+            let usable = is_whole && response.leaves_connection_usable() && connection.is_usable();
+            seen.push((
+                status,
+                fields,
+                if is_whole { Ok(body) } else { Err(body) },
+                usable,
+            ));
+            if !usable {
+                break;
+            }
+        }
+        seen
+    }
+
+    async fn open(address: SocketAddr) -> Stream {
+        MaybeHttpsStream::Http(TokioIo::new(TcpStream::connect(address).await.unwrap()))
+    }
+
+    /// Whether both ways see the same.
+    fn compare(runtime: &Runtime, pieces: Vec<Vec<u8>>, hangs_up: bool) {
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = tokio::spawn(serve(listener, pieces.clone(), hangs_up));
+            let pools = OriginPools::new(HeaderMap::new(), 1);
+            let url = url::Url::parse(&format!("http://{address}/a.png")).unwrap();
+            let pool = pools.pool(&url, |_: &Uri| Route::Direct).unwrap();
+            let parts = RequestParts {
+                pool: &pool,
+                path: "/a.png".parse().unwrap(),
+                headers: HeaderMap::new(),
+            };
+            let ours = exchanges(Connection::new(open(address).await), &parts).await;
+            let hypers = exchanges(Connection::hypers(open(address).await).await, &parts).await;
+            server.abort();
+            let text: Vec<_> = pieces
+                .iter()
+                .map(|piece| String::from_utf8_lossy(piece))
+                .collect();
+            assert_eq!(ours, hypers, "{text:?} {hangs_up}");
+        });
+    }
+
+    fn runtime() -> Runtime {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        { runtime }.enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn usual_and_odd_answers_are_what_they_are_to_hyper() {
+        let runtime = runtime();
+        for (head, body) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "image"),
+            (
+                "HTTP/1.1 200 OK\r\ncontent-length:5\r\nETag: \"1\"\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n\r\n",
+                "image",
+            ),
+            ("HTTP/1.1 200\r\nContent-Length: \t5 \r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\nContent-Length: 5\n\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nConnection: Keep-Alive, Close\r\nContent-Length: 5\r\n\r\n",
+                "image",
+            ),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", "image"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "5\r\nimage\r\n0\r\n\r\n",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                "5\r\nimage\r\n0\r\n\r\n",
+            ),
+            ("HTTP/1.1 200 OK\r\n\r\n", "image"),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n", "image"),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\r\n",
+                "image",
+            ),
+            ("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", ""),
+            ("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", ""),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 5\r\n\r\n",
+                "sorry",
+            ),
+            ("HTTP/1.1 2000 OK\r\nContent-Length: 5\r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length : 5\r\n\r\n", "image"),
+            (
+                "HTTP/1.1 200 OK\r\nX: \u{1}\r\n folded\r\nContent-Length: 5\r\n\r\n",
+                "image",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX: a\rb\r\n\r\n",
+                "image",
+            ),
+            ("\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "image"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", ""),
+            ("SSH-2.0-x\r\n\r\n", ""),
+            ("", ""),
+        ] {
+            let whole = format!("{head}{body}").into_bytes();
+            let bytewise: Vec<_> = whole.chunks(1).map(<[u8]>::to_vec).collect();
+            let apart = vec![head.as_bytes().to_vec(), body.as_bytes().to_vec()];
+            // A body that is longer or shorter than its head says has an end only if the server hangs up.
+            for pieces in [vec![whole], apart, bytewise] {
+                compare(&runtime, pieces, true);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn answers_that_are_changed_somewhere_are_what_they_are_to_hyper(
+            at in 0_usize..90,
+            with in proptest::sample::select(&b"\r\n :,;0159Aa\0\t\x7f\x80\"-"[..]),
+            removes in any::<bool>(),
+            cut in 0_usize..100,
+        ) {
+            let usual = b"HTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 5\r\nETag: \"1\"\r\nConnection: close\r\n\r\nimage";
+            let mut bytes = usual.to_vec();
+            let at = at.min(bytes.len() - 1);
+            if removes {
+                bytes.remove(at);
+            } else {
+                bytes[at] = with;
+            }
+            let rest = bytes.split_off(cut.min(bytes.len()));
+            compare(&runtime(), vec![bytes, rest], true);
+        }
     }
 }

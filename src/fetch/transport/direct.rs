@@ -7,20 +7,16 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
+use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
-use hyper::{Response, Uri};
 use reqwest::header::HeaderMap;
 use rustls::ClientConfig;
 use thiserror::Error;
 use url::Url;
 
-use super::connection::{Connection, Request};
+use super::connection::{Connection, Response, SendError};
 use super::connector::Connector;
-use super::pool::{OriginPool, OriginPools, Route};
+use super::pool::{OriginPool, OriginPools, RequestParts, Route};
 use crate::fetch::access::Resolver;
 use crate::fetch::settings::FetchSettings;
 
@@ -35,13 +31,13 @@ pub(super) struct DirectClient {
 pub(super) enum DirectError {
     #[error("no connection")]
     Connect(#[source] Box<dyn Error + Send + Sync>),
-    #[error("connection broken")]
-    Broken(#[from] hyper::Error),
+    #[error(transparent)]
+    Broken(#[from] SendError),
 }
 
 /// A response whose body is still to come.
 pub(super) struct DirectResponse {
-    response: Response<Incoming>,
+    response: Response,
     /// `None` once the body is complete: the connection is idle again. A response that is dropped
     /// before takes its connection along, for what is left of the body is still on it.
     connection: Option<Connection>,
@@ -81,30 +77,24 @@ impl DirectClient {
         path: PathAndQuery,
         headers: HeaderMap,
     ) -> Result<DirectResponse, DirectError> {
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = pool.target(path);
-        *request.headers_mut() = pool.default_headers.clone();
-        request.headers_mut().extend(headers);
+        let request = RequestParts {
+            pool: &pool,
+            path,
+            headers,
+        };
         while let Some(mut connection) = pool.idle.take() {
-            match connection.send(request).await {
+            match connection.send(&request).await {
                 Ok(response) => return Ok(DirectResponse::new(response, connection, pool)),
-                Err(mut unsent) => match unsent.take_message() {
-                    // The server closed the idle connection before any byte of the request was
-                    // sent, so trying the next one sends nothing twice. It is not a retry and does
-                    // not count as one.
-                    Some(unsent) => request = unsent,
-                    None => return Err(unsent.into_error().into()),
-                },
+                // It is not a retry and does not count as one.
+                Err(SendError::Unsent) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
         // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
         // 6).
         let mut connection = Box::pin(self.connect(&pool)).await?;
-        let response = connection
-            .send(request)
-            .await
-            .map_err(TrySendError::into_error)?;
+        let response = connection.send(&request).await?;
         Ok(DirectResponse::new(response, connection, pool))
     }
 
@@ -114,7 +104,7 @@ impl DirectClient {
             .connect(&pool.origin, pool.proxy.as_ref())
             .await
             .map_err(DirectError::Connect)?;
-        Ok(Connection::open(stream).await?)
+        Ok(Connection::new(stream))
     }
 
     #[cfg(test)]
@@ -130,7 +120,7 @@ impl fmt::Debug for DirectClient {
 }
 
 impl DirectResponse {
-    fn new(response: Response<Incoming>, connection: Connection, pool: Arc<OriginPool>) -> Self {
+    fn new(response: Response, connection: Connection, pool: Arc<OriginPool>) -> Self {
         Self {
             response,
             connection: Some(connection),
@@ -138,41 +128,49 @@ impl DirectResponse {
         }
     }
 
-    /// Its status and headers.
-    pub(super) fn head(&self) -> &Response<Incoming> {
-        &self.response
+    pub(super) fn status(&self) -> u16 {
+        match &self.response {
+            Response::Usual(..) => 200,
+            Response::Hyper(response) => response.status().as_u16(),
+        }
     }
 
-    /// The next bytes of the body; `None` at its end, where the connection becomes idle.
+    pub(super) fn headers(&self) -> &HeaderMap {
+        match &self.response {
+            Response::Usual(head, _) => &head.headers,
+            Response::Hyper(response) => response.headers(),
+        }
+    }
+
+    /// Shows the next bytes of the body to `see`; `None` at its end, where the connection becomes idle.
     /// Cancel-safe.
     ///
     /// # Errors
     ///
     /// When the connection broke or ended too early.
-    pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, hyper::Error> {
-        while let Some(connection) = &mut self.connection {
-            match connection.frame(self.response.body_mut()).await {
-                // Trailers are skipped: they say nothing that we use.
-                Some(frame) => {
-                    if let Ok(data) = frame?.into_data() {
-                        return Ok(Some(data));
-                    }
-                }
-                None => {
-                    if let Some(connection) = self.connection.take() {
-                        self.pool.idle.put(connection);
-                    }
-                }
-            }
+    pub(super) async fn show<R>(
+        &mut self,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, SendError> {
+        let Some(connection) = &mut self.connection else {
+            return Ok(None);
+        };
+        let seen = connection.show(&mut self.response, see).await?;
+        if seen.is_none()
+            && let Some(connection) = self.connection.take()
+            && self.response.leaves_connection_usable()
+        {
+            self.pool.idle.put(connection);
         }
-        Ok(None)
+        Ok(seen)
     }
 }
 
 impl fmt::Debug for DirectResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("DirectResponse")
-            .field(&self.response)
-            .finish()
+        let mut shown = f.debug_struct("DirectResponse");
+        shown
+            .field("status", &self.status())
+            .finish_non_exhaustive()
     }
 }

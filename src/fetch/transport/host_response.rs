@@ -177,10 +177,11 @@ impl HostResponse {
         let mut bytes = Vec::new();
         let reading = async {
             while bytes.len() < ErrorRule::MAX_BODY
-                && let Ok(Some(chunk)) = self.response.chunk().await
-            {
-                bytes.extend_from_slice(&chunk);
-            }
+                && let Ok(Some(())) = self
+                    .response
+                    .show(|more| bytes.extend_from_slice(more))
+                    .await
+            {}
         };
         let _ = timeout(ERROR_BODY_TIMEOUT, reading).await;
         bytes.truncate(ErrorRule::MAX_BODY);
@@ -196,8 +197,8 @@ impl HostResponse {
         }
         let to_the_end = async {
             let mut left = MAX_DRAINED;
-            while let Ok(Some(chunk)) = self.response.chunk().await {
-                let Some(less) = left.checked_sub(chunk.len() as u64) else {
+            while let Ok(Some(count)) = self.response.show(<[u8]>::len).await {
+                let Some(less) = left.checked_sub(count as u64) else {
                     return;
                 };
                 left = less;

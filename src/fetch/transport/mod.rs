@@ -1,5 +1,6 @@
 //! Transport: the HTTP clients and their connections, TLS, and responses up to their headers.
 
+mod buffer;
 mod classify;
 mod client;
 mod connection;
@@ -8,9 +9,11 @@ mod direct;
 mod head_filter;
 mod host_response;
 mod pool;
+mod replay;
 mod response;
 mod response_head;
 mod tls;
+mod wire;
 
 pub(super) use self::client::{Clients, RequestKind, parse_headers};
 pub(super) use self::host_response::{HostResponse, known_error};

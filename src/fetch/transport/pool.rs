@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http_body_util::Empty;
 use hyper::Uri;
 use hyper::http::uri::{PathAndQuery, Scheme};
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue, PROXY_AUTHORIZATION};
 use tokio::time::Instant;
 use url::Url;
 
-use super::connection::Connection;
+use super::connection::{Connection, Request};
 use super::connector::HttpProxy;
 use crate::fetch::access::origin_of;
 
@@ -50,8 +51,10 @@ pub(super) enum Route {
 pub(super) struct OriginPool {
     pub(super) origin: Uri,
     pub(super) proxy: Option<HttpProxy>,
-    /// The default headers and `Host`.
+    /// The default headers and `Host`,
     pub(super) default_headers: HeaderMap,
+    /// and the same as they are sent.
+    default_lines: Vec<u8>,
     pub(super) idle: IdleConnections,
 }
 
@@ -115,6 +118,7 @@ impl OriginPools {
         Some(OriginPool {
             origin,
             proxy,
+            default_lines: header_lines(&default_headers),
             default_headers,
             idle: IdleConnections::new(self.max_idle),
         })
@@ -138,6 +142,65 @@ impl OriginPool {
         let mut parts = self.origin.clone().into_parts();
         parts.path_and_query = Some(path);
         Uri::from_parts(parts).expect("an origin and a path are an address")
+    }
+}
+
+/// A request for a path of an origin, with further headers than the default ones, which they replace.
+pub(super) struct RequestParts<'a> {
+    pub(super) pool: &'a OriginPool,
+    pub(super) path: PathAndQuery,
+    pub(super) headers: HeaderMap,
+}
+
+impl RequestParts<'_> {
+    /// The request as it is sent.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let pool = self.pool;
+        let replaces = |name| pool.default_headers.contains_key(name);
+        let mut bytes = Vec::with_capacity(512);
+        bytes.extend_from_slice(b"GET ");
+        if pool.proxy.is_none() {
+            bytes.extend_from_slice(self.path.as_str().as_bytes());
+        } else {
+            bytes.extend_from_slice(pool.target(self.path.clone()).to_string().as_bytes());
+        }
+        bytes.extend_from_slice(b" HTTP/1.1\r\n");
+        if self.headers.keys().any(replaces) {
+            bytes.extend_from_slice(&header_lines(&self.all_headers()));
+        } else {
+            bytes.extend_from_slice(&pool.default_lines);
+            write_header_lines(&self.headers, &mut bytes);
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes
+    }
+
+    /// The request as hyper wants it.
+    pub(super) fn to_request(&self) -> Request {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.pool.target(self.path.clone());
+        *request.headers_mut() = self.all_headers();
+        request
+    }
+
+    fn all_headers(&self) -> HeaderMap {
+        let mut headers = self.pool.default_headers.clone();
+        headers.extend(self.headers.clone());
+        headers
+    }
+}
+
+fn header_lines(headers: &HeaderMap) -> Vec<u8> {
+    let mut lines = Vec::new();
+    write_header_lines(headers, &mut lines);
+    lines
+}
+
+fn write_header_lines(headers: &HeaderMap, lines: &mut Vec<u8>) {
+    for (name, value) in headers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            lines.extend_from_slice(part);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The response of one of the clients, its body still to come.
 
-use bytes::Bytes;
 use reqwest::Version;
 use reqwest::header::HeaderMap;
 use tokio::task::yield_now;
@@ -36,7 +35,7 @@ impl ClientResponse {
     pub(super) fn status(&self) -> u16 {
         match &self.0 {
             Inner::Reqwest(response) => response.status().as_u16(),
-            Inner::Direct(response) => response.head().status().as_u16(),
+            Inner::Direct(response) => response.status(),
         }
     }
 }
@@ -45,16 +44,19 @@ impl BodySource for ClientResponse {
     fn headers(&self) -> &HeaderMap {
         match &self.0 {
             Inner::Reqwest(response) => response.headers(),
-            Inner::Direct(response) => response.head().headers(),
+            Inner::Direct(response) => response.headers(),
         }
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, BrokenBody> {
+    async fn show<R: Send>(
+        &mut self,
+        see: impl FnOnce(&[u8]) -> R + Send,
+    ) -> Result<Option<R>, BrokenBody> {
         match &mut self.0 {
             Inner::Reqwest(response) => {
                 let version = response.version();
-                let chunk = response
-                    .chunk()
+                // Boxed: HTTP/2 is the exception, and every worker would hold the room for it.
+                let chunk = Box::pin(response.chunk())
                     .await
                     .map_err(|error| body_error(&error, version))?;
                 if chunk.is_none() {
@@ -63,10 +65,10 @@ impl BodySource for ClientResponse {
                     // first and open another connection.
                     yield_now().await;
                 }
-                Ok(chunk)
+                Ok(chunk.map(|chunk| see(&chunk)))
             }
             Inner::Direct(response) => response
-                .chunk()
+                .show(see)
                 .await
                 .map_err(|error| body_error(&error, Version::HTTP_11)),
         }

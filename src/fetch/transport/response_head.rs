@@ -256,6 +256,28 @@ fn is_acceptable(head: &[u8]) -> bool {
         })
 }
 
+/// The fields of a head that needs no cleaning: their names and values, without the blanks around these.
+pub(super) struct Fields<'a>(Lines<'a>);
+
+impl<'a> Fields<'a> {
+    pub(super) fn of(head: &'a [u8]) -> Self {
+        let mut lines = Lines(head);
+        // The status line.
+        lines.next();
+        Self(lines)
+    }
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
+        let line = self.0.next()?;
+        let colon = memchr(b':', line)?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    }
+}
+
 /// The lines of a head up to the empty one, without their ends: LF or CR LF.
 struct Lines<'a>(&'a [u8]);
 

@@ -56,9 +56,12 @@ pub(super) async fn load_image(
     let text = |error: FetchError| error.to_string();
     let mut body = fetcher.image(url, None).await.map_err(text)?;
     let mut bytes = Vec::new();
-    while let Some(chunk) = body.chunk().await.map_err(text)? {
+    loop {
         let is_head = bytes.len() < HEAD_BYTES;
-        bytes.extend_from_slice(&chunk);
+        let more = body.show(|more| bytes.extend_from_slice(more)).await;
+        if more.map_err(text)?.is_none() {
+            break;
+        }
         if is_head && bytes.len() >= HEAD_BYTES && !verify::is_image(&bytes) {
             return Err("not an image".to_owned());
         }
