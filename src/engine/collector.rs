@@ -182,15 +182,14 @@ impl Collector {
     ///
     /// When the queue or the ledger breaks.
     pub(super) async fn drain(&self) -> Result<(), EngineError> {
-        // Of what comes meanwhile there may be no end.
         let mut left = self.results.depth().await?.results;
         // What another run of this collection has taken does not come.
         while left > 0
             && let Ok(group) = timeout(LAST_WAIT, self.results.next()).await
         {
-            let group = group?;
-            left = left.saturating_sub(group.len() as u64);
-            self.collect(group).await?;
+            self.collect(group?).await?;
+            // Of what comes meanwhile there may be no end.
+            left = (left - 1).min(self.results.depth().await?.results);
         }
         Ok(())
     }

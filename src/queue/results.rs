@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::lease::AckHandle;
 use super::{Ack, Lease, QueueError};
 use crate::job::Job;
-use crate::outcome::{JobEnd, JobResult};
+use crate::outcome::{Failure, JobEnd, JobResult, ResultVersion};
 
 /// The most results that [`ResultReceiver::next`](super::ResultReceiver::next) returns: as many as the ledger takes in one transaction.
 pub const RESULTS_AT_ONCE: usize = 256;
@@ -16,7 +16,7 @@ pub const RESULTS_AT_ONCE: usize = 256;
 pub struct Depth {
     /// Jobs that no worker has finished, those that workers have included.
     pub jobs: u64,
-    /// Results for this collection that are not acknowledged.
+    /// Messages with results for this collection that are not acknowledged.
     pub results: u64,
 }
 
@@ -38,9 +38,14 @@ impl ReceivedResult {
             attempt,
             at,
             end,
-        } = self.result.clone();
+        } = self.result;
+        let failure = match &end {
+            JobEnd::Failed(failure) => Some(failure.clone()),
+            JobEnd::Stored(_) | JobEnd::Skipped(_) | JobEnd::Elsewhere(_) => None,
+        };
         let handle = ResultAck {
-            result: self.result,
+            at,
+            failure,
             handle: self.handle,
         };
         (Lease::new(job, attempt, handle), end, at)
@@ -49,15 +54,28 @@ impl ReceivedResult {
 
 /// The lease of a result.
 struct ResultAck {
-    result: JobResult,
+    at: Timestamp,
+    failure: Option<Failure>,
     handle: Box<dyn ResultHandle>,
 }
 
 #[async_trait]
 impl AckHandle for ResultAck {
-    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
-        let is_dead = matches!(ack, Ack::Dead { .. });
-        self.handle.ack(&self.result, is_dead).await
+    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        let Self {
+            at,
+            failure,
+            handle,
+        } = *self;
+        let failure = failure.filter(|_| matches!(ack, Ack::Dead { .. }));
+        let dead = failure.map(|failure| JobResult {
+            version: ResultVersion,
+            job: job.clone(),
+            attempt,
+            at,
+            end: JobEnd::Failed(failure),
+        });
+        handle.ack(dead).await
     }
 
     fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
@@ -68,5 +86,6 @@ impl AckHandle for ResultAck {
 /// A plug's side of a result.
 #[async_trait]
 pub(super) trait ResultHandle: Send + Sync {
-    async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError>;
+    /// What the result says is recorded; `dead` is one whose job is to go to the dead letters.
+    async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError>;
 }

