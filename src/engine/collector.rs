@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::acknowledge;
+use super::shared_host::{MAX_FORWARDED, TOO_MANY_ADDRESSES};
 use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
 use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
@@ -19,9 +20,6 @@ use crate::outcome::{
     Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
 };
 use crate::queue::{JobSender, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver, Sent};
-
-/// Bytes of a job that is queued again, at most: with what is around it in the queue it is below what that takes.
-const MAX_FORWARDED: usize = 60_000;
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -297,7 +295,7 @@ impl Collector {
                 received.result.end = JobEnd::Failed(Failure {
                     stage: Stage::Rewrite,
                     address: job.page.to_string(),
-                    cause: "the pages that should lead to it name too many addresses".to_owned(),
+                    cause: TOO_MANY_ADDRESSES.to_owned(),
                     attempts: received.result.attempt,
                     gone: false,
                 });
