@@ -302,7 +302,7 @@ impl Collector {
                 left.push(received);
                 continue;
             }
-            self.results.send_again(job).await?;
+            received.forward(job).await?;
             let (lease, _, _) = received.into_lease();
             let outcome = Outcome::Queued;
             forwarded.push(CompletedJob { lease, outcome });

@@ -29,6 +29,16 @@ pub struct ReceivedResult {
 
 impl ReceivedResult {
     /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
+    /// Queues its job again, as `job`: under another name, so that it is not taken for the one that it was. Once, however
+    /// often the result comes, and where several workers had the job.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSender::send`](super::JobSender::send).
+    pub async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        self.handle.forward(job).await
+    }
+
     /// recorded, and a result whose lease is dropped comes again. With [`Ack::Dead`] the job
     /// of a failure goes to the dead letters first.
     pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
@@ -70,3 +80,32 @@ impl AckHandle for ResultAck {
 pub(super) trait ResultHandle: Send + Sync {
     async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError>;
 }
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The side of a result that no queue has.
+    struct NoQueue;
+
+    #[async_trait]
+    impl ResultHandle for NoQueue {
+        async fn ack(self: Box<Self>, _: &JobResult, _is_dead: bool) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        async fn forward(&self, _job: Job) -> Result<(), QueueError> {
+            Ok(())
+        }
+    }
+
+    impl ReceivedResult {
+        /// A result for those that take them.
+        pub(crate) fn without_queue(result: JobResult) -> Self {
+            let handle = Box::new(NoQueue);
+            Self { result, handle }
+        }
+    }

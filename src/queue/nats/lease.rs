@@ -111,8 +111,7 @@ impl AckHandle for NatsAck {
     async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
         let letter = Letter {
             subject: subject::result(&self.collection),
-            id: KeyHash::of(&result.job.key)
-                .again(format_args!("{}.{}", self.sequence, self.delivery)),
+            id: subject::result_id(KeyHash::of(&result.job.key), self.sequence, self.delivery),
             payload: to_json(result),
         };
         let published = self.while_kept(publish_result(&self.desk.link, &letter));

@@ -100,6 +100,7 @@ pub(super) async fn exhausted(
     let handle = ResultAck {
         coordinator: Arc::clone(coordinator),
         sequence: advisory.stream_seq,
+        job: Some(advisory.stream_seq),
         reply: reply.clone(),
         exhausted: Some(advisory.stream_seq),
     };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Message, Subject, Subscriber};
+use async_nats::{HeaderMap, Message, Subject, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -131,13 +131,6 @@ impl ResultReceiver for NatsResults {
         }
     }
 
-    async fn send_again(&self, job: Job) -> Result<(), QueueError> {
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let id = KeyHash::of(&job.key).again(format_args!("{now:x}"));
-        let collection = &self.coordinator.options.collection;
-        self.coordinator.put(collection, &job, id).await.map(|_| ())
-    }
-
     async fn depth(&self) -> Result<Depth, QueueError> {
         let Coordinator { link, options, .. } = &*self.coordinator;
         let jobs = streams::info(link, JOBS).await?;
@@ -237,6 +230,7 @@ impl Intake {
                 .remove(&KeyHash::of(&result.job.key));
             let handle = ResultAck {
                 coordinator: Arc::clone(coordinator),
+                job: message.headers.as_ref().and_then(job_sequence),
                 sequence: delivery.sequence,
                 reply,
                 exhausted: None,
@@ -274,10 +268,17 @@ impl Intake {
         Ok(())
     }
 }
+/// The number of the job's message, which is in the name of its result.
+fn job_sequence(headers: &HeaderMap) -> Option<u64> {
+    subject::job_of_result(headers.get("Nats-Msg-Id")?.as_str())
+}
+
 
 pub(super) struct ResultAck {
     pub(super) coordinator: Arc<Coordinator>,
     /// The number of the result's message; of the job's where there is no result.
+    /// The number of the job's message.
+    pub(super) job: Option<u64>,
     pub(super) sequence: u64,
     pub(super) reply: Subject,
     /// The number of the job's message, which nobody else removes.
@@ -319,5 +320,16 @@ impl ResultHandle for ResultAck {
             self.coordinator.bury(&letter).await?;
         }
         self.finish().await
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        let from = match self.job {
+            Some(number) => number.to_string(),
+            None => format!("result{}", self.sequence),
+        };
+        // The same for each delivery of the job and of its result: the broker takes the first.
+        let id = KeyHash::of(&job.key).again(format_args!("{from}.{}", job.host()));
+        let collection = &self.coordinator.options.collection;
+        self.coordinator.put(collection, &job, id).await.map(|_| ())
+    }
     }
 }
