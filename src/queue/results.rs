@@ -14,7 +14,8 @@ pub const RESULTS_AT_ONCE: usize = 256;
 /// How much is in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that no worker has finished, those that workers have included.
+    /// Jobs that no worker has finished, those that workers have included: of the hosts that this run has queued jobs
+    /// for. Another run may have jobs of the same host.
     pub jobs: u64,
     /// Results for this collection that are not acknowledged.
     pub results: u64,

@@ -133,10 +133,9 @@ impl ResultReceiver for NatsResults {
 
     async fn depth(&self) -> Result<Depth, QueueError> {
         let Coordinator { link, options, .. } = &*self.coordinator;
-        let jobs = streams::info(link, JOBS).await?;
         let results = subject::result(&options.collection);
         Ok(Depth {
-            jobs: jobs.map_or(0, |info| info.state.messages),
+            jobs: self.coordinator.jobs().await?,
             results: streams::count(link, RESULTS, &results).await?,
         })
     }
@@ -230,8 +229,8 @@ impl Intake {
                 .remove(&KeyHash::of(&result.job.key));
             let handle = ResultAck {
                 coordinator: Arc::clone(coordinator),
-                job: message.headers.as_ref().and_then(job_sequence),
                 sequence: delivery.sequence,
+                job: message.headers.as_ref().and_then(job_sequence),
                 reply,
                 exhausted: None,
             };
@@ -268,18 +267,18 @@ impl Intake {
         Ok(())
     }
 }
+
 /// The number of the job's message, which is in the name of its result.
 fn job_sequence(headers: &HeaderMap) -> Option<u64> {
     subject::job_of_result(headers.get("Nats-Msg-Id")?.as_str())
 }
 
-
 pub(super) struct ResultAck {
     pub(super) coordinator: Arc<Coordinator>,
     /// The number of the result's message; of the job's where there is no result.
+    pub(super) sequence: u64,
     /// The number of the job's message.
     pub(super) job: Option<u64>,
-    pub(super) sequence: u64,
     pub(super) reply: Subject,
     /// The number of the job's message, which nobody else removes.
     pub(super) exhausted: Option<u64>,
@@ -320,6 +319,7 @@ impl ResultHandle for ResultAck {
             self.coordinator.bury(&letter).await?;
         }
         self.finish().await
+    }
 
     async fn forward(&self, job: Job) -> Result<(), QueueError> {
         let from = match self.job {
@@ -330,6 +330,5 @@ impl ResultHandle for ResultAck {
         let id = KeyHash::of(&job.key).again(format_args!("{from}.{}", job.host()));
         let collection = &self.coordinator.options.collection;
         self.coordinator.put(collection, &job, id).await.map(|_| ())
-    }
     }
 }
