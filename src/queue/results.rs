@@ -29,7 +29,6 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
-    /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
     /// Queues its job again, as `job`: under another name, so that it is not taken for the one that it was. Once, however
     /// often the result comes, and where several workers had the job.
     ///
@@ -40,6 +39,7 @@ impl ReceivedResult {
         self.handle.forward(job).await
     }
 
+    /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
     /// recorded, and a result whose lease is dropped comes again. With [`Ack::Dead`] the job
     /// of a failure goes to the dead letters first.
     pub fn into_lease(self) -> (Lease, JobEnd, Timestamp) {
@@ -80,7 +80,6 @@ impl AckHandle for ResultAck {
 #[async_trait]
 pub(super) trait ResultHandle: Send + Sync {
     async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError>;
-}
 
     async fn forward(&self, job: Job) -> Result<(), QueueError>;
 }
@@ -110,3 +109,4 @@ mod tests {
             Self { result, handle }
         }
     }
+}
