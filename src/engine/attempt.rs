@@ -227,3 +227,22 @@ impl AttemptError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_429_pauses_the_host_that_answered_it_and_not_one_that_redirects_there() {
+        let kind = FetchErrorKind::Status {
+            status: 429,
+            retry_after: Some(Duration::from_secs(7)),
+        };
+        let error = AttemptError::Candidate {
+            address: Url::parse("https://gallery.test/1.png").unwrap(),
+            kind: FetchError::new("cdn.test", kind).into(),
+        };
+        assert_eq!(error.host_pause("cdn.test"), Some(Duration::from_secs(7)));
+        assert_eq!(error.host_pause("gallery.test"), None);
+    }
+}
