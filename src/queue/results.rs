@@ -14,7 +14,8 @@ pub const RESULTS_AT_ONCE: usize = 256;
 /// How much is in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that no worker has finished, those that workers have included.
+    /// Jobs that no worker has finished, those that workers have included: of the hosts that this run has queued jobs
+    /// for. Another run may have jobs of the same host.
     pub jobs: u64,
     /// Messages with results for this collection that are not acknowledged.
     pub results: u64,
@@ -28,6 +29,16 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
+    /// Queues its job again, as `job`: under another name, so that it is not taken for the one that it was. Once, however
+    /// often the result comes, and where several workers had the job.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSender::send`](super::JobSender::send).
+    pub async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        self.handle.forward(job).await
+    }
+
     /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
     /// recorded, and a result whose lease is dropped comes again. With [`Ack::Dead`] the job
     /// of a failure goes to the dead letters first.
@@ -88,4 +99,33 @@ impl AckHandle for ResultAck {
 pub(super) trait ResultHandle: Send + Sync {
     /// What the result says is recorded; `dead` is one whose job is to go to the dead letters.
     async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError>;
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The side of a result that no queue has.
+    struct NoQueue;
+
+    #[async_trait]
+    impl ResultHandle for NoQueue {
+        async fn ack(self: Box<Self>, _dead: Option<JobResult>) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        async fn forward(&self, _job: Job) -> Result<(), QueueError> {
+            Ok(())
+        }
+    }
+
+    impl ReceivedResult {
+        /// A result for those that take them.
+        pub(crate) fn without_queue(result: JobResult) -> Self {
+            let handle = Box::new(NoQueue);
+            Self { result, handle }
+        }
+    }
 }

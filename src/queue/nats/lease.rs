@@ -111,8 +111,7 @@ impl AckHandle for NatsAck {
     }
 
     async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
-        let id =
-            KeyHash::of(&result.job.key).again(format_args!("{}.{}", self.sequence, self.delivery));
+        let id = subject::result_id(KeyHash::of(&result.job.key), self.sequence, self.delivery);
         let Desk { link, outbox, .. } = &*self.desk;
         let result = to_json(result);
         let sent = self.while_kept(outbox.send(link, &self.collection, &id, &result));

@@ -113,6 +113,7 @@ pub(super) async fn exhausted(
         sequence: advisory.stream_seq,
         line: 0,
         unfinished: Arc::new(AtomicU64::new(1)),
+        job: Some(advisory.stream_seq),
         reply: reply.clone(),
         exhausted: Some(advisory.stream_seq),
     };

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
@@ -27,9 +26,9 @@ pub(super) struct Outbox(Mutex<HashMap<String, Weak<Mutex<Message>>>>);
 /// A message that is being put together.
 #[derive(Default)]
 struct Message {
-    results: Vec<Bytes>,
     ids: Vec<String>,
-    bytes: usize,
+    /// A line for each result: its name, a blank, and the result.
+    text: Vec<u8>,
     /// Whether it is on its way.
     closed: bool,
     /// Those who wait for it, but for the one who sends it.
@@ -43,7 +42,7 @@ impl Outbox {
         link: &Link,
         collection: &str,
         id: &str,
-        result: &Bytes,
+        result: &[u8],
     ) -> Result<(), QueueError> {
         loop {
             let message = match self.join(collection, id, result) {
@@ -56,15 +55,15 @@ impl Outbox {
             };
             // Whoever reports now joins it meanwhile.
             yield_now().await;
-            let (letter, waiting) = {
-                let mut message = message.lock();
-                message.closed = true;
-                (
-                    message.letter(collection),
-                    std::mem::take(&mut message.waiting),
-                )
+            let mut message = {
+                let closed = Message {
+                    closed: true,
+                    ..Message::default()
+                };
+                std::mem::replace(&mut *message.lock(), closed)
             };
-            publish_result(link, &letter).await?;
+            let waiting = std::mem::take(&mut message.waiting);
+            publish_result(link, &message.into_letter(collection)).await?;
             for other in waiting {
                 // Who has gone does not want to know.
                 let _ = other.send(());
@@ -73,7 +72,7 @@ impl Outbox {
         }
     }
 
-    fn join(&self, collection: &str, id: &str, result: &Bytes) -> Joined {
+    fn join(&self, collection: &str, id: &str, result: &[u8]) -> Joined {
         let mut open = self.0.lock();
         if let Some(message) = open.get(collection).and_then(Weak::upgrade) {
             let mut message = message.lock();
@@ -101,17 +100,20 @@ enum Joined {
 
 impl Message {
     fn takes(&self, more: usize) -> bool {
-        !self.closed && self.results.len() < MAX_RESULTS && self.bytes + more <= MAX_BYTES
+        !self.closed && self.ids.len() < MAX_RESULTS && self.text.len() + more <= MAX_BYTES
     }
 
-    fn add(&mut self, id: &str, result: &Bytes) {
-        self.bytes += result.len();
-        self.results.push(result.clone());
+    fn add(&mut self, id: &str, result: &[u8]) {
+        if !self.text.is_empty() {
+            self.text.push(b'\n');
+        }
+        for part in [id.as_bytes(), b" ", result] {
+            self.text.extend_from_slice(part);
+        }
         self.ids.push(id.to_owned());
     }
 
-    /// The message as it is sent, with a line for each result.
-    fn letter(&self, collection: &str) -> Letter {
+    fn into_letter(self, collection: &str) -> Letter {
         let id = match &self.ids[..] {
             [id] => id.clone(),
             ids => format!(
@@ -122,7 +124,17 @@ impl Message {
         Letter {
             subject: subject::result(collection),
             id,
-            payload: self.results.join(&b'\n').into(),
+            payload: self.text.into(),
         }
+    }
+}
+
+/// A line as it arrives: the name, where it has one, and the result.
+pub(super) fn split_line(line: &[u8]) -> (Option<&str>, &[u8]) {
+    let blank = line.iter().position(|byte| *byte == b' ');
+    let parts = blank.map(|blank| (&line[..blank], &line[blank + 1..]));
+    match parts {
+        Some((id, result)) if !id.starts_with(b"{") => (std::str::from_utf8(id).ok(), result),
+        _ => (None, line),
     }
 }

@@ -20,7 +20,7 @@ use super::keeper;
 use super::link::{ApiError, Letter, to_json};
 use super::message::DeadLetter;
 use super::odd::{Odd, bury_result, exhausted, read_result};
-use super::outbox::MAX_RESULTS;
+use super::outbox::{MAX_RESULTS, split_line};
 use super::streams;
 use super::subject::{
     self, ADVISORY, Delivery, EXHAUSTED, HostToken, JOBS, KeyHash, NOBODY, RESULTS,
@@ -133,19 +133,11 @@ impl ResultReceiver for NatsResults {
         }
     }
 
-    async fn send_again(&self, job: Job) -> Result<(), QueueError> {
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let id = KeyHash::of(&job.key).again(format_args!("{now:x}"));
-        let collection = &self.coordinator.options.collection;
-        self.coordinator.put(collection, &job, id).await.map(|_| ())
-    }
-
     async fn depth(&self) -> Result<Depth, QueueError> {
         let Coordinator { link, options, .. } = &*self.coordinator;
-        let jobs = streams::info(link, JOBS).await?;
         let results = subject::result(&options.collection);
         Ok(Depth {
-            jobs: jobs.map_or(0, |info| info.state.messages),
+            jobs: self.coordinator.jobs().await?,
             results: streams::count(link, RESULTS, &results).await?,
         })
     }
@@ -239,15 +231,17 @@ impl Intake {
             .collect();
         let unfinished = Arc::new(AtomicU64::new(u64::MAX >> (MAX_RESULTS - lines.len())));
         for (number, line) in lines.into_iter().enumerate() {
+            let (id, text) = split_line(line);
             let handle = ResultAck {
                 coordinator: Arc::clone(coordinator),
                 sequence: delivery.sequence,
+                job: id.and_then(subject::job_of_result),
                 line: number,
                 unfinished: Arc::clone(&unfinished),
                 reply: reply.clone(),
                 exhausted: None,
             };
-            let Some(result) = read_result(line, &coordinator.options.collection) else {
+            let Some(result) = read_result(text, &coordinator.options.collection) else {
                 let line = message.payload.slice_ref(line);
                 self.odd.push_back(Odd::NoResult(line, handle));
                 continue;
@@ -287,6 +281,8 @@ pub(super) struct ResultAck {
     pub(super) coordinator: Arc<Coordinator>,
     /// The number of the result's message; of the job's where there is no result.
     pub(super) sequence: u64,
+    /// The number of the job's message.
+    pub(super) job: Option<u64>,
     /// The number of its line in the message.
     pub(super) line: usize,
     /// A bit for each line of the message that nothing was done about: the last one acknowledges it. Where one is dropped,
@@ -339,5 +335,16 @@ impl ResultHandle for ResultAck {
             self.coordinator.bury(&letter).await?;
         }
         self.finish().await
+    }
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        let from = match self.job {
+            Some(number) => number.to_string(),
+            None => format!("result{}", self.sequence),
+        };
+        // The same for each delivery of the job and of its result: the broker takes the first.
+        let id = KeyHash::of(&job.key).again(format_args!("{from}.{}", job.host()));
+        let collection = &self.coordinator.options.collection;
+        self.coordinator.put(collection, &job, id).await.map(|_| ())
     }
 }

@@ -5,9 +5,11 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::super::server::{NEW, OLD, Server};
+use super::hosts::elsewhere;
 use super::{
     GRACE, acked, broker, coordinator, depth_becomes, events, next, options, raw, results, worker,
 };
+use crate::job::Job;
 use crate::outcome::{Failure, JobEnd, JobResult, ResultVersion, Skip, SkipReason, Stage};
 use crate::queue::contract::job;
 use crate::queue::{Ack, Sent, administer};
@@ -160,4 +162,97 @@ async fn a_line_that_is_no_result_is_buried_and_the_others_count() {
     let reasons: Vec<_> = dead.iter().map(|letter| letter.reason.as_str()).collect();
     // The line that is none, and the empty one behind the last.
     assert_eq!(reasons, ["a worker sent a result that cannot be read"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_of_an_image_that_was_stored_all_the_same_is_no_dead_letter() {
+    let server = Server::start(NEW);
+    let coordination = coordinator(&server, 4).await;
+    let worker = worker(&server, 1).await;
+    let (events, _seen) = events();
+    let admin = administer(&broker(&server.url()), &options(4), &events)
+        .await
+        .unwrap();
+    let reason = "answered 500".to_owned();
+    for (number, ack, dead) in [(0, Ack::Done, 0), (1, Ack::Dead { reason }, 1)] {
+        coordination.sender.send(job(number)).await.unwrap();
+        let lease = next(&worker).await;
+        let failure = Failure {
+            stage: Stage::Fetch,
+            address: "https://demo.invalid/0.png".to_owned(),
+            cause: "answered 500".to_owned(),
+            attempts: 1,
+            gone: false,
+        };
+        let end = JobEnd::Failed(failure);
+        lease.report(Timestamp::now(), end).await.unwrap();
+        lease.ack(Ack::Done).await.unwrap();
+        let received = results(&coordination, 1).await.pop().unwrap();
+        received.into_lease().0.ack(ack).await.unwrap();
+        assert_eq!(admin.status().await.unwrap().dead, dead);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_result_has_come_is_not_waited_for_again() {
+    let server = Server::start(NEW);
+    let first = coordinator(&server, 4).await;
+    first.sender.send(job(0)).await.unwrap();
+    // It sees the job in the queue.
+    let again = coordinator(&server, 4).await;
+    let lease = next(&worker(&server, 1).await).await;
+    let end = JobEnd::Elsewhere(Vec::new());
+    lease.report(Timestamp::now(), end).await.unwrap();
+    lease.ack(Ack::Done).await.unwrap();
+    acked(results(&again, 1).await.pop().unwrap())
+        .await
+        .unwrap();
+    // Only because the broker remembers the name of the job for a while.
+    assert_eq!(again.sender.send(job(0)).await.unwrap(), Sent::Refused);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_goes_to_another_host_is_queued_there_once_however_often_its_result_comes() {
+    let server = Server::start(NEW);
+    let coordination = coordinator(&server, 4).await;
+    let worker = worker(&server, 1).await;
+    coordination.sender.send(job(0)).await.unwrap();
+    let candidates = elsewhere(0, "second.invalid").candidates;
+    // Two workers had the job: the lease of the first had run out.
+    for (delivery, last_word) in [(1, Ack::Retry { after: GRACE }), (2, Ack::Done)] {
+        let mut lease = next(&worker).await;
+        assert_eq!(lease.attempt, delivery);
+        // Each worker counts its own tries, and the name of a result must not depend on it.
+        lease.attempt = 1;
+        let end = JobEnd::Elsewhere(candidates.clone());
+        lease.report(Timestamp::now(), end).await.unwrap();
+        lease.ack(last_word).await.unwrap();
+    }
+    for received in results(&coordination, 2).await {
+        let forwarded = Job {
+            candidates: candidates.clone(),
+            ..received.result.job.clone()
+        };
+        // As where the run was killed before it acknowledged the result, and gets it again.
+        for _ in 0..2 {
+            received.forward(forwarded.clone()).await.unwrap();
+        }
+        acked(received).await.unwrap();
+    }
+    depth_becomes(&coordination, 1, 0).await;
+    let forwarded = next(&worker).await;
+    assert_eq!(forwarded.job.host(), "second.invalid");
+    // From there it may go on to a third host.
+    let candidates = elsewhere(0, "third.invalid").candidates;
+    let end = JobEnd::Elsewhere(candidates.clone());
+    forwarded.report(Timestamp::now(), end).await.unwrap();
+    forwarded.ack(Ack::Done).await.unwrap();
+    let received = results(&coordination, 1).await.pop().unwrap();
+    let onward = Job {
+        candidates,
+        ..received.result.job.clone()
+    };
+    received.forward(onward).await.unwrap();
+    acked(received).await.unwrap();
+    assert_eq!(next(&worker).await.job.host(), "third.invalid");
 }
