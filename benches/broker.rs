@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use url::Url;
 use wallhaul::event::Events;
-use wallhaul::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId};
+use wallhaul::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId, Tried};
 use wallhaul::outcome::{JobEnd, Skip, SkipReason};
 use wallhaul::queue::{
     self, Ack, Broker, Coordination, CoordinatorOptions, JobReceiver, Login, WorkerOptions,
@@ -178,6 +178,7 @@ fn job(number: usize) -> Job {
         },
         rules: RulesHash::default(),
         wait: Duration::ZERO,
+        tried: Tried::default(),
     }
 }
 

@@ -14,7 +14,9 @@ use std::time::Duration;
 use divan::{AllocProfiler, Divan};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
-use wallhaul::job::{Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, RulesHash, SiteId};
+use wallhaul::job::{
+    Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, RulesHash, SiteId, Tried,
+};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
@@ -67,6 +69,7 @@ fn job(number: usize) -> Job {
         },
         rules: RulesHash::default(),
         wait: Duration::ZERO,
+        tried: Tried::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod name;
 mod rules;
+mod tried;
 mod version;
 
 use std::borrow::Cow;
@@ -15,6 +16,7 @@ use url::{Position, Url};
 
 pub use name::{ContentHash, ImageName, Stem};
 pub use rules::RulesHash;
+pub use tried::Tried;
 pub use version::{JobVersion, UnsupportedJobVersion};
 
 use crate::mask::Masks;
@@ -231,6 +233,9 @@ pub struct Job {
     pub rules: RulesHash,
     /// The least time between two requests to one host (`--wait`).
     pub wait: Duration,
+    /// What came of candidates that are not among these any more.
+    #[serde(default, skip_serializing_if = "Tried::is_nothing")]
+    pub tried: Tried,
 }
 
 impl Job {
@@ -459,6 +464,7 @@ mod tests {
             },
             rules: RulesHash::of(["demo"]),
             wait: Duration::from_millis(1_500),
+            tried: Tried::default(),
         }
     }
 

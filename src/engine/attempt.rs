@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::fetch::{Body, FetchError, FetchErrorKind, Retryability};
-use crate::job::Candidate;
+use crate::job::{Candidate, Tried};
 use crate::outcome::{Failure, Outcome, Skip, SkipReason, Stage};
 use crate::part::Parts;
 use crate::queue::Lease;
@@ -20,8 +20,9 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub(super) enum AttemptError {
     /// The job names no candidate: no producer of ours makes such a job, but it may come from elsewhere.
     NoCandidate,
-    /// The next candidate is on a host that the job is not leased for: it and those behind it.
-    OtherHost(Vec<Candidate>),
+    /// The next candidate is on a host that the job is not leased for: it and those behind it, and what came of those
+    /// before it.
+    OtherHost(Vec<Candidate>, Tried),
     /// The last candidate that was tried; of several that are absent, the last that is not gone (404, 410), if any:
     /// an image is gone only if it is gone from every address.
     Candidate {
@@ -144,7 +145,7 @@ impl AttemptError {
     /// The address that was tried and what was wrong with it, if a candidate was tried.
     pub(super) fn candidate(&self) -> Option<(&Url, &AttemptErrorKind)> {
         match self {
-            Self::NoCandidate | Self::OtherHost(_) => None,
+            Self::NoCandidate | Self::OtherHost(..) => None,
             Self::Candidate { address, kind } => Some((address, kind)),
         }
     }
@@ -196,7 +197,7 @@ impl AttemptError {
     pub(super) fn into_outcome(self, lease: &Lease) -> Outcome {
         match self {
             // Workers know no ledger, so that such a skip counts as new each time.
-            Self::NoCandidate | Self::OtherHost(_) => {
+            Self::NoCandidate | Self::OtherHost(..) => {
                 Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
             }
             Self::Candidate {
@@ -218,9 +219,30 @@ impl AttemptError {
                     Outcome::Skipped(Skip::new(address, reason))
                 }
                 Some((ErrorAction::Wait | ErrorAction::End, _)) | None => {
-                    Outcome::Failed(kind.into_failure(address, lease.attempt))
+                    let mut failure = kind.into_failure(address, lease.attempt);
+                    failure.gone &= !lease.job.tried.may_come_back;
+                    Outcome::Failed(failure)
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_429_pauses_the_host_that_answered_it_and_not_one_that_redirects_there() {
+        let kind = FetchErrorKind::Status {
+            status: 429,
+            retry_after: Some(Duration::from_secs(7)),
+        };
+        let error = AttemptError::Candidate {
+            address: Url::parse("https://gallery.test/1.png").unwrap(),
+            kind: FetchError::new("cdn.test", kind).into(),
+        };
+        assert_eq!(error.host_pause("cdn.test"), Some(Duration::from_secs(7)));
+        assert_eq!(error.host_pause("gallery.test"), None);
     }
 }

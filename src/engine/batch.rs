@@ -167,7 +167,7 @@ pub(super) mod tests {
     use url::Url;
 
     use super::*;
-    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId};
+    use crate::job::{Candidate, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId, Tried};
     use crate::queue::{self, Queue};
 
     fn job(number: usize) -> Job {
@@ -190,6 +190,7 @@ pub(super) mod tests {
             },
             rules: RulesHash::default(),
             wait: Duration::ZERO,
+            tried: Tried::default(),
         }
     }
 

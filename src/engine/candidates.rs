@@ -30,6 +30,8 @@ pub(super) struct Candidates {
     left: Vec<(Candidate, usize)>,
     /// Every address that had its turn.
     tried: Vec<Url>,
+    /// How many more had it before the job came to this host.
+    tried_before: usize,
     pages: PagesFrom,
     /// The only host that may be asked, as [`Job::host`] writes it.
     ///
@@ -64,6 +66,7 @@ impl Candidates {
                 .map(|found| (found, 0))
                 .collect(),
             tried: Vec::new(),
+            tried_before: 0,
             pages: PagesFrom::Site,
             only_host: None,
             follow: site::follow,
@@ -71,8 +74,15 @@ impl Candidates {
     }
 
     /// From now on a candidate on another host is [`AttemptErrorKind::OtherHost`], and stays among those that are left.
-    pub(super) fn stay_on(&mut self, host: String) {
+    /// So many had their turn on other hosts.
+    pub(super) fn stay_on(&mut self, host: String, tried_before: usize) {
         self.only_host = Some(host);
+        self.tried_before = tried_before;
+    }
+
+    /// How many candidates had their turn, on other hosts as well.
+    pub(super) fn tried(&self) -> usize {
+        self.tried_before.saturating_add(self.tried.len())
     }
 
     /// The candidates that had no turn, in their order.
@@ -93,7 +103,7 @@ impl Candidates {
 
     /// Whether another candidate follows the one that was returned last.
     pub(super) fn has_next(&self) -> bool {
-        self.tried.len() < MAX_CANDIDATES
+        self.tried() < MAX_CANDIDATES
             && self
                 .left
                 .iter()
@@ -102,7 +112,7 @@ impl Candidates {
 
     /// The next address that may have the original, or a page that led to none: which, and why. `None` after the last.
     pub(super) async fn next(&mut self) -> Option<Result<Url, (Url, AttemptErrorKind)>> {
-        while self.tried.len() < MAX_CANDIDATES {
+        while self.tried() < MAX_CANDIDATES {
             let (candidate, hops) = self.left.pop()?;
             if self.tried.contains(candidate.url()) {
                 continue;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::committer::acknowledge;
+use super::shared_host::{MAX_FORWARDED, TOO_MANY_ADDRESSES};
 use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
 use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
@@ -19,9 +20,6 @@ use crate::outcome::{
     Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
 };
 use crate::queue::{JobSender, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver, Sent};
-
-/// Bytes of a job that is queued again, at most: with what is around it in the queue it is below what that takes.
-const MAX_FORWARDED: usize = 60_000;
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -182,15 +180,14 @@ impl Collector {
     ///
     /// When the queue or the ledger breaks.
     pub(super) async fn drain(&self) -> Result<(), EngineError> {
-        // Of what comes meanwhile there may be no end.
         let mut left = self.results.depth().await?.results;
         // What another run of this collection has taken does not come.
         while left > 0
             && let Ok(group) = timeout(LAST_WAIT, self.results.next()).await
         {
-            let group = group?;
-            left = left.saturating_sub(group.len() as u64);
-            self.collect(group).await?;
+            self.collect(group?).await?;
+            // Of what comes meanwhile there may be no end.
+            left = (left - 1).min(self.results.depth().await?.results);
         }
         Ok(())
     }
@@ -240,7 +237,7 @@ impl Collector {
             .known(lookups.collect(), RulesHash::default(), now)
             .await?;
         let mut seen = HashSet::new();
-        let (mut completed, mut intents, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut others, mut intents, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         for received in group {
             let (lease, end, at) = received.into_lease();
             let job = &lease.job;
@@ -259,13 +256,16 @@ impl Collector {
                 JobEnd::Failed(failure) => Outcome::Failed(failure),
                 JobEnd::Elsewhere(_) => Outcome::Queued,
             };
-            completed.push(CompletedJob { lease, outcome });
+            others.push(CompletedJob { lease, outcome });
         }
         let placements = self.recorder.placing(intents).await?;
-        for ((lease, image), placement) in stored.into_iter().zip(placements) {
-            let outcome = outcome(image, &placement);
-            completed.push(CompletedJob { lease, outcome });
-        }
+        let stored = stored.into_iter().zip(placements);
+        let stored = stored.map(|((lease, image), placement)| CompletedJob {
+            lease,
+            outcome: outcome(image, &placement),
+        });
+        // These first: a second result of such a job is none that the run waits for.
+        let completed: Vec<_> = stored.chain(others).collect();
         let saved = self.recorder.record(&completed, now).await?;
         for (key, outcome) in acknowledge(completed).await? {
             self.report(key, outcome).await;
@@ -297,14 +297,14 @@ impl Collector {
                 received.result.end = JobEnd::Failed(Failure {
                     stage: Stage::Rewrite,
                     address: job.page.to_string(),
-                    cause: "the pages that should lead to it name too many addresses".to_owned(),
+                    cause: TOO_MANY_ADDRESSES.to_owned(),
                     attempts: received.result.attempt,
                     gone: false,
                 });
                 left.push(received);
                 continue;
             }
-            self.results.send_again(job).await?;
+            received.forward(job).await?;
             let (lease, _, _) = received.into_lease();
             let outcome = Outcome::Queued;
             forwarded.push(CompletedJob { lease, outcome });
@@ -388,5 +388,116 @@ fn outcome(image: StoredImage, placement: &Placement) -> Outcome {
             content,
             capture,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::engine::batch::tests::leases;
+    use crate::engine::{LedgerRecorder, Shutdown};
+    use crate::event::Events;
+    use crate::fetch::scripted::{Reply, Server};
+    use crate::job::{ContentHash, ImageName};
+    use crate::ledger;
+    use crate::mask::Masks;
+    use crate::outcome::{Content, Format, JobResult, ResultVersion};
+    use crate::queue::Depth;
+
+    /// No result comes by itself.
+    struct NoResults;
+
+    #[async_trait]
+    impl ResultReceiver for NoResults {
+        async fn next(&self) -> Result<Vec<ReceivedResult>, QueueError> {
+            std::future::pending().await
+        }
+
+        async fn depth(&self) -> Result<Depth, QueueError> {
+            Ok(Depth {
+                jobs: 0,
+                results: 0,
+            })
+        }
+    }
+
+    fn result(job: &Job, end: JobEnd) -> ReceivedResult {
+        ReceivedResult::without_queue(JobResult {
+            version: ResultVersion,
+            job: job.clone(),
+            attempt: 1,
+            at: Timestamp::UNIX_EPOCH,
+            end,
+        })
+    }
+
+    #[tokio::test]
+    async fn an_image_that_one_worker_failed_to_fetch_and_another_one_stored_is_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger: Arc<dyn Ledger> = ledger::open(folder.path(), false).unwrap().into();
+        let server = Server::start(|_| Reply::ok("")).await;
+        let (events, mut received) = Events::channel(false);
+        let job = leases(1).await.remove(0).job.clone();
+        let unfinished = Arc::new(Unfinished::default());
+        unfinished.state.lock().keys.insert(job.key.clone());
+        let collector = Collector {
+            run: Run {
+                fetcher: Arc::new(server.fetcher()),
+                clock: Timestamp::now,
+                events,
+                shutdown: Shutdown::default(),
+            },
+            site: job.site.clone(),
+            recorder: Arc::new(LedgerRecorder::new(
+                Arc::clone(&ledger),
+                Masks::default(),
+                None,
+            )),
+            ledger: Arc::clone(&ledger),
+            results: Box::new(NoResults),
+            unfinished,
+            quota: Quota::new(None, None),
+            waits: true,
+            ended: CancellationToken::new(),
+        };
+        let failure = Failure {
+            stage: Stage::Fetch,
+            address: job.page.to_string(),
+            cause: "answered 500".to_owned(),
+            attempts: 1,
+            gone: false,
+        };
+        let stored = StoredImage {
+            name: ImageName::from_stored("0.png"),
+            address: job.page.clone(),
+            content: Content {
+                bytes: 1,
+                hash: ContentHash::from_bytes([1; 32]),
+                format: Format::Png,
+                width: 1,
+                height: 1,
+                stored: None,
+                warning: None,
+            },
+            etag: None,
+            last_modified: None,
+            capture: None,
+        };
+        let ends = [JobEnd::Failed(failure), JobEnd::Stored(Box::new(stored))];
+        let group = ends.map(|end| result(&job, end));
+        collector.collect(group.into()).await.unwrap();
+        drop(collector);
+        let mut outcomes = Vec::new();
+        while let Some(event) = received.recv().await {
+            if let Event::ImageFinished { outcome, .. } = event {
+                outcomes.push(outcome);
+            }
+        }
+        assert!(matches!(outcomes[..], [Outcome::Saved(_)]), "{outcomes:?}");
+        let lookup = vec![(job.key.clone(), Stem::new(&job.stem))];
+        let known = ledger.known(lookup, RulesHash::default(), Timestamp::UNIX_EPOCH);
+        assert_eq!(known.await.unwrap().get(&job.key), Some(&KnownState::Saved));
     }
 }

@@ -11,6 +11,7 @@ use super::{EngineError, GivenLine, PageCopies, Run, producer, url_list};
 use crate::event::Event;
 use crate::job::{
     Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, RulesHash, SiteId, Stem,
+    Tried,
 };
 use crate::ledger::{KnownState, Ledger};
 use crate::outcome::{Outcome, Skip, SkipReason};
@@ -181,6 +182,7 @@ impl Discovery {
             },
             rules: self.rules,
             wait: self.options.wait,
+            tried: Tried::default(),
         }
     }
 

@@ -136,7 +136,7 @@ mod tests {
     use crate::fetch::FetchSettings;
     use crate::fetch::scripted::{Reply, Server, header, path_of, settings};
     use crate::job::{
-        Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId,
+        Candidate, Declared, ImageKey, Job, JobLimits, JobVersion, RulesHash, SiteId, Tried,
     };
     use crate::ledger;
     use crate::mask::Masks;
@@ -211,6 +211,7 @@ mod tests {
             },
             rules: RulesHash::default(),
             wait: Duration::ZERO,
+            tried: Tried::default(),
         };
         let one = NonZeroUsize::MIN;
         let memory = Url::parse("memory:").unwrap();

@@ -13,8 +13,8 @@ use crate::job::{ImageKey, ImageName};
 use crate::ledger::{Intent, Origin, Placement};
 use crate::outcome::{Content, Duplicate, JobEnd, Outcome, Saved, StoredImage};
 
-/// Results that are sent at a time: more were measured to buy nothing.
-const SENT_AT_ONCE: usize = 64;
+/// Results that are sent at a time: those of a group, which share messages.
+const SENT_AT_ONCE: usize = 256;
 
 /// Sends results. Names are decided by the sink, which never overwrites: no worker knows what others have placed.
 #[derive(Default)]

@@ -11,12 +11,19 @@ use super::EngineError;
 use super::attempt::AttemptError;
 use super::batch::WorkerResult;
 use super::worker::{Fetched, Worker};
-use crate::job::{Candidate, ImageKey};
+use crate::job::{Candidate, ImageKey, Job, Tried};
 use crate::outcome::{Failure, JobEnd, Outcome, Stage};
 use crate::queue::{Ack, Lease};
 
 /// How long a job is left in the queue that nobody can do now.
 const POSTPONED: Duration = Duration::from_secs(60);
+
+/// Bytes of a job that is queued again, at most: with what is around it in the queue it is below what that takes.
+pub(super) const MAX_FORWARDED: usize = 60_000;
+
+/// What is wrong with a longer one.
+pub(super) const TOO_MANY_ADDRESSES: &str =
+    "the pages that should lead to it name too many addresses";
 
 /// How often this process has tried images of a shared queue. That counts deliveries, and each restart, freeze and pause
 /// of a worker brings one: they must not use up the retries.
@@ -60,16 +67,15 @@ impl Worker {
     /// Returns a job to the run that queued it, to be queued for the host that comes next.
     pub(super) async fn forward(
         &self,
-        lease: Lease,
+        mut lease: Lease,
         candidates: Vec<Candidate>,
+        tried: Tried,
     ) -> Result<(), EngineError> {
-        let masks = self.run.fetcher.masks();
-        let mut addresses = candidates.iter().map(Candidate::url);
-        if let Some(address) = addresses.find(|address| masks.matches(address.as_str())) {
+        if let Some((address, cause)) = self.refused(&candidates, &lease.job) {
             let failure = Failure {
                 stage: Stage::Rewrite,
-                address: masks.apply_url(address).to_string(),
-                cause: "its address holds a secret, which is sent to no queue".to_owned(),
+                address,
+                cause: cause.to_owned(),
                 attempts: lease.attempt,
                 gone: false,
             };
@@ -77,6 +83,7 @@ impl Worker {
                 .await;
             return Ok(());
         }
+        lease.job.tried = tried;
         let key = lease.job.key.clone();
         self.tries.forget(&key);
         lease
@@ -85,6 +92,20 @@ impl Worker {
         lease.ack(Ack::Done).await?;
         self.reports.finished(key, Outcome::Queued).await;
         Ok(())
+    }
+
+    /// Why these candidates cannot be sent to the queue, if so, with the address that it is about.
+    fn refused(&self, candidates: &[Candidate], job: &Job) -> Option<(String, &'static str)> {
+        let masks = self.run.fetcher.masks();
+        let mut addresses = candidates.iter().map(Candidate::url);
+        if let Some(address) = addresses.find(|address| masks.matches(address.as_str())) {
+            let cause = "its address holds a secret, which is sent to no queue";
+            return Some((masks.apply_url(address).to_string(), cause));
+        }
+        // A result that is larger than the broker takes would end this worker.
+        let length = serde_json::to_string(candidates).map_or(0, |json| json.len());
+        let is_too_long = length > MAX_FORWARDED;
+        is_too_long.then(|| (masks.apply_url(&job.page).to_string(), TOO_MANY_ADDRESSES))
     }
 
     /// Returns a job that nobody can do now: the site takes no more requests, or the host does not answer. The queue

@@ -17,7 +17,7 @@ use super::shared_host::Tries;
 use super::{EngineError, Quota, Reports, Run};
 use crate::event::Event;
 use crate::fetch::Retry;
-use crate::job::{Candidate, ImageKey, Job};
+use crate::job::{Candidate, ImageKey, Job, Tried};
 use crate::ledger::Origin;
 use crate::outcome::Outcome;
 use crate::part::ResumeInfo;
@@ -150,8 +150,8 @@ impl Worker {
         if let Some(fatal) = error.fatal(self.staging.parts()) {
             return Err(fatal.into());
         }
-        if let AttemptError::OtherHost(candidates) = error {
-            return self.forward(lease, candidates).await;
+        if let AttemptError::OtherHost(candidates, tried) = error {
+            return self.forward(lease, candidates, tried).await;
         }
         if self.shares_hosts {
             if let Some(pause) = error.host_pause(&self.requested_host(&lease.job)) {
@@ -239,7 +239,7 @@ impl Worker {
         let mut absent: Option<(Url, AttemptErrorKind)> = None;
         let mut candidates = Candidates::new(&self.run.fetcher, &job.candidates);
         if self.shares_hosts {
-            candidates.stay_on(job.host());
+            candidates.stay_on(job.host(), job.tried.addresses);
         }
         while let Some(next) = candidates.next().await {
             let (address, streamed) = match next {
@@ -258,7 +258,12 @@ impl Worker {
                     };
                 }
                 Err(AttemptErrorKind::OtherHost) => {
-                    return Err(AttemptError::OtherHost(candidates.left()));
+                    let is_absent = absent.is_some_and(|(_, kind)| !kind.is_gone());
+                    let tried = Tried {
+                        addresses: candidates.tried(),
+                        may_come_back: job.tried.may_come_back || is_absent,
+                    };
+                    return Err(AttemptError::OtherHost(candidates.left(), tried));
                 }
                 Err(kind) => return Err(AttemptError::Candidate { address, kind }),
             }

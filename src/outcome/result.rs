@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::job::{ContentHash, ImageKey, JobLimits, JobVersion, RulesHash, SiteId};
+    use crate::job::{ContentHash, ImageKey, JobLimits, JobVersion, RulesHash, SiteId, Tried};
     use crate::outcome::{ChunkName, Format, ImageWarning, SkipReason, Stage, StoredSize};
 
     fn job() -> Job {
@@ -117,6 +117,7 @@ mod tests {
             },
             rules: RulesHash::of(["demo"]),
             wait: Duration::from_millis(1_500),
+            tried: Tried::default(),
         }
     }
 

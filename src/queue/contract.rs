@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, RulesHash, SiteId};
+use crate::job::{Candidate, ImageKey, JobLimits, JobVersion, RulesHash, SiteId, Tried};
 
 /// How long a job is delayed.
 const DELAY: Duration = Duration::from_millis(200);
@@ -38,6 +38,7 @@ pub(in crate::queue) fn job(number: usize) -> Job {
         },
         rules: RulesHash::default(),
         wait: Duration::ZERO,
+        tried: Tried::default(),
     }
 }
 

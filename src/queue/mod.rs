@@ -93,13 +93,6 @@ pub trait ResultReceiver: Send + Sync {
     /// When the queue is out of reach, or refuses.
     async fn next(&self) -> Result<Vec<ReceivedResult>, QueueError>;
 
-    /// Queues a job again under another name, so that it is not taken for the one that it was.
-    ///
-    /// # Errors
-    ///
-    /// As [`JobSender::send`].
-    async fn send_again(&self, job: Job) -> Result<(), QueueError>;
-
     /// How much is in the queue now.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::lease::AckHandle;
 use super::{Ack, Lease, QueueError};
 use crate::job::Job;
-use crate::outcome::{JobEnd, JobResult};
+use crate::outcome::{Failure, JobEnd, JobResult, ResultVersion};
 
 /// The most results that [`ResultReceiver::next`](super::ResultReceiver::next) returns: as many as the ledger takes in one transaction.
 pub const RESULTS_AT_ONCE: usize = 256;
@@ -14,9 +14,10 @@ pub const RESULTS_AT_ONCE: usize = 256;
 /// How much is in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Depth {
-    /// Jobs that no worker has finished, those that workers have included.
+    /// Jobs that no worker has finished, those that workers have included: of the hosts that this run has queued jobs
+    /// for. Another run may have jobs of the same host.
     pub jobs: u64,
-    /// Results for this collection that are not acknowledged.
+    /// Messages with results for this collection that are not acknowledged.
     pub results: u64,
 }
 
@@ -28,6 +29,16 @@ pub struct ReceivedResult {
 }
 
 impl ReceivedResult {
+    /// Queues its job again, as `job`: under another name, so that it is not taken for the one that it was. Once, however
+    /// often the result comes, and where several workers had the job.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSender::send`](super::JobSender::send).
+    pub async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        self.handle.forward(job).await
+    }
+
     /// The job, and how it ended. The lease is that of the result: to acknowledge it says that what the result says is
     /// recorded, and a result whose lease is dropped comes again. With [`Ack::Dead`] the job
     /// of a failure goes to the dead letters first.
@@ -38,9 +49,14 @@ impl ReceivedResult {
             attempt,
             at,
             end,
-        } = self.result.clone();
+        } = self.result;
+        let failure = match &end {
+            JobEnd::Failed(failure) => Some(failure.clone()),
+            JobEnd::Stored(_) | JobEnd::Skipped(_) | JobEnd::Elsewhere(_) => None,
+        };
         let handle = ResultAck {
-            result: self.result,
+            at,
+            failure,
             handle: self.handle,
         };
         (Lease::new(job, attempt, handle), end, at)
@@ -49,15 +65,28 @@ impl ReceivedResult {
 
 /// The lease of a result.
 struct ResultAck {
-    result: JobResult,
+    at: Timestamp,
+    failure: Option<Failure>,
     handle: Box<dyn ResultHandle>,
 }
 
 #[async_trait]
 impl AckHandle for ResultAck {
-    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
-        let is_dead = matches!(ack, Ack::Dead { .. });
-        self.handle.ack(&self.result, is_dead).await
+    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        let Self {
+            at,
+            failure,
+            handle,
+        } = *self;
+        let failure = failure.filter(|_| matches!(ack, Ack::Dead { .. }));
+        let dead = failure.map(|failure| JobResult {
+            version: ResultVersion,
+            job: job.clone(),
+            attempt,
+            at,
+            end: JobEnd::Failed(failure),
+        });
+        handle.ack(dead).await
     }
 
     fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
@@ -68,5 +97,35 @@ impl AckHandle for ResultAck {
 /// A plug's side of a result.
 #[async_trait]
 pub(super) trait ResultHandle: Send + Sync {
-    async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError>;
+    /// What the result says is recorded; `dead` is one whose job is to go to the dead letters.
+    async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError>;
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The side of a result that no queue has.
+    struct NoQueue;
+
+    #[async_trait]
+    impl ResultHandle for NoQueue {
+        async fn ack(self: Box<Self>, _dead: Option<JobResult>) -> Result<(), QueueError> {
+            Ok(())
+        }
+
+        async fn forward(&self, _job: Job) -> Result<(), QueueError> {
+            Ok(())
+        }
+    }
+
+    impl ReceivedResult {
+        /// A result for those that take them.
+        pub(crate) fn without_queue(result: JobResult) -> Self {
+            let handle = Box::new(NoQueue);
+            Self { result, handle }
+        }
+    }
 }

@@ -277,3 +277,66 @@ fn counted(number: u64) -> String {
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ops::RangeInclusive;
+
+    use async_trait::async_trait;
+    use jiff::Timestamp;
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::queue::QueueError;
+
+    /// Dead letters whose jobs fail again at once: each makes a new letter.
+    struct Hopeless {
+        letters: Mutex<RangeInclusive<u64>>,
+    }
+
+    #[async_trait]
+    impl QueueAdmin for Hopeless {
+        async fn status(&self) -> Result<QueueStatus, QueueError> {
+            Err(QueueError::Closed)
+        }
+
+        async fn dead(&self, after: u64) -> Result<Vec<DeadJob>, QueueError> {
+            let number = (*self.letters.lock().start()).max(after + 1);
+            let is_there = self.letters.lock().contains(&number);
+            let letter = DeadJob {
+                number,
+                at: Timestamp::UNIX_EPOCH,
+                collection: String::new(),
+                job: None,
+                reason: String::new(),
+            };
+            Ok(Vec::from_iter(is_there.then_some(letter)))
+        }
+
+        async fn retry(&self, number: u64) -> Result<bool, QueueError> {
+            let mut letters = self.letters.lock();
+            assert_eq!(number, *letters.start());
+            let last = *letters.end();
+            assert!(last < 10, "it does not end");
+            *letters = number + 1..=last + 1;
+            Ok(true)
+        }
+
+        async fn purge(&self, _what: Purge<'_>) -> Result<u64, QueueError> {
+            Err(QueueError::Closed)
+        }
+
+        async fn pause(&self, _host: &str, _pause: Duration) -> Result<bool, QueueError> {
+            Err(QueueError::Closed)
+        }
+    }
+
+    #[tokio::test]
+    async fn retry_of_all_dead_letters_ends_where_their_jobs_fail_again_at_once() {
+        let admin = Hopeless {
+            letters: Mutex::new(1..=3),
+        };
+        assert_eq!(retry(&admin, Vec::new()).await.unwrap(), Exit::Done);
+        assert_eq!(*admin.letters.lock(), 4..=6);
+    }
+}

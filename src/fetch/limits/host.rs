@@ -148,3 +148,74 @@ impl Exchange {
         self.host.rate.record_failure(self.started, error);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn hosts() -> Hosts {
+        let cooldowns = Retry::new(0, Duration::from_secs(1));
+        Hosts::new(Intervals::default(), &address(), cooldowns)
+    }
+
+    fn address() -> Url {
+        Url::parse("https://gallery.test/1.png").unwrap()
+    }
+
+    fn answered(status: u16) -> FetchError {
+        let kind = FetchErrorKind::Status {
+            status,
+            retry_after: None,
+        };
+        FetchError::new("gallery.test", kind)
+    }
+
+    /// Lets requests fail until the host is given up.
+    async fn give_up(hosts: &Hosts) {
+        let host = hosts.of(&address());
+        while let Ok(started) = host.rate.acquire().await {
+            host.rate.record_failure(started, &answered(500));
+        }
+    }
+
+    async fn is_given_up(hosts: &Hosts) -> bool {
+        hosts.of(&address()).rate.acquire().await.is_err()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_was_given_up_is_requested_again_after_10_minutes() {
+        let hosts = hosts();
+        hosts.of(&address());
+        // From when it was given up, and not from when it was met.
+        advance(60 * MINUTE).await;
+        give_up(&hosts).await;
+        advance(9 * MINUTE).await;
+        assert!(is_given_up(&hosts).await);
+        advance(MINUTE).await;
+        assert!(!is_given_up(&hosts).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_robots_txt_that_could_not_be_read_is_requested_again_after_10_minutes() {
+        let hosts = hosts();
+        let unreadable = Err(Arc::new(answered(503)));
+        hosts.of(&address()).rules.set(unreadable).unwrap();
+        advance(9 * MINUTE).await;
+        assert!(hosts.of(&address()).rules.initialized());
+        advance(MINUTE).await;
+        assert!(!hosts.of(&address()).rules.initialized());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_without_a_fault_keeps_its_robots_txt_and_its_pace() {
+        let hosts = hosts();
+        let host = hosts.of(&address());
+        host.rules.set(Ok(RobotRules::parse(b""))).unwrap();
+        advance(60 * MINUTE).await;
+        assert!(Arc::ptr_eq(&host, &hosts.of(&address())));
+    }
+}

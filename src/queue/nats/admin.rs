@@ -95,11 +95,12 @@ impl QueueAdmin for NatsAdmin {
             return Ok(false);
         };
         let letter = DeadLetter::read(&message.payload);
-        let Some((collection, job)) =
+        let Some((collection, mut job)) =
             letter.and_then(|letter| Some((letter.collection, letter.job?)))
         else {
             return Ok(false);
         };
+        job.tried.addresses = 0;
         self.0.accept_hosts().await?;
         // Under another name: the old one may be one that the queue remembers.
         let id = KeyHash::of(&job.key).again(format_args!("dead{number}"));

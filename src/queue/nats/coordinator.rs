@@ -29,6 +29,8 @@ pub(super) struct Coordinator {
     pub(super) options: CoordinatorOptions,
     /// Hosts whose consumers this run has made or found.
     hosts: Mutex<HashSet<HostToken>>,
+    /// Hosts that this run has queued jobs for.
+    queued: Mutex<HashSet<HostToken>>,
     /// What was in the queue when the run began, and whether it was this collection's.
     pub(super) present: Mutex<HashMap<KeyHash, bool>>,
 }
@@ -59,6 +61,7 @@ impl Coordinator {
             link,
             options,
             hosts: Mutex::default(),
+            queued: Mutex::default(),
             present: Mutex::default(),
         })
     }
@@ -83,6 +86,7 @@ impl Coordinator {
             // As if it were in the queue for another: nothing is to be expected of it.
             return Ok(Published::Duplicate);
         }
+        self.queued.lock().insert(host.clone());
         // The consumer first: a job without one would lie where no worker looks.
         self.ensure_host(&host, job.wait).await?;
         for _ in 0..OUT_OF_REACH.as_secs() {
@@ -114,6 +118,15 @@ impl Coordinator {
         streams::ensure_host(&self.link, host, &options).await?;
         self.hosts.lock().insert(host.clone());
         Ok(())
+    }
+
+    /// How many jobs are in the queue of the hosts that this run has queued jobs for. Those of other runs that are for
+    /// other hosts must not keep it waiting for jobs that are lost.
+    pub(super) async fn jobs(&self) -> Result<u64, QueueError> {
+        let there = streams::counts(&self.link, JOBS, "wallhaul.job.*").await?;
+        let queued = self.queued.lock();
+        let ours = queued.iter().map(subject::job);
+        Ok(ours.filter_map(|subject| there.get(&subject)).sum())
     }
 
     /// Makes the streams again: the broker lost its store.
@@ -303,6 +316,7 @@ impl JobSender for NatsSender {
             Some(true) => {
                 // Another run may have taken the host for one without jobs.
                 let host = HostToken::new(&job.host());
+                coordinator.queued.lock().insert(host.clone());
                 coordinator.ensure_host(&host, job.wait).await?;
                 return Ok(Sent::Waiting);
             }

@@ -16,6 +16,7 @@ use super::super::{Ack, QueueError};
 use super::keeper::Leases;
 use super::link::{ANSWER, Letter, Link, OUT_OF_REACH, to_json};
 use super::message::{Buried, Unreadable};
+use super::outbox::Outbox;
 use super::publish::Published;
 use super::streams::nanos;
 use super::subject::{self, KeyHash};
@@ -26,6 +27,7 @@ use crate::outcome::JobResult;
 pub(super) struct Desk {
     pub(super) link: Arc<Link>,
     pub(super) leases: Arc<Leases>,
+    pub(super) outbox: Outbox,
     /// Takes the subjects of jobs that go back.
     pub(super) returned: mpsc::UnboundedSender<Subject>,
     /// How often the connection had been lost when the hosts were seen last.
@@ -109,14 +111,11 @@ impl AckHandle for NatsAck {
     }
 
     async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
-        let letter = Letter {
-            subject: subject::result(&self.collection),
-            id: KeyHash::of(&result.job.key)
-                .again(format_args!("{}.{}", self.sequence, self.delivery)),
-            payload: to_json(result),
-        };
-        let published = self.while_kept(publish_result(&self.desk.link, &letter));
-        published.await.unwrap_or(Ok(()))
+        let id = subject::result_id(KeyHash::of(&result.job.key), self.sequence, self.delivery);
+        let Desk { link, outbox, .. } = &*self.desk;
+        let result = to_json(result);
+        let sent = self.while_kept(outbox.send(link, &self.collection, &id, &result));
+        sent.await.unwrap_or(Ok(()))
     }
 }
 

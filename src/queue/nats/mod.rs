@@ -15,6 +15,7 @@ mod lease;
 mod link;
 mod message;
 mod odd;
+mod outbox;
 mod publish;
 mod pulls;
 mod results;

@@ -1,6 +1,7 @@
 //! What arrives beside results: jobs that nobody can read, and jobs that nobody survives.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_nats::{Message, Subject};
@@ -34,23 +35,33 @@ pub(super) fn read_result(message: &[u8], collection: &str) -> Option<JobResult>
     })
 }
 
-/// Puts a message that is no result among the dead letters.
+/// What is to be done about something that arrived and is no result.
+pub(super) enum Odd {
+    /// What the broker says of a job that was delivered too often.
+    Advisory(Message),
+    /// A line of a message of results.
+    NoResult(Bytes, ResultAck),
+}
+
+/// Puts a line that is no result among the dead letters.
 pub(super) async fn bury_result(
     coordinator: &Coordinator,
-    message: &Message,
-    sequence: u64,
+    line: &[u8],
+    ack: &ResultAck,
 ) -> Result<(), QueueError> {
     let collection = &coordinator.options.collection;
-    let (cause, letter) = if let Some(buried) = Buried::read(&message.payload) {
+    let (cause, letter) = if let Some(buried) = Buried::read(line) {
         let whole = buried.message();
         let letter = DeadLetter::of_message("", &buried.reason, buried.attempt, &whole);
         (buried.reason, letter)
     } else {
         let cause = "a worker sent a result that cannot be read".to_owned();
-        let letter = DeadLetter::of_message(collection, &cause, 1, &message.payload);
+        let letter = DeadLetter::of_message(collection, &cause, 1, line);
         (cause, letter)
     };
-    bury_unknown(coordinator, &letter, format!("result#{sequence}"), cause).await
+    let id = format!("result#{}.{}", ack.sequence, ack.line);
+    bury_unknown(coordinator, &letter, id, cause).await?;
+    ack.finish().await
 }
 
 async fn bury_unknown(
@@ -100,6 +111,9 @@ pub(super) async fn exhausted(
     let handle = ResultAck {
         coordinator: Arc::clone(coordinator),
         sequence: advisory.stream_seq,
+        line: 0,
+        unfinished: Arc::new(AtomicU64::new(1)),
+        job: Some(advisory.stream_seq),
         reply: reply.clone(),
         exhausted: Some(advisory.stream_seq),
     };

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::{Message, Subject, Subscriber};
@@ -18,7 +19,8 @@ use super::coordinator::Coordinator;
 use super::keeper;
 use super::link::{ApiError, Letter, to_json};
 use super::message::DeadLetter;
-use super::odd::{bury_result, exhausted, read_result};
+use super::odd::{Odd, bury_result, exhausted, read_result};
+use super::outbox::{MAX_RESULTS, split_line};
 use super::streams;
 use super::subject::{
     self, ADVISORY, Delivery, EXHAUSTED, HostToken, JOBS, KeyHash, NOBODY, RESULTS,
@@ -43,7 +45,7 @@ struct Intake {
     messages: Subscriber,
     sources: [Source; 3],
     /// What needs more than a look. The first stays until it is done, so that a reader that is dropped loses nothing.
-    odd: VecDeque<Message>,
+    odd: VecDeque<Odd>,
     ready: Vec<ReceivedResult>,
     tended: Instant,
     /// How often the connection had been lost: requests do not outlive it.
@@ -76,7 +78,7 @@ impl NatsResults {
             missing: false,
         };
         let sources = [
-            source(RESULTS, &coordinator.options.collection, RESULTS_AT_ONCE),
+            source(RESULTS, &coordinator.options.collection, 16),
             source(RESULTS, NOBODY, 8),
             source(ADVISORY, EXHAUSTED, 8),
         ];
@@ -131,19 +133,11 @@ impl ResultReceiver for NatsResults {
         }
     }
 
-    async fn send_again(&self, job: Job) -> Result<(), QueueError> {
-        let now = jiff::Timestamp::now().as_nanosecond();
-        let id = KeyHash::of(&job.key).again(format_args!("{now:x}"));
-        let collection = &self.coordinator.options.collection;
-        self.coordinator.put(collection, &job, id).await.map(|_| ())
-    }
-
     async fn depth(&self) -> Result<Depth, QueueError> {
         let Coordinator { link, options, .. } = &*self.coordinator;
-        let jobs = streams::info(link, JOBS).await?;
         let results = subject::result(&options.collection);
         Ok(Depth {
-            jobs: jobs.map_or(0, |info| info.state.messages),
+            jobs: self.coordinator.jobs().await?,
             results: streams::count(link, RESULTS, &results).await?,
         })
     }
@@ -227,47 +221,55 @@ impl Intake {
             _ => 0,
         };
         self.sources[number].open = self.sources[number].open.saturating_sub(1);
-        if number != 2
-            && let Some(result) = read_result(&message.payload, &coordinator.options.collection)
-        {
+        if number == 2 {
+            self.odd.push_back(Odd::Advisory(message));
+            return;
+        }
+        let lines: Vec<_> = message
+            .payload
+            .splitn(MAX_RESULTS, |byte| *byte == b'\n')
+            .collect();
+        let unfinished = Arc::new(AtomicU64::new(u64::MAX >> (MAX_RESULTS - lines.len())));
+        for (number, line) in lines.into_iter().enumerate() {
+            let (id, text) = split_line(line);
+            let handle = ResultAck {
+                coordinator: Arc::clone(coordinator),
+                sequence: delivery.sequence,
+                job: id.and_then(subject::job_of_result),
+                line: number,
+                unfinished: Arc::clone(&unfinished),
+                reply: reply.clone(),
+                exhausted: None,
+            };
+            let Some(result) = read_result(text, &coordinator.options.collection) else {
+                let line = message.payload.slice_ref(line);
+                self.odd.push_back(Odd::NoResult(line, handle));
+                continue;
+            };
             // It is in the queue no more, whatever was seen there when the run began.
             coordinator
                 .present
                 .lock()
                 .remove(&KeyHash::of(&result.job.key));
-            let handle = ResultAck {
-                coordinator: Arc::clone(coordinator),
-                sequence: delivery.sequence,
-                reply,
-                exhausted: None,
-            };
             self.ready.push(ReceivedResult {
                 result,
                 handle: Box::new(handle),
             });
-            return;
         }
-        self.odd.push_back(message);
     }
 
     /// Does what is to be done about messages that are no results.
     async fn settle_odd(&mut self, coordinator: &Arc<Coordinator>) -> Result<(), QueueError> {
-        while let Some(message) = self.odd.front() {
-            let reply = message.reply.clone().unwrap_or_else(|| Subject::from(""));
-            let Some(delivery) = Delivery::parse(&reply) else {
-                self.odd.pop_front();
-                continue;
-            };
-            if delivery.consumer == EXHAUSTED {
-                if let Some(given_up) = exhausted(coordinator, message, &reply).await? {
-                    self.ready.push(given_up);
+        while let Some(odd) = self.odd.front() {
+            match odd {
+                Odd::Advisory(message) => {
+                    if let Some(reply) = &message.reply
+                        && let Some(given_up) = exhausted(coordinator, message, reply).await?
+                    {
+                        self.ready.push(given_up);
+                    }
                 }
-            } else {
-                bury_result(coordinator, message, delivery.sequence).await?;
-                coordinator
-                    .link
-                    .confirm(&reply, Bytes::from_static(b"+ACK"))
-                    .await?;
+                Odd::NoResult(line, ack) => bury_result(coordinator, line, ack).await?,
             }
             self.odd.pop_front();
         }
@@ -279,6 +281,13 @@ pub(super) struct ResultAck {
     pub(super) coordinator: Arc<Coordinator>,
     /// The number of the result's message; of the job's where there is no result.
     pub(super) sequence: u64,
+    /// The number of the job's message.
+    pub(super) job: Option<u64>,
+    /// The number of its line in the message.
+    pub(super) line: usize,
+    /// A bit for each line of the message that nothing was done about: the last one acknowledges it. Where one is dropped,
+    /// all of them come again.
+    pub(super) unfinished: Arc<AtomicU64>,
     pub(super) reply: Subject,
     /// The number of the job's message, which nobody else removes.
     pub(super) exhausted: Option<u64>,
@@ -297,14 +306,21 @@ impl ResultAck {
                 Ok(_) | Err(_) => {}
             }
         }
+        // A bit and no count: what was dropped half-way is done once more.
+        let done = !(1 << self.line);
+        if self.unfinished.fetch_and(done, Ordering::SeqCst) & done != 0 {
+            return Ok(());
+        }
         link.confirm(&self.reply, Bytes::from_static(b"+ACK")).await
     }
 }
 
 #[async_trait]
 impl ResultHandle for ResultAck {
-    async fn ack(self: Box<Self>, result: &JobResult, is_dead: bool) -> Result<(), QueueError> {
-        if is_dead && let JobEnd::Failed(failure) = &result.end {
+    async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError> {
+        if let Some(result) = dead
+            && let JobEnd::Failed(failure) = &result.end
+        {
             let collection = &self.coordinator.options.collection;
             let of = if self.exhausted.is_some() {
                 "job"
@@ -314,10 +330,21 @@ impl ResultHandle for ResultAck {
             let letter = Letter {
                 subject: subject::dead(&HostToken::new(&result.job.host())),
                 id: KeyHash::of(&result.job.key).again(format_args!("{of}{}", self.sequence)),
-                payload: to_json(&DeadLetter::of_job(collection, result, &failure.cause)),
+                payload: to_json(&DeadLetter::of_job(collection, &result, &failure.cause)),
             };
             self.coordinator.bury(&letter).await?;
         }
         self.finish().await
+    }
+
+    async fn forward(&self, job: Job) -> Result<(), QueueError> {
+        let from = match self.job {
+            Some(number) => number.to_string(),
+            None => format!("result{}", self.sequence),
+        };
+        // The same for each delivery of the job and of its result: the broker takes the first.
+        let id = KeyHash::of(&job.key).again(format_args!("{from}.{}", job.host()));
+        let collection = &self.coordinator.options.collection;
+        self.coordinator.put(collection, &job, id).await.map(|_| ())
     }
 }

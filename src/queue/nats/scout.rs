@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_nats::Subscriber;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::QueueError;
 use super::keeper::Leases;
@@ -19,8 +21,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 const SHORT_PERIOD: Duration = Duration::from_secs(1);
 const FEW: usize = 256;
 
-/// The same while no host is known: a run should not wait for its first job.
-const EAGER_PERIOD: Duration = Duration::from_millis(100);
+/// How soon they are asked for again when a host is said to be new.
+const NEWS_PERIOD: Duration = Duration::from_millis(20);
 
 /// What was found.
 pub(super) enum Sighting {
@@ -31,9 +33,21 @@ pub(super) enum Sighting {
     Failed(QueueError),
 }
 
+/// What the broker says of hosts that are new.
+///
+/// # Errors
+///
+/// When the connection is closed.
+pub(super) async fn news(link: &Link) -> Result<Subscriber, QueueError> {
+    let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.CREATED.{JOBS}.*");
+    let news = link.client.subscribe(subject).await;
+    news.map_err(|error| link.error("asking", error.to_string()))
+}
+
 /// Looks until something fails, nobody listens any more, or the queue was idle for long enough.
 pub(super) async fn scout(
     link: Arc<Link>,
+    mut news: Subscriber,
     first: Vec<ConsumerInfo>,
     found: mpsc::Sender<Sighting>,
     until_idle: Option<Duration>,
@@ -41,11 +55,11 @@ pub(super) async fn scout(
 ) {
     let mut hosts = first;
     let mut losses = link.losses();
+    let mut looked = Instant::now();
     loop {
-        let mut period = match hosts.len() {
-            0 => EAGER_PERIOD,
-            1..FEW => SHORT_PERIOD,
-            _ => PERIOD,
+        let (mut period, news_period) = match hosts.len() {
+            0..FEW => (SHORT_PERIOD, NEWS_PERIOD),
+            _ => (PERIOD, SHORT_PERIOD),
         };
         if let Some(until_idle) = until_idle {
             period = period.min((until_idle / 2).max(Duration::from_millis(50)));
@@ -53,7 +67,15 @@ pub(super) async fn scout(
         if found.send(Sighting::Hosts(hosts, losses)).await.is_err() {
             return;
         }
-        pause(&link, period, losses).await;
+        // Not when the connection was lost: who comes back may find another queue.
+        tokio::select! {
+            () = sleep(period) => {}
+            () = link.lost_since(losses) => {}
+            Some(_) = news.next() => sleep_until(looked + news_period).await,
+        }
+        // Of what was said until now one look is enough.
+        while let Some(Some(_)) = news.next().now_or_never() {}
+        looked = Instant::now();
         if until_idle.is_some_and(|until_idle| leases.idle() >= until_idle) {
             match streams::info(&link, JOBS).await {
                 Ok(info) => {
@@ -76,13 +98,5 @@ pub(super) async fn scout(
                 return;
             }
         };
-    }
-}
-
-/// Waits, but not when the connection was lost: who comes back may find another queue.
-async fn pause(link: &Link, period: Duration, losses: u64) {
-    tokio::select! {
-        () = sleep(period) => {}
-        () = link.lost_since(losses) => {}
     }
 }

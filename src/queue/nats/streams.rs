@@ -1,5 +1,6 @@
 //! The streams and consumers on the broker: made where they are missing, compared where they are there, never changed.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -47,7 +48,7 @@ pub(super) struct StreamState {
     pub(super) last_seq: u64,
     /// Messages by subject, where that was asked for.
     #[serde(default)]
-    pub(super) subjects: Option<std::collections::HashMap<String, u64>>,
+    pub(super) subjects: Option<HashMap<String, u64>>,
 }
 
 /// What the API says of a consumer.
@@ -262,19 +263,23 @@ pub(super) async fn info(link: &Link, stream: &str) -> Result<Option<StreamInfo>
 
 /// How many messages of a subject are in a stream.
 pub(super) async fn count(link: &Link, stream: &str, subject: &str) -> Result<u64, QueueError> {
+    let counts = counts(link, stream, subject).await?;
+    Ok(counts.into_values().sum())
+}
+
+/// How many messages of each subject are in a stream that fit the filter.
+pub(super) async fn counts(
+    link: &Link,
+    stream: &str,
+    filter: &str,
+) -> Result<HashMap<String, u64>, QueueError> {
     let api = format!("STREAM.INFO.{stream}");
     match link
-        .ask::<StreamInfo>(&api, &json!({"subjects_filter": subject}))
+        .ask::<StreamInfo>(&api, &json!({"subjects_filter": filter}))
         .await?
     {
-        Ok(info) => Ok(info
-            .state
-            .subjects
-            .into_iter()
-            .flatten()
-            .map(|(_, n)| n)
-            .sum()),
-        Err(error) if error.err_code == ApiError::NO_STREAM => Ok(0),
+        Ok(info) => Ok(info.state.subjects.unwrap_or_default()),
+        Err(error) if error.err_code == ApiError::NO_STREAM => Ok(HashMap::new()),
         Err(error) => Err(link.refused(&api, &error)),
     }
 }

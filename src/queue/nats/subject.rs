@@ -115,6 +115,17 @@ impl KeyHash {
     }
 }
 
+/// The name of a job's result: the same however often a worker sends that of one delivery.
+pub(super) fn result_id(key: KeyHash, job: u64, delivery: u32) -> String {
+    key.again(format_args!("{job}.{delivery}"))
+}
+
+/// The number of the job's message, from the name of its result.
+pub(super) fn job_of_result(id: &str) -> Option<u64> {
+    let (_key, number) = id.split_once('#')?;
+    number.split_once('.')?.0.parse().ok()
+}
+
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
@@ -172,6 +183,8 @@ mod tests {
         assert_eq!(KeyHash::from_id(&hash.to_string()), Some(hash));
         assert_eq!(KeyHash::from_id(&hash.again(7)), Some(hash));
         assert_eq!(KeyHash::from_id("strange"), None);
+        assert_eq!(job_of_result(&result_id(hash, 41, 2)), Some(41));
+        assert_eq!(job_of_result("buried#41"), None);
     }
 
     #[test]

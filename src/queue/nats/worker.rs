@@ -14,6 +14,7 @@ use super::super::{JobReceiver, Lease, QueueError, WorkerOptions};
 use super::keeper::{self, Leases};
 use super::lease::Desk;
 use super::link::{ANSWER, Link};
+use super::outbox::Outbox;
 use super::pulls::Pulls;
 use super::scout;
 use super::streams;
@@ -66,6 +67,7 @@ pub(super) async fn start(
     let desk = Arc::new(Desk {
         link: Arc::clone(&link),
         leases: Arc::clone(&leases),
+        outbox: Outbox::default(),
         returned,
         seen: watch::Sender::new(0),
     });
@@ -78,11 +80,14 @@ pub(super) async fn start(
     // Cancelled when no more jobs come, and when the last word on those that came is sent.
     let left = CancellationToken::new();
     let ended = CancellationToken::new();
+    // Before the first look: what comes behind it is said.
+    let news = scout::news(&link).await?;
     // Asked here, so that a broker that refuses is an error of the opening.
     let first = streams::hosts(&link).await?;
     let (found, sightings) = mpsc::channel(1);
     let scouting = scout::scout(
         Arc::clone(&link),
+        news,
         first,
         found,
         options.until_idle,

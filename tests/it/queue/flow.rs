@@ -191,7 +191,7 @@ fn hooks_run_on_the_coordinator_and_limits_hold_there() {
         "{limited:?}"
     );
     assert_eq!(sum["limit"], "--max-downloads");
-    let seen = std::fs::read_to_string(cluster.world.work().join("saved")).unwrap();
+    let seen = fs::read_to_string(cluster.world.work().join("saved")).unwrap();
     assert_eq!(seen.lines().count(), 7);
     assert_eq!(cluster.nats.messages("JOBS"), 0);
     assert_eq!(end(worker).code, Some(143));

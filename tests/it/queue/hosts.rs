@@ -1,7 +1,7 @@
 //! What all workers together do to one host.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use super::*;
@@ -86,6 +86,65 @@ fn a_429_pauses_the_host_for_all_workers() {
         start.elapsed()
     );
     for worker in workers {
+        assert_eq!(end(worker).code, Some(143));
+    }
+}
+
+#[test]
+fn the_wait_between_requests_counts_from_the_last_request_of_any_worker() {
+    const WAIT: Duration = Duration::from_secs(1);
+    let own = OwnSite::new(2);
+    let queued = own
+        .visit("scan")
+        .args(["-d", "walls", "--wait", "1s"])
+        .run();
+    assert_eq!(count(&queued.sum(), "queued"), 2, "{queued:?}");
+    let (release, released) = mpsc::channel();
+    let released = Mutex::new(released);
+    own.server.on("/full/1.png", move |_| {
+        released.lock().unwrap().recv().unwrap();
+        Answer::to(302, "/moved.png")
+    });
+    let times = Arc::new(Mutex::new(Vec::new()));
+    for path in ["/moved.png", "/full/2.png"] {
+        own.server.show(path, own.server.shown("/full/2.png"));
+        let times = Arc::clone(&times);
+        own.server.on(path, move |asked| {
+            times.lock().unwrap().push((path, Instant::now()));
+            asked.served()
+        });
+    }
+    // A worker that reads robots.txt waits before its next request in any case.
+    let worker = |folder| {
+        let run = own.visit("work").args(["-d", folder, "-j", "1"]);
+        run.args(["--robots", "ignore"]).start()
+    };
+    let first = worker("one");
+    until("the first image to be requested", || {
+        (own.asked("/full/1.png") == 1).then_some(())
+    });
+    let second = worker("two");
+    let [host] = &own.nats.hosts()[..] else {
+        panic!("one host")
+    };
+    until("the second worker to wait for a job", || {
+        let info = own
+            .nats
+            .ask(&format!("$JS.API.CONSUMER.INFO.JOBS.{host}"), "");
+        (info["num_waiting"] == 1).then_some(())
+    });
+    // The first request was long ago when the last one is made.
+    std::thread::sleep(WAIT);
+    release.send(()).unwrap();
+    until("both images", || {
+        (own.nats.messages("RESULTS") == 2).then_some(())
+    });
+    let times = times.lock().unwrap();
+    let [("/moved.png", last), ("/full/2.png", next)] = times[..] else {
+        panic!("{times:?}")
+    };
+    assert!(next - last >= WAIT, "{:?}", next - last);
+    for worker in [first, second] {
         assert_eq!(end(worker).code, Some(143));
     }
 }

@@ -102,10 +102,13 @@ fn a_broker_that_is_killed_while_jobs_are_queued_loses_nothing() {
     until("the listing to be asked for", || {
         (cluster.site.gate.waiting() >= 1).then_some(())
     });
-    // Some pages, of which one is the first, so that some jobs are there.
-    cluster.site.gate.admit(2);
+    // Several are requested at once, and the first need not be the first to arrive.
     until("jobs", || {
-        following.stdout().contains("page_read").then_some(())
+        let is_read = following.stdout().contains("page_read");
+        if !is_read && cluster.site.gate.waiting() > 0 {
+            cluster.site.gate.admit(1);
+        }
+        is_read.then_some(())
     });
     cluster.nats.kill();
     cluster.site.gate.open();
@@ -255,4 +258,52 @@ fn two_coordinators_of_one_site_fetch_each_image_once() {
     assert_eq!(end(worker).code, Some(143));
     cluster.assert_complete(&["one"]);
     assert_eq!(cluster.site.sent(), cluster.site.originals());
+}
+
+#[test]
+fn jobs_that_are_lost_end_the_run_though_another_collection_has_jobs() {
+    let cluster = Cluster::new(Site::open(8));
+    let following = cluster.follow().start();
+    until("all jobs to be queued", || {
+        (cluster.nats.messages("JOBS") == 8).then_some(())
+    });
+    let [host] = &cluster.nats.hosts()[..] else {
+        panic!("one host")
+    };
+    let demo = cluster.world.wallhaul().args(["scan", "demo", "-p", "1"]);
+    let demo = demo.args(["--queue", &cluster.nats.url(), "--lease", "2s"]);
+    let demo = demo.args(["-d", "demo", "--no-config"]).run();
+    assert_eq!(demo.code, Some(0), "{demo:?}");
+    let others = cluster.nats.messages("JOBS") - 8;
+    assert!(others > 0);
+    let subject = format!(r#"{{"filter":"wallhaul.job.{host}"}}"#);
+    let purged = cluster.nats.ask("$JS.API.STREAM.PURGE.JOBS", &subject);
+    assert_eq!(purged["purged"], 8, "{purged}");
+    let lost = following.wait();
+    assert_eq!(lost.code, Some(6), "{lost:?}");
+    assert_eq!(cluster.nats.messages("JOBS"), others);
+}
+
+#[test]
+fn fetch_with_a_queue_ends_when_its_own_workers_cannot_go_on() {
+    let cluster = Cluster::new(Site::closed(IMAGES, Site::IMAGES));
+    let small = ["-d", "walls", "--max-queued", "2"];
+    let queued = cluster
+        .coordinator("scan")
+        .args(small)
+        .args(["--max-downloads", "1"])
+        .run();
+    assert_eq!(queued.code, Some(0), "{queued:?}");
+    // It has the folder, which takes one worker at a time.
+    let holder = cluster
+        .coordinator("work")
+        .args(["-d", "walls", "-j", "1"])
+        .start();
+    in_flight(&cluster, 1);
+    // The queue is full, and nobody makes room in it.
+    let ended = cluster.coordinator("fetch").args(small).run();
+    assert_eq!(ended.code, Some(5), "{ended:?}");
+    assert!(ended.stderr.contains("another run"), "{ended:?}");
+    assert_eq!(cluster.nats.messages("JOBS"), 2);
+    drop(holder);
 }

@@ -93,7 +93,7 @@ fn poison_messages_are_buried_once_and_the_other_jobs_are_done() {
         .expect("a host's consumer")
         .to_owned();
     let state = cluster.folder("walls").join(".wallhaul/queue-id");
-    let ours = std::fs::read_to_string(state).unwrap();
+    let ours = fs::read_to_string(state).unwrap();
     let newer = format!(
         r#"{{"v":1,"collection":"{}","job":{{"v":9}}}}"#,
         ours.trim()
@@ -124,8 +124,8 @@ fn poison_messages_are_buried_once_and_the_other_jobs_are_done() {
 fn a_site_that_a_worker_does_not_know_is_left_to_others() {
     let cluster = Cluster::new(Site::open(8));
     let own = cluster.world.work().join("own.toml");
-    let definition = std::fs::read_to_string("src/site/shipped/simpledesktops.toml").unwrap();
-    std::fs::write(&own, definition.replace("simpledesktops\"", "mysite\"")).unwrap();
+    let definition = fs::read_to_string("src/site/shipped/simpledesktops.toml").unwrap();
+    fs::write(&own, definition.replace("simpledesktops\"", "mysite\"")).unwrap();
     let scan =
         cluster
             .coordinator("scan")
@@ -138,6 +138,44 @@ fn a_site_that_a_worker_does_not_know_is_left_to_others() {
     assert_eq!(end(stranger).code, Some(143));
     assert!(files(&cluster.world.work().join("one/mysite")).is_empty());
     drop(following);
+}
+
+#[test]
+fn a_worker_of_a_mirror_goes_on_where_it_was_offered_a_job_of_an_unknown_site() {
+    let own = OwnSite::new(1);
+    assert_eq!(count(&own.scan().sum(), "queued"), 1);
+    let mirror = FaultServer::gallery();
+    let run = |command: &str| {
+        let run = own.world.wallhaul().args([command, "--base-url"]);
+        run.args([&mirror.origin(), "--queue", &own.nats.url()])
+            .args(["--lease", "2s", "--json", "--no-config"])
+    };
+    let worker = run("work").args(["-d", "one"]).start();
+    until("a note", || {
+        worker.stdout().contains("site_unavailable").then_some(())
+    });
+    let followed = run("scan").args(["--follow", "-d", "walls"]).run();
+    assert_eq!(
+        (followed.code, count(&followed.sum(), "saved")),
+        (Some(0), 5),
+        "{followed:?}"
+    );
+    assert_eq!(end(worker).code, Some(143));
+}
+
+#[test]
+fn a_host_whose_consumer_was_deleted_gets_it_from_the_next_scan() {
+    let own = OwnSite::new(1);
+    assert_eq!(count(&own.scan().sum(), "queued"), 1);
+    let hosts = own.nats.hosts();
+    let [host] = &hosts[..] else {
+        panic!("one host")
+    };
+    let api = format!("$JS.API.CONSUMER.DELETE.JOBS.{host}");
+    assert_eq!(own.nats.ask(&api, "")["success"], true);
+    assert_eq!(own.nats.hosts(), [""; 0]);
+    assert_eq!(count(&own.scan().sum(), "queued"), 1);
+    assert_eq!(own.nats.hosts(), hosts);
 }
 
 #[test]
@@ -192,4 +230,26 @@ fn a_pause_that_would_be_forgotten_is_refused() {
     let refused = run.args(["--queue", &nats.url(), "--no-config"]).run();
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(refused.stderr.contains("120 s"), "{refused:?}");
+}
+
+#[test]
+fn retry_gives_a_host_that_is_to_be_asked_slowly_one_job_at_a_time() {
+    let own = OwnSite::new(1);
+    own.server.on("/full/1.png", |_| Answer::status(404));
+    let worker = own.worker().start();
+    let followed = own.follow().args(["--wait", "50ms"]).run();
+    assert_eq!(followed.code, Some(1), "{followed:?}");
+    assert_eq!(end(worker).code, Some(143));
+    // Without jobs the host has no consumer, so that it is made anew.
+    assert_eq!(own.nats.hosts(), [""; 0]);
+    let run = own.world.wallhaul().args(["queue", "retry", "--all"]);
+    let retried = run.args(["--queue", &own.nats.url(), "--no-config"]).run();
+    assert_eq!(retried.stderr, "1 job queued again\n");
+    let [host] = &own.nats.hosts()[..] else {
+        panic!("one host")
+    };
+    let info = own
+        .nats
+        .ask(&format!("$JS.API.CONSUMER.INFO.JOBS.{host}"), "");
+    assert_eq!(info["config"]["max_ack_pending"], 1, "{info}");
 }

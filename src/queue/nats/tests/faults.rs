@@ -9,8 +9,8 @@ use tokio::time::timeout;
 
 use super::super::server::{NEW, OLD, Server};
 use super::{
-    ACK_WAIT, GRACE, acked, broker, coordinator, depth_becomes, events, next, options, results,
-    slots, soon, worker,
+    ACK_WAIT, GRACE, acked, broker, coordinator, depth_becomes, events, next, options, raw,
+    results, slots, soon, worker,
 };
 use crate::event::{Event, Warning};
 use crate::outcome::{JobEnd, Skip, SkipReason};
@@ -29,10 +29,6 @@ fn skipped() -> JobEnd {
 async fn finish(lease: Lease) {
     lease.report(Timestamp::now(), skipped()).await.unwrap();
     lease.ack(Ack::Done).await.unwrap();
-}
-
-async fn raw(server: &Server) -> async_nats::Client {
-    async_nats::connect(server.url()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

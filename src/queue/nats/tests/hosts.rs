@@ -14,7 +14,7 @@ use crate::queue::contract::job;
 use crate::queue::{Ack, Purge, QueueError, Sent, administer, coordinate};
 
 /// A job of another host.
-fn elsewhere(number: usize, host: &str) -> Job {
+pub(super) fn elsewhere(number: usize, host: &str) -> Job {
     let mut job = job(number);
     let address = Url::parse(&format!("https://{host}/{number}.png")).unwrap();
     job.candidates = vec![Candidate::Direct(address)];
@@ -168,9 +168,7 @@ async fn a_job_that_waits_is_not_queued_twice_and_that_of_another_run_is_refused
         .unwrap();
     assert_eq!(other.sender.send(job(0)).await.unwrap(), Sent::Refused);
     assert_eq!(other.sender.send(job(700)).await.unwrap(), Sent::New);
-    // On purpose it is.
-    again.results.send_again(job(0)).await.unwrap();
-    depth_becomes(&again, 702, 0).await;
+    depth_becomes(&again, 701, 0).await;
     let admin = administer(&broker(&server.url()), &options(4), &events)
         .await
         .unwrap();
@@ -178,7 +176,31 @@ async fn a_job_that_waits_is_not_queued_twice_and_that_of_another_run_is_refused
         admin.purge(Purge::Host("nowhere.invalid")).await.unwrap(),
         0
     );
-    assert_eq!(admin.purge(Purge::Jobs).await.unwrap(), 702);
+    assert_eq!(admin.purge(Purge::Jobs).await.unwrap(), 701);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_jobs_of_another_run_on_another_host_do_not_count() {
+    let server = Server::start(NEW);
+    let first = coordinator(&server, 4).await;
+    let (events, _seen) = events();
+    let mut other = options(4);
+    other.collection = "other".to_owned();
+    let other = coordinate(&broker(&server.url()), &other, &events)
+        .await
+        .unwrap();
+    for number in 1..4 {
+        let job = elsewhere(number, "other.invalid");
+        assert_eq!(other.sender.send(job).await.unwrap(), Sent::New);
+    }
+    depth_becomes(&first, 0, 0).await;
+    first.sender.send(job(0)).await.unwrap();
+    depth_becomes(&first, 1, 0).await;
+    depth_becomes(&other, 3, 0).await;
+    // Jobs of an earlier run of the collection are this run's as well.
+    let again = coordinator(&server, 4).await;
+    assert_eq!(again.sender.send(job(0)).await.unwrap(), Sent::Waiting);
+    depth_becomes(&again, 1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -76,6 +76,10 @@ async fn worker(server: &Server, number: usize) -> Arc<dyn JobReceiver> {
         .unwrap()
 }
 
+async fn raw(server: &Server) -> async_nats::Client {
+    async_nats::connect(server.url()).await.unwrap()
+}
+
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(SOON, future)
         .await
