@@ -39,7 +39,15 @@ impl Cli {
     /// Reads the arguments and the variables of this process.
     pub(crate) fn from_process() -> Result<Self, clap::Error> {
         let given: Vec<OsString> = std::env::args_os().collect();
-        let matches = arguments::parse(Self::command(), &given)?;
+        if let [_, flag] = &given[..]
+            && (flag == "--version" || flag == "-V")
+        {
+            // It needs none of the commands, and making them all takes longer than the rest of such a run.
+            let program = clap::Command::new("wallhaul").version(env!("CARGO_PKG_VERSION"));
+            let matches = program.try_get_matches_from(given)?;
+            return Self::from_arg_matches(&matches);
+        }
+        let matches = arguments::parse(Self::command, &given)?;
         Self::from_arg_matches(&matches).map_err(|error| error.format(&mut Self::command()))
     }
 }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::exit::ThreadError;
 
@@ -20,6 +21,11 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 pub(super) fn cores() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
+
+/// How many results a thread hands over at a time, and how long one waits for others at most: waking the thread that takes
+/// them costs more than a small item (three futex calls).
+const RESULTS_AT_ONCE: usize = 16;
+const RESULT_WAIT: Duration = Duration::from_millis(10);
 
 /// Does `work` on each of `items` and hands the results to `take`, in the order of the items. A thread stops when its
 /// work returns `None`, and all of them do when `take` fails.
@@ -43,15 +49,24 @@ pub(super) fn parallel_ordered<T: Sync, A: Send>(
         for _ in 0..threads.get().min(items.len()) {
             let (sender, next, work) = (sender.clone(), &next, &work);
             let works = move || {
+                let mut group = Vec::with_capacity(RESULTS_AT_ONCE);
+                let mut sent = Instant::now();
                 loop {
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(result) = items.get(at).and_then(work) else {
                         break;
                     };
-                    if sender.send((at, result)).is_err() {
-                        break;
+                    group.push((at, result));
+                    if group.len() < RESULTS_AT_ONCE && sent.elapsed() < RESULT_WAIT {
+                        continue;
                     }
+                    if sender.send(std::mem::take(&mut group)).is_err() {
+                        return;
+                    }
+                    sent = Instant::now();
                 }
+                // If it fails nobody takes results any more.
+                let _ = sender.send(group);
             };
             thread::Builder::new()
                 .spawn_scoped(scope, works)
@@ -60,8 +75,8 @@ pub(super) fn parallel_ordered<T: Sync, A: Send>(
         drop(sender);
         let mut waiting = BTreeMap::new();
         let mut due = 0;
-        for (at, result) in results {
-            waiting.insert(at, result);
+        for group in results {
+            waiting.extend(group);
             while let Some(result) = waiting.remove(&due) {
                 take(&items[due], result)?;
                 due += 1;
@@ -103,7 +118,7 @@ mod tests {
         assert!(
             parallel_ordered(&items, THREE, work, |_, _| anyhow::bail!("nobody reads")).is_err()
         );
-        assert!(done.into_inner() < 100);
+        assert!(done.into_inner() < 1000);
     }
 
     #[test]

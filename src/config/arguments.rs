@@ -17,35 +17,62 @@ use crate::user_path;
 /// Prepares all options of `command` and of its commands. Done to the finished command and not where an option is
 /// declared, so that no option can be forgotten.
 pub fn prepared(command: Command) -> Command {
-    each_argument(command, &|arg| {
-        let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
-        let arg = if is_path {
-            let expanded = |path: PathBuf| user_path::expand_here(path.as_os_str());
-            arg.value_parser(PathBufValueParser::new().try_map(expanded))
-        } else {
-            arg
-        };
-        if variable(&arg).is_some() {
-            arg
-        } else {
-            arg.env(None)
-        }
-    })
+    each_argument(command, &prepared_option)
 }
 
-/// Parses `arguments`, the first of which is the program's name.
+/// Prepares only what `names`, the arguments behind that of `command`, can mean: where the first of them names a command,
+/// no other one is parsed. All commands together have some 500 options.
+fn prepared_for(command: Command, names: &[OsString]) -> Command {
+    let named = names.first().and_then(|name| name.to_str());
+    let is_named = |command: &Command| Some(command.get_name()) == named;
+    if !command.get_subcommands().any(is_named) {
+        return prepared(command);
+    }
+    command
+        .mut_args(prepared_option)
+        .mut_subcommands(|command| {
+            if is_named(&command) {
+                prepared_for(command, &names[1..])
+            } else {
+                command
+            }
+        })
+}
+
+fn prepared_option(arg: Arg) -> Arg {
+    let is_path = arg.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+    let arg = if is_path {
+        let expanded = |path: PathBuf| user_path::expand_here(path.as_os_str());
+        arg.value_parser(PathBufValueParser::new().try_map(expanded))
+    } else {
+        arg
+    };
+    if variable(&arg).is_some() {
+        arg
+    } else {
+        arg.env(None)
+    }
+}
+
+/// Parses `arguments`, the first of which is the program's name. `command` makes the command, anew for an error: a copy of
+/// it for each run would take longer than all that `wallhaul sites list` does besides.
 ///
 /// # Errors
 ///
 /// Those of clap. An error in a variable's value names the variable, which clap does not.
-pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, clap::Error> {
-    let command = prepared(command);
+pub fn parse(
+    command: impl Fn() -> Command,
+    arguments: &[OsString],
+) -> Result<ArgMatches, clap::Error> {
     let parse = |command: Command| command.try_get_matches_from(arguments);
-    let checked = parse(command.clone()).and_then(|matches| check_visible(&command, matches));
+    let names = arguments.get(1..).unwrap_or_default();
+    let checked =
+        parse(prepared_for(command(), names)).and_then(|matches| check_visible(&command, matches));
     checked.map_err(|mut error| {
         if !error.use_stderr() {
             return error;
         }
+        let command = prepared(command());
         let mut names = Vec::new();
         collect_variables(&command, &mut names);
         // clap does not say where a value came from. Without the variable that holds it the error is another or none.
@@ -68,7 +95,10 @@ pub fn parse(command: Command, arguments: &[OsString]) -> Result<ArgMatches, cla
 }
 
 /// Refuses a broker's password among the arguments, which every user of the machine can read.
-fn check_visible(command: &Command, matches: ArgMatches) -> Result<ArgMatches, clap::Error> {
+fn check_visible(
+    command: impl Fn() -> Command,
+    matches: ArgMatches,
+) -> Result<ArgMatches, clap::Error> {
     let mut last = &matches;
     while let Some((_, sub)) = last.subcommand() {
         last = sub;
@@ -78,7 +108,7 @@ fn check_visible(command: &Command, matches: ArgMatches) -> Result<ArgMatches, c
     if queue.is_some_and(BrokerUrl::has_secret) && is_argument() {
         let reason = "a password in the address of --queue can be read by every user of this machine: give the address \
             by the variable WALLHAUL_QUEUE, or in the configuration file";
-        return Err(command.clone().error(ErrorKind::ValueValidation, reason));
+        return Err(command().error(ErrorKind::ValueValidation, reason));
     }
     Ok(matches)
 }
@@ -149,7 +179,9 @@ mod tests {
             ("s3cr3t", "'...'"),
         ] {
             let arguments = ["wallhaul", "--header", header].map(OsString::from);
-            let message = parse(command.clone(), &arguments).unwrap_err().to_string();
+            let message = parse(|| command.clone(), &arguments)
+                .unwrap_err()
+                .to_string();
             assert!(
                 message.contains(shown) && !message.contains("s3cr3t"),
                 "{message}"
@@ -176,7 +208,9 @@ mod tests {
             ["--jobs", "http://me:s3cr3t@host/", "'http://...@host/'"],
         ] {
             let arguments = ["wallhaul", option, address].map(OsString::from);
-            let message = parse(command.clone(), &arguments).unwrap_err().to_string();
+            let message = parse(|| command.clone(), &arguments)
+                .unwrap_err()
+                .to_string();
             assert!(
                 message.contains(shown) && !message.contains("s3cr3t"),
                 "{message}"

@@ -17,7 +17,10 @@ use crate::verify::VerifiedImage;
 const GROUP_IMAGES: usize = 256;
 /// or this many bytes,
 const GROUP_BYTES: u64 = 64_000_000;
-/// or its first image has waited this long, or no worker has an image in flight.
+/// or its first image has waited long enough, or no worker has an image in flight. The first group of a run waits this
+/// long, so that the first images have their names soon,
+const FIRST_GROUP_WAIT: Duration = Duration::from_millis(10);
+/// and each further one twice as long, up to this: five more groups in a run, and as few as before from then on.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 
 /// A job that a worker is done with.
@@ -45,6 +48,8 @@ pub(super) struct CommitQueue {
 pub(super) struct BatchReceiver {
     receiver: mpsc::Receiver<FinishedJob>,
     state: Arc<State>,
+    /// How long the first image of the next group waits for others.
+    wait: Duration,
 }
 
 /// What both ends know beside the channel. Atomics suffice: each number is meaningful alone, and the channel itself
@@ -76,7 +81,11 @@ pub(super) fn commit_queue() -> (CommitQueue, BatchReceiver) {
             sender,
             state: Arc::clone(&state),
         },
-        BatchReceiver { receiver, state },
+        BatchReceiver {
+            receiver,
+            state,
+            wait: FIRST_GROUP_WAIT,
+        },
     )
 }
 
@@ -122,7 +131,8 @@ impl BatchReceiver {
     /// The next group, or `None` once every sender is dropped.
     pub(super) async fn next_batch(&mut self) -> Option<Vec<FinishedJob>> {
         let first = self.receiver.recv().await?;
-        let due = Instant::now() + GROUP_WAIT;
+        let due = Instant::now() + self.wait;
+        self.wait = GROUP_WAIT.min(self.wait * 2);
         while !self.is_complete() && self.state.active.load(Ordering::SeqCst) > 0 {
             // `notify_one` stores a permit, so a notice that comes between the check and this wait is not lost.
             if timeout_at(due, self.state.due.notified()).await.is_err() {
@@ -225,14 +235,16 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_waits_250_ms_for_images_in_flight() {
+    async fn a_batch_waits_for_images_in_flight_10_ms_at_first_and_250_ms_later() {
         let (commits, mut batches) = commit_queue();
         let _in_flight = commits.begin();
         assert_eq!(commits.active().count(), 1);
-        send(&commits, leases(2).await).await;
-        let start = Instant::now();
-        assert_eq!(batches.next_batch().await.unwrap().len(), 2);
-        assert_eq!(start.elapsed().as_millis(), 250);
+        for wait in [10, 20, 40, 80, 160, 250, 250] {
+            send(&commits, leases(2).await).await;
+            let start = Instant::now();
+            assert_eq!(batches.next_batch().await.unwrap().len(), 2);
+            assert_eq!(start.elapsed().as_millis(), wait);
+        }
     }
 
     #[tokio::test(start_paused = true)]

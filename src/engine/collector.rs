@@ -118,6 +118,10 @@ impl JobSender for TrackedSender {
         self.unfinished.take(&key);
         sent
     }
+
+    async fn flush(&self) -> Result<(), QueueError> {
+        self.jobs.flush().await
+    }
 }
 
 impl Drop for TrackedSender {

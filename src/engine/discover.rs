@@ -210,10 +210,25 @@ impl Discovery {
             () = self.run.shutdown.stopping() => return Ok(false),
             sent = self.jobs.send(job) => sent,
         };
-        match sent {
-            Ok(_) => Ok(true),
-            Err(QueueError::Closed) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        is_taken(sent)
+    }
+
+    /// Passes on the jobs of a page; false as for [`Discovery::send`].
+    pub(super) async fn flush(&self) -> Result<bool, EngineError> {
+        let flushed = tokio::select! {
+            biased;
+            () = self.run.shutdown.stopping() => return Ok(false),
+            flushed = self.jobs.flush() => flushed,
+        };
+        is_taken(flushed)
+    }
+}
+
+/// Whether a queue took what it was given; false when nobody takes jobs any more.
+fn is_taken<T>(sent: Result<T, QueueError>) -> Result<bool, EngineError> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(QueueError::Closed) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }

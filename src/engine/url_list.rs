@@ -163,5 +163,5 @@ pub(super) async fn enqueue(
             return Ok(false);
         }
     }
-    Ok(true)
+    discovery.flush().await
 }

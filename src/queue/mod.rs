@@ -41,6 +41,16 @@ pub trait JobSender: Send + Sync {
     ///
     /// When the queue is out of reach, or every receiver is gone.
     async fn send(&self, job: Job) -> Result<Sent, QueueError>;
+
+    /// Called after the jobs of each page: a sender that gathers them passes them on now. Cancel-safe: nothing is
+    /// passed on twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`JobSender::send`].
+    async fn flush(&self) -> Result<(), QueueError> {
+        Ok(())
+    }
 }
 
 /// What became of a job that was sent. A queue in memory takes every one.

@@ -27,6 +27,7 @@ pub use defect::{DeclaredAndFound, Defect};
 pub use inspector::Inspector;
 pub use limits::Limits;
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use self::formats::SignatureMatch;
@@ -67,6 +68,12 @@ pub fn is_image(head: &[u8]) -> bool {
 /// How much of an image on disk is read at a time, in bytes.
 const READ_BUFFER: usize = 256 * 1024;
 
+thread_local! {
+    /// The buffer of this thread, empty while it is in use: a new one for each image is zeroed, and its pages come from the
+    /// system and go back to it. Reading into a mapping instead would end the program if a file got shorter meanwhile.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Verifies an image that is in the collection already, by the same checks. `want` is the length in
 /// bytes that it should have.
 ///
@@ -79,10 +86,18 @@ pub fn verify_file(
     limits: Limits,
 ) -> io::Result<Result<Content, Defect>> {
     let mut inspector = Inspector::new(limits);
-    let mut buffer = vec![0; READ_BUFFER];
+    let mut buffer = BUFFER.take();
+    buffer.resize(READ_BUFFER, 0);
+    let bytes = inspect(&mut image, &mut inspector, &mut buffer);
+    BUFFER.set(buffer);
+    Ok(inspector.finish(bytes?, Some(want)))
+}
+
+/// Shows an image to `inspector`, to its end or its first defect; returns how many bytes that were.
+fn inspect(image: &mut impl Read, inspector: &mut Inspector, buffer: &mut [u8]) -> io::Result<u64> {
     let mut bytes = 0;
     while inspector.defect().is_none() {
-        match image.read(&mut buffer) {
+        match image.read(buffer) {
             Ok(0) => break,
             Ok(read) => {
                 inspector.update(&buffer[..read]);
@@ -92,7 +107,7 @@ pub fn verify_file(
             Err(error) => return Err(error),
         }
     }
-    Ok(inspector.finish(bytes, Some(want)))
+    Ok(bytes)
 }
 
 /// Verifies an image in memory by the same checks, and compares it with what its listing declares of it. `want` is the

@@ -117,6 +117,9 @@ impl Producer {
                 return Ok(Enqueued::Stopped);
             }
         }
+        if !self.discovery.flush().await? {
+            return Ok(Enqueued::Stopped);
+        }
         Ok(Enqueued::All(PageAnswer::Items { new, repeated }))
     }
 

@@ -36,9 +36,13 @@ pub fn list_sites(json: bool, environment: &Environment) -> anyhow::Result<Exit>
     let mut lines = String::new();
     let mut exit = Exit::Done;
     for name in definitions.names()? {
-        let found = definitions
-            .find(&name)
-            .and_then(|found| definitions.compile_to_show(&found).map(|_site| found));
+        let found = definitions.find(&name).and_then(|found| {
+            // That those that ship compile is known from the tests; compiling them took 10 of 14 ms.
+            if found.place != DefinitionPlace::Shipped {
+                definitions.compile_to_show(&found)?;
+            }
+            Ok(found)
+        });
         match found {
             Ok(definition) => {
                 let facts = DefinitionFacts::from_toml(&definition.text);

@@ -388,10 +388,10 @@ impl JobSender for WantedOnly {
         if taken {
             self.jobs.send(job).await?;
         }
-        if over {
-            Err(QueueError::Closed)
-        } else {
-            Ok(Sent::New)
-        }
+        (!over).then_some(Sent::New).ok_or(QueueError::Closed)
+    }
+
+    async fn flush(&self) -> Result<(), QueueError> {
+        self.jobs.flush().await
     }
 }
