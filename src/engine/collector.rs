@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::committer::acknowledge;
 use super::shared_host::{MAX_FORWARDED, TOO_MANY_ADDRESSES};
+use super::unfinished::Unfinished;
 use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
 use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
@@ -19,7 +20,7 @@ use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
 use crate::outcome::{
     Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
 };
-use crate::queue::{JobSender, QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver, Sent};
+use crate::queue::{QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver};
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
@@ -32,104 +33,6 @@ const GATHER_FOR: Duration = Duration::from_millis(15);
 
 /// For how long results are waited for that are in the queue, when nothing else is waited for.
 const LAST_WAIT: Duration = Duration::from_secs(2);
-
-/// The jobs of a run that have no result yet: shared by whoever sends them and whoever hears how they ended.
-#[derive(Default)]
-pub(super) struct Unfinished {
-    state: Mutex<State>,
-    changed: Notify,
-}
-
-#[derive(Default)]
-struct State {
-    keys: HashSet<ImageKey>,
-    /// Whether no more come.
-    closed: bool,
-}
-
-impl Unfinished {
-    fn is_over(&self) -> bool {
-        let state = self.state.lock();
-        state.closed && state.keys.is_empty()
-    }
-
-    fn take(&self, key: &ImageKey) -> bool {
-        self.state.lock().keys.remove(key)
-    }
-}
-
-/// Sends jobs to workers elsewhere, and remembers them.
-pub(super) struct TrackedSender {
-    pub(super) run: Run,
-    pub(super) jobs: Box<dyn JobSender>,
-    pub(super) unfinished: Arc<Unfinished>,
-    /// How many may be saved: each takes one, until it has a result.
-    pub(super) quota: Quota,
-    /// Whether the run waits for results; otherwise each job ends, for the run, in the queue.
-    pub(super) waits: bool,
-}
-
-impl TrackedSender {
-    async fn finished(&self, key: ImageKey, outcome: Outcome) {
-        let finished = Event::ImageFinished { key, outcome };
-        self.run.events.emit(finished).await;
-    }
-}
-
-#[async_trait]
-impl JobSender for TrackedSender {
-    async fn send(&self, mut job: Job) -> Result<Sent, QueueError> {
-        let masks = self.run.fetcher.masks();
-        let key = job.key.clone();
-        let is_secret = |candidate: &Candidate| masks.matches(candidate.url().as_str());
-        if job.candidates.iter().any(is_secret) {
-            let failure = Failure {
-                stage: Stage::Rewrite,
-                address: masks.apply_url(&job.page).to_string(),
-                cause: "its address holds a secret, which is sent to no queue".to_owned(),
-                attempts: 0,
-                gone: false,
-            };
-            self.finished(key, Outcome::Failed(failure)).await;
-            return Ok(Sent::Refused);
-        }
-        job.page = masks.apply_url(&job.page).into_owned();
-        let first = job.candidates.first().map_or(&job.page, Candidate::url);
-        let address = self.run.shown(first);
-        // Cancel-safe, and so is what follows: the job that is dropped here is in no queue, or in it and known to it.
-        self.quota.take().await;
-        self.unfinished.state.lock().keys.insert(key.clone());
-        let sent = self.jobs.send(job).await;
-        match &sent {
-            Ok(Sent::New | Sent::Waiting) if self.waits => return sent,
-            Ok(Sent::New | Sent::Waiting) => {
-                if let Some(limit) = self.quota.spend() {
-                    self.run.shutdown.stop_at(limit);
-                }
-                self.finished(key.clone(), Outcome::Queued).await;
-            }
-            Ok(Sent::Refused) => {
-                self.quota.give_back();
-                let skip = Skip::new(address, SkipReason::InQueue);
-                self.finished(key.clone(), Outcome::Skipped(skip)).await;
-            }
-            Err(_) => {}
-        }
-        self.unfinished.take(&key);
-        sent
-    }
-
-    async fn flush(&self) -> Result<(), QueueError> {
-        self.jobs.flush().await
-    }
-}
-
-impl Drop for TrackedSender {
-    fn drop(&mut self) {
-        self.unfinished.state.lock().closed = true;
-        self.unfinished.changed.notify_one();
-    }
-}
 
 /// Records results until every job has one.
 pub(super) struct Collector {
@@ -162,15 +65,14 @@ impl Collector {
                     let group = self.gather(group?).await?;
                     self.collect(group).await?;
                 }
-                () = self.unfinished.changed.notified() => {}
+                () = self.unfinished.changed() => {}
                 _ = check.tick() => self.check_lost(&mut empty_since).await?,
             }
         }
         if self.waits {
             self.drain().await?;
         }
-        let left = std::mem::take(&mut self.unfinished.state.lock().keys);
-        for key in left {
+        for key in self.unfinished.take_all() {
             let outcome = Outcome::Queued;
             let finished = Event::ImageFinished { key, outcome };
             self.run.events.emit(finished).await;
@@ -203,6 +105,8 @@ impl Collector {
     ) -> Result<Vec<ReceivedResult>, EngineError> {
         let due = Instant::now() + GATHER_FOR;
         while group.len() < RESULTS_AT_ONCE
+            // None come behind the last.
+            && !self.unfinished.is_over_after(group.len())
             && let Ok(more) = timeout_at(due, self.results.next()).await
         {
             group.extend(more?);
@@ -211,7 +115,7 @@ impl Collector {
     }
 
     async fn check_lost(&self, empty_since: &mut Option<Instant>) -> Result<(), EngineError> {
-        let missing = self.unfinished.state.lock().keys.len();
+        let missing = self.unfinished.count();
         let depth = self.results.depth().await?;
         // Never from what a consumer says is pending: that was seen to lag, and leaves out what is delayed.
         if missing == 0 || depth.jobs + depth.results > 0 {

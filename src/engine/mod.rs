@@ -31,6 +31,7 @@ mod scan;
 mod seen;
 mod shared_host;
 mod shutdown;
+mod unfinished;
 mod url_list;
 mod worker;
 

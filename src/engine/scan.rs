@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::collector::{Collector, TrackedSender, Unfinished};
+use super::collector::Collector;
 use super::hooks::HookRunner;
+use super::unfinished::{TrackedSender, Unfinished};
 use super::{
     DiscoverOptions, EngineError, LedgerRecorder, Quota, Run, Source, discover, joined, recover,
     stage,
@@ -91,6 +93,7 @@ pub async fn scan(run: Run, scan: Scan) -> Result<(), EngineError> {
         unfinished,
         quota,
         waits,
+        gathered: Mutex::default(),
     });
     stages.spawn(stage(shutdown.clone(), collector.run()));
     let discovering = discover(run, ledger, source, discover_options, jobs);

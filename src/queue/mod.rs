@@ -35,7 +35,7 @@ pub use self::results::{Depth, RESULTS_AT_ONCE, ReceivedResult};
 /// and none to forget.
 #[async_trait]
 pub trait JobSender: Send + Sync {
-    /// Puts `job` into the queue, waiting while it is full.
+    /// Puts `job` into the queue, waiting while it is full. A sender that gathers jobs takes each for new.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ const SHORT_PERIOD: Duration = Duration::from_secs(1);
 const FEW: usize = 256;
 
 /// How soon they are asked for again when a host is said to be new.
-const NEWS_PERIOD: Duration = Duration::from_millis(20);
+const NEWS_PERIOD: Duration = Duration::from_millis(5);
 
 /// What was found.
 pub(super) enum Sighting {
