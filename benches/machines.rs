@@ -118,7 +118,7 @@ fn alone(site: &Site<'_>) -> Cost {
     }
 }
 
-/// A run that queues and follows, and so many workers, all started at the same time.
+/// A run that queues and follows, and this number of workers, all started at the same time.
 fn together(site: &Site<'_>, processes: usize) -> Cost {
     let nats = Nats::start();
     let folder = folder();

@@ -22,10 +22,10 @@ pub(super) fn cores() -> NonZeroUsize {
     thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// How many results a thread hands over at a time, and how long one waits for others at most: waking the thread that takes
-/// them costs more than a small item (three futex calls).
+/// How many results a thread hands over at a time: waking the thread that takes them costs more than a small item (three
+/// futex calls). The result of a quick item waits for one slow item at most.
 const RESULTS_AT_ONCE: usize = 16;
-const RESULT_WAIT: Duration = Duration::from_millis(10);
+const SLOW: Duration = Duration::from_millis(1);
 
 /// Does `work` on each of `items` and hands the results to `take`, in the order of the items. A thread stops when its
 /// work returns `None`, and all of them do when `take` fails.
@@ -50,20 +50,19 @@ pub(super) fn parallel_ordered<T: Sync, A: Send>(
             let (sender, next, work) = (sender.clone(), &next, &work);
             let works = move || {
                 let mut group = Vec::with_capacity(RESULTS_AT_ONCE);
-                let mut sent = Instant::now();
                 loop {
+                    let began = Instant::now();
                     let at = next.fetch_add(1, Ordering::Relaxed);
                     let Some(result) = items.get(at).and_then(work) else {
                         break;
                     };
                     group.push((at, result));
-                    if group.len() < RESULTS_AT_ONCE && sent.elapsed() < RESULT_WAIT {
+                    if group.len() < RESULTS_AT_ONCE && began.elapsed() < SLOW {
                         continue;
                     }
                     if sender.send(std::mem::take(&mut group)).is_err() {
                         return;
                     }
-                    sent = Instant::now();
                 }
                 // If it fails nobody takes results any more.
                 let _ = sender.send(group);

@@ -74,7 +74,7 @@ impl Candidates {
     }
 
     /// From now on a candidate on another host is [`AttemptErrorKind::OtherHost`], and stays among those that are left.
-    /// So many had their turn on other hosts.
+    /// `tried_before` of the others had their turn there.
     pub(super) fn stay_on(&mut self, host: String, tried_before: usize) {
         self.only_host = Some(host);
         self.tried_before = tried_before;

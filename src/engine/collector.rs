@@ -4,9 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -15,11 +12,9 @@ use super::shared_host::{MAX_FORWARDED, TOO_MANY_ADDRESSES};
 use super::unfinished::Unfinished;
 use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
-use crate::job::{Candidate, ImageKey, Job, RulesHash, SiteId, Stem};
+use crate::job::{ImageKey, Job, RulesHash, SiteId, Stem};
 use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
-use crate::outcome::{
-    Duplicate, Failure, JobEnd, Outcome, Saved, Skip, SkipReason, Stage, StoredImage,
-};
+use crate::outcome::{Duplicate, Failure, JobEnd, Outcome, Saved, Stage, StoredImage};
 use crate::queue::{QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver};
 
 /// How often it is looked whether the jobs still exist whose results are waited for.
@@ -301,6 +296,7 @@ fn outcome(image: StoredImage, placement: &Placement) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use jiff::Timestamp;
 
     use super::*;
@@ -349,7 +345,7 @@ mod tests {
         let (events, mut received) = Events::channel(false);
         let job = leases(1).await.remove(0).job.clone();
         let unfinished = Arc::new(Unfinished::default());
-        unfinished.state.lock().keys.insert(job.key.clone());
+        unfinished.add(job.key.clone());
         let collector = Collector {
             run: Run {
                 fetcher: Arc::new(server.fetcher()),

@@ -1,6 +1,6 @@
 //! The jobs of a run that are queued for workers elsewhere and have no result yet.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,7 +17,7 @@ use crate::queue::{JobSender, QueueError, Sent};
 
 /// Jobs that are sent at a time. A broker that is sent one after the other answers each before the next: three times the
 /// system calls, on both sides.
-const SENT_AT_ONCE: usize = 32;
+const SENT_AT_ONCE: usize = 16;
 
 /// Their keys: shared by whoever sends them and whoever hears how they ended.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Unfinished {
         self.is_over_after(0)
     }
 
-    /// Whether nothing is waited for once so many more results are here, if all of them are waited for.
+    /// Whether this number of results, if all of them are waited for, would be the last.
     pub(super) fn is_over_after(&self, results: usize) -> bool {
         let state = self.state.lock();
         state.closed && state.keys.len() <= results
@@ -46,6 +46,10 @@ impl Unfinished {
 
     pub(super) fn count(&self) -> usize {
         self.state.lock().keys.len()
+    }
+
+    pub(super) fn add(&self, key: ImageKey) {
+        self.state.lock().keys.insert(key);
     }
 
     /// Whether the job was waited for; it is not any more.
@@ -73,7 +77,7 @@ pub(super) struct TrackedSender {
     /// Whether the run waits for results; otherwise each job ends, for the run, in the queue.
     pub(super) waits: bool,
     /// Those that are not sent yet.
-    pub(super) gathered: Mutex<Vec<Job>>,
+    pub(super) gathered: Mutex<VecDeque<Job>>,
 }
 
 impl TrackedSender {
@@ -133,11 +137,10 @@ impl JobSender for TrackedSender {
             self.flush().await?;
             self.quota.take().await;
         }
-        let key = job.key.clone();
-        self.unfinished.state.lock().keys.insert(key);
+        self.unfinished.add(job.key.clone());
         let is_full = {
             let mut gathered = self.gathered.lock();
-            gathered.push(job);
+            gathered.push_back(job);
             gathered.len() >= SENT_AT_ONCE
         };
         if is_full {
@@ -147,9 +150,10 @@ impl JobSender for TrackedSender {
     }
 
     async fn flush(&self) -> Result<(), QueueError> {
-        let gathered = std::mem::take(&mut *self.gathered.lock());
-        // In their order, though not one after the other.
-        let sent = stream::iter(gathered.into_iter().map(|job| self.send_one(job)));
+        // In their order, though not one after the other. Each leaves the others when its turn comes: what is left where
+        // this is dropped is known not to be sent.
+        let gathered = std::iter::from_fn(|| self.gathered.lock().pop_front());
+        let sent = stream::iter(gathered).map(|job| self.send_one(job));
         sent.buffered(SENT_AT_ONCE).try_collect::<()>().await?;
         self.jobs.flush().await
     }

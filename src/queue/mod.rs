@@ -95,7 +95,7 @@ pub trait JobReceiver: Send + Sync {
 /// Where a run learns how the jobs ended that it queued for workers elsewhere.
 #[async_trait]
 pub trait ResultReceiver: Send + Sync {
-    /// The results that are there, at most [`RESULTS_AT_ONCE`]; waits for one. Cancel-safe: results that were not
+    /// The results that are there, at most [`RESULTS_AT_ONCE`] and the others of the last message; waits for one. Cancel-safe: results that were not
     /// returned, or not acknowledged, come again.
     ///
     /// # Errors

@@ -53,11 +53,11 @@ pub async fn urls(
         let (events, receiver) = Events::channel(output.watches_images());
         let reporters = report::open_log(&output, Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
-        let failed = Arc::new(Mutex::new(None));
+        let (lines, failed) = (Arc::default(), Arc::new(Mutex::new(None)));
         let run = new_run(&session, environment, events, &shutdown).await;
         let jobs = Printer {
             run: run.clone(),
-            lines: Mutex::default(),
+            lines: Arc::clone(&lines),
             failed: Arc::clone(&failed),
         };
         let result = engine::discover(
@@ -69,6 +69,8 @@ pub async fn urls(
         )
         .await;
         let tally = dispatch.await;
+        // What a run that was stopped within a page had found there.
+        let _ = write(&lines, &failed).await;
         result?;
         if let Some(error) = failed.lock().take() {
             return Err(OutputError::from(error).into());
@@ -85,7 +87,7 @@ struct Printer {
     /// What was not written yet: complete lines. A thread hop and a flush for each address, in place of one of each for a
     /// listing page, were 70,000 context switches for 20,000 addresses, and are 6,400 now. Whoever reads the pipe gets
     /// the first addresses no later.
-    lines: Mutex<String>,
+    lines: Arc<Mutex<String>>,
     /// The error, for the caller: the sender is moved into the engine, which only learns that the queue is closed.
     failed: Arc<Mutex<Option<io::Error>>>,
 }
@@ -143,17 +145,22 @@ impl JobSender for Printer {
     }
 
     async fn flush(&self) -> Result<(), QueueError> {
-        let lines = std::mem::take(&mut *self.lines.lock());
-        if lines.is_empty() {
-            return Ok(());
-        }
-        // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
-        let written = tokio::task::spawn_blocking(move || write_flushed(lines.as_bytes())).await;
-        written
-            .unwrap_or_else(|lost| Err(io::Error::other(lost)))
-            .map_err(|error| {
-                *self.failed.lock() = Some(error);
-                QueueError::Closed
-            })
+        write(&self.lines, &self.failed).await
     }
+}
+
+/// Writes what was not written yet. An error is kept in `failed`.
+async fn write(lines: &Mutex<String>, failed: &Mutex<Option<io::Error>>) -> Result<(), QueueError> {
+    let lines = std::mem::take(&mut *lines.lock());
+    if lines.is_empty() {
+        return Ok(());
+    }
+    // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
+    let written = tokio::task::spawn_blocking(move || write_flushed(lines.as_bytes())).await;
+    written
+        .unwrap_or_else(|lost| Err(io::Error::other(lost)))
+        .map_err(|error| {
+            *failed.lock() = Some(error);
+            QueueError::Closed
+        })
 }

@@ -10,15 +10,15 @@ pub trait BodySource {
     /// The headers of the response.
     fn headers(&self) -> &HeaderMap;
 
-    /// Shows the next bytes to `see`, where they lie: they are copied nowhere. `None` at the end. Cancel-safe.
+    /// Waits for the next bytes; false at the end. Cancel-safe.
     ///
     /// # Errors
     ///
     /// When the connection breaks or ends too early: why.
-    fn show<R: Send>(
-        &mut self,
-        see: impl FnOnce(&[u8]) -> R + Send,
-    ) -> impl Future<Output = Result<Option<R>, BrokenBody>> + Send;
+    fn fill(&mut self) -> impl Future<Output = Result<bool, BrokenBody>> + Send;
+
+    /// Shows the bytes that were waited for, once. They are copied nowhere.
+    fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> R;
 }
 
 /// How a body ended too early.

@@ -201,10 +201,7 @@ impl<S: BodySource> BodyStream<S> {
     /// # Errors
     ///
     /// When the connection breaks, ends too early or stalls, or the body is too long.
-    pub async fn show<R: Send>(
-        &mut self,
-        see: impl FnOnce(&[u8]) -> R + Send,
-    ) -> Result<Option<R>, FetchError> {
+    pub async fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, FetchError> {
         let mut count = 0;
         let archived = &mut self.archived;
         let see = |bytes: &[u8]| {
@@ -298,7 +295,7 @@ impl<S: BodySource> BodyStream<S> {
 
 impl Decoding {
     /// Shows the next bytes after decoding; `None` at the end.
-    async fn show<S: BodySource, R: Send>(
+    async fn show<S: BodySource, R>(
         &mut self,
         transfer: &mut Transfer<S>,
         see: impl FnOnce(&[u8]) -> R,
@@ -355,31 +352,21 @@ impl<S: BodySource> Transfer<S> {
     }
 
     /// Shows the next bytes; `None` at the end.
-    async fn show<R: Send>(
-        &mut self,
-        see: impl FnOnce(&[u8]) -> R + Send,
-    ) -> Result<Option<R>, FetchError> {
+    async fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, FetchError> {
         if self.doubt.is_some() {
             return Ok(None);
         }
-        let (limit, length) = (self.limit, self.length);
-        let before = self.from + self.received;
-        // Nothing of what is too much is shown.
-        let see = |bytes: &[u8]| {
-            let end = before + bytes.len() as u64;
-            let fits = end <= limit && length.is_none_or(|length| end <= length);
-            (bytes.len(), fits.then(|| see(bytes)))
-        };
-        let shown = self.exchange.stall.wait(self.source.show(see)).await;
-        let shown = match shown.map_err(|error| self.stalled(error))? {
-            Ok(shown) => shown,
+        // What is done with the bytes comes behind the wait: a slow disk is not the server's fault.
+        let filled = self.exchange.stall.wait(self.source.fill()).await;
+        let is_there = match filled.map_err(|error| self.stalled(error))? {
+            Ok(is_there) => is_there,
             Err(broken) if broken.is_closed && self.ends_by_close() => {
                 self.doubt = Some(broken.reason);
                 return Ok(None);
             }
             Err(broken) => return Err(self.truncated(broken.reason)),
         };
-        let Some((count, seen)) = shown else {
+        if !is_there {
             return match self.length {
                 Some(length) if self.from + self.received < length => {
                     Err(self.truncated("the connection was closed".to_owned()))
@@ -393,18 +380,25 @@ impl<S: BodySource> Transfer<S> {
                     Ok(None)
                 }
             };
-        };
-        self.received += count as u64;
-        if self.from + self.received > self.limit {
+        }
+        let (limit, length) = (self.limit, self.length);
+        let before = self.from + self.received;
+        let stall = &mut self.exchange.stall;
+        // Nothing of what is too much, or too late, is shown.
+        let (end, rate, seen) = self.source.show(|bytes| {
+            let end = before + bytes.len() as u64;
+            let fits = end <= limit && length.is_none_or(|length| end <= length);
+            let rate = stall.check_rate(bytes.len());
+            (end, rate, (fits && rate.is_ok()).then(|| see(bytes)))
+        });
+        self.received = end - self.from;
+        if end > limit {
             return Err(self.too_large());
         }
-        if seen.is_none() {
+        if length.is_some_and(|length| end > length) {
             return Err(self.exchange.error(FetchErrorKind::LongerThanAnnounced));
         }
-        self.exchange
-            .stall
-            .check_rate(count)
-            .map_err(|error| self.stalled(error))?;
+        rate.map_err(|error| self.stalled(error))?;
         Ok(seen)
     }
 

@@ -22,10 +22,10 @@ use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::net::TcpStream;
 
+use super::fast_path::{FastBody, FastConnection, FastHead, Received};
 use super::head_filter::HeadFilter;
 use super::pool::RequestParts;
 use super::replay::Replay;
-use super::wire::{Answer, UsualBody, UsualHead, Wire};
 
 /// The most that hyper reads from a connection at once.
 const READ_BUFFER: usize = 128 * 1024;
@@ -53,7 +53,7 @@ pub(super) struct Connection(Kind);
 
 enum Kind {
     /// Nothing but usual exchanges so far.
-    Usual(Wire),
+    Fast(FastConnection),
     /// From its first unusual answer on.
     Hyper(HyperConnection),
     /// It broke.
@@ -62,17 +62,26 @@ enum Kind {
 
 /// A response, its body still to come on the connection.
 pub(super) enum Response {
-    Usual(UsualHead, UsualBody),
-    Hyper(hyper::Response<Incoming>),
+    Fast(FastHead, FastBody),
+    /// With the bytes that were waited for.
+    Hyper(hyper::Response<Incoming>, Bytes),
 }
 
 impl Response {
+    /// Shows the bytes of the body that were waited for.
+    pub(super) fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> R {
+        match self {
+            Self::Fast(_, body) => body.show(see),
+            Self::Hyper(_, data) => see(&mem::take(data)),
+        }
+    }
+
     /// Whether, at the end of the body, the connection may carry another request as far as is known; hyper knows that of
     /// its own.
     pub(super) fn leaves_connection_usable(&self) -> bool {
         match self {
-            Self::Usual(_, body) => body.leaves_connection_usable(),
-            Self::Hyper(_) => true,
+            Self::Fast(_, body) => body.leaves_connection_usable(),
+            Self::Hyper(..) => true,
         }
     }
 }
@@ -83,7 +92,7 @@ pub(super) enum SendError {
     /// The server closed the idle connection before any byte of the request was sent: trying another one sends nothing
     /// twice.
     #[error("nothing was sent")]
-    Unsent,
+    Unsent(#[source] io::Error),
     #[error("connection broken")]
     Io(#[source] io::Error),
     #[error("connection broken")]
@@ -93,7 +102,7 @@ pub(super) enum SendError {
 impl Connection {
     /// A connection for requests; nothing is sent yet.
     pub(super) fn new(stream: Stream) -> Self {
-        Self(Kind::Usual(Wire::new(stream)))
+        Self(Kind::Fast(FastConnection::new(stream)))
     }
 
     /// A connection that is hyper's from the beginning, to compare with.
@@ -108,7 +117,7 @@ impl Connection {
     /// that yet; then the request comes back unsent.
     pub(super) fn is_usable(&mut self) -> bool {
         match &mut self.0 {
-            Kind::Usual(wire) => wire.is_quiet(),
+            Kind::Fast(wire) => wire.is_quiet(),
             Kind::Hyper(hyper) => hyper.is_usable(),
             Kind::Broken => false,
         }
@@ -123,32 +132,32 @@ impl Connection {
     ///
     /// When the connection broke.
     pub(super) async fn send(&mut self, request: &RequestParts<'_>) -> Result<Response, SendError> {
-        let Kind::Usual(wire) = &mut self.0 else {
+        let Kind::Fast(wire) = &mut self.0 else {
             return Box::pin(self.send_by_hyper(request)).await;
         };
         wire.send(&request.to_bytes())
             .await
             .map_err(|(error, nothing_sent)| {
                 if nothing_sent {
-                    SendError::Unsent
+                    SendError::Unsent(error)
                 } else {
                     SendError::Io(error)
                 }
             })?;
         match wire.answer().await.map_err(SendError::Io)? {
-            Answer::Usual(head, body) => Ok(Response::Usual(head, body)),
-            Answer::Other(read) => Box::pin(self.go_on_by_hyper(request, read)).await,
+            Received::Fast(head, body) => Ok(Response::Fast(head, body)),
+            Received::Other(read) => Box::pin(self.go_on_by_hyper(request, read)).await,
         }
     }
 
     async fn send_by_hyper(&mut self, request: &RequestParts<'_>) -> Result<Response, SendError> {
         let Kind::Hyper(hyper) = &mut self.0 else {
-            return Err(SendError::Unsent);
+            return Err(SendError::Unsent(io::ErrorKind::NotConnected.into()));
         };
         let sent = hyper.send(request.to_request()).await;
-        sent.map(Response::Hyper)
+        sent.map(|response| Response::Hyper(response, Bytes::new()))
             .map_err(|mut unsent| match unsent.take_message() {
-                Some(_) => SendError::Unsent,
+                Some(_) => SendError::Unsent(io::ErrorKind::ConnectionReset.into()),
                 None => SendError::Hyper(unsent.into_error()),
             })
     }
@@ -159,7 +168,7 @@ impl Connection {
         request: &RequestParts<'_>,
         read: Vec<u8>,
     ) -> Result<Response, SendError> {
-        if let Kind::Usual(wire) = mem::replace(&mut self.0, Kind::Broken) {
+        if let Kind::Fast(wire) = mem::replace(&mut self.0, Kind::Broken) {
             let stream = Replay::new(wire.into_inner(), read);
             let hyper = HyperConnection::open(stream).await;
             self.0 = Kind::Hyper(hyper.map_err(SendError::Hyper)?);
@@ -167,31 +176,29 @@ impl Connection {
         let sent = self.send_by_hyper(request).await;
         // It was sent, by us.
         sent.map_err(|error| match error {
-            SendError::Unsent => SendError::Io(io::ErrorKind::ConnectionReset.into()),
+            SendError::Unsent(error) => SendError::Io(error),
             error => error,
         })
     }
 
-    /// Shows the next bytes of the body of the last response to `see`; `None` at its end. Cancel-safe.
+    /// Waits for the next bytes of the body of the last response; false at its end. Cancel-safe.
     ///
     /// # Errors
     ///
     /// When the connection broke or ended too early.
-    pub(super) async fn show<R>(
-        &mut self,
-        response: &mut Response,
-        see: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, SendError> {
+    pub(super) async fn fill(&mut self, response: &mut Response) -> Result<bool, SendError> {
         match (&mut self.0, response) {
-            (Kind::Usual(wire), Response::Usual(_, body)) => {
-                body.show(wire, see).await.map_err(SendError::Io)
+            (Kind::Fast(connection), Response::Fast(_, body)) => {
+                body.fill(connection).await.map_err(SendError::Io)
             }
-            (Kind::Hyper(hyper), Response::Hyper(response)) => {
-                let data = Box::pin(hyper.data(response.body_mut())).await;
-                let data = data.map_err(SendError::Hyper)?;
-                Ok(data.map(|data| see(&data)))
+            (Kind::Hyper(hyper), Response::Hyper(response, data)) => {
+                let more = Box::pin(hyper.data(response.body_mut())).await;
+                let more = more.map_err(SendError::Hyper)?;
+                let is_there = more.is_some();
+                *data = more.unwrap_or_default();
+                Ok(is_there)
             }
-            _ => Ok(None),
+            _ => Ok(false),
         }
     }
 }
@@ -381,10 +388,10 @@ mod tests {
                 break;
             };
             let (status, headers) = match &response {
-                Response::Usual(head, _) => (200, &head.headers),
-                Response::Hyper(response) => (response.status().as_u16(), response.headers()),
+                Response::Fast(head, _) => (200, &head.headers),
+                Response::Hyper(response, _) => (response.status().as_u16(), response.headers()),
             };
-            let unused = ["server", "date", "accept-ranges", "connection"];
+            let unused = ["server", "accept-ranges", "connection"];
             let mut fields: Vec<_> = headers
                 .iter()
                 .filter(|(name, _)| !unused.contains(&name.as_str()))
@@ -396,13 +403,10 @@ mod tests {
                 .and_then(|(_, value)| std::str::from_utf8(value).ok()?.parse::<usize>().ok());
             let mut body = Vec::new();
             let is_whole = loop {
-                match connection
-                    .show(&mut response, |bytes| body.extend_from_slice(bytes))
-                    .await
-                {
-                    Ok(Some(())) => {}
+                match connection.fill(&mut response).await {
+                    Ok(true) => response.show(|bytes| body.extend_from_slice(bytes)),
                     // Whoever reads a body knows its length: hyper's error is our early end.
-                    Ok(None) => break length.is_none_or(|length| body.len() == length),
+                    Ok(false) => break length.is_none_or(|length| body.len() == length),
                     Err(_) => break false,
                 }
             };

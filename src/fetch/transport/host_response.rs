@@ -177,11 +177,10 @@ impl HostResponse {
         let mut bytes = Vec::new();
         let reading = async {
             while bytes.len() < ErrorRule::MAX_BODY
-                && let Ok(Some(())) = self
-                    .response
-                    .show(|more| bytes.extend_from_slice(more))
-                    .await
-            {}
+                && matches!(self.response.fill().await, Ok(true))
+            {
+                self.response.show(|more| bytes.extend_from_slice(more));
+            }
         };
         let _ = timeout(ERROR_BODY_TIMEOUT, reading).await;
         bytes.truncate(ErrorRule::MAX_BODY);
@@ -197,7 +196,8 @@ impl HostResponse {
         }
         let to_the_end = async {
             let mut left = MAX_DRAINED;
-            while let Ok(Some(count)) = self.response.show(<[u8]>::len).await {
+            while matches!(self.response.fill().await, Ok(true)) {
+                let count = self.response.show(<[u8]>::len);
                 let Some(less) = left.checked_sub(count as u64) else {
                     return;
                 };

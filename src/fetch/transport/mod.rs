@@ -6,6 +6,7 @@ mod client;
 mod connection;
 mod connector;
 mod direct;
+mod fast_path;
 mod head_filter;
 mod host_response;
 mod pool;
@@ -13,7 +14,6 @@ mod replay;
 mod response;
 mod response_head;
 mod tls;
-mod wire;
 
 pub(super) use self::client::{Clients, RequestKind, parse_headers};
 pub(super) use self::host_response::{HostResponse, known_error};

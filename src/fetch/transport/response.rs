@@ -1,5 +1,8 @@
 //! The response of one of the clients, its body still to come.
 
+use std::mem;
+
+use bytes::Bytes;
 use reqwest::Version;
 use reqwest::header::HeaderMap;
 use tokio::task::yield_now;
@@ -15,13 +18,14 @@ pub struct ClientResponse(Inner);
 #[derive(Debug)]
 enum Inner {
     /// From the client that can do proxies, decompression and HTTP/2.
-    Reqwest(reqwest::Response),
+    /// With the bytes that were waited for.
+    Reqwest(reqwest::Response, Bytes),
     Direct(DirectResponse),
 }
 
 impl From<reqwest::Response> for ClientResponse {
     fn from(response: reqwest::Response) -> Self {
-        Self(Inner::Reqwest(response))
+        Self(Inner::Reqwest(response, Bytes::new()))
     }
 }
 
@@ -34,7 +38,7 @@ impl From<DirectResponse> for ClientResponse {
 impl ClientResponse {
     pub(super) fn status(&self) -> u16 {
         match &self.0 {
-            Inner::Reqwest(response) => response.status().as_u16(),
+            Inner::Reqwest(response, _) => response.status().as_u16(),
             Inner::Direct(response) => response.status(),
         }
     }
@@ -43,17 +47,14 @@ impl ClientResponse {
 impl BodySource for ClientResponse {
     fn headers(&self) -> &HeaderMap {
         match &self.0 {
-            Inner::Reqwest(response) => response.headers(),
+            Inner::Reqwest(response, _) => response.headers(),
             Inner::Direct(response) => response.headers(),
         }
     }
 
-    async fn show<R: Send>(
-        &mut self,
-        see: impl FnOnce(&[u8]) -> R + Send,
-    ) -> Result<Option<R>, BrokenBody> {
+    async fn fill(&mut self) -> Result<bool, BrokenBody> {
         match &mut self.0 {
-            Inner::Reqwest(response) => {
+            Inner::Reqwest(response, data) => {
                 let version = response.version();
                 // Boxed: HTTP/2 is the exception, and every worker would hold the room for it.
                 let chunk = Box::pin(response.chunk())
@@ -65,12 +66,21 @@ impl BodySource for ClientResponse {
                     // first and open another connection.
                     yield_now().await;
                 }
-                Ok(chunk.map(|chunk| see(&chunk)))
+                let is_there = chunk.is_some();
+                *data = chunk.unwrap_or_default();
+                Ok(is_there)
             }
             Inner::Direct(response) => response
-                .show(see)
+                .fill()
                 .await
                 .map_err(|error| body_error(&error, Version::HTTP_11)),
+        }
+    }
+
+    fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> R {
+        match &mut self.0 {
+            Inner::Reqwest(_, data) => see(&mem::take(data)),
+            Inner::Direct(response) => response.show(see),
         }
     }
 }

@@ -29,7 +29,9 @@ pub(super) struct Coordinator {
     pub(super) options: CoordinatorOptions,
     /// Hosts whose consumers this run has made or found.
     hosts: Mutex<HashSet<HostToken>>,
-    /// Hosts that this run has queued jobs for.
+    /// Held while a consumer is made.
+    making: tokio::sync::Mutex<()>,
+    /// Hosts that this run has queued jobs for, or found jobs of its collection of.
     queued: Mutex<HashSet<HostToken>>,
     /// What was in the queue when the run began, and whether it was this collection's.
     pub(super) present: Mutex<HashMap<KeyHash, bool>>,
@@ -44,8 +46,7 @@ impl Coordinator {
     ) -> Result<Arc<Self>, QueueError> {
         let new = Self::unread(link, options)?;
         streams::ensure(&new.link, &new.options).await?;
-        let there = present(&new.link, &new.options.collection).await?;
-        *new.present.lock() = there;
+        new.look().await?;
         Ok(Arc::new(new))
     }
 
@@ -61,9 +62,41 @@ impl Coordinator {
             link,
             options,
             hosts: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
             queued: Mutex::default(),
             present: Mutex::default(),
         })
+    }
+
+    /// Notes the keys of all jobs in the queue, and the hosts of those that are this collection's: a job may have gone on
+    /// to another host than the first of its candidates.
+    async fn look(&self) -> Result<(), QueueError> {
+        let (mut next, last) = match streams::info(&self.link, JOBS).await? {
+            Some(info) if info.state.messages > 0 => (1, info.state.last_seq),
+            _ => return Ok(()),
+        };
+        while next <= last {
+            let messages = read(&self.link, JOBS, "wallhaul.job.*", next).await?;
+            let last_read = messages.iter().map(|message| message.sequence).max();
+            let Some(read_to) = last_read.filter(|read_to| *read_to >= next) else {
+                break;
+            };
+            next = read_to + 1;
+            for message in messages {
+                let Some(key) = message.id.as_deref().and_then(KeyHash::from_id) else {
+                    continue;
+                };
+                let collection = read_collection(&message.payload);
+                let ours = collection.as_deref() == Some(self.options.collection.as_str());
+                self.present.lock().insert(key, ours);
+                if ours
+                    && let Some(host) = message.subject.as_deref().and_then(subject::host_of_job)
+                {
+                    self.queued.lock().insert(host);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Queues a job under this name, and waits while the queue is full.
@@ -109,7 +142,11 @@ impl Coordinator {
         if self.hosts.lock().contains(host) {
             return Ok(());
         }
-        // Two at once do the same, which is harmless.
+        // The jobs of a page come at the same time, and one of them makes it.
+        let _making = self.making.lock().await;
+        if self.hosts.lock().contains(host) {
+            return Ok(());
+        }
         let mut options = self.options.clone();
         if !wait.is_zero() {
             // One that is asked once in a while has one job at a time, whoever queues it.
@@ -192,34 +229,11 @@ impl Coordinator {
     }
 }
 
-/// The keys of all jobs in the queue, and whether they are this collection's.
-async fn present(link: &Link, collection: &str) -> Result<HashMap<KeyHash, bool>, QueueError> {
-    let mut keys = HashMap::new();
-    let (mut next, last) = match streams::info(link, JOBS).await? {
-        Some(info) if info.state.messages > 0 => (1, info.state.last_seq),
-        _ => return Ok(keys),
-    };
-    while next <= last {
-        let messages = read(link, JOBS, "wallhaul.job.*", next).await?;
-        let last_read = messages.iter().map(|message| message.sequence).max();
-        let Some(read_to) = last_read.filter(|read_to| *read_to >= next) else {
-            break;
-        };
-        next = read_to + 1;
-        for message in messages {
-            if let Some(key) = message.id.as_deref().and_then(KeyHash::from_id) {
-                let ours = read_collection(&message.payload).as_deref() == Some(collection);
-                keys.insert(key, ours);
-            }
-        }
-    }
-    Ok(keys)
-}
-
 /// A message as it lies in a stream.
 pub(super) struct StoredMessage {
     pub(super) sequence: u64,
     pub(super) id: Option<String>,
+    pub(super) subject: Option<String>,
     pub(super) payload: bytes::Bytes,
 }
 
@@ -230,6 +244,7 @@ impl StoredMessage {
         Some(Self {
             sequence: header("Nats-Sequence")?.parse().ok()?,
             id: header("Nats-Msg-Id"),
+            subject: header("Nats-Subject"),
             payload: message.payload.clone(),
         })
     }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::QueueError;
+use super::subject::NEW_HOSTS;
 use crate::event::{WaitReason, WeakEvents};
 
 /// How long the broker has for an answer.
@@ -85,11 +86,13 @@ impl Listener {
     }
 }
 
-/// Whether the broker says that a subject is not for us. It has no number for it: the protocol's documentation gives
-/// the words.
+/// Whether the broker says that a subject is not for us, and we cannot do without. It has no number for it: the protocol's
+/// documentation gives the words.
 fn is_denial(text: &str) -> bool {
     text.to_ascii_lowercase()
         .starts_with("permissions violation")
+        // Without it new hosts are found a second later.
+        && !text.contains(NEW_HOSTS)
 }
 
 /// What the broker's API says instead of an answer.
@@ -393,5 +396,8 @@ mod tests {
             "Permissions Violation for Publish to \"wallhaul.job.x\""
         ));
         assert!(!is_denial("Stale Connection"));
+        assert!(!is_denial(
+            "Permissions Violation for Subscription to \"$JS.EVENT.ADVISORY.CONSUMER.CREATED.JOBS.*\""
+        ));
     }
 }

@@ -32,14 +32,14 @@ struct Message {
     /// Whether it is on its way.
     closed: bool,
     /// Those who wait for it, but for the one who sends it.
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<oneshot::Sender<Result<(), QueueError>>>,
 }
 
 impl Outbox {
     /// Sends a result, with others that are being sent; `id` is its name. Durable when it returns.
     pub(super) async fn send(
         &self,
-        link: &Link,
+        link: &Arc<Link>,
         collection: &str,
         id: &str,
         result: &[u8],
@@ -48,8 +48,8 @@ impl Outbox {
             let message = match self.join(collection, id, result) {
                 Joined::Mine(message) => message,
                 Joined::Others(sent) => match sent.await {
-                    Ok(()) => return Ok(()),
-                    // Whoever was to send it could not, or does not want to any more.
+                    Ok(sent) => return sent,
+                    // Whoever was to send it does not want to any more.
                     Err(_) => continue,
                 },
             };
@@ -63,12 +63,22 @@ impl Outbox {
                 std::mem::replace(&mut *message.lock(), closed)
             };
             let waiting = std::mem::take(&mut message.waiting);
-            publish_result(link, &message.into_letter(collection)).await?;
-            for other in waiting {
-                // Who has gone does not want to know.
-                let _ = other.send(());
-            }
-            return Ok(());
+            let letter = message.into_letter(collection);
+            let link = Arc::clone(link);
+            // A task of its own: whoever loses his lease now must not take along the results of the others, which would
+            // come twice.
+            let sending = tokio::spawn(async move {
+                let sent = publish_result(&link, &letter).await;
+                for other in waiting {
+                    // Who has gone does not want to know.
+                    let _ = other.send(sent.as_ref().map(|()| ()).map_err(QueueError::again));
+                }
+                sent
+            });
+            return match sending.await {
+                Ok(sent) => sent,
+                Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            };
         }
     }
 
@@ -95,7 +105,7 @@ enum Joined {
     /// To be sent by the one who asks.
     Mine(Arc<Mutex<Message>>),
     /// Says when it is sent.
-    Others(oneshot::Receiver<()>),
+    Others(oneshot::Receiver<Result<(), QueueError>>),
 }
 
 impl Message {

@@ -46,7 +46,8 @@ struct Intake {
     sources: [Source; 3],
     /// What needs more than a look. The first stays until it is done, so that a reader that is dropped loses nothing.
     odd: VecDeque<Odd>,
-    ready: Vec<ReceivedResult>,
+    /// The results of each message. They are handed out together, so that none is acknowledged in part for long.
+    ready: VecDeque<Vec<ReceivedResult>>,
     tended: Instant,
     /// How often the connection had been lost: requests do not outlive it.
     losses: u64,
@@ -90,7 +91,7 @@ impl NatsResults {
                 messages,
                 sources,
                 odd: VecDeque::new(),
-                ready: Vec::new(),
+                ready: VecDeque::new(),
                 tended: now,
                 losses,
             }),
@@ -109,9 +110,14 @@ impl ResultReceiver for NatsResults {
         let mut broken = std::pin::pin!(coordinator.link.broken());
         loop {
             intake.settle_odd(coordinator).await?;
-            if !intake.ready.is_empty() {
-                let some = intake.ready.len().min(RESULTS_AT_ONCE);
-                return Ok(intake.ready.drain(..some).collect());
+            let mut results = Vec::new();
+            while results.len() < RESULTS_AT_ONCE
+                && let Some(more) = intake.ready.pop_front()
+            {
+                results.extend(more);
+            }
+            if !results.is_empty() {
+                return Ok(results);
             }
             intake.ask(coordinator).await?;
             let wake = Instant::now() + Duration::from_secs(1);
@@ -229,6 +235,7 @@ impl Intake {
             .payload
             .splitn(MAX_RESULTS, |byte| *byte == b'\n')
             .collect();
+        let mut results = Vec::with_capacity(lines.len());
         let unfinished = Arc::new(AtomicU64::new(u64::MAX >> (MAX_RESULTS - lines.len())));
         for (number, line) in lines.into_iter().enumerate() {
             let (id, text) = split_line(line);
@@ -251,11 +258,12 @@ impl Intake {
                 .present
                 .lock()
                 .remove(&KeyHash::of(&result.job.key));
-            self.ready.push(ReceivedResult {
+            results.push(ReceivedResult {
                 result,
                 handle: Box::new(handle),
             });
         }
+        self.ready.push_back(results);
     }
 
     /// Does what is to be done about messages that are no results.
@@ -266,7 +274,7 @@ impl Intake {
                     if let Some(reply) = &message.reply
                         && let Some(given_up) = exhausted(coordinator, message, reply).await?
                     {
-                        self.ready.push(given_up);
+                        self.ready.push_back(vec![given_up]);
                     }
                 }
                 Odd::NoResult(line, ack) => bury_result(coordinator, line, ack).await?,

@@ -12,7 +12,7 @@ use super::super::QueueError;
 use super::keeper::Leases;
 use super::link::Link;
 use super::streams::{self, ConsumerInfo};
-use super::subject::JOBS;
+use super::subject::{JOBS, NEW_HOSTS};
 
 /// How often the hosts are asked for.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -39,8 +39,7 @@ pub(super) enum Sighting {
 ///
 /// When the connection is closed.
 pub(super) async fn news(link: &Link) -> Result<Subscriber, QueueError> {
-    let subject = format!("$JS.EVENT.ADVISORY.CONSUMER.CREATED.{JOBS}.*");
-    let news = link.client.subscribe(subject).await;
+    let news = link.client.subscribe(NEW_HOSTS).await;
     news.map_err(|error| link.error("asking", error.to_string()))
 }
 

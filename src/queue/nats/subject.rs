@@ -19,6 +19,9 @@ pub(super) const NOBODY: &str = "_lost";
 /// The consumer of the advisories, which all runs share.
 pub(super) const EXHAUSTED: &str = "exhausted";
 
+/// Where the broker says that a host has jobs that had none.
+pub(super) const NEW_HOSTS: &str = "$JS.EVENT.ADVISORY.CONSUMER.CREATED.JOBS.*";
+
 /// The longest token that is written out.
 const MAX_TOKEN: usize = 200;
 
@@ -26,6 +29,13 @@ const HEX_DIGITS: usize = 32;
 
 pub(super) fn job(host: &HostToken) -> String {
     format!("wallhaul.job.{host}")
+}
+
+/// The host of a job, from the subject of its message.
+pub(super) fn host_of_job(subject: &str) -> Option<HostToken> {
+    subject
+        .strip_prefix("wallhaul.job.")
+        .map(HostToken::from_name)
 }
 
 pub(super) fn result(collection: &str) -> String {

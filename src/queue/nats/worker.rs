@@ -136,7 +136,7 @@ impl JobReceiver for NatsReceiver {
                 Ok(permit) => permit.forget(),
                 Err(_ended) => {
                     return match &*self.ready.failure.lock() {
-                        Some(failure) => Err(again(failure)),
+                        Some(failure) => Err(failure.again()),
                         None => Ok(None),
                     };
                 }
@@ -166,23 +166,5 @@ impl JobReceiver for NatsReceiver {
 impl Drop for NatsReceiver {
     fn drop(&mut self) {
         self.ending.cancel();
-    }
-}
-
-/// The same error for another worker.
-fn again(error: &QueueError) -> QueueError {
-    match error {
-        QueueError::Broker { doing, url, reason } => QueueError::Broker {
-            doing,
-            url: url.clone(),
-            reason: reason.clone(),
-        },
-        QueueError::BadBroker { url, reason } => QueueError::BadBroker {
-            url: url.clone(),
-            reason: reason.clone(),
-        },
-        QueueError::UnknownScheme(_) | QueueError::Closed | QueueError::Lost { .. } => {
-            QueueError::Closed
-        }
     }
 }

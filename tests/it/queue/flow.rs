@@ -30,10 +30,7 @@ fn three_workers_fetch_every_image_once_and_the_ledger_of_the_coordinator_knows_
     cluster.assert_complete(&names);
     assert_eq!(cluster.site.sent(), cluster.site.originals());
     assert_eq!(
-        (
-            cluster.nats.messages("JOBS"),
-            cluster.nats.messages("RESULTS")
-        ),
+        (cluster.nats.messages("JOBS"), cluster.nats.results()),
         (0, 0)
     );
     // The names are those that a run on one machine gives.
@@ -91,7 +88,7 @@ fn scan_leaves_jobs_in_the_queue_and_the_next_one_records_their_results() {
     );
     assert_eq!(cluster.nats.messages("JOBS"), 60);
     assert_eq!(cluster.worker("one").run().code, Some(0));
-    assert_eq!(cluster.nats.messages("RESULTS"), 60);
+    assert_eq!(cluster.nats.results(), 60);
     let recorded = scan();
     let sum = recorded.sum();
     assert_eq!(

@@ -136,9 +136,7 @@ fn the_wait_between_requests_counts_from_the_last_request_of_any_worker() {
     // The first request was long ago when the last one is made.
     std::thread::sleep(WAIT);
     release.send(()).unwrap();
-    until("both images", || {
-        (own.nats.messages("RESULTS") == 2).then_some(())
-    });
+    until("both images", || (own.nats.results() == 2).then_some(()));
     let times = times.lock().unwrap();
     let [("/moved.png", last), ("/full/2.png", next)] = times[..] else {
         panic!("{times:?}")

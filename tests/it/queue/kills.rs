@@ -171,7 +171,7 @@ fn a_frozen_worker_loses_its_jobs_to_another_and_says_nothing_when_it_wakes() {
     assert_eq!(woken.code, Some(143), "{woken:?}");
     cluster.assert_complete(&["one", "two"]);
     assert_eq!(cluster.nats.messages("JOBS"), 0);
-    assert_eq!(cluster.nats.messages("RESULTS"), 0);
+    assert_eq!(cluster.nats.results(), 0);
     assert!(cluster.sent_again() <= 4, "{}", cluster.sent_again());
 }
 

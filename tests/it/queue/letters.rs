@@ -67,9 +67,7 @@ fn images_that_are_gone_or_broken_are_dead_letters_with_their_reasons_and_are_qu
         (retried.code, retried.stderr.as_str()),
         (Some(0), "2 jobs queued again\n")
     );
-    until("their results", || {
-        (nats.messages("RESULTS") == 2).then_some(())
-    });
+    until("their results", || (nats.results() == 2).then_some(()));
     assert_eq!(count(&queue(&["status", "--json"]).sum(), "dead"), 0);
     let again = follow();
     let sum = again.sum();

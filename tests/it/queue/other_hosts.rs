@@ -89,10 +89,7 @@ fn a_candidate_on_another_host_is_tried_as_a_job_of_that_host() {
         (2, 1)
     );
     assert_eq!(files(&own.world.work().join("one/own")).len(), 2);
-    assert_eq!(
-        (own.nats.messages("JOBS"), own.nats.messages("RESULTS")),
-        (0, 0)
-    );
+    assert_eq!((own.nats.messages("JOBS"), own.nats.results()), (0, 0));
 }
 
 #[test]

@@ -29,10 +29,7 @@ fn a_stop_answer_leaves_all_jobs_of_the_site_in_the_queue() {
         "{ended:?}"
     );
     assert_eq!(own.asked("/full/"), 1);
-    assert_eq!(
-        (own.nats.messages("JOBS"), own.nats.messages("RESULTS")),
-        (3, 0)
-    );
+    assert_eq!((own.nats.messages("JOBS"), own.nats.results()), (3, 0));
 }
 
 #[test]
@@ -63,10 +60,7 @@ fn jobs_of_a_host_that_was_given_up_stay_in_the_queue() {
         "{ended:?}"
     );
     assert_eq!(own.asked("/full/"), 20);
-    assert_eq!(
-        (own.nats.messages("JOBS"), own.nats.messages("RESULTS")),
-        (3, 20)
-    );
+    assert_eq!((own.nats.messages("JOBS"), own.nats.results()), (3, 20));
 }
 
 #[test]
@@ -80,8 +74,5 @@ fn jobs_of_a_host_whose_robots_txt_cannot_be_read_stay_in_the_queue() {
     let ended = end(worker);
     assert_eq!(count(&ended.sum(), "interrupted"), 3, "{ended:?}");
     assert_eq!(own.asked("/full/"), 0);
-    assert_eq!(
-        (own.nats.messages("JOBS"), own.nats.messages("RESULTS")),
-        (3, 0)
-    );
+    assert_eq!((own.nats.messages("JOBS"), own.nats.results()), (3, 0));
 }

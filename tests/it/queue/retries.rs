@@ -18,9 +18,7 @@ fn deliveries_that_came_to_nothing_use_up_no_retries() {
         _ => asked.served(),
     });
     let worker = own.worker().args(["--retries", "2"]).start();
-    until("a result", || {
-        (own.nats.messages("RESULTS") == 1).then_some(())
-    });
+    until("a result", || (own.nats.results() == 1).then_some(()));
     let ended = end(worker);
     assert_eq!(count(&ended.sum(), "saved"), 1, "{ended:?}");
     assert_eq!(own.asked("/full/"), 3);

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use data_encoding::BASE64;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -194,6 +195,23 @@ impl Nats {
     pub(crate) fn messages(&self, stream: &str) -> u64 {
         let info = self.ask(&format!("$JS.API.STREAM.INFO.{stream}"), "");
         info["state"]["messages"].as_u64().unwrap_or_default()
+    }
+
+    /// Results that no run has recorded: a message has a line for each.
+    pub(crate) fn results(&self) -> usize {
+        let info = self.ask("$JS.API.STREAM.INFO.RESULTS", "");
+        let number = |name: &str| info["state"][name].as_u64().unwrap_or_default();
+        let messages = (number("first_seq")..=number("last_seq")).map(|sequence| {
+            let request = format!(r#"{{"seq":{sequence}}}"#);
+            let answer = self.ask("$JS.API.STREAM.MSG.GET.RESULTS", &request);
+            // One that is gone has no data.
+            let data = answer["message"]["data"].as_str().unwrap_or_default();
+            let data = BASE64.decode(data.as_bytes()).expect("base64");
+            data.split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .count()
+        });
+        messages.sum()
     }
 }
 

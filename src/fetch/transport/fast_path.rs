@@ -1,4 +1,4 @@
-//! The usual exchange, without hyper: a request that is one write, and an answer that is an exact 200 of HTTP/1.1 with one
+//! The fast path, without hyper: a request that is one write, and a response that is an exact 200 of HTTP/1.1 with one
 //! `Content-Length`.
 //!
 //! hyper took 13 of 148 us of CPU for an image of 20 KB, this takes 2. Whatever is not quite usual is left to hyper, with
@@ -7,14 +7,15 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use hyper_util::rt::TokioIo;
 use reqwest::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, HeaderValue, SERVER,
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, SERVER,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::unconstrained;
 
 use super::buffer::Buffer;
 use super::connection::Stream;
@@ -28,19 +29,19 @@ const MAX_DIGITS: usize = 18;
 
 /// A connection that nothing but usual exchanges were made on.
 #[derive(Debug)]
-pub(super) struct Wire(TokioIo<Stream>);
+pub(super) struct FastConnection(TokioIo<Stream>);
 
 /// What came in answer to a request.
 #[derive(Debug)]
-pub(super) enum Answer {
-    Usual(UsualHead, UsualBody),
+pub(super) enum Received {
+    Fast(FastHead, FastBody),
     /// Something else, of which this was read.
     Other(Vec<u8>),
 }
 
 /// The head of a usual answer.
 #[derive(Debug)]
-pub(super) struct UsualHead {
+pub(super) struct FastHead {
     /// Without those that nobody asks for.
     pub(super) headers: HeaderMap,
     length: u64,
@@ -50,16 +51,16 @@ pub(super) struct UsualHead {
 
 /// The body of a usual answer, as far as it was not passed on.
 #[derive(Debug)]
-pub(super) struct UsualBody {
+pub(super) struct FastBody {
     /// Bytes that belong to it and were not passed on.
     left: u64,
     keeps_alive: bool,
     buffer: Option<Buffer>,
-    /// What ended the reading before its time, if bytes that came before it were passed on first.
-    broken: Option<io::Result<()>>,
+    /// How the reading ended, if bytes that came before that were passed on first.
+    ended: Option<io::Result<()>>,
 }
 
-impl Wire {
+impl FastConnection {
     pub(super) fn new(stream: Stream) -> Self {
         Self(TokioIo::new(stream))
     }
@@ -73,8 +74,10 @@ impl Wire {
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut context = Context::from_waker(Waker::noop());
-        let polled = Pin::new(&mut self.0).poll_read(&mut context, &mut ReadBuf::new(&mut byte));
-        polled.is_pending()
+        let mut byte = ReadBuf::new(&mut byte);
+        let read = poll_fn(|context| Pin::new(&mut self.0).poll_read(context, &mut byte));
+        // Outside of tokio's cooperative budget: once that is used up, every read is pending, whatever has come.
+        pin!(unconstrained(read)).poll(&mut context).is_pending()
     }
 
     /// Sends a request; how much of it was sent, where it could not all be.
@@ -102,37 +105,40 @@ impl Wire {
     /// # Errors
     ///
     /// When the connection broke.
-    pub(super) async fn answer(&mut self) -> io::Result<Answer> {
-        let mut buffer = None;
+    pub(super) async fn answer(&mut self) -> io::Result<Received> {
+        let (mut buffer, mut ended) = (None, None);
         let mut searched = 0;
         loop {
-            let is_end = poll_fn(|context| poll_fill(&mut self.0, context, &mut buffer)).await?;
+            poll_fn(|context| poll_fill(&mut self.0, context, &mut buffer, &mut ended)).await;
             let mut filled = buffer.take().unwrap_or_else(Buffer::take);
             let bytes = filled.filled();
             let end = end_of_head(bytes, searched);
             searched = bytes.len();
             if let Ok(Some(end)) = end
-                && let Some(head) = UsualHead::parse(&bytes[..end])
+                && let Some(head) = FastHead::parse(&bytes[..end])
             {
                 filled.pass(end);
-                let body = UsualBody {
+                let body = FastBody {
                     left: head.length,
                     keeps_alive: head.keeps_alive,
                     buffer: (!filled.filled().is_empty()).then_some(filled),
-                    broken: None,
+                    ended: ended.take(),
                 };
-                return Ok(Answer::Usual(head, body));
+                return Ok(Received::Fast(head, body));
             }
             // No head, one that hyper may understand, one that is cut off, or one that is too large.
-            if !matches!(end, Ok(None)) || is_end || filled.room().is_empty() {
-                return Ok(Answer::Other(filled.filled().to_vec()));
+            let is_over = !matches!(end, Ok(None)) || filled.room().is_empty();
+            match ended {
+                Some(Err(error)) => return Err(error),
+                None if !is_over => {}
+                Some(Ok(())) | None => return Ok(Received::Other(filled.filled().to_vec())),
             }
             buffer = Some(filled);
         }
     }
 }
 
-impl UsualHead {
+impl FastHead {
     /// `None` where it is not usual in any respect.
     fn parse(head: &[u8]) -> Option<Self> {
         if !head.starts_with(STATUS_LINE) {
@@ -179,7 +185,7 @@ impl UsualHead {
 }
 
 /// Fields that nothing reads, though nearly every server sends them.
-const UNUSED: [HeaderName; 3] = [SERVER, DATE, ACCEPT_RANGES];
+const UNUSED: [HeaderName; 2] = [SERVER, ACCEPT_RANGES];
 
 /// A number of decimal digits and nothing else.
 fn digits(text: &[u8]) -> Option<u64> {
@@ -191,27 +197,24 @@ fn digits(text: &[u8]) -> Option<u64> {
     is_number.then(|| number(text))
 }
 
-impl UsualBody {
-    /// Shows the next bytes to `see`; `None` at the end. Where the connection ends before the body does, that is an end as
+impl FastBody {
+    /// Waits for the next bytes; false at the end. Where the connection ends before the body does, that is an end as
     /// well: whoever reads it knows the length. Cancel-safe.
     ///
     /// # Errors
     ///
     /// When the connection broke.
-    pub(super) async fn show<R>(
-        &mut self,
-        wire: &mut Wire,
-        see: impl FnOnce(&[u8]) -> R,
-    ) -> io::Result<Option<R>> {
-        if self.left == 0 {
-            return Ok(None);
+    pub(super) async fn fill(&mut self, connection: &mut FastConnection) -> io::Result<bool> {
+        if self.left > 0 && self.buffer.is_none() {
+            self.buffer = self.receive(connection).await?;
         }
-        let mut buffer = match self.buffer.take() {
-            Some(buffer) => buffer,
-            None => match self.receive(wire).await? {
-                Some(buffer) => buffer,
-                None => return Ok(None),
-            },
+        Ok(self.left > 0 && self.buffer.is_some())
+    }
+
+    /// Shows the bytes that were waited for.
+    pub(super) fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> R {
+        let Some(mut buffer) = self.buffer.take() else {
+            return see(&[]);
         };
         let bytes = buffer.filled();
         let count = usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
@@ -220,40 +223,38 @@ impl UsualBody {
         buffer.pass(count);
         // What is left in it does not belong to the body: the connection cannot be used again.
         self.keeps_alive &= buffer.filled().is_empty();
-        Ok(Some(seen))
+        seen
     }
 
     /// Whether all of it was passed on, and nothing that does not belong to it was read.
     pub(super) fn leaves_connection_usable(&self) -> bool {
-        self.left == 0 && self.keeps_alive
+        self.left == 0 && self.keeps_alive && self.buffer.is_none()
     }
 
     /// What has come on the connection; `None` at its end.
-    async fn receive(&mut self, wire: &mut Wire) -> io::Result<Option<Buffer>> {
+    async fn receive(&mut self, connection: &mut FastConnection) -> io::Result<Option<Buffer>> {
         let mut buffer = None;
-        match self.broken.take() {
-            Some(Ok(())) => return Ok(None),
-            Some(Err(error)) => return Err(error),
-            None => {}
+        if self.ended.is_none() {
+            let ended = &mut self.ended;
+            poll_fn(|context| poll_fill(&mut connection.0, context, &mut buffer, ended)).await;
         }
-        let is_end = poll_fn(|context| poll_fill(&mut wire.0, context, &mut buffer)).await?;
-        if is_end {
-            self.broken = Some(Ok(()));
+        if buffer.is_some() {
+            return Ok(buffer);
         }
-        Ok(buffer.filter(|buffer| !buffer.filled().is_empty()))
+        self.ended.take().unwrap_or(Ok(())).map(|()| None)
     }
 }
 
-/// Reads what has come into a buffer, behind what is in it; whether the connection has ended.
+/// Reads what has come into a buffer, behind what is in it, and notes in `ended` how the connection did, if it has.
 ///
 /// A buffer is taken only for bytes that are there: one that waited for them would be missing to its thread.
 fn poll_fill(
     stream: &mut TokioIo<Stream>,
     context: &mut Context<'_>,
     kept: &mut Option<Buffer>,
-) -> Poll<io::Result<bool>> {
+    ended: &mut Option<io::Result<()>>,
+) -> Poll<()> {
     let mut buffer = kept.take().unwrap_or_else(Buffer::take);
-    let before = buffer.filled().len();
     let mut result = Poll::Pending;
     // Until nothing is there: TLS passes on a record at a time, and each write to a file is a system call. TCP knows
     // without one that nothing is left behind a read that did not fill the buffer.
@@ -261,22 +262,13 @@ fn poll_fill(
         let mut room = ReadBuf::new(buffer.room());
         let polled = Pin::new(&mut *stream).poll_read(context, &mut room);
         let count = room.filled().len();
-        match polled {
-            Poll::Ready(Ok(())) if count > 0 => {
-                buffer.add(count);
-                result = Poll::Ready(Ok(false));
-            }
-            Poll::Ready(Ok(())) => {
-                result = Poll::Ready(Ok(true));
-                break;
-            }
-            // It comes again when nothing stands before it.
-            Poll::Ready(Err(error)) if buffer.filled().len() == before => {
-                result = Poll::Ready(Err(error));
-                break;
-            }
-            Poll::Ready(Err(_)) | Poll::Pending => break,
+        let Poll::Ready(read) = polled else { break };
+        result = Poll::Ready(());
+        if read.is_err() || count == 0 {
+            *ended = Some(read);
+            break;
         }
+        buffer.add(count);
     }
     if !buffer.filled().is_empty() {
         *kept = Some(buffer);
