@@ -1,5 +1,6 @@
 //! A run over several processes beside one on one machine, by the built program: `cargo bench --features full --bench
-//! machines -- workers BASE PAGES`, or `store` in the place of `workers`.
+//! machines -- workers BASE PAGES`; `apart` in the place of `workers` has the program on one core and the broker on
+//! another (serve the site from there, too), and `store` stores the images in an object store.
 //!
 //! BASE is the address of a site with the pages and images of the demo's site, PAGES how many of its listing pages are
 //! used. The broker and the object store are those that `tests/run` has installed, on this machine. Rounds of all cases
@@ -43,9 +44,16 @@ fn main() {
         .filter(|word| word != "--bench")
         .collect();
     match &words[..] {
-        [what, base, pages] if what == "workers" => workers(&Site { base, pages }),
-        [what, base, pages] if what == "store" => store(&Site { base, pages }),
-        _ => panic!("which of them: workers BASE PAGES, or store BASE PAGES"),
+        [what, base, pages] => {
+            let apart = what == "apart";
+            let site = Site { base, pages, apart };
+            match what.as_str() {
+                "workers" | "apart" => workers(&site),
+                "store" => store(&site),
+                _ => panic!("{what}: neither workers nor apart nor store"),
+            }
+        }
+        _ => panic!("which of them: workers, apart or store, each with BASE and PAGES"),
     }
 }
 
@@ -53,13 +61,19 @@ fn main() {
 struct Site<'a> {
     base: &'a str,
     pages: &'a str,
+    /// Whether the program has one core and the broker another one.
+    apart: bool,
 }
 
 impl Site<'_> {
     /// The program with the options that all its runs have.
     fn wallhaul(&self, command: &str) -> Command {
-        let mut wallhaul = Command::new(env!("CARGO_BIN_EXE_wallhaul"));
-        wallhaul.args([command, "--no-config", "--quiet"]);
+        let program = env!("CARGO_BIN_EXE_wallhaul");
+        let mut wallhaul = Command::new(if self.apart { "taskset" } else { program });
+        if self.apart {
+            wallhaul.args(["-c", "0", program]);
+        }
+        wallhaul.args([command, "--no-config"]);
         wallhaul.args(["--base-url", self.base]);
         wallhaul.stdin(Stdio::null()).stdout(Stdio::null());
         wallhaul
@@ -103,6 +117,7 @@ fn alone(site: &Site<'_>) -> Cost {
     let folder = folder();
     let (start, before) = (Instant::now(), cpu_of_ended());
     let mut fetch = site.wallhaul("fetch");
+    fetch.arg("--quiet");
     fetch
         .args(site.pages())
         .arg("-j")
@@ -121,11 +136,15 @@ fn alone(site: &Site<'_>) -> Cost {
 /// A run that queues and follows, and this number of workers, all started at the same time.
 fn together(site: &Site<'_>, processes: usize) -> Cost {
     let nats = Nats::start();
+    if site.apart {
+        succeed(Command::new("taskset").args(["-apc", "1", &nats.pid().to_string()]));
+    }
     let folder = folder();
     let (start, before) = (Instant::now(), cpu_of_ended());
     let mut workers: Vec<Child> = (0..processes)
         .map(|number| {
             let mut work = site.wallhaul("work");
+            work.arg("--quiet");
             work.args([
                 "--queue",
                 &nats.url(),
@@ -137,6 +156,7 @@ fn together(site: &Site<'_>, processes: usize) -> Cost {
         })
         .collect();
     let mut scan = site.wallhaul("scan");
+    scan.arg("--quiet");
     scan.args(site.pages())
         .args(["--follow", "--host-jobs", "400", "--queue", &nats.url()]);
     scan.arg("-d").arg(folder.path().join("scan"));
@@ -177,6 +197,7 @@ fn store(site: &Site<'_>) {
         .lines()
         .map(str::to_owned)
         .collect();
+    assert!(!urls.is_empty(), "no image at {}", site.base);
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         bare.push(bare_client(&urls, &variables, &format!("bare-{round}")));
@@ -194,6 +215,7 @@ fn into_store(site: &Site<'_>, variables: &Variables, prefix: &str) -> Cost {
     let folder = folder();
     let (start, before) = (Instant::now(), cpu_of_ended());
     let mut fetch = site.wallhaul("fetch");
+    fetch.arg("--quiet");
     fetch.args(site.pages()).arg("-j").arg(PUTS.to_string());
     fetch
         .args(["-d", &format!("s3://{BUCKET}/{prefix}")])
@@ -287,7 +309,7 @@ fn folder() -> TempDir {
 }
 
 fn succeed(command: &mut Command) {
-    let status = sure(command.status());
+    let status = sure(command.stdout(Stdio::null()).status());
     assert!(status.success(), "{command:?}: {status}");
 }
 

@@ -39,25 +39,6 @@ pub enum QueueError {
     },
 }
 
-impl QueueError {
-    /// The same error for somebody else whom it concerns.
-    #[cfg(feature = "nats")]
-    pub(super) fn again(&self) -> Self {
-        match self {
-            Self::Broker { doing, url, reason } => Self::Broker {
-                doing,
-                url: url.clone(),
-                reason: reason.clone(),
-            },
-            Self::BadBroker { url, reason } => Self::BadBroker {
-                url: url.clone(),
-                reason: reason.clone(),
-            },
-            Self::UnknownScheme(_) | Self::Closed | Self::Lost { .. } => Self::Closed,
-        }
-    }
-}
-
 /// What to do about a URL that no plug of this build serves.
 fn hint(scheme: &str) -> &'static str {
     if matches!(scheme, "nats" | "tls") {

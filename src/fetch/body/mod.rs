@@ -12,6 +12,7 @@ mod page;
 mod ranges;
 mod source;
 mod stream;
+mod transfer;
 
 pub(super) use self::archived::ArchivedBody;
 pub use self::coding::undo_codings;

@@ -10,12 +10,13 @@ use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderName, LAST_MODIFIED};
 use super::archived::ArchivedBody;
 use super::coding::{Accepted, Decoder};
 use super::disposition;
-use super::head::{content_length, is_chunked, text_value};
+use super::head::{content_length, text_value};
 use super::layer::CodingError;
 use super::ranges::{RangeRequest, is_strong, whole_range};
 use super::source::BodySource;
+use super::transfer::Transfer;
 use crate::fetch::error::{FetchError, FetchErrorKind};
-use crate::fetch::limits::{Exchange, StallError, Throttle};
+use crate::fetch::limits::{Exchange, Throttle};
 use crate::outcome::Capture;
 
 /// The bytes of an image or a page.
@@ -29,19 +30,6 @@ pub struct BodyStream<S> {
     decoding: Option<Box<Decoding>>,
     /// Boxed, for hardly any image comes from the web archive.
     archived: Option<Box<ArchivedBody>>,
-}
-
-/// The bytes as the server sends them.
-#[derive(Debug)]
-struct Transfer<S> {
-    source: S,
-    exchange: Exchange,
-    limit: u64,
-    from: u64,
-    length: Option<u64>,
-    received: u64,
-    /// Why the end of the body proves nothing, once it is reached.
-    doubt: Option<String>,
 }
 
 /// The state of a body that is packed.
@@ -340,89 +328,6 @@ impl Decoding {
                 self.has_ended = true;
             }
         }
-    }
-}
-
-impl<S: BodySource> Transfer<S> {
-    fn checked(self) -> Result<Self, FetchError> {
-        if self.length.is_some_and(|length| length > self.limit) {
-            return Err(self.too_large());
-        }
-        Ok(self)
-    }
-
-    /// Shows the next bytes; `None` at the end.
-    async fn show<R>(&mut self, see: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, FetchError> {
-        if self.doubt.is_some() {
-            return Ok(None);
-        }
-        // What is done with the bytes comes behind the wait: a slow disk is not the server's fault.
-        let filled = self.exchange.stall.wait(self.source.fill()).await;
-        let is_there = match filled.map_err(|error| self.stalled(error))? {
-            Ok(is_there) => is_there,
-            Err(broken) if broken.is_closed && self.ends_by_close() => {
-                self.doubt = Some(broken.reason);
-                return Ok(None);
-            }
-            Err(broken) => return Err(self.truncated(broken.reason)),
-        };
-        if !is_there {
-            return match self.length {
-                Some(length) if self.from + self.received < length => {
-                    Err(self.truncated("the connection was closed".to_owned()))
-                }
-                Some(_) => Ok(None),
-                None => {
-                    // A last chunk proves that the body is complete; a closed connection proves
-                    // nothing.
-                    self.length =
-                        is_chunked(self.source.headers()).then_some(self.from + self.received);
-                    Ok(None)
-                }
-            };
-        }
-        let (limit, length) = (self.limit, self.length);
-        let before = self.from + self.received;
-        let stall = &mut self.exchange.stall;
-        // Nothing of what is too much, or too late, is shown.
-        let (end, rate, seen) = self.source.show(|bytes| {
-            let end = before + bytes.len() as u64;
-            let fits = end <= limit && length.is_none_or(|length| end <= length);
-            let rate = stall.check_rate(bytes.len());
-            (end, rate, (fits && rate.is_ok()).then(|| see(bytes)))
-        });
-        self.received = end - self.from;
-        if end > limit {
-            return Err(self.too_large());
-        }
-        if length.is_some_and(|length| end > length) {
-            return Err(self.exchange.error(FetchErrorKind::LongerThanAnnounced));
-        }
-        rate.map_err(|error| self.stalled(error))?;
-        Ok(seen)
-    }
-
-    /// Whether the end of the connection is the end of the body, because nothing else is
-    /// (RFC 9112 section 6.3).
-    fn ends_by_close(&self) -> bool {
-        self.length.is_none() && !is_chunked(self.source.headers())
-    }
-
-    fn too_large(&self) -> FetchError {
-        let limit = self.limit;
-        self.exchange.error(FetchErrorKind::TooLarge { limit })
-    }
-
-    fn truncated(&self, reason: String) -> FetchError {
-        self.exchange.error(FetchErrorKind::Truncated {
-            got: self.from + self.received,
-            want: self.length,
-            reason,
-        })
-    }
-
-    fn stalled(&self, error: StallError) -> FetchError {
-        self.exchange.stall_error(error)
     }
 }
 

@@ -117,7 +117,7 @@ impl Connection {
     /// that yet; then the request comes back unsent.
     pub(super) fn is_usable(&mut self) -> bool {
         match &mut self.0 {
-            Kind::Fast(wire) => wire.is_quiet(),
+            Kind::Fast(fast) => fast.is_quiet(),
             Kind::Hyper(hyper) => hyper.is_usable(),
             Kind::Broken => false,
         }
@@ -132,10 +132,10 @@ impl Connection {
     ///
     /// When the connection broke.
     pub(super) async fn send(&mut self, request: &RequestParts<'_>) -> Result<Response, SendError> {
-        let Kind::Fast(wire) = &mut self.0 else {
+        let Kind::Fast(fast) = &mut self.0 else {
             return Box::pin(self.send_by_hyper(request)).await;
         };
-        wire.send(&request.to_bytes())
+        fast.send(&request.to_bytes())
             .await
             .map_err(|(error, nothing_sent)| {
                 if nothing_sent {
@@ -144,9 +144,11 @@ impl Connection {
                     SendError::Io(error)
                 }
             })?;
-        match wire.answer().await.map_err(SendError::Io)? {
+        match fast.answer().await.map_err(SendError::Io)? {
             Received::Fast(head, body) => Ok(Response::Fast(head, body)),
-            Received::Other(read) => Box::pin(self.go_on_by_hyper(request, read)).await,
+            Received::Other(read, ended) => {
+                Box::pin(self.go_on_by_hyper(request, read, ended)).await
+            }
         }
     }
 
@@ -167,9 +169,10 @@ impl Connection {
         &mut self,
         request: &RequestParts<'_>,
         read: Vec<u8>,
+        ended: Option<io::Result<()>>,
     ) -> Result<Response, SendError> {
-        if let Kind::Fast(wire) = mem::replace(&mut self.0, Kind::Broken) {
-            let stream = Replay::new(wire.into_inner(), read);
+        if let Kind::Fast(fast) = mem::replace(&mut self.0, Kind::Broken) {
+            let stream = Replay::new(fast.into_inner(), read, ended);
             let hyper = HyperConnection::open(stream).await;
             self.0 = Kind::Hyper(hyper.map_err(SendError::Hyper)?);
         }

@@ -19,7 +19,8 @@ use tokio::task::unconstrained;
 
 use super::buffer::Buffer;
 use super::connection::Stream;
-use super::response_head::{CleanHead, Fields, clean, end_of_head};
+use super::head_lines::Fields;
+use super::response_head::{CleanHead, clean, end_of_head};
 
 /// The status line of every usual answer, up to the reason.
 const STATUS_LINE: &[u8] = b"HTTP/1.1 200";
@@ -35,8 +36,8 @@ pub(super) struct FastConnection(TokioIo<Stream>);
 #[derive(Debug)]
 pub(super) enum Received {
     Fast(FastHead, FastBody),
-    /// Something else, of which this was read.
-    Other(Vec<u8>),
+    /// Something else, of which this was read; and how the reading ended behind it, if it has.
+    Other(Vec<u8>, Option<io::Result<()>>),
 }
 
 /// The head of a usual answer.
@@ -128,10 +129,8 @@ impl FastConnection {
             }
             // No head, one that hyper may understand, one that is cut off, or one that is too large.
             let is_over = !matches!(end, Ok(None)) || filled.room().is_empty();
-            match ended {
-                Some(Err(error)) => return Err(error),
-                None if !is_over => {}
-                Some(Ok(())) | None => return Ok(Received::Other(filled.filled().to_vec())),
+            if is_over || ended.is_some() {
+                return Ok(Received::Other(filled.filled().to_vec(), ended));
             }
             buffer = Some(filled);
         }

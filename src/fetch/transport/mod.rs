@@ -8,6 +8,7 @@ mod connector;
 mod direct;
 mod fast_path;
 mod head_filter;
+mod head_lines;
 mod host_response;
 mod pool;
 mod replay;

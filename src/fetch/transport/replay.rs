@@ -19,6 +19,8 @@ pub(super) struct Replay<S> {
     read: Vec<u8>,
     /// How much of it is passed on.
     passed: usize,
+    /// How the reading ended behind it, if it has.
+    ended: Option<io::Result<()>>,
     /// How much of the end of the first request was written; `None` behind it.
     swallowed: Option<usize>,
     /// Who waits for the answer while the request is not written: hyper takes bytes that come before for a fault.
@@ -26,12 +28,13 @@ pub(super) struct Replay<S> {
 }
 
 impl<S> Replay<S> {
-    /// A stream on which the first request was sent and `read` has come in answer.
-    pub(super) fn new(stream: S, read: Vec<u8>) -> Self {
+    /// A stream on which the first request was sent and `read` has come in answer; and its end, if `ended`.
+    pub(super) fn new(stream: S, read: Vec<u8>, ended: Option<io::Result<()>>) -> Self {
         Self {
             stream,
             read,
             passed: 0,
+            ended,
             swallowed: Some(0),
             reader: None,
         }
@@ -42,7 +45,7 @@ impl<S> Replay<S> {
     pub(super) fn fresh(stream: S) -> Self {
         Self {
             swallowed: None,
-            ..Self::new(stream, Vec::new())
+            ..Self::new(stream, Vec::new(), None)
         }
     }
 
@@ -81,6 +84,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replay<S> {
             return Poll::Pending;
         }
         let rest = &this.read[this.passed..];
+        if rest.is_empty()
+            && let Some(ended) = this.ended.take()
+        {
+            return Poll::Ready(ended);
+        }
         if rest.is_empty() {
             return Pin::new(&mut this.stream).poll_read(context, buffer);
         }
@@ -149,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_request_goes_nowhere_and_the_second_one_to_the_server() {
         let (here, mut there) = duplex(1024);
-        let mut replay = Replay::new(here, b"HTTP/1.1 2".to_vec());
+        let mut replay = Replay::new(here, b"HTTP/1.1 2".to_vec(), None);
         for piece in ["GET /a HTTP/1.1\r\n", "host: x\r", "\n\r\r\n", "\r\nGET /b"] {
             replay.write_all(piece.as_bytes()).await.unwrap();
         }

@@ -7,6 +7,8 @@
 use memchr::memchr;
 use thiserror::Error;
 
+use super::head_lines::Lines;
+
 /// The largest head, in bytes; browsers read as much.
 pub(crate) const MAX_HEAD_BYTES: usize = 256 * 1024;
 
@@ -254,43 +256,6 @@ fn is_acceptable(head: &[u8]) -> bool {
             });
             is_field && count <= MAX_PASSED_FIELDS && framing <= 1
         })
-}
-
-/// The fields of a head that needs no cleaning: their names and values, without the blanks around these.
-pub(super) struct Fields<'a>(Lines<'a>);
-
-impl<'a> Fields<'a> {
-    pub(super) fn of(head: &'a [u8]) -> Self {
-        let mut lines = Lines(head);
-        // The status line.
-        lines.next();
-        Self(lines)
-    }
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let line = self.0.next()?;
-        let colon = memchr(b':', line)?;
-        Some((&line[..colon], line[colon + 1..].trim_ascii()))
-    }
-}
-
-/// The lines of a head up to the empty one, without their ends: LF or CR LF.
-struct Lines<'a>(&'a [u8]);
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let end = memchr(b'\n', self.0)?;
-        let (line, rest) = self.0.split_at(end);
-        self.0 = &rest[1..];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        (!line.is_empty()).then_some(line)
-    }
 }
 
 /// A header field.

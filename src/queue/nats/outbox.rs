@@ -10,7 +10,7 @@ use tokio::task::yield_now;
 
 use super::super::QueueError;
 use super::lease::publish_result;
-use super::link::{Letter, Link};
+use super::link::{Letter, Link, again};
 use super::subject;
 
 /// The most results of a message: there is a bit for each,
@@ -71,7 +71,7 @@ impl Outbox {
                 let sent = publish_result(&link, &letter).await;
                 for other in waiting {
                     // Who has gone does not want to know.
-                    let _ = other.send(sent.as_ref().map(|()| ()).map_err(QueueError::again));
+                    let _ = other.send(sent.as_ref().map(|()| ()).map_err(again));
                 }
                 sent
             });

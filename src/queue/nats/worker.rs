@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{JobReceiver, Lease, QueueError, WorkerOptions};
 use super::keeper::{self, Leases};
 use super::lease::Desk;
-use super::link::{ANSWER, Link};
+use super::link::{ANSWER, Link, again};
 use super::outbox::Outbox;
 use super::pulls::Pulls;
 use super::scout;
@@ -136,7 +136,7 @@ impl JobReceiver for NatsReceiver {
                 Ok(permit) => permit.forget(),
                 Err(_ended) => {
                     return match &*self.ready.failure.lock() {
-                        Some(failure) => Err(failure.again()),
+                        Some(failure) => Err(again(failure)),
                         None => Ok(None),
                     };
                 }
