@@ -469,6 +469,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_quota_that_is_used_up_pauses_the_host_by_the_servers_clock() {
+        // An hour behind ours.
+        let theirs = SystemTime::now() - Duration::from_secs(3_600);
+        let reset = theirs + Duration::from_secs(7);
+        let reset = reset.duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let date = format!("Date: {}", httpdate::fmt_http_date(theirs));
+        let reset = format!("X-RateLimit-Reset: {}", reset.as_secs());
+        let script =
+            move |_: &str| Reply::new(200, &[&date, "X-RateLimit-Remaining: 0", &reset], "x");
+        let server = Server::start(script).await;
+        let fetcher = server.fetcher();
+        image(&fetcher, &server.url("/a.png")).await.unwrap();
+        let start = Instant::now();
+        image(&fetcher, &server.url("/b.png")).await.unwrap();
+        let waited = start.elapsed().as_secs();
+        assert!((6..=8).contains(&waited), "{waited} s");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_retry_after_that_is_too_long_fails_at_once_and_is_quoted() {
         let server =
             Server::start(|_| Reply::new(503, &["Retry-After: 100000000000000000000"], "")).await;

@@ -546,6 +546,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn bytes_behind_an_empty_body_spoil_the_connection() {
+        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200";
+        compare(&runtime(), vec![reply.to_vec()], false);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 

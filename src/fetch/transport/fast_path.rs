@@ -274,3 +274,32 @@ fn poll_fill(
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper_rustls::MaybeHttpsStream;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::task::coop::poll_proceed;
+    use tokio::time::{Duration, sleep};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_closed_connection_is_seen_by_a_task_that_has_used_up_its_budget() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap());
+        let (stream, accepted) = tokio::join!(stream, listener.accept());
+        let stream = MaybeHttpsStream::Http(TokioIo::new(stream.unwrap()));
+        let mut connection = FastConnection::new(stream);
+        assert!(connection.is_quiet());
+        drop(accepted);
+        sleep(Duration::from_millis(20)).await;
+        let is_quiet = tokio::spawn(poll_fn(move |context| {
+            while let Poll::Ready(proceeds) = poll_proceed(context) {
+                proceeds.made_progress();
+            }
+            Poll::Ready(connection.is_quiet())
+        }));
+        assert!(!is_quiet.await.unwrap());
+    }
+}

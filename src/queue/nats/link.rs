@@ -380,24 +380,6 @@ impl Link {
     }
 }
 
-/// The same error for somebody else whom it concerns.
-pub(super) fn again(error: &QueueError) -> QueueError {
-    match error {
-        QueueError::Broker { doing, url, reason } => QueueError::Broker {
-            doing,
-            url: url.clone(),
-            reason: reason.clone(),
-        },
-        QueueError::BadBroker { url, reason } => QueueError::BadBroker {
-            url: url.clone(),
-            reason: reason.clone(),
-        },
-        QueueError::UnknownScheme(_) | QueueError::Closed | QueueError::Lost { .. } => {
-            QueueError::Closed
-        }
-    }
-}
-
 pub(super) fn to_json(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value)
         .expect("our own types have string keys and no failing fields")

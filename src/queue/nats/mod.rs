@@ -73,3 +73,21 @@ pub(super) async fn administer(
     let coordinator = Coordinator::unread(link, options.clone())?;
     Ok(Box::new(NatsAdmin(Arc::new(coordinator))))
 }
+
+/// The same error for somebody else whom it concerns.
+fn again(error: &QueueError) -> QueueError {
+    match error {
+        QueueError::Broker { doing, url, reason } => QueueError::Broker {
+            doing,
+            url: url.clone(),
+            reason: reason.clone(),
+        },
+        QueueError::BadBroker { url, reason } => QueueError::BadBroker {
+            url: url.clone(),
+            reason: reason.clone(),
+        },
+        QueueError::UnknownScheme(_) | QueueError::Closed | QueueError::Lost { .. } => {
+            QueueError::Closed
+        }
+    }
+}

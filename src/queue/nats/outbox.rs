@@ -9,8 +9,9 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
 use super::super::QueueError;
+use super::again;
 use super::lease::publish_result;
-use super::link::{Letter, Link, again};
+use super::link::{Letter, Link};
 use super::subject;
 
 /// The most results of a message: there is a bit for each,

@@ -11,9 +11,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::super::{JobReceiver, Lease, QueueError, WorkerOptions};
+use super::again;
 use super::keeper::{self, Leases};
 use super::lease::Desk;
-use super::link::{ANSWER, Link, again};
+use super::link::{ANSWER, Link};
 use super::outbox::Outbox;
 use super::pulls::Pulls;
 use super::scout;

@@ -256,3 +256,29 @@ async fn a_job_that_goes_to_another_host_is_queued_there_once_however_often_its_
     acked(received).await.unwrap();
     assert_eq!(next(&worker).await.job.host(), "third.invalid");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_went_on_to_another_host_counts_for_the_next_run() {
+    let server = Server::start(NEW);
+    let coordination = coordinator(&server, 4).await;
+    let worker = worker(&server, 1).await;
+    coordination.sender.send(job(0)).await.unwrap();
+    let lease = next(&worker).await;
+    let candidates = elsewhere(0, "second.invalid").candidates;
+    let end = JobEnd::Elsewhere(candidates.clone());
+    lease.report(Timestamp::now(), end).await.unwrap();
+    lease.ack(Ack::Done).await.unwrap();
+    worker.close().await;
+    let received = results(&coordination, 1).await.pop().unwrap();
+    let onward = Job {
+        candidates,
+        ..received.result.job.clone()
+    };
+    received.forward(onward).await.unwrap();
+    acked(received).await.unwrap();
+    drop(coordination);
+    // It finds the image on the first host, and its job at the second.
+    let again = coordinator(&server, 4).await;
+    assert_eq!(again.sender.send(job(0)).await.unwrap(), Sent::Waiting);
+    depth_becomes(&again, 1, 0).await;
+}
