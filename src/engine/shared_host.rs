@@ -122,7 +122,11 @@ impl Worker {
     /// other one does.
     pub(super) async fn fetch_twice(&self, lease: &Lease) -> Result<Fetched, AttemptError> {
         match self.fetch_or_recover(lease).await {
-            Err(error) if error.is_bad_image() && self.retried.is_first(&lease.job.key) => {
+            Err(error)
+                if error.is_bad_image()
+                    && !lease.is_lost()
+                    && self.retried.is_first(&lease.job.key) =>
+            {
                 self.fetch_or_recover(lease).await
             }
             result => result,

@@ -67,6 +67,10 @@ impl Worker {
                 lease = self.receiver.next() => lease?,
             };
             let Some(mut lease) = lease else { break };
+            // While it waited for a worker, or this process was frozen.
+            if lease.is_lost() {
+                continue;
+            }
             if self.shares_hosts {
                 lease.attempt = self.tries.next(&lease.job.key);
             }

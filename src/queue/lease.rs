@@ -41,8 +41,7 @@ impl Lease {
     /// Whether another worker may have the job now, because the queue was not told for too long that this one works on
     /// it. [`Lease::ack`] says nothing then.
     pub fn is_lost(&self) -> bool {
-        self.lost_token()
-            .is_some_and(CancellationToken::is_cancelled)
+        self.handle.as_ref().is_some_and(|handle| handle.is_lost())
     }
 
     /// Returns when the lease is lost. Cancel-safe. Never for a queue in memory.
@@ -107,6 +106,11 @@ pub(super) trait AckHandle: Send + Sync {
     /// Cancelled when the lease is lost, if it can be.
     fn lost(&self) -> Option<&CancellationToken> {
         None
+    }
+
+    /// Whether it is lost by now, also where nobody has noticed yet: in a process that was frozen.
+    fn is_lost(&self) -> bool {
+        self.lost().is_some_and(CancellationToken::is_cancelled)
     }
 
     async fn report(&self, result: &JobResult) -> Result<(), QueueError> {

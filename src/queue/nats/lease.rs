@@ -52,7 +52,7 @@ impl NatsAck {
         &self,
         work: impl Future<Output = Result<T, QueueError>>,
     ) -> Option<Result<T, QueueError>> {
-        if self.desk.leases.is_lost(self.sequence, &self.lost) {
+        if self.is_lost() {
             return None;
         }
         let when_known = async {
@@ -99,7 +99,7 @@ impl AckHandle for NatsAck {
     }
 
     fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
-        if !self.desk.leases.is_lost(self.sequence, &self.lost) {
+        if !self.is_lost() {
             // The keeper is gone only after the connection is: nobody would hear it.
             let _ = self.desk.returned.send(self.reply.clone());
         }
@@ -108,6 +108,10 @@ impl AckHandle for NatsAck {
 
     fn lost(&self) -> Option<&CancellationToken> {
         Some(&self.lost)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.desk.leases.is_lost(self.sequence, &self.lost)
     }
 
     async fn report(&self, result: &JobResult) -> Result<(), QueueError> {
