@@ -19,8 +19,8 @@ const GROUP_IMAGES: usize = 256;
 const GROUP_BYTES: u64 = 64_000_000;
 /// or its first image has waited long enough, or no worker has an image in flight. The first group of a run waits this
 /// long, so that the first images have their names soon,
-const FIRST_GROUP_WAIT: Duration = Duration::from_millis(10);
-/// and each further one twice as long, up to this: five more groups in a run, and as few as before from then on.
+const FIRST_GROUP_WAIT: Duration = Duration::from_millis(2);
+/// and each further one twice as long, up to this: seven more groups in a run, and as few as before from then on.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
 
 /// A job that a worker is done with.
@@ -235,11 +235,11 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_waits_for_images_in_flight_10_ms_at_first_and_250_ms_later() {
+    async fn a_batch_waits_for_images_in_flight_2_ms_at_first_and_250_ms_later() {
         let (commits, mut batches) = commit_queue();
         let _in_flight = commits.begin();
         assert_eq!(commits.active().count(), 1);
-        for wait in [10, 20, 40, 80, 160, 250, 250] {
+        for wait in [2, 4, 8, 16, 32, 64, 128, 250, 250] {
             send(&commits, leases(2).await).await;
             let start = Instant::now();
             assert_eq!(batches.next_batch().await.unwrap().len(), 2);

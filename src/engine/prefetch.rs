@@ -55,6 +55,9 @@ impl Prefetch {
             }
             self.robots_read = true;
         }
+        // The workers that the last page brought jobs for go first: to the connection that it has left. The first image
+        // then comes a round trip earlier.
+        yield_now().await;
         while self.in_flight.len() <= self.ahead {
             let Some(request) = self.next.take().or_else(|| next_request(&mut self.pager)) else {
                 break;
