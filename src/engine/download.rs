@@ -9,6 +9,7 @@ use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::commit_queue;
 use super::committer::Committer;
 use super::free_space::FreeSpaceGuard;
+use super::in_progress::InProgress;
 use super::shared_host::Tries;
 use super::worker::Worker;
 use super::{EngineError, Quota, Recorder, ReportMode, Reports, Run, joined, stage};
@@ -90,6 +91,7 @@ pub async fn download(
         reports,
         shares_hosts,
         tries: Tries::default(),
+        in_progress: InProgress::default(),
     };
     for _ in 0..jobs.get() {
         stages.spawn(stage(shutdown.clone(), worker.clone().run()));
@@ -167,6 +169,17 @@ mod tests {
         paths: &[&str],
         declared: Declared,
     ) -> (Outcome, Vec<String>) {
+        let (mut outcomes, files) = download_jobs(server, paths, declared, NonZeroUsize::MIN).await;
+        (outcomes.pop().unwrap(), files)
+    }
+
+    /// The same for a job that is in the queue more than once, and whose copies are worked on at the same time where they can be.
+    async fn download_jobs(
+        server: &Server,
+        paths: &[&str],
+        declared: Declared,
+        copies: NonZeroUsize,
+    ) -> (Vec<Outcome>, Vec<String>) {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::from(folder.path());
         let options = SinkOptions {
@@ -213,38 +226,39 @@ mod tests {
             wait: Duration::ZERO,
             tried: Tried::default(),
         };
-        let one = NonZeroUsize::MIN;
         let memory = Url::parse("memory:").unwrap();
-        let Queue { sender, receiver } = queue::open(&memory, one).await.unwrap();
-        sender.send(job).await.unwrap();
+        let Queue { sender, receiver } = queue::open(&memory, copies).await.unwrap();
+        for _ in 0..copies.get() {
+            sender.send(job.clone()).await.unwrap();
+        }
         drop(sender);
         let options = DownloadOptions {
-            jobs: one,
+            jobs: copies,
             retry: Retry::new(3, Duration::from_millis(1)),
             limits: Limits::default(),
             names_from_header: false,
             quota: Quota::new(None, None),
             reports: ReportMode::Outcomes,
-            shares_hosts: false,
+            shares_hosts: copies > NonZeroUsize::MIN,
         };
         let recorder = Arc::new(LedgerRecorder::new(ledger, Masks::default(), None));
         download(run, Arc::from(receiver), sink, staging, recorder, options)
             .await
             .unwrap();
-        let mut outcome = None;
+        let mut outcomes = Vec::new();
         while let Some(event) = received.recv().await {
             if let Event::ImageFinished {
                 key: _,
                 outcome: ended,
             } = event
             {
-                outcome = Some(ended);
+                outcomes.push(ended);
             }
         }
         let files = std::fs::read_dir(folder.path()).unwrap();
         let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
         let files = files.filter(|name| !name.starts_with('.')).collect();
-        (outcome.unwrap(), files)
+        (outcomes, files)
     }
 
     fn failure(outcome: Outcome) -> Failure {
@@ -252,6 +266,21 @@ mod tests {
             Outcome::Failed(failure) => failure,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[tokio::test]
+    async fn a_job_that_comes_again_while_it_is_worked_on_waits_for_its_end() {
+        let image = picture(1, 300);
+        let script = move |_: &str| Reply::ok(&image).dripping(Duration::from_micros(20));
+        let server = Server::start(script).await;
+        let two = NonZeroUsize::new(2).unwrap();
+        let declared = Declared::default();
+        let (outcomes, files) = download_jobs(&server, &["/a.png"], declared, two).await;
+        let is_there =
+            |outcome: &Outcome| matches!(outcome, Outcome::Saved(_) | Outcome::Duplicate(_));
+        assert_eq!(outcomes.len(), 2);
+        assert!(outcomes.iter().all(is_there), "{outcomes:?}");
+        assert_eq!(files, ["image.png"]);
     }
 
     #[tokio::test]

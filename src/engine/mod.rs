@@ -16,6 +16,7 @@ mod discover;
 mod download;
 mod free_space;
 mod hooks;
+mod in_progress;
 mod original;
 mod page_copy;
 mod pipeline;

@@ -11,6 +11,7 @@ use super::bad_images::{DoubtedImages, RetriedOnce};
 use super::batch::{CommitQueue, FinishedJob, WorkerResult};
 use super::candidates::Candidates;
 use super::free_space::FreeSpaceGuard;
+use super::in_progress::{COMES_AGAIN, InProgress};
 use super::original::{doubt, verify_original};
 use super::resume::resume_info;
 use super::shared_host::Tries;
@@ -44,6 +45,7 @@ pub(super) struct Worker {
     /// Whether the queue is one of many machines: then a job is for one host, whose pace the lease keeps.
     pub(super) shares_hosts: bool,
     pub(super) tries: Tries,
+    pub(super) in_progress: InProgress,
 }
 
 /// An image, where it came from, and the stem of its file, where the server names it.
@@ -72,6 +74,11 @@ impl Worker {
                 continue;
             }
             if self.shares_hosts {
+                let Some(guard) = self.in_progress.begin(&lease.job.key) else {
+                    lease.ack(Ack::Retry { after: COMES_AGAIN }).await?;
+                    continue;
+                };
+                lease.keep(guard);
                 lease.attempt = self.tries.next(&lease.job.key);
             }
             // Taking from the quota is cancel-safe too. A lease that is dropped here returns its job to the queue.

@@ -1,5 +1,6 @@
 //! A job that a worker has.
 
+use std::any::Any;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,6 +22,8 @@ pub struct Lease {
     handle: Option<Box<dyn AckHandle>>,
     /// The room that it takes among the jobs that a process works on at a time.
     pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// Dropped with it.
+    companion: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Lease {
@@ -30,7 +33,13 @@ impl Lease {
             attempt,
             handle: Some(Box::new(handle)),
             slot: None,
+            companion: None,
         }
+    }
+
+    /// Keeps something until the lease has ended.
+    pub fn keep(&mut self, companion: impl Any + Send + Sync) {
+        self.companion = Some(Box::new(companion));
     }
 
     /// Says that its worker has time for another job, while this one waits to be committed.
