@@ -1,6 +1,7 @@
 //! A run over several processes beside one on one machine, by the built program: `cargo bench --features full --bench
 //! machines -- workers BASE PAGES`; `apart` in the place of `workers` has the program on one core and the broker on
-//! another (serve the site from there, too), and `store` stores the images in an object store.
+//! another (serve the site from there, too), and `store` stores the images in an object store, which has room for a
+//! gigabyte of all rounds together.
 //!
 //! BASE is the address of a site with the pages and images of the demo's site, PAGES how many of its listing pages are
 //! used. The broker and the object store are those that `tests/run` has installed, on this machine. Rounds of all cases
@@ -127,7 +128,7 @@ fn alone(site: &Site<'_>) -> Cost {
     succeed(&mut fetch);
     Cost {
         wall: start.elapsed(),
-        cpu: cpu_of_ended() - before,
+        cpu: cpu_of_ended().saturating_sub(before),
         memory: 0,
         broker: Duration::ZERO,
     }
@@ -177,7 +178,7 @@ fn together(site: &Site<'_>, processes: usize) -> Cost {
     }
     Cost {
         wall,
-        cpu: cpu_of_ended() - before,
+        cpu: cpu_of_ended().saturating_sub(before),
         memory: memory.unwrap_or_default(),
         broker,
     }
@@ -225,7 +226,7 @@ fn into_store(site: &Site<'_>, variables: &Variables, prefix: &str) -> Cost {
     succeed(&mut fetch);
     Cost {
         wall: start.elapsed(),
-        cpu: cpu_of_ended() - before,
+        cpu: cpu_of_ended().saturating_sub(before),
         memory: 0,
         broker: Duration::ZERO,
     }
@@ -245,7 +246,7 @@ fn bare_client(urls: &[String], variables: &Variables, prefix: &str) -> Cost {
     });
     Cost {
         wall: start.elapsed(),
-        cpu: cpu_of_self() - before,
+        cpu: cpu_of_self().saturating_sub(before),
         memory: 0,
         broker: Duration::ZERO,
     }
@@ -269,10 +270,8 @@ fn print(what: &str, costs: &[Cost], first: &[Cost]) {
                 .map(|(cost, first)| figure(cost) / figure(first)),
         )
     };
-    let (wall, cpu): (fn(&Cost) -> f64, fn(&Cost) -> f64) = (
-        |cost| cost.wall.as_secs_f64(),
-        |cost| cost.cpu.as_secs_f64(),
-    );
+    let wall: fn(&Cost) -> f64 = |cost| cost.wall.as_secs_f64();
+    let cpu: fn(&Cost) -> f64 = |cost| cost.cpu.as_secs_f64();
     let broker = of(|cost| cost.broker.as_secs_f64());
     let memory = costs
         .iter()

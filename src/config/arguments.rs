@@ -23,8 +23,8 @@ pub fn prepared(command: Command) -> Command {
 /// Prepares only what `names`, the arguments behind that of `command`, can mean: where the first of them names a command,
 /// no other one is parsed. All commands together have some 500 options.
 fn prepared_for(command: Command, names: &[OsString]) -> Command {
-    let named = names.first().and_then(|name| name.to_str());
-    let is_named = |command: &Command| Some(command.get_name()) == named;
+    let command_name = names.first().and_then(|name| name.to_str());
+    let is_named = |command: &Command| Some(command.get_name()) == command_name;
     if !command.get_subcommands().any(is_named) {
         return prepared(command);
     }

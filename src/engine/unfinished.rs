@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use url::Url;
 
 use super::{Quota, Run};
 use crate::event::Event;
@@ -86,13 +85,10 @@ impl TrackedSender {
         self.run.events.emit(finished).await;
     }
 
-    fn first_address<'a>(&self, job: &'a Job) -> &'a Url {
-        job.candidates.first().map_or(&job.page, Candidate::url)
-    }
-
     async fn send_one(&self, job: Job) -> Result<(), QueueError> {
         let key = job.key.clone();
-        let address = self.run.shown(self.first_address(&job));
+        let first = job.candidates.first().map_or(&job.page, Candidate::url);
+        let address = self.run.shown(first);
         let sent = self.jobs.send(job).await;
         match &sent {
             Ok(Sent::New | Sent::Waiting) if self.waits => return Ok(()),

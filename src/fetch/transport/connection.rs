@@ -432,11 +432,11 @@ mod tests {
     }
 
     /// Whether both ways see the same.
-    fn compare(runtime: &Runtime, pieces: Vec<Vec<u8>>, hangs_up: bool) {
+    fn compare(runtime: &Runtime, pieces: &[Vec<u8>], hangs_up: bool) {
         runtime.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
-            let server = tokio::spawn(serve(listener, pieces.clone(), hangs_up));
+            let server = tokio::spawn(serve(listener, pieces.to_vec(), hangs_up));
             let pools = OriginPools::new(HeaderMap::new(), 1);
             let url = url::Url::parse(&format!("http://{address}/a.png")).unwrap();
             let pool = pools.pool(&url, |_: &Uri| Route::Direct).unwrap();
@@ -541,7 +541,7 @@ mod tests {
             let apart = vec![head.as_bytes().to_vec(), body.as_bytes().to_vec()];
             // A body that is longer or shorter than its head says has an end only if the server hangs up.
             for pieces in [vec![whole], apart, bytewise] {
-                compare(&runtime, pieces, true);
+                compare(&runtime, &pieces, true);
             }
         }
     }
@@ -549,7 +549,7 @@ mod tests {
     #[test]
     fn bytes_behind_an_empty_body_spoil_the_connection() {
         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200";
-        compare(&runtime(), vec![reply.to_vec()], false);
+        compare(&runtime(), &[reply.to_vec()], false);
     }
 
     proptest! {
@@ -571,7 +571,7 @@ mod tests {
                 bytes[at] = with;
             }
             let rest = bytes.split_off(cut.min(bytes.len()));
-            compare(&runtime(), vec![bytes, rest], true);
+            compare(&runtime(), &[bytes, rest], true);
         }
     }
 }

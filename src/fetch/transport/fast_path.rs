@@ -29,8 +29,10 @@ const STATUS_LINE: &[u8] = b"HTTP/1.1 200";
 const MAX_DIGITS: usize = 18;
 
 /// A connection that nothing but usual exchanges were made on.
+///
+/// Boxed: a stream with TLS has more than a kilobyte, and a connection moves from the idle ones to its worker and back.
 #[derive(Debug)]
-pub(super) struct FastConnection(TokioIo<Stream>);
+pub(super) struct FastConnection(Box<TokioIo<Stream>>);
 
 /// What came in answer to a request.
 #[derive(Debug)]
@@ -63,11 +65,11 @@ pub(super) struct FastBody {
 
 impl FastConnection {
     pub(super) fn new(stream: Stream) -> Self {
-        Self(TokioIo::new(stream))
+        Self(Box::new(TokioIo::new(stream)))
     }
 
     pub(super) fn into_inner(self) -> TokioIo<Stream> {
-        self.0
+        *self.0
     }
 
     /// Whether the server has sent nothing and hung up neither since the last answer. Without a waker: whoever asks uses

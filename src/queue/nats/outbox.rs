@@ -72,7 +72,7 @@ impl Outbox {
                 let sent = publish_result(&link, &letter).await;
                 for other in waiting {
                     // Who has gone does not want to know.
-                    let _ = other.send(sent.as_ref().map(|()| ()).map_err(again));
+                    let _ = other.send(sent.as_ref().copied().map_err(again));
                 }
                 sent
             });

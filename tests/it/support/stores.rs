@@ -169,7 +169,8 @@ impl StoreServer {
         // So that it is missed here, and not after a long wait.
         let program = server.get_program();
         let is_there = !Path::new(program).is_absolute() || Path::new(program).exists();
-        assert!(is_there, "{program:?} is missing: tests/run installs it");
+        let program = Path::new(program).display();
+        assert!(is_there, "{program} is missing: tests/run installs it");
         Self { shell, stdin, port }
     }
 

@@ -65,7 +65,7 @@ impl Author<'_> {
             let because = format!("the items link to images, {facts}");
             return Ok(Self::field(draft, "link", because, &links));
         }
-        if self.by_details(draft, page, &sample).await? {
+        if Box::pin(self.by_details(draft, page, &sample)).await? {
             return Ok(true);
         }
         if let Some((rule, facts)) = judge.custom(&sample).await {
