@@ -290,7 +290,9 @@ impl HookRunner {
             let record = self.report(None, failed, results).await;
             self.ledger.record(record.into_iter().collect()).await?;
         }
-        // Counted again: hooks that could not be begun are now pending as well.
+        // Counted again: hooks that could not be begun are now pending as well. A run that gave up on its hooks, or was
+        // asked to end, goes on to save images after the last hook, and theirs count too.
+        self.all_saved.cancelled().await;
         let PendingHooks { images, end } = self.ledger.pending_hooks().await?;
         let of = |when, number| if self.hooks.any(when) { number } else { 0 };
         let number = of(Trigger::Image, images) + of(Trigger::End, u64::from(end.is_some()));
