@@ -39,6 +39,12 @@ mod source;
 mod template;
 mod variables;
 
+/// Parsers of pages, for the fuzz targets; not part of the interface.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::document::html::well_formed::agrees;
+}
+
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -31,11 +31,12 @@ static SITES: LazyLock<[Site; 2]> = LazyLock::new(|| {
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 11] = [
+pub const ALL: [(&str, Target); 12] = [
     ("config", config),
     ("content_coding", content_coding),
     ("content_range", content_range),
     ("definition", definition),
+    ("html", html),
     ("image", image),
     ("ledger", ledger),
     ("listing", listing),
@@ -61,6 +62,14 @@ pub fn listing(data: &[u8]) {
         let _ = (health.verdict(true), health.verdict(false));
         page.images.iter().for_each(|image| hold_image(site, image));
     }
+}
+
+/// An HTML page, whose tree is the same by both ways of reading it.
+pub fn html(data: &[u8]) {
+    let page = String::from_utf8_lossy(data);
+    assert!(wallhaul::site::fuzzing::agrees(&page), "{page}");
+    let body = format!("<!DOCTYPE html><html><head></head><body>{page}</body></html>");
+    assert!(wallhaul::site::fuzzing::agrees(&body), "{page}");
 }
 
 /// A thumb's address, under the rules of two sites.

@@ -5,10 +5,12 @@ mod pending;
 mod srcset;
 mod text;
 pub(in crate::site) mod tree;
+pub(in crate::site) mod well_formed;
 pub(in crate::site) mod xhtml;
 
 use std::borrow::Cow;
 
+use html5ever::{local_name, ns};
 use scraper::{ElementRef, Html, Node as HtmlNode};
 use toml::Spanned;
 
@@ -38,7 +40,7 @@ pub(super) struct HtmlLocator {
 /// The `href` of the first `<base>` that has one.
 pub(super) fn base_of(page: &Html) -> Option<String> {
     let elements = page.tree.nodes().filter_map(ElementRef::wrap);
-    let mut bases = elements.filter(|element| element.value().name() == "base");
+    let mut bases = elements.filter(|element| element.value().name.local == local_name!("base"));
     bases.find_map(|base| base.attr("href")).map(str::to_owned)
 }
 
@@ -226,13 +228,19 @@ impl<'a> HtmlPlace<'a> {
 
 /// The value of an attribute. In SVG and XHTML the parser splits a name as `xlink:href` in two.
 fn attribute<'a>(element: ElementRef<'a>, name: &str) -> Option<&'a str> {
-    element.attr(name).or_else(|| {
-        let (prefix, local) = name.split_once(':')?;
+    // Compared one by one: scraper looks a name up among all atoms first.
+    let find = |prefix: Option<&str>, local: &str| {
         let mut attributes = element.value().attrs.iter();
         let found = attributes.find(|(attribute, _)| {
-            &*attribute.local == local && attribute.prefix.as_deref() == Some(prefix)
+            &*attribute.local == local
+                && attribute.prefix.as_deref() == prefix
+                && (prefix.is_some() || attribute.ns == ns!())
         });
         found.map(|(_, value)| &**value)
+    };
+    find(None, name).or_else(|| {
+        let (prefix, local) = name.split_once(':')?;
+        find(Some(prefix), local)
     })
 }
 

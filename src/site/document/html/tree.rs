@@ -9,6 +9,7 @@ use html5ever::tree_builder::{QuirksMode, TreeBuilder, TreeBuilderOpts, TreeSink
 use scraper::{Html, HtmlTreeSink, StrTendril};
 
 use super::pending::{Emitted, Pending};
+use super::well_formed;
 use crate::event::ListingFailure;
 use crate::site::name::char_boundary_before;
 
@@ -47,6 +48,10 @@ pub(in crate::site) fn each_owned(
     mut on_tree: impl FnMut(Html),
 ) -> Result<usize, ListingFailure> {
     let whole = StrTendril::from(text);
+    if let Some(tree) = well_formed::parse(&whole) {
+        on_tree(tree);
+        return Ok(1);
+    }
     let mut rest = text;
     let mut nodes_left = MAX_NODES;
     let mut trees = 0;
@@ -68,7 +73,7 @@ pub(in crate::site) fn each_owned(
 
 /// One tree of at most `max_nodes` nodes, and how many bytes of `text` are in it: of the part of `whole` behind the byte
 /// `at`.
-fn one(
+pub(super) fn one(
     whole: &StrTendril,
     text: &str,
     at: usize,
@@ -129,7 +134,7 @@ fn one(
 }
 
 /// Tendrils count in 32 bits; a page is smaller by its own limit.
-fn offset(bytes: usize) -> u32 {
+pub(super) fn offset(bytes: usize) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
