@@ -7,29 +7,42 @@ use tokio::task::yield_now;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::joined;
+use crate::event::ListingFailure;
 use crate::fetch::{FetchError, Fetcher, Page};
-use crate::site::{NextPage, PageRequest, Pager};
+use crate::site::{ListingPage, NextPage, PageRequest, PageText, Pager, Site};
+
+/// A page that has arrived, and what is on it.
+pub(super) struct PageAhead {
+    pub(super) page: Page,
+    pub(super) listing: Result<ListingPage, ListingFailure>,
+}
 
 /// The page requests in flight, in the listing's order.
 ///
-/// Each has its own task, so that it continues while the producer waits for a slot in the queue. The tasks are few
-/// (see [`super::pages_ahead`]), and end when this is dropped.
+/// Each has its own task, so that it continues while the producer waits for a slot in the queue, and a page is read
+/// while the producer is at the one before. The tasks are few (see [`super::pages_ahead`]), and end when this is
+/// dropped.
 pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,
+    site: Arc<Site>,
     pager: Pager,
     /// Pages to have in flight beside the one that is waited for.
     ahead: usize,
     /// A request that was taken from the pager and not spawned yet.
     next: Option<PageRequest>,
     robots_read: bool,
-    in_flight: VecDeque<(PageRequest, AbortOnDropHandle<Result<Page, FetchError>>)>,
+    in_flight: VecDeque<(
+        PageRequest,
+        AbortOnDropHandle<Result<PageAhead, FetchError>>,
+    )>,
 }
 
 impl Prefetch {
-    pub(super) fn new(fetcher: Arc<Fetcher>, pager: Pager, ahead: usize) -> Self {
+    pub(super) fn new(fetcher: Arc<Fetcher>, site: Arc<Site>, pager: Pager, ahead: usize) -> Self {
         let ahead = pager.ahead().map_or(ahead, |most| ahead.min(most));
         Self {
             fetcher,
+            site,
             pager,
             ahead,
             next: None,
@@ -45,7 +58,7 @@ impl Prefetch {
 
     /// Waits for the next page in the listing's order; `None` after the last one that is wanted. Cancel-safe: a request
     /// that was taken from the pager is kept in `next` until its task is spawned.
-    pub(super) async fn next(&mut self) -> Option<(PageRequest, Result<Page, FetchError>)> {
+    pub(super) async fn next(&mut self) -> Option<(PageRequest, Result<PageAhead, FetchError>)> {
         if !self.robots_read {
             self.next = self.next.take().or_else(|| next_request(&mut self.pager));
             // Before any page is requested: the connection is then free for the first page, which all workers wait
@@ -62,9 +75,19 @@ impl Prefetch {
             let Some(request) = self.next.take().or_else(|| next_request(&mut self.pager)) else {
                 break;
             };
-            let (fetcher, url) = (Arc::clone(&self.fetcher), request.url.clone());
+            let (fetcher, site) = (Arc::clone(&self.fetcher), Arc::clone(&self.site));
+            let url = request.url.clone();
             let end_statuses = self.pager.end_statuses(&request).to_vec();
-            let page = tokio::spawn(async move { fetcher.listing_page(&url, &end_statuses).await });
+            let page = tokio::spawn(async move {
+                let page = fetcher.listing_page(&url, &end_statuses).await?;
+                let text = PageText {
+                    text: &page.text,
+                    encoding: page.encoding,
+                    is_xml: page.is_xml,
+                };
+                let listing = site.read(&page.url, text);
+                Ok(PageAhead { page, listing })
+            });
             self.in_flight
                 .push_back((request, AbortOnDropHandle::new(page)));
             // Tokio runs the task spawned last first: without this the pages would be requested in reverse order.

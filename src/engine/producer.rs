@@ -14,14 +14,14 @@ use url::Url;
 use super::EngineError;
 use super::deferred::Deferred;
 use super::discover::{Discovery, LateUrls};
-use super::prefetch::Prefetch;
+use super::prefetch::{PageAhead, Prefetch};
 use super::seen::Seen;
 use super::url_list;
 use crate::event::{Event, ListingEnd, ListingFailure, Warning};
 use crate::fetch::{FetchError, Page};
 use crate::site::{
-    ErrorAction, ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, PageText, Pager,
-    Pages, Site, StatusMeaning, Step,
+    ErrorAction, ImageSource, ListingPage, PageAnswer, PageContent, PageRequest, Pager, Pages,
+    Site, StatusMeaning, Step,
 };
 
 /// The most pages in a row that an error rule of the definition has passed over: beyond them no page will come.
@@ -120,6 +120,7 @@ impl Producer {
         let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
         let mut prefetch = Prefetch::new(
             Arc::clone(&self.discovery.run.fetcher),
+            Arc::clone(&self.site),
             self.site.pager(pages, today),
             self.discovery.options.prefetch.get(),
         );
@@ -137,7 +138,7 @@ impl Producer {
             };
             let shown = self.discovery.run.shown(&request.url);
             let status = page.as_ref().err().and_then(FetchError::status);
-            // With an end status (404) the listing is over; any other status is left to `read_page` as an error.
+            // With an end status (404) the listing is over; any other status is an error, below.
             let meaning = status.map(|status| prefetch.pager().refused(&request, status));
             match meaning {
                 Some(StatusMeaning::End(end)) => return Ok(Stop::Ended(Some(shown), end)),
@@ -165,7 +166,7 @@ impl Producer {
                 }
                 Some(_) | None => passed_over = 0,
             }
-            let page = match page {
+            let PageAhead { page, listing } = match page {
                 Ok(page) => page,
                 Err(error) => {
                     let failure = ListingFailure::Fetch {
@@ -175,7 +176,8 @@ impl Producer {
                     return Ok(Stop::Failed(shown, failure, None));
                 }
             };
-            let read = self.read_page(prefetch.pager(), &request, &page);
+            let read = listing
+                .and_then(|listing| self.take_links(prefetch.pager(), &request, &page, listing));
             let mut read_page = ReadPage {
                 page,
                 shown,
@@ -261,19 +263,14 @@ impl Producer {
         Stop::Failed(page.shown, failure, copy)
     }
 
-    /// Reads a page that arrived, and passes what it says of further pages to the pager.
-    fn read_page(
+    /// Passes what a page says of further pages to the pager.
+    fn take_links(
         &self,
         pager: &mut Pager,
         request: &PageRequest,
         page: &Page,
+        mut listing: ListingPage,
     ) -> Result<(PageContent, ListingPage), ListingFailure> {
-        let text = PageText {
-            text: &page.text,
-            encoding: page.encoding,
-            is_xml: page.is_xml,
-        };
-        let mut listing = self.site.read(&page.url, text)?;
         if let Some(target) = &page.next {
             listing.next.set_header_next(&page.url, target);
         }
