@@ -17,11 +17,14 @@ use crate::verify::VerifiedImage;
 const GROUP_IMAGES: usize = 256;
 /// or this many bytes,
 const GROUP_BYTES: u64 = 64_000_000;
-/// or its first image has waited long enough, or no worker has an image in flight. The first group of a run waits this
-/// long, so that the first images have their names soon,
+/// or its first image has waited long enough, or no worker has had an image in flight for a while. The first group of a
+/// run waits this long, so that the first images have their names soon,
 const FIRST_GROUP_WAIT: Duration = Duration::from_millis(2);
 /// and each further one twice as long, up to this: seven more groups in a run, and as few as before from then on.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
+/// How long the committer waits for the next image when none is in flight: longer than the next listing page takes on a
+/// fast line. Without it a group of small images was what three pages had, and there were three times as many groups.
+const LULL: Duration = Duration::from_millis(5);
 
 /// A job that a worker is done with.
 pub(super) struct FinishedJob {
@@ -40,7 +43,8 @@ pub(super) enum WorkerResult {
 /// The workers' end.
 #[derive(Clone)]
 pub(super) struct CommitQueue {
-    sender: mpsc::Sender<FinishedJob>,
+    /// There until this is dropped.
+    sender: Option<mpsc::Sender<FinishedJob>>,
     state: Arc<State>,
 }
 
@@ -60,7 +64,7 @@ struct State {
     active: AtomicUsize,
     /// Bytes of the images in the channel.
     bytes: AtomicU64,
-    /// Notified when a group is complete or no image is in flight. Waiting on the channel itself would wake the
+    /// Notified when a group is complete, no image is in flight or the workers are gone. Waiting on the channel itself would wake the
     /// committer for each image, which costs as much as fetching a small one.
     due: Notify,
 }
@@ -78,7 +82,7 @@ pub(super) fn commit_queue() -> (CommitQueue, BatchReceiver) {
     let state = Arc::new(State::default());
     (
         CommitQueue {
-            sender,
+            sender: Some(sender),
             state: Arc::clone(&state),
         },
         BatchReceiver {
@@ -102,13 +106,24 @@ impl CommitQueue {
 
     /// Sends a finished job to the committer; false when the committer has ended.
     pub(super) async fn send(&self, finished: FinishedJob) -> bool {
+        let Some(sender) = &self.sender else {
+            return false;
+        };
         let bytes = finished.bytes();
         let queued = self.state.bytes.fetch_add(bytes, Ordering::SeqCst) + bytes;
-        let sent = self.sender.send(finished).await.is_ok();
-        if queued >= GROUP_BYTES || self.sender.capacity() == 0 {
+        let sent = sender.send(finished).await.is_ok();
+        if queued >= GROUP_BYTES || sender.capacity() == 0 {
             self.state.due.notify_one();
         }
         sent
+    }
+}
+
+impl Drop for CommitQueue {
+    fn drop(&mut self) {
+        // In this order: the committer that wakes up must find the channel closed.
+        drop(self.sender.take());
+        self.state.due.notify_one();
     }
 }
 
@@ -133,9 +148,16 @@ impl BatchReceiver {
         let first = self.receiver.recv().await?;
         let due = Instant::now() + self.wait;
         self.wait = GROUP_WAIT.min(self.wait * 2);
-        while !self.is_complete() && self.state.active.load(Ordering::SeqCst) > 0 {
+        while !self.is_complete() {
+            let until = if self.state.active.load(Ordering::SeqCst) > 0 {
+                due
+            } else {
+                due.min(Instant::now() + LULL)
+            };
             // `notify_one` stores a permit, so a notice that comes between the check and this wait is not lost.
-            if timeout_at(due, self.state.due.notified()).await.is_err() {
+            let notified = timeout_at(until, self.state.due.notified()).await.is_ok();
+            let is_idle = self.state.active.load(Ordering::SeqCst) == 0;
+            if !notified && (is_idle || until == due) {
                 break;
             }
         }
@@ -153,9 +175,10 @@ impl BatchReceiver {
         Some(group)
     }
 
-    /// Whether a complete group has arrived, counting the image of it that was taken from the channel.
+    /// Whether a complete group has arrived, counting the image of it that was taken from the channel, or nothing more will.
     fn is_complete(&self) -> bool {
-        self.receiver.len() + 1 >= GROUP_IMAGES
+        self.receiver.is_closed()
+            || self.receiver.len() + 1 >= GROUP_IMAGES
             || self.state.bytes.load(Ordering::SeqCst) >= GROUP_BYTES
     }
 }
@@ -173,7 +196,6 @@ impl FinishedJob {
 pub(super) mod tests {
     use std::num::NonZeroUsize;
 
-    use futures_util::FutureExt as _;
     use url::Url;
 
     use super::*;
@@ -225,13 +247,42 @@ pub(super) mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_is_due_at_once_when_no_image_is_in_flight() {
+    async fn a_batch_is_due_soon_when_no_image_is_in_flight_and_at_once_when_the_workers_are_gone()
+    {
         let (commits, mut batches) = commit_queue();
+        batches.wait = GROUP_WAIT;
         send(&commits, leases(3).await).await;
-        let batch = batches.next_batch().now_or_never().flatten();
+        let start = Instant::now();
+        let batch = batches.next_batch().await;
         assert_eq!(batch.map(|batch| batch.len()), Some(3));
+        assert_eq!(start.elapsed(), LULL);
+        send(&commits, leases(2).await).await;
+        let (last, start) = (commits.clone(), Instant::now());
         drop(commits);
+        let (batch, ()) = tokio::join!(batches.next_batch(), async {
+            tokio::task::yield_now().await;
+            drop(last);
+        });
+        assert_eq!(batch.map(|batch| batch.len()), Some(2));
+        assert!(start.elapsed().is_zero());
         assert!(batches.next_batch().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lull_that_ends_ends_no_batch() {
+        let (commits, mut batches) = commit_queue();
+        batches.wait = GROUP_WAIT;
+        let start = Instant::now();
+        send(&commits, leases(1).await).await;
+        let (batch, ()) = tokio::join!(batches.next_batch(), async {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            let in_flight = commits.begin();
+            tokio::time::sleep(LULL).await;
+            send(&commits, leases(1).await).await;
+            drop(in_flight);
+        });
+        assert_eq!(batch.map(|batch| batch.len()), Some(2));
+        assert_eq!(start.elapsed(), Duration::from_millis(2) + LULL * 2);
     }
 
     #[tokio::test(start_paused = true)]
