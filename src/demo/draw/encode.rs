@@ -2,11 +2,12 @@
 
 use std::io;
 
-use image::codecs::gif::GifEncoder;
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder as _};
+use jpeg_encoder::ColorType;
 
 use super::Coding;
+
+/// Of the JPEG files, from 1 to 100.
+const QUALITY: u8 = 90;
 
 /// The pixels of a finished drawing.
 pub(super) struct Raster {
@@ -25,8 +26,8 @@ impl Raster {
     pub(super) fn encode(&self, coding: Coding) -> io::Result<Vec<u8>> {
         match coding {
             Coding::Png => self.png().map_err(io::Error::other),
-            Coding::Jpeg => self.jpeg().map_err(io::Error::other),
-            Coding::Gif => self.gif().map_err(io::Error::other),
+            Coding::Jpeg => self.jpeg(),
+            Coding::Gif => self.gif(),
         }
     }
 
@@ -45,30 +46,38 @@ impl Raster {
         Ok(bytes)
     }
 
-    fn jpeg(&self) -> image::ImageResult<Vec<u8>> {
+    fn jpeg(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        let encoder = JpegEncoder::new_with_quality(&mut bytes, 90);
-        encoder.write_image(
-            &self.spread(),
-            self.width,
-            self.height,
-            ExtendedColorType::Rgb8,
-        )?;
+        let (width, height) = self.sides()?;
+        let encoder = jpeg_encoder::Encoder::new(&mut bytes, QUALITY);
+        let encoded = encoder.encode(&self.spread(), width, height, ColorType::Rgb);
+        encoded.map_err(io::Error::other)?;
         Ok(bytes)
     }
 
-    fn gif(&self) -> image::ImageResult<Vec<u8>> {
+    fn gif(&self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        GifEncoder::new(&mut bytes).encode(
-            &self.spread(),
-            self.width,
-            self.height,
-            ExtendedColorType::Rgb8,
-        )?;
+        let (width, height) = self.sides()?;
+        let palette = self.palette.as_flattened();
+        let encoder = gif::Encoder::new(&mut bytes, width, height, palette);
+        let frame = gif::Frame {
+            width,
+            height,
+            buffer: self.pixels.as_slice().into(),
+            ..gif::Frame::default()
+        };
+        let encoded = encoder.and_then(|mut encoder| encoder.write_frame(&frame));
+        encoded.map_err(io::Error::other)?;
         Ok(bytes)
     }
 
-    /// Three bytes a pixel, for the formats that know no palette here.
+    /// Width and height as JPEG and GIF say them.
+    fn sides(&self) -> io::Result<(u16, u16)> {
+        let side = |side: u32| u16::try_from(side).map_err(io::Error::other);
+        Ok((side(self.width)?, side(self.height)?))
+    }
+
+    /// Three bytes a pixel, for JPEG, which knows no palette.
     fn spread(&self) -> Vec<u8> {
         let mut spread = Vec::with_capacity(self.pixels.len() * 3);
         for ink in &self.pixels {
