@@ -57,7 +57,12 @@ pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
             () = ended => Ok(Exit::Done),
         }
     });
-    runtime.shutdown_timeout(EXIT_DELAY);
+    if received.get().is_none() && result.is_ok() {
+        // Everything was awaited. What is left are idle connections, which the system closes sooner than the runtime.
+        runtime.shutdown_background();
+    } else {
+        runtime.shutdown_timeout(EXIT_DELAY);
+    }
     match received.get() {
         Some(&signal) => Ok(result
             .unwrap_or_else(|error| print_error(&error))
