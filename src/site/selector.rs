@@ -160,6 +160,24 @@ mod tests {
     }
 
     #[test]
+    fn a_long_class_is_as_many_steps_as_it_is_long() {
+        let page = format!(
+            "<body class='{}'>{}",
+            " ".repeat(6_400),
+            "<i></i>".repeat(10)
+        );
+        let (page, selector) = (
+            Html::parse_document(&page),
+            Selector::parse(".card i").unwrap(),
+        );
+        for (steps, is_enough) in [(600, false), (2_000, true)] {
+            let work = Work::with_steps(steps);
+            assert_eq!(selector.select(&page, &work).count(), 0);
+            assert_eq!(work.is_over(), !is_enough, "{steps}");
+        }
+    }
+
+    #[test]
     fn a_selector_within_an_element_does_not_match_that_element() {
         let page = Html::parse_document("<div class=a><p><div class=a id=x></div></p></div>");
         let selector = Selector::parse("div.a").unwrap();

@@ -66,6 +66,15 @@ impl Default for Work {
 }
 
 impl Work {
+    /// The bounds of a page, with fewer steps.
+    #[cfg(test)]
+    pub(in crate::site) fn with_steps(steps: usize) -> Self {
+        Self {
+            steps: Cell::new(steps),
+            ..Self::default()
+        }
+    }
+
     /// Counts visited values; whether they may be visited.
     pub(in crate::site) fn visit(&self, values: usize) -> bool {
         self.take(&self.visits, values, Bound::Elements)

@@ -12,7 +12,7 @@ use selectors::{Element, OpaqueElement};
 use crate::site::document::{STEP_BYTES, Work};
 
 /// An element of a page. Each way from it to another element, each class and each attribute that is looked at is a
-/// step: `:has()`, `~` and `:nth-child()` take as many as the page is large, for every element of it. When no steps are
+/// step, and so are the bytes of their values: `:has()`, `~` and `:nth-child()` take as many as the page is large, for every element of it. When no steps are
 /// left it has no neighbours, so that every search ends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counted<'a> {
@@ -66,7 +66,9 @@ impl Element for Counted<'_> {
     fn has_class(&self, name: &CssLocalName, case: CaseSensitivity) -> bool {
         // Split each time: scraper keeps the classes of an element as atoms, which takes longer than all else here.
         let attributes = self.element.value().attrs.iter();
-        let values = attributes.filter(|(key, _)| key.local == local_name!("class"));
+        let values = attributes.filter(|(key, value)| {
+            key.local == local_name!("class") && self.work.step(value.len() / STEP_BYTES)
+        });
         let classes = values.flat_map(|(_, value)| value.split_ascii_whitespace());
         let mut classes = classes.take_while(|_| self.step());
         classes.any(|class| case.eq(class.as_bytes(), name.0.as_bytes()))

@@ -28,6 +28,9 @@ pub(super) struct HtmlPlace<'a> {
     pub(super) element: Option<ElementRef<'a>>,
 }
 
+/// As many attributes as an element of a usual page has.
+const FEW_ATTRIBUTES: usize = 16;
+
 /// Where in an element a text is: `css@attribute`, `css`, `@attribute` or `.`.
 #[derive(Debug)]
 pub(super) struct HtmlLocator {
@@ -228,17 +231,22 @@ impl<'a> HtmlPlace<'a> {
 
 /// The value of an attribute. In SVG and XHTML the parser splits a name as `xlink:href` in two.
 fn attribute<'a>(element: ElementRef<'a>, name: &str) -> Option<&'a str> {
-    // Compared one by one: scraper looks a name up among all atoms first.
+    let attributes = &element.value().attrs;
     let find = |prefix: Option<&str>, local: &str| {
-        let mut attributes = element.value().attrs.iter();
-        let found = attributes.find(|(attribute, _)| {
+        let found = attributes.iter().find(|(attribute, _)| {
             &*attribute.local == local
                 && attribute.prefix.as_deref() == prefix
                 && (prefix.is_some() || attribute.ns == ns!())
         });
         found.map(|(_, value)| &**value)
     };
-    find(None, name).or_else(|| {
+    // Of a few, comparing them is cheaper: scraper looks the name up among all atoms first.
+    let plain = if attributes.len() > FEW_ATTRIBUTES {
+        element.attr(name)
+    } else {
+        find(None, name)
+    };
+    plain.or_else(|| {
         let (prefix, local) = name.split_once(':')?;
         find(Some(prefix), local)
     })

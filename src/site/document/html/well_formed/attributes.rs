@@ -29,7 +29,7 @@ impl<'t> Reader<'t> {
                 _ if self.at == before => return None,
                 _ => {}
             }
-            let name = attribute_name(self.take_name()?);
+            let name = attribute_atom(self.attribute_name()?);
             let value = self.value()?;
             let mut others = attributes.iter();
             if others.len() == MAX_ATTRIBUTES || others.any(|other| other.name.local == name) {
@@ -41,7 +41,7 @@ impl<'t> Reader<'t> {
     }
 
     /// The name of an attribute, without the letters that the parser would change.
-    fn take_name(&mut self) -> Option<&'t str> {
+    fn attribute_name(&mut self) -> Option<&'t str> {
         let rest = self.rest();
         let is_plain = |byte: &u8| {
             byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b':')
@@ -94,7 +94,7 @@ impl<'t> Reader<'t> {
 }
 
 /// The atom of an attribute's name: to look up one that is no constant takes longer than to read the attribute.
-fn attribute_name(name: &str) -> LocalName {
+fn attribute_atom(name: &str) -> LocalName {
     macro_rules! names {
         ($($name:tt)*) => {
             match name {

@@ -4,7 +4,7 @@ use html5ever::{LocalName, local_name};
 
 /// What the standard asks before an element is opened, and what may be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ElementKind {
     Html,
     Head,
     Body,
@@ -23,9 +23,9 @@ pub(super) enum Kind {
     Form,
     /// Opened as it stands, formatting or not: what is formatted is closed where it was opened.
     Inline,
-    /// Without content,
+    /// Without content.
     Void,
-    /// and closes an open `p`.
+    /// Without content, and closes an open `p`.
     Rule,
     /// Without content, and may stand in the head.
     Metadata,
@@ -37,14 +37,14 @@ pub(super) enum Kind {
 }
 
 /// The atom of an element's name, and what kind it is.
-pub(super) fn kind_of(name: &str) -> Option<(LocalName, Kind)> {
+pub(super) fn kind_of(name: &str) -> Option<(LocalName, ElementKind)> {
     macro_rules! kinds {
         ($($kind:ident: [$($name:tt)*];)*) => {
             match name {
-                $($($name => Some((local_name!($name), Kind::$kind)),)*)*
+                $($($name => Some((local_name!($name), ElementKind::$kind)),)*)*
                 // The standard treats all of the page's own elements alike.
                 own if own.contains('-') && own.starts_with(|c: char| c.is_ascii_lowercase()) => {
-                    Some((LocalName::from(own), Kind::Inline))
+                    Some((LocalName::from(own), ElementKind::Inline))
                 }
                 _ => None,
             }
