@@ -64,7 +64,7 @@ pub async fn download(
     staging.parts().set_concurrency(jobs);
     let (shutdown, events) = (run.shutdown.clone(), run.events.clone());
     let free_space = FreeSpaceGuard::new(&staging, &shutdown);
-    let (commits, batches) = commit_queue();
+    let (commits, batches) = commit_queue(&receiver);
     let mut stages = JoinSet::new();
     let committer = Committer {
         run: run.clone(),

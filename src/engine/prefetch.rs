@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio::task::yield_now;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -31,6 +32,8 @@ pub(super) struct Prefetch {
     /// A request that was taken from the pager and not spawned yet.
     next: Option<PageRequest>,
     robots_read: bool,
+    /// Held while a page is read: one that is costly by its maker's will keeps no more than one thread from other work.
+    reading: Arc<Mutex<()>>,
     in_flight: VecDeque<(
         PageRequest,
         AbortOnDropHandle<Result<PageAhead, FetchError>>,
@@ -47,6 +50,7 @@ impl Prefetch {
             ahead,
             next: None,
             robots_read: false,
+            reading: Arc::default(),
             in_flight: VecDeque::new(),
         }
     }
@@ -76,6 +80,7 @@ impl Prefetch {
                 break;
             };
             let (fetcher, site) = (Arc::clone(&self.fetcher), Arc::clone(&self.site));
+            let reading = Arc::clone(&self.reading);
             let url = request.url.clone();
             let end_statuses = self.pager.end_statuses(&request).to_vec();
             let page = tokio::spawn(async move {
@@ -85,6 +90,7 @@ impl Prefetch {
                     encoding: page.encoding,
                     is_xml: page.is_xml,
                 };
+                let _alone = reading.lock().await;
                 let listing = site.read(&page.url, text);
                 Ok(PageAhead { page, listing })
             });

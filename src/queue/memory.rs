@@ -86,6 +86,11 @@ struct MemoryReceiver(Arc<Shared>);
 
 #[async_trait]
 impl JobReceiver for MemoryReceiver {
+    fn expects_jobs(&self) -> bool {
+        let state = self.0.state.lock();
+        !state.closed || !state.fresh.is_empty() || !state.delayed.is_empty()
+    }
+
     async fn next(&self) -> Result<Option<Lease>, QueueError> {
         loop {
             // Most often a job is there: then nothing is registered with `changed`.

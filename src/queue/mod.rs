@@ -76,6 +76,12 @@ pub trait JobReceiver: Send + Sync {
     /// When the queue is out of reach.
     async fn next(&self) -> Result<Option<Lease>, QueueError>;
 
+    /// Whether more jobs are on their way for all that this process knows, so that it pays to wait a moment for their
+    /// images. On a broker it knows nothing.
+    fn expects_jobs(&self) -> bool {
+        false
+    }
+
     /// Asks that no job of `host` (see [`Job::host`]) is delivered for this long, to any worker of the queue. A queue
     /// in memory leaves that to the fetcher, which all of its workers share.
     ///
