@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use tokio::task::{JoinHandle, spawn_blocking};
 use url::Url;
 
 use crate::app::console::write_flushed;
@@ -53,12 +54,11 @@ pub async fn urls(
         let (events, receiver) = Events::channel(output.watches_images());
         let reporters = report::open_log(&output, Box::new(io::stderr()));
         let dispatch = report::dispatch(receiver, reporters).map_err(ThreadError::from)?;
-        let (lines, failed) = (Arc::default(), Arc::new(Mutex::new(None)));
+        let lines = Arc::new(Lines::default());
         let run = new_run(&session, environment, events, &shutdown).await;
         let jobs = Printer {
             run: run.clone(),
             lines: Arc::clone(&lines),
-            failed: Arc::clone(&failed),
         };
         let result = engine::discover(
             run,
@@ -69,12 +69,10 @@ pub async fn urls(
         )
         .await;
         let tally = dispatch.await;
-        // What a run that was stopped within a page had found there.
-        let _ = write(&lines, &failed).await;
+        // Also what a run that was stopped within a page had found there.
+        let written = lines.finish().await;
         result?;
-        if let Some(error) = failed.lock().take() {
-            return Err(OutputError::from(error).into());
-        }
+        written.map_err(OutputError::from)?;
         exit = exit.max_severity(Exit::from_tally(&tally));
     }
     Ok(exit)
@@ -84,12 +82,57 @@ pub async fn urls(
 /// is read. Once printing fails it takes no more.
 struct Printer {
     run: Run,
+    lines: Arc<Lines>,
+}
+
+/// The lines of standard output.
+#[derive(Default)]
+struct Lines {
     /// What was not written yet: complete lines. A thread hop and a flush for each address, in place of one of each for a
     /// listing page, were 70,000 context switches for 20,000 addresses, and are 6,400 now. Whoever reads the pipe gets
     /// the first addresses no later.
-    lines: Arc<Mutex<String>>,
-    /// The error, for the caller: the sender is moved into the engine, which only learns that the queue is closed.
-    failed: Arc<Mutex<Option<io::Error>>>,
+    waiting: Mutex<String>,
+    /// The page before, which is written while the next one is read.
+    writing: tokio::sync::Mutex<Option<JoinHandle<io::Result<()>>>>,
+    /// The first error, for the caller: the engine only learns that the queue is closed.
+    failed: Mutex<Option<io::Error>>,
+}
+
+impl Lines {
+    fn push(&self, line: &str) {
+        let mut waiting = self.waiting.lock();
+        waiting.push_str(line);
+        waiting.push('\n');
+    }
+
+    /// Begins to write what waits, once what was begun before is written; false when that failed. Cancel-safe: nothing is
+    /// taken before it can be begun.
+    async fn write(&self) -> bool {
+        let mut writing = self.writing.lock().await;
+        if let Some(before) = writing.as_mut() {
+            let written = before.await;
+            *writing = None;
+            if let Err(error) = written.unwrap_or_else(|lost| Err(io::Error::other(lost))) {
+                self.failed.lock().get_or_insert(error);
+            }
+        }
+        if self.failed.lock().is_some() {
+            return false;
+        }
+        let lines = std::mem::take(&mut *self.waiting.lock());
+        if !lines.is_empty() {
+            // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
+            *writing = Some(spawn_blocking(move || write_flushed(lines.as_bytes())));
+        }
+        true
+    }
+
+    /// Writes the rest.
+    async fn finish(&self) -> io::Result<()> {
+        // The second time waits for what the first one began.
+        let _ = self.write().await && self.write().await;
+        self.failed.lock().take().map_or(Ok(()), Err)
+    }
 }
 
 #[async_trait]
@@ -133,11 +176,7 @@ impl JobSender for Printer {
                 return Ok(Sent::New);
             }
         };
-        {
-            let mut lines = self.lines.lock();
-            lines.push_str(self.run.shown(&original).as_str());
-            lines.push('\n');
-        }
+        self.lines.push(self.run.shown(&original).as_str());
         if is_followed {
             self.flush().await?;
         }
@@ -145,22 +184,10 @@ impl JobSender for Printer {
     }
 
     async fn flush(&self) -> Result<(), QueueError> {
-        write(&self.lines, &self.failed).await
+        if self.lines.write().await {
+            Ok(())
+        } else {
+            Err(QueueError::Closed)
+        }
     }
-}
-
-/// Writes what was not written yet. An error is kept in `failed`.
-async fn write(lines: &Mutex<String>, failed: &Mutex<Option<io::Error>>) -> Result<(), QueueError> {
-    let lines = std::mem::take(&mut *lines.lock());
-    if lines.is_empty() {
-        return Ok(());
-    }
-    // Blocks while nothing reads the pipe, so it runs on its own thread: signals are handled meanwhile.
-    let written = tokio::task::spawn_blocking(move || write_flushed(lines.as_bytes())).await;
-    written
-        .unwrap_or_else(|lost| Err(io::Error::other(lost)))
-        .map_err(|error| {
-            *failed.lock() = Some(error);
-            QueueError::Closed
-        })
 }
