@@ -57,8 +57,9 @@ pub fn block_on<F: Future<Output = anyhow::Result<Exit>>>(
             () = ended => Ok(Exit::Done),
         }
     });
-    if received.get().is_none() && result.is_ok() {
-        // Everything was awaited. What is left are idle connections, which the system closes sooner than the runtime.
+    if received.get().is_none() && matches!(result, Ok(Exit::Done)) {
+        // A run that ended well has awaited all that matters. What is left are idle connections and pages asked for
+        // beyond the end of a listing, which the system ends sooner than the runtime.
         runtime.shutdown_background();
     } else {
         runtime.shutdown_timeout(EXIT_DELAY);

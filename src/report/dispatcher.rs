@@ -19,7 +19,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// The most events taken at once: one wake-up and one write for many where they come fast.
 const BATCH: usize = 256;
 
-/// The pause after a batch of several events, in which more gather for the next one.
+/// The pause after events that come fast, in which more gather for the next batch.
 const GATHER: Duration = Duration::from_millis(2);
 
 /// Counts `events` and passes them to `reporters` until the channel closes; then finishes the reporters and
@@ -83,6 +83,7 @@ impl Dispatcher {
         // After a write that blocked, one redraw is enough: the ticks missed meanwhile are not made up for.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut batch = Vec::with_capacity(BATCH);
+        let mut before = self.start;
         loop {
             // Both branches are cancel-safe. Ticks first: a flood of events must not stop the redrawing.
             select! {
@@ -96,10 +97,11 @@ impl Dispatcher {
                         self.on_event(&event);
                     }
                     self.for_each(|reporter, _| reporter.flush());
-                    // A single event is not followed by a pause: the next one should be shown at once.
-                    if taken > 1 {
+                    // An event that comes alone is not followed by a pause: the next one should be shown at once.
+                    if taken > 1 || before.elapsed() < GATHER {
                         sleep(GATHER).await;
                     }
+                    before = Instant::now();
                 }
             }
         }
