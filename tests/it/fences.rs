@@ -68,10 +68,13 @@ const ROOMS: [(&str, &[&[&str]]); 3] = [
 ];
 
 /// Crates that only some files may name, by how the files' paths begin.
-const CRATES: [(&[&str], &[&str]); 13] = [
+const CRATES: [(&[&str], &[&str]); 16] = [
     (&["reqwest"], &["fetch"]),
     (&["flate2", "brotli_decompressor"], &["fetch/body"]),
     (&["scraper"], &["site"]),
+    (&["html5ever"], &["site", "fetch/body/charset"]),
+    (&["selectors", "cssparser"], &["site"]),
+    (&["jpeg_encoder"], &["demo/draw"]),
     (&["quick_xml"], &["site/document"]),
     (
         &["clap", "clap_complete", "clap_mangen"],
