@@ -50,8 +50,8 @@ impl Raster {
         let mut bytes = Vec::new();
         let (width, height) = self.sides()?;
         let encoder = jpeg_encoder::Encoder::new(&mut bytes, QUALITY);
-        let encoded = encoder.encode(&self.spread(), width, height, ColorType::Rgb);
-        encoded.map_err(io::Error::other)?;
+        let written = encoder.encode(&self.spread(), width, height, ColorType::Rgb);
+        written.map_err(io::Error::other)?;
         Ok(bytes)
     }
 
@@ -66,8 +66,8 @@ impl Raster {
             buffer: self.pixels.as_slice().into(),
             ..gif::Frame::default()
         };
-        let encoded = encoder.and_then(|mut encoder| encoder.write_frame(&frame));
-        encoded.map_err(io::Error::other)?;
+        let written = encoder.and_then(|mut encoder| encoder.write_frame(&frame));
+        written.map_err(io::Error::other)?;
         Ok(bytes)
     }
 

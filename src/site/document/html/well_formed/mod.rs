@@ -201,7 +201,7 @@ impl<'t> Reader<'t> {
         match (self.mode, name) {
             // What is behind the page belongs to it.
             (InsertionMode::InBody, "body") if last.kind == ElementKind::Body => {
-                self.mode = InsertionMode::AfterBody
+                self.mode = InsertionMode::AfterBody;
             }
             (InsertionMode::AfterBody, "html") => self.mode = InsertionMode::AfterAfterBody,
             (InsertionMode::InHead, "head") => {
