@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 use url::Url;
 
 use crate::app::console::write_flushed;
@@ -21,6 +23,9 @@ use crate::ledger;
 use crate::outcome::{Failure, Outcome, Stage};
 use crate::queue::{JobSender, QueueError, Sent};
 use crate::report::{self, OutputSettings, Progress};
+
+/// How long a run that a signal ends waits for the reader of its output.
+const LAST_WRITE: Duration = Duration::from_millis(100);
 
 /// Prints the address of every original on the sites of these names, one a line.
 ///
@@ -69,13 +74,23 @@ pub async fn urls(
         )
         .await;
         let tally = dispatch.await;
-        // Also what a run that was stopped within a page had found there.
-        let written = lines.finish().await;
+        // Also what a run that was stopped within a page had found there; but nobody may ever read it.
+        let written = tokio::select! {
+            biased;
+            written = lines.finish() => written,
+            () = long_after_signal(&shutdown) => Ok(()),
+        };
         result?;
         written.map_err(OutputError::from)?;
         exit = exit.max_severity(Exit::from_tally(&tally));
     }
     Ok(exit)
+}
+
+/// Returns when a signal asked for the end so long ago that whoever reads the output had time for the last of it.
+async fn long_after_signal(shutdown: &Shutdown) {
+    shutdown.terminating().await;
+    sleep(LAST_WRITE).await;
 }
 
 /// Takes jobs and prints the addresses of their originals, a listing page at a time; where a page leads to one, the page

@@ -29,7 +29,7 @@ pub(super) enum ElementKind {
     Rule,
     /// Without content, and may stand in the head.
     Metadata,
-    /// Text up to its end tag, whatever is in it, and may stand in the head.
+    /// Text up to its end tag, and may stand in the head.
     Script,
     Style,
     /// The same, but references count.
