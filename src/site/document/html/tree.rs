@@ -47,6 +47,7 @@ pub(in crate::site) fn each_owned(
     quirks: bool,
     mut on_tree: impl FnMut(Html),
 ) -> Result<usize, ListingFailure> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let whole = StrTendril::from(text);
     if let Some(tree) = well_formed::parse(&whole) {
         on_tree(tree);
@@ -89,7 +90,12 @@ pub(super) fn one(
         builder,
         emitted: Cell::default(),
     };
-    let tokenizer = Tokenizer::new(watched, TokenizerOpts::default());
+    // The tokenizer would drop this character at the start of every step, not only of the page.
+    let tokenizer_options = TokenizerOpts {
+        discard_bom: false,
+        ..TokenizerOpts::default()
+    };
+    let tokenizer = Tokenizer::new(watched, tokenizer_options);
     let input = BufferQueue::default();
     let mut rest = text;
     let mut known_nodes = 0;
@@ -220,6 +226,32 @@ mod tests {
             (each(&text, true, |_| ()).ok(), good(&text)),
             (Some(1), Some(1_000))
         );
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_dropped_at_the_start_of_a_page_and_nowhere_else() {
+        let wanted = Selector::parse("title").unwrap();
+        let title = |page: &str| {
+            let mut title = String::new();
+            each(page, true, |html| {
+                title.extend(html.select(&wanted).flat_map(|title| title.text()));
+            })
+            .unwrap();
+            title
+        };
+        // The second is not well formed, and read a tag at a time.
+        for body in ["<body></body>", "<body><b>"] {
+            let page = format!(
+                "\u{feff}<!DOCTYPE html><html><head><title>\u{feff}a\u{feff}</title></head>{body}"
+            );
+            assert_eq!(title(&page), "\u{feff}a\u{feff}", "{body}");
+        }
+        let mut quirks = Vec::new();
+        each("\u{feff}<!DOCTYPE html><body><b>", true, |html| {
+            quirks.push(html.quirks_mode);
+        })
+        .unwrap();
+        assert_eq!(quirks, [QuirksMode::NoQuirks]);
     }
 
     #[test]

@@ -62,7 +62,7 @@ struct Reader<'t> {
 pub(super) fn parse(whole: &StrTendril) -> Option<Html> {
     let text: &str = whole;
     // The parser turns these into others.
-    if text.starts_with('\u{feff}') || memchr::memchr2(b'\r', b'\0', text.as_bytes()).is_some() {
+    if memchr::memchr2(b'\r', b'\0', text.as_bytes()).is_some() {
         return None;
     }
     let mut reader = Reader {
