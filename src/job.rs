@@ -381,8 +381,6 @@ pub struct Resolved {
     pub key: ImageKey,
     /// In the order to be tried; never empty, never the thumb.
     pub candidates: Vec<Candidate>,
-    /// The name of its file, without the extension.
-    pub stem: String,
     /// What the listing declares of its bytes.
     pub declared: Option<Box<Declared>>,
 }

@@ -12,7 +12,7 @@ use super::shared_host::{MAX_FORWARDED, TOO_MANY_ADDRESSES};
 use super::unfinished::Unfinished;
 use super::{CompletedJob, EngineError, Quota, Recorder, Run};
 use crate::event::Event;
-use crate::job::{ImageKey, Job, RulesHash, SiteId, Stem};
+use crate::job::{ImageKey, Job, RulesHash, SiteId};
 use crate::ledger::{Intent, KnownState, Ledger, Origin, Placement};
 use crate::outcome::{Duplicate, Failure, JobEnd, Outcome, Saved, Stage, StoredImage};
 use crate::queue::{QueueError, RESULTS_AT_ONCE, ReceivedResult, ResultReceiver};
@@ -131,14 +131,12 @@ impl Collector {
         let mut group = self.forward(group).await?;
         // Of two results of a job, the one that has an image counts.
         group.sort_by_key(|received| !matches!(received.result.end, JobEnd::Stored(_)));
-        let lookups = group.iter().map(|received| {
-            let job = &received.result.job;
-            (job.key.clone(), Stem::new(&job.stem))
-        });
+        let keys = group.iter().map(|received| received.result.job.key.clone());
         let known = self
             .ledger
-            .known(lookups.collect(), RulesHash::default(), now)
-            .await?;
+            .known(keys.collect(), RulesHash::default(), now)
+            .await?
+            .states;
         let mut seen = HashSet::new();
         let (mut others, mut intents, mut stored) = (Vec::new(), Vec::new(), Vec::new());
         for received in group {
@@ -400,8 +398,9 @@ mod tests {
             }
         }
         assert!(matches!(outcomes[..], [Outcome::Saved(_)]), "{outcomes:?}");
-        let lookup = vec![(job.key.clone(), Stem::new(&job.stem))];
-        let known = ledger.known(lookup, RulesHash::default(), Timestamp::UNIX_EPOCH);
-        assert_eq!(known.await.unwrap().get(&job.key), Some(&KnownState::Saved));
+        let keys = vec![job.key.clone()];
+        let known = ledger.known(keys, RulesHash::default(), Timestamp::UNIX_EPOCH);
+        let known = known.await.unwrap().states;
+        assert_eq!(known.get(&job.key), Some(&KnownState::Saved));
     }
 }

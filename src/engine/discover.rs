@@ -6,14 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use url::Url;
 
+use super::seen::is_absent;
 use super::{EngineError, GivenLine, PageCopies, Run, producer, url_list};
 use crate::event::Event;
 use crate::job::{
     Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, RulesHash, SiteId, Stem,
     Tried,
 };
-use crate::ledger::{KnownState, Ledger};
+use crate::ledger::{Known, KnownState, Ledger};
+use crate::mask::Masks;
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError};
 use crate::site::{ImageSource, Pages, Site, fit_stem};
@@ -135,6 +138,33 @@ pub async fn discover(
     }
 }
 
+/// An image that the run meets for the first time.
+pub(super) struct NewImage {
+    pub(super) image: ImageRef,
+    pub(super) resolved: Resolved,
+    /// Whether it is requested even if the ledger says that it was gone or left out lately.
+    asks_again: bool,
+    /// The stem of its file, once [`Discovery::look_up`] has found that it has to be fetched.
+    stem: String,
+}
+
+impl NewImage {
+    pub(super) fn new(image: ImageRef, resolved: Resolved, asks_again: bool) -> Self {
+        Self {
+            image,
+            resolved,
+            asks_again,
+            stem: String::new(),
+        }
+    }
+
+    /// The address that is requested first.
+    pub(super) fn original(&self) -> &Url {
+        let first = self.resolved.candidates.first();
+        first.map_or(&self.image.page, Candidate::url)
+    }
+}
+
 /// What both kinds of source need.
 pub(super) struct Discovery {
     pub(super) run: Run,
@@ -151,26 +181,66 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// What the ledger knows of these images.
-    pub(super) async fn known(
+    /// Looks up what the ledger knows of these images, and names those that have to be fetched: the others, which are
+    /// most, never need their names.
+    pub(super) async fn look_up(
         &self,
-        images: Vec<(ImageKey, Stem)>,
+        images: &mut [NewImage],
+        stem: impl Fn(&ImageRef, &[Candidate], &Masks) -> String + Send,
     ) -> Result<HashMap<ImageKey, KnownState>, EngineError> {
         let now = (self.run.clock)();
-        Ok(self.ledger.known(images, self.rules, now).await?)
+        let keys = images.iter().map(|image| image.resolved.key.clone());
+        let known = self.ledger.known(keys.collect(), self.rules, now);
+        let Known {
+            mut states,
+            has_adopted,
+        } = known.await?;
+        let masks = self.run.fetcher.masks();
+        let mut named = Vec::new();
+        for NewImage {
+            image,
+            resolved,
+            asks_again,
+            stem: image_stem,
+        } in images
+        {
+            let key = &resolved.key;
+            if let Some(state) = states.get(key) {
+                if !*asks_again || !is_absent(state) {
+                    continue;
+                }
+                states.remove(key);
+            }
+            let whole = stem(image, &resolved.candidates, masks);
+            *image_stem = fit_stem(whole, self.options.longest_name);
+            if has_adopted {
+                named.push((key.clone(), Stem::new(image_stem)));
+            }
+        }
+        if !named.is_empty() {
+            let adopted = self.ledger.adopted(named).await?.into_iter();
+            states.extend(adopted.map(|key| (key, KnownState::Saved)));
+        }
+        Ok(states)
     }
 
     /// The job for an image, with everything that a worker needs: workers know no site.
-    pub(super) fn job(&self, key: ImageKey, image: ImageRef, resolved: Resolved) -> Job {
+    pub(super) fn job(&self, image: NewImage) -> Job {
+        let NewImage {
+            image,
+            resolved,
+            stem,
+            asks_again: _,
+        } = image;
         let masks = self.run.fetcher.masks();
         let title = image.title.map(|title| masks.apply(&title).into_owned());
         let (min_width, min_height) = self.min_size;
         Job {
             version: JobVersion,
-            key,
+            key: resolved.key,
             site: self.site_id.clone(),
             candidates: resolved.candidates,
-            stem: fit_stem(resolved.stem, self.options.longest_name),
+            stem,
             page: image.page,
             title,
             declared: resolved.declared,
@@ -187,14 +257,14 @@ impl Discovery {
     }
 
     /// Reports an image that an earlier run left out; `new` if the user is to see it all the same.
-    pub(super) async fn report_skip(&self, job: Job, reason: SkipReason, new: bool) {
-        let original = job.candidates.first().map_or(&job.page, Candidate::url);
+    pub(super) async fn report_skip(&self, image: NewImage, reason: SkipReason, new: bool) {
+        let original = image.original();
         let outcome = Outcome::Skipped(Skip {
             address: self.run.shown(original).into(),
             reason,
             new,
         });
-        let key = job.key;
+        let key = image.resolved.key;
         self.run
             .events
             .emit(Event::ImageFinished { key, outcome })

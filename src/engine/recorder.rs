@@ -194,7 +194,7 @@ fn ledger_record(CompletedJob { lease, outcome }: &CompletedJob, at: Timestamp) 
 mod tests {
     use super::*;
     use crate::engine::batch::tests::leases;
-    use crate::job::{RulesHash, Stem};
+    use crate::job::RulesHash;
     use crate::ledger::{self, KnownState};
     use crate::outcome::Failure;
 
@@ -224,14 +224,14 @@ mod tests {
             group.push(CompletedJob { lease, outcome });
         }
         assert!(recorder.record(&group, now).await.unwrap().is_empty());
-        let lookups = group.iter().map(|CompletedJob { lease, .. }| {
-            let job = &lease.job;
-            (job.key.clone(), Stem::new(&job.stem))
-        });
+        let keys = group
+            .iter()
+            .map(|completed| completed.lease.job.key.clone());
         let known = ledger
-            .known(lookups.collect(), RulesHash::default(), now)
+            .known(keys.collect(), RulesHash::default(), now)
             .await
-            .unwrap();
+            .unwrap()
+            .states;
         assert_eq!(known.len(), 2);
         for (completed, gone_for) in group.iter().zip([GONE_FOR, NO_ORIGINAL_FOR]) {
             let until = now.checked_add(gone_for).unwrap();

@@ -26,7 +26,7 @@ impl Seen {
 pub(super) fn counts(known: &HashMap<ImageKey, KnownState>) -> (usize, usize) {
     let count = |is: fn(&KnownState) -> bool| known.values().filter(|state| is(state)).count();
     (
-        count(|state| matches!(state, KnownState::Saved | KnownState::Adopted)),
+        count(|state| matches!(state, KnownState::Saved)),
         count(|state| matches!(state, KnownState::Gone { .. })),
     )
 }

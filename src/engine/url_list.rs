@@ -5,10 +5,10 @@ use std::slice;
 use tokio::sync::mpsc;
 
 use super::EngineError;
-use super::discover::Discovery;
-use super::seen::{Seen, counts, is_absent};
+use super::discover::{Discovery, NewImage};
+use super::seen::{Seen, counts};
 use crate::event::{Event, ListingEnd};
-use crate::job::{ImageKey, ImageRef, Stem};
+use crate::job::{ImageKey, ImageRef};
 use crate::ledger::KnownState;
 use crate::outcome::{Failure, Gone, Outcome, Stage};
 use crate::site::ImageSource;
@@ -89,28 +89,20 @@ pub(super) async fn enqueue(
                         continue;
                     }
                 };
-                let key = resolved.key.clone();
-                if seen.insert(&key) {
-                    let job = discovery.job(key, image, resolved);
-                    let stem = Stem::new(&job.stem);
-                    new.push((job, stem, ask_again));
+                if seen.insert(&resolved.key) {
+                    let asks_again = ask_again || discovery.options.retry_gone;
+                    new.push(NewImage::new(image, resolved, asks_again));
                 } else {
                     repeated += 1;
                 }
             }
         }
     }
-    let lookups = new
-        .iter()
-        .map(|(job, stem, _)| (job.key.clone(), stem.clone()))
-        .collect();
-    let mut known = discovery.known(lookups).await?;
-    for (job, _stem, ask_again) in &new {
-        let ask_again = *ask_again || discovery.options.retry_gone;
-        if ask_again && known.get(&job.key).is_some_and(is_absent) {
-            known.remove(&job.key);
-        }
-    }
+    let mut known = discovery
+        .look_up(&mut new, |image, candidates, masks| {
+            source.stem(image, candidates, masks)
+        })
+        .await?;
     let (already_there, gone) = counts(&known);
     let read = Event::AddressesRead {
         found: new.len() + bad.len(),
@@ -137,29 +129,29 @@ pub(super) async fn enqueue(
             })
             .await;
     }
-    for (job, _stem, _ask_again) in new {
-        match known.remove(&job.key) {
+    for image in new {
+        match known.remove(&image.resolved.key) {
             Some(KnownState::Gone { since, until }) => {
                 let gone = Gone {
-                    address: discovery.run.shown(job.candidates[0].url()).into(),
+                    address: discovery.run.shown(image.original()).into(),
                     since,
                     until,
                 };
                 let outcome = Outcome::Gone(gone);
-                let key = job.key;
+                let key = image.resolved.key;
                 let finished = Event::ImageFinished { key, outcome };
                 discovery.run.events.emit(finished).await;
                 continue;
             }
             Some(KnownState::Skipped(reason)) => {
                 // Who gave its address wants to know.
-                discovery.report_skip(job, reason, true).await;
+                discovery.report_skip(image, reason, true).await;
                 continue;
             }
-            Some(KnownState::Saved | KnownState::Adopted) => continue,
+            Some(KnownState::Saved) => continue,
             None => {}
         }
-        if !discovery.send(job).await? {
+        if !discovery.send(discovery.job(image)).await? {
             return Ok(false);
         }
     }

@@ -1,13 +1,13 @@
 //! A ledger that knows no image and keeps none: for `urls`, and for `--dry-run` where there is no collection yet.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
+    Intent, Known, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
@@ -22,11 +22,18 @@ pub(super) struct Empty;
 impl Ledger for Empty {
     async fn known(
         &self,
-        _images: Vec<(ImageKey, Stem)>,
+        _images: Vec<ImageKey>,
         _rules: RulesHash,
         _now: Timestamp,
-    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
-        Ok(HashMap::new())
+    ) -> Result<Known, LedgerError> {
+        Ok(Known::default())
+    }
+
+    async fn adopted(
+        &self,
+        _images: Vec<(ImageKey, Stem)>,
+    ) -> Result<HashSet<ImageKey>, LedgerError> {
+        Ok(HashSet::new())
     }
 
     async fn placing(&self, _group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
@@ -94,20 +101,17 @@ impl Ledger for Empty {
 mod tests {
     use crate::job::RulesHash;
     use crate::ledger::contract::{intent, key, name};
-    use crate::ledger::{LedgerError, empty};
+    use crate::ledger::{Known, LedgerError, empty};
 
     #[tokio::test]
     async fn an_empty_ledger_knows_no_image_and_refuses_to_keep_one() {
         let ledger = empty();
-        let asked = vec![(key("1.png"), name("a.png").stem())];
+        let asked = vec![key("1.png")];
         let now = jiff::Timestamp::UNIX_EPOCH;
-        assert!(
-            ledger
-                .known(asked, RulesHash::default(), now)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        let known = ledger.known(asked, RulesHash::default(), now).await;
+        assert_eq!(known.unwrap(), Known::default());
+        let asked = vec![(key("1.png"), name("a.png").stem())];
+        assert!(ledger.adopted(asked).await.unwrap().is_empty());
         let refused = ledger.placing(vec![intent("1.png", "a.png", 1)]).await;
         assert!(matches!(refused, Err(LedgerError::Empty)), "{refused:?}");
         let skips = vec![(key("1.png"), "no rule".to_owned())];

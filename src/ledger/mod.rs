@@ -7,7 +7,7 @@ mod error;
 mod model;
 mod sqlite;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ use jiff::Timestamp;
 
 pub use error::LedgerError;
 pub use model::{
-    Intent, KnownState, LedgerRow, Origin, PendingHooks, PendingImageHooks, PendingPlacement,
-    Placement, Record, RowState, Selection, Stats, StoredFile,
+    Intent, Known, KnownState, LedgerRow, Origin, PendingHooks, PendingImageHooks,
+    PendingPlacement, Placement, Record, RowState, Selection, Stats, StoredFile,
 };
 
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
@@ -26,7 +26,7 @@ use crate::outcome::Content;
 /// The memory of one collection. Read a page at a time, written a group at a time.
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Looks up the images of a listing page. An image that is not in the answer has to be fetched.
+    /// Looks up the images of a listing page.
     ///
     /// `now` and `rules` decide whether an image that was gone or skipped is requested again: it is once its time is over,
     /// and by other rules.
@@ -36,10 +36,21 @@ pub trait Ledger: Send + Sync {
     /// When the ledger cannot be read.
     async fn known(
         &self,
-        images: Vec<(ImageKey, Stem)>,
+        images: Vec<ImageKey>,
         rules: RulesHash,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError>;
+    ) -> Result<Known, LedgerError>;
+
+    /// The images among these that are files whose addresses are not known: those with the stem of one. Apart from
+    /// [`Ledger::known`], as hardly any collection has such a file, and a name costs more than a look at the ledger.
+    ///
+    /// # Errors
+    ///
+    /// When the ledger cannot be read.
+    async fn adopted(
+        &self,
+        images: Vec<(ImageKey, Stem)>,
+    ) -> Result<HashSet<ImageKey>, LedgerError>;
 
     /// Decides which name each image gets, and records that durably before any file is placed.
     ///

@@ -1,5 +1,7 @@
 //! The values that pass between a run and its ledger.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
@@ -21,8 +23,16 @@ pub enum KnownState {
     },
     /// It was left out by the same rules, too recently to be looked at again: why.
     Skipped(SkipReason),
-    /// The collection has a file of this stem whose address is not known, as the ledger was rebuilt.
-    Adopted,
+}
+
+/// What the ledger knows of the images that it was asked about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Known {
+    /// Why they need not be fetched. Those that are not here have to be.
+    pub states: HashMap<ImageKey, KnownState>,
+    /// Whether the collection has files whose addresses are not known, as its ledger was rebuilt. An image without a
+    /// state may be one of them, which [`super::Ledger::adopted`] answers by the image's name.
+    pub has_adopted: bool,
 }
 
 /// Where an image came from.

@@ -46,20 +46,18 @@ impl DirectUrls {
         })
     }
 
-    /// The one candidate of an image, and the stem of its file.
+    /// The one candidate of an image, and its key.
     ///
     /// # Errors
     ///
     /// When its URL cannot be requested.
     pub fn resolve(&self, image: &ImageRef) -> Result<Resolved, SkipReason> {
         let original = usable(&image.thumb).map_err(SkipReason::Address)?;
-        let stem = Self::file_stem(&original);
         Ok(Resolved {
             // The request keeps the signature, which another run's address may have anew.
             key: ImageKey::new(&self.id, &without_signature(&original)),
             declared: None,
             candidates: vec![Candidate::Direct(original)],
-            stem,
         })
     }
 
@@ -110,7 +108,7 @@ mod tests {
             };
             let without_fragment = address.split('#').next().unwrap();
             assert_eq!(candidate.url().as_str(), without_fragment);
-            assert_eq!(resolved.stem, stem, "{address}");
+            assert_eq!(DirectUrls::file_stem(candidate.url()), stem, "{address}");
         }
     }
 

@@ -171,10 +171,14 @@ fn write_image(
         Err(_) => site.key_without_original(image, &Masks::default()),
     };
     let is_new = keys.insert(key.clone());
-    let stem = resolved
-        .as_ref()
-        .map_or("", |resolved| resolved.stem.as_str());
-    row(&["item", key.as_str(), stem]);
+    let stem = resolved.as_ref().map_or_else(
+        |_| String::new(),
+        |resolved| {
+            let resolver = site.resolver();
+            resolver.stem(image, &resolved.candidates, &Masks::default())
+        },
+    );
+    row(&["item", key.as_str(), &stem]);
     row(&["thumb", image.thumb.as_str()]);
     if let Some(link) = &image.link {
         row(&["link", link.as_str()]);

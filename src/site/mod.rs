@@ -301,7 +301,7 @@ impl Site {
         ImageResolver::new(self)
     }
 
-    /// The candidates and the file stem of an image that is alone on its page, as [`ImageResolver::resolve`].
+    /// The candidates and the key of an image that is alone on its page, as [`ImageResolver::resolve`].
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! Resolves the images of one page: to the addresses of their originals, their keys and the names of their files.
+//! Resolves the images of one page: to the addresses of their originals and their keys, and then to the names of their
+//! files. Apart, as most images are in the collection already, and a name costs as much as the rest.
 
 use std::borrow::Cow;
 
@@ -24,8 +25,8 @@ impl<'s> ImageResolver<'s> {
         }
     }
 
-    /// The candidates and the file stem of an image. Secrets that its listing wrote into its addresses and texts stay
-    /// in the candidates alone, which are requested; key and stem are stored.
+    /// The candidates and the key of an image. Secrets that its listing wrote into its addresses and texts stay in the
+    /// candidates alone, which are requested; the key is stored.
     ///
     /// # Errors
     ///
@@ -34,17 +35,20 @@ impl<'s> ImageResolver<'s> {
         let Self { site, work } = self;
         let candidates = candidate::candidates(site, image, work)?;
         let first = candidates.first().ok_or(SkipReason::NoRule)?;
-        let declared = site.declared.declared(image);
-        let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
-        if !masks.is_empty() {
-            image.to_mut().mask(masks);
-            first.to_mut().mask(masks);
-        }
+        let (shown, first) = masked(image, first, masks);
         Ok(Resolved {
-            key: site.identity.key(&site.id, &image, &first),
-            stem: site.file_stem(&image, &first, work),
-            declared,
+            key: site.identity.key(&site.id, &shown, &first),
+            declared: site.declared.declared(image),
             candidates,
+        })
+    }
+
+    /// The stem of the file of an image with these candidates, without secrets, as it is stored.
+    pub fn stem(&self, image: &ImageRef, candidates: &[Candidate], masks: &Masks) -> String {
+        let Self { site, work } = self;
+        candidates.first().map_or_else(String::new, |first| {
+            let (shown, first) = masked(image, first, masks);
+            site.file_stem(&shown, &first, work)
         })
     }
 
@@ -52,6 +56,20 @@ impl<'s> ImageResolver<'s> {
     pub fn explain(&self, image: &ImageRef) -> Vec<(usize, RuleResult)> {
         candidate::explain(self.site, image, &self.work)
     }
+}
+
+/// The image and its first candidate without secrets.
+fn masked<'a>(
+    image: &'a ImageRef,
+    first: &'a Candidate,
+    masks: &Masks,
+) -> (Cow<'a, ImageRef>, Cow<'a, Candidate>) {
+    let (mut image, mut first) = (Cow::Borrowed(image), Cow::Borrowed(first));
+    if !masks.is_empty() {
+        image.to_mut().mask(masks);
+        first.to_mut().mask(masks);
+    }
+    (image, first)
 }
 
 /// What became of a `[[full]]` for an image.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use url::Url;
 
 use super::{DirectUrls, Site};
-use crate::job::{ImageName, ImageRef, Resolved, SiteId};
+use crate::job::{Candidate, ImageName, ImageRef, Resolved, SiteId};
 use crate::mask::Masks;
 use crate::outcome::{Format, SkipReason};
 
@@ -36,7 +36,7 @@ impl ImageSource {
         }
     }
 
-    /// The candidates and the file stem of an image, as [`Site::resolve`].
+    /// The candidates and the key of an image, as [`Site::resolve`].
     ///
     /// # Errors
     ///
@@ -45,6 +45,16 @@ impl ImageSource {
         match self {
             Self::Site(site) => site.resolve(image, masks),
             Self::Direct(direct) => direct.resolve(image),
+        }
+    }
+
+    /// The stem of the file of an image with these candidates, as [`super::ImageResolver::stem`].
+    pub fn stem(&self, image: &ImageRef, candidates: &[Candidate], masks: &Masks) -> String {
+        match self {
+            Self::Site(site) => site.resolver().stem(image, candidates, masks),
+            Self::Direct(_) => candidates.first().map_or_else(String::new, |original| {
+                DirectUrls::file_stem(original.url())
+            }),
         }
     }
 

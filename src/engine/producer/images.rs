@@ -5,10 +5,10 @@ use url::Url;
 use super::{Producer, Stop};
 use crate::engine::EngineError;
 use crate::engine::deferred::Unresolved;
-use crate::engine::discover::Discovery;
-use crate::engine::seen::{counts, is_absent};
+use crate::engine::discover::{Discovery, NewImage};
+use crate::engine::seen::counts;
 use crate::event::{Event, ListingFailure};
-use crate::job::{ImageKey, ImageRef, Job, Stem};
+use crate::job::{ImageKey, ImageRef};
 use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::site::{ListingPage, PageAnswer, PageRequest};
@@ -69,22 +69,21 @@ impl Producer {
         let left_out = listing.health.filtered;
         let images = listing.images.len();
         let Unseen {
-            jobs,
+            images: mut unseen,
             unresolved,
             completed,
         } = self.resolve_unseen(listing.images);
-        self.resolved += jobs.len();
-        let new = jobs.len() + unresolved.len();
+        self.resolved += unseen.len();
+        let new = unseen.len() + unresolved.len();
         // An image that an earlier page showed without an original was found there.
         let (found, repeated) = (new - completed, images - new);
-        let lookups = jobs
-            .iter()
-            .map(|(job, stem)| (job.key.clone(), stem.clone()))
-            .collect();
-        let mut known = self.discovery.known(lookups).await?;
-        if self.discovery.options.retry_gone {
-            known.retain(|_key, state| !is_absent(state));
-        }
+        let resolver = self.site.resolver();
+        let mut known = self
+            .discovery
+            .look_up(&mut unseen, move |image, candidates, masks| {
+                resolver.stem(image, candidates, masks)
+            })
+            .await?;
         let (already_there, gone) = counts(&known);
         let counts = [found, already_there, gone, repeated, left_out];
         self.emit_page_read(request, shown.clone(), counts).await;
@@ -92,7 +91,7 @@ impl Producer {
         // pages may hold odd images, each of which is skipped.
         let failure = unresolved
             .first()
-            .filter(|_| self.pages == 1 && jobs.is_empty() && !self.deferred.is_on())
+            .filter(|_| self.pages == 1 && unseen.is_empty() && !self.deferred.is_on())
             // An image on a host that the user does not want shows that the rules fit.
             .filter(|_| !unresolved.iter().any(is_elsewhere))
             .map(|(_key, _thumb, why)| ListingFailure::NoOriginals {
@@ -104,16 +103,16 @@ impl Producer {
         if let Some(failure) = failure {
             return Ok(Enqueued::NoOriginals(failure));
         }
-        for (job, _stem) in jobs {
-            match known.remove(&job.key) {
+        for image in unseen {
+            match known.remove(&image.resolved.key) {
                 None => {}
-                Some(KnownState::Saved | KnownState::Adopted | KnownState::Gone { .. }) => continue,
+                Some(KnownState::Saved | KnownState::Gone { .. }) => continue,
                 Some(KnownState::Skipped(reason)) => {
-                    self.discovery.report_skip(job, reason, false).await;
+                    self.discovery.report_skip(image, reason, false).await;
                     continue;
                 }
             }
-            if !self.discovery.send(job).await? {
+            if !self.discovery.send(self.discovery.job(image)).await? {
                 return Ok(Enqueued::Stopped);
             }
         }
@@ -147,12 +146,13 @@ impl Producer {
         Ok(())
     }
 
-    /// Drops the images that this run has seen, and makes jobs of those that have an original.
+    /// Drops the images that this run has seen, and finds the originals of the others.
     fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
         let (site, fetcher) = (&self.site, &self.discovery.run.fetcher);
         fetcher.canonicalize(&mut images);
         let masks = fetcher.masks();
         let page_resolver = site.resolver();
+        let asks_again = self.discovery.options.retry_gone;
         let mut unseen = Unseen::default();
         for image in images {
             let resolved = page_resolver.resolve(&image, masks);
@@ -164,9 +164,9 @@ impl Producer {
             match resolved {
                 Ok(resolved) if is_new || self.deferred.complete(&key) => {
                     unseen.completed += usize::from(!is_new);
-                    let job = self.discovery.job(key, image, resolved);
-                    let stem = Stem::new(&job.stem);
-                    unseen.jobs.push((job, stem));
+                    unseen
+                        .images
+                        .push(NewImage::new(image, resolved, asks_again));
                 }
                 Err(mut why) if is_new => {
                     why.mask(masks);
@@ -186,9 +186,10 @@ fn is_elsewhere((_key, _thumb, why): &(ImageKey, Url, SkipReason)) -> bool {
 /// A page's images that this run had not seen, or not with an original.
 #[derive(Default)]
 struct Unseen {
-    jobs: Vec<(Job, Stem)>,
+    /// Those with an original.
+    images: Vec<NewImage>,
     /// Those without an original to request.
     unresolved: Vec<Unresolved>,
-    /// Jobs of images that an earlier page had shown without an original.
+    /// Images with an original that an earlier page had shown without one.
     completed: usize,
 }

@@ -185,7 +185,7 @@ async fn an_image_known_by_an_id_keeps_its_address_and_stays_known_when_that_cha
             key: key.clone(),
             ..intent(image, "a.png", 1)
         };
-        let lookups = vec![(key.clone(), stem("a"))];
+        let lookups = vec![key.clone()];
         ledger.placing(vec![by_id("1.png?token=1")]).await.unwrap();
         ledger
             .record(vec![Record::Saved {
@@ -198,7 +198,7 @@ async fn an_image_known_by_an_id_keeps_its_address_and_stays_known_when_that_cha
             .known(lookups, RulesHash::default(), noon())
             .await
             .unwrap();
-        assert_eq!(known.get(&key), Some(&KnownState::Saved));
+        assert_eq!(known.states.get(&key), Some(&KnownState::Saved));
         let shown = rows(
             &*ledger,
             &Selection {

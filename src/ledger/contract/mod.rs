@@ -127,12 +127,18 @@ fn duplicate(written: &str) -> Placement {
     Placement::Duplicate(name(written))
 }
 
-async fn known_state(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
-    ledger
-        .known(vec![(key(image), stem(of))], RulesHash::default(), noon())
-        .await
-        .unwrap()
-        .remove(&key(image))
+/// What is known of an image, and of the stem of its file.
+pub(super) async fn known_state(ledger: &dyn Ledger, image: &str, of: &str) -> Option<KnownState> {
+    let keys = vec![key(image)];
+    let known = ledger.known(keys, RulesHash::default(), noon()).await;
+    let mut known = known.unwrap();
+    let state = known.states.remove(&key(image));
+    if state.is_some() || !known.has_adopted {
+        return state;
+    }
+    let named = vec![(key(image), stem(of))];
+    let adopted = ledger.adopted(named).await.unwrap();
+    adopted.contains(&key(image)).then_some(KnownState::Saved)
 }
 
 async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Placement {

@@ -1,7 +1,7 @@
 //! Any sequence of groups, with files that are placed, renamed, withdrawn, or left by a crash. A folder and a list of the
 //! images are kept beside the ledger, in a few lines that know nothing of tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! The smaller questions and changes: known images, adopted and forgotten files, reported skips.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -8,29 +8,45 @@ use rusqlite::params;
 use super::column::{StoredState, hash64};
 use super::tables::{ImageRow, NewFile, NewImageRow, Tables};
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
-use crate::ledger::KnownState;
+use crate::ledger::{Known, KnownState};
 use crate::outcome::Content;
 
 /// `Ledger::known`, within a transaction: all answers are of one moment.
 pub(super) fn known(
     tables: &mut Tables<'_>,
-    images: Vec<(ImageKey, Stem)>,
+    images: Vec<ImageKey>,
     rules: RulesHash,
     now: Timestamp,
-) -> rusqlite::Result<HashMap<ImageKey, KnownState>> {
-    let mut known = HashMap::with_capacity(images.len());
-    for (key, stem) in images {
-        if let Some(state) = known_state(tables, &key, &stem, rules, now)? {
-            known.insert(key, state);
+) -> rusqlite::Result<Known> {
+    let mut states = HashMap::with_capacity(images.len());
+    for key in images {
+        if let Some(state) = known_state(tables, &key, rules, now)? {
+            states.insert(key, state);
         }
     }
-    Ok(known)
+    Ok(Known {
+        states,
+        has_adopted: tables.has_adopted()?,
+    })
+}
+
+/// `Ledger::adopted`, within a transaction.
+pub(super) fn adopted(
+    tables: &mut Tables<'_>,
+    images: Vec<(ImageKey, Stem)>,
+) -> rusqlite::Result<HashSet<ImageKey>> {
+    let mut adopted = HashSet::new();
+    for (key, stem) in images {
+        if tables.is_adoptable(&stem)? {
+            adopted.insert(key);
+        }
+    }
+    Ok(adopted)
 }
 
 fn known_state(
     tables: &mut Tables<'_>,
     key: &ImageKey,
-    stem: &Stem,
     rules: RulesHash,
     now: Timestamp,
 ) -> rusqlite::Result<Option<KnownState>> {
@@ -60,8 +76,7 @@ fn known_state(
             (StoredState::Gone | StoredState::Failed, _) => {}
         }
     }
-    let is_adoptable = tables.is_adoptable(stem)?;
-    Ok(is_adoptable.then_some(KnownState::Adopted))
+    Ok(None)
 }
 
 /// `Ledger::adopt`, within a transaction.

@@ -348,7 +348,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::ledger::contract::{content, key, name, saved};
+    use crate::ledger::contract::{content, key, known_state, name, saved};
     use crate::ledger::{
         KnownState, Ledger, LedgerRow, PendingPlacement, RowState, Selection, open, open_to_read,
     };
@@ -473,21 +473,13 @@ mod tests {
         assert_eq!(hooks, [(2, 2, key("3.png")), (1, 0, key("1.png"))]);
 
         let stems = [
-            ("found", Some(KnownState::Adopted)),
+            ("found", Some(KnownState::Saved)),
             ("2010-01-01-\u{e9}t\u{e9}", None),
             ("left", None),
         ];
         for (stem, state) in stems {
-            let asked = vec![(key("new.png"), crate::job::Stem::new(stem))];
-            let known = ledger
-                .known(
-                    asked,
-                    crate::job::RulesHash::default(),
-                    Timestamp::UNIX_EPOCH,
-                )
-                .await
-                .unwrap();
-            assert_eq!(known.get(&key("new.png")), state.as_ref(), "{stem}");
+            let known = known_state(&*ledger, "new.png", stem).await;
+            assert_eq!(known, state, "{stem}");
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) mod replace;
 mod storage;
 mod tables;
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -28,7 +28,7 @@ use self::file::ledger_error;
 use self::tables::Tables;
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::{
-    Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
+    Intent, Known, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
 use crate::outcome::Content;
@@ -153,13 +153,24 @@ fn write<T>(
 impl Ledger for Sqlite {
     async fn known(
         &self,
-        images: Vec<(ImageKey, Stem)>,
+        images: Vec<ImageKey>,
         rules: RulesHash,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
+    ) -> Result<Known, LedgerError> {
         self.request(move |connection, cache| {
             let transaction = connection.transaction()?;
             lookups::known(&mut Tables::new(&transaction, cache)?, images, rules, now)
+        })
+        .await
+    }
+
+    async fn adopted(
+        &self,
+        images: Vec<(ImageKey, Stem)>,
+    ) -> Result<HashSet<ImageKey>, LedgerError> {
+        self.request(move |connection, cache| {
+            let transaction = connection.transaction()?;
+            lookups::adopted(&mut Tables::new(&transaction, cache)?, images)
         })
         .await
     }
@@ -260,8 +271,8 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::ledger::contract::{content, failed, intent, key, name, saved};
-    use crate::ledger::{LedgerRow, RowState, open, open_to_read};
+    use crate::ledger::contract::{content, failed, intent, key, known_state, name, saved};
+    use crate::ledger::{KnownState, LedgerRow, RowState, open, open_to_read};
 
     fn files(directory: &Path) -> Vec<String> {
         let entries = fs::read_dir(directory).unwrap();
@@ -410,13 +421,13 @@ mod tests {
         assert_eq!(reader.stats().unwrap().saved, 1);
         let known = reader
             .known(
-                vec![(key("1.png"), name("a.png").stem())],
+                vec![key("1.png")],
                 RulesHash::default(),
                 Timestamp::UNIX_EPOCH,
             )
             .await
             .unwrap();
-        assert_eq!(known[&key("1.png")], KnownState::Saved);
+        assert_eq!(known.states[&key("1.png")], KnownState::Saved);
         let row = &mut |row: LedgerRow| {
             assert_ne!(row.title.as_deref(), Some("changed"));
             ControlFlow::Continue(())
@@ -511,12 +522,7 @@ mod tests {
     }
 
     async fn known(ledger: &dyn Ledger, image: &str) -> Option<KnownState> {
-        let asked = vec![(key(image), name("no such stem.png").stem())];
-        let known = ledger
-            .known(asked, RulesHash::default(), Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap();
-        known.get(&key(image)).cloned()
+        known_state(ledger, image, "no such stem").await
     }
 
     #[tokio::test]

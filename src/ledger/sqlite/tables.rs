@@ -18,8 +18,6 @@ pub(super) struct Tables<'a> {
     /// Statements that this transaction has used, found by the address of their text. rusqlite's own cache hashes the
     /// whole text at every use, which costs more than many a row.
     statements: Vec<(&'static str, CachedStatement<'a>)>,
-    /// Whether there is any adopted file. Checked for every image, and hardly ever true.
-    has_adopted: Option<bool>,
 }
 
 /// An image's row, as far as decisions need it.
@@ -93,7 +91,6 @@ impl<'a> Tables<'a> {
             connection,
             cache,
             statements: Vec::new(),
-            has_adopted: None,
         })
     }
 
@@ -196,18 +193,14 @@ impl<'a> Tables<'a> {
         })
     }
 
+    /// Whether there is any adopted file.
+    pub(super) fn has_adopted(&mut self) -> rusqlite::Result<bool> {
+        self.statement("SELECT 1 FROM images WHERE stem IS NOT NULL")?
+            .exists([])
+    }
+
     /// Whether a file of this stem was adopted, and no image was found to be its own since.
     pub(super) fn is_adoptable(&mut self, stem: &Stem) -> rusqlite::Result<bool> {
-        let has_adopted = match self.has_adopted {
-            Some(has_adopted) => has_adopted,
-            None => self
-                .statement("SELECT 1 FROM images WHERE stem IS NOT NULL")?
-                .exists([])?,
-        };
-        self.has_adopted = Some(has_adopted);
-        if !has_adopted {
-            return Ok(false);
-        }
         let query = "SELECT 1 FROM images WHERE stem = ?1
             AND NOT EXISTS (SELECT 1 FROM images AS duplicate WHERE duplicate.owner = images.id)";
         self.statement(query)?.exists([stem.as_str()])
@@ -250,9 +243,6 @@ impl<'a> Tables<'a> {
         } = row;
         if let Some((_, hash)) = key {
             self.cache.absent.remove(*hash);
-        }
-        if stem.is_some() {
-            self.has_adopted = Some(true);
         }
         let content = file.as_ref().map(|file| file.content);
         let size = content.map(|content| {

@@ -234,11 +234,8 @@ pub fn ledger(data: &[u8]) {
                 ledger.files(),
                 runtime.block_on(ledger.pending()),
                 runtime.block_on(ledger.pending_hooks()),
-                runtime.block_on(ledger.known(
-                    vec![(key.clone(), name.stem())],
-                    RulesHash::default(),
-                    now,
-                )),
+                runtime.block_on(ledger.known(vec![key.clone()], RulesHash::default(), now)),
+                runtime.block_on(ledger.adopted(vec![(key.clone(), name.stem())])),
                 runtime.block_on(ledger.record(vec![ledger::Record::Unplaced { key }])),
                 runtime.block_on(ledger.forget(vec![(name, "missing".to_owned())], now)),
             );

@@ -26,8 +26,10 @@ pub(super) struct TriedPage {
 pub(super) struct TriedItem {
     pub(super) image: ImageRef,
     pub(super) rules: Vec<TriedRule>,
-    /// Its key, candidates and name, or why it is skipped.
+    /// Its key and candidates, or why it is skipped.
     pub(super) resolved: Result<Resolved, SkipReason>,
+    /// The stem of its file, if it is not skipped.
+    pub(super) stem: String,
 }
 
 impl TriedItem {
@@ -74,18 +76,23 @@ pub(super) fn try_page(
     let mut images = std::mem::take(&mut listing.images);
     canonicalize(&mut images);
     let (rules, resolver) = (site.resolver(), site.resolver());
-    let items = images.into_iter().map(|image| TriedItem {
-        rules: rules
-            .explain(&image)
-            .into_iter()
-            .map(|(full, result)| TriedRule {
-                full,
-                hop: 0,
-                result,
-            })
-            .collect(),
-        resolved: resolver.resolve(&image, masks),
-        image,
+    let items = images.into_iter().map(|image| {
+        let resolved = resolver.resolve(&image, masks);
+        let candidates = resolved.as_ref().map_or(&[][..], |found| &found.candidates);
+        TriedItem {
+            rules: rules
+                .explain(&image)
+                .into_iter()
+                .map(|(full, result)| TriedRule {
+                    full,
+                    hop: 0,
+                    result,
+                })
+                .collect(),
+            stem: resolver.stem(&image, candidates, masks),
+            resolved,
+            image,
+        }
     });
     let items: Vec<_> = items.collect();
     let failure = match listing.health.verdict(is_first) {
@@ -155,7 +162,7 @@ impl TriedPage {
         let mut text = String::new();
         for (number, item) in (1..).zip(&self.items) {
             let (name, key) = match &item.resolved {
-                Ok(resolved) => (resolved.stem.as_str(), resolved.key.as_str()),
+                Ok(resolved) => (item.stem.as_str(), resolved.key.as_str()),
                 Err(_) => ("", ""),
             };
             let mut row = |rule: &str, what: &str, text_of: &str| {
@@ -261,6 +268,7 @@ fn json_item(item: usize, tried: &TriedItem) -> JsonItem<'_> {
         image,
         rules,
         resolved,
+        stem,
     } = tried;
     let rules = rules.iter().map(|TriedRule { full, hop, result }| {
         let (result, address, detail) = match result {
@@ -284,10 +292,7 @@ fn json_item(item: usize, tried: &TriedItem) -> JsonItem<'_> {
         link: image.link.as_ref().map(url::Url::as_str),
         title: image.title.as_deref(),
         key: resolved.as_ref().ok().map(|resolved| resolved.key.as_str()),
-        stem: resolved
-            .as_ref()
-            .ok()
-            .map(|resolved| resolved.stem.as_str()),
+        stem: resolved.is_ok().then_some(stem.as_str()),
         rules: rules.collect(),
         skipped: resolved.as_ref().err().map(SkipReason::to_string),
     }

@@ -96,6 +96,11 @@ impl Replacements {
         self.progress.lock().unchanged.contains(key)
     }
 
+    /// Whether the file of this image is to be mended.
+    pub(super) fn is_bad(&self, key: &ImageKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
     /// The file that the image is to mend.
     pub(super) fn bad_file(&self, key: &ImageKey, stem: &Stem) -> Option<&BadFile> {
         let name = self.keys.get(key).or_else(|| self.stems.get(stem))?;

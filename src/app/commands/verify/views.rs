@@ -1,6 +1,6 @@
 //! The ledger and the folder as the pipeline sees them while a collection is repaired.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::replace::Replacements;
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::{
-    Intent, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
+    Intent, Known, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
 use crate::outcome::Content;
@@ -25,15 +25,24 @@ pub(super) struct RepairLedger(pub(super) Arc<Replacements>);
 impl Ledger for RepairLedger {
     async fn known(
         &self,
-        images: Vec<(ImageKey, Stem)>,
+        images: Vec<ImageKey>,
         rules: RulesHash,
         now: Timestamp,
-    ) -> Result<HashMap<ImageKey, KnownState>, LedgerError> {
+    ) -> Result<Known, LedgerError> {
+        let Self(files) = self;
+        let others = images.into_iter().filter(|key| !files.is_bad(key));
+        files.ledger.known(others.collect(), rules, now).await
+    }
+
+    async fn adopted(
+        &self,
+        images: Vec<(ImageKey, Stem)>,
+    ) -> Result<HashSet<ImageKey>, LedgerError> {
         let Self(files) = self;
         let others = images
             .into_iter()
             .filter(|(key, stem)| files.bad_file(key, stem).is_none());
-        files.ledger.known(others.collect(), rules, now).await
+        files.ledger.adopted(others.collect()).await
     }
 
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
