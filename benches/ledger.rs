@@ -60,7 +60,9 @@ impl Open {
             )),
         )
         .states
-        .len()
+        .iter()
+        .flatten()
+        .count()
     }
 }
 

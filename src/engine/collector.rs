@@ -139,10 +139,10 @@ impl Collector {
             .states;
         let mut seen = HashSet::new();
         let (mut others, mut intents, mut stored) = (Vec::new(), Vec::new(), Vec::new());
-        for received in group {
+        for (received, known) in group.into_iter().zip(known) {
             let (lease, end, at) = received.into_lease();
             let job = &lease.job;
-            let is_saved = matches!(known.get(&job.key), Some(KnownState::Saved));
+            let is_saved = matches!(known, Some(KnownState::Saved));
             let outcome = match end {
                 // A job that was worked on twice, or a result that came twice.
                 _ if is_saved || !seen.insert(job.key.clone()) || job.site != self.site => {
@@ -400,7 +400,6 @@ mod tests {
         assert!(matches!(outcomes[..], [Outcome::Saved(_)]), "{outcomes:?}");
         let keys = vec![job.key.clone()];
         let known = ledger.known(keys, RulesHash::default(), Timestamp::UNIX_EPOCH);
-        let known = known.await.unwrap().states;
-        assert_eq!(known.get(&job.key), Some(&KnownState::Saved));
+        assert_eq!(known.await.unwrap().states, [Some(KnownState::Saved)]);
     }
 }

@@ -1,6 +1,5 @@
 //! The first half of a run: finds images that are not in the collection, and makes jobs of them.
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +11,7 @@ use super::seen::is_absent;
 use super::{EngineError, GivenLine, PageCopies, Run, producer, url_list};
 use crate::event::Event;
 use crate::job::{
-    Candidate, ImageKey, ImageRef, Job, JobLimits, JobVersion, Resolved, RulesHash, SiteId, Stem,
-    Tried,
+    Candidate, ImageRef, Job, JobLimits, JobVersion, Resolved, RulesHash, SiteId, Stem, Tried,
 };
 use crate::ledger::{Known, KnownState, Ledger};
 use crate::mask::Masks;
@@ -181,13 +179,13 @@ pub(super) struct Discovery {
 }
 
 impl Discovery {
-    /// Looks up what the ledger knows of these images, and names those that have to be fetched: the others, which are
-    /// most, never need their names.
+    /// Looks up what the ledger knows of each of these images, and names those that have to be fetched: the others, which
+    /// are most, never need their names.
     pub(super) async fn look_up(
         &self,
         images: &mut [NewImage],
         stem: impl Fn(&ImageRef, &[Candidate], &Masks) -> String + Send,
-    ) -> Result<HashMap<ImageKey, KnownState>, EngineError> {
+    ) -> Result<Vec<Option<KnownState>>, EngineError> {
         let now = (self.run.clock)();
         let keys = images.iter().map(|image| image.resolved.key.clone());
         let known = self.ledger.known(keys.collect(), self.rules, now);
@@ -196,30 +194,24 @@ impl Discovery {
             has_adopted,
         } = known.await?;
         let masks = self.run.fetcher.masks();
-        let mut named = Vec::new();
-        for NewImage {
-            image,
-            resolved,
-            asks_again,
-            stem: image_stem,
-        } in images
-        {
-            let key = &resolved.key;
-            if let Some(state) = states.get(key) {
-                if !*asks_again || !is_absent(state) {
-                    continue;
-                }
-                states.remove(key);
+        let (mut unknown, mut named) = (Vec::new(), Vec::new());
+        for (image, state) in images.iter_mut().zip(&mut states) {
+            state.take_if(|state| image.asks_again && is_absent(state));
+            if state.is_some() {
+                continue;
             }
-            let whole = stem(image, &resolved.candidates, masks);
-            *image_stem = fit_stem(whole, self.options.longest_name);
+            let whole = stem(&image.image, &image.resolved.candidates, masks);
+            image.stem = fit_stem(whole, self.options.longest_name);
             if has_adopted {
-                named.push((key.clone(), Stem::new(image_stem)));
+                unknown.push(state);
+                named.push((image.resolved.key.clone(), Stem::new(&image.stem)));
             }
         }
-        if !named.is_empty() {
-            let adopted = self.ledger.adopted(named).await?.into_iter();
-            states.extend(adopted.map(|key| (key, KnownState::Saved)));
+        if has_adopted {
+            let adopted = self.ledger.adopted(named).await?;
+            for (state, is_adopted) in unknown.into_iter().zip(adopted) {
+                *state = is_adopted.then_some(KnownState::Saved);
+            }
         }
         Ok(states)
     }

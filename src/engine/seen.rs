@@ -1,6 +1,6 @@
 //! The images that a run, or the ledger, has met.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::job::ImageKey;
@@ -23,8 +23,9 @@ impl Seen {
 }
 
 /// How many of the images that the ledger knows are in the collection, and how many are gone from the site.
-pub(super) fn counts(known: &HashMap<ImageKey, KnownState>) -> (usize, usize) {
-    let count = |is: fn(&KnownState) -> bool| known.values().filter(|state| is(state)).count();
+pub(super) fn counts(known: &[Option<KnownState>]) -> (usize, usize) {
+    let known = known.iter().flatten();
+    let count = |is: fn(&KnownState) -> bool| known.clone().filter(|state| is(state)).count();
     (
         count(|state| matches!(state, KnownState::Saved)),
         count(|state| matches!(state, KnownState::Gone { .. })),

@@ -98,7 +98,7 @@ pub(super) async fn enqueue(
             }
         }
     }
-    let mut known = discovery
+    let known = discovery
         .look_up(&mut new, |image, candidates, masks| {
             source.stem(image, candidates, masks)
         })
@@ -129,8 +129,8 @@ pub(super) async fn enqueue(
             })
             .await;
     }
-    for image in new {
-        match known.remove(&image.resolved.key) {
+    for (image, known) in new.into_iter().zip(known) {
+        match known {
             Some(KnownState::Gone { since, until }) => {
                 let gone = Gone {
                     address: discovery.run.shown(image.original()).into(),

@@ -1,6 +1,5 @@
 //! A ledger that knows no image and keeps none: for `urls`, and for `--dry-run` where there is no collection yet.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use async_trait::async_trait;
@@ -22,18 +21,18 @@ pub(super) struct Empty;
 impl Ledger for Empty {
     async fn known(
         &self,
-        _images: Vec<ImageKey>,
+        images: Vec<ImageKey>,
         _rules: RulesHash,
         _now: Timestamp,
     ) -> Result<Known, LedgerError> {
-        Ok(Known::default())
+        Ok(Known {
+            states: vec![None; images.len()],
+            has_adopted: false,
+        })
     }
 
-    async fn adopted(
-        &self,
-        _images: Vec<(ImageKey, Stem)>,
-    ) -> Result<HashSet<ImageKey>, LedgerError> {
-        Ok(HashSet::new())
+    async fn adopted(&self, images: Vec<(ImageKey, Stem)>) -> Result<Vec<bool>, LedgerError> {
+        Ok(vec![false; images.len()])
     }
 
     async fn placing(&self, _group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
@@ -109,9 +108,13 @@ mod tests {
         let asked = vec![key("1.png")];
         let now = jiff::Timestamp::UNIX_EPOCH;
         let known = ledger.known(asked, RulesHash::default(), now).await;
-        assert_eq!(known.unwrap(), Known::default());
+        let nothing = Known {
+            states: vec![None],
+            has_adopted: false,
+        };
+        assert_eq!(known.unwrap(), nothing);
         let asked = vec![(key("1.png"), name("a.png").stem())];
-        assert!(ledger.adopted(asked).await.unwrap().is_empty());
+        assert_eq!(ledger.adopted(asked).await.unwrap(), [false]);
         let refused = ledger.placing(vec![intent("1.png", "a.png", 1)]).await;
         assert!(matches!(refused, Err(LedgerError::Empty)), "{refused:?}");
         let skips = vec![(key("1.png"), "no rule".to_owned())];

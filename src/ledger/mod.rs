@@ -7,7 +7,6 @@ mod error;
 mod model;
 mod sqlite;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -41,16 +40,14 @@ pub trait Ledger: Send + Sync {
         now: Timestamp,
     ) -> Result<Known, LedgerError>;
 
-    /// The images among these that are files whose addresses are not known: those with the stem of one. Apart from
-    /// [`Ledger::known`], as hardly any collection has such a file, and a name costs more than a look at the ledger.
+    /// Of each of these images, in order, whether it is one of the files whose addresses are not known: whether one has
+    /// its stem. Apart from [`Ledger::known`], as hardly any collection has such a file, and a name costs more than a look
+    /// at the ledger.
     ///
     /// # Errors
     ///
     /// When the ledger cannot be read.
-    async fn adopted(
-        &self,
-        images: Vec<(ImageKey, Stem)>,
-    ) -> Result<HashSet<ImageKey>, LedgerError>;
+    async fn adopted(&self, images: Vec<(ImageKey, Stem)>) -> Result<Vec<bool>, LedgerError>;
 
     /// Decides which name each image gets, and records that durably before any file is placed.
     ///

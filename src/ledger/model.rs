@@ -1,7 +1,5 @@
 //! The values that pass between a run and its ledger.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
@@ -28,8 +26,8 @@ pub enum KnownState {
 /// What the ledger knows of the images that it was asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Known {
-    /// Why they need not be fetched. Those that are not here have to be.
-    pub states: HashMap<ImageKey, KnownState>,
+    /// Of each, in order, why it need not be fetched; `None` if it has to be.
+    pub states: Vec<Option<KnownState>>,
     /// Whether the collection has files whose addresses are not known, as its ledger was rebuilt. An image without a
     /// state may be one of them, which [`super::Ledger::adopted`] answers by the image's name.
     pub has_adopted: bool,

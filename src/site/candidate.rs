@@ -79,7 +79,11 @@ impl RewriteSteps {
     /// The result of the steps; `None` when a pattern does not match the whole of its input, or that would exceed `work`.
     pub(super) fn rewrite(&self, input: &str, work: &Work) -> Option<String> {
         let mut steps = self.0.iter();
-        steps.try_fold(input.to_owned(), |text, step| step.rewrite(&text, work))
+        let Some(first) = steps.next() else {
+            return Some(input.to_owned());
+        };
+        let result = first.rewrite(input, work)?;
+        steps.try_fold(result, |text, step| step.rewrite(&text, work))
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::gallery::Gallery;
 use crate::support::nginx::Nginx;
-use crate::support::program::{Sandbox, WALLHAUL, files};
+use crate::support::program::{ProgramOutput, Sandbox, WALLHAUL, files};
 
 /// Ten full pages.
 const IMAGES: usize = 280;
@@ -65,6 +65,12 @@ impl Site {
 
     /// Fetches it all, run by the program that `above` begins with if there is any: what was said on stdout.
     fn fetch(&self, above: &[&str], jobs: usize) -> String {
+        let ended = self.ended(above, jobs);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stdout
+    }
+
+    fn ended(&self, above: &[&str], jobs: usize) -> ProgramOutput {
         let origin = self.nginx.origin();
         let jobs = jobs.to_string();
         let own = [
@@ -80,10 +86,9 @@ impl Site {
         ];
         let all = [above, &own].concat();
         let ended = self.world.program(all[0]).args(&all[1..]).run();
-        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
         let kept = files(&self.world.work().join("collection")).len();
         assert_eq!(kept, self.gallery.originals.len(), "{}", ended.stderr);
-        ended.stdout
+        ended
     }
 
     /// Fetches it all and answers with every system call that was made on the way.
@@ -102,6 +107,22 @@ impl Site {
             .trim()
             .parse()
             .expect("a number")
+    }
+
+    /// Fetches it all and answers how often memory was allocated, or allocated anew for what has grown.
+    fn allocations(&self, jobs: usize) -> usize {
+        let own = ["env", "LD_PRELOAD=libmemusage.so", "MEMUSAGE_NO_TIMER=1"];
+        // It says its figures at the end, and may then trip over a thread that still frees memory: no exit code is asked for.
+        let said = self.ended(&own, jobs).stderr;
+        // "malloc|  18170  ...", in colours.
+        let calls = |name: &str| {
+            let (_, counts) = said.split_once(&format!("{name}|")).expect("a count");
+            let number = counts
+                .split_whitespace()
+                .find_map(|word| word.parse::<usize>().ok());
+            number.expect("a number")
+        };
+        calls(" malloc") + calls("realloc") + calls(" calloc")
     }
 
     /// How many connections nginx has seen, this one among them.
@@ -305,6 +326,27 @@ mod tests {
             looks <= groups + 3,
             "{looks} looks how much is free, for {groups} groups"
         );
+    }
+
+    #[test]
+    fn allocations_per_image_stay_few() {
+        let (few, many) = (Site::of(IMAGES / 10), Site::of(IMAGES));
+        let more = many.allocations(16).saturating_sub(few.allocations(16));
+        let each = more / (IMAGES - IMAGES / 10);
+        // 121 when this was written: everything from a part of its page to its row in the ledger.
+        assert!((1..130).contains(&each), "{each} allocations an image");
+    }
+
+    #[test]
+    fn system_calls_that_wait_for_another_thread_are_fewer_than_images() {
+        let waits = |site: &Site| {
+            let calls = site.traced(16);
+            calls.iter().filter(|call| call.name == "futex").count()
+        };
+        let (few, many) = (waits(&Site::of(IMAGES / 10)), waits(&Site::of(IMAGES)));
+        let images = IMAGES - IMAGES / 10;
+        // Some 120 when this was written: an image goes by several threads, and a group of them wakes each once.
+        assert!(many <= few + images, "{few} and {many} for {images} more");
     }
 
     #[test]

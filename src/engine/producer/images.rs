@@ -78,7 +78,7 @@ impl Producer {
         // An image that an earlier page showed without an original was found there.
         let (found, repeated) = (new - completed, images - new);
         let resolver = self.site.resolver();
-        let mut known = self
+        let known = self
             .discovery
             .look_up(&mut unseen, move |image, candidates, masks| {
                 resolver.stem(image, candidates, masks)
@@ -103,8 +103,8 @@ impl Producer {
         if let Some(failure) = failure {
             return Ok(Enqueued::NoOriginals(failure));
         }
-        for image in unseen {
-            match known.remove(&image.resolved.key) {
+        for (image, known) in unseen.into_iter().zip(known) {
+            match known {
                 None => {}
                 Some(KnownState::Saved | KnownState::Gone { .. }) => continue,
                 Some(KnownState::Skipped(reason)) => {
@@ -153,7 +153,10 @@ impl Producer {
         let masks = fetcher.masks();
         let page_resolver = site.resolver();
         let asks_again = self.discovery.options.retry_gone;
-        let mut unseen = Unseen::default();
+        let mut unseen = Unseen {
+            images: Vec::with_capacity(images.len()),
+            ..Unseen::default()
+        };
         for image in images {
             let resolved = page_resolver.resolve(&image, masks);
             let key = resolved.as_ref().map_or_else(

@@ -18,6 +18,8 @@ pub(super) use self::mirror::Mirror;
 pub use self::origins::SiteOrigins;
 pub(super) use self::origins::{host_of, origin_of, same_origin, without_password};
 pub(super) use self::policy::{MAX_REDIRECTS, Policy};
+#[cfg(test)]
+pub(super) use self::resolver::FreeNames;
 pub(super) use self::resolver::{LookupError, PrivateAddressError, Resolver};
 pub(super) use self::robots::{MAX_ROBOTS_BYTES, RobotRules};
 pub use self::secret::{Secret, Secrets};

@@ -316,18 +316,27 @@ fn drive(driver: &mut Driver, context: &mut Context<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use std::fs;
+    use std::path::Path;
     use std::sync::Arc;
     use std::task::Wake;
+    use std::time::Duration;
 
     use hyper::Uri;
     use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair};
     use reqwest::header::HeaderMap;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use rustls::crypto::ring;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, RootCertStore, ServerConfig};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
     use tokio::net::TcpListener;
     use tokio::runtime::Runtime;
+    use tokio_rustls::TlsAcceptor;
 
     use super::*;
+    use crate::fetch::access::{FreeNames, Resolver};
+    use crate::fetch::transport::connector::Connector;
     use crate::fetch::transport::pool::{OriginPools, Route};
 
     struct Task;
@@ -350,33 +359,82 @@ mod tests {
         );
     }
 
-    /// Answers every request on every connection with these pieces, one write each, and then hangs up or waits for the next.
-    async fn serve(listener: TcpListener, pieces: Vec<Vec<u8>>, hangs_up: bool) {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let pieces = pieces.clone();
+    /// What a server does with every request.
+    #[derive(Debug, Clone)]
+    struct Answer {
+        /// What it writes, each in a write of its own.
+        pieces: Vec<Vec<u8>>,
+        /// Whether it hangs up then, or waits for the next request.
+        hangs_up: bool,
+        /// Whether it says so before, where there is TLS.
+        says_so: bool,
+    }
+
+    async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, answer: Answer) {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (tls, answer) = (tls.clone(), answer.clone());
             tokio::spawn(async move {
-                let mut request = Vec::new();
-                while stream
-                    .read_buf(&mut request)
-                    .await
-                    .is_ok_and(|count| count > 0)
-                {
-                    if !request.ends_with(b"\r\n\r\n") {
-                        continue;
-                    }
-                    request.clear();
-                    for piece in &pieces {
-                        if stream.write_all(piece).await.is_err() {
-                            return;
+                match tls {
+                    None => answer.give(stream).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            answer.give(stream).await;
                         }
-                        tokio::task::yield_now().await;
-                    }
-                    if hangs_up {
-                        return;
                     }
                 }
             });
         }
+    }
+
+    impl Answer {
+        async fn give(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+            let mut request = Vec::new();
+            while stream
+                .read_buf(&mut request)
+                .await
+                .is_ok_and(|count| count > 0)
+            {
+                if !request.ends_with(b"\r\n\r\n") {
+                    continue;
+                }
+                request.clear();
+                for piece in &self.pieces {
+                    // With TLS, a piece is a record, which waits for nothing else.
+                    if stream.write_all(piece).await.is_err() || stream.flush().await.is_err() {
+                        return;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                if self.hangs_up {
+                    if self.says_so {
+                        let _ = stream.shutdown().await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Both sides of TLS, whose certificate nobody else trusts.
+    fn tls() -> (TlsAcceptor, ClientConfig) {
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let server = ServerConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).unwrap();
+        let client = ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        (TlsAcceptor::from(Arc::new(server)), client)
     }
 
     /// What comes of two requests, one after the other, on a connection: for each the status, the fields, the body and
@@ -427,43 +485,64 @@ mod tests {
         seen
     }
 
-    async fn open(address: SocketAddr) -> Stream {
-        MaybeHttpsStream::Http(TokioIo::new(TcpStream::connect(address).await.unwrap()))
+    /// Both ways, over connections with TLS and without.
+    struct Comparison {
+        runtime: Runtime,
+        acceptor: TlsAcceptor,
+        connector: Connector,
     }
 
-    /// Whether both ways see the same.
-    fn compare(runtime: &Runtime, pieces: &[Vec<u8>], hangs_up: bool) {
-        runtime.block_on(async {
+    impl Comparison {
+        fn new() -> Self {
+            let runtime = tokio::runtime::Builder::new_current_thread();
+            let (acceptor, client) = tls();
+            let limit = Duration::from_secs(30);
+            let resolver = Arc::new(Resolver::new(FreeNames::default(), limit));
+            Self {
+                runtime: { runtime }.enable_all().build().unwrap(),
+                acceptor,
+                connector: Connector::new(&resolver, client, limit),
+            }
+        }
+
+        /// Whether both see the same.
+        fn compare(&self, pieces: &[Vec<u8>], hangs_up: bool) {
+            for (scheme, says_so) in [("http", false), ("https", true), ("https", false)] {
+                let answer = Answer {
+                    pieces: pieces.to_vec(),
+                    hangs_up,
+                    says_so,
+                };
+                self.runtime.block_on(self.compare_over(scheme, answer));
+            }
+        }
+
+        async fn compare_over(&self, scheme: &str, answer: Answer) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let server = tokio::spawn(serve(listener, pieces.to_vec(), hangs_up));
+            let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
+            let acceptor = (scheme == "https").then(|| self.acceptor.clone());
+            let server = tokio::spawn(serve(listener, acceptor, answer.clone()));
             let pools = OriginPools::new(HeaderMap::new(), 1);
-            let url = url::Url::parse(&format!("http://{address}/a.png")).unwrap();
+            let url = url::Url::parse(&format!("{origin}/a.png")).unwrap();
             let pool = pools.pool(&url, |_: &Uri| Route::Direct).unwrap();
             let parts = RequestParts {
                 pool: &pool,
                 path: "/a.png".parse().unwrap(),
                 headers: HeaderMap::new(),
             };
-            let ours = exchanges(Connection::new(open(address).await), &parts).await;
-            let hypers = exchanges(Connection::hypers(open(address).await).await, &parts).await;
+            let open = async || self.connector.connect(&pool.origin, None).await.unwrap();
+            let ours = exchanges(Connection::new(open().await), &parts).await;
+            let hypers = exchanges(Connection::hypers(open().await).await, &parts).await;
             server.abort();
-            let text: Vec<_> = pieces
-                .iter()
-                .map(|piece| String::from_utf8_lossy(piece))
-                .collect();
-            assert_eq!(ours, hypers, "{text:?} {hangs_up}");
-        });
-    }
-
-    fn runtime() -> Runtime {
-        let runtime = tokio::runtime::Builder::new_current_thread();
-        { runtime }.enable_all().build().unwrap()
+            let pieces = answer.pieces.iter();
+            let text: Vec<_> = pieces.map(|piece| String::from_utf8_lossy(piece)).collect();
+            assert_eq!(ours, hypers, "{scheme} {text:?} {answer:?}");
+        }
     }
 
     #[test]
     fn usual_and_odd_answers_are_what_they_are_to_hyper() {
-        let runtime = runtime();
+        let comparison = Comparison::new();
         for (head, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "image"),
             (
@@ -541,15 +620,32 @@ mod tests {
             let apart = vec![head.as_bytes().to_vec(), body.as_bytes().to_vec()];
             // A body that is longer or shorter than its head says has an end only if the server hangs up.
             for pieces in [vec![whole], apart, bytewise] {
-                compare(&runtime, &pieces, true);
+                comparison.compare(&pieces, true);
             }
         }
     }
 
     #[test]
+    fn answers_of_the_fuzz_corpus_are_what_they_are_to_hyper() {
+        let comparison = Comparison::new();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/response_head");
+        let mut count = 0;
+        for file in fs::read_dir(folder).unwrap() {
+            let bytes = fs::read(file.unwrap().path()).unwrap();
+            comparison.compare(&[bytes], true);
+            count += 1;
+        }
+        assert!(count > 5, "{count}");
+    }
+
+    #[test]
     fn bytes_behind_an_empty_body_spoil_the_connection() {
         let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200";
-        compare(&runtime(), &[reply.to_vec()], false);
+        Comparison::new().compare(&[reply.to_vec()], false);
+    }
+
+    thread_local! {
+        static COMPARISON: Comparison = Comparison::new();
     }
 
     proptest! {
@@ -571,7 +667,7 @@ mod tests {
                 bytes[at] = with;
             }
             let rest = bytes.split_off(cut.min(bytes.len()));
-            compare(&runtime(), &[bytes, rest], true);
+            COMPARISON.with(|comparison| comparison.compare(&[bytes, rest], true));
         }
     }
 }

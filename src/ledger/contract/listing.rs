@@ -198,7 +198,7 @@ async fn an_image_known_by_an_id_keeps_its_address_and_stays_known_when_that_cha
             .known(lookups, RulesHash::default(), noon())
             .await
             .unwrap();
-        assert_eq!(known.states.get(&key), Some(&KnownState::Saved));
+        assert_eq!(known.states, [Some(KnownState::Saved)]);
         let shown = rows(
             &*ledger,
             &Selection {

@@ -132,13 +132,13 @@ pub(super) async fn known_state(ledger: &dyn Ledger, image: &str, of: &str) -> O
     let keys = vec![key(image)];
     let known = ledger.known(keys, RulesHash::default(), noon()).await;
     let mut known = known.unwrap();
-    let state = known.states.remove(&key(image));
+    let state = known.states.remove(0);
     if state.is_some() || !known.has_adopted {
         return state;
     }
     let named = vec![(key(image), stem(of))];
     let adopted = ledger.adopted(named).await.unwrap();
-    adopted.contains(&key(image)).then_some(KnownState::Saved)
+    adopted[0].then_some(KnownState::Saved)
 }
 
 async fn keep(ledger: &dyn Ledger, image: &str, wanted: &str, picture: u8) -> Placement {

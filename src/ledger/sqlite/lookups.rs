@@ -1,7 +1,5 @@
 //! The smaller questions and changes: known images, adopted and forgotten files, reported skips.
 
-use std::collections::{HashMap, HashSet};
-
 use jiff::Timestamp;
 use rusqlite::params;
 
@@ -18,14 +16,10 @@ pub(super) fn known(
     rules: RulesHash,
     now: Timestamp,
 ) -> rusqlite::Result<Known> {
-    let mut states = HashMap::with_capacity(images.len());
-    for key in images {
-        if let Some(state) = known_state(tables, &key, rules, now)? {
-            states.insert(key, state);
-        }
-    }
+    let states = images.iter();
+    let states = states.map(|key| known_state(tables, key, rules, now));
     Ok(Known {
-        states,
+        states: states.collect::<rusqlite::Result<_>>()?,
         has_adopted: tables.has_adopted()?,
     })
 }
@@ -34,14 +28,11 @@ pub(super) fn known(
 pub(super) fn adopted(
     tables: &mut Tables<'_>,
     images: Vec<(ImageKey, Stem)>,
-) -> rusqlite::Result<HashSet<ImageKey>> {
-    let mut adopted = HashSet::new();
-    for (key, stem) in images {
-        if tables.is_adoptable(&stem)? {
-            adopted.insert(key);
-        }
-    }
-    Ok(adopted)
+) -> rusqlite::Result<Vec<bool>> {
+    let adopted = images.iter();
+    adopted
+        .map(|(_key, stem)| tables.is_adoptable(stem))
+        .collect()
 }
 
 fn known_state(

@@ -13,7 +13,6 @@ pub(super) mod replace;
 mod storage;
 mod tables;
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
@@ -164,10 +163,7 @@ impl Ledger for Sqlite {
         .await
     }
 
-    async fn adopted(
-        &self,
-        images: Vec<(ImageKey, Stem)>,
-    ) -> Result<HashSet<ImageKey>, LedgerError> {
+    async fn adopted(&self, images: Vec<(ImageKey, Stem)>) -> Result<Vec<bool>, LedgerError> {
         self.request(move |connection, cache| {
             let transaction = connection.transaction()?;
             lookups::adopted(&mut Tables::new(&transaction, cache)?, images)
@@ -427,7 +423,7 @@ mod tests {
             )
             .await
             .unwrap();
-        assert_eq!(known.states[&key("1.png")], KnownState::Saved);
+        assert_eq!(known.states, [Some(KnownState::Saved)]);
         let row = &mut |row: LedgerRow| {
             assert_ne!(row.title.as_deref(), Some("changed"));
             ControlFlow::Continue(())

@@ -1,6 +1,5 @@
 //! The ledger and the folder as the pipeline sees them while a collection is repaired.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -30,19 +29,22 @@ impl Ledger for RepairLedger {
         now: Timestamp,
     ) -> Result<Known, LedgerError> {
         let Self(files) = self;
-        let others = images.into_iter().filter(|key| !files.is_bad(key));
-        files.ledger.known(others.collect(), rules, now).await
+        let is_bad: Vec<_> = images.iter().map(|key| files.is_bad(key)).collect();
+        let mut known = files.ledger.known(images, rules, now).await?;
+        for (state, is_bad) in known.states.iter_mut().zip(is_bad) {
+            state.take_if(|_| is_bad);
+        }
+        Ok(known)
     }
 
-    async fn adopted(
-        &self,
-        images: Vec<(ImageKey, Stem)>,
-    ) -> Result<HashSet<ImageKey>, LedgerError> {
+    async fn adopted(&self, images: Vec<(ImageKey, Stem)>) -> Result<Vec<bool>, LedgerError> {
         let Self(files) = self;
-        let others = images
-            .into_iter()
-            .filter(|(key, stem)| files.bad_file(key, stem).is_none());
-        files.ledger.adopted(others.collect()).await
+        let is_bad = |(key, stem): &(ImageKey, Stem)| files.bad_file(key, stem).is_some();
+        let is_bad: Vec<_> = images.iter().map(is_bad).collect();
+        let adopted = files.ledger.adopted(images).await?.into_iter().zip(is_bad);
+        Ok(adopted
+            .map(|(adopted, is_bad)| adopted && !is_bad)
+            .collect())
     }
 
     async fn placing(&self, group: Vec<Intent>) -> Result<Vec<Placement>, LedgerError> {
