@@ -9,7 +9,6 @@
 //! an index to find it by, which is two more changes of an index an image.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ops::RangeInclusive;
 
 use rusqlite::Connection;
 
@@ -19,15 +18,6 @@ use crate::job::{ImageKey, ImageName};
 /// True for a row of `images` that is pending.
 pub(super) const IS_PENDING: &str =
     "EXISTS (SELECT 1 FROM pending WHERE images.id BETWEEN first AND last)";
-
-/// The ranges of ids in the table.
-pub(super) fn pending_ranges(
-    connection: &Connection,
-) -> rusqlite::Result<Vec<RangeInclusive<RowId>>> {
-    let mut statement = connection.prepare("SELECT first, last FROM pending")?;
-    let ranges = statement.query_map([], |row| Ok(row.get(0)?..=row.get(1)?))?;
-    ranges.collect()
-}
 
 /// The pending rows.
 #[derive(Debug, Default)]

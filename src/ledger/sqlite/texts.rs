@@ -41,9 +41,9 @@ pub(super) fn split_key(key: &str) -> (&str, &str) {
 /// dropped when a transaction is rolled back: its rows are gone, and their ids may be given to other texts.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    ids: HashMap<Arc<str>, RowId>,
-    texts: HashMap<RowId, Arc<str>>,
-    /// Of all `texts`.
+    by_text: HashMap<Arc<str>, RowId>,
+    by_id: HashMap<RowId, Arc<str>>,
+    /// Of all of them.
     bytes: usize,
     /// Whether the last rows were read.
     is_primed: bool,
@@ -55,7 +55,7 @@ impl Texts {
         if !self.is_primed {
             self.prime(connection)?;
         }
-        if let Some(&id) = self.ids.get(text) {
+        if let Some(&id) = self.by_text.get(text) {
             return Ok(id);
         }
         connection
@@ -68,7 +68,7 @@ impl Texts {
 
     /// The text of a row.
     pub(super) fn text(&mut self, connection: &Connection, id: RowId) -> rusqlite::Result<&str> {
-        if !self.texts.contains_key(&id) {
+        if !self.by_id.contains_key(&id) {
             let text: Option<String> = connection
                 .prepare_cached("SELECT text FROM texts WHERE id = ?1")?
                 .query_row([id], |row| row.get(0))
@@ -77,7 +77,7 @@ impl Texts {
                 text.ok_or_else(|| unusable(0, Type::Integer, format!("there is no text {id}")))?;
             self.remember(id, &text);
         }
-        Ok(&self.texts[&id])
+        Ok(&self.by_id[&id])
     }
 
     fn prime(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -93,15 +93,15 @@ impl Texts {
 
     /// When it is full it starts over: a text that is not in it is only written or read once more.
     fn remember(&mut self, id: RowId, text: &str) {
-        if self.texts.len() >= MAX_TEXTS || self.bytes + text.len() > MAX_BYTES {
-            self.ids.clear();
-            self.texts.clear();
+        if self.by_id.len() >= MAX_TEXTS || self.bytes + text.len() > MAX_BYTES {
+            self.by_text.clear();
+            self.by_id.clear();
             self.bytes = 0;
         }
         let text: Arc<str> = text.into();
         self.bytes += text.len();
-        self.ids.insert(Arc::clone(&text), id);
-        self.texts.insert(id, text);
+        self.by_text.insert(Arc::clone(&text), id);
+        self.by_id.insert(id, text);
     }
 }
 
@@ -168,8 +168,8 @@ mod tests {
             };
             let id = texts.id(&connection, &text).unwrap();
             assert_eq!(texts.id(&connection, &text), Ok(id));
-            assert!(texts.texts.len() <= MAX_TEXTS && texts.bytes <= MAX_BYTES);
-            let bytes: usize = texts.texts.values().map(|text| text.len()).sum();
+            assert!(texts.by_id.len() <= MAX_TEXTS && texts.bytes <= MAX_BYTES);
+            let bytes: usize = texts.by_id.values().map(|text| text.len()).sum();
             assert_eq!(bytes, texts.bytes);
             written.push((id, text));
         }
