@@ -1,7 +1,8 @@
 //! How values are stored in columns, and read back from a file that anybody may have changed.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use httpdate::HttpDate;
 use jiff::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::{ToSqlOutput, Type, Value, ValueRef};
@@ -138,11 +139,11 @@ pub(super) fn timestamp(column: usize, seconds: i64) -> rusqlite::Result<Timesta
 /// A `Last-Modified` as the column holds it: Unix seconds if it can be written again from them, byte for byte, and
 /// the text itself otherwise.
 pub(super) fn stored_last_modified(text: &str) -> ToSqlOutput<'_> {
-    let parsed = httpdate::parse_http_date(text).ok();
+    let parsed: Option<HttpDate> = text.parse().ok();
     let seconds = parsed
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_secs()).ok())
-        .filter(|&seconds| http_date(seconds).as_deref() == Some(text));
+        .filter(|date| date.to_string() == text)
+        .and_then(|date| SystemTime::from(date).duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_secs()).ok());
     match seconds {
         Some(seconds) => ToSqlOutput::Owned(Value::Integer(seconds)),
         None => ToSqlOutput::Borrowed(ValueRef::from(text)),

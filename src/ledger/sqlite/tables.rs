@@ -144,7 +144,7 @@ impl<'a> Tables<'a> {
                 let Some(start) = key.as_str().strip_suffix(row.get_ref(1)?.as_str()?) else {
                     continue;
                 };
-                if self.cache.texts.text(self.connection, row.get(0)?)? == start {
+                if self.cache.texts.is(self.connection, row.get(0)?, start)? {
                     return Ok(Some(ImageRow {
                         id: row.get(2)?,
                         state: StoredState::read(row, 3)?,

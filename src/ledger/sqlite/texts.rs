@@ -2,7 +2,7 @@
 //!
 //! A text is found by what this module remembers, and by no index: one that was forgotten is written once more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use rusqlite::types::Type;
@@ -21,6 +21,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// night would write the same texts every time.
 const LAST_ROWS: u32 = 256;
 
+/// Rows to look at first: a page and a key's beginning of each of two sites.
+const RECENT: usize = 4;
+
 /// Splits a key into the beginning that it shares with other keys, and the rest: behind the site and its space, and
 /// behind scheme and host where an address follows.
 pub(super) fn split_key(key: &str) -> (&str, &str) {
@@ -30,7 +33,9 @@ pub(super) fn split_key(key: &str) -> (&str, &str) {
         .into_iter()
         .find_map(|scheme| identity.strip_prefix(scheme));
     let path = host.and_then(|host| {
-        let end = host.find(['/', '?', '#'])?;
+        let end = host
+            .bytes()
+            .position(|byte| matches!(byte, b'/' | b'?' | b'#'))?;
         let start = key.len() - host.len() + end + 1;
         host[end..].starts_with('/').then_some(start)
     });
@@ -45,6 +50,9 @@ pub(super) struct Texts {
     by_id: HashMap<RowId, Arc<str>>,
     /// Of all of them.
     bytes: usize,
+    /// The rows that were used last. Most images have the site and the page of the one before: to compare a few texts
+    /// takes less than to hash one.
+    recent: VecDeque<(RowId, Arc<str>)>,
     /// Whether the last rows were read.
     is_primed: bool,
 }
@@ -52,32 +60,53 @@ pub(super) struct Texts {
 impl Texts {
     /// The row of `text`, which is inserted where none is remembered.
     pub(super) fn id(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<RowId> {
+        if let Some((id, _)) = self.recent.iter().find(|(_, recent)| **recent == *text) {
+            return Ok(*id);
+        }
         if !self.is_primed {
             self.prime(connection)?;
         }
-        if let Some(&id) = self.by_text.get(text) {
+        if let Some((found, &id)) = self.by_text.get_key_value(text) {
+            let found = Arc::clone(found);
+            self.use_recently(id, found);
             return Ok(id);
         }
         connection
             .prepare_cached("INSERT INTO texts (text) VALUES (?1)")?
             .execute([text])?;
         let id = connection.last_insert_rowid();
-        self.remember(id, text);
+        let text = self.remember(id, text);
+        self.use_recently(id, text);
         Ok(id)
     }
 
-    /// The text of a row.
-    pub(super) fn text(&mut self, connection: &Connection, id: RowId) -> rusqlite::Result<&str> {
-        if !self.by_id.contains_key(&id) {
-            let text: Option<String> = connection
-                .prepare_cached("SELECT text FROM texts WHERE id = ?1")?
-                .query_row([id], |row| row.get(0))
-                .optional()?;
-            let text =
-                text.ok_or_else(|| unusable(0, Type::Integer, format!("there is no text {id}")))?;
-            self.remember(id, &text);
+    /// Whether `text` is the text of a row.
+    pub(super) fn is(
+        &mut self,
+        connection: &Connection,
+        id: RowId,
+        text: &str,
+    ) -> rusqlite::Result<bool> {
+        if let Some((_, recent)) = self.recent.iter().find(|(recent, _)| *recent == id) {
+            return Ok(**recent == *text);
         }
-        Ok(&self.by_id[&id])
+        let found = match self.by_id.get(&id) {
+            Some(found) => Arc::clone(found),
+            None => self.read(connection, id)?,
+        };
+        let is_same = *found == *text;
+        self.use_recently(id, found);
+        Ok(is_same)
+    }
+
+    fn read(&mut self, connection: &Connection, id: RowId) -> rusqlite::Result<Arc<str>> {
+        let text: Option<String> = connection
+            .prepare_cached("SELECT text FROM texts WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        let text =
+            text.ok_or_else(|| unusable(0, Type::Integer, format!("there is no text {id}")))?;
+        Ok(self.remember(id, &text))
     }
 
     fn prime(&mut self, connection: &Connection) -> rusqlite::Result<()> {
@@ -86,13 +115,14 @@ impl Texts {
             connection.prepare_cached("SELECT id, text FROM texts ORDER BY id DESC LIMIT ?1")?;
         let mut rows = statement.query([LAST_ROWS])?;
         while let Some(row) = rows.next()? {
-            self.remember(row.get(0)?, row.get_ref(1)?.as_str()?);
+            let (id, text) = (row.get(0)?, row.get_ref(1)?.as_str()?);
+            self.remember(id, text);
         }
         Ok(())
     }
 
     /// When it is full it starts over: a text that is not in it is only written or read once more.
-    fn remember(&mut self, id: RowId, text: &str) {
+    fn remember(&mut self, id: RowId, text: &str) -> Arc<str> {
         if self.by_id.len() >= MAX_TEXTS || self.bytes + text.len() > MAX_BYTES {
             self.by_text.clear();
             self.by_id.clear();
@@ -101,7 +131,13 @@ impl Texts {
         let text: Arc<str> = text.into();
         self.bytes += text.len();
         self.by_text.insert(Arc::clone(&text), id);
-        self.by_id.insert(id, text);
+        self.by_id.insert(id, Arc::clone(&text));
+        text
+    }
+
+    fn use_recently(&mut self, id: RowId, text: Arc<str>) {
+        self.recent.truncate(RECENT - 1);
+        self.recent.push_front((id, text));
     }
 }
 
@@ -174,9 +210,11 @@ mod tests {
             written.push((id, text));
         }
         for (id, text) in written {
-            assert_eq!(texts.text(&connection, id), Ok(text.as_str()));
+            assert_eq!(texts.is(&connection, id, &text), Ok(true));
+            assert_eq!(texts.is(&connection, id, "other"), Ok(false));
+            assert!(texts.recent.len() <= RECENT);
         }
-        assert!(texts.text(&connection, 9_999).is_err());
+        assert!(texts.is(&connection, 9_999, "").is_err());
     }
 
     #[test]
