@@ -33,7 +33,7 @@ pub enum LedgerError {
         /// The newest schema of this build.
         known: i32,
     },
-    /// It was opened to be read, and has to be migrated first.
+    /// It was opened to be read, and has schema 2 or 3, which has to be migrated first.
     #[error("the ledger `{}` has schema {found} of an earlier version: `wallhaul fetch` brings it up to date", path.display())]
     Older {
         /// The ledger's path.

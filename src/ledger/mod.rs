@@ -153,8 +153,8 @@ pub trait Ledger: Send + Sync {
     fn stats(&self) -> Result<Stats, LedgerError>;
 }
 
-/// Opens the ledger in `directory`, or creates it. A ledger of schema 2 is brought up to date, and a copy of it is kept
-/// beside it.
+/// Opens the ledger in `directory`, or creates it. A ledger of schema 2 or 3 is brought up to date, and a copy of it
+/// is kept beside it.
 ///
 /// With `durable`, a group that was written survives a power cut; without, only the file's consistency does. Dropping
 /// the ledger closes the file and folds its write-ahead log into it.

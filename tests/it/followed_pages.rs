@@ -118,7 +118,8 @@ fn an_original_behind_one_or_two_detail_pages_is_fetched_once() {
             (asked(&server, &folders), asked(&server, &["/full/"])),
             (pages, 3)
         );
-        let addresses = "SELECT count(*) FROM images WHERE key = 'detail id:id2' AND address LIKE '%/full/2.png'";
+        let addresses =
+            "SELECT count(*) FROM images WHERE key_rest = 'id:id2' AND address LIKE '%/full/2.png'";
         assert_eq!(sqlite(&world, addresses).trim(), "1");
         server.heal();
         let again = fetch(&world, &definition);

@@ -318,29 +318,49 @@ fn ledger_restored_from_an_old_backup_creates_no_duplicate_files() {
     assert_whole(&world, &mirror);
 }
 
-/// Replaces the ledger of the collection by one of schema 2 that says the same.
-fn replace_by_schema_2(world: &Sandbox) {
+/// An earlier schema: its number, its tables, and what fills them from the ledger `new` of this build. Dates of servers
+/// are left out.
+const OLD_SCHEMAS: [(i32, &str, &str); 2] = [
+    (
+        2,
+        include_str!("../fixtures/ledgers/schema-2.sql"),
+        "INSERT INTO files SELECT id, name, lower(name), NULL, bytes, lower(hex(blake3)), format, width, height
+             FROM new.images WHERE name IS NOT NULL;
+         INSERT INTO images SELECT start.text || key_rest, substr(start.text, 1, instr(start.text, ' ') - 1),
+             CASE state WHEN 1 THEN 'saved' WHEN 3 THEN 'failed' ELSE 'gone' END,
+             CASE state WHEN 1 THEN coalesce(owner, images.id) END, page.text,
+             coalesce(address, substr(start.text, instr(start.text, ' ') + 1) || key_rest), title, etag, NULL,
+             strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), cause, attempts,
+             strftime('%Y-%m-%dT%H:%M:%SZ', until, 'unixepoch')
+             FROM new.images JOIN new.texts AS start ON start.id = key_start
+                 LEFT JOIN new.texts AS page ON page.id = page
+             ORDER BY images.id",
+    ),
+    (
+        3,
+        include_str!("../fixtures/ledgers/schema-3.sql"),
+        "INSERT INTO images (id, state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
+             attempts, key, name, address, page, title, etag, cause, rules)
+             SELECT images.id, state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
+                 attempts, start.text || key_rest, name, address, page.text, title, etag, cause, rules
+             FROM new.images JOIN new.texts AS start ON start.id = key_start
+                 LEFT JOIN new.texts AS page ON page.id = page",
+    ),
+];
+
+/// Replaces the ledger of the collection by one of an earlier schema that says the same.
+fn replace_by_schema(world: &Sandbox, (schema, tables, rows): (i32, &str, &str)) {
     let (old, ledger) = (ours(world, "old.db"), ours(world, "ledger.db"));
     let connection = rusqlite::Connection::open(&old).unwrap();
-    connection
-        .execute_batch(include_str!("../fixtures/ledgers/schema-2.sql"))
-        .unwrap();
+    connection.execute_batch(tables).unwrap();
     connection
         .execute("ATTACH ?1 AS new", [ledger.to_str().unwrap()])
         .unwrap();
+    let marks = format!("PRAGMA application_id = 2002873452; PRAGMA user_version = {schema}");
     connection
-        .execute_batch(
-            "INSERT INTO files SELECT id, name, lower(name), NULL, bytes, lower(hex(blake3)), format, width, height
-                 FROM new.images WHERE name IS NOT NULL;
-             INSERT INTO images SELECT key, substr(key, 1, instr(key, ' ') - 1),
-                 CASE state WHEN 1 THEN 'saved' WHEN 3 THEN 'failed' ELSE 'gone' END,
-                 CASE state WHEN 1 THEN coalesce(owner, id) END, page,
-                 coalesce(address, substr(key, instr(key, ' ') + 1)), title, etag, last_modified,
-                 strftime('%Y-%m-%dT%H:%M:%SZ', at, 'unixepoch'), cause, attempts,
-                 strftime('%Y-%m-%dT%H:%M:%SZ', until, 'unixepoch')
-                 FROM new.images WHERE key IS NOT NULL ORDER BY id;
-             PRAGMA application_id = 2002873452; PRAGMA user_version = 2; DETACH new; PRAGMA journal_mode = wal;",
-        )
+        .execute_batch(&format!(
+            "{rows}; {marks}; DETACH new; PRAGMA journal_mode = wal;"
+        ))
         .unwrap();
     drop(connection);
     fs::rename(old, ledger).unwrap();
@@ -356,14 +376,20 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
         sqlite(&world, "select * from collection order by address"),
     );
     // When the copy gets its name, in the transaction, and after it.
-    for (call, file, when) in [
+    let kills = [
         ("rename", "ledger.copying", 1),
         ("fsync", "ledger.db-wal", 1),
         ("fsync", "ledger.db-wal", 2),
+        ("fsync", "ledger.db-wal", 3),
         ("none", "", 0),
-    ] {
-        replace_by_schema_2(&world);
-        let case = format!("{call} of {file} {when}");
+    ];
+    let cases = OLD_SCHEMAS
+        .into_iter()
+        .flat_map(|old| kills.into_iter().map(move |kill| (old, kill)));
+    for (old, (call, file, when)) in cases {
+        replace_by_schema(&world, old);
+        let schema = old.0;
+        let case = format!("schema {schema}, {call} of {file} {when}");
         let listed = world.wallhaul().args(["ledger", "list", "-d", GOT]).run();
         assert!(
             listed.code == Some(5) && listed.stderr.contains("`wallhaul fetch` brings it up"),
@@ -404,7 +430,7 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
         let names: Vec<String> = names.collect();
         let copies = names
             .iter()
-            .filter(|name| name.starts_with("ledger-schema2"))
+            .filter(|name| name.starts_with(&format!("ledger-schema{schema}")))
             .count();
         assert!(
             (1..=2).contains(&copies) && names.len() == copies + 1,
@@ -412,7 +438,7 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
         );
         for copy in names.iter().filter(|name| *name != "ledger.db") {
             let copy = rusqlite::Connection::open(ours(&world, copy)).unwrap();
-            let found = "SELECT count(*) FROM images WHERE state <> 'gone'";
+            let found = "SELECT count(*) FROM images WHERE state <> 'gone' AND state <> 4";
             assert_eq!(
                 copy.query_row(found, [], |row| row.get::<_, u32>(0))
                     .unwrap() as usize,
@@ -421,7 +447,7 @@ fn ledger_schema_migration_keeps_a_copy_and_survives_a_kill_anywhere() {
             assert_eq!(
                 copy.pragma_query_value(None, "user_version", |row| row.get::<_, i32>(0))
                     .unwrap(),
-                2
+                schema
             );
         }
         for copy in names.iter().filter(|name| *name != "ledger.db") {

@@ -503,8 +503,8 @@ fn repair_requests_a_later_candidate_of_an_image_that_left_the_listing() {
     sqlite(
         &world,
         &format!(
-            "UPDATE images SET address = replace(substr(key, 16), '{path}', '{later}') \
-             WHERE key LIKE '%{path}'"
+            "UPDATE images SET address = replace(collection.address, '{path}', '{later}') \
+             FROM collection WHERE collection.name = images.name AND collection.address LIKE '%{path}'"
         ),
     );
     let ended = repair(&world, &mirror).run();
@@ -530,8 +530,9 @@ fn repair_names_an_image_that_neither_the_listing_nor_the_ledger_leads_to() {
     sqlite(
         &world,
         &format!(
-            "UPDATE images SET key = 'simpledesktops https://elsewhere.invalid/x', \
-             address = NULL WHERE key LIKE '%{path}'"
+            "INSERT INTO texts (text) VALUES ('simpledesktops https://elsewhere.invalid/'); \
+             UPDATE images SET key_start = last_insert_rowid(), key_rest = 'x', address = NULL \
+             WHERE '/' || key_rest LIKE '%{path}'"
         ),
     );
     let ended = repair(&world, &mirror).run();

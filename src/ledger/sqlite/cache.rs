@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rusqlite::Connection;
 
 use super::pending::PendingPlacements;
+use super::texts::Texts;
 
 /// Hashes to remember, half a megabyte of them: more than the images between a listing page and their placing.
 const MAX_ABSENT: usize = 65_536;
@@ -14,6 +15,7 @@ const MAX_ABSENT: usize = 65_536;
 pub(super) struct Cache {
     pub(super) pending: PendingPlacements,
     pub(super) absent: AbsentKeys,
+    pub(super) texts: Texts,
     /// The file's version when this was read; `None` when it has to be read again.
     version: Option<i64>,
 }
@@ -24,6 +26,7 @@ impl Cache {
         Ok(Self {
             pending: PendingPlacements::read(connection)?,
             absent: AbsentKeys::default(),
+            texts: Texts::default(),
             version: Some(version),
         })
     }

@@ -1,8 +1,11 @@
 //! How values are stored in columns, and read back from a file that anybody may have changed.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use httpdate::HttpDate;
 use jiff::Timestamp;
 use rusqlite::Row;
-use rusqlite::types::Type;
+use rusqlite::types::{ToSqlOutput, Type, Value, ValueRef};
 
 use crate::job::ContentHash;
 use crate::ledger::RowState;
@@ -121,12 +124,52 @@ fn format(row: &Row<'_>, column: usize) -> rusqlite::Result<Format> {
 }
 
 pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
-    let Some(seconds) = row.get::<_, Option<i64>>(column)? else {
-        return Ok(None);
-    };
+    let seconds: Option<i64> = row.get(column)?;
+    seconds
+        .map(|seconds| timestamp(column, seconds))
+        .transpose()
+}
+
+/// The time that a column's `seconds` stand for.
+pub(super) fn timestamp(column: usize, seconds: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_second(seconds)
-        .map(Some)
         .map_err(|error| unusable(column, Type::Integer, error.to_string()))
+}
+
+/// A `Last-Modified` as the column holds it: Unix seconds if it can be written again from them, byte for byte, and
+/// the text itself otherwise.
+pub(super) fn stored_last_modified(text: &str) -> ToSqlOutput<'_> {
+    let parsed: Option<HttpDate> = text.parse().ok();
+    let seconds = parsed
+        .filter(|date| date.to_string() == text)
+        .and_then(|date| SystemTime::from(date).duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_secs()).ok());
+    match seconds {
+        Some(seconds) => ToSqlOutput::Owned(Value::Integer(seconds)),
+        None => ToSqlOutput::Borrowed(ValueRef::from(text)),
+    }
+}
+
+/// Reads a [`stored_last_modified`].
+pub(super) fn last_modified(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<String>> {
+    match row.get_ref(column)? {
+        ValueRef::Integer(seconds) => http_date(seconds)
+            .map(Some)
+            .ok_or_else(|| unusable(column, Type::Integer, format!("no date is {seconds}"))),
+        value => Ok(value.as_str_or_null()?.map(str::to_owned)),
+    }
+}
+
+/// The date as RFC 9110, section 5.6.7, writes it; `None` outside of the years 1970 to 9999.
+fn http_date(seconds: i64) -> Option<String> {
+    /// The first second of the year 10000.
+    const END: u64 = 253_402_300_800;
+    let seconds = u64::try_from(seconds)
+        .ok()
+        .filter(|&seconds| seconds < END)?;
+    Some(httpdate::fmt_http_date(
+        UNIX_EPOCH + Duration::from_secs(seconds),
+    ))
 }
 
 /// Why an image was left out, as the column `skip` holds it.
@@ -143,7 +186,7 @@ pub(super) fn skip(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Skip
         .map_err(|error| unusable(column, Type::Text, error.to_string()))
 }
 
-fn unusable(column: usize, kind: Type, reason: String) -> rusqlite::Error {
+pub(super) fn unusable(column: usize, kind: Type, reason: String) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, kind, reason.into())
 }
 
@@ -156,5 +199,69 @@ mod tests {
         // `printf '' | b3sum` begins with af1349b9f5f9a1a6.
         let first_8 = [0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6];
         assert_eq!(hash64(""), i64::from_le_bytes(first_8));
+    }
+
+    fn read_back(stored: impl rusqlite::ToSql) -> rusqlite::Result<Option<String>> {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.query_row("SELECT ?1", [stored], |row| last_modified(row, 0))
+    }
+
+    #[test]
+    fn a_date_in_the_usual_form_is_stored_as_a_number_and_any_other_as_it_is() {
+        for (text, seconds) in [
+            ("Sun, 29 Nov 2026 15:13:18 GMT", Some(1_795_965_198)),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", Some(0)),
+            ("Thu, 29 Feb 2024 23:59:59 GMT", Some(1_709_251_199)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(253_402_300_799)),
+            ("Wed, 31 Dec 1969 23:59:59 GMT", None),
+            ("Sat, 01 Jan 0000 00:00:00 GMT", None),
+            ("Sat, 01 Jan 10000 00:00:00 GMT", None),
+            ("Mon, 29 Nov 2026 15:13:18 GMT", None),
+            ("sun, 29 nov 2026 15:13:18 gmt", None),
+            ("Sun, 29 Nov 2026 15:13:18 UTC", None),
+            ("Sun, 29 Nov 2026 15:13:18 +0000", None),
+            ("Sun, 29 Nov 2026 15:13:18 GMT ", None),
+            ("Sun, 29 Nov 2026 15:13:60 GMT", None),
+            ("Sun, 29 Nov 2026 24:00:00 GMT", None),
+            ("Wed, 30 Feb 2024 00:00:00 GMT", None),
+            ("Sun, 1 Mar 2026 11:00:00 GMT", None),
+            ("Sun, 01 Mar 26 11:00:00 GMT", None),
+            ("Sunday, 01-Mar-26 11:00:00 GMT", None),
+            ("Sun Mar  1 11:00:00 2026", None),
+            ("1795965198", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            let stored = stored_last_modified(text);
+            let number = match stored {
+                ToSqlOutput::Owned(Value::Integer(seconds)) => Some(seconds),
+                _ => None,
+            };
+            assert_eq!(number, seconds, "{text}");
+            assert_eq!(read_back(stored).unwrap().as_deref(), Some(text));
+        }
+    }
+
+    #[test]
+    fn a_number_that_no_date_is_stored_as_is_an_error() {
+        for seconds in [i64::MIN, -1, 253_402_300_800, i64::MAX] {
+            assert!(read_back(seconds).is_err(), "{seconds}");
+        }
+        assert!(read_back(1.5).is_err());
+        assert_eq!(read_back(None::<i64>), Ok(None));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_date_is_read_back_as_it_was_stored(
+            text in "(Sun|Mon|sun), ?[0-3][0-9] (Mar|Nov|Feb) (19|20)[0-9]{2} [0-2][0-9]:[0-6][0-9]:[0-6][0-9] (GMT|gmt)",
+            seconds in 0..253_402_300_800_i64,
+        ) {
+            let usual = http_date(seconds).unwrap();
+            for text in [text, usual] {
+                let read = read_back(stored_last_modified(&text)).unwrap();
+                proptest::prop_assert_eq!(read.as_deref(), Some(text.as_str()));
+            }
+        }
     }
 }

@@ -23,14 +23,14 @@ pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// `application_id`, which tells a ledger from other `SQLite` files: "wall".
 const APPLICATION: i32 = i32::from_be_bytes(*b"wall");
 
-/// `user_version`: the version of `schema.sql`.
-pub(super) const SCHEMA: i32 = 3;
+/// `user_version`: the version of `images.sql` and `schema.sql`.
+const SCHEMA: i32 = 4;
 
 /// The ledger as a person reads it: every address with its file, then the files whose address is not known.
 const VIEW: &str = include_str!("view.sql");
 
-/// The one older schema that can be migrated.
-pub(super) const MIGRATED_SCHEMA: i32 = 2;
+/// The oldest schema that can be migrated.
+const OLDEST_SCHEMA: i32 = 2;
 
 /// A file up to this size is checked for damage when it is opened, in a fraction of a second.
 const CHECKED_BYTES: u64 = 32 << 20;
@@ -64,7 +64,7 @@ pub(super) fn open(
         Age::New => {}
         // Damage in the rows that are read first is found while nothing was changed yet.
         Age::Current => drop(Cache::read(&connection).map_err(failed)?),
-        Age::Older(_) => migrate(&mut connection, path)?,
+        Age::Older(found) => migrate(&mut connection, path, found)?,
     }
     if !prepare(&mut connection, &age, durable).map_err(failed)? {
         let reason = "its file system cannot share a log between programs".to_owned();
@@ -107,7 +107,6 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, LedgerErro
     match age {
         Age::New => Ok(None),
         Age::Current => {
-            imagine_columns(&connection).map_err(|error| ledger_error(path, &error))?;
             forbid_writes(&connection).map_err(|error| ledger_error(path, &error))?;
             Ok(Some(connection))
         }
@@ -183,8 +182,8 @@ fn identify(connection: &Connection, path: &Path) -> Result<Age, LedgerError> {
     match (application, schema, objects) {
         (0, 0, 0) => Ok(Age::New),
         (APPLICATION, SCHEMA, _) => Ok(Age::Current),
-        (APPLICATION, MIGRATED_SCHEMA, _) => Ok(Age::Older(schema)),
-        (APPLICATION, found @ 1..MIGRATED_SCHEMA, _) => Err(LedgerError::TooOld { path, found }),
+        (APPLICATION, OLDEST_SCHEMA..SCHEMA, _) => Ok(Age::Older(schema)),
+        (APPLICATION, found @ 1..OLDEST_SCHEMA, _) => Err(LedgerError::TooOld { path, found }),
         (APPLICATION, found, _) if found > SCHEMA => Err(LedgerError::Newer {
             path,
             found,
@@ -229,43 +228,10 @@ fn prepare(connection: &mut Connection, age: &Age, durable: bool) -> rusqlite::R
     if matches!(age, Age::New) && marks(&transaction)? == (0, 0, 0) {
         create_tables(&transaction)?;
     }
-    add_columns(&transaction)?;
     refresh_view(&transaction)?;
     PendingPlacements::discard_unclaimed(&transaction)?;
     transaction.commit()?;
     Ok(true)
-}
-
-/// The columns that ledgers of earlier builds with this schema lack. Such a build never names them, so they need no new
-/// `user_version`, with which it would refuse the ledger.
-const ADDED_COLUMNS: &str = "rules INTEGER, skip TEXT";
-
-/// Gives a ledger of an earlier build the columns that it lacks.
-fn add_columns(connection: &Connection) -> rusqlite::Result<()> {
-    if has_added_columns(connection)? {
-        return Ok(());
-    }
-    let added = ADDED_COLUMNS.split(", ");
-    added
-        .map(|column| format!("ALTER TABLE images ADD COLUMN {column};"))
-        .try_for_each(|statement| connection.execute_batch(&statement))
-}
-
-/// Has a ledger of an earlier build read as if its rows had the columns that it lacks, where it cannot be given them.
-fn imagine_columns(connection: &Connection) -> rusqlite::Result<()> {
-    if has_added_columns(connection)? {
-        return Ok(());
-    }
-    // Names without a schema are looked for among the temporary ones first.
-    connection.execute_batch(
-        "CREATE TEMP VIEW images AS SELECT *, NULL AS rules, NULL AS skip FROM main.images",
-    )
-}
-
-fn has_added_columns(connection: &Connection) -> rusqlite::Result<bool> {
-    connection
-        .prepare("SELECT 1 FROM pragma_table_info('images') WHERE name = 'skip'")?
-        .exists([])
 }
 
 /// Gives a ledger of an earlier build this build's view. A view holds no data, so it may gain columns without a new
@@ -287,6 +253,12 @@ fn refresh_view(connection: &Connection) -> rusqlite::Result<()> {
 /// Creates the tables of this build's schema.
 pub(super) fn create_tables(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(include_str!("schema.sql"))?;
+    create_images(connection)
+}
+
+/// Creates the tables of images, and says that the file has this build's schema.
+pub(super) fn create_images(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(include_str!("images.sql"))?;
     connection.execute_batch(VIEW)?;
     connection.pragma_update(None, "application_id", APPLICATION)?;
     connection.pragma_update(None, "user_version", SCHEMA)
@@ -386,7 +358,7 @@ mod tests {
             assert!(
                 message.contains("ledger.db")
                     && message.contains("schema 7")
-                    && message.contains("knows 3"),
+                    && message.contains("knows 4"),
                 "{message}"
             );
         }
@@ -418,7 +390,7 @@ mod tests {
     fn a_foreign_sqlite_file_is_refused_and_stays_as_it_was() {
         for marks in [
             "",
-            "PRAGMA user_version = 3;",
+            "PRAGMA user_version = 4;",
             "PRAGMA application_id = 42;",
         ] {
             let home = tempfile::tempdir().unwrap();
@@ -476,33 +448,6 @@ mod tests {
         let error = open(&path, true, LOCK_TIMEOUT).unwrap_err();
         assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
         assert!(fs::read(&path).unwrap() == bytes);
-    }
-
-    #[test]
-    fn a_ledger_of_an_earlier_build_is_read_as_it_is_and_gets_the_columns_that_it_lacks() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("ledger.db");
-        let earlier = open(&path, true, LOCK_TIMEOUT).unwrap();
-        earlier
-            .execute_batch(
-                "DROP VIEW collection;
-                 ALTER TABLE images DROP COLUMN rules; ALTER TABLE images DROP COLUMN skip;
-                 INSERT INTO images (state, key, key_hash) VALUES (4, 'demo https://demo.invalid/a.png', 1);",
-            )
-            .unwrap();
-        drop(earlier);
-        let before = fs::read(&path).unwrap();
-        let columns = "SELECT rules IS NULL AND skip IS NULL FROM images WHERE key_hash = 1";
-        let read = |connection: &Connection| {
-            connection.query_row(columns, [], |row| row.get::<_, bool>(0))
-        };
-        let reader = open_to_read(&path).unwrap().unwrap();
-        assert_eq!(read(&reader), Ok(true));
-        assert!(super::super::read::stats(&mut { reader }).unwrap().gone == 1);
-        assert!(before == fs::read(&path).unwrap());
-        let writer = open(&path, true, LOCK_TIMEOUT).unwrap();
-        writer.execute_batch("UPDATE images SET rules = 1").unwrap();
-        assert_eq!(read(&writer), Ok(false));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::column::length;
 use super::pending::IS_PENDING;
-use super::read::{COLUMNS, WITH_FILE, row};
+use super::read::{COLUMNS, KEY, WITH_FILE, WITH_TEXTS, row};
 use crate::ledger::{PendingHooks, PendingImageHooks};
 
 /// `Ledger::pending_hooks`. An image that left the collection has no hooks to run.
@@ -14,8 +14,8 @@ pub(super) fn pending(connection: &mut Connection) -> rusqlite::Result<PendingHo
     transaction.execute(
         &format!(
             "DELETE FROM pending_hooks WHERE key <> '' AND NOT EXISTS (
-                 SELECT 1 FROM images
-                 WHERE images.key_hash = pending_hooks.key_hash AND images.key = pending_hooks.key
+                 SELECT 1 FROM images {WITH_TEXTS}
+                 WHERE images.key_hash = pending_hooks.key_hash AND {KEY} = pending_hooks.key
                    AND images.state = 1 AND NOT {IS_PENDING})"
         ),
         [],
@@ -43,9 +43,9 @@ pub(super) fn images(
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS}, pending_hooks.number, pending_hooks.attempts
          FROM pending_hooks
-             JOIN images ON images.key_hash = pending_hooks.key_hash AND images.key = pending_hooks.key
-             {WITH_FILE}
-         WHERE number < ?1 AND images.state = 1 AND NOT {IS_PENDING}
+             JOIN images ON images.key_hash = pending_hooks.key_hash
+             {WITH_FILE} {WITH_TEXTS}
+         WHERE {KEY} = pending_hooks.key AND number < ?1 AND images.state = 1 AND NOT {IS_PENDING}
          ORDER BY number DESC LIMIT ?2"
     ))?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

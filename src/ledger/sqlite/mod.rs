@@ -10,8 +10,10 @@ mod pending;
 mod placing;
 mod read;
 pub(super) mod replace;
+mod statements;
 mod storage;
 mod tables;
+mod texts;
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -607,5 +609,91 @@ mod tests {
             let noted = reader.note_skips(vec![skips(&old), skips(&new)], now).await;
             assert_eq!(noted.unwrap(), [false, true]);
         }
+    }
+
+    fn intent_of_page(number: u8, page: &str) -> Intent {
+        let mut intent = intent(&format!("{number}.png"), &format!("{number}.png"), number);
+        intent.origin.page = format!("https://demo.invalid/browse/{page}/")
+            .parse()
+            .unwrap();
+        intent
+    }
+
+    /// The listing pages of all images, without what they have in common, in the order of their keys.
+    fn pages(ledger: &dyn Ledger) -> Vec<String> {
+        let mut pages = Vec::new();
+        let row = &mut |row: LedgerRow| {
+            let page = row.page.unwrap();
+            let number = page.trim_end_matches('/').rsplit('/').next().unwrap();
+            pages.push((row.key, number.to_owned()));
+            ControlFlow::Continue(())
+        };
+        ledger.each(&Selection::default(), row).unwrap();
+        pages.sort();
+        pages.into_iter().map(|(_, page)| page).collect()
+    }
+
+    #[tokio::test]
+    async fn texts_of_a_transaction_that_was_rolled_back_are_written_again() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = Sqlite::open(home.path(), false).unwrap();
+        ledger.placing(vec![intent_of_page(1, "a")]).await.unwrap();
+        let failed = ledger.write(|tables| {
+            placing::placing(tables, vec![intent_of_page(2, "b"), intent_of_page(3, "c")])?;
+            Err::<(), _>(rusqlite::Error::InvalidQuery)
+        });
+        assert!(failed.await.is_err());
+        // The ids of the pages that were rolled back go to other pages now.
+        let group = [(4, "d"), (5, "e"), (2, "b"), (3, "c"), (6, "a")];
+        let group = group.map(|(number, page)| intent_of_page(number, page));
+        ledger.placing(group.to_vec()).await.unwrap();
+        assert_eq!(pages(&ledger), ["a", "b", "c", "d", "e", "a"]);
+    }
+
+    #[tokio::test]
+    async fn texts_of_two_processes_that_write_in_turn_are_not_mixed_up() {
+        let home = tempfile::tempdir().unwrap();
+        let ledgers = [0, 1].map(|_| Sqlite::open(home.path(), false).unwrap());
+        for (number, page) in (1..=9).zip(["a", "b", "b", "a", "c", "d", "d", "a", "e"]) {
+            let ledger = &ledgers[usize::from(number % 2)];
+            ledger
+                .placing(vec![intent_of_page(number, page)])
+                .await
+                .unwrap();
+            assert_eq!(known(ledger, "1.png").await, None, "it is pending");
+        }
+        for ledger in &ledgers {
+            assert_eq!(pages(ledger), ["a", "b", "b", "a", "c", "d", "d", "a", "e"]);
+        }
+        drop(ledgers);
+        let connection = Connection::open(home.path().join(NAME)).unwrap();
+        let texts = connection.query_row("SELECT count(*) FROM texts", [], |row| row.get(0));
+        assert_eq!(texts, Ok(6), "each was written once");
+    }
+
+    #[tokio::test]
+    async fn a_row_without_its_text_is_reported_as_damage() {
+        let home = tempfile::tempdir().unwrap();
+        let ledger = open(home.path(), false).unwrap();
+        keep(&*ledger, "1.png", "a.png", 1).await;
+        drop(ledger);
+        edit(home.path(), "DELETE FROM texts");
+        let ledger = open(home.path(), false).unwrap();
+        let known = ledger
+            .known(
+                vec![key("1.png")],
+                RulesHash::default(),
+                Timestamp::UNIX_EPOCH,
+            )
+            .await;
+        assert!(
+            matches!(known, Err(LedgerError::Damaged { .. })),
+            "{known:?}"
+        );
+        let listed = ledger.each(&Selection::default(), &mut |_| ControlFlow::Continue(()));
+        assert!(
+            matches!(listed, Err(LedgerError::Damaged { .. })),
+            "{listed:?}"
+        );
     }
 }

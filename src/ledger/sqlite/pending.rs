@@ -66,7 +66,7 @@ impl PendingPlacements {
             return Ok(());
         }
         let deleted = connection.execute(
-            "DELETE FROM images WHERE key IS NULL
+            "DELETE FROM images WHERE key_rest IS NULL
                  AND id IN (SELECT images.id FROM pending JOIN images ON images.id BETWEEN first AND last)
                  AND NOT EXISTS (SELECT 1 FROM images AS duplicate WHERE duplicate.owner = images.id)",
             [],

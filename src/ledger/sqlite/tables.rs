@@ -4,7 +4,11 @@ use jiff::Timestamp;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Params, Row, params};
 
 use super::cache::Cache;
-use super::column::{StoredState, hash, hash64, length, skip, stored_length, stored_skip, time};
+use super::column::{
+    StoredState, hash, hash64, length, skip, stored_last_modified, stored_length, stored_skip, time,
+};
+use super::statements::Statements;
+use super::texts::split_key;
 use crate::job::{ContentHash, ImageKey, ImageName, RulesHash, Stem};
 use crate::outcome::{Content, ImageWarning, SkipReason, StoredSize};
 
@@ -15,9 +19,7 @@ pub(super) type RowId = i64;
 pub(super) struct Tables<'a> {
     connection: &'a Connection,
     pub(super) cache: &'a mut Cache,
-    /// Statements that this transaction has used, found by the address of their text. rusqlite's own cache hashes the
-    /// whole text at every use, which costs more than many a row.
-    statements: Vec<(&'static str, CachedStatement<'a>)>,
+    statements: Statements<'a>,
 }
 
 /// An image's row, as far as decisions need it.
@@ -90,7 +92,7 @@ impl<'a> Tables<'a> {
         Ok(Self {
             connection,
             cache,
-            statements: Vec::new(),
+            statements: Statements::default(),
         })
     }
 
@@ -98,16 +100,7 @@ impl<'a> Tables<'a> {
         &mut self,
         text: &'static str,
     ) -> rusqlite::Result<&mut CachedStatement<'a>> {
-        let used = self
-            .statements
-            .iter()
-            .position(|(used, _)| std::ptr::eq(*used, text));
-        let at = used.unwrap_or(self.statements.len());
-        if used.is_none() {
-            self.statements
-                .push((text, self.connection.prepare_cached(text)?));
-        }
-        Ok(&mut self.statements[at].1)
+        self.statements.get(self.connection, text)
     }
 
     pub(super) fn run(
@@ -138,20 +131,25 @@ impl<'a> Tables<'a> {
         }
         let mut is_absent = true;
         {
-            let query = "SELECT key, id, state, owner, until, at, rules, skip FROM images WHERE key_hash = ?1";
-            let mut rows = self.statement(query)?.query([hash])?;
+            let query =
+                "SELECT key_start, key_rest, id, state, owner, until, at, rules, skip FROM images
+                WHERE key_hash = ?1";
+            let mut rows = self.statements.get(self.connection, query)?.query([hash])?;
             while let Some(row) = rows.next()? {
                 is_absent = false;
                 // Of two keys with one hash, each finds its own row.
-                if row.get_ref(0)?.as_str()? == key.as_str() {
+                let Some(start) = key.as_str().strip_suffix(row.get_ref(1)?.as_str()?) else {
+                    continue;
+                };
+                if self.cache.texts.is(self.connection, row.get(0)?, start)? {
                     return Ok(Some(ImageRow {
-                        id: row.get(1)?,
-                        state: StoredState::read(row, 2)?,
-                        owner: row.get(3)?,
-                        until: time(row, 4)?,
-                        at: time(row, 5)?,
-                        rules: row.get(6)?,
-                        skip: skip(row, 7)?,
+                        id: row.get(2)?,
+                        state: StoredState::read(row, 3)?,
+                        owner: row.get(4)?,
+                        until: time(row, 5)?,
+                        at: time(row, 6)?,
+                        rules: row.get(7)?,
+                        skip: skip(row, 8)?,
                     }));
                 }
             }
@@ -213,7 +211,7 @@ impl<'a> Tables<'a> {
 
     /// Whether no image is left in the row of a file: neither its own nor a duplicate.
     pub(super) fn is_unused(&mut self, id: RowId) -> rusqlite::Result<bool> {
-        let query = "SELECT 1 FROM images WHERE id = ?1 AND key IS NULL";
+        let query = "SELECT 1 FROM images WHERE id = ?1 AND key_rest IS NULL";
         let without_key = self.statement(query)?.exists([id])?;
         Ok(without_key && !self.has_duplicates(id)?)
     }
@@ -244,6 +242,14 @@ impl<'a> Tables<'a> {
         if let Some((_, hash)) = key {
             self.cache.absent.remove(*hash);
         }
+        let (key_start, key_rest) = match key {
+            Some((key, _)) => {
+                let (start, rest) = split_key(key.as_str());
+                (Some(self.text_id(start)?), Some(rest))
+            }
+            None => (None, None),
+        };
+        let page = page.map(|page| self.text_id(page)).transpose()?;
         let content = file.as_ref().map(|file| file.content);
         let size = content.map(|content| {
             let Content { width, height, .. } = *content;
@@ -253,10 +259,10 @@ impl<'a> Tables<'a> {
         let displayed = content.filter(|content| content.stored.is_some());
         self.run(
             "INSERT INTO images (state, key_hash, name_hash, owner, bytes, blake3, format, width, height, at, until,
-                 attempts, key, name, address, page, title, etag, last_modified, cause, stem, displayed_width,
-                 displayed_height, warnings, capture, rules, skip)
+                 attempts, key_start, key_rest, name, address, page, title, etag, last_modified, cause, stem,
+                 displayed_width, displayed_height, warnings, capture, rules, skip)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-                 ?22, ?23, ?24, ?25, ?26, ?27)",
+                 ?22, ?23, ?24, ?25, ?26, ?27, ?28)",
             params![
                 state.as_i64(),
                 key.map(|(_, hash)| hash),
@@ -270,14 +276,15 @@ impl<'a> Tables<'a> {
                 at.map(Timestamp::as_second),
                 until.map(Timestamp::as_second),
                 attempts,
-                key.map(|(key, _)| key.as_str()),
+                key_start,
+                key_rest,
                 file.as_ref().map(|file| file.name.as_str()),
                 // Most addresses are the key's, and half of the row otherwise.
                 address.filter(|address| key.is_none_or(|(key, _)| key.identity() != *address)),
                 page,
                 title,
                 etag,
-                last_modified,
+                last_modified.map(stored_last_modified),
                 cause,
                 stem.as_ref().map(Stem::as_str),
                 displayed.map(|content| content.width),
@@ -291,6 +298,10 @@ impl<'a> Tables<'a> {
         Ok(self.connection.last_insert_rowid())
     }
 
+    fn text_id(&mut self, text: &str) -> rusqlite::Result<RowId> {
+        self.cache.texts.id(self.connection, text)
+    }
+
     pub(super) fn delete(&mut self, id: RowId) -> rusqlite::Result<()> {
         self.cache.pending.remove(id);
         self.run("DELETE FROM images WHERE id = ?1", [id]).map(drop)
@@ -299,7 +310,7 @@ impl<'a> Tables<'a> {
     /// Takes the image out of its row and leaves the file in it.
     pub(super) fn clear_image(&mut self, id: RowId) -> rusqlite::Result<()> {
         self.run(
-            "UPDATE images SET state = ?2, key_hash = NULL, key = NULL, at = NULL, address = NULL, page = NULL,
+            "UPDATE images SET state = ?2, key_hash = NULL, key_start = NULL, key_rest = NULL, at = NULL, address = NULL, page = NULL,
                  title = NULL, etag = NULL, last_modified = NULL, capture = NULL
              WHERE id = ?1",
             [id, StoredState::File.as_i64()],
@@ -322,7 +333,7 @@ impl<'a> Tables<'a> {
             "UPDATE images SET owner = ?2, name_hash = NULL, name = NULL, bytes = NULL, blake3 = NULL, format = NULL,
                  width = NULL, height = NULL, displayed_width = NULL, displayed_height = NULL, warnings = NULL,
                  stem = NULL
-             WHERE id = ?1 AND key IS NOT NULL",
+             WHERE id = ?1 AND key_rest IS NOT NULL",
             [from, to],
         )?;
         if made_duplicate == 0 {
@@ -352,7 +363,10 @@ impl<'a> Tables<'a> {
                 params![image, StoredState::Failed.as_i64(), cause, at.as_second()],
             )?;
         }
-        self.run("DELETE FROM images WHERE id = ?1 AND key IS NULL", [id])
-            .map(drop)
+        self.run(
+            "DELETE FROM images WHERE id = ?1 AND key_rest IS NULL",
+            [id],
+        )
+        .map(drop)
     }
 }

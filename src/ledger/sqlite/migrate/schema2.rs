@@ -1,67 +1,25 @@
-//! Brings a ledger of schema 2 up to this build's schema, and keeps a copy of the old one beside it.
+//! Ledgers of schema 2.
 //!
 //! Schema 2 had a table for files and one for addresses, times and hashes as text, and pending placements as JSON in one
 //! cell. The hashes of the new columns cannot be computed in SQL, so the rows are read and inserted one by one.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
 use std::str::FromStr as _;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 use serde::Deserialize;
 
-use super::cache::Cache;
-use super::column::{StoredState, hash64, length};
-use super::file::{MIGRATED_SCHEMA, create_tables, ledger_error};
-use super::replace::free_name;
-use super::storage;
-use super::tables::{NewFile, NewImageRow, RowId, Tables};
+use super::super::cache::Cache;
+use super::super::column::{StoredState, hash64, length, unusable};
+use super::super::file::create_tables;
+use super::super::tables::{NewFile, NewImageRow, RowId, Tables};
 use crate::job::{ContentHash, ImageKey, ImageName};
-use crate::ledger::LedgerError;
 use crate::outcome::{Content, Format};
 
-/// Migrates the ledger at `path` in one transaction, after a copy of it was written as `ledger-schema2.db`. A kill
-/// leaves the old ledger or the new one.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
-    keep_copy(connection, path)?;
-    convert(connection).map_err(|error| ledger_error(path, &error))
-}
-
-fn keep_copy(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
-    let storage = |error: io::Error| storage::refused(path, &error);
-    // The copy gets its name once it is complete, so a killed copy is never taken for one.
-    let incomplete = path.with_file_name("ledger.copying");
-    let text = incomplete
-        .to_str()
-        .ok_or_else(|| storage(io::Error::other("its folder's name is not UTF-8")))?;
-    match fs::remove_file(&incomplete) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(storage(error)),
-        _ => {}
-    }
-    // `VACUUM INTO` copies what is in the log as well, which a copy of the file would miss.
-    connection
-        .execute("VACUUM INTO ?1", [text])
-        .map_err(|error| ledger_error(path, &error))?;
-    let rename = || {
-        File::open(&incomplete)?.sync_all()?;
-        let name = free_name(path, &format!("schema{MIGRATED_SCHEMA}"))?;
-        fs::rename(&incomplete, name)?;
-        File::open(path.parent().unwrap_or(path))?.sync_all()
-    };
-    rename().map_err(storage)
-}
-
-fn convert(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let schema: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if schema != MIGRATED_SCHEMA {
-        // Another process has migrated it since the file was identified.
-        return Ok(());
-    }
+/// Converts it, within a transaction.
+pub(super) fn convert(transaction: &Connection) -> rusqlite::Result<()> {
     transaction.execute_batch(
         "DROP VIEW collection;
          ALTER TABLE images RENAME TO old_images;
@@ -70,23 +28,22 @@ fn convert(connection: &mut Connection) -> rusqlite::Result<()> {
          CREATE TABLE IF NOT EXISTS hooks (number INTEGER, key TEXT, failed INTEGER);
          ALTER TABLE hooks RENAME TO old_hooks;",
     )?;
-    create_tables(&transaction)?;
+    create_tables(transaction)?;
     {
-        let mut cache = Cache::read(&transaction)?;
-        let mut tables = Tables::new(&transaction, &mut cache)?;
+        let mut cache = Cache::read(transaction)?;
+        let mut tables = Tables::new(transaction, &mut cache)?;
         let mut files = HashMap::new();
-        convert_images(&transaction, &mut tables, &mut files)?;
-        convert_files(&transaction, &mut tables, &mut files)?;
-        convert_promises(&transaction, &mut tables, &mut files)?;
-        convert_hooks(&transaction, &mut tables)?;
+        convert_images(transaction, &mut tables, &mut files)?;
+        convert_files(transaction, &mut tables, &mut files)?;
+        convert_promises(transaction, &mut tables, &mut files)?;
+        convert_hooks(transaction, &mut tables)?;
         drop(tables);
-        cache.pending.write(&transaction)?;
+        cache.pending.write(transaction)?;
     }
     // Images before files, which they reference.
     transaction.execute_batch(
         "DROP TABLE old_images; DROP TABLE old_files; DROP TABLE old_promises; DROP TABLE old_hooks;",
-    )?;
-    transaction.commit()
+    )
 }
 
 /// Images with their files, in the order they were written. Of several images of one file, the first one gets the row
@@ -184,7 +141,7 @@ fn convert_promises(
         return Ok(());
     };
     let promises: OldPromises =
-        serde_json::from_str(&json).map_err(|error| unusable(0, error.to_string()))?;
+        serde_json::from_str(&json).map_err(|error| unusable(0, Type::Text, error.to_string()))?;
     let mut new = HashMap::with_capacity(promises.files.len());
     for file in promises.files {
         new.insert(file.id, file.content()?);
@@ -198,7 +155,11 @@ fn convert_promises(
             None
         };
         if owner.is_none() && file.is_none() {
-            return Err(unusable(0, format!("there is no file {}", image.file)));
+            return Err(unusable(
+                0,
+                Type::Text,
+                format!("there is no file {}", image.file),
+            ));
         }
         // Schema 2 deleted an image's row when it was placed again, so there is none but in a damaged file.
         if let Some(row) = tables.image(&key, hash64(key.as_str()))? {
@@ -282,8 +243,13 @@ impl OldFile {
             height,
         } = self;
         let hash = ContentHash::from_hex(&blake3).zip(Format::from_extension(&format));
-        let (hash, format) =
-            hash.ok_or_else(|| unusable(0, format!("`{blake3}` or `{format}` is unusable")))?;
+        let (hash, format) = hash.ok_or_else(|| {
+            unusable(
+                0,
+                Type::Text,
+                format!("`{blake3}` or `{format}` is unusable"),
+            )
+        })?;
         let content = Content {
             bytes,
             hash,
@@ -336,48 +302,26 @@ fn parsed<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> rusqlite::Result<T> {
     let text = row.get_ref(column)?.as_str()?;
-    parse(text).ok_or_else(|| unusable(column, format!("unusable: `{}`", text.escape_debug())))
-}
-
-fn unusable(column: usize, reason: String) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, reason.into())
+    parse(text).ok_or_else(|| {
+        unusable(
+            column,
+            Type::Text,
+            format!("unusable: `{}`", text.escape_debug()),
+        )
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
+    use super::super::migrate;
+    use super::super::tests::{SCHEMA_2, home_of, rows};
     use super::*;
     use crate::ledger::contract::{content, key, known_state, name, saved};
-    use crate::ledger::{
-        KnownState, Ledger, LedgerRow, PendingPlacement, RowState, Selection, open, open_to_read,
-    };
-
-    /// A ledger that the program of schema 2 wrote: images 1, 2 (a duplicate), 3 with a name that is not ASCII, 5 (a
-    /// duplicate of an adopted file), 6 that was fetched twice, 8 failed, 9 gone; two adopted files, the left file of 6;
-    /// hooks of 1, 3 and the end; and a group of 10, 11 and 12 that was never settled, the second a duplicate in the
-    /// group and the third one of image 1.
-    const SCHEMA_2: &[u8] = include_bytes!("../../../tests/fixtures/ledgers/schema-2.db");
-
-    fn old_ledger() -> tempfile::TempDir {
-        let home = tempfile::tempdir().unwrap();
-        fs::write(home.path().join("ledger.db"), SCHEMA_2).unwrap();
-        home
-    }
-
-    fn rows(ledger: &dyn Ledger) -> Vec<LedgerRow> {
-        let mut rows = Vec::new();
-        let row = &mut |row| {
-            rows.push(row);
-            ControlFlow::Continue(())
-        };
-        ledger.each(&Selection::default(), row).unwrap();
-        rows
-    }
+    use crate::ledger::{KnownState, LedgerRow, PendingPlacement, RowState, open};
 
     #[tokio::test]
     async fn every_row_of_a_schema_2_ledger_is_migrated() {
-        let home = old_ledger();
+        let home = home_of(SCHEMA_2);
         let ledger = open(home.path(), true).unwrap();
         let all = rows(&*ledger);
         let short: Vec<_> = all
@@ -442,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn pending_placements_hooks_and_adopted_files_survive_the_migration() {
-        let home = old_ledger();
+        let home = home_of(SCHEMA_2);
         let ledger = open(home.path(), true).unwrap();
         let placement = |image, file, picture| PendingPlacement {
             key: key(image),
@@ -484,48 +428,12 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_old_ledger_is_kept_and_it_is_migrated_once() {
-        let home = old_ledger();
-        drop(open(home.path(), true).unwrap());
-        drop(open(home.path(), true).unwrap());
-        let mut names: Vec<_> = fs::read_dir(home.path())
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        names.sort();
-        assert_eq!(names, ["ledger-schema2.db", "ledger.db"]);
-        let copy = Connection::open(home.path().join("ledger-schema2.db")).unwrap();
-        let rows =
-            "SELECT (SELECT count(*) FROM images) || (SELECT length(told) > 0 FROM promises)";
-        let rows: String = copy.query_row(rows, [], |row| row.get(0)).unwrap();
-        assert_eq!(rows, "71");
-    }
-
-    #[test]
-    fn a_migrated_ledger_has_the_schema_of_a_new_one() {
-        let new = tempfile::tempdir().unwrap();
-        let schemas = [old_ledger(), new].map(|home| {
-            drop(open(home.path(), true).unwrap());
-            let ledger = Connection::open(home.path().join("ledger.db")).unwrap();
-            let mut schema = ledger
-                .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
-                .unwrap();
-            let schema = schema.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-            schema
-                .unwrap()
-                .collect::<rusqlite::Result<Vec<(String, Option<String>)>>>()
-                .unwrap()
-        });
-        assert_eq!(schemas[0], schemas[1]);
-    }
-
-    #[test]
     fn a_migration_that_fails_leaves_the_old_ledger_as_it_was() {
-        let home = old_ledger();
+        let home = home_of(SCHEMA_2);
         let path = home.path().join("ledger.db");
         let mut old = Connection::open(&path).unwrap();
         old.execute("UPDATE promises SET told = '{}'", []).unwrap();
-        assert!(migrate(&mut old, &path).is_err());
+        assert!(migrate(&mut old, &path, 2).is_err());
         let schema: i32 = old
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .unwrap();
@@ -537,16 +445,5 @@ mod tests {
             )
             .unwrap();
         assert_eq!((schema, images), (2, 7));
-    }
-
-    #[test]
-    fn a_reader_of_an_older_ledger_gets_an_error_that_says_how_to_migrate_it() {
-        let home = old_ledger();
-        let message = open_to_read(home.path()).err().unwrap().to_string();
-        assert!(
-            message.contains("schema 2") && message.contains("`wallhaul fetch`"),
-            "{message}"
-        );
-        assert!(fs::read(home.path().join("ledger.db")).unwrap() == SCHEMA_2);
     }
 }
