@@ -218,7 +218,11 @@ impl Way {
 
 /// The first address in a field that may be requested.
 fn in_field(site: &Site, image: &ImageRef, field: FieldRef) -> Result<Option<Url>, SkipReason> {
-    first_allowed(field.texts(image).map(|text| on_named_host(site, text)))
+    first_allowed(
+        field
+            .texts(image)
+            .map(|text| on_named_host(site, address::absolute(text))),
+    )
 }
 
 /// The first result that is one, or why the first was refused.
@@ -247,7 +251,7 @@ fn filled(
         .page
         .join(&text)
         .map_err(|_| refused("the result of the template is not an address"))?;
-    on_named_host(site, joined.as_str()).map(Some)
+    on_named_host(site, address::requestable(joined)).map(Some)
 }
 
 fn rewritten(
@@ -260,7 +264,8 @@ fn rewritten(
     let results = from.addresses(image).filter_map(|input| {
         let input = site.canonical(input);
         let result = steps.rewrite(input.as_str(), work)?;
-        Some(on_named_host(site, &result).and_then(|url| {
+        let url = address::absolute_from(&result, &input);
+        Some(on_named_host(site, url).and_then(|url| {
             if url == input {
                 return Err(refused("the rewrite leaves the address as it is"));
             }
@@ -279,9 +284,9 @@ fn refused(reason: &str) -> SkipReason {
     SkipReason::Address(reason.to_owned())
 }
 
-/// The canonical form of an absolute address, if images may be on its host.
-fn on_named_host(site: &Site, text: &str) -> Result<Url, SkipReason> {
-    let url = site.canonical(address::absolute(text).map_err(SkipReason::Address)?);
+/// The canonical form of an address, or what is wrong with it, if images may be on its host.
+fn on_named_host(site: &Site, url: Result<Url, String>) -> Result<Url, SkipReason> {
+    let url = site.canonical(url.map_err(SkipReason::Address)?);
     let host = url.host_str().unwrap_or_default();
     if site.names_host(host) {
         return match classify::port_objection(site, &url, host) {

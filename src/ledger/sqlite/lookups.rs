@@ -12,7 +12,7 @@ use crate::outcome::Content;
 /// `Ledger::known`, within a transaction: all answers are of one moment.
 pub(super) fn known(
     tables: &mut Tables<'_>,
-    images: Vec<ImageKey>,
+    images: &[ImageKey],
     rules: RulesHash,
     now: Timestamp,
 ) -> rusqlite::Result<Known> {
@@ -27,7 +27,7 @@ pub(super) fn known(
 /// `Ledger::adopted`, within a transaction.
 pub(super) fn adopted(
     tables: &mut Tables<'_>,
-    images: Vec<(ImageKey, Stem)>,
+    images: &[(ImageKey, Stem)],
 ) -> rusqlite::Result<Vec<bool>> {
     let adopted = images.iter();
     adopted

@@ -27,10 +27,10 @@ pub(super) struct Tables<'a> {
 pub(super) struct ImageRow {
     pub(super) id: RowId,
     pub(super) state: StoredState,
-    /// When it was fetched, or failed.
-    pub(super) at: Option<Timestamp>,
     /// If it is a duplicate: the row that has its file.
     pub(super) owner: Option<RowId>,
+    /// If it is gone or skipped: since when, and until when.
+    pub(super) at: Option<Timestamp>,
     pub(super) until: Option<Timestamp>,
     /// If it is gone or skipped: by which rules, as they are stored.
     pub(super) rules: Option<i64>,
@@ -131,9 +131,10 @@ impl<'a> Tables<'a> {
         }
         let mut is_absent = true;
         {
-            let query =
-                "SELECT key_start, key_rest, id, state, owner, until, at, rules, skip FROM images
-                WHERE key_hash = ?1";
+            // What only images have that are gone stands at the end of a row, and is not looked for in the others.
+            let query = "SELECT key_start, key_rest, id, state, owner, iif(state = 4, until, NULL),
+                    iif(state = 4, at, NULL), iif(state = 4, rules, NULL), iif(state = 4, skip, NULL)
+                FROM images WHERE key_hash = ?1";
             let mut rows = self.statements.get(self.connection, query)?.query([hash])?;
             while let Some(row) = rows.next()? {
                 is_absent = false;

@@ -9,6 +9,7 @@ pub(in crate::site) mod well_formed;
 pub(in crate::site) mod xhtml;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use html5ever::{local_name, ns};
 use scraper::{ElementRef, Html, Node as HtmlNode};
@@ -54,6 +55,21 @@ pub(super) fn select<'a>(
     work: &Work,
     limit: usize,
 ) -> Vec<HtmlPlace<'a>> {
+    let mut found = Vec::new();
+    let _ = each_selected(selector, place, work, limit, |place| {
+        found.push(place);
+        ControlFlow::Continue(())
+    });
+    found
+}
+
+fn each_selected<'a>(
+    selector: &Selector,
+    place: HtmlPlace<'a>,
+    work: &Work,
+    limit: usize,
+    see: impl FnMut(HtmlPlace<'a>) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let HtmlPlace { page, element } = place;
     let of_page = |element| HtmlPlace {
         page,
@@ -61,10 +77,10 @@ pub(super) fn select<'a>(
     };
     if let Some(scope) = element {
         let found = selector.within(page, scope, work);
-        found.take(limit).map(of_page).collect()
+        found.take(limit).map(of_page).try_for_each(see)
     } else {
         let found = selector.select(page, work);
-        found.take(limit).map(of_page).collect()
+        found.take(limit).map(of_page).try_for_each(see)
     }
 }
 
@@ -132,10 +148,25 @@ impl HtmlLocator {
 
     /// The elements that it looks at.
     fn elements<'a>(&self, place: HtmlPlace<'a>, work: &Work, limit: usize) -> Vec<HtmlPlace<'a>> {
+        let mut elements = Vec::new();
+        let _ = self.each_element(place, work, limit, |place| {
+            elements.push(place);
+            ControlFlow::Continue(())
+        });
+        elements
+    }
+
+    fn each_element<'a>(
+        &self,
+        place: HtmlPlace<'a>,
+        work: &Work,
+        limit: usize,
+        mut see: impl FnMut(HtmlPlace<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         match &self.select {
-            Some(selector) => select(selector, place, work, limit),
-            None if work.step(1) => vec![place],
-            None => Vec::new(),
+            Some(selector) => each_selected(selector, place, work, limit, see),
+            None if work.step(1) => see(place),
+            None => ControlFlow::Break(()),
         }
     }
 
@@ -158,6 +189,16 @@ impl HtmlLocator {
         work: &Work,
         limit: usize,
     ) -> Vec<Cow<'a, str>> {
+        if let (Some(name), None) = (&self.attribute, text)
+            && !name.ends_with("srcset")
+        {
+            // Most sources are such: no list of the elements is made for them.
+            let mut texts = Vec::new();
+            let _ = self.each_element(place, work, limit, |place| {
+                take_value(place, name, work, limit, &mut texts)
+            });
+            return texts;
+        }
         let mut elements = self.elements(place, work, limit);
         if let Some(text) = text {
             elements.retain(|place| {
@@ -189,18 +230,38 @@ impl HtmlLocator {
                 .map(Cow::Owned)
                 .collect();
         }
-        let values = elements
+        let mut texts = Vec::new();
+        let _ = elements
             .into_iter()
-            .filter_map(|place| attribute(place.root_element(), name))
-            .take_while(|value| work.step(value.len() / STEP_BYTES));
-        let texts = values.flat_map(|value| {
-            if css::is_css(name, value) {
-                css::addresses(value).into_iter().map(Cow::Owned).collect()
-            } else {
-                vec![Cow::Borrowed(value)]
-            }
-        });
-        texts.take(limit).collect()
+            .try_for_each(|place| take_value(place, name, work, limit, &mut texts));
+        texts
+    }
+}
+
+/// Adds what an element's attribute holds, up to `limit` texts.
+fn take_value<'a>(
+    place: HtmlPlace<'a>,
+    name: &str,
+    work: &Work,
+    limit: usize,
+    texts: &mut Vec<Cow<'a, str>>,
+) -> ControlFlow<()> {
+    let Some(value) = attribute(place.root_element(), name) else {
+        return ControlFlow::Continue(());
+    };
+    if !work.step(value.len() / STEP_BYTES) {
+        return ControlFlow::Break(());
+    }
+    if css::is_css(name, value) {
+        texts.extend(css::addresses(value).into_iter().map(Cow::Owned));
+        texts.truncate(limit);
+    } else {
+        texts.push(Cow::Borrowed(value));
+    }
+    if texts.len() < limit {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
     }
 }
 
