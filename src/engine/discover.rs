@@ -196,18 +196,19 @@ impl Discovery {
         let masks = self.run.fetcher.masks();
         let (mut unknown, mut named) = (Vec::new(), Vec::new());
         for (image, state) in images.iter_mut().zip(&mut states) {
-            state.take_if(|state| image.asks_again && is_absent(state));
+            let absent = state.take_if(|state| image.asks_again && is_absent(state));
             if state.is_some() {
                 continue;
             }
             let whole = stem(&image.image, &image.resolved.candidates, masks);
             image.stem = fit_stem(whole, self.options.longest_name);
-            if has_adopted {
+            // Who asks again for an image that was gone wants it, whatever file has its name.
+            if has_adopted && absent.is_none() {
                 unknown.push(state);
                 named.push((image.resolved.key.clone(), Stem::new(&image.stem)));
             }
         }
-        if has_adopted {
+        if !named.is_empty() {
             let adopted = self.ledger.adopted(named).await?;
             for (state, is_adopted) in unknown.into_iter().zip(adopted) {
                 *state = is_adopted.then_some(KnownState::Saved);

@@ -779,3 +779,25 @@ fn ledger_rebuild_skips_damaged_images_and_finds_repaired_images_by_name() {
     assert_eq!(kinds(&ended), [found("foreign", &cut)]);
     assert!(ended.stderr.contains("knows 39 images"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_rebuilt_image_that_was_gone_is_repaired_once_its_server_has_it_again() {
+    let (world, mirror) = fetched(20);
+    assert_eq!(rebuild(&world).run().code, Some(0));
+    let whole = collection(&world);
+    let [name, ..] = damage(&world);
+    let mut originals = mirror.originals().into_iter();
+    let path = originals
+        .find(|path| name.contains(path.rsplit('/').next().unwrap()))
+        .unwrap();
+    let bytes = mirror.bytes(&path);
+    mirror.take(&path);
+    let ended = repair(&world, &mirror).run();
+    assert_ne!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(collection(&world) != whole);
+    mirror.put(&path, &bytes);
+    // The ledger knows by now that it was gone.
+    let ended = repair(&world, &mirror).run();
+    assert_eq!(ended.code, Some(0), "{} {}", ended.stdout, ended.stderr);
+    assert!(collection(&world) == whole);
+}

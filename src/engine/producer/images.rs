@@ -1,5 +1,7 @@
 //! The images of a page: which are new, which have an original, and what becomes of the others.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::{Producer, Stop};
@@ -11,7 +13,7 @@ use crate::event::{Event, ListingFailure};
 use crate::job::{ImageKey, ImageRef};
 use crate::ledger::KnownState;
 use crate::outcome::{Outcome, Skip, SkipReason};
-use crate::site::{ListingPage, PageAnswer, PageRequest};
+use crate::site::{ImageResolver, ListingPage, PageAnswer, PageRequest};
 
 /// What became of a page's images.
 pub(super) enum Enqueued {
@@ -67,17 +69,19 @@ impl Producer {
                 .await;
         }
         let left_out = listing.health.filtered;
+        // One for the whole page, whose cost it counts.
+        let site = Arc::clone(&self.site);
+        let resolver = site.resolver();
         let images = listing.images.len();
         let Unseen {
             images: mut unseen,
             unresolved,
             completed,
-        } = self.resolve_unseen(listing.images);
+        } = self.resolve_unseen(&resolver, listing.images);
         self.resolved += unseen.len();
         let new = unseen.len() + unresolved.len();
         // An image that an earlier page showed without an original was found there.
         let (found, repeated) = (new - completed, images - new);
-        let resolver = self.site.resolver();
         let known = self
             .discovery
             .look_up(&mut unseen, move |image, candidates, masks| {
@@ -147,18 +151,21 @@ impl Producer {
     }
 
     /// Drops the images that this run has seen, and finds the originals of the others.
-    fn resolve_unseen(&mut self, mut images: Vec<ImageRef>) -> Unseen {
+    fn resolve_unseen(
+        &mut self,
+        resolver: &ImageResolver<'_>,
+        mut images: Vec<ImageRef>,
+    ) -> Unseen {
         let (site, fetcher) = (&self.site, &self.discovery.run.fetcher);
         fetcher.canonicalize(&mut images);
         let masks = fetcher.masks();
-        let page_resolver = site.resolver();
         let asks_again = self.discovery.options.retry_gone;
         let mut unseen = Unseen {
             images: Vec::with_capacity(images.len()),
             ..Unseen::default()
         };
         for image in images {
-            let resolved = page_resolver.resolve(&image, masks);
+            let resolved = resolver.resolve(&image, masks);
             let key = resolved.as_ref().map_or_else(
                 |_| site.key_without_original(&image, masks),
                 |resolved| resolved.key.clone(),

@@ -361,7 +361,7 @@ mod tests {
 
     /// What a server does with every request.
     #[derive(Debug, Clone)]
-    struct Answer {
+    struct ServedAnswer {
         /// What it writes, each in a write of its own.
         pieces: Vec<Vec<u8>>,
         /// Whether it hangs up then, or waits for the next request.
@@ -370,7 +370,7 @@ mod tests {
         says_so: bool,
     }
 
-    async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, answer: Answer) {
+    async fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, answer: ServedAnswer) {
         while let Ok((stream, _)) = listener.accept().await {
             let (tls, answer) = (tls.clone(), answer.clone());
             tokio::spawn(async move {
@@ -386,7 +386,7 @@ mod tests {
         }
     }
 
-    impl Answer {
+    impl ServedAnswer {
         async fn give(self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
             let mut request = Vec::new();
             while stream
@@ -508,7 +508,7 @@ mod tests {
         /// Whether both see the same.
         fn compare(&self, pieces: &[Vec<u8>], hangs_up: bool) {
             for (scheme, says_so) in [("http", false), ("https", true), ("https", false)] {
-                let answer = Answer {
+                let answer = ServedAnswer {
                     pieces: pieces.to_vec(),
                     hangs_up,
                     says_so,
@@ -517,7 +517,7 @@ mod tests {
             }
         }
 
-        async fn compare_over(&self, scheme: &str, answer: Answer) {
+        async fn compare_over(&self, scheme: &str, answer: ServedAnswer) {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
             let acceptor = (scheme == "https").then(|| self.acceptor.clone());

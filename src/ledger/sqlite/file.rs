@@ -270,7 +270,9 @@ fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     if fs::metadata(path).is_ok_and(|file| file.len() > CHECKED_BYTES) {
         return Ok(());
     }
-    let verdict = quick_check(connection).map_err(|error| ledger_error(path, &error))?;
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(|error| ledger_error(path, &error))?;
     if verdict == "ok" {
         Ok(())
     } else {
@@ -279,14 +281,6 @@ fn check(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
             reason: verdict,
         })
     }
-}
-
-/// Without the tables' `CHECK`s, a sixth of the time: they hold off writers, and a reader looks at what it reads.
-fn quick_check(connection: &Connection) -> rusqlite::Result<String> {
-    connection.pragma_update(None, "ignore_check_constraints", true)?;
-    let verdict = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    connection.pragma_update(None, "ignore_check_constraints", false)?;
-    Ok(verdict)
 }
 
 /// The absolute path, so that no folder's name is read as a `file:` address. Refuses anything but a plain file: opening

@@ -34,7 +34,7 @@ pub(super) fn pending(connection: &mut Connection) -> rusqlite::Result<PendingHo
     Ok(pending)
 }
 
-/// `Ledger::pending_image_hooks`.
+/// `Ledger::pending_image_hooks`. `CROSS` has SQLite begin with the few hooks, and not with all images.
 pub(super) fn images(
     connection: &Connection,
     below: i64,
@@ -43,7 +43,7 @@ pub(super) fn images(
     let mut statement = connection.prepare(&format!(
         "SELECT {COLUMNS}, pending_hooks.number, pending_hooks.attempts
          FROM pending_hooks
-             JOIN images ON images.key_hash = pending_hooks.key_hash
+             CROSS JOIN images ON images.key_hash = pending_hooks.key_hash
              {WITH_FILE} {WITH_TEXTS}
          WHERE {KEY} = pending_hooks.key AND number < ?1 AND images.state = 1 AND NOT {IS_PENDING}
          ORDER BY number DESC LIMIT ?2"

@@ -152,7 +152,7 @@ fn write<T>(
 
 /// Runs `work` in one transaction that only reads: all answers are of one moment.
 ///
-/// Not in rusqlite's, which compiles its `BEGIN` and `ROLLBACK` anew for every page of a listing (measured: 2 % of the time
+/// Not in rusqlite's, which compiles its `BEGIN` and `ROLLBACK` once more for every page of a listing (measured: 2 % of the time
 /// of a run over images that are all there).
 fn read<T>(
     connection: &Connection,

@@ -131,9 +131,9 @@ impl<'a> Tables<'a> {
         }
         let mut is_absent = true;
         {
-            // What only images have that are gone stands at the end of a row, and is not looked for in the others.
-            let query = "SELECT key_start, key_rest, id, state, owner, iif(state = 4, until, NULL),
-                    iif(state = 4, at, NULL), iif(state = 4, rules, NULL), iif(state = 4, skip, NULL)
+            // The last two stand at the end of a row, up to which it is read only where an image is gone.
+            let query = "SELECT key_start, key_rest, id, state, owner, until, at, iif(state = 4, rules, NULL),
+                    iif(state = 4, skip, NULL)
                 FROM images WHERE key_hash = ?1";
             let mut rows = self.statements.get(self.connection, query)?.query([hash])?;
             while let Some(row) = rows.next()? {
@@ -142,7 +142,11 @@ impl<'a> Tables<'a> {
                 let Some(start) = key.as_str().strip_suffix(row.get_ref(1)?.as_str()?) else {
                     continue;
                 };
-                if self.cache.texts.is(self.connection, row.get(0)?, start)? {
+                if self
+                    .cache
+                    .texts
+                    .has_text(self.connection, row.get(0)?, start)?
+                {
                     return Ok(Some(ImageRow {
                         id: row.get(2)?,
                         state: StoredState::read(row, 3)?,
@@ -300,7 +304,7 @@ impl<'a> Tables<'a> {
     }
 
     fn text_id(&mut self, text: &str) -> rusqlite::Result<RowId> {
-        self.cache.texts.id(self.connection, text)
+        self.cache.texts.find_or_insert(self.connection, text)
     }
 
     pub(super) fn delete(&mut self, id: RowId) -> rusqlite::Result<()> {

@@ -59,7 +59,11 @@ pub(super) struct Texts {
 
 impl Texts {
     /// The row of `text`, which is inserted where none is remembered.
-    pub(super) fn id(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<RowId> {
+    pub(super) fn find_or_insert(
+        &mut self,
+        connection: &Connection,
+        text: &str,
+    ) -> rusqlite::Result<RowId> {
         if let Some((id, _)) = self.recent.iter().find(|(_, recent)| **recent == *text) {
             return Ok(*id);
         }
@@ -81,7 +85,7 @@ impl Texts {
     }
 
     /// Whether `text` is the text of a row.
-    pub(super) fn is(
+    pub(super) fn has_text(
         &mut self,
         connection: &Connection,
         id: RowId,
@@ -202,29 +206,29 @@ mod tests {
             } else {
                 number.to_string()
             };
-            let id = texts.id(&connection, &text).unwrap();
-            assert_eq!(texts.id(&connection, &text), Ok(id));
+            let id = texts.find_or_insert(&connection, &text).unwrap();
+            assert_eq!(texts.find_or_insert(&connection, &text), Ok(id));
             assert!(texts.by_id.len() <= MAX_TEXTS && texts.bytes <= MAX_BYTES);
             let bytes: usize = texts.by_id.values().map(|text| text.len()).sum();
             assert_eq!(bytes, texts.bytes);
             written.push((id, text));
         }
         for (id, text) in written {
-            assert_eq!(texts.is(&connection, id, &text), Ok(true));
-            assert_eq!(texts.is(&connection, id, "other"), Ok(false));
+            assert_eq!(texts.has_text(&connection, id, &text), Ok(true));
+            assert_eq!(texts.has_text(&connection, id, "other"), Ok(false));
             assert!(texts.recent.len() <= RECENT);
         }
-        assert!(texts.is(&connection, 9_999, "").is_err());
+        assert!(texts.has_text(&connection, 9_999, "").is_err());
     }
 
     #[test]
     fn the_last_texts_of_the_file_are_not_written_again() {
         let connection = tables();
         let ids = ["s https://h.invalid/", "https://h.invalid/1", ""]
-            .map(|text| Texts::default().id(&connection, text).unwrap());
+            .map(|text| Texts::default().find_or_insert(&connection, text).unwrap());
         let mut texts = Texts::default();
         let again = ["s https://h.invalid/", "https://h.invalid/1", ""]
-            .map(|text| texts.id(&connection, text).unwrap());
+            .map(|text| texts.find_or_insert(&connection, text).unwrap());
         assert_eq!((ids, ids), (again, [1, 2, 3]));
     }
 }

@@ -96,6 +96,11 @@ impl Replacements {
         self.progress.lock().unchanged.contains(key)
     }
 
+    /// Whether there are files among them whose addresses are not known.
+    pub(super) fn has_unlisted(&self) -> bool {
+        !self.stems.is_empty()
+    }
+
     /// Whether the file of this image is to be mended.
     pub(super) fn is_bad(&self, key: &ImageKey) -> bool {
         self.keys.contains_key(key)

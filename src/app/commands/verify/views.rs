@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::replace::Replacements;
 use crate::job::{ImageKey, ImageName, RulesHash, Stem};
 use crate::ledger::{
-    Intent, Known, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
+    Intent, Known, KnownState, Ledger, LedgerError, LedgerRow, PendingHooks, PendingImageHooks,
     PendingPlacement, Placement, Record, Selection, Stats, StoredFile,
 };
 use crate::outcome::Content;
@@ -29,6 +29,13 @@ impl Ledger for RepairLedger {
         now: Timestamp,
     ) -> Result<Known, LedgerError> {
         let Self(files) = self;
+        if files.has_unlisted() {
+            // An image's name may say that it is wanted, whatever the ledger says of its key.
+            return Ok(Known {
+                states: vec![None; images.len()],
+                has_adopted: true,
+            });
+        }
         let is_bad: Vec<_> = images.iter().map(|key| files.is_bad(key)).collect();
         let mut known = files.ledger.known(images, rules, now).await?;
         for (state, is_bad) in known.states.iter_mut().zip(is_bad) {
@@ -41,9 +48,19 @@ impl Ledger for RepairLedger {
         let Self(files) = self;
         let is_bad = |(key, stem): &(ImageKey, Stem)| files.bad_file(key, stem).is_some();
         let is_bad: Vec<_> = images.iter().map(is_bad).collect();
-        let adopted = files.ledger.adopted(images).await?.into_iter().zip(is_bad);
-        Ok(adopted
-            .map(|(adopted, is_bad)| adopted && !is_bad)
+        let keys = images.iter().map(|(key, _stem)| key.clone()).collect();
+        // By no rules: those of the good files alone count.
+        let known = files
+            .ledger
+            .known(keys, RulesHash::default(), Timestamp::MAX);
+        let states = known.await?.states.into_iter();
+        let adopted = files.ledger.adopted(images).await?;
+        let is_there = states
+            .zip(adopted)
+            .map(|(state, adopted)| adopted || state == Some(KnownState::Saved));
+        Ok(is_there
+            .zip(is_bad)
+            .map(|(is_there, is_bad)| is_there && !is_bad)
             .collect())
     }
 

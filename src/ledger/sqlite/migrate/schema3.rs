@@ -86,10 +86,12 @@ fn copy_images(connection: &Connection) -> rusqlite::Result<()> {
             let id = row.get(0)?;
             let key = row.get_ref(1)?.as_str_or_null()?.map(split_key);
             let key_start = key
-                .map(|(start, _)| texts.id(connection, start))
+                .map(|(start, _)| texts.find_or_insert(connection, start))
                 .transpose()?;
             let page = row.get_ref(2)?.as_str_or_null()?;
-            let page = page.map(|page| texts.id(connection, page)).transpose()?;
+            let page = page
+                .map(|page| texts.find_or_insert(connection, page))
+                .transpose()?;
             let last_modified = match row.get_ref(3)? {
                 ValueRef::Null => ToSqlOutput::Borrowed(ValueRef::Null),
                 value => stored_last_modified(value.as_str()?),
