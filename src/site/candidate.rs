@@ -329,8 +329,8 @@ stop = { empty = true }
     }
 
     fn stem(site: &Site, image: &ImageRef, resolved: &Resolved) -> String {
-        let resolver = site.resolver();
-        resolver.stem(image, &resolved.candidates, &Masks::default())
+        let of_image = site.resolver();
+        of_image.stem(image, &resolved.candidates, &Masks::default())
     }
 
     /// The candidates of the first item, or why there are none.

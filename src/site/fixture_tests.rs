@@ -174,8 +174,8 @@ fn write_image(
     let stem = resolved.as_ref().map_or_else(
         |_| String::new(),
         |resolved| {
-            let resolver = site.resolver();
-            resolver.stem(image, &resolved.candidates, &Masks::default())
+            let of_image = site.resolver();
+            of_image.stem(image, &resolved.candidates, &Masks::default())
         },
     );
     row(&["item", key.as_str(), &stem]);

@@ -151,11 +151,7 @@ impl Producer {
     }
 
     /// Drops the images that this run has seen, and finds the originals of the others.
-    fn resolve_unseen(
-        &mut self,
-        resolver: &ImageResolver<'_>,
-        mut images: Vec<ImageRef>,
-    ) -> Unseen {
+    fn resolve_unseen(&mut self, of_page: &ImageResolver<'_>, mut images: Vec<ImageRef>) -> Unseen {
         let (site, fetcher) = (&self.site, &self.discovery.run.fetcher);
         fetcher.canonicalize(&mut images);
         let masks = fetcher.masks();
@@ -165,7 +161,7 @@ impl Producer {
             ..Unseen::default()
         };
         for image in images {
-            let resolved = resolver.resolve(&image, masks);
+            let resolved = of_page.resolve(&image, masks);
             let key = resolved.as_ref().map_or_else(
                 |_| site.key_without_original(&image, masks),
                 |resolved| resolved.key.clone(),

@@ -34,7 +34,7 @@ pub(super) fn pending(connection: &mut Connection) -> rusqlite::Result<PendingHo
     Ok(pending)
 }
 
-/// `Ledger::pending_image_hooks`. `CROSS` has SQLite begin with the few hooks, and not with all images.
+/// `Ledger::pending_image_hooks`. `CROSS` has `SQLite` begin with the few hooks, and not with all images.
 pub(super) fn images(
     connection: &Connection,
     below: i64,

@@ -77,8 +77,8 @@ pub(super) fn try_page(
     canonicalize(&mut images);
     let (rules, resolver) = (site.resolver(), site.resolver());
     let items = images.into_iter().map(|image| {
-        let resolved = resolver.resolve(&image, masks);
-        let candidates = resolved.as_ref().map_or(&[][..], |found| &found.candidates);
+        let found = resolver.resolve(&image, masks);
+        let candidates = found.as_ref().map_or(&[][..], |found| &found.candidates);
         TriedItem {
             rules: rules
                 .explain(&image)
@@ -90,7 +90,7 @@ pub(super) fn try_page(
                 })
                 .collect(),
             stem: resolver.stem(&image, candidates, masks),
-            resolved,
+            resolved: found,
             image,
         }
     });
