@@ -23,20 +23,17 @@ pub(super) fn open(capacity: NonZeroUsize) -> Queue {
         state: Mutex::default(),
         changed: Notify::new(),
         max_delayed: capacity.get(),
-        at_once: (capacity.get() / 16).clamp(1, AT_ONCE),
+        slots_at_once: (capacity.get() / 4).clamp(1, SLOTS_AT_ONCE),
     });
     Queue {
-        sender: Box::new(MemorySender {
-            shared: Arc::clone(&shared),
-            gathered: Mutex::default(),
-        }),
+        sender: Box::new(MemorySender(Arc::clone(&shared))),
         receiver: Box::new(MemoryReceiver(shared)),
     }
 }
 
-/// Jobs that are passed on together, and slots that are given back together, at most. One at a time woke the producer for
-/// every job of a full queue, to send one more.
-const AT_ONCE: usize = 32;
+/// Slots that are given back together, at most. One at a time woke the producer for every job of a full queue, to send one
+/// more.
+const SLOTS_AT_ONCE: usize = 32;
 
 struct Shared {
     /// Slots for fresh jobs. A semaphore, not a bounded channel: a job that is retried must not need a slot, or
@@ -48,8 +45,8 @@ struct Shared {
     /// Notified when a job can be taken, or the end has come. Not a channel of jobs: the end depends on leases and
     /// delayed jobs too, which no channel knows of.
     changed: Notify,
-    /// How many jobs are passed on together, and how many slots are given back.
-    at_once: usize,
+    /// How many slots are given back together.
+    slots_at_once: usize,
     /// While this many are delayed no fresh job is taken, so that the delayed ones stay bounded too.
     max_delayed: usize,
 }
@@ -72,48 +69,30 @@ struct State {
     sequence: u64,
 }
 
-struct MemorySender {
-    shared: Arc<Shared>,
-    /// Jobs to be passed on together: workers and producer wait for one another's lock less often.
-    gathered: Mutex<Vec<Job>>,
-}
+struct MemorySender(Arc<Shared>);
 
 #[async_trait]
 impl JobSender for MemorySender {
     async fn send(&self, job: Job) -> Result<Sent, QueueError> {
-        let is_full = {
-            let mut gathered = self.gathered.lock();
-            gathered.push(job);
-            gathered.len() >= self.shared.at_once
-        };
-        if is_full {
-            self.flush().await?;
-        }
-        Ok(Sent::New)
-    }
-
-    async fn flush(&self) -> Result<(), QueueError> {
-        let count = self.gathered.lock().len();
-        let slots = u32::try_from(count).unwrap_or(u32::MAX);
-        // Forgotten here and added again when the jobs are taken: a permit held in the queue would need a lifetime.
-        self.shared
+        // Forgotten here and added again when the job is taken: a permit held in the queue would need a lifetime.
+        self.0
             .free_slots
-            .acquire_many(slots)
+            .acquire()
             .await
             .map_err(|_closed| QueueError::Closed)?
             .forget();
-        self.shared.add(self.gathered.lock().drain(..count));
-        Ok(())
+        let mut state = self.0.state.lock();
+        state.fresh.push_back(job);
+        self.0.wake_one(&mut state);
+        Ok(Sent::New)
     }
 }
 
 impl Drop for MemorySender {
     fn drop(&mut self) {
-        // Those are a few more than there are slots for, and the last.
-        self.shared.add(self.gathered.get_mut().drain(..));
-        self.shared.state.lock().closed = true;
+        self.0.state.lock().closed = true;
         // All of them: each idle worker has to see the end.
-        self.shared.changed.notify_waiters();
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -189,7 +168,7 @@ impl MemoryReceiver {
             && let Some(job) = state.fresh.pop_front()
         {
             state.freed += 1;
-            if state.freed >= self.0.at_once || state.fresh.is_empty() {
+            if state.freed >= self.0.slots_at_once || state.fresh.is_empty() {
                 self.0.free_slots.add_permits(mem::take(&mut state.freed));
             }
             return Polled::Ready(Some(self.lease(state, job, 1)));
@@ -210,12 +189,6 @@ impl MemoryReceiver {
 }
 
 impl Shared {
-    fn add(&self, jobs: impl Iterator<Item = Job>) {
-        let mut state = self.state.lock();
-        state.fresh.extend(jobs);
-        self.wake_one(&mut state);
-    }
-
     /// Wakes a worker if there are fresh jobs, unless one is on its way to look for them.
     fn wake_one(&self, state: &mut State) {
         if !state.fresh.is_empty() && !state.is_waking {
