@@ -202,7 +202,7 @@ impl Discovery {
             }
             let whole = stem(&image.image, &image.resolved.candidates, masks);
             image.stem = fit_stem(whole, self.options.longest_name);
-            // Who asks again for an image that was gone wants it, whatever file has its name.
+            // An image that was gone and is asked for again is fetched, even if a file has its name.
             if has_adopted && absent.is_none() {
                 unknown.push(state);
                 named.push((image.resolved.key.clone(), Stem::new(&image.stem)));

@@ -57,8 +57,8 @@ struct State {
     /// Slots of jobs that were taken, not given back yet. None where no fresh job is left.
     freed: usize,
     /// Whether a worker was woken for fresh jobs that has not looked yet. It wakes the next one if it leaves any: where
-    /// jobs take no time, a few workers take them all, and the others sleep on (measured: a hop of 100,000 jobs took
-    /// twice as long with a wake-up for each).
+    /// jobs take no time, a few workers take them all, and the others sleep on (measured, with slots given back in groups:
+    /// a hop of 100,000 jobs takes 0.67 of the time).
     is_waking: bool,
     /// Whether the sender is gone.
     closed: bool,
@@ -114,7 +114,7 @@ impl JobReceiver for MemoryReceiver {
             }
             let mut changed = pin!(self.0.changed.notified());
             // Registered before the second look, so that no change between the look and the wait is missed. A change
-            // before that is told at once, and to nobody else.
+            // before that is this worker's alone: nobody else is notified of it.
             is_woken = changed.as_mut().enable();
             let due = match self.poll(is_woken) {
                 Polled::Ready(next) => return Ok(next),
@@ -193,8 +193,8 @@ impl Shared {
     fn wake_one(&self, state: &mut State) {
         if !state.fresh.is_empty() && !state.is_waking {
             state.is_waking = true;
-            // Where nobody waits, it is for the next who does; and one that is dropped passes it on. So whoever is meant
-            // does look, and the flag does not stay.
+            // Where no worker waits it is kept for the next one, and a worker that is dropped passes it on. So one does
+            // look, and takes the flag away.
             self.changed.notify_one();
         }
     }
@@ -345,17 +345,19 @@ mod tests {
                     let receiver = Arc::clone(&receiver);
                     tokio::spawn(async move {
                         let mut done = 0;
-                        // Half of them wait for good, the others are always about to give up.
-                        loop {
+                        // Half of them wait for good. The others are always about to give up, and go away in the end:
+                        // what they did not pass on, nobody else would look for.
+                        let mut patience_left = 30;
+                        while patience_left > 0 {
                             let patience = Duration::from_micros(if number % 2 == 0 {
                                 u64::MAX / 4
                             } else {
                                 100
                             });
                             match tokio::time::timeout(patience, receiver.next()).await {
-                                Err(_) => {}
+                                Err(_) => patience_left -= 1,
                                 Ok(next) => match next.unwrap() {
-                                    None => return done,
+                                    None => break,
                                     Some(lease) => {
                                         if done % 7 == 0 {
                                             tokio::task::yield_now().await;
@@ -366,6 +368,7 @@ mod tests {
                                 },
                             }
                         }
+                        done
                     })
                 })
                 .collect();

@@ -30,7 +30,7 @@ impl Ledger for RepairLedger {
     ) -> Result<Known, LedgerError> {
         let Self(files) = self;
         if files.has_unlisted() {
-            // An image's name may say that it is wanted, whatever the ledger says of its key.
+            // An image may be wanted by its name, even where the ledger knows its key.
             return Ok(Known {
                 states: vec![None; images.len()],
                 has_adopted: true,

@@ -64,7 +64,7 @@ fn drop_indices(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(indices.into_iter().map(|(_, sql)| sql).collect())
 }
 
-/// Copies the rows under the same ids. What stays the same is copied within `SQLite`, whatever type it has.
+/// Copies the rows under the same ids. What stays the same is copied within `SQLite`, and keeps its type.
 fn copy_images(connection: &Connection) -> rusqlite::Result<()> {
     let mut select = connection
         .prepare("SELECT id, key, page, last_modified FROM old_images ORDER BY id LIMIT ?1")?;
