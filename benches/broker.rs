@@ -182,7 +182,7 @@ fn job(number: usize) -> Job {
         site,
         candidates: vec![Candidate::Direct(original.clone())],
         stem: number.to_string(),
-        page: original,
+        page: original.into(),
         title: None,
         declared: None,
         limits: JobLimits {

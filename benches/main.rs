@@ -35,7 +35,7 @@ fn image(number: usize) -> ImageRef {
         format!("https://simpledesktops.com/browse/desktops/2018/mar/29/mountains-{number}/");
     ImageRef {
         site: sure(SiteId::new("simpledesktops")),
-        page: address(&page),
+        page: address(&page).into(),
         thumb: address(&format!("{}.295x184_q100.png", original(number))),
         link: Some(address(&link)),
         title: Some(format!("Mountains {number}")),

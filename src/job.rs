@@ -161,8 +161,8 @@ impl fmt::Display for ImageKey {
 pub struct ImageRef {
     /// The site it was found on.
     pub site: SiteId,
-    /// The listing page that showed it.
-    pub page: Url,
+    /// The listing page that showed it, shared with the page's other images.
+    pub page: Arc<Url>,
     /// The small picture on that page.
     pub thumb: Url,
     /// The address that the picture links to.
@@ -187,7 +187,8 @@ impl ImageRef {
             is_original: _,
             record: Record(fields),
         } = self;
-        for address in link.iter_mut().chain([page, thumb]) {
+        *page = masks.apply_shared(page);
+        for address in link.iter_mut().chain([thumb]) {
             masks.mask_url(address);
         }
         for text in fields.iter_mut().flatten().chain(title) {
@@ -220,7 +221,7 @@ pub struct Job {
     pub stem: String,
     /// The listing page that showed it, or its own address where no listing was read; for the `Referer`, the record and
     /// hooks.
-    pub page: Url,
+    pub page: Arc<Url>,
     /// The title on that page, without secrets: untrusted text, for the record and hooks.
     pub title: Option<String>,
     /// What the listing declares of the image's bytes.
@@ -242,12 +243,14 @@ impl Job {
     /// The version of the serialised form; it grows when a field changes its meaning or goes.
     pub const VERSION: u32 = 1;
 
+    /// The canonical address that is requested first; without candidates, that of the page.
+    pub fn first_url(&self) -> &Url {
+        self.candidates.first().map_or(&*self.page, Candidate::url)
+    }
+
     /// The host that is asked first, with its port where that is not the scheme's own: `HOST` or `HOST:PORT`.
     pub fn host(&self) -> String {
-        match self.candidates.first() {
-            Some(first) => first.host(),
-            None => host_of(&self.page),
-        }
+        host_of(self.first_url())
     }
 
     /// The name of the image's file, with the extension that its bytes ask for.
@@ -451,7 +454,7 @@ mod tests {
             site,
             candidates: vec![Candidate::Direct(original)],
             stem: "2018-03-29-a".to_owned(),
-            page: Url::parse("https://demo.invalid/1/").unwrap(),
+            page: Url::parse("https://demo.invalid/1/").unwrap().into(),
             title: None,
             declared: None,
             limits: JobLimits {

@@ -198,7 +198,7 @@ impl AttemptError {
         match self {
             // Workers know no ledger, so that such a skip counts as new each time.
             Self::NoCandidate | Self::OtherHost(..) => {
-                Outcome::Skipped(Skip::new(lease.job.page.clone(), SkipReason::NoRule))
+                Outcome::Skipped(Skip::new(Url::clone(&lease.job.page), SkipReason::NoRule))
             }
             Self::Candidate {
                 address,

@@ -226,7 +226,7 @@ pub(super) mod tests {
             site,
             candidates: vec![Candidate::Direct(original.clone())],
             stem: number.to_string(),
-            page: original,
+            page: original.into(),
             title: None,
             declared: None,
             limits: JobLimits {

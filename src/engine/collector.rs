@@ -252,7 +252,7 @@ fn intent(job: &Job, image: &StoredImage, at: jiff::Timestamp) -> Intent {
         key: job.key.clone(),
         site: job.site.clone(),
         origin: Origin {
-            page: job.page.clone(),
+            page: Arc::clone(&job.page),
             address: image.address.clone(),
             title: job.title.clone(),
             etag: image.etag.clone(),
@@ -373,7 +373,7 @@ mod tests {
         };
         let stored = StoredImage {
             name: ImageName::from_stored("0.png"),
-            address: job.page.clone(),
+            address: job.first_url().clone(),
             content: Content {
                 bytes: 1,
                 hash: ContentHash::from_bytes([1; 32]),

@@ -213,7 +213,7 @@ mod tests {
                 .map(|path| Candidate::Direct(server.url(path)))
                 .collect(),
             stem: "image".to_owned(),
-            page: server.url("/"),
+            page: server.url("/").into(),
             title: None,
             declared: Some(Box::new(declared)),
             limits: JobLimits {

@@ -87,8 +87,7 @@ impl TrackedSender {
 
     async fn send_one(&self, job: Job) -> Result<(), QueueError> {
         let key = job.key.clone();
-        let first = job.candidates.first().map_or(&job.page, Candidate::url);
-        let address = self.run.shown(first);
+        let address = self.run.shown(job.first_url());
         let sent = self.jobs.send(job).await;
         match &sent {
             Ok(Sent::New | Sent::Waiting) if self.waits => return Ok(()),
@@ -126,7 +125,7 @@ impl JobSender for TrackedSender {
             self.finished(job.key, Outcome::Failed(failure)).await;
             return Ok(Sent::Refused);
         }
-        job.page = masks.apply_url(&job.page).into_owned();
+        job.page = masks.apply_shared(&job.page);
         // Cancel-safe, and so is what follows: a job that is dropped is in no queue, or in it and known to it.
         if self.quota.take().now_or_never().is_none() {
             // It may be the jobs that wait here whose results free it.

@@ -127,8 +127,7 @@ impl Worker {
 
     /// The host that is asked for the job first, as errors name it.
     fn requested_host(&self, job: &Job) -> String {
-        let first = job.candidates.first().map_or(&job.page, Candidate::url);
-        Candidate::Direct(self.run.shown(first)).host()
+        Candidate::Direct(self.run.shown(job.first_url())).host()
     }
 
     /// Leaves an image to the next run: its part stays, and the dropped lease returns its job to the queue.
@@ -295,7 +294,7 @@ impl Worker {
         // What is stored has no secrets.
         let masks = self.run.fetcher.masks();
         let origin = Origin {
-            page: masks.apply_url(&job.page).into_owned(),
+            page: masks.apply_shared(&job.page),
             address: masks.apply_url(address).into_owned(),
             title: job.title.clone(),
             etag: served.etag,

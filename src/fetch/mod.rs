@@ -22,6 +22,8 @@ pub(crate) mod scripted;
 mod settings;
 mod transport;
 
+use std::sync::Arc;
+
 use url::Url;
 
 use self::access::{Mirror, Policy, Subject};
@@ -348,8 +350,14 @@ impl Fetcher {
     /// changes.
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
+        let Some(first) = images.first() else {
+            return;
+        };
+        let mut page = Url::clone(&first.page);
+        self.rules.strip(Subject::Page, &mut page);
+        let page = Arc::new(page);
         for image in images {
-            self.rules.strip(Subject::Page, &mut image.page);
+            image.page = Arc::clone(&page);
             for address in image.link.iter_mut().chain([&mut image.thumb]) {
                 self.rules.strip(Subject::Image, address);
             }

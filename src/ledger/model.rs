@@ -1,5 +1,7 @@
 //! The values that pass between a run and its ledger.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use url::Url;
@@ -37,7 +39,7 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     /// The listing page.
-    pub page: Url,
+    pub page: Arc<Url>,
     /// The original's address.
     pub address: Url,
     /// The title on the page: untrusted text.

@@ -93,6 +93,14 @@ impl Masks {
         }
     }
 
+    /// Takes the secrets out of an address that others share: it is shared on if there are none.
+    pub fn apply_shared(&self, address: &Arc<Url>) -> Arc<Url> {
+        match self.apply_url(address) {
+            Cow::Borrowed(_) => Arc::clone(address),
+            Cow::Owned(masked) => Arc::new(masked),
+        }
+    }
+
     /// What is left of an address whose host or port holds a secret: addresses that differ elsewhere stay different.
     fn without_host(&self, address: &Url) -> Url {
         let mut masked = Url::parse("https://masked.invalid").expect("a constant that parses");

@@ -106,7 +106,7 @@ mod tests {
             site,
             candidates: vec![Candidate::Direct(original)],
             stem: "2018-03-29-a".to_owned(),
-            page: Url::parse("https://demo.invalid/1/").unwrap(),
+            page: Url::parse("https://demo.invalid/1/").unwrap().into(),
             title: Some("A\u{202e}b".to_owned()),
             declared: None,
             limits: JobLimits {

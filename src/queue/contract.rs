@@ -27,7 +27,7 @@ pub(in crate::queue) fn job(number: usize) -> Job {
         site,
         candidates: vec![Candidate::Direct(address.clone())],
         stem: number.to_string(),
-        page: address,
+        page: address.into(),
         title: None,
         declared: None,
         limits: JobLimits {

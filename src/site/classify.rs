@@ -1,5 +1,7 @@
 //! Tells what a URL given by the user is to a site: its listing, an image, or neither.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::{Pages, Site, address};
@@ -59,7 +61,7 @@ impl Site {
     fn image_of(&self, url: &Url, link: Option<Url>, is_original: bool) -> ImageRef {
         ImageRef {
             site: self.id.clone(),
-            page: url.clone(),
+            page: Arc::new(url.clone()),
             thumb: url.clone(),
             link,
             title: None,

@@ -1,5 +1,7 @@
 //! URLs given by the user that belong to no site: each is its own original, in a collection named `direct`.
 
+use std::sync::Arc;
+
 use url::Url;
 
 use super::signature::without_signature;
@@ -37,7 +39,7 @@ impl DirectUrls {
         let url = usable(url).ok()?;
         Some(ImageRef {
             site: self.id.clone(),
-            page: url.clone(),
+            page: Arc::new(url.clone()),
             thumb: url,
             link: None,
             title: None,

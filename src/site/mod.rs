@@ -382,7 +382,7 @@ mod tests {
         let thumb = Url::parse(thumb).unwrap();
         ImageRef {
             site: site.id().clone(),
-            page: site.first_page(),
+            page: site.first_page().into(),
             thumb,
             link: None,
             title: None,

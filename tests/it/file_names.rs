@@ -186,7 +186,7 @@ fn site(capture: &str) -> Site {
 fn intent(site: &Site, original: &Url, number: u64) -> Intent {
     let image = ImageRef {
         site: site.id().clone(),
-        page: site.first_page(),
+        page: site.first_page().into(),
         thumb: original.clone(),
         link: None,
         title: None,
@@ -211,7 +211,7 @@ fn intent(site: &Site, original: &Url, number: u64) -> Intent {
     let name = site.name(&image, original, format);
     let page = site.first_page();
     let origin = Origin {
-        page,
+        page: page.into(),
         address: original.clone(),
         title: None,
         etag: None,

@@ -22,7 +22,7 @@ use crate::engine::{self, Quota, ReportMode, Run, Shutdown};
 use crate::event::{Event, Events, Warning};
 use crate::exit::Exit;
 use crate::hooks::{HookPlace, Hooks, ResolvedHooks};
-use crate::job::{Candidate, Job};
+use crate::job::Job;
 use crate::ledger::{self, Ledger};
 use crate::outcome::{Outcome, Skip, SkipReason};
 use crate::queue::{JobSender, QueueError, Sent};
@@ -275,8 +275,7 @@ struct DryRunSender(Run);
 impl JobSender for DryRunSender {
     async fn send(&self, job: Job) -> Result<Sent, QueueError> {
         let Self(run) = self;
-        let first = job.candidates.first().map_or(&job.page, Candidate::url);
-        let address = run.shown(first);
+        let address = run.shown(job.first_url());
         let skip = Skip::new(address, SkipReason::DryRun);
         run.events
             .emit(Event::ImageFinished {

@@ -4,6 +4,7 @@
 //! A mirror may have all hosts in one tree, or each in a folder of its own: then its address has the place `{host}`.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
@@ -142,13 +143,13 @@ impl Mirror {
         }
         let Some(page) = images
             .first()
-            .map(|first| self.canonical_source(&first.page))
+            .map(|first| Arc::new(self.canonical_source(&first.page)))
         else {
             return;
         };
         let (images_at, links_at) = self.defaults(&page);
         for image in images {
-            image.page.clone_from(&page);
+            image.page = Arc::clone(&page);
             self.canonicalize_url(&mut image.thumb, images_at);
             if let Some(link) = &mut image.link {
                 self.canonicalize_url(link, links_at);
@@ -296,7 +297,7 @@ mod tests {
         let site = SiteId::new("gallery").unwrap();
         ImageRef {
             site,
-            page: url(page),
+            page: url(page).into(),
             thumb: url(thumb),
             link: Some(url(link)),
             title: None,

@@ -28,7 +28,7 @@ async fn a_row_reads_back_as_it_was_written() {
             at: noon(),
             name: Some("a.png".to_owned()),
             content: Some(content(1)),
-            page: Some(page.into()),
+            page: Some(page.to_string()),
             address: address.into(),
             title,
             etag,

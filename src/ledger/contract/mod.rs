@@ -75,7 +75,7 @@ pub(super) fn intent(image: &str, wanted: &str, picture: u8) -> Intent {
         key: key(image),
         site: site(),
         origin: Origin {
-            page: Url::parse("https://demo.invalid/browse/1/").unwrap(),
+            page: Url::parse("https://demo.invalid/browse/1/").unwrap().into(),
             address: address(image),
             title: Some("Tall 'quoted' \u{1b}[31m title".to_owned()),
             etag: Some("\"5f-abc\"".to_owned()),

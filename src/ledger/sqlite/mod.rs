@@ -632,9 +632,8 @@ mod tests {
 
     fn intent_of_page(number: u8, page: &str) -> Intent {
         let mut intent = intent(&format!("{number}.png"), &format!("{number}.png"), number);
-        intent.origin.page = format!("https://demo.invalid/browse/{page}/")
-            .parse()
-            .unwrap();
+        let page = format!("https://demo.invalid/browse/{page}/");
+        intent.origin.page = url::Url::parse(&page).unwrap().into();
         intent
     }
 

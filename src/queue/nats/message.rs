@@ -176,13 +176,9 @@ impl DeadLetter {
 
 /// The result of a job that no worker could say anything about.
 pub(super) fn given_up(job: Job, attempt: u32, cause: String) -> JobResult {
-    let address = job
-        .candidates
-        .first()
-        .map_or(&job.page, |first| first.url());
     let failure = Failure {
         stage: Stage::Fetch,
-        address: address.to_string(),
+        address: job.first_url().to_string(),
         cause,
         attempts: attempt,
         gone: false,

@@ -162,7 +162,7 @@ pub(super) fn read(
     let page_values = page_values.into_iter().map(Vec::from_iter);
     let resolver = Resolver {
         site,
-        page,
+        page: Arc::new(page.clone()),
         base: &base,
         encoding: body.encoding,
         page_values: page_values.collect(),
@@ -300,7 +300,7 @@ enum ItemFault {
 /// Makes images of items: addresses become absolute.
 struct Resolver<'a> {
     site: &'a Site,
-    page: &'a Url,
+    page: Arc<Url>,
     base: &'a Url,
     encoding: &'static Encoding,
     page_values: Vec<Vec<String>>,
@@ -358,10 +358,10 @@ impl Resolver<'_> {
         let thumb = found_thumb
             .or_else(|| link.clone())
             .or(first_address)
-            .unwrap_or_else(|| self.page.clone());
+            .unwrap_or_else(|| Url::clone(&self.page));
         Ok(ImageRef {
             site: self.site.id.clone(),
-            page: self.page.clone(),
+            page: Arc::clone(&self.page),
             thumb,
             link,
             title,

@@ -317,7 +317,7 @@ fn shown(site: &Site, thumb: &Url) -> ImageRef {
     let link = Some(thumb.clone());
     ImageRef {
         site: site.id().clone(),
-        page: site.first_page(),
+        page: site.first_page().into(),
         thumb: thumb.clone(),
         link,
         title: None,

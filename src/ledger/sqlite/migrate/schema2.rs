@@ -354,7 +354,7 @@ mod tests {
             at: intent.at,
             name: Some("Stra\u{df}e \u{c9}t\u{e9}.png".to_owned()),
             content: Some(intent.content),
-            page: Some(intent.origin.page.into()),
+            page: Some(intent.origin.page.to_string()),
             address: intent.origin.address.into(),
             title: intent.origin.title,
             etag: intent.origin.etag,

@@ -241,7 +241,8 @@ mod tests {
         assert_eq!(known[2..4], [None, None]);
 
         let mut again = intent("8.png", "a.png", 8);
-        again.origin.page = "https://demo.invalid/browse/8/?q=%F0%9F".parse().unwrap();
+        let page = "https://demo.invalid/browse/8/?q=%F0%9F";
+        again.origin.page = url::Url::parse(page).unwrap().into();
         let placed = ledger.placing(vec![again]).await.unwrap();
         assert_eq!(placed, [Placement::New(name("a~08a7a7a7.png"))]);
         ledger
