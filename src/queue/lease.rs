@@ -1,6 +1,7 @@
 //! A job that a worker has.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +20,7 @@ pub struct Lease {
     /// Counts from 1.
     pub attempt: u32,
     /// Taken by `ack`; still there when the lease is dropped without it.
-    handle: Option<Box<dyn AckHandle>>,
+    handle: Option<Arc<dyn AckHandle>>,
     /// The room that it takes among the jobs that a process works on at a time.
     pub(super) slot: Option<OwnedSemaphorePermit>,
     /// Dropped with it.
@@ -27,11 +28,11 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(job: Job, attempt: u32, handle: impl AckHandle + 'static) -> Self {
+    pub(super) fn new(job: Job, attempt: u32, handle: Arc<dyn AckHandle>) -> Self {
         Self {
             job,
             attempt,
-            handle: Some(Box::new(handle)),
+            handle: Some(handle),
             slot: None,
             companion: None,
         }
@@ -103,14 +104,15 @@ impl Drop for Lease {
     }
 }
 
-/// A plug's side of a lease.
+/// A plug's side of a lease, or of all its leases.
 #[async_trait]
 pub(super) trait AckHandle: Send + Sync {
-    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError>;
+    /// Ends the lease. Called once, and then nothing else for it.
+    async fn ack(&self, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError>;
 
     /// Returns the job to the queue. Called from `Drop`, which cannot await: a plug over the network leaves it to the
     /// lease's deadline.
-    fn nack(self: Box<Self>, job: &Job, attempt: u32);
+    fn nack(&self, job: &Job, attempt: u32);
 
     /// Cancelled when the lease is lost, if it can be.
     fn lost(&self) -> Option<&CancellationToken> {

@@ -6,9 +6,10 @@ use std::mem;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use async_trait::async_trait;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
@@ -20,7 +21,11 @@ use crate::job::Job;
 pub(super) fn open(capacity: NonZeroUsize) -> Queue {
     let shared = Arc::new(Shared {
         free_slots: Semaphore::new(capacity.get()),
+        sent: Mutex::default(),
         state: Mutex::default(),
+        unfinished: AtomicUsize::new(1),
+        is_closed: AtomicBool::new(false),
+        is_waking: AtomicBool::new(false),
         changed: Notify::new(),
         max_delayed: capacity.get(),
         slots_at_once: (capacity.get() / 4).clamp(1, SLOTS_AT_ONCE),
@@ -39,9 +44,19 @@ struct Shared {
     /// Slots for fresh jobs. A semaphore, not a bounded channel: a job that is retried must not need a slot, or
     /// workers that return jobs and a producer that fills the channel would wait for each other.
     free_slots: Semaphore,
+    /// Jobs that no worker has looked at. Apart from `state`, so that the sender and the workers do not wait for each
+    /// other at each job. Where both are locked, this one is the second.
+    sent: Mutex<VecDeque<Job>>,
     /// A blocking lock, held for a few instructions and never across an await: with an async one, workers that queue
     /// for it would wake one another for each job.
     state: Mutex<State>,
+    /// Jobs that were sent and have not ended, and one for the sender until it is dropped: at zero no job can come.
+    unfinished: AtomicUsize,
+    /// Whether the sender is gone.
+    is_closed: AtomicBool,
+    /// Whether a worker was woken for fresh jobs that has not looked yet. It wakes the next one if it leaves any: where
+    /// jobs take no time, a few workers take them all, and the others sleep on.
+    is_waking: AtomicBool,
     /// Notified when a job can be taken, or the end has come. Not a channel of jobs: the end depends on leases and
     /// delayed jobs too, which no channel knows of.
     changed: Notify,
@@ -53,17 +68,10 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// The oldest jobs. Empty only where [`Shared::sent`] was, too, when a worker looked last.
     fresh: VecDeque<Job>,
     /// Slots of jobs that were taken, not given back yet. None where no fresh job is left.
     freed: usize,
-    /// Whether a worker was woken for fresh jobs that has not looked yet. It wakes the next one if it leaves any: where
-    /// jobs take no time, a few workers take them all, and the others sleep on (measured, with slots given back in groups:
-    /// a hop of 100,000 jobs takes 0.67 of the time).
-    is_waking: bool,
-    /// Whether the sender is gone.
-    closed: bool,
-    /// How many jobs workers have.
-    leased: usize,
     delayed: BinaryHeap<Reverse<DelayedJob>>,
     /// How many jobs ever came back: orders those that are due at the same moment.
     sequence: u64,
@@ -81,18 +89,17 @@ impl JobSender for MemorySender {
             .await
             .map_err(|_closed| QueueError::Closed)?
             .forget();
-        let mut state = self.0.state.lock();
-        state.fresh.push_back(job);
-        self.0.wake_one(&mut state);
+        self.0.unfinished.fetch_add(1, SeqCst);
+        self.0.sent.lock().push_back(job);
+        self.0.wake_one();
         Ok(Sent::New)
     }
 }
 
 impl Drop for MemorySender {
     fn drop(&mut self) {
-        self.0.state.lock().closed = true;
-        // All of them: each idle worker has to see the end.
-        self.0.changed.notify_waiters();
+        self.0.is_closed.store(true, SeqCst);
+        self.0.finish_one();
     }
 }
 
@@ -101,8 +108,12 @@ struct MemoryReceiver(Arc<Shared>);
 #[async_trait]
 impl JobReceiver for MemoryReceiver {
     fn expects_jobs(&self) -> bool {
-        let state = self.0.state.lock();
-        !state.closed || !state.fresh.is_empty() || !state.delayed.is_empty()
+        if !self.0.is_closed.load(SeqCst) {
+            return true;
+        }
+        let mut state = self.0.state.lock();
+        self.0.take_sent(&mut state);
+        !state.fresh.is_empty() || !state.delayed.is_empty()
     }
 
     async fn next(&self) -> Result<Option<Lease>, QueueError> {
@@ -157,23 +168,25 @@ enum Polled {
 impl MemoryReceiver {
     /// Looks for a job; `is_woken` says whether somebody woke this worker to do so.
     fn poll(&self, is_woken: bool) -> Polled {
-        let mut state = self.0.state.lock();
         if is_woken {
-            state.is_waking = false;
+            self.0.is_waking.store(false, SeqCst);
         }
+        let mut state = self.0.state.lock();
+        self.0.take_sent(&mut state);
         if let Some((job, attempt)) = state.pop_due(Instant::now) {
-            return Polled::Ready(Some(self.lease(state, job, attempt)));
+            return Polled::Ready(Some(self.lease(&state, job, attempt)));
         }
         if state.delayed.len() < self.0.max_delayed
             && let Some(job) = state.fresh.pop_front()
         {
+            self.0.take_sent(&mut state);
             state.freed += 1;
             if state.freed >= self.0.slots_at_once || state.fresh.is_empty() {
                 self.0.free_slots.add_permits(mem::take(&mut state.freed));
             }
-            return Polled::Ready(Some(self.lease(state, job, 1)));
+            return Polled::Ready(Some(self.lease(&state, job, 1)));
         }
-        if state.is_finished() {
+        if self.0.unfinished.load(SeqCst) == 0 {
             Polled::Ready(None)
         } else {
             Polled::NotBefore(state.next_due())
@@ -181,45 +194,52 @@ impl MemoryReceiver {
     }
 
     /// Also wakes the next worker, for fresh jobs that were left, or held back until now by too many delayed ones.
-    fn lease(&self, mut state: MutexGuard<'_, State>, job: Job, attempt: u32) -> Lease {
-        state.leased += 1;
-        self.0.wake_one(&mut state);
-        Lease::new(job, attempt, MemoryAck(Arc::clone(&self.0)))
+    fn lease(&self, state: &State, job: Job, attempt: u32) -> Lease {
+        if !state.fresh.is_empty() {
+            self.0.wake_one();
+        }
+        Lease::new(job, attempt, Arc::clone(&self.0) as _)
     }
 }
 
 impl Shared {
-    /// Wakes a worker if there are fresh jobs, unless one is on its way to look for them.
-    fn wake_one(&self, state: &mut State) {
-        if !state.fresh.is_empty() && !state.is_waking {
-            state.is_waking = true;
+    /// Takes what was sent, where nothing is left of what was taken before.
+    fn take_sent(&self, state: &mut State) {
+        if state.fresh.is_empty() {
+            mem::swap(&mut state.fresh, &mut *self.sent.lock());
+        }
+    }
+
+    /// Wakes a worker for fresh jobs, unless one is on its way to look for them.
+    fn wake_one(&self) {
+        if !self.is_waking.load(SeqCst) && !self.is_waking.swap(true, SeqCst) {
             // Where no worker waits it is kept for the next one, and a worker that is dropped passes it on. So one does
             // look, and takes the flag away.
             self.changed.notify_one();
         }
     }
 
-    /// Ends a lease; with `requeue` its job is delivered again.
-    fn release(&self, requeue: Option<(Job, u32, Instant)>) {
-        let mut state = self.state.lock();
-        state.leased -= 1;
-        let requeued = requeue.is_some();
-        if let Some((job, attempt, due)) = requeue {
-            state.sequence += 1;
-            let sequence = state.sequence;
-            state.delayed.push(Reverse(DelayedJob {
-                due,
-                sequence,
-                job,
-                attempt,
-            }));
-        }
-        if state.is_finished() {
+    /// Says that a job has ended, or that no more are sent.
+    fn finish_one(&self) {
+        if self.unfinished.fetch_sub(1, SeqCst) == 1 {
+            // All of them: each idle worker has to see the end.
             self.changed.notify_waiters();
-        } else if requeued {
-            // Also where it is due later: a worker that waits has to learn of the new, perhaps earlier, moment.
-            self.changed.notify_one();
         }
+    }
+
+    /// Delivers a leased job again, from `due` on.
+    fn requeue(&self, job: Job, attempt: u32, due: Instant) {
+        let mut state = self.state.lock();
+        state.sequence += 1;
+        let sequence = state.sequence;
+        state.delayed.push(Reverse(DelayedJob {
+            due,
+            sequence,
+            job,
+            attempt,
+        }));
+        // Also where it is due later: a worker that waits has to learn of the new, perhaps earlier, moment.
+        self.changed.notify_one();
     }
 }
 
@@ -236,11 +256,6 @@ impl State {
 
     fn next_due(&self) -> Option<Instant> {
         self.delayed.peek().map(|Reverse(delayed)| delayed.due)
-    }
-
-    /// Whether no job can ever come again: one that is leased or delayed still may.
-    fn is_finished(&self) -> bool {
-        self.closed && self.fresh.is_empty() && self.leased == 0 && self.delayed.is_empty()
     }
 }
 
@@ -271,21 +286,21 @@ impl PartialEq for DelayedJob {
 
 impl Eq for DelayedJob {}
 
-struct MemoryAck(Arc<Shared>);
-
 #[async_trait]
-impl AckHandle for MemoryAck {
-    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
-        self.0.release(match ack {
-            Ack::Retry { after } => Some((job.clone(), attempt + 1, Instant::now() + after)),
-            Ack::Done | Ack::Dead { reason: _ } => None,
-        });
+impl AckHandle for Shared {
+    async fn ack(&self, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        match ack {
+            Ack::Retry { after } => {
+                self.requeue(job.clone(), attempt + 1, Instant::now() + after);
+            }
+            Ack::Done | Ack::Dead { reason: _ } => self.finish_one(),
+        }
         Ok(())
     }
 
-    fn nack(self: Box<Self>, job: &Job, attempt: u32) {
+    fn nack(&self, job: &Job, attempt: u32) {
         // The same attempt: the worker stopped before the image could fail.
-        self.0.release(Some((job.clone(), attempt, Instant::now())));
+        self.requeue(job.clone(), attempt, Instant::now());
     }
 }
 

@@ -1,5 +1,7 @@
 //! What workers say of jobs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
@@ -59,7 +61,7 @@ impl ReceivedResult {
             failure,
             handle: self.handle,
         };
-        (Lease::new(job, attempt, handle), end, at)
+        (Lease::new(job, attempt, Arc::new(handle)), end, at)
     }
 }
 
@@ -72,24 +74,20 @@ struct ResultAck {
 
 #[async_trait]
 impl AckHandle for ResultAck {
-    async fn ack(self: Box<Self>, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
-        let Self {
-            at,
-            failure,
-            handle,
-        } = *self;
-        let failure = failure.filter(|_| matches!(ack, Ack::Dead { .. }));
+    async fn ack(&self, job: &Job, attempt: u32, ack: Ack) -> Result<(), QueueError> {
+        let is_dead = matches!(ack, Ack::Dead { .. });
+        let failure = self.failure.as_ref().filter(|_| is_dead);
         let dead = failure.map(|failure| JobResult {
             version: ResultVersion,
             job: job.clone(),
             attempt,
-            at,
-            end: JobEnd::Failed(failure),
+            at: self.at,
+            end: JobEnd::Failed(failure.clone()),
         });
-        handle.ack(dead).await
+        self.handle.ack(dead).await
     }
 
-    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
+    fn nack(&self, _job: &Job, _attempt: u32) {
         // The queue delivers it again once its time is over.
     }
 }
@@ -98,7 +96,7 @@ impl AckHandle for ResultAck {
 #[async_trait]
 pub(super) trait ResultHandle: Send + Sync {
     /// What the result says is recorded; `dead` is one whose job is to go to the dead letters.
-    async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError>;
+    async fn ack(&self, dead: Option<JobResult>) -> Result<(), QueueError>;
 
     async fn forward(&self, job: Job) -> Result<(), QueueError>;
 }
@@ -112,7 +110,7 @@ mod tests {
 
     #[async_trait]
     impl ResultHandle for NoQueue {
-        async fn ack(self: Box<Self>, _dead: Option<JobResult>) -> Result<(), QueueError> {
+        async fn ack(&self, _dead: Option<JobResult>) -> Result<(), QueueError> {
             Ok(())
         }
 

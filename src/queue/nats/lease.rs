@@ -94,11 +94,11 @@ impl NatsAck {
 
 #[async_trait]
 impl AckHandle for NatsAck {
-    async fn ack(self: Box<Self>, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
+    async fn ack(&self, _job: &Job, _attempt: u32, ack: Ack) -> Result<(), QueueError> {
         self.say(ack).await
     }
 
-    fn nack(self: Box<Self>, _job: &Job, _attempt: u32) {
+    fn nack(&self, _job: &Job, _attempt: u32) {
         if !self.is_lost() {
             // The keeper is gone only after the connection is: nobody would hear it.
             let _ = self.desk.returned.send(self.reply.clone());

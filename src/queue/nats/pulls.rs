@@ -272,7 +272,8 @@ impl Pulls {
                 collection, job, ..
             }) => {
                 handle.collection = collection;
-                self.held.push_back(Lease::new(job, attempt, handle));
+                self.held
+                    .push_back(Lease::new(job, attempt, Arc::new(handle)));
             }
             Err((reason, collection)) => {
                 handle.collection = collection.unwrap_or_else(|| NOBODY.to_owned());

@@ -325,7 +325,7 @@ impl ResultAck {
 
 #[async_trait]
 impl ResultHandle for ResultAck {
-    async fn ack(self: Box<Self>, dead: Option<JobResult>) -> Result<(), QueueError> {
+    async fn ack(&self, dead: Option<JobResult>) -> Result<(), QueueError> {
         if let Some(result) = dead
             && let JobEnd::Failed(failure) = &result.end
         {
