@@ -207,6 +207,7 @@ pub(super) fn started(session: &SiteSession, settings: &Settings) -> Event {
         site: session.source.id().clone(),
         directory: session.location.to_string(),
         jobs: settings.jobs.get(),
+        works_for_others: false,
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Event {
         directory: String,
         /// Images fetched at a time.
         jobs: usize,
+        /// Whether it works for other runs, which found the images: no listing is read, and more may come at any time.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        works_for_others: bool,
     },
     /// A listing page was read.
     PageRead {

@@ -176,7 +176,11 @@ impl Frame {
             figures.push(format!("{}/{}", count(tally.done()), count(tally.found)));
         }
         let listing = !tally.listed && tally.listing_failed.is_none();
-        if listing {
+        if tally.works_for_others {
+            if self.transfers.is_empty() {
+                figures.push("waiting for jobs".to_owned());
+            }
+        } else if listing {
             figures.push("listing...".to_owned());
         }
         if tally.failed > 0 {
@@ -261,7 +265,7 @@ mod tests {
     use super::*;
     use crate::event::ListingEnd;
     use crate::report::samples::{
-        failed, page_read, progressed, retried, run_started, saved, started, tally_of,
+        failed, page_read, progressed, retried, run_started, saved, started, tally_of, work_started,
     };
 
     const WINDOW: TerminalSize = TerminalSize {
@@ -310,6 +314,17 @@ mod tests {
                 )
                 .join("\n")
         );
+    }
+
+    #[test]
+    fn a_worker_reads_no_listing_and_says_when_it_waits_for_jobs() {
+        let lines = |events: &[Event]| frame_of(events).lines(&tally_of(events), WINDOW);
+        let idle = [work_started(), saved("a.png", 9)];
+        assert!(lines(&idle)[0].contains("  waiting for jobs"), "{idle:?}");
+        let [start, image] = idle;
+        let busy = lines(&[start, image, started("b.png")]);
+        let is_said = |word| busy[0].contains(word);
+        assert!(!is_said("waiting for jobs") && !is_said("listing") && !is_said("left"));
     }
 
     #[test]

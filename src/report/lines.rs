@@ -100,6 +100,7 @@ fn describe(event: &Event) -> (Color, &'static str, String) {
             site,
             directory,
             jobs,
+            works_for_others: _,
         } => (Color::Plain, "started", started(site, directory, *jobs)),
         Event::PageRead {
             page,

@@ -61,12 +61,23 @@ pub(super) fn run_through(reporter: &mut dyn Reporter, events: &[Event]) {
     reporter.finish(&tally_of(events), TOOK).unwrap();
 }
 
+/// The start of a worker's run.
+pub(super) fn work_started() -> Event {
+    Event::RunStarted {
+        site: SiteId::new("work").unwrap(),
+        directory: "./wallpapers".to_owned(),
+        jobs: 8,
+        works_for_others: true,
+    }
+}
+
 pub(super) fn run_started() -> Event {
     let site = SiteId::new("demo").unwrap();
     Event::RunStarted {
         site,
         directory: "./wallpapers/demo".to_owned(),
         jobs: 8,
+        works_for_others: false,
     }
 }
 
@@ -360,6 +371,7 @@ pub(super) fn hostile_run() -> Vec<Event> {
             site,
             directory: HOSTILE.to_owned(),
             jobs: 1,
+            works_for_others: false,
         },
         page_read(1, 10, 0),
         started(HOSTILE),

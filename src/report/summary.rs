@@ -59,7 +59,12 @@ fn headline(tally: &Tally, elapsed: Duration, colored: bool) -> String {
         let _ = write!(text, "{site}: ");
     }
     if tally.found > 0 {
-        let _ = write!(text, "{} found: ", count(tally.found));
+        let found = if tally.works_for_others {
+            plural(tally.found, "job", "jobs")
+        } else {
+            format!("{} found", count(tally.found))
+        };
+        let _ = write!(text, "{found}: ");
     }
     let _ = write!(
         text,
@@ -170,6 +175,7 @@ fn outcomes(tally: &Tally, colored: bool) -> String {
     );
     match (outcomes.is_empty(), tally.found) {
         (false, _) => outcomes,
+        (true, 0) if tally.works_for_others => "no jobs".to_owned(),
         (true, 0) => "no images found".to_owned(),
         (true, _) => "none fetched".to_owned(),
     }
@@ -238,7 +244,7 @@ mod tests {
     use crate::outcome::{Outcome, Skip, SkipReason};
     use crate::report::samples::{
         HOSTILE, TOOK, any_outcome, duplicate, eventful_run, failed, finished, page_read,
-        run_started, saved, second_run, skipped, tally_of,
+        run_started, saved, second_run, skipped, tally_of, work_started,
     };
     use crate::report::terminal::is_plain;
 
@@ -249,6 +255,16 @@ mod tests {
     #[test]
     fn a_summary_shows_no_zero_counts() {
         assert_eq!(summary(&[]), "no images found in 12.3 s\n");
+        let [start, found] = [work_started(), page_read(1, 1, 0)];
+        assert_eq!(
+            summary(std::slice::from_ref(&start)),
+            "work: no jobs in 12.3 s\n"
+        );
+        let done = summary(&[start, found, saved("a.png", 5)]);
+        assert!(
+            done.starts_with("work: 1 job: 1 saved (5 B) in 12.3 s\n"),
+            "{done}"
+        );
         insta::assert_snapshot!(summary(&second_run()));
         insta::assert_snapshot!(summary(&eventful_run()));
     }

@@ -22,6 +22,9 @@ pub struct Tally {
     pub site: Option<SiteId>,
     /// The folder of the collection; empty for a run that stores nothing.
     pub directory: String,
+    /// Whether other runs found the images.
+    #[serde(skip)]
+    pub works_for_others: bool,
     /// Listing pages read.
     pub pages: u32,
     /// Whether the listing was read to its end.
@@ -137,9 +140,11 @@ impl Tally {
                 site,
                 directory,
                 jobs: _,
+                works_for_others,
             } => {
                 self.site = Some(site.clone());
                 self.directory.clone_from(directory);
+                self.works_for_others = *works_for_others;
             }
             Event::PageRead {
                 page: _,

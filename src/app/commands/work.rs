@@ -54,6 +54,7 @@ pub async fn work(
             site: SiteId::new(NAME)?,
             directory: settings.place.root().to_string(),
             jobs: settings.jobs.get(),
+            works_for_others: true,
         };
         events.emit(started).await;
         workers.run(receiver, &events, &shutdown).await?;
