@@ -345,17 +345,17 @@ impl Fetcher {
         shown
     }
 
-    /// Makes the addresses of images that were found on one page of a mirror canonical: thumbs move
-    /// to the site's image host, page and links to the page host. Without a mirror, nothing
-    /// changes.
+    /// Makes the addresses of images canonical that were all found on one page, whose address they share afterwards:
+    /// from a mirror thumbs move to the site's image host, page and links to the page host, and what the definition adds
+    /// to requests is taken away.
     pub fn canonicalize(&self, images: &mut [ImageRef]) {
         self.mirror.canonicalize(images);
-        let Some(first) = images.first() else {
+        let Some(first) = images.first_mut() else {
             return;
         };
-        let mut page = Url::clone(&first.page);
-        self.rules.strip(Subject::Page, &mut page);
-        let page = Arc::new(page);
+        self.rules
+            .strip(Subject::Page, Arc::make_mut(&mut first.page));
+        let page = Arc::clone(&first.page);
         for image in images {
             image.page = Arc::clone(&page);
             for address in image.link.iter_mut().chain([&mut image.thumb]) {

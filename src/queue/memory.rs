@@ -44,13 +44,15 @@ struct Shared {
     /// Slots for fresh jobs. A semaphore, not a bounded channel: a job that is retried must not need a slot, or
     /// workers that return jobs and a producer that fills the channel would wait for each other.
     free_slots: Semaphore,
-    /// Jobs that no worker has looked at. Apart from `state`, so that the sender and the workers do not wait for each
-    /// other at each job. Where both are locked, this one is the second.
+    /// The newest jobs. Apart from `state`, so that the sender and the workers do not wait for each other at each job (with
+    /// the count below: a hop of 100,000 jobs takes 0.62 of the time of one list with a wake-up a job, without these 0.65).
+    /// Where both are locked, this one is the second.
     sent: Mutex<VecDeque<Job>>,
     /// A blocking lock, held for a few instructions and never across an await: with an async one, workers that queue
     /// for it would wake one another for each job.
     state: Mutex<State>,
-    /// Jobs that were sent and have not ended, and one for the sender until it is dropped: at zero no job can come.
+    /// Jobs that were sent and have not ended, and one for the sender until it is dropped: at zero no job can come. A number,
+    /// so that a job ends without the lock.
     unfinished: AtomicUsize,
     /// Whether the sender is gone.
     is_closed: AtomicBool,
@@ -68,7 +70,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// The oldest jobs. Empty only where [`Shared::sent`] was, too, when a worker looked last.
+    /// The oldest jobs. Empty only where [`Shared::sent`] was, too, at the last look.
     fresh: VecDeque<Job>,
     /// Slots of jobs that were taken, not given back yet. None where no fresh job is left.
     freed: usize,

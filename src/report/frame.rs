@@ -161,7 +161,8 @@ impl Frame {
             figures.push_str(&figure);
         }
         let room = width.saturating_sub(site.len() + figures.len() + 1).min(32);
-        let bar = if room >= 10 && tally.found > 0 {
+        // How many jobs there are for a worker, nobody knows.
+        let bar = if room >= 10 && tally.found > 0 && !tally.works_for_others {
             format!(" {}", bar(tally.done() as u64, tally.found as u64, room))
         } else {
             String::new()
@@ -172,15 +173,17 @@ impl Frame {
     /// The figures of the whole run, the most important first.
     fn figures(&self, tally: &Tally) -> Vec<String> {
         let mut figures = Vec::new();
-        if tally.found > 0 {
+        if tally.works_for_others {
+            figures.push(format!("{} done", count(tally.done())));
+            if self.transfers.is_empty() {
+                // For jobs, or until the host may be asked again.
+                figures.push("waiting...".to_owned());
+            }
+        } else if tally.found > 0 {
             figures.push(format!("{}/{}", count(tally.done()), count(tally.found)));
         }
         let listing = !tally.listed && tally.listing_failed.is_none();
-        if tally.works_for_others {
-            if self.transfers.is_empty() {
-                figures.push("waiting for jobs".to_owned());
-            }
-        } else if listing {
+        if listing && tally.site.is_some() && !tally.works_for_others {
             figures.push("listing...".to_owned());
         }
         if tally.failed > 0 {
@@ -317,14 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_reads_no_listing_and_says_when_it_waits_for_jobs() {
-        let lines = |events: &[Event]| frame_of(events).lines(&tally_of(events), WINDOW);
+    fn a_worker_reads_no_listing_and_says_when_it_waits() {
+        let line = |events: &[Event]| frame_of(events).lines(&tally_of(events), WINDOW).remove(0);
+        assert_eq!(line(&[]), "starting");
         let idle = [work_started(), saved("a.png", 9)];
-        assert!(lines(&idle)[0].contains("  waiting for jobs"), "{idle:?}");
+        assert_eq!(line(&idle), "work  1 done  waiting...  9 B");
         let [start, image] = idle;
-        let busy = lines(&[start, image, started("b.png")]);
-        let is_said = |word| busy[0].contains(word);
-        assert!(!is_said("waiting for jobs") && !is_said("listing") && !is_said("left"));
+        assert_eq!(line(&[start, image, started("b.png")]), "work  1 done  9 B");
     }
 
     #[test]

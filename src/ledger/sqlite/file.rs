@@ -57,7 +57,7 @@ pub(super) fn open(
         });
     }
     let age = identify(&connection, path)?;
-    // What the check reads need not be read again: 8 MB of pages in memory hold all of 30,000 images, and are four times
+    // What the check reads need not be read again: 8 MB of pages in memory hold nearly 30,000 images, and are four times
     // what a group touches.
     connection
         .pragma_update(None, "cache_size", -8_000)
