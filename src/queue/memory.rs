@@ -342,6 +342,30 @@ mod tests {
         );
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_sent_while_a_worker_wakes_up_reaches_the_next_idle_one() {
+        let Queue { sender, receiver } = queue(8);
+        let receiver: Arc<dyn JobReceiver> = Arc::from(receiver);
+        let idle = [(); 2].map(|()| {
+            let receiver = Arc::clone(&receiver);
+            tokio::spawn(async move { receiver.next().await.unwrap().unwrap() })
+        });
+        tokio::task::yield_now().await;
+        // The first of them is woken, and has not looked yet.
+        for number in 0..2 {
+            sender.send(job(number)).await.unwrap();
+        }
+        let mut leases = vec![receiver.next().await.unwrap().unwrap()];
+        sender.send(job(2)).await.unwrap();
+        for worker in idle {
+            let lease = tokio::time::timeout(Duration::from_secs(1), worker).await;
+            leases.push(lease.expect("a job for each").unwrap());
+        }
+        for number in 0..3 {
+            assert!(leases.iter().any(|lease| lease.job == job(number)));
+        }
+    }
+
     #[tokio::test]
     async fn a_producer_whose_workers_are_gone_gets_an_error() {
         let Queue { sender, receiver } = queue(1);

@@ -134,7 +134,7 @@ pub(super) fn candidates(
         let url = classify::on_site(site, thumb).map_err(SkipReason::Address)?;
         return Ok(vec![Candidate::Direct(url)]);
     }
-    // Most images have one: the four that a list begins with would be most of a large page's memory.
+    // Most images have one: the four that a list begins with were a quarter of a large page's memory.
     let mut candidates = Vec::with_capacity(1);
     let mut refused = None;
     for CandidateRule { conditions, way } in &site.candidates {
