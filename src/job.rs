@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use smol_str::SmolStr;
 use thiserror::Error;
 use url::{Position, Url};
 
@@ -23,10 +24,11 @@ use crate::mask::Masks;
 
 /// The name of a site definition: what the user types, a folder's name, and the first half of a key.
 ///
-/// Lower-case letters, digits and inner dashes, at most 64 of them.
+/// Lower-case letters, digits and inner dashes, at most 64 of them. A short one is held in place: every stage copies it, and
+/// one count of its copies would go to and fro between the cores with each job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct SiteId(Arc<str>);
+pub struct SiteId(SmolStr);
 
 /// Why a text cannot name a site.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

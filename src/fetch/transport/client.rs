@@ -15,9 +15,9 @@ use reqwest::header::{
     HeaderValue, IF_RANGE, RANGE, TRANSFER_ENCODING, USER_AGENT,
 };
 use reqwest::{Client, ClientBuilder, Proxy, redirect, retry};
-use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::ring;
+use rustls::{CipherSuite, ClientConfig};
 use url::{Position, Url};
 
 use super::classify::request_error;
@@ -170,7 +170,17 @@ fn basic_authorization(address: &Url) -> Option<HeaderValue> {
 }
 
 fn tls_config(settings: &FetchSettings) -> Result<ClientConfig, SettingError> {
-    let provider = Arc::new(ring::default_provider());
+    let mut provider = ring::default_provider();
+    // AES with keys of 128 bits first, as browsers have it: the other takes a third more of both ends' time for it.
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    let provider = Arc::new(provider);
     // Fails if a default is there already, which is then the same one: another fetcher of this
     // process installed it.
     let _ = ring::default_provider().install_default();

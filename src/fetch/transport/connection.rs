@@ -1,5 +1,6 @@
 //! One HTTP/1.1 connection that is driven by the task that waits for the response: without hyper for as long as all is
-//! as usual, and by hyper from the first answer on that is not.
+//! as usual, and by hyper from the first answer on that is not. Only where its status alone was another one, as that of a
+//! robots.txt that is not there, hyper has the connection for no more than that answer.
 //!
 //! hyper splits a connection into a sender of requests and a future that does the reading and
 //! writing. Usually that future is spawned as a separate task. Each image then goes from the
@@ -14,9 +15,10 @@ use std::{io, mem};
 
 use bytes::Bytes;
 use http_body_util::Empty;
+use hyper::StatusCode;
 use hyper::body::{Body as _, Frame, Incoming};
 use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, Builder, SendRequest};
+use hyper::client::conn::http1::{self, Builder, Parts, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -54,7 +56,7 @@ pub(super) struct Connection(Kind);
 enum Kind {
     /// Nothing but usual exchanges so far.
     Fast(FastConnection),
-    /// From its first unusual answer on.
+    /// From an unusual answer on.
     Hyper(HyperConnection),
     /// It broke.
     Broken,
@@ -118,6 +120,13 @@ impl Connection {
     pub(super) fn is_usable(&mut self) -> bool {
         match &mut self.0 {
             Kind::Fast(fast) => fast.is_quiet(),
+            Kind::Hyper(hyper) if hyper.is_for_one_answer => {
+                if hyper.is_usable() {
+                    self.take_back()
+                } else {
+                    false
+                }
+            }
             Kind::Hyper(hyper) => hyper.is_usable(),
             Kind::Broken => false,
         }
@@ -177,11 +186,27 @@ impl Connection {
             self.0 = Kind::Hyper(hyper.map_err(SendError::Hyper)?);
         }
         let sent = self.send_by_hyper(request).await;
+        if let (Kind::Hyper(hyper), Ok(Response::Hyper(response, _))) = (&mut self.0, &sent) {
+            // With this status, hyper is needed for the way in which the server sends its bodies: for the next one, too.
+            hyper.is_for_one_answer = response.status() != StatusCode::OK;
+        }
         // It was sent, by us.
         sent.map_err(|error| match error {
             SendError::Unsent(error) => SendError::Io(error),
             error => error,
         })
+    }
+
+    /// Takes the connection from hyper, between an answer and the next request; false where there is more on it than
+    /// that answer.
+    fn take_back(&mut self) -> bool {
+        if let Kind::Hyper(hyper) = mem::replace(&mut self.0, Kind::Broken)
+            && let Some(stream) = hyper.into_stream()
+        {
+            self.0 = Kind::Fast(FastConnection::new(stream));
+            return true;
+        }
+        false
     }
 
     /// Waits for the next bytes of the body of the last response; false at its end. Cancel-safe.
@@ -210,6 +235,8 @@ impl Connection {
 struct HyperConnection {
     sender: SendRequest<Empty<Bytes>>,
     driver: Driver,
+    /// Whether the answer that it was opened for had to come by hyper, and the next ones may not.
+    is_for_one_answer: bool,
 }
 
 impl HyperConnection {
@@ -221,7 +248,16 @@ impl HyperConnection {
         Ok(Self {
             sender,
             driver: Some(Box::pin(driver)),
+            is_for_one_answer: false,
         })
+    }
+
+    /// The stream, if nothing was read from it that was not passed on.
+    fn into_stream(self) -> Option<Stream> {
+        let Parts { io, read_buf, .. } = Pin::into_inner(self.driver?).into_parts();
+        let filter = io.into_inner();
+        let replay = filter.into_inner().filter(|_| read_buf.is_empty())?;
+        replay.into_inner().map(TokioIo::into_inner)
     }
 
     fn is_usable(&mut self) -> bool {
@@ -239,7 +275,7 @@ impl HyperConnection {
         &mut self,
         request: Request,
     ) -> Result<hyper::Response<Incoming>, TrySendError<Request>> {
-        let Self { sender, driver } = self;
+        let Self { sender, driver, .. } = self;
         let mut response = pin!(sender.try_send_request(request));
         poll_fn(|context| drive_until(driver, context, |context| response.as_mut().poll(context)))
             .await
@@ -337,7 +373,7 @@ mod tests {
     use super::*;
     use crate::fetch::access::{FreeNames, Resolver};
     use crate::fetch::transport::connector::Connector;
-    use crate::fetch::transport::pool::{OriginPools, Route};
+    use crate::fetch::transport::pool::{OriginPool, OriginPools, Route};
 
     struct Task;
 
@@ -440,7 +476,7 @@ mod tests {
     /// What comes of two requests, one after the other, on a connection: for each the status, the fields, the body and
     /// whether the connection is usable after it. An error is only that: hyper has other words for some.
     async fn exchanges(
-        mut connection: Connection,
+        connection: &mut Connection,
         parts: &RequestParts<'_>,
     ) -> Vec<(u16, Vec<(String, Vec<u8>)>, Result<Vec<u8>, Vec<u8>>, bool)> {
         let mut seen = Vec::new();
@@ -485,6 +521,20 @@ mod tests {
         seen
     }
 
+    fn pool(origin: &str) -> Arc<OriginPool> {
+        let pools = OriginPools::new(HeaderMap::new(), 1);
+        let url = url::Url::parse(&format!("{origin}/a.png")).unwrap();
+        pools.pool(&url, |_: &Uri| Route::Direct).unwrap()
+    }
+
+    fn request(pool: &OriginPool) -> RequestParts<'_> {
+        RequestParts {
+            pool,
+            path: "/a.png".parse().unwrap(),
+            headers: HeaderMap::new(),
+        }
+    }
+
     /// Both ways, over connections with TLS and without.
     struct Comparison {
         runtime: Runtime,
@@ -522,17 +572,11 @@ mod tests {
             let origin = format!("{scheme}://{}", listener.local_addr().unwrap());
             let acceptor = (scheme == "https").then(|| self.acceptor.clone());
             let server = tokio::spawn(serve(listener, acceptor, answer.clone()));
-            let pools = OriginPools::new(HeaderMap::new(), 1);
-            let url = url::Url::parse(&format!("{origin}/a.png")).unwrap();
-            let pool = pools.pool(&url, |_: &Uri| Route::Direct).unwrap();
-            let parts = RequestParts {
-                pool: &pool,
-                path: "/a.png".parse().unwrap(),
-                headers: HeaderMap::new(),
-            };
+            let pool = pool(&origin);
+            let parts = request(&pool);
             let open = async || self.connector.connect(&pool.origin, None).await.unwrap();
-            let ours = exchanges(Connection::new(open().await), &parts).await;
-            let hypers = exchanges(Connection::hypers(open().await).await, &parts).await;
+            let ours = exchanges(&mut Connection::new(open().await), &parts).await;
+            let hypers = exchanges(&mut Connection::hypers(open().await).await, &parts).await;
             server.abort();
             let pieces = answer.pieces.iter();
             let text: Vec<_> = pieces.map(|piece| String::from_utf8_lossy(piece)).collect();
@@ -640,8 +684,44 @@ mod tests {
 
     #[test]
     fn bytes_behind_an_empty_body_spoil_the_connection() {
-        let reply = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200";
-        Comparison::new().compare(&[reply.to_vec()], false);
+        for status in ["200 OK", "404 Not Found"] {
+            let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200");
+            Comparison::new().compare(&[reply.into_bytes()], false);
+        }
+    }
+
+    #[test]
+    fn hyper_gives_a_connection_back_unless_it_is_needed_for_images() {
+        let comparison = Comparison::new();
+        for (reply, is_ours) in [
+            ("404 Not Found\r\nContent-Length: 5\r\n\r\nsorry", true),
+            (
+                "404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsorry\r\n0\r\n\r\n",
+                true,
+            ),
+            (
+                "200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nimage\r\n0\r\n\r\n",
+                false,
+            ),
+        ] {
+            let reply = format!("HTTP/1.1 {reply}").into_bytes();
+            comparison.compare(std::slice::from_ref(&reply), false);
+            comparison.runtime.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let pool = pool(&format!("http://{}", listener.local_addr().unwrap()));
+                let answer = ServedAnswer {
+                    pieces: vec![reply.clone()],
+                    hangs_up: false,
+                    says_so: false,
+                };
+                let server = tokio::spawn(serve(listener, None, answer));
+                let stream = comparison.connector.connect(&pool.origin, None).await;
+                let mut connection = Connection::new(stream.unwrap());
+                assert_eq!(exchanges(&mut connection, &request(&pool)).await.len(), 2);
+                assert_eq!(matches!(connection.0, Kind::Fast(_)), is_ours);
+                server.abort();
+            });
+        }
     }
 
     thread_local! {

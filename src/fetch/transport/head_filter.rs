@@ -50,6 +50,11 @@ impl<S> HeadFilter<S> {
         }
     }
 
+    /// The stream, if all that was read is passed on.
+    pub(super) fn into_inner(self) -> Option<S> {
+        (self.partial.is_empty() && self.cleaned.is_empty()).then_some(self.stream)
+    }
+
     /// Cleans what was read since `start`. A head that is acceptable stays where it is, so that the
     /// usual response is copied nowhere; from another one on, all is moved away.
     fn filter(&mut self, buffer: &mut ReadBuf<'_>, start: usize) -> io::Result<()> {

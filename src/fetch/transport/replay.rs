@@ -49,6 +49,12 @@ impl<S> Replay<S> {
         }
     }
 
+    /// The stream, if all that was read before is passed on and it has not ended.
+    pub(super) fn into_inner(self) -> Option<S> {
+        let is_over = self.read.is_empty() && self.ended.is_none() && self.swallowed.is_none();
+        is_over.then_some(self.stream)
+    }
+
     /// How many of these bytes belong to the request that was sent before.
     fn swallow(&mut self, bytes: &[u8]) -> usize {
         let Some(mut matched) = self.swallowed else {
