@@ -54,7 +54,7 @@ type FilteredStream = TokioIo<HeadFilter<Replay<TokioIo<Stream>>>>;
 pub(super) struct Connection(Kind);
 
 enum Kind {
-    /// Nothing but usual exchanges so far.
+    /// Until an unusual answer, and again behind one that was unusual by its status alone.
     Fast(FastConnection),
     /// From an unusual answer on.
     Hyper(HyperConnection),
@@ -120,14 +120,9 @@ impl Connection {
     pub(super) fn is_usable(&mut self) -> bool {
         match &mut self.0 {
             Kind::Fast(fast) => fast.is_quiet(),
-            Kind::Hyper(hyper) if hyper.is_for_one_answer => {
-                if hyper.is_usable() {
-                    self.take_back()
-                } else {
-                    false
-                }
+            Kind::Hyper(hyper) => {
+                hyper.is_usable() && (!hyper.is_for_one_answer || self.take_back())
             }
-            Kind::Hyper(hyper) => hyper.is_usable(),
             Kind::Broken => false,
         }
     }

@@ -29,7 +29,7 @@ const STATUS_LINE: &[u8] = b"HTTP/1.1 200";
 /// The most digits of a length that is no nonsense.
 const MAX_DIGITS: usize = 18;
 
-/// A connection that nothing but usual exchanges were made on.
+/// A connection that hyper has no part in.
 ///
 /// Boxed: a stream with TLS has more than a kilobyte, and a connection moves from the idle ones to its worker and back.
 #[derive(Debug)]
