@@ -99,7 +99,8 @@ pub(crate) struct Server {
 #[derive(Default)]
 struct Received {
     heads: Vec<String>,
-    connections: usize,
+    /// How many requests came on each connection.
+    requests: Vec<usize>,
 }
 
 type Script = Arc<dyn Fn(&str) -> Reply + Send + Sync>;
@@ -130,14 +131,18 @@ impl Server {
         };
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                received.lock().unwrap().connections += 1;
+                let number = {
+                    let requests = &mut received.lock().unwrap().requests;
+                    requests.push(0);
+                    requests.len() - 1
+                };
                 let (script, received, tls) =
                     (Arc::clone(&script), Arc::clone(&received), tls.clone());
                 tokio::spawn(async move {
                     match tls {
-                        None => serve(stream, script, received).await,
+                        None => serve(stream, script, received, number).await,
                         Some(tls) => match tls.accept(stream).await {
-                            Ok(stream) => serve(stream, script, received).await,
+                            Ok(stream) => serve(stream, script, received, number).await,
                             Err(_) => None,
                         },
                     }
@@ -170,7 +175,12 @@ impl Server {
 
     /// How many connections were made.
     pub(crate) fn connections(&self) -> usize {
-        self.received.lock().unwrap().connections
+        self.requests_by_connection().len()
+    }
+
+    /// How many requests came on each connection, in the order in which they were opened.
+    pub(crate) fn requests_by_connection(&self) -> Vec<usize> {
+        self.received.lock().unwrap().requests.clone()
     }
 
     /// A fetcher that is allowed this origin, with these settings.
@@ -195,6 +205,7 @@ async fn serve(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     script: Script,
     received: Arc<Mutex<Received>>,
+    connection: usize,
 ) -> Option<()> {
     loop {
         let mut head = Vec::new();
@@ -203,7 +214,11 @@ async fn serve(
         }
         let head = String::from_utf8(head).unwrap();
         let reply = script(&head);
-        received.lock().unwrap().heads.push(head);
+        {
+            let mut received = received.lock().unwrap();
+            received.heads.push(head);
+            received.requests[connection] += 1;
+        }
         for piece in reply.pieces {
             stream.write_all(&piece).await.ok()?;
             stream.flush().await.ok()?;

@@ -82,20 +82,42 @@ impl DirectClient {
             path,
             headers,
         };
+        if let Some(response) = Self::get_on_idle(&pool, &request).await? {
+            return Ok(response);
+        }
+        // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
+        // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
+        // 6).
+        let mut new = Box::pin(self.connect(&pool)).await?;
+        // One that became idle meanwhile is warmer: a listing's first pages leave several at the same time.
+        if let Some(response) = Self::get_on_idle(&pool, &request).await? {
+            pool.idle.put_unused(new);
+            return Ok(response);
+        }
+        let response = new.send(&request).await?;
+        Ok(DirectResponse::new(response, new, pool))
+    }
+
+    /// The same on an idle connection, if there is one.
+    async fn get_on_idle(
+        pool: &Arc<OriginPool>,
+        request: &RequestParts<'_>,
+    ) -> Result<Option<DirectResponse>, DirectError> {
         while let Some(mut connection) = pool.idle.take() {
-            match connection.send(&request).await {
-                Ok(response) => return Ok(DirectResponse::new(response, connection, pool)),
+            match connection.send(request).await {
+                Ok(response) => {
+                    return Ok(Some(DirectResponse::new(
+                        response,
+                        connection,
+                        Arc::clone(pool),
+                    )));
+                }
                 // It is not a retry and does not count as one.
                 Err(SendError::Unsent(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
-        // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
-        // 6).
-        let mut connection = Box::pin(self.connect(&pool)).await?;
-        let response = connection.send(&request).await?;
-        Ok(DirectResponse::new(response, connection, pool))
+        Ok(None)
     }
 
     async fn connect(&self, pool: &OriginPool) -> Result<Connection, DirectError> {

@@ -245,6 +245,14 @@ impl IdleConnections {
         connections.push_back((connection, Instant::now()));
     }
 
+    /// Keeps a connection that was opened and then not needed, for when there is no warmer one.
+    pub(super) fn put_unused(&self, connection: Connection) {
+        let mut connections = self.connections.lock();
+        if connections.len() < self.max {
+            connections.push_front((connection, Instant::now()));
+        }
+    }
+
     /// Closes the connections that were idle for too long, and those that the server has closed.
     fn sweep(&self) {
         self.connections

@@ -310,6 +310,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn connection_that_is_left_while_another_one_is_opened_is_used_first() {
+        let (server, _) = self_signed(parameters(&["127.0.0.1"], AUTHORITY)).await;
+        let insecure = FetchSettings {
+            insecure: true,
+            ..settings()
+        };
+        let (fetcher, address) = (server.fetcher_with(&insecure), server.url("/a.png"));
+        let first = fetcher.image(&address, None).await.unwrap();
+        // The handshake takes some turns, in which the first connection is left.
+        let (second, first) = tokio::join!(fetcher.image(&address, None), first.collect(9));
+        let second = second.unwrap();
+        assert_eq!(first.unwrap(), b"safe");
+        assert_eq!(server.requests_by_connection(), [2, 0]);
+        // The other one is kept, and is the last choice.
+        let third = fetcher.image(&address, None).await.unwrap();
+        assert_eq!(server.requests_by_connection(), [2, 1]);
+        for body in [second, third] {
+            assert_eq!(body.collect(9).await.unwrap(), b"safe");
+        }
+        assert_eq!((fetcher.idle_connections(), server.connections()), (2, 2));
+    }
+
+    #[tokio::test]
     async fn tls_certificate_of_unknown_issuer_is_refused() {
         for (is_ca, failure) in [
             (AUTHORITY, TlsFailure::SelfSigned),
