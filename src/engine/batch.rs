@@ -22,6 +22,10 @@ const GROUP_BYTES: u64 = 64_000_000;
 const FIRST_GROUP_WAIT: Duration = Duration::from_millis(2);
 /// and each further one twice as long, up to this: seven more groups in a run, and as few as before from then on.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
+/// Behind the last job a group waits no longer than this, so that there is little left to commit once the last image has
+/// arrived (1,400 images at 50 ms: 10 images in place of 76, 5 ms of the run). Also how often is looked whether the last job
+/// is out, which nothing tells.
+const LAST_GROUPS_WAIT: Duration = Duration::from_millis(10);
 /// How long the committer waits for the next image when none is in flight and jobs are expected: longer than the next
 /// listing page takes on one machine or in one house (measured: 20,000 images of 20 KB over loopback are 81 groups, and
 /// were 246 without this; half as many pages of the ledger are written).
@@ -150,19 +154,24 @@ impl BatchReceiver {
     /// The next group, or `None` once every sender is dropped.
     pub(super) async fn next_batch(&mut self) -> Option<Vec<FinishedJob>> {
         let first = self.receiver.recv().await?;
-        let due = Instant::now() + self.wait;
+        let start = Instant::now();
+        let due = start + self.wait;
         self.wait = GROUP_WAIT.min(self.wait * 2);
         while !self.is_complete() {
-            let until = if self.is_active() {
-                due
-            } else if self.expects_images() {
-                due.min(Instant::now() + LULL)
-            } else {
-                break;
+            let now = Instant::now();
+            let until = match (self.is_active(), self.expects_images()) {
+                (true, Some(true)) => due.min(now + LAST_GROUPS_WAIT),
+                (true, Some(false)) => due.min(start + LAST_GROUPS_WAIT),
+                (true, None) => due,
+                (false, Some(true)) => due.min(now + LULL),
+                (false, Some(false) | None) => break,
             };
+            if until <= now {
+                break;
+            }
             // `notify_one` stores a permit, so a notice that comes between the check and this wait is not lost.
             let notified = timeout_at(until, self.state.due.notified()).await.is_ok();
-            if !notified && (until == due || !self.is_active()) {
+            if !notified && !self.is_active() {
                 break;
             }
         }
@@ -191,10 +200,12 @@ impl BatchReceiver {
         self.state.active.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether there are workers for whom jobs are on their way.
-    fn expects_images(&self) -> bool {
-        let jobs = self.jobs.upgrade();
-        !self.receiver.is_closed() && jobs.is_some_and(|jobs| jobs.expects_jobs())
+    /// Whether there are workers for whom jobs are on their way, where that is known.
+    fn expects_images(&self) -> Option<bool> {
+        match self.jobs.upgrade() {
+            Some(jobs) if !self.receiver.is_closed() => jobs.expects_jobs(),
+            Some(_) | None => Some(false),
+        }
     }
 }
 
@@ -333,6 +344,30 @@ pub(super) mod tests {
             assert_eq!(batches.next_batch().await.unwrap().len(), 2);
             assert_eq!(start.elapsed().as_millis(), wait);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_10_ms_for_images_in_flight_behind_the_last_job() {
+        let (producer, jobs) = no_jobs().await;
+        let (commits, mut batches) = commit_queue(&jobs);
+        batches.wait = GROUP_WAIT;
+        let _in_flight = commits.begin();
+        send(&commits, leases(2).await).await;
+        let start = Instant::now();
+        let (batch, ()) = tokio::join!(batches.next_batch(), async {
+            tokio::time::sleep(LAST_GROUPS_WAIT * 5 / 2).await;
+            drop(producer);
+        });
+        assert_eq!(batch.unwrap().len(), 2);
+        assert_eq!(
+            start.elapsed(),
+            LAST_GROUPS_WAIT * 3,
+            "it is noticed by the next look"
+        );
+        send(&commits, leases(2).await).await;
+        let start = Instant::now();
+        assert_eq!(batches.next_batch().await.unwrap().len(), 2);
+        assert_eq!(start.elapsed(), LAST_GROUPS_WAIT);
     }
 
     #[tokio::test(start_paused = true)]

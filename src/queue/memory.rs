@@ -108,13 +108,13 @@ struct MemoryReceiver(Arc<Shared>);
 
 #[async_trait]
 impl JobReceiver for MemoryReceiver {
-    fn expects_jobs(&self) -> bool {
+    fn expects_jobs(&self) -> Option<bool> {
         if !self.0.is_closed.load(SeqCst) {
-            return true;
+            return Some(true);
         }
         let mut state = self.0.state.lock();
         self.0.take_sent(&mut state);
-        !state.fresh.is_empty() || !state.delayed.is_empty()
+        Some(!state.fresh.is_empty() || !state.delayed.is_empty())
     }
 
     async fn next(&self) -> Result<Option<Lease>, QueueError> {

@@ -77,9 +77,9 @@ pub trait JobReceiver: Send + Sync {
     async fn next(&self) -> Result<Option<Lease>, QueueError>;
 
     /// Whether more jobs are on their way for all that this process knows, so that it pays to wait a moment for their
-    /// images. On a broker it knows nothing.
-    fn expects_jobs(&self) -> bool {
-        false
+    /// images; `None` on a broker, where it does not know.
+    fn expects_jobs(&self) -> Option<bool> {
+        None
     }
 
     /// Asks that no job of `host` (see [`Job::host`]) is delivered for this long, to any worker of the queue. A queue
