@@ -76,6 +76,7 @@ pub(super) async fn new_run(
 pub(super) fn discover_options(settings: &Settings, longest_name: usize) -> DiscoverOptions {
     DiscoverOptions {
         prefetch: engine::pages_ahead(settings.jobs),
+        prefetch_at_start: engine::pages_ahead(settings.jobs),
         limits: settings.limits,
         min_width: settings.min_width,
         min_height: settings.min_height,
@@ -175,8 +176,16 @@ pub(super) async fn save_new(
     let copies = PageCopies {
         folder: staging.state_dir().join("pages"),
     };
+    // A run with a quota may end before it has come to them.
+    let takes_all = settings.max_downloads.is_none() && settings.quota.is_none();
+    let at_start = if takes_all {
+        engine::pages_at_start
+    } else {
+        engine::pages_ahead
+    };
     let discover = DiscoverOptions {
         page_copies: Some(copies),
+        prefetch_at_start: at_start(settings.jobs),
         ..discover_options(settings, staging.longest_name())
     };
     let pipeline = Pipeline {

@@ -43,7 +43,7 @@ use thiserror::Error;
 use url::Url;
 
 pub use candidates::first_original;
-pub use discover::{DiscoverOptions, LateUrls, Source, discover, pages_ahead};
+pub use discover::{DiscoverOptions, LateUrls, Source, discover, pages_ahead, pages_at_start};
 pub use download::{DownloadOptions, download};
 pub use page_copy::PageCopies;
 pub use pipeline::{Pipeline, run};

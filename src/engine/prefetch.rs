@@ -27,8 +27,10 @@ pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,
     site: Arc<Site>,
     pager: Pager,
-    /// Pages to have in flight beside the one that is waited for.
+    /// Pages to have in flight beside the one that is waited for,
     ahead: usize,
+    /// and beside the first one.
+    at_start: usize,
     /// A request that was taken from the pager and not spawned yet.
     next: Option<PageRequest>,
     robots_read: bool,
@@ -41,13 +43,22 @@ pub(super) struct Prefetch {
 }
 
 impl Prefetch {
-    pub(super) fn new(fetcher: Arc<Fetcher>, site: Arc<Site>, pager: Pager, ahead: usize) -> Self {
-        let ahead = pager.ahead().map_or(ahead, |most| ahead.min(most));
+    /// Requests `ahead` pages beside the one that is waited for, and `at_start` beside the first if the host allows any
+    /// pace; fewer where the definition says so.
+    pub(super) fn new(
+        fetcher: Arc<Fetcher>,
+        site: Arc<Site>,
+        pager: Pager,
+        ahead: usize,
+        at_start: usize,
+    ) -> Self {
+        let most = pager.ahead().unwrap_or(usize::MAX);
         Self {
             fetcher,
             site,
             pager,
-            ahead,
+            ahead: ahead.min(most),
+            at_start: at_start.min(most),
             next: None,
             robots_read: false,
             reading: Arc::default(),
@@ -63,19 +74,23 @@ impl Prefetch {
     /// Waits for the next page in the listing's order; `None` after the last one that is wanted. Cancel-safe: a request
     /// that was taken from the pager is kept in `next` until its task is spawned.
     pub(super) async fn next(&mut self) -> Option<(PageRequest, Result<PageAhead, FetchError>)> {
+        let mut ahead = self.ahead;
         if !self.robots_read {
             self.next = self.next.take().or_else(|| next_request(&mut self.pager));
             // Before any page is requested: the connection is then free for the first page, which all workers wait
             // for. If several pages waited for robots.txt at once, they would be requested in any order afterwards.
             if let Some(first) = &self.next {
                 self.fetcher.load_robots(&first.url).await;
+                if !self.fetcher.keeps_an_interval(&first.url) {
+                    ahead = self.at_start;
+                }
             }
             self.robots_read = true;
         }
         // The workers that the last page brought jobs for go first: to the connection that it has left. The first image
         // then comes a round trip earlier.
         yield_now().await;
-        while self.in_flight.len() <= self.ahead {
+        while self.in_flight.len() <= ahead {
             let Some(request) = self.next.take().or_else(|| next_request(&mut self.pager)) else {
                 break;
             };

@@ -118,11 +118,18 @@ struct ReadPage {
 impl Producer {
     async fn read_listing(&mut self, pages: Pages) -> Result<Stop, EngineError> {
         let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
+        let ahead = self.discovery.options.prefetch;
+        // Those behind the last page would be requested for nothing.
+        let at_start = match pages.last {
+            Some(_) => self.discovery.options.prefetch_at_start,
+            None => ahead,
+        };
         let mut prefetch = Prefetch::new(
             Arc::clone(&self.discovery.run.fetcher),
             Arc::clone(&self.site),
             self.site.pager(pages, today),
-            self.discovery.options.prefetch.get(),
+            ahead.get(),
+            at_start.get(),
         );
         self.deferred = Deferred::new(prefetch.pager().has_partial_answers());
         let mut passed_over = 0;

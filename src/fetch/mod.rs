@@ -161,6 +161,13 @@ impl Fetcher {
         self.requester.load_robots(&self.request_url(address)).await;
     }
 
+    /// Whether the host of a canonical address is left some time between two requests: the user, the definition or
+    /// its robots.txt, once that is read, asks for it. The web archive counts as such a host.
+    pub fn keeps_an_interval(&self, address: &Url) -> bool {
+        self.archive_alone().is_some()
+            || self.requester.keeps_an_interval(&self.request_url(address))
+    }
+
     /// Reads the page at a canonical address, with retries.
     ///
     /// # Errors

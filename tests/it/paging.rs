@@ -5,6 +5,8 @@ use serde_json::Value;
 use crate::support::gallery::{Gallery, Original};
 use crate::support::mirror::{GOT, Mirror, assert_whole, collection};
 use crate::support::program::Sandbox;
+use crate::support::request_gate::RequestGate;
+use crate::support::until;
 
 /// The paths of these originals, sorted.
 fn paths(originals: &[Original]) -> Vec<String> {
@@ -210,6 +212,41 @@ fn listing_prefetch_stays_close_to_the_workers() {
         "{:?}",
         mirror.pages_asked()
     );
+}
+
+#[test]
+fn range_of_pages_is_requested_by_the_workers_that_the_first_page_leaves_idle() {
+    let (gate, world) = (RequestGate::closed(), Sandbox::new());
+    let mirror = Mirror::with(112, &gate.before("/browse/"));
+    let pages = ["-j", "50", "-p", "1-30"];
+    let running = mirror.fetch(&world).args(pages).start();
+    // The first page, and one for each of 50 workers beyond its 28 images.
+    until("23 pages on their way", || {
+        (gate.waiting() == 23).then_some(())
+    });
+    gate.open();
+    let ended = running.wait();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert_whole(&world, &mirror);
+}
+
+#[test]
+fn pages_that_may_not_be_needed_or_cost_time_are_not_requested_early() {
+    let mirror = Mirror::of(112);
+    let pages_asked = |args: &[&str]| {
+        mirror.nginx.forget();
+        let world = Sandbox::new();
+        let ended = mirror.fetch(&world).args(["-j", "50"]).args(args).run();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        mirror.pages_asked().len()
+    };
+    // Four pages, the one that is not there, and three beyond it.
+    assert!(pages_asked(&[]) <= 8);
+    assert!(pages_asked(&["-p", "1-30", "--max-downloads", "1"]) <= 8);
+    assert!(pages_asked(&["-p", "1-30", "--max-downloads", "200"]) <= 8);
+    assert!(pages_asked(&["-p", "1-30", "--quota", "1G"]) <= 8);
+    // One request after another.
+    assert!(pages_asked(&["-p", "1-30", "--wait", "1ms"]) <= 8);
 }
 
 #[test]

@@ -65,6 +65,11 @@ impl HostRate {
         given_up.is_some_and(|at| at.elapsed() >= long)
     }
 
+    /// Whether requests wait for each other.
+    pub(crate) fn has_interval(&self) -> bool {
+        !self.state.lock().interval.is_zero()
+    }
+
     /// Waits until a request may be sent, and returns that moment; or the number of failures after
     /// which the host was given up.
     pub(crate) async fn acquire(&self) -> Result<Instant, u32> {

@@ -24,6 +24,11 @@ impl Requester {
         }
     }
 
+    /// Whether the host of `address` gets its requests at an interval.
+    pub(in crate::fetch) fn keeps_an_interval(&self, address: &Url) -> bool {
+        self.hosts.of(address).rate.has_interval()
+    }
+
     /// Refuses what the host's robots.txt disallows. The first request to a host reads it; others
     /// wait for that.
     pub(super) async fn check_robots(&self, host: &Host, address: &Url) -> Result<(), FetchError> {
