@@ -176,16 +176,17 @@ pub(super) async fn save_new(
     let copies = PageCopies {
         folder: staging.state_dir().join("pages"),
     };
-    // A run with a quota may end before it has come to them.
-    let takes_all = settings.max_downloads.is_none() && settings.quota.is_none();
-    let at_start = if takes_all {
-        engine::pages_at_start
-    } else {
+    // A run with a limit may end before it needs the later pages.
+    let has_limit =
+        settings.max_downloads.is_some() || settings.quota.is_some() || settings.max_time.is_some();
+    let pages_at_start = if has_limit {
         engine::pages_ahead
+    } else {
+        engine::pages_at_start
     };
     let discover = DiscoverOptions {
         page_copies: Some(copies),
-        prefetch_at_start: at_start(settings.jobs),
+        prefetch_at_start: pages_at_start(settings.jobs),
         ..discover_options(settings, staging.longest_name())
     };
     let pipeline = Pipeline {

@@ -284,7 +284,7 @@ fn fetch_settings(
             RobotsMode::Ignore => Robots::Ignore,
         },
         // Each job and each listing page in flight has one: the page that is waited for, and those ahead of it.
-        connections: jobs.get() + engine::pages_ahead(jobs).get() + 1,
+        connections: jobs.get() + engine::pages_at_start(jobs).get() + 1,
         headers: header
             .into_iter()
             .map(|Header { name, value }| (name, value))

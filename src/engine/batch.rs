@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::ledger::Origin;
 use crate::outcome::Outcome;
-use crate::queue::{JobReceiver, Lease};
+use crate::queue::{JobReceiver, Lease, MoreJobs};
 use crate::verify::VerifiedImage;
 
 /// A group is complete when it has this many images,
@@ -22,10 +22,13 @@ const GROUP_BYTES: u64 = 64_000_000;
 const FIRST_GROUP_WAIT: Duration = Duration::from_millis(2);
 /// and each further one twice as long, up to this: seven more groups in a run, and as few as before from then on.
 const GROUP_WAIT: Duration = Duration::from_millis(250);
-/// Behind the last job a group waits no longer than this, so that there is little left to commit once the last image has
-/// arrived (1,400 images at 50 ms: 10 images in place of 76, 5 ms of the run). Also how often is looked whether the last job
-/// is out, which nothing tells.
+/// Once the last job is taken no group waits longer than this, so that little is left to commit when the last image
+/// arrives. Measured, 1,400 images at a round trip of 50 ms: the last group has 10 images in place of 76, and the run ends
+/// 5 ms sooner.
 const LAST_GROUPS_WAIT: Duration = Duration::from_millis(10);
+/// How often an open group checks whether the last job is taken. The queue could notify of it, but would then have to look
+/// at each job whether it is the last one.
+const CHECK_LAST_JOB_EVERY: Duration = Duration::from_millis(10);
 /// How long the committer waits for the next image when none is in flight and jobs are expected: longer than the next
 /// listing page takes on one machine or in one house (measured: 20,000 images of 20 KB over loopback are 81 groups, and
 /// were 246 without this; half as many pages of the ledger are written).
@@ -159,12 +162,12 @@ impl BatchReceiver {
         self.wait = GROUP_WAIT.min(self.wait * 2);
         while !self.is_complete() {
             let now = Instant::now();
-            let until = match (self.is_active(), self.expects_images()) {
-                (true, Some(true)) => due.min(now + LAST_GROUPS_WAIT),
-                (true, Some(false)) => due.min(start + LAST_GROUPS_WAIT),
-                (true, None) => due,
-                (false, Some(true)) => due.min(now + LULL),
-                (false, Some(false) | None) => break,
+            let until = match (self.is_active(), self.more_jobs()) {
+                (true, MoreJobs::Expected) => due.min(now + CHECK_LAST_JOB_EVERY),
+                (true, MoreJobs::NotExpected) => due.min(start + LAST_GROUPS_WAIT),
+                (true, MoreJobs::Unknown) => due,
+                (false, MoreJobs::Expected) => due.min(now + LULL),
+                (false, MoreJobs::NotExpected | MoreJobs::Unknown) => break,
             };
             if until <= now {
                 break;
@@ -200,11 +203,11 @@ impl BatchReceiver {
         self.state.active.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether there are workers for whom jobs are on their way, where that is known.
-    fn expects_images(&self) -> Option<bool> {
+    /// Whether there are workers for whom jobs are on their way.
+    fn more_jobs(&self) -> MoreJobs {
         match self.jobs.upgrade() {
-            Some(jobs) if !self.receiver.is_closed() => jobs.expects_jobs(),
-            Some(_) | None => Some(false),
+            Some(jobs) if !self.receiver.is_closed() => jobs.more_jobs(),
+            Some(_) | None => MoreJobs::NotExpected,
         }
     }
 }
@@ -355,14 +358,14 @@ pub(super) mod tests {
         send(&commits, leases(2).await).await;
         let start = Instant::now();
         let (batch, ()) = tokio::join!(batches.next_batch(), async {
-            tokio::time::sleep(LAST_GROUPS_WAIT * 5 / 2).await;
+            tokio::time::sleep(CHECK_LAST_JOB_EVERY * 5 / 2).await;
             drop(producer);
         });
         assert_eq!(batch.unwrap().len(), 2);
         assert_eq!(
             start.elapsed(),
-            LAST_GROUPS_WAIT * 3,
-            "it is noticed by the next look"
+            CHECK_LAST_JOB_EVERY * 3,
+            "it is noticed by the next check"
         );
         send(&commits, leases(2).await).await;
         let start = Instant::now();

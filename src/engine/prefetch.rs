@@ -21,8 +21,8 @@ pub(super) struct PageAhead {
 /// The page requests in flight, in the listing's order.
 ///
 /// Each has its own task, so that it continues while the producer waits for a slot in the queue, and a page is read
-/// while the producer is at the one before. The tasks are few (see [`super::pages_ahead`]), and end when this is
-/// dropped.
+/// while the producer is at the one before. The tasks are few (see [`super::pages_ahead`] and [`super::pages_at_start`]), and
+/// end when this is dropped.
 pub(super) struct Prefetch {
     fetcher: Arc<Fetcher>,
     site: Arc<Site>,
@@ -81,7 +81,7 @@ impl Prefetch {
             // for. If several pages waited for robots.txt at once, they would be requested in any order afterwards.
             if let Some(first) = &self.next {
                 self.fetcher.load_robots(&first.url).await;
-                if !self.fetcher.keeps_an_interval(&first.url) {
+                if !self.fetcher.has_interval(&first.url) {
                     ahead = self.at_start;
                 }
             }
@@ -126,5 +126,69 @@ fn next_request(pager: &mut Pager) -> Option<PageRequest> {
     match pager.next_page() {
         NextPage::Request(request) => Some(request),
         NextPage::AfterAnswer | NextPage::NoMore => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::fetch::scripted::{Reply, Server, path_of, settings};
+    use crate::fetch::{FetchSettings, Robots};
+    use crate::site::Pages;
+
+    /// How many pages are in flight behind the first one, of ten that are wanted, where one is requested ahead later and
+    /// five at the start.
+    async fn in_flight(lines: &str, robots: &'static str, wait: Duration) -> usize {
+        let server = Server::start(move |head| match path_of(head) {
+            "/robots.txt" => Reply::ok(robots),
+            _ => Reply::ok(r#"[{"image": "/1.png"}]"#),
+        })
+        .await;
+        let base = server.url("/");
+        let definition = format!(
+            "[site]
+            name = 'small'
+            base = '{base}'
+            [listing]
+            kind = 'json'
+            url = '/api?page={{page}}'
+            {lines}
+            stop = {{ empty = true }}
+            [item]
+            select = '/*'
+            fields = {{ url = '/image' }}
+            [[full]]
+            field = 'url'"
+        );
+        let site = Site::from_toml(&definition).unwrap_or_else(|error| panic!("{error}"));
+        let settings = FetchSettings {
+            robots: Robots::Obey,
+            wait,
+            ..settings()
+        };
+        let ten = Pages {
+            first: Some(1),
+            last: Some(10),
+        };
+        let pager = site.pager(ten, date(2026, 1, 1));
+        let fetcher = Arc::new(server.fetcher_with(&settings));
+        let mut prefetch = Prefetch::new(fetcher, Arc::new(site), pager, 1, 5);
+        let (_, first) = prefetch.next().await.unwrap();
+        assert!(first.is_ok(), "{:?}", first.err());
+        prefetch.in_flight.len()
+    }
+
+    #[tokio::test]
+    async fn as_many_pages_are_requested_at_the_start_as_host_and_definition_allow() {
+        let (none, slow) = (Duration::ZERO, "User-agent: *\nCrawl-delay: 0.01");
+        assert_eq!(in_flight("", "", none).await, 5);
+        assert_eq!(in_flight("", "", Duration::from_millis(10)).await, 1);
+        assert_eq!(in_flight("", slow, none).await, 1);
+        assert_eq!(in_flight("ahead = 3", "", none).await, 3);
+        assert_eq!(in_flight("ahead = 0", "", none).await, 0);
     }
 }

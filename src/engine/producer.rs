@@ -1,4 +1,4 @@
-//! The producer of a site: reads its listing pages, a few ahead, and enqueues the images that neither the ledger nor this
+//! The producer of a site: reads its listing pages, some of them ahead, and enqueues the images that neither the ledger nor this
 //! run has seen.
 
 mod images;
@@ -119,7 +119,7 @@ impl Producer {
     async fn read_listing(&mut self, pages: Pages) -> Result<Stop, EngineError> {
         let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
         let ahead = self.discovery.options.prefetch;
-        // Those behind the last page would be requested for nothing.
+        // Without a last page nobody knows how many of them there are.
         let at_start = match pages.last {
             Some(_) => self.discovery.options.prefetch_at_start,
             None => ahead,

@@ -161,11 +161,10 @@ impl Fetcher {
         self.requester.load_robots(&self.request_url(address)).await;
     }
 
-    /// Whether the host of a canonical address is left some time between two requests: the user, the definition or
-    /// its robots.txt, once that is read, asks for it. The web archive counts as such a host.
-    pub fn keeps_an_interval(&self, address: &Url) -> bool {
-        self.archive_alone().is_some()
-            || self.requester.keeps_an_interval(&self.request_url(address))
+    /// Whether the host of a canonical address gets its requests at an interval: that of the user, of the definition, or
+    /// of its robots.txt, once that is read. The web archive counts as such a host.
+    pub fn has_interval(&self, address: &Url) -> bool {
+        self.archive_alone().is_some() || self.requester.has_interval(&self.request_url(address))
     }
 
     /// Reads the page at a canonical address, with retries.

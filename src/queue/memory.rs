@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::lease::AckHandle;
-use super::{Ack, JobReceiver, JobSender, Lease, Queue, QueueError, Sent};
+use super::{Ack, JobReceiver, JobSender, Lease, MoreJobs, Queue, QueueError, Sent};
 use crate::job::Job;
 
 /// Opens a queue for at most `capacity` fresh jobs, and as many that wait for another attempt.
@@ -108,13 +108,17 @@ struct MemoryReceiver(Arc<Shared>);
 
 #[async_trait]
 impl JobReceiver for MemoryReceiver {
-    fn expects_jobs(&self) -> Option<bool> {
+    fn more_jobs(&self) -> MoreJobs {
         if !self.0.is_closed.load(SeqCst) {
-            return Some(true);
+            return MoreJobs::Expected;
         }
         let mut state = self.0.state.lock();
         self.0.take_sent(&mut state);
-        Some(!state.fresh.is_empty() || !state.delayed.is_empty())
+        if state.fresh.is_empty() && state.delayed.is_empty() {
+            MoreJobs::NotExpected
+        } else {
+            MoreJobs::Expected
+        }
     }
 
     async fn next(&self) -> Result<Option<Lease>, QueueError> {

@@ -65,6 +65,17 @@ pub enum Sent {
     Refused,
 }
 
+/// Whether jobs come behind those that were taken from the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MoreJobs {
+    /// Some wait in it, or it is open to the producer.
+    Expected,
+    /// The last one is taken, and only one that fails may come back.
+    NotExpected,
+    /// On a broker others have a say.
+    Unknown,
+}
+
 /// Where jobs come out; shared by all workers.
 #[async_trait]
 pub trait JobReceiver: Send + Sync {
@@ -76,10 +87,9 @@ pub trait JobReceiver: Send + Sync {
     /// When the queue is out of reach.
     async fn next(&self) -> Result<Option<Lease>, QueueError>;
 
-    /// Whether more jobs are on their way for all that this process knows, so that it pays to wait a moment for their
-    /// images; `None` on a broker, where it does not know.
-    fn expects_jobs(&self) -> Option<bool> {
-        None
+    /// Whether more jobs are on their way, so that it pays to wait a moment for their images.
+    fn more_jobs(&self) -> MoreJobs {
+        MoreJobs::Unknown
     }
 
     /// Asks that no job of `host` (see [`Job::host`]) is delivered for this long, to any worker of the queue. A queue

@@ -24,8 +24,8 @@ impl Requester {
         }
     }
 
-    /// Whether the host of `address` gets its requests at an interval.
-    pub(in crate::fetch) fn keeps_an_interval(&self, address: &Url) -> bool {
+    /// Whether the host of `address` gets its requests at an interval, as far as is known so far.
+    pub(in crate::fetch) fn has_interval(&self, address: &Url) -> bool {
         self.hosts.of(address).rate.has_interval()
     }
 

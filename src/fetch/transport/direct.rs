@@ -82,42 +82,31 @@ impl DirectClient {
             path,
             headers,
         };
-        if let Some(response) = Self::get_on_idle(&pool, &request).await? {
-            return Ok(response);
-        }
-        // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
-        // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
-        // 6).
-        let mut new = Box::pin(self.connect(&pool)).await?;
-        // One that became idle meanwhile is warmer: a listing's first pages leave several at the same time.
-        if let Some(response) = Self::get_on_idle(&pool, &request).await? {
-            pool.idle.put_unused(new);
-            return Ok(response);
-        }
-        let response = new.send(&request).await?;
-        Ok(DirectResponse::new(response, new, pool))
-    }
-
-    /// The same on an idle connection, if there is one.
-    async fn get_on_idle(
-        pool: &Arc<OriginPool>,
-        request: &RequestParts<'_>,
-    ) -> Result<Option<DirectResponse>, DirectError> {
-        while let Some(mut connection) = pool.idle.take() {
-            match connection.send(request).await {
-                Ok(response) => {
-                    return Ok(Some(DirectResponse::new(
-                        response,
-                        connection,
-                        Arc::clone(pool),
-                    )));
+        loop {
+            let (mut connection, is_new) = match pool.idle.take() {
+                Some(idle) => (idle, false),
+                None => {
+                    // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
+                    // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
+                    // 6).
+                    let new = Box::pin(self.connect(&pool)).await?;
+                    // One that became idle meanwhile is warmer: the first pages of a listing return several at once.
+                    match pool.idle.take() {
+                        Some(idle) => {
+                            pool.idle.put_unused(new);
+                            (idle, false)
+                        }
+                        None => (new, true),
+                    }
                 }
-                // It is not a retry and does not count as one.
-                Err(SendError::Unsent(_)) => {}
+            };
+            match connection.send(&request).await {
+                Ok(response) => return Ok(DirectResponse::new(response, connection, pool)),
+                // The server had closed it. It is not a retry and does not count as one.
+                Err(SendError::Unsent(_)) if !is_new => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(None)
     }
 
     async fn connect(&self, pool: &OriginPool) -> Result<Connection, DirectError> {
