@@ -117,20 +117,7 @@ struct ReadPage {
 
 impl Producer {
     async fn read_listing(&mut self, pages: Pages) -> Result<Stop, EngineError> {
-        let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
-        let ahead = self.discovery.options.prefetch;
-        // Without a last page nobody knows how many of them there are.
-        let at_start = match pages.last {
-            Some(_) => self.discovery.options.prefetch_at_start,
-            None => ahead,
-        };
-        let mut prefetch = Prefetch::new(
-            Arc::clone(&self.discovery.run.fetcher),
-            Arc::clone(&self.site),
-            self.site.pager(pages, today),
-            ahead.get(),
-            at_start.get(),
-        );
+        let mut prefetch = self.prefetch(pages);
         self.deferred = Deferred::new(prefetch.pager().has_partial_answers());
         let mut passed_over = 0;
         loop {
@@ -224,6 +211,24 @@ impl Producer {
                 self.emit_page_read(&request, shown, [0; 5]).await;
             }
         }
+    }
+
+    /// Begins to request these pages of the listing.
+    fn prefetch(&self, pages: Pages) -> Prefetch {
+        let today = (self.discovery.run.clock)().to_zoned(TimeZone::UTC).date();
+        let ahead = self.discovery.options.prefetch;
+        // Without a last page nobody knows how many of them there are.
+        let at_start = match pages.last {
+            Some(_) => self.discovery.options.prefetch_at_start,
+            None => ahead,
+        };
+        Prefetch::new(
+            Arc::clone(&self.discovery.run.fetcher),
+            Arc::clone(&self.site),
+            self.site.pager(pages, today),
+            ahead.get(),
+            at_start.get(),
+        )
     }
 
     /// How the listing ended, once there is no further page.

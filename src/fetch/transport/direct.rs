@@ -83,21 +83,19 @@ impl DirectClient {
             headers,
         };
         loop {
-            let (mut connection, is_new) = match pool.idle.take() {
-                Some(idle) => (idle, false),
-                None => {
-                    // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room
-                    // for it all the time (with the other boxes on the way of a request: 18 KB a worker became
-                    // 6).
-                    let new = Box::pin(self.connect(&pool)).await?;
-                    // One that became idle meanwhile is warmer: the first pages of a listing return several at once.
-                    match pool.idle.take() {
-                        Some(idle) => {
-                            pool.idle.put_unused(new);
-                            (idle, false)
-                        }
-                        None => (new, true),
+            let (mut connection, is_new) = if let Some(idle) = pool.idle.take() {
+                (idle, false)
+            } else {
+                // Boxed: hardly any image opens a connection, and unboxed every worker would hold the room for it all the
+                // time (with the other boxes on the way of a request: 18 KB a worker became 6).
+                let new = Box::pin(self.connect(&pool)).await?;
+                // One that became idle meanwhile is warmer: the first pages of a listing return several at once.
+                match pool.idle.take() {
+                    Some(idle) => {
+                        pool.idle.put_unused(new);
+                        (idle, false)
                     }
+                    None => (new, true),
                 }
             };
             match connection.send(&request).await {
