@@ -52,7 +52,7 @@ pub type Body = body::BodyStream<transport::ClientResponse>;
 pub mod fuzzing {
     pub use super::body::{decode, parse_content_range, undo_codings};
     pub use super::limits::parse_retry_after;
-    pub use super::transport::clean_head;
+    pub use super::transport::{clean_head, usual_head};
 }
 
 /// Fetches the pages and images of one site.

@@ -186,6 +186,12 @@ impl FastHead {
     }
 }
 
+/// For the fuzz target: how many bytes the usual head has that `bytes` begin with, and how many the body behind it.
+pub fn usual_head(bytes: &[u8]) -> Option<(usize, u64)> {
+    let end = end_of_head(bytes, 0).ok()??;
+    Some((end, FastHead::parse(&bytes[..end])?.length))
+}
+
 /// Fields that nothing reads, though nearly every server sends them.
 const UNUSED: [HeaderName; 2] = [SERVER, ACCEPT_RANGES];
 

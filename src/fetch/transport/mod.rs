@@ -17,6 +17,7 @@ mod response_head;
 mod tls;
 
 pub(super) use self::client::{Clients, RequestKind, parse_headers};
+pub use self::fast_path::usual_head;
 pub(super) use self::host_response::{HostResponse, known_error};
 pub(super) use self::response::ClientResponse;
 pub(super) use self::response_head::MAX_HEAD_BYTES;

@@ -9,6 +9,11 @@ use std::io::{self, Read};
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use http_body_util::Empty;
+use hyper::Request;
+use hyper::body::{Body as _, Bytes};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use wallhaul::fetch::fuzzing;
 use wallhaul::job::{ImageKey, ImageName, ImageRef, RulesHash};
 use wallhaul::ledger::{self, Selection};
@@ -172,6 +177,36 @@ pub fn response_head(data: &[u8]) {
     if let Some(head) = fuzzing::clean_head(data) {
         assert_eq!(fuzzing::clean_head(&head).as_ref(), Some(&head));
     }
+    // What is read without hyper means the same to hyper.
+    if let Some((end, length)) = fuzzing::usual_head(data) {
+        assert_eq!(status_and_length(&data[..end]), (200, Some(length)));
+    }
+}
+
+/// The status of a response with this head, and how long its body is, as hyper reads it.
+fn status_and_length(head: &[u8]) -> (u16, Option<u64>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let response = async {
+        let (client, mut server) = tokio::io::duplex(1 << 16);
+        let (mut sender, driver) = http1::handshake(TokioIo::new(client)).await.expect("no IO");
+        tokio::spawn(driver);
+        let request = sender.send_request(Request::new(Empty::<Bytes>::new()));
+        let server = async {
+            server.read_u8().await.expect("a request");
+            server.write_all(head).await.expect("a client");
+            server
+        };
+        let (response, _server) = tokio::join!(request, server);
+        response.expect("a head that was read without hyper")
+    };
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.build().expect("a runtime without IO");
+    let response = runtime.block_on(response);
+    (
+        response.status().as_u16(),
+        response.body().size_hint().exact(),
+    )
 }
 
 /// A `Content-Range`.
