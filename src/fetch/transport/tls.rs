@@ -317,20 +317,22 @@ mod tests {
             ..settings()
         };
         let (fetcher, address) = (server.fetcher_with(&insecure), server.url("/a.png"));
-        let first = fetcher.image(&address, None).await.unwrap();
-        // The handshake takes some turns, in which the first connection becomes idle.
-        let (second, first) = tokio::join!(fetcher.image(&address, None), first.collect(9));
-        assert_eq!(first.unwrap(), b"safe");
-        assert_eq!(server.requests_by_connection(), [2, 0]);
-        // The new one is there for others meanwhile,
-        assert_eq!(fetcher.idle_connections(), 1);
-        // and is the last choice.
-        assert_eq!(second.unwrap().collect(9).await.unwrap(), b"safe");
-        let third = fetcher.image(&address, None).await.unwrap();
-        assert_eq!(server.requests_by_connection(), [3, 0]);
-        let fourth = fetcher.image(&address, None).await.unwrap();
-        assert_eq!(server.requests_by_connection(), [3, 1]);
-        drop((third, fourth));
+        let image = || fetcher.image(&address, None);
+        let (first, second) = (image().await.unwrap(), image().await.unwrap());
+        // The handshake takes some turns, in which both connections become idle.
+        let (third, first, second) = tokio::join!(image(), first.collect(9), second.collect(9));
+        assert_eq!(
+            (first.unwrap(), second.unwrap()),
+            (b"safe".to_vec(), b"safe".to_vec())
+        );
+        assert_eq!(server.requests_by_connection(), [1, 2, 0]);
+        // The new one is there for others meanwhile, and is their last choice.
+        assert_eq!(fetcher.idle_connections(), 2);
+        let fourth = image().await.unwrap();
+        assert_eq!(server.requests_by_connection(), [2, 2, 0]);
+        let fifth = image().await.unwrap();
+        assert_eq!(server.requests_by_connection(), [2, 2, 1]);
+        drop((third, fourth, fifth));
     }
 
     #[tokio::test]
